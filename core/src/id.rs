@@ -1,0 +1,207 @@
+//! Identities, positions and counts: each a type of its own.
+
+use core::fmt;
+
+/// A position in a stream, given by the store. [`Sequence::NONE`] (0) is the place before the first
+/// message, and stands for "no message" in expectations.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// The version of an entity: that of its last event. [`Version::ABSENT`] (0) is before the first.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// Milliseconds since the Unix epoch on some node's wall clock. For ids, stamps and reminders;
+/// never for leases.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(pub u64);
+
+/// One of the shards of a namespace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+/// One of the event streams of a namespace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u16);
+
+/// An operation that a machine asked for; its answer carries the same id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// A caller's request, named by the driver; its reply carries the same ticket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The place of an entity in a shard's memory, which the host of user state shares.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+macro_rules! number {
+    ($($name:ident $mark:literal),* $(,)?) => { $(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($mark, "{}"), self.0)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    )* };
+}
+number!(
+    Sequence "#", Version "v", WallTime "ms", ShardId "shard", Partition "stream", OpId "op",
+    Ticket "t", Slot "slot",
+);
+
+impl Sequence {
+    /// Before the first message; "must not exist" in an expectation.
+    pub const NONE: Self = Self(0);
+
+    /// Whether this names a message.
+    pub const fn is_some(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl Version {
+    /// The entity has no event.
+    pub const ABSENT: Self = Self(0);
+
+    /// The version after this one.
+    ///
+    /// # Panics
+    ///
+    /// At `u64::MAX`, which no entity reaches by counting.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.checked_add(1).expect("a version below u64::MAX"))
+    }
+}
+
+macro_rules! bits128 {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u128);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+    )* };
+}
+bits128!(
+    /// One commit of one entity; drawn anew for each decision, the same over all its attempts.
+    CommitId,
+    /// One claim of a shard; drawn anew for each attempt.
+    ClaimId,
+    /// One attempt at an atomic batch.
+    BatchId,
+    /// One layout record: the shards and streams of a namespace.
+    LayoutId,
+    /// One kind record: how a kind of entity is written.
+    KindId,
+    /// The body of one snapshot.
+    SnapshotTag,
+    /// One run of one node.
+    Incarnation,
+);
+
+/// A command, named by its caller: 48 bits of milliseconds since the Unix epoch, then random bits,
+/// in the layout of UUID version 7 (RFC 9562).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u128);
+
+impl CommandId {
+    /// An id of the given time with the given random bits.
+    pub const fn new(time: WallTime, random: u128) -> Self {
+        const VERSION_7: u128 = 0x7 << 76;
+        const VARIANT: u128 = 0b10 << 62;
+        const RANDOM: u128 = !((0xFFFF_FFFF_FFFF_u128 << 80) | (0xF << 76) | (0b11 << 62));
+        let stamp = (time.0 as u128 & 0xFFFF_FFFF_FFFF) << 80;
+        Self(stamp | VERSION_7 | VARIANT | (random & RANDOM))
+    }
+
+    /// When the id was made, on its maker's wall clock.
+    pub const fn time(self) -> WallTime {
+        WallTime((self.0 >> 80) as u64)
+    }
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0;
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            n >> 96,
+            n >> 80 & 0xFFFF,
+            n >> 64 & 0xFFFF,
+            n >> 48 & 0xFFFF,
+            n & 0xFFFF_FFFF_FFFF
+        )
+    }
+}
+
+impl fmt::Debug for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not a command id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a command id is 32 hexadecimal digits, with or without the hyphens of a UUID")]
+pub struct NotACommandId;
+
+impl core::str::FromStr for CommandId {
+    type Err = NotACommandId;
+
+    fn from_str(text: &str) -> Result<Self, NotACommandId> {
+        let mut bits = 0_u128;
+        let mut digits = 0;
+        for c in text.chars().filter(|c| *c != '-') {
+            let digit = c.to_digit(16).ok_or(NotACommandId)?;
+            digits += 1;
+            if digits > 32 {
+                return Err(NotACommandId);
+            }
+            bits = bits << 4 | u128::from(digit);
+        }
+        if digits == 32 { Ok(Self(bits)) } else { Err(NotACommandId) }
+    }
+}
+
+/// A shard's fencing token: the sequence of its ownership record, with the claim's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch {
+    /// The stream sequence of the ownership record.
+    pub sequence: Sequence,
+    /// The 128 random bits in that record; a lost tail can give the same sequence twice, not these.
+    pub claim: ClaimId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandId, WallTime};
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_command_id_is_a_uuid_version_7() {
+        let id = CommandId::new(WallTime(0x0123_4567_89ab), u128::MAX);
+        assert_eq!(id.to_string(), "01234567-89ab-7fff-bfff-ffffffffffff");
+        assert_eq!(id.time(), WallTime(0x0123_4567_89ab));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("0123".parse::<CommandId>().is_err());
+        assert!("x1234567-89ab-7fff-bfff-ffffffffffff".parse::<CommandId>().is_err());
+        assert!("012345678-89ab-7fff-bfff-ffffffffffff".parse::<CommandId>().is_err());
+    }
+}

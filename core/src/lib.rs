@@ -1,0 +1,31 @@
+//! The sans-IO core of Tenure: every decision of the protocol as a pure step function.
+//!
+//! A machine takes one input and pushes effects; a driver runs the effects and feeds the answers
+//! back as inputs. Time, randomness, identities and limits come in as values, so a run is a
+//! function of its inputs: it can be simulated, shrunk, recorded and replayed.
+//!
+//! - [`step`]: the contract of a machine ([`Machine`], [`Cx`], [`Effects`], [`Outcome`]).
+//! - [`port`]: what machines ask of a store and every class of its answers, as data.
+//! - [`format`](mod@format): what is stored and sent, byte for byte.
+//! - [`log`]: the event log of one shard: load, decide, commit, resolve.
+//!
+//! # Features
+//!
+//! None by default: the crate is then `no_std` with `alloc`. `driver` adds the asynchronous loop
+//! and the API that users write against.
+#![cfg_attr(not(feature = "driver"), no_std)]
+
+extern crate alloc;
+
+pub mod format;
+pub mod id;
+pub mod log;
+pub mod name;
+pub mod port;
+pub mod space;
+pub mod step;
+
+pub use step::{
+    Cx, Deadline, Dice, Effects, HaltReason, Limits, Machine, Outcome, Probe, Purpose, Site,
+    SiteKind, Span, Time,
+};

@@ -1,0 +1,20 @@
+//! What machines ask of a store, and every class of its answers, as data.
+//!
+//! One finite table: machines emit these requests, shells execute them against a real server, the
+//! model store answers them in memory, and the contract test walks all (request, class) pairs.
+//! A shell maps and never retries or decides.
+
+mod capabilities;
+mod refused;
+mod request;
+mod stream;
+
+pub use capabilities::{Capabilities, ServerVersion};
+pub use refused::{Refused, RefusedClass};
+pub use request::{
+    Ack, Expect, Fence, Message, Page, Proof, Publish, Rollup, Source, StoreDone, StoreReply,
+    StoreRequest, Subject,
+};
+pub use stream::{
+    Discard, Mismatch, Persist, Republish, Retention, Storage, StreamInfo, StreamSettings,
+};

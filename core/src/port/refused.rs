@@ -1,0 +1,177 @@
+//! Every way in which a store says no.
+
+use crate::id::Sequence;
+use alloc::string::String;
+
+/// The request did not happen and never will. Numbers are the server's `err_code`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// 10071: a subject (or the stream) does not end where it was expected to.
+    WrongLast {
+        /// Where it ends; the server tells it for single messages, not always for batches.
+        actual: Option<Sequence>,
+    },
+    /// 10164: another write to a checked subject is being replicated, or was made in the same
+    /// batch. Says nothing about who is right: send again.
+    InProcess,
+    /// 10158: a message with the same deduplication id is being replicated. Send again.
+    DuplicateInProcess,
+    /// 10201: a batch holds a deduplication id that is stored already; look each up.
+    DuplicateInBatch,
+    /// 10210: too many batches are open on this stream. Send again.
+    TooManyBatches,
+    /// 10176: the batch has a gap: a part was lost, or the server had dropped it.
+    BatchIncomplete,
+    /// 10199: the batch has more messages than the server takes.
+    BatchTooLarge,
+    /// 10174: the stream takes no atomic batches.
+    BatchDisabled,
+    /// 10167: the stream's inbound queue is full. Send again.
+    Overloaded,
+    /// Nobody answers for the request's subject: no JetStream, no leader for now, or no such
+    /// stream. Send again.
+    NoResponders,
+    /// The client is not connected; nothing was handed to it. Send again.
+    NotConnected,
+    /// 10054, or larger than the server's `max_payload` (found before sending).
+    TooLarge,
+    /// 10059: there is no such stream.
+    NoStream,
+    /// 10060: another stream answered for the subject.
+    WrongStream,
+    /// 10058: the stream exists with other settings.
+    StreamExists,
+    /// 10065: another stream takes in one of the subjects.
+    SubjectOverlap,
+    /// 10037, or 404 to a direct get: there is no such message (where it was asked).
+    NotFound,
+    /// 10111: the stream takes no rollups.
+    RollupDisabled,
+    /// 10166: the stream takes no message TTL.
+    TtlDisabled,
+    /// 10165: the TTL is not a whole number of seconds, 1 or more.
+    TtlInvalid,
+    /// 10077, 10122, 10023, 10047: the stream, the account or the server is full.
+    NoSpace,
+    /// 10076, 10039: the account has no JetStream.
+    NoJetStream,
+    /// 10110, 10052 and the like: the stream is sealed, a mirror, or closed for this request.
+    Forbidden,
+    /// The user may not publish or ask on that subject. The text is the server's.
+    Denied(String),
+    /// 413, 10025, 10003: the server takes the request for wrong.
+    BadRequest(String),
+    /// A refusal without a class of its own, with the server's number and text.
+    Other {
+        /// The server's `err_code`; 0 when it gave none.
+        code: u32,
+        /// The server's text.
+        text: String,
+    },
+}
+
+/// A refusal without its details: a row of the contract's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each row is documented at the variant of `Refused` it stands for")]
+pub enum RefusedClass {
+    WrongLastAhead,
+    WrongLastBehind,
+    WrongLastUntold,
+    InProcess,
+    DuplicateInProcess,
+    DuplicateInBatch,
+    TooManyBatches,
+    BatchIncomplete,
+    BatchTooLarge,
+    BatchDisabled,
+    Overloaded,
+    NoResponders,
+    NotConnected,
+    TooLarge,
+    NoStream,
+    WrongStream,
+    StreamExists,
+    SubjectOverlap,
+    NotFound,
+    RollupDisabled,
+    TtlDisabled,
+    TtlInvalid,
+    NoSpace,
+    NoJetStream,
+    Forbidden,
+    Denied,
+    BadRequest,
+    Other,
+}
+
+impl Refused {
+    /// The class, given the sequence that the request expected (where it expected one).
+    pub fn class(&self, expected: Option<Sequence>) -> RefusedClass {
+        match self {
+            Self::WrongLast { actual } => match (actual, expected) {
+                (Some(actual), Some(expected)) if *actual > expected => RefusedClass::WrongLastAhead,
+                (Some(_), Some(_)) => RefusedClass::WrongLastBehind,
+                (Some(_), None) | (None, _) => RefusedClass::WrongLastUntold,
+            },
+            Self::InProcess => RefusedClass::InProcess,
+            Self::DuplicateInProcess => RefusedClass::DuplicateInProcess,
+            Self::DuplicateInBatch => RefusedClass::DuplicateInBatch,
+            Self::TooManyBatches => RefusedClass::TooManyBatches,
+            Self::BatchIncomplete => RefusedClass::BatchIncomplete,
+            Self::BatchTooLarge => RefusedClass::BatchTooLarge,
+            Self::BatchDisabled => RefusedClass::BatchDisabled,
+            Self::Overloaded => RefusedClass::Overloaded,
+            Self::NoResponders => RefusedClass::NoResponders,
+            Self::NotConnected => RefusedClass::NotConnected,
+            Self::TooLarge => RefusedClass::TooLarge,
+            Self::NoStream => RefusedClass::NoStream,
+            Self::WrongStream => RefusedClass::WrongStream,
+            Self::StreamExists => RefusedClass::StreamExists,
+            Self::SubjectOverlap => RefusedClass::SubjectOverlap,
+            Self::NotFound => RefusedClass::NotFound,
+            Self::RollupDisabled => RefusedClass::RollupDisabled,
+            Self::TtlDisabled => RefusedClass::TtlDisabled,
+            Self::TtlInvalid => RefusedClass::TtlInvalid,
+            Self::NoSpace => RefusedClass::NoSpace,
+            Self::NoJetStream => RefusedClass::NoJetStream,
+            Self::Forbidden => RefusedClass::Forbidden,
+            Self::Denied(_) => RefusedClass::Denied,
+            Self::BadRequest(_) => RefusedClass::BadRequest,
+            Self::Other { .. } => RefusedClass::Other,
+        }
+    }
+
+    /// Whether the same request may simply be sent again, with a wait (S10).
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::InProcess
+            | Self::DuplicateInProcess
+            | Self::TooManyBatches
+            | Self::BatchIncomplete
+            | Self::Overloaded
+            | Self::NoResponders
+            | Self::NotConnected => true,
+            Self::WrongLast { .. }
+            | Self::DuplicateInBatch
+            | Self::BatchTooLarge
+            | Self::BatchDisabled
+            | Self::TooLarge
+            | Self::NoStream
+            | Self::WrongStream
+            | Self::StreamExists
+            | Self::SubjectOverlap
+            | Self::NotFound
+            | Self::RollupDisabled
+            | Self::TtlDisabled
+            | Self::TtlInvalid
+            | Self::NoSpace
+            | Self::NoJetStream
+            | Self::Forbidden
+            | Self::Denied(_)
+            | Self::BadRequest(_)
+            | Self::Other { .. } => false,
+        }
+    }
+}

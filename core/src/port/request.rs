@@ -1,0 +1,220 @@
+//! The requests, and what a store says when one is done.
+
+use super::{Capabilities, Refused, StreamInfo, StreamSettings};
+use crate::id::{BatchId, Sequence, WallTime};
+use crate::step::Outcome;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A literal NATS subject, or a filter where a request says so.
+pub type Subject = String;
+
+/// One request to the store. Each has one answer, a [`StoreReply`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Stores one message. Done: [`StoreDone::Published`].
+    Publish(Publish),
+    /// Stores all messages or none, in one stream, next to each other. Done:
+    /// [`StoreDone::Published`] with the last message's sequence.
+    Batch {
+        /// The attempt's own id, fresh for each attempt.
+        id: BatchId,
+        /// 1 to 1,000 messages for one stream.
+        messages: Vec<Publish>,
+    },
+    /// Reads the last message of each subject as of one point of the stream (a batched direct get,
+    /// `multi_last`). Done: [`StoreDone::Latest`]; when no subject has a message,
+    /// [`Refused::NotFound`] without a point.
+    Latest {
+        /// The stream.
+        stream: String,
+        /// 1 to 1,000 literal subjects.
+        subjects: Vec<Subject>,
+    },
+    /// Reads the message at one sequence. Done: [`StoreDone::Message`]; absent:
+    /// [`Refused::NotFound`], which a replica that lags says as well.
+    Get {
+        /// The stream.
+        stream: String,
+        /// The position.
+        sequence: Sequence,
+        /// Who is asked.
+        source: Source,
+    },
+    /// Reads messages of a subject filter in stream order (a batched direct get,
+    /// `next_by_subj`). Done: [`StoreDone::Page`].
+    Scan {
+        /// The stream.
+        stream: String,
+        /// A subject filter; wildcards are allowed.
+        filter: Subject,
+        /// The first sequence looked at.
+        from: Sequence,
+        /// How many messages at most, 1 to 1,000.
+        messages_max: u32,
+    },
+    /// Creates a stream; one with equal settings that exists already is done too. Done:
+    /// [`StoreDone::Stream`].
+    CreateStream(StreamSettings),
+    /// Reads a stream's settings and state. Done: [`StoreDone::Stream`]; absent:
+    /// [`Refused::NoStream`].
+    StreamInfo {
+        /// The stream.
+        stream: String,
+    },
+    /// Asks what the store is and can do. Done: [`StoreDone::Capabilities`].
+    Capabilities,
+}
+
+/// One message to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The stream that must answer (`Nats-Expected-Stream`).
+    pub stream: String,
+    /// The literal subject.
+    pub subject: Subject,
+    /// What must hold in the stream.
+    pub expect: Expect,
+    /// Whether this message replaces its predecessors.
+    pub rollup: Rollup,
+    /// Deduplication id (`Nats-Msg-Id`). No commit, claim or heartbeat carries one (S8).
+    pub dedup: Option<String>,
+    /// Time to live in whole seconds (`Nats-TTL`); for heartbeat buckets only.
+    pub ttl_s: Option<u32>,
+    /// The message's body.
+    pub payload: Bytes,
+}
+
+/// What must hold for a message to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The message's own subject ends at this sequence ([`Sequence::NONE`]: it has no message).
+    OwnLast(Sequence),
+    /// Another literal subject ends at a sequence: the fence.
+    Fence(Fence),
+    /// The stream ends at this sequence.
+    StreamLast(Sequence),
+}
+
+/// An expectation on another literal subject of the same stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The literal subject that is looked at.
+    pub subject: Subject,
+    /// Where it must end.
+    pub sequence: Sequence,
+}
+
+/// Whether a message replaces its predecessors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rollup {
+    /// It is added.
+    #[default]
+    No,
+    /// It replaces all messages of its subject (`Nats-Rollup: sub`).
+    Subject,
+}
+
+/// Who is asked for one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Any replica: a direct get.
+    Replica,
+    /// The stream's leader: a message get. Not linearizable either.
+    Leader,
+}
+
+/// What a store says when a request is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreDone {
+    /// To `Publish` and `Batch`.
+    Published(Ack),
+    /// To `Latest`.
+    Latest(Proof),
+    /// To `Get`.
+    Message(Message),
+    /// To `Scan`.
+    Page(Page),
+    /// To `CreateStream` and `StreamInfo`.
+    Stream(StreamInfo),
+    /// To `Capabilities`.
+    Capabilities(Capabilities),
+}
+
+/// A message was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Where; for a batch, where its last message is.
+    pub sequence: Sequence,
+    /// The store had it already under the same deduplication id; `sequence` is the older one's.
+    pub duplicate: bool,
+}
+
+/// The last messages of several subjects as of one point of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// One message per subject that has one, by ascending sequence.
+    pub messages: Vec<Message>,
+    /// The last sequence of the stream that the answer takes in (`Nats-UpTo-Sequence`).
+    pub up_to: Sequence,
+}
+
+/// Messages of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// By ascending sequence; fewer than asked for only at the end.
+    pub messages: Vec<Message>,
+    /// Whether messages of the filter follow.
+    pub more: bool,
+}
+
+/// One stored message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its subject.
+    pub subject: Subject,
+    /// Its position.
+    pub sequence: Sequence,
+    /// When the server stored it, on the server's wall clock.
+    pub stored: WallTime,
+    /// The server put it there because the subject's last message expired.
+    pub expired_marker: bool,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+/// The answer to one request.
+pub type StoreReply = Outcome<StoreDone, Refused>;
+
+impl StoreRequest {
+    /// The request's name in traces and in the contract's table.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Publish(_) => "Publish",
+            Self::Batch { .. } => "Batch",
+            Self::Latest { .. } => "Latest",
+            Self::Get { source: Source::Replica, .. } => "Get(replica)",
+            Self::Get { source: Source::Leader, .. } => "Get(leader)",
+            Self::Scan { .. } => "Scan",
+            Self::CreateStream(_) => "CreateStream",
+            Self::StreamInfo { .. } => "StreamInfo",
+            Self::Capabilities => "Capabilities",
+        }
+    }
+
+    /// Whether the request can change the store, so that losing its answer leaves a doubt.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Publish(_) | Self::Batch { .. } | Self::CreateStream(_) => true,
+            Self::Latest { .. }
+            | Self::Get { .. }
+            | Self::Scan { .. }
+            | Self::StreamInfo { .. }
+            | Self::Capabilities => false,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A limit on everything that can grow, in one value.
+
+use super::Span;
+
+/// The limits of a node. Each bounds one queue, loop, buffer or number of operations in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Effects that one step may push.
+    pub effects_max: usize,
+    /// Entities that one shard keeps in memory; the least recently used idle one goes first.
+    pub entities_max: usize,
+    /// Commands and reads that wait for one entity; the next one is refused `Overloaded`.
+    pub entity_queue_max: usize,
+    /// Commands and reads that wait in one shard; the next one is refused `Overloaded`.
+    pub shard_queue_max: usize,
+    /// Commands that one commit takes.
+    pub commit_commands_max: usize,
+    /// Commits of one shard that are in flight, each of another entity.
+    pub commits_in_flight_max: usize,
+    /// Entity messages in one atomic batch. The server takes 1,000 messages, the fence being one.
+    pub batch_messages_max: usize,
+    /// Sequences of earlier commits that one commit lists.
+    pub chain_max: usize,
+    /// Command ids that one entity remembers.
+    pub command_ids_max: usize,
+    /// Bytes of one stored outcome.
+    pub outcome_bytes_max: usize,
+    /// How far a command id may be ahead of the owner's wall clock, in milliseconds.
+    pub id_ahead_max_ms: u64,
+    /// How often one command is decided anew after a conflict.
+    pub conflict_tries_max: u32,
+    /// How long one store request may take before its outcome is `Unknown`.
+    pub store_timeout: Span,
+    /// The wait before the first repetition; each further one doubles it.
+    pub retry_delay_min: Span,
+    /// The longest wait before a repetition.
+    pub retry_delay_max: Span,
+    /// How long a reader asks on after a listed commit is absent before it reports `LogDamaged`.
+    pub absent_patience: Span,
+    /// How long a stream may look shorter than it was before its tail counts as lost.
+    pub lost_tail_patience: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            effects_max: 65_536,
+            entities_max: 65_536,
+            entity_queue_max: 4_096,
+            shard_queue_max: 65_536,
+            commit_commands_max: 128,
+            commits_in_flight_max: 1_024,
+            batch_messages_max: 256,
+            chain_max: 64,
+            command_ids_max: 128,
+            outcome_bytes_max: 4_096,
+            id_ahead_max_ms: 60_000,
+            conflict_tries_max: 256,
+            store_timeout: Span::from_secs(5),
+            retry_delay_min: Span::from_millis(2),
+            retry_delay_max: Span::from_secs(1),
+            absent_patience: Span::from_secs(5),
+            lost_tail_patience: Span::from_secs(10),
+        }
+    }
+}
