@@ -176,7 +176,11 @@ impl core::str::FromStr for CommandId {
             }
             bits = bits << 4 | u128::from(digit);
         }
-        if digits == 32 { Ok(Self(bits)) } else { Err(NotACommandId) }
+        if digits == 32 {
+            Ok(Self(bits))
+        } else {
+            Err(NotACommandId)
+        }
     }
 }
 
@@ -201,7 +205,15 @@ mod tests {
         assert_eq!(id.time(), WallTime(0x0123_4567_89ab));
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("0123".parse::<CommandId>().is_err());
-        assert!("x1234567-89ab-7fff-bfff-ffffffffffff".parse::<CommandId>().is_err());
-        assert!("012345678-89ab-7fff-bfff-ffffffffffff".parse::<CommandId>().is_err());
+        assert!(
+            "x1234567-89ab-7fff-bfff-ffffffffffff"
+                .parse::<CommandId>()
+                .is_err()
+        );
+        assert!(
+            "012345678-89ab-7fff-bfff-ffffffffffff"
+                .parse::<CommandId>()
+                .is_err()
+        );
     }
 }

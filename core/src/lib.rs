@@ -7,6 +7,7 @@
 //! - [`step`]: the contract of a machine ([`Machine`], [`Cx`], [`Effects`], [`Outcome`]).
 //! - [`port`]: what machines ask of a store and every class of its answers, as data.
 //! - [`format`](mod@format): what is stored and sent, byte for byte.
+//! - [`space`]: opens a namespace: layout, streams, kinds.
 //! - [`log`]: the event log of one shard: load, decide, commit, resolve.
 //!
 //! # Features
@@ -17,6 +18,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "driver")]
+pub mod driver;
 pub mod format;
 pub mod id;
 pub mod log;

@@ -128,7 +128,11 @@ fn length(what: &'static str, name: &str, bytes_max: usize) -> Result<(), NameEr
         return Err(NameError::Empty { what });
     }
     if name.len() > bytes_max {
-        return Err(NameError::TooLong { what, bytes: name.len(), bytes_max });
+        return Err(NameError::TooLong {
+            what,
+            bytes: name.len(),
+            bytes_max,
+        });
     }
     Ok(())
 }
@@ -139,15 +143,27 @@ fn plain(
     bytes_max: usize,
     first: impl Fn(char) -> bool,
 ) -> Result<String, NameError> {
-    const ALLOWED: &str = "a-z, 0-9, '-' and '_', beginning with a letter (a namespace also with a digit)";
+    const ALLOWED: &str =
+        "a-z, 0-9, '-' and '_', beginning with a letter (a namespace also with a digit)";
     length(what, name, bytes_max)?;
     let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    let wrong = name.chars().enumerate().find(|(n, c)| if *n == 0 { !first(*c) } else { !rest(*c) });
+    let wrong = name
+        .chars()
+        .enumerate()
+        .find(|(n, c)| if *n == 0 { !first(*c) } else { !rest(*c) });
     if let Some((_, character)) = wrong {
-        return Err(NameError::Character { what, name: name.to_owned(), character, allowed: ALLOWED });
+        return Err(NameError::Character {
+            what,
+            name: name.to_owned(),
+            character,
+            allowed: ALLOWED,
+        });
     }
     if RESERVED.contains(&name) {
-        return Err(NameError::Reserved { what, name: name.to_owned() });
+        return Err(NameError::Reserved {
+            what,
+            name: name.to_owned(),
+        });
     }
     Ok(name.to_owned())
 }
@@ -191,10 +207,22 @@ mod tests {
         assert!(Namespace::new("2024").is_ok());
         assert!(KindName::new("account").is_ok());
         assert!(matches!(Namespace::new(""), Err(NameError::Empty { .. })));
-        assert!(matches!(KindName::new("2nd"), Err(NameError::Character { character: '2', .. })));
-        assert!(matches!(Namespace::new("a.b"), Err(NameError::Character { character: '.', .. })));
-        assert!(matches!(Namespace::new("tenure"), Err(NameError::Reserved { .. })));
-        assert!(matches!(Namespace::new(&"a".repeat(33)), Err(NameError::TooLong { bytes: 33, .. })));
+        assert!(matches!(
+            KindName::new("2nd"),
+            Err(NameError::Character { character: '2', .. })
+        ));
+        assert!(matches!(
+            Namespace::new("a.b"),
+            Err(NameError::Character { character: '.', .. })
+        ));
+        assert!(matches!(
+            Namespace::new("tenure"),
+            Err(NameError::Reserved { .. })
+        ));
+        assert!(matches!(
+            Namespace::new(&"a".repeat(33)),
+            Err(NameError::TooLong { bytes: 33, .. })
+        ));
         assert!(KindName::new(&"k".repeat(64)).is_ok());
     }
 
@@ -205,6 +233,9 @@ mod tests {
         }
         assert!(EntityId::new(&"\u{1f980}".repeat(256)).is_ok());
         let error = EntityId::new(&"x".repeat(1_025)).unwrap_err();
-        assert_eq!(error.to_string(), "the entity id has 1025 bytes; at most 1024 are allowed");
+        assert_eq!(
+            error.to_string(),
+            "the entity id has 1025 bytes; at most 1024 are allowed"
+        );
     }
 }

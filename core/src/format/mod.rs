@@ -11,7 +11,7 @@ mod layout;
 mod own;
 mod snapshot;
 
-pub use commit::{Commit, CommandRecord, EventRecord, SnapshotRef};
+pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use layout::{Layout, LayoutKey};
 pub use own::Ownership;

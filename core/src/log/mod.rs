@@ -1,1 +1,76 @@
-//! To come.
+//! The event log of one shard: load, decide, commit, and find out what happened.
+//!
+//! `Shard` is the machine of one (class, shard) on one node, in one [`WriteMode`]. It owns what
+//! the log says of each entity (version, last sequence, chain, command ids); the user's states live
+//! with the host, which the machine drives through [`Work`]. A caller's command is a [`Submit`]
+//! with a ticket; its answer is a [`Reply`] to the same ticket.
+//!
+//! # The life of a command
+//!
+//! ```text
+//! Submit ─▶ queue ─▶ load ─▶ decide ─▶ store ─┬─ Done ────▶ settle(keep) ─▶ Committed
+//!                     ▲                       ├─ conflict ▶ settle(drop) ─▶ load, decide again
+//!                     └───────────────────────┴─ Unknown ─▶ direct: the same attempt again, then look
+//!                                                           owned: seal, read with proof, then again
+//! ```
+//!
+//! # Invariants
+//!
+//! - L1: at most one commit per entity is in flight (S5).
+//! - L2: a command is decided only from acknowledged state, or from the commands of its own commit.
+//! - L3: a reply leaves only after its commit's acknowledgement, or, when nothing was stored, after
+//!   the state it was decided from was confirmed (direct) or a barrier passed (owned).
+//! - L4: no fenced write is sent again under the epoch of an `Unknown` attempt (S9).
+//! - L5: a commit lists only acknowledged sequences.
+//! - L6: each ticket gets exactly one reply.
+
+mod effect;
+mod input;
+mod reply;
+mod shard;
+
+pub use effect::{Base, Effect, Note, StoredCommit, Work};
+pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
+pub use reply::{Damage, Refusal, Reply};
+pub use shard::Shard;
+
+use crate::format::{KindRecord, TakeOver, WriteMode};
+use crate::id::{Incarnation, LayoutId, Partition, ShardId};
+use crate::name::Namespace;
+use alloc::string::String;
+
+/// What a `Shard` is and where its messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardConfig {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Its layout.
+    pub layout: LayoutId,
+    /// The shard.
+    pub shard: ShardId,
+    /// The shard's event stream.
+    pub stream: Partition,
+    /// The class of the kinds in it.
+    pub class: TakeOver,
+    /// The write mode of the kinds in it.
+    pub mode: WriteMode,
+    /// This run of this node.
+    pub incarnation: Incarnation,
+    /// The node's name, for people.
+    pub node: String,
+}
+
+/// One kind of entity in a shard; the host names it by its place in the order of registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindConfig {
+    /// The kind's record.
+    pub record: KindRecord,
+    /// A snapshot is taken when this many commits came since the last one; `None` is never.
+    pub snapshot_every: Option<u32>,
+    /// The version of the kind's state type, as snapshots carry it; another one is ignored.
+    pub snapshot_schema: u16,
+}
+
+/// A kind registered with a shard, in the order of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindIndex(pub u16);

@@ -33,9 +33,17 @@ impl ServerVersion {
     /// The version in a text such as `2.14.4` or `2.15.0-dev`.
     pub fn parse(text: &str) -> Option<Self> {
         let (numbers, pre) = text.split_once('-').unwrap_or((text, ""));
-        let mut numbers = numbers.trim_start_matches('v').split('.').map(|n| n.parse().ok());
+        let mut numbers = numbers
+            .trim_start_matches('v')
+            .split('.')
+            .map(|n| n.parse().ok());
         let mut next = || numbers.next().unwrap_or(Some(0));
-        Some(Self { major: next()?, minor: next()?, patch: next()?, pre: pre.into() })
+        Some(Self {
+            major: next()?,
+            minor: next()?,
+            patch: next()?,
+            pre: pre.into(),
+        })
     }
 
     /// Whether the version is one that Tenure runs on: 2.12.14 and later of 2.12, 2.14.4 and later
@@ -53,7 +61,11 @@ impl ServerVersion {
 impl fmt::Display for ServerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)?;
-        if self.pre.is_empty() { Ok(()) } else { write!(f, "-{}", self.pre) }
+        if self.pre.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "-{}", self.pre)
+        }
     }
 }
 

@@ -74,7 +74,10 @@ pub enum Refused {
 /// A refusal without its details: a row of the contract's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each row is documented at the variant of `Refused` it stands for")]
+#[allow(
+    missing_docs,
+    reason = "each row is documented at the variant of `Refused` it stands for"
+)]
 pub enum RefusedClass {
     WrongLastAhead,
     WrongLastBehind,
@@ -111,7 +114,9 @@ impl Refused {
     pub fn class(&self, expected: Option<Sequence>) -> RefusedClass {
         match self {
             Self::WrongLast { actual } => match (actual, expected) {
-                (Some(actual), Some(expected)) if *actual > expected => RefusedClass::WrongLastAhead,
+                (Some(actual), Some(expected)) if *actual > expected => {
+                    RefusedClass::WrongLastAhead
+                }
                 (Some(_), Some(_)) => RefusedClass::WrongLastBehind,
                 (Some(_), None) | (None, _) => RefusedClass::WrongLastUntold,
             },

@@ -197,8 +197,14 @@ impl StoreRequest {
             Self::Publish(_) => "Publish",
             Self::Batch { .. } => "Batch",
             Self::Latest { .. } => "Latest",
-            Self::Get { source: Source::Replica, .. } => "Get(replica)",
-            Self::Get { source: Source::Leader, .. } => "Get(leader)",
+            Self::Get {
+                source: Source::Replica,
+                ..
+            } => "Get(replica)",
+            Self::Get {
+                source: Source::Leader,
+                ..
+            } => "Get(leader)",
             Self::Scan { .. } => "Scan",
             Self::CreateStream(_) => "CreateStream",
             Self::StreamInfo { .. } => "StreamInfo",

@@ -45,7 +45,9 @@ impl Dice {
 
     /// Dice of their own for a part of the node (a shard, a lane), so that parts do not share draws.
     pub fn fork(self, part: u64) -> Self {
-        Self { key: self.draw(0, part) }
+        Self {
+            key: self.draw(0, part),
+        }
     }
 
     /// 128 random bits.

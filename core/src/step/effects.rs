@@ -15,7 +15,10 @@ pub struct Effects<E> {
 impl<E> Effects<E> {
     /// An empty buffer for at most `effects_max` effects.
     pub fn new(effects_max: usize) -> Self {
-        Self { items: Vec::new(), effects_max }
+        Self {
+            items: Vec::new(),
+            effects_max,
+        }
     }
 
     /// Adds an effect.
@@ -24,7 +27,10 @@ impl<E> Effects<E> {
     ///
     /// When the buffer is full: the machine has a loop without a limit.
     pub fn push(&mut self, effect: E) {
-        assert!(self.items.len() < self.effects_max, "a step pushed more than effects_max");
+        assert!(
+            self.items.len() < self.effects_max,
+            "a step pushed more than effects_max"
+        );
         self.items.push(effect);
     }
 

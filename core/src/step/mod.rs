@@ -9,7 +9,7 @@ mod time;
 pub use dice::{Dice, Purpose};
 pub use effects::Effects;
 pub use limits::Limits;
-pub use probe::{CountingProbe, Probe, Site, SiteKind, SilentProbe};
+pub use probe::{CountingProbe, Probe, SilentProbe, Site, SiteKind};
 pub use time::{Deadline, Span, Time};
 
 use core::fmt;
@@ -46,7 +46,9 @@ pub struct Cx<'a> {
 
 impl fmt::Debug for Cx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Cx")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

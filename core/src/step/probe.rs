@@ -52,7 +52,9 @@ pub struct CountingProbe {
 impl CountingProbe {
     /// Each site that was passed, with how often its condition held and how often it did not.
     pub fn counts(&self) -> impl Iterator<Item = (&'static Site, u64, u64)> {
-        self.counts.iter().map(|(site, (held, failed))| (*site, *held, *failed))
+        self.counts
+            .iter()
+            .map(|(site, (held, failed))| (*site, *held, *failed))
     }
 
     /// The first site whose claim was broken.
@@ -125,8 +127,12 @@ macro_rules! never {
 #[macro_export]
 macro_rules! site {
     ($cx:expr, $kind:expr, $holds:expr, $name:literal) => {{
-        static SITE: $crate::Site =
-            $crate::Site { kind: $kind, name: $name, file: file!(), line: line!() };
+        static SITE: $crate::Site = $crate::Site {
+            kind: $kind,
+            name: $name,
+            file: file!(),
+            line: line!(),
+        };
         let holds: bool = $holds;
         $cx.probe.hit(&SITE, holds);
         holds

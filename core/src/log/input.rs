@@ -1,0 +1,196 @@
+//! What a shard's log reacts to.
+
+use super::{KindConfig, KindIndex};
+use crate::id::{CommandId, OpId, Ticket, Version, WallTime};
+use crate::name::EntityId;
+use crate::port::StoreReply;
+use crate::step::Time;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One input of `Shard`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A deadline passed.
+    Tick,
+    /// The store is connected, verified, and of this shape. Comes again after each reconnect.
+    Up(Shape),
+    /// The connection is gone. What is in flight gets its answer from the shell all the same.
+    Down,
+    /// A kind is used in this shard; kinds are numbered in this order.
+    Kind(KindConfig),
+    /// Owned mode: become the shard's owner, whoever owns it now.
+    Claim,
+    /// A caller's command.
+    Submit(Submit),
+    /// A caller wants to read an entity.
+    Read(Read),
+    /// The host did a [`Work`](super::Work).
+    Ran {
+        /// The work's operation.
+        op: OpId,
+        /// What came of it.
+        ran: Ran,
+    },
+    /// The store answered.
+    Stored {
+        /// The request's operation.
+        op: OpId,
+        /// Its answer.
+        reply: StoreReply,
+    },
+}
+
+/// The shape of the store behind a shard (S8), from its stream's settings and the server's INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether the stream has more than one replica.
+    pub replicated: bool,
+    /// The largest message that the server takes, headers included, in bytes.
+    pub payload_bytes_max: usize,
+}
+
+/// A caller's command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submit {
+    /// Names the caller; the reply carries it. Unique among those without a reply yet.
+    pub ticket: Ticket,
+    /// The kind of the entity.
+    pub kind: KindIndex,
+    /// The entity.
+    pub entity: EntityId,
+    /// The command's id; without one it is not found again.
+    pub id: Option<CommandId>,
+    /// What version it must meet.
+    pub expected: Expected,
+    /// The node's wall clock at arrival; the commit's stamp, and what ids are held against.
+    pub wall: WallTime,
+    /// When the caller gives up: before it was sent nothing happens, after that it is `Unknown`.
+    pub deadline: Time,
+}
+
+/// What version a command must meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Any; after a conflict the command is decided again.
+    Any,
+    /// This one ([`Version::ABSENT`]: the entity must not exist); else it is refused.
+    Exactly(Version),
+    /// Any, but the entity must exist; else it is refused.
+    Present,
+}
+
+/// A caller wants to read an entity's state as of now or later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Names the caller.
+    pub ticket: Ticket,
+    /// The kind of the entity.
+    pub kind: KindIndex,
+    /// The entity.
+    pub entity: EntityId,
+    /// When the caller gives up.
+    pub deadline: Time,
+}
+
+/// What came of a [`Work`](super::Work).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// Of `Fold`. After an error the host holds no state in that slot.
+    Folded(Result<(), FoldError>),
+    /// Of `Decide`: a verdict for each command, in the order given.
+    Decided(Vec<Decided>),
+    /// Of `Settle`.
+    Settled,
+    /// Of `Answer`: the host has answered the callers' questions from its state.
+    Answered,
+    /// Of `Snapshot`: the encoded state; `None` when the kind has none.
+    Snapshotted(Option<Bytes>),
+}
+
+/// The verdict on one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Whose command.
+    pub ticket: Ticket,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// What the user's code decided. The typed reply stays with the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is accepted: its events and its encoded reply are to be stored.
+    Accepted {
+        /// The events; may be none.
+        events: Vec<NewEvent>,
+        /// The encoded reply.
+        outcome: Bytes,
+        /// Whether a command without events is to be stored all the same.
+        record: bool,
+    },
+    /// The domain says no; nothing is stored.
+    Rejected,
+    /// The entity is not at the expected version (or does not exist); this is what it is at.
+    Conflict(Version),
+    /// The user's code panicked or a value could not be encoded; nothing is stored.
+    Failed(String),
+}
+
+/// An event to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its version; `None` is the next one. Must rise; gaps are legal.
+    pub version: Option<Version>,
+    /// Its stable type name.
+    pub name: String,
+    /// The version of its type.
+    pub schema: u16,
+    /// Its encoded value.
+    pub data: Bytes,
+}
+
+/// Why stored events cannot be folded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// This build has no such event.
+    #[error(
+        "this build knows no event {name:?} version {schema} (at version {version}); deploy one that does, or set the kind's policy for unknown events to skip"
+    )]
+    UnknownEvent {
+        /// The event's name.
+        name: String,
+        /// The version of its type.
+        schema: u16,
+        /// The entity's version at it.
+        version: Version,
+    },
+    /// The event's bytes are not what its type expects.
+    #[error("event {name:?} version {schema} (at version {version}) cannot be decoded: {cause}")]
+    Undecodable {
+        /// The event's name.
+        name: String,
+        /// The version of its type.
+        schema: u16,
+        /// The entity's version at it.
+        version: Version,
+        /// What the decoder said.
+        cause: String,
+    },
+    /// The snapshot's state cannot be decoded; the machine loads without it.
+    #[error("the snapshot's state cannot be decoded: {cause}")]
+    Snapshot {
+        /// What the decoder said.
+        cause: String,
+    },
+    /// The user's `evolve` panicked.
+    #[error("evolve panicked at version {version}: {cause}")]
+    Panicked {
+        /// The entity's version at it.
+        version: Version,
+        /// The panic's text.
+        cause: String,
+    },
+}

@@ -1,0 +1,115 @@
+//! What a caller is told.
+
+use super::FoldError;
+use crate::id::{Sequence, Version, WallTime};
+use crate::port::Refused;
+use alloc::string::String;
+use bytes::Bytes;
+
+/// The answer to a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The command's commit is acknowledged; the host has its typed reply.
+    Committed {
+        /// The entity's version after the command.
+        version: Version,
+        /// The commit's place in the stream.
+        sequence: Sequence,
+    },
+    /// The command stored nothing (rejected, or no events): the host has its typed reply.
+    Nothing {
+        /// The version it was decided at.
+        version: Version,
+    },
+    /// A command with this id took effect before; this is what it was answered then.
+    Found {
+        /// The entity's version after it.
+        version: Version,
+        /// Its encoded reply.
+        outcome: Bytes,
+    },
+    /// The read was answered from the state at this version; the host has the answer.
+    Read {
+        /// The version.
+        version: Version,
+    },
+    /// Nothing happened, or (only [`Refusal::Unknown`]) it is not known whether it did.
+    Refused(Refusal),
+}
+
+/// Why a caller got no answer from the domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The entity is not at the expected version.
+    Conflict {
+        /// What it is at.
+        actual: Version,
+    },
+    /// Others kept winning; the command was decided `tries` times and nothing was stored.
+    Contended {
+        /// How often it was decided.
+        tries: u32,
+    },
+    /// It may have happened, now or later. Ask again with the same command id.
+    Unknown,
+    /// The deadline came before anything was sent; nothing happened.
+    Deadline,
+    /// The command id is older than what the entity remembers; it is not run (S19).
+    Expired {
+        /// Unknown ids up to this time are refused.
+        horizon: WallTime,
+    },
+    /// The command id is ahead of the owner's clock; it is not run (S19).
+    Ahead {
+        /// By how much, in milliseconds.
+        ahead_ms: u64,
+        /// How much is allowed, in milliseconds.
+        ahead_max_ms: u64,
+    },
+    /// Too many commands wait; nothing happened.
+    Overloaded,
+    /// The commit is larger than the server takes; nothing happened.
+    TooLarge {
+        /// The message's size in bytes.
+        bytes: usize,
+        /// What the server takes, in bytes.
+        bytes_max: usize,
+    },
+    /// The encoded reply is larger than what is kept of one; nothing happened.
+    OutcomeTooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// An event's explicit version does not rise; nothing happened.
+    VersionNotRising {
+        /// The version before it.
+        last: Version,
+        /// The version it was given.
+        given: Version,
+    },
+    /// Owned mode: this node does not own the shard; nothing happened.
+    NotOwner,
+    /// The user's code panicked or a value could not be encoded; nothing happened.
+    Failed(String),
+    /// The entity's stored events cannot be folded by this build.
+    Fold(FoldError),
+    /// The entity's stored commits do not fit together.
+    Damaged(Damage),
+    /// The store refuses for good.
+    Store(Refused),
+}
+
+/// What is wrong with an entity's stored commits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log is damaged at sequence {sequence} of stream {stream:?}: {what}")]
+pub struct Damage {
+    /// The stream.
+    pub stream: String,
+    /// The message that is missing or wrong.
+    pub sequence: Sequence,
+    /// What is wrong, in words.
+    pub what: String,
+}
