@@ -1,8 +1,9 @@
 //! A commit: one JetStream message with 1 to n commands of one entity (S4).
 
-use super::Unknown;
+use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::{FormatError, Unknown};
 use crate::id::{
-    CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,
+    ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,
 };
 use crate::name::EntityId;
 use alloc::string::String;
@@ -81,4 +82,355 @@ pub struct SnapshotRef {
     pub tag: SnapshotTag,
     /// SipHash-2-4-64 of its stored bytes under the layout's key.
     pub hash: u64,
+}
+
+const FORMAT: &str = "commit";
+
+impl Commit {
+    /// The version of the format that this program writes and reads.
+    pub const FORMAT_VERSION: u64 = 1;
+
+    /// An upper bound for the length of [`encode`](Self::encode), in bytes.
+    pub fn encoded_len_max(&self) -> usize {
+        let outcomes: usize = self
+            .commands
+            .iter()
+            .map(|command| command.outcome.len())
+            .sum();
+        let events: usize = self
+            .events
+            .iter()
+            .map(|event| event.name.len() + event.data.len())
+            .sum();
+        map_len_max(14, &self.unknown)
+            + 3 * BITS128_LEN
+            + (HEAD_MAX + self.entity.as_str().len())
+            + (1 + HEAD_MAX + BITS128_LEN)
+            + 4 * HEAD_MAX
+            + (1 + self.earlier.len()) * HEAD_MAX
+            + (1 + 3 * HEAD_MAX + BITS128_LEN)
+            + (HEAD_MAX + self.commands.len() * (1 + BITS128_LEN + 2 * HEAD_MAX) + outcomes)
+            + (HEAD_MAX + self.events.len() * (1 + 4 * HEAD_MAX) + events)
+            + 1
+    }
+
+    /// The commit's bytes; the same commit has the same bytes everywhere.
+    ///
+    /// # Panics
+    ///
+    /// When `earlier` does not strictly fall.
+    pub fn encode(&self) -> Bytes {
+        let mut fields = Fields::new(Self::FORMAT_VERSION, &self.unknown, self.encoded_len_max());
+        fields.key(1).bits128(self.id.0);
+        fields.key(2).bits128(self.layout.0);
+        fields.key(3).bits128(self.kind.0);
+        fields.key(4).text(self.entity.as_str());
+        if let Some(epoch) = &self.epoch {
+            fields
+                .key(5)
+                .array(2)
+                .uint(epoch.sequence.0)
+                .bits128(epoch.claim.0);
+        }
+        fields.key(6).uint(self.time.0);
+        fields.key(7).uint(self.before.0);
+        fields.key(8).uint(self.last.0);
+        if let Some(newest) = self.earlier.first() {
+            let mut values = fields.key(9);
+            values.array(self.earlier.len()).uint(newest.0);
+            for pair in self.earlier.windows(2) {
+                if let [newer, older] = pair {
+                    let step = newer.0.checked_sub(older.0).filter(|step| *step > 0);
+                    values.uint(step.expect("earlier commits are listed newest first"));
+                }
+            }
+        }
+        if let Some(snapshot) = &self.snapshot {
+            let mut values = fields.key(10);
+            let values = values
+                .array(4)
+                .uint(snapshot.version.0)
+                .uint(snapshot.sequence.0);
+            values.bits128(snapshot.tag.0).uint(snapshot.hash);
+        }
+        if self.horizon != WallTime::default() {
+            fields.key(11).uint(self.horizon.0);
+        }
+        if !self.commands.is_empty() {
+            let mut values = fields.key(12);
+            values.array(self.commands.len());
+            for command in &self.commands {
+                let values = values.array(3).bits128(command.id.0);
+                values.uint(command.version.0).bytes(&command.outcome);
+            }
+        }
+        if !self.events.is_empty() {
+            let mut values = fields.key(13);
+            values.array(self.events.len());
+            for event in &self.events {
+                let values = values.array(4).uint(event.version.0).text(&event.name);
+                values.uint(u64::from(event.schema)).bytes(&event.data);
+            }
+        }
+        if self.tombstone {
+            fields.key(14).yes();
+        }
+        fields.finish()
+    }
+
+    /// Reads a commit; outcomes, events and unknown fields share the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no commit of this version, or one that contradicts itself: events rise
+    /// strictly above `before`, `last` is the last event's version (`before` without events), and
+    /// `earlier` strictly falls.
+    pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
+        let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
+        let r = &mut reader;
+        let (mut id, mut layout, mut kind, mut entity, mut epoch) = (None, None, None, None, None);
+        let (mut time, mut before, mut last, mut snapshot) = (None, None, None, None);
+        let mut earlier = Vec::new();
+        let mut horizon = WallTime::default();
+        let mut commands = Vec::new();
+        let mut events = Vec::new();
+        let mut tombstone = false;
+        let mut unknown = Unknown::default();
+        while let Some(key) = r.key()? {
+            match key {
+                1 => id = Some(CommitId(r.bits128("id")?)),
+                2 => layout = Some(LayoutId(r.bits128("layout")?)),
+                3 => kind = Some(KindId(r.bits128("kind")?)),
+                4 => entity = Some(r.entity()?),
+                5 => epoch = Some(read_epoch(r)?),
+                6 => time = Some(WallTime(r.uint("time")?)),
+                7 => before = Some(Version(r.uint("version before")?)),
+                8 => last = Some(Version(r.uint("last version")?)),
+                9 => earlier = read_earlier(r)?,
+                10 => snapshot = Some(read_snapshot(r)?),
+                11 => horizon = WallTime(r.uint("horizon")?),
+                12 => commands = read_commands(r)?,
+                13 => events = read_events(r)?,
+                14 => tombstone = r.yes("tombstone")?,
+                other => r.keep(other, &mut unknown)?,
+            }
+        }
+        let commit = Self {
+            id: r.need("id", id)?,
+            layout: r.need("layout", layout)?,
+            kind: r.need("kind", kind)?,
+            entity: r.need("entity", entity)?,
+            epoch,
+            time: r.need("time", time)?,
+            before: r.need("version before", before)?,
+            last: r.need("last version", last)?,
+            earlier,
+            snapshot,
+            horizon,
+            commands,
+            events,
+            tombstone,
+            unknown,
+        };
+        let mut version = commit.before;
+        for event in &commit.events {
+            r.holds(event.version > version, "its events do not rise in version")?;
+            version = event.version;
+        }
+        r.holds(
+            commit.last == version,
+            "its last version is not that of its last event",
+        )?;
+        Ok(commit)
+    }
+}
+
+fn read_epoch(r: &mut Reader<'_>) -> Result<Epoch, FormatError> {
+    r.tuple("epoch", 2)?;
+    Ok(Epoch {
+        sequence: Sequence(r.uint("epoch")?),
+        claim: ClaimId(r.bits128("epoch")?),
+    })
+}
+
+fn read_earlier(r: &mut Reader<'_>) -> Result<Vec<Sequence>, FormatError> {
+    const FIELD: &str = "list of earlier commits";
+    let items = r.array(FIELD, 1)?;
+    let mut earlier = Vec::with_capacity(items);
+    let mut newer = None;
+    for _ in 0..items {
+        let number = r.uint(FIELD)?;
+        let sequence = match newer {
+            None => Some(number),
+            Some(_) if number == 0 => None,
+            Some(newer) => u64::checked_sub(newer, number),
+        };
+        let Some(sequence) = sequence.filter(|sequence| *sequence > 0) else {
+            return Err(r.damaged(FIELD, "its sequences must fall and stay above 0"));
+        };
+        newer = Some(sequence);
+        earlier.push(Sequence(sequence));
+    }
+    Ok(earlier)
+}
+
+fn read_snapshot(r: &mut Reader<'_>) -> Result<SnapshotRef, FormatError> {
+    const FIELD: &str = "snapshot";
+    r.tuple(FIELD, 4)?;
+    Ok(SnapshotRef {
+        version: Version(r.uint(FIELD)?),
+        sequence: Sequence(r.uint(FIELD)?),
+        tag: SnapshotTag(r.bits128(FIELD)?),
+        hash: r.uint(FIELD)?,
+    })
+}
+
+fn read_commands(r: &mut Reader<'_>) -> Result<Vec<CommandRecord>, FormatError> {
+    const FIELD: &str = "commands";
+    let items = r.array(FIELD, 1 + BITS128_LEN + 2)?;
+    let mut commands = Vec::with_capacity(items);
+    for _ in 0..items {
+        r.tuple(FIELD, 3)?;
+        commands.push(CommandRecord {
+            id: CommandId(r.bits128(FIELD)?),
+            version: Version(r.uint(FIELD)?),
+            outcome: r.bytes(FIELD)?,
+        });
+    }
+    Ok(commands)
+}
+
+fn read_events(r: &mut Reader<'_>) -> Result<Vec<EventRecord>, FormatError> {
+    const FIELD: &str = "events";
+    let items = r.array(FIELD, 5)?;
+    let mut events = Vec::with_capacity(items);
+    for _ in 0..items {
+        r.tuple(FIELD, 4)?;
+        events.push(EventRecord {
+            version: Version(r.uint(FIELD)?),
+            name: r.text(FIELD)?,
+            schema: r.number(FIELD)?,
+            data: r.bytes(FIELD)?,
+        });
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandRecord, Commit, EventRecord, SnapshotRef};
+    use crate::format::{FormatError, Unknown};
+    use crate::id::{
+        ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version,
+        WallTime,
+    };
+    use crate::name::EntityId;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+
+    fn commit() -> Commit {
+        Commit {
+            id: CommitId(1),
+            layout: LayoutId(2),
+            kind: KindId(3),
+            entity: EntityId::new("alice").unwrap(),
+            epoch: Some(Epoch {
+                sequence: Sequence(9),
+                claim: ClaimId(4),
+            }),
+            time: WallTime(1_000),
+            before: Version(4),
+            last: Version(7),
+            earlier: vec![Sequence(300), Sequence(299), Sequence(12)],
+            snapshot: Some(SnapshotRef {
+                version: Version(2),
+                sequence: Sequence(11),
+                tag: SnapshotTag(5),
+                hash: 6,
+            }),
+            horizon: WallTime(500),
+            commands: vec![CommandRecord {
+                id: CommandId(7),
+                version: Version(7),
+                outcome: Bytes::from_static(b"ok"),
+            }],
+            events: vec![event(5), event(7)],
+            tombstone: true,
+            unknown: Unknown(vec![(30, Bytes::from_static(b"\x82\x01\x60"))]),
+        }
+    }
+
+    fn event(version: u64) -> EventRecord {
+        EventRecord {
+            version: Version(version),
+            name: "deposited".into(),
+            schema: 1,
+            data: Bytes::from_static(b"\xa0"),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_as_it_was() {
+        let commit = commit();
+        let bytes = commit.encode();
+        assert!(bytes.len() <= commit.encoded_len_max());
+        assert_eq!(Commit::decode(&bytes), Ok(commit));
+    }
+
+    #[test]
+    fn every_cut_and_every_tail_is_an_error() {
+        let bytes = commit().encode();
+        for len in 0..bytes.len() {
+            assert!(
+                Commit::decode(&bytes.slice(..len)).is_err(),
+                "cut to {len} bytes"
+            );
+        }
+        let longer: Vec<u8> = bytes.iter().copied().chain([0]).collect();
+        let error = Commit::decode(&Bytes::from(longer)).unwrap_err();
+        assert!(error.to_string().contains("bytes follow it"), "{error}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let wrong = [
+            Commit {
+                last: Version(8),
+                ..commit()
+            },
+            Commit {
+                before: Version(5),
+                ..commit()
+            },
+            Commit {
+                events: vec![event(7), event(7)],
+                ..commit()
+            },
+            Commit {
+                events: Vec::new(),
+                ..commit()
+            },
+        ];
+        for commit in wrong {
+            let error = Commit::decode(&commit.encode()).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    FormatError::Contradiction {
+                        format: "commit",
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+        let empty = Commit {
+            events: Vec::new(),
+            last: Version(4),
+            ..commit()
+        };
+        assert_eq!(Commit::decode(&empty.encode()), Ok(empty));
+    }
 }

@@ -1,0 +1,423 @@
+//! The one way in which values become bytes and back: a CBOR map with small integer keys in rising
+//! order, the format's version under key 0 first, definite lengths only.
+//!
+//! A reader takes no memory beyond a small multiple of the bytes that it was given, and refuses
+//! repeated keys and trailing bytes.
+
+use super::{FormatError, Unknown};
+use crate::name::EntityId;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::convert::Infallible;
+use core::slice;
+use minicbor::data::Type;
+use minicbor::{Decoder, Encoder, decode, encode};
+
+/// The longest head of a CBOR value, in bytes.
+pub(super) const HEAD_MAX: usize = 9;
+
+/// The stored length of a 128-bit identity with its head.
+pub(super) const BITS128_LEN: usize = 17;
+
+/// A map's upper bound without its values: its own head, the version, and each key.
+pub(super) fn map_len_max(fields: usize, unknown: &Unknown) -> usize {
+    let unknown: usize = unknown
+        .0
+        .iter()
+        .map(|(_, value)| HEAD_MAX + value.len())
+        .sum();
+    2 * HEAD_MAX + fields + unknown
+}
+
+/// Writes one map, field by field in rising order of keys.
+pub(super) struct Fields<'u> {
+    out: Vec<u8>,
+    count: usize,
+    unknown: slice::Iter<'u, (u32, Bytes)>,
+    next_unknown: Option<&'u (u32, Bytes)>,
+    last: u32,
+}
+
+impl<'u> Fields<'u> {
+    /// Begins a map of at most `len_max` bytes.
+    pub(super) fn new(version: u64, unknown: &'u Unknown, len_max: usize) -> Self {
+        let mut out = Vec::with_capacity(len_max);
+        out.push(MAP);
+        let mut unknown = unknown.0.iter();
+        let next_unknown = unknown.next();
+        let mut fields = Self {
+            out,
+            count: 0,
+            unknown,
+            next_unknown,
+            last: 0,
+        };
+        fields.head(0);
+        fields.values().uint(version);
+        fields
+    }
+
+    /// Begins the field of a key; its value comes next.
+    pub(super) fn key(&mut self, key: u32) -> Values<'_> {
+        self.unknown_below(Some(key));
+        self.head(key);
+        self.values()
+    }
+
+    /// Ends the map.
+    pub(super) fn finish(mut self) -> Bytes {
+        self.unknown_below(None);
+        // The head is almost always the one byte that was set aside.
+        match (u8::try_from(self.count), self.out.first_mut()) {
+            (Ok(count), Some(head)) if count <= SHORT_COUNT_MAX => *head = MAP | count,
+            _ => {
+                let mut head = Vec::with_capacity(HEAD_MAX);
+                ok(Encoder::new(&mut head).map(self.count as u64).map(|_| ()));
+                self.out.splice(..1, head);
+            }
+        }
+        Bytes::from(self.out)
+    }
+
+    fn unknown_below(&mut self, key: Option<u32>) {
+        while let Some((unknown, value)) = self
+            .next_unknown
+            .filter(|(k, _)| key.is_none_or(|key| *k < key))
+        {
+            self.head(*unknown);
+            self.out.extend_from_slice(value);
+            self.next_unknown = self.unknown.next();
+        }
+    }
+
+    fn head(&mut self, key: u32) {
+        assert!(
+            self.count == 0 || key > self.last,
+            "fields are written once, by rising key"
+        );
+        self.last = key;
+        self.count += 1;
+        self.values().uint(u64::from(key));
+    }
+
+    fn values(&mut self) -> Values<'_> {
+        Values(Encoder::new(&mut self.out))
+    }
+}
+
+/// The head of a map without entries; what `Fields` sets aside.
+const MAP: u8 = 0xA0;
+
+/// The largest count that fits into a head of one byte.
+const SHORT_COUNT_MAX: u8 = 23;
+
+/// Writes values.
+pub(super) struct Values<'v>(Encoder<&'v mut Vec<u8>>);
+
+impl Values<'_> {
+    pub(super) fn uint(&mut self, value: u64) -> &mut Self {
+        ok(self.0.u64(value).map(|_| ()));
+        self
+    }
+
+    pub(super) fn bits128(&mut self, value: u128) -> &mut Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        ok(self.0.bytes(value).map(|_| ()));
+        self
+    }
+
+    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+        ok(self.0.str(value).map(|_| ()));
+        self
+    }
+
+    pub(super) fn yes(&mut self) -> &mut Self {
+        ok(self.0.bool(true).map(|_| ()));
+        self
+    }
+
+    pub(super) fn array(&mut self, items: usize) -> &mut Self {
+        ok(self.0.array(items as u64).map(|_| ()));
+        self
+    }
+}
+
+/// Writing to memory cannot fail; the type says so, and the compiler holds us to it.
+fn ok(result: Result<(), encode::Error<Infallible>>) {
+    debug_assert!(result.is_ok(), "writing to memory cannot fail");
+}
+
+/// Reads one map, field by field.
+pub(super) struct Reader<'b> {
+    format: &'static str,
+    bytes: &'b Bytes,
+    decoder: Decoder<'b>,
+    left: u64,
+    last: u32,
+}
+
+impl<'b> Reader<'b> {
+    /// Opens a map and reads its version.
+    pub(super) fn open(
+        format: &'static str,
+        supported: u64,
+        bytes: &'b Bytes,
+    ) -> Result<Self, FormatError> {
+        let decoder = Decoder::new(bytes);
+        let mut reader = Self {
+            format,
+            bytes,
+            decoder,
+            left: 0,
+            last: 0,
+        };
+        let entries = reader.decoder.map();
+        let entries = reader.told("head", entries)?;
+        reader.left = reader.counted("head", entries, 2)? as u64;
+        if reader.left == 0 || reader.uint("version")? != 0 {
+            return Err(reader.damaged("version", "key 0, the format's version, must come first"));
+        }
+        reader.left -= 1;
+        let found = reader.uint("version")?;
+        if found != supported {
+            return Err(FormatError::Version {
+                format,
+                found,
+                supported,
+            });
+        }
+        Ok(reader)
+    }
+
+    /// The next field's key; `None` at the end, which must be the end of the bytes as well.
+    pub(super) fn key(&mut self) -> Result<Option<u32>, FormatError> {
+        if self.left == 0 {
+            return if self.decoder.position() == self.bytes.len() {
+                Ok(None)
+            } else {
+                Err(self.damaged("end", "bytes follow it"))
+            };
+        }
+        self.left -= 1;
+        let key = self.number("key")?;
+        if key <= self.last {
+            return Err(self.damaged("key", "keys must rise, each once"));
+        }
+        self.last = key;
+        Ok(Some(key))
+    }
+
+    /// Keeps a field that this reader does not know.
+    pub(super) fn keep(&mut self, key: u32, unknown: &mut Unknown) -> Result<(), FormatError> {
+        let from = self.decoder.position();
+        self.skip()?;
+        unknown
+            .0
+            .push((key, self.bytes.slice(from..self.decoder.position())));
+        Ok(())
+    }
+
+    pub(super) fn uint(&mut self, field: &'static str) -> Result<u64, FormatError> {
+        let value = self.decoder.u64();
+        self.told(field, value)
+    }
+
+    /// An unsigned number of a smaller type.
+    pub(super) fn number<N: TryFrom<u64>>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<N, FormatError> {
+        let value = self.uint(field)?;
+        N::try_from(value).map_err(|_| self.damaged(field, "the number is too large"))
+    }
+
+    pub(super) fn bits128(&mut self, field: &'static str) -> Result<u128, FormatError> {
+        let value = self.decoder.bytes();
+        let value = self.told(field, value)?;
+        match value.try_into() {
+            Ok(bytes) => Ok(u128::from_be_bytes(bytes)),
+            Err(_) => Err(self.damaged(field, "it has not 16 bytes")),
+        }
+    }
+
+    /// Bytes, shared with what is read.
+    pub(super) fn bytes(&mut self, field: &'static str) -> Result<Bytes, FormatError> {
+        let value = self.decoder.bytes();
+        let len = self.told(field, value)?.len();
+        let end = self.decoder.position();
+        Ok(self.bytes.slice(end - len..end))
+    }
+
+    pub(super) fn str(&mut self, field: &'static str) -> Result<&'b str, FormatError> {
+        let value = self.decoder.str();
+        self.told(field, value)
+    }
+
+    pub(super) fn text(&mut self, field: &'static str) -> Result<String, FormatError> {
+        self.str(field).map(ToOwned::to_owned)
+    }
+
+    pub(super) fn entity(&mut self) -> Result<EntityId, FormatError> {
+        let id = self.str("entity")?;
+        EntityId::new(id).map_err(|_| self.damaged("entity", "an id has 1 to 1,024 bytes"))
+    }
+
+    /// A flag that is only written when it is set.
+    pub(super) fn yes(&mut self, field: &'static str) -> Result<bool, FormatError> {
+        let value = self.decoder.bool();
+        if self.told(field, value)? {
+            Ok(true)
+        } else {
+            Err(self.damaged(field, "false is written by leaving it out"))
+        }
+    }
+
+    /// The length of an array whose items take at least `item_len_min` bytes each.
+    pub(super) fn array(
+        &mut self,
+        field: &'static str,
+        item_len_min: usize,
+    ) -> Result<usize, FormatError> {
+        let items = self.decoder.array();
+        let items = self.told(field, items)?;
+        self.counted(field, items, item_len_min)
+    }
+
+    /// An array of a fixed number of values.
+    pub(super) fn tuple(&mut self, field: &'static str, items: usize) -> Result<(), FormatError> {
+        let found = self.array(field, 1)?;
+        if found == items {
+            Ok(())
+        } else {
+            Err(self.damaged(field, "it has not its number of parts"))
+        }
+    }
+
+    pub(super) fn damaged(&self, field: &'static str, problem: &'static str) -> FormatError {
+        FormatError::Damaged {
+            format: self.format,
+            field,
+            at: self.decoder.position(),
+            problem,
+        }
+    }
+
+    /// A field that must have been there.
+    pub(super) fn need<T>(&self, field: &'static str, value: Option<T>) -> Result<T, FormatError> {
+        value.ok_or(FormatError::Missing {
+            format: self.format,
+            field,
+        })
+    }
+
+    /// Refuses what contradicts itself.
+    pub(super) fn holds(&self, holds: bool, problem: &'static str) -> Result<(), FormatError> {
+        if holds {
+            Ok(())
+        } else {
+            Err(FormatError::Contradiction {
+                format: self.format,
+                problem,
+            })
+        }
+    }
+
+    fn told<T>(
+        &self,
+        field: &'static str,
+        value: Result<T, decode::Error>,
+    ) -> Result<T, FormatError> {
+        value.map_err(|error| {
+            let problem = if error.is_end_of_input() {
+                "it ends too early"
+            } else {
+                "it has not the type that the format says"
+            };
+            self.damaged(field, problem)
+        })
+    }
+
+    /// A claimed count, which the bytes that follow must be able to hold.
+    fn counted(
+        &self,
+        field: &'static str,
+        claimed: Option<u64>,
+        item_len_min: usize,
+    ) -> Result<usize, FormatError> {
+        let Some(claimed) = claimed else {
+            return Err(self.damaged(field, "its length is not given"));
+        };
+        let left = self.bytes.len() - self.decoder.position();
+        match usize::try_from(claimed) {
+            Ok(items) if items <= left / item_len_min => Ok(items),
+            Ok(_) | Err(_) => Err(self.damaged(field, "it ends too early")),
+        }
+    }
+
+    /// Moves past one value of any type, however deep, without recursion.
+    fn skip(&mut self) -> Result<(), FormatError> {
+        const FIELD: &str = "unknown field";
+        let mut values = 1_usize;
+        while values > 0 {
+            values -= 1;
+            let kind = self.decoder.datatype();
+            match self.told(FIELD, kind)? {
+                Type::U8
+                | Type::U16
+                | Type::U32
+                | Type::U64
+                | Type::I8
+                | Type::I16
+                | Type::I32
+                | Type::I64
+                | Type::Int => {
+                    let value = self.decoder.int();
+                    self.told(FIELD, value)?;
+                }
+                Type::Bytes => {
+                    let value = self.decoder.bytes();
+                    self.told(FIELD, value)?;
+                }
+                Type::String => {
+                    let value = self.decoder.str();
+                    self.told(FIELD, value)?;
+                }
+                Type::Array => values += self.array(FIELD, 1)?,
+                Type::Map => {
+                    let entries = self.decoder.map();
+                    let entries = self.told(FIELD, entries)?;
+                    values += 2 * self.counted(FIELD, entries, 2)?;
+                }
+                Type::Tag => {
+                    let tag = self.decoder.tag();
+                    self.told(FIELD, tag)?;
+                    values += 1;
+                }
+                Type::Bool
+                | Type::Null
+                | Type::Undefined
+                | Type::Simple
+                | Type::F16
+                | Type::F32
+                | Type::F64 => {
+                    let value = self.decoder.skip();
+                    self.told(FIELD, value)?;
+                }
+                Type::BytesIndef
+                | Type::StringIndef
+                | Type::ArrayIndef
+                | Type::MapIndef
+                | Type::Break
+                | Type::Unknown(_) => {
+                    return Err(self.damaged(FIELD, "its length is not given"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,339 @@
+//! The names of all subjects and streams of a namespace (S1), and the way back from an event's.
+
+use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
+use super::{FormatError, Layout, TakeOver};
+use crate::id::{Partition, ShardId, SnapshotTag, Version};
+use crate::name::{EntityId, KindName, Namespace};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// The longest subject in bytes: the body of a snapshot whose id is escaped byte for byte.
+pub const SUBJECT_BYTES_MAX: usize = Namespace::BYTES_MAX
+    + ".snap.65535.".len()
+    + KindName::BYTES_MAX
+    + ".".len()
+    + ESCAPED_BYTES_MAX
+    + ".18446744073709551615.".len()
+    + 32;
+
+/// The longest protocol line that nats-server takes by default (`max_control_line`).
+const CONTROL_LINE_BYTES_MAX: usize = 4_096;
+
+/// What else is in the line of the longest publish: the verb, a reply inbox of up to 512 bytes,
+/// and two sizes.
+const LINE_REST_BYTES_MAX: usize = "HPUB ".len() + 1 + 512 + 1 + 20 + 1 + 20 + 2;
+
+const _: () = assert!(SUBJECT_BYTES_MAX + LINE_REST_BYTES_MAX <= CONTROL_LINE_BYTES_MAX);
+
+/// What an event's subject says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventSubject {
+    /// The shard.
+    pub shard: ShardId,
+    /// The kind.
+    pub kind: KindName,
+    /// The entity.
+    pub id: EntityId,
+}
+
+impl TakeOver {
+    /// The class in subjects: `f` or `l`.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Fenced => 'f',
+            Self::Leased => 'l',
+        }
+    }
+}
+
+/// Subjects.
+impl Namespace {
+    /// `<ns>.ev.<shard>.<kind>.<id>`: the commits of one entity.
+    pub fn event_subject(&self, shard: ShardId, kind: &KindName, id: &EntityId) -> String {
+        let mut subject = String::with_capacity(
+            self.as_str().len() + kind.as_str().len() + 3 * id.as_str().len() + 12,
+        );
+        self.entity(&mut subject, "ev", shard, kind, id);
+        subject
+    }
+
+    /// `<ns>.ev.<shard>.<kind>.*`: the commits of one kind in one shard, as a filter.
+    pub fn kind_filter(&self, shard: ShardId, kind: &KindName) -> String {
+        format!("{self}.ev.{shard}.{kind}.*")
+    }
+
+    /// `<ns>.ev.<shard>.>`: the commits of one shard, as a filter.
+    pub fn shard_filter(&self, shard: ShardId) -> String {
+        format!("{self}.ev.{shard}.>")
+    }
+
+    /// `<ns>.own.<class>.<shard>`: the ownership record of a shard.
+    pub fn ownership_subject(&self, class: TakeOver, shard: ShardId) -> String {
+        format!("{self}.own.{}.{shard}", class.letter())
+    }
+
+    /// `<ns>.bar.<class>.<shard>`: the barrier of a shard.
+    pub fn barrier_subject(&self, class: TakeOver, shard: ShardId) -> String {
+        format!("{self}.bar.{}.{shard}", class.letter())
+    }
+
+    /// `<ns>.idx.<class>.<shard>`: the index of a shard.
+    pub fn index_subject(&self, class: TakeOver, shard: ShardId) -> String {
+        format!("{self}.idx.{}.{shard}", class.letter())
+    }
+
+    /// `<ns>.lay.<stream>`: the anchor of an event stream, its first message.
+    pub fn anchor_subject(&self, partition: Partition) -> String {
+        format!("{self}.lay.{partition}")
+    }
+
+    /// `<ns>.ctl.layout`: the layout record.
+    pub fn layout_subject(&self) -> String {
+        format!("{self}.ctl.layout")
+    }
+
+    /// `<ns>.ctl.kind.<kind>`: the record of a kind.
+    pub fn kind_subject(&self, kind: &KindName) -> String {
+        format!("{self}.ctl.kind.{kind}")
+    }
+
+    /// `<ns>.snap.<shard>.<kind>.<id>.<version>.<tag>`: the body of a snapshot.
+    pub fn snapshot_subject(
+        &self,
+        shard: ShardId,
+        kind: &KindName,
+        id: &EntityId,
+        version: Version,
+        tag: SnapshotTag,
+    ) -> String {
+        let mut subject = String::with_capacity(
+            self.as_str().len() + kind.as_str().len() + 3 * id.as_str().len() + 68,
+        );
+        self.entity(&mut subject, "snap", shard, kind, id);
+        // Writing to a `String` cannot fail.
+        let _ = write!(subject, ".{version}.{tag}");
+        subject
+    }
+
+    /// What an event's subject says.
+    ///
+    /// # Errors
+    ///
+    /// When it is not exactly what [`event_subject`](Self::event_subject) makes in this namespace.
+    pub fn parse_event_subject(&self, subject: &str) -> Result<EventSubject, FormatError> {
+        let wrong = |problem| FormatError::Subject {
+            subject: subject.to_owned(),
+            problem,
+        };
+        let rest = subject
+            .strip_prefix(self.as_str())
+            .and_then(|rest| rest.strip_prefix(".ev."))
+            .ok_or_else(|| wrong("it is no event of this namespace"))?;
+        let mut tokens = rest.split('.');
+        let (Some(shard), Some(kind), Some(id), None) =
+            (tokens.next(), tokens.next(), tokens.next(), tokens.next())
+        else {
+            return Err(wrong("an event has a shard, a kind and an id"));
+        };
+        let shard = shard_number(shard).ok_or_else(|| wrong("its shard is no plain number"))?;
+        let kind = KindName::new(kind).map_err(|_| wrong("its kind cannot be one"))?;
+        let id = unescape_id(id)?;
+        Ok(EventSubject { shard, kind, id })
+    }
+
+    fn entity(
+        &self,
+        subject: &mut String,
+        family: &str,
+        shard: ShardId,
+        kind: &KindName,
+        id: &EntityId,
+    ) {
+        // Writing to a `String` cannot fail.
+        let _ = write!(subject, "{self}.{family}.{shard}.{kind}.");
+        escape_into(id, subject);
+    }
+}
+
+/// Streams.
+impl Namespace {
+    /// `<ns>_ev_<n>`: an event stream.
+    pub fn event_stream(&self, partition: Partition) -> String {
+        format!("{self}_ev_{partition}")
+    }
+
+    /// `<ns>_ctl`: the stream of the layout and kind records.
+    pub fn control_stream(&self) -> String {
+        format!("{self}_ctl")
+    }
+
+    /// `<ns>_snap`: the stream of snapshot bodies.
+    pub fn snapshot_stream(&self) -> String {
+        format!("{self}_snap")
+    }
+
+    /// What an event stream takes in: everything of the namespace's log when it is the only one,
+    /// else the subjects of its shards one by one (K3).
+    pub fn event_stream_subjects(&self, layout: &Layout, partition: Partition) -> Vec<String> {
+        let anchor = self.anchor_subject(partition);
+        if layout.streams == 1 {
+            return ["ev", "own", "bar", "idx"]
+                .iter()
+                .map(|family| format!("{self}.{family}.>"))
+                .chain([anchor])
+                .collect();
+        }
+        let mut subjects = vec![anchor];
+        for shard in layout.shards_of(partition) {
+            subjects.push(format!("{self}.ev.{shard}.>"));
+            subjects.push(format!("{self}.own.*.{shard}"));
+            subjects.push(format!("{self}.bar.*.{shard}"));
+            subjects.push(format!("{self}.idx.*.{shard}"));
+        }
+        subjects
+    }
+
+    /// What the control stream takes in.
+    pub fn control_stream_subjects(&self) -> Vec<String> {
+        vec![format!("{self}.ctl.>")]
+    }
+
+    /// What the stream of snapshot bodies takes in.
+    pub fn snapshot_stream_subjects(&self) -> Vec<String> {
+        vec![format!("{self}.snap.>")]
+    }
+}
+
+/// A shard as it is written: no sign, no leading zero.
+fn shard_number(token: &str) -> Option<ShardId> {
+    let number: u16 = token.parse().ok()?;
+    let canonical = token.len() == 1 || !token.starts_with(['0', '+']);
+    (canonical && token != "+").then_some(ShardId(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventSubject, SUBJECT_BYTES_MAX};
+    use crate::format::{Layout, LayoutKey, TakeOver};
+    use crate::id::{LayoutId, Partition, ShardId, SnapshotTag, Version, WallTime};
+    use crate::name::{EntityId, KindName, Namespace};
+
+    fn names() -> (Namespace, KindName, EntityId) {
+        (
+            Namespace::new("bank").unwrap(),
+            KindName::new("account").unwrap(),
+            EntityId::new("user.1").unwrap(),
+        )
+    }
+
+    #[test]
+    fn subjects_have_their_fixed_token_order() {
+        let (ns, kind, id) = names();
+        let shard = ShardId(17);
+        assert_eq!(
+            ns.event_subject(shard, &kind, &id),
+            "bank.ev.17.account.user%2E1"
+        );
+        assert_eq!(ns.kind_filter(shard, &kind), "bank.ev.17.account.*");
+        assert_eq!(ns.shard_filter(shard), "bank.ev.17.>");
+        assert_eq!(
+            ns.ownership_subject(TakeOver::Fenced, shard),
+            "bank.own.f.17"
+        );
+        assert_eq!(
+            ns.ownership_subject(TakeOver::Leased, shard),
+            "bank.own.l.17"
+        );
+        assert_eq!(ns.barrier_subject(TakeOver::Fenced, shard), "bank.bar.f.17");
+        assert_eq!(ns.index_subject(TakeOver::Leased, shard), "bank.idx.l.17");
+        assert_eq!(ns.anchor_subject(Partition(3)), "bank.lay.3");
+        assert_eq!(ns.layout_subject(), "bank.ctl.layout");
+        assert_eq!(ns.kind_subject(&kind), "bank.ctl.kind.account");
+        assert_eq!(
+            ns.snapshot_subject(shard, &kind, &id, Version(12), SnapshotTag(0xab)),
+            "bank.snap.17.account.user%2E1.12.000000000000000000000000000000ab"
+        );
+        assert_eq!(ns.event_stream(Partition(3)), "bank_ev_3");
+        assert_eq!(ns.control_stream(), "bank_ctl");
+        assert_eq!(ns.snapshot_stream(), "bank_snap");
+    }
+
+    #[test]
+    fn an_event_subject_is_read_back_in_one_form_only() {
+        let (ns, kind, id) = names();
+        let subject = ns.event_subject(ShardId(0), &kind, &id);
+        assert_eq!(
+            ns.parse_event_subject(&subject),
+            Ok(EventSubject {
+                shard: ShardId(0),
+                kind,
+                id
+            })
+        );
+        for wrong in [
+            "bank2.ev.0.account.a",
+            "bank.own.f.17",
+            "bank.ev.0.account",
+            "bank.ev.0.account.a.b",
+            "bank.ev.00.account.a",
+            "bank.ev.+1.account.a",
+            "bank.ev.65536.account.a",
+            "bank.ev..account.a",
+            "bank.ev.0.Account.a",
+            "bank.ev.0.account.",
+            "bank.ev.0.account.%61",
+        ] {
+            assert!(
+                ns.parse_event_subject(wrong).is_err(),
+                "{wrong:?} was taken"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_subject_fits_the_control_line() {
+        let ns = Namespace::new(&"n".repeat(Namespace::BYTES_MAX)).unwrap();
+        let kind = KindName::new(&"k".repeat(KindName::BYTES_MAX)).unwrap();
+        let id = EntityId::new(&"\u{ff}".repeat(EntityId::BYTES_MAX / 2)).unwrap();
+        let tag = SnapshotTag(u128::MAX);
+        let longest = ns.snapshot_subject(ShardId(u16::MAX), &kind, &id, Version(u64::MAX), tag);
+        assert_eq!(longest.len(), SUBJECT_BYTES_MAX);
+        let event = ns.event_subject(ShardId(u16::MAX), &kind, &id);
+        assert!(event.len() < longest.len());
+    }
+
+    #[test]
+    fn several_streams_list_their_shards() {
+        let (ns, _, _) = names();
+        let one = Layout::new(LayoutId(1), LayoutKey(2), WallTime(3), 4, 1);
+        assert_eq!(
+            ns.event_stream_subjects(&one, Partition(0)),
+            [
+                "bank.ev.>",
+                "bank.own.>",
+                "bank.bar.>",
+                "bank.idx.>",
+                "bank.lay.0"
+            ]
+        );
+        let two = Layout::new(LayoutId(1), LayoutKey(2), WallTime(3), 4, 2);
+        assert_eq!(
+            ns.event_stream_subjects(&two, Partition(1)),
+            [
+                "bank.lay.1",
+                "bank.ev.1.>",
+                "bank.own.*.1",
+                "bank.bar.*.1",
+                "bank.idx.*.1",
+                "bank.ev.3.>",
+                "bank.own.*.3",
+                "bank.bar.*.3",
+                "bank.idx.*.3",
+            ]
+        );
+    }
+}
