@@ -5,6 +5,7 @@
 //! repeated keys and trailing bytes.
 
 use super::{FormatError, Unknown};
+use crate::id::{CommandId, Version};
 use crate::name::EntityId;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -20,6 +21,9 @@ pub(super) const HEAD_MAX: usize = 9;
 
 /// The stored length of a 128-bit identity with its head.
 pub(super) const BITS128_LEN: usize = 17;
+
+/// The longest stored command without its outcome, in bytes.
+pub(super) const COMMAND_LEN_MAX: usize = 1 + BITS128_LEN + 2 * HEAD_MAX;
 
 /// A map's upper bound without its values: its own head, the version, and each key.
 pub(super) fn map_len_max(fields: usize, unknown: &Unknown) -> usize {
@@ -141,6 +145,11 @@ impl Values<'_> {
         self
     }
 
+    /// A command with its outcome, as commits and snapshots remember it.
+    pub(super) fn command(&mut self, id: CommandId, version: Version, outcome: &[u8]) {
+        self.array(3).bits128(id.0).uint(version.0).bytes(outcome);
+    }
+
     pub(super) fn array(&mut self, items: usize) -> &mut Self {
         ok(self.0.array(items as u64).map(|_| ()));
         self
@@ -236,6 +245,19 @@ impl<'b> Reader<'b> {
         N::try_from(value).map_err(|_| self.damaged(field, "the number is too large"))
     }
 
+    /// One of a few choices, by its number.
+    pub(super) fn choice<C: Copy, const N: usize>(
+        &mut self,
+        field: &'static str,
+        choices: [C; N],
+    ) -> Result<C, FormatError> {
+        let number: usize = self.number(field)?;
+        match choices.get(number) {
+            Some(choice) => Ok(*choice),
+            None => Err(self.damaged(field, "this program does not know its number")),
+        }
+    }
+
     pub(super) fn bits128(&mut self, field: &'static str) -> Result<u128, FormatError> {
         let value = self.decoder.bytes();
         let value = self.told(field, value)?;
@@ -265,6 +287,23 @@ impl<'b> Reader<'b> {
     pub(super) fn entity(&mut self) -> Result<EntityId, FormatError> {
         let id = self.str("entity")?;
         EntityId::new(id).map_err(|_| self.damaged("entity", "an id has 1 to 1,024 bytes"))
+    }
+
+    /// The commands of a commit or a snapshot, each made of its id, version and outcome.
+    pub(super) fn commands<C>(
+        &mut self,
+        make: impl Fn(CommandId, Version, Bytes) -> C,
+    ) -> Result<Vec<C>, FormatError> {
+        const FIELD: &str = "commands";
+        let items = self.array(FIELD, 1 + BITS128_LEN + 2)?;
+        let mut commands = Vec::with_capacity(items);
+        for _ in 0..items {
+            self.tuple(FIELD, 3)?;
+            let id = CommandId(self.bits128(FIELD)?);
+            let version = Version(self.uint(FIELD)?);
+            commands.push(make(id, version, self.bytes(FIELD)?));
+        }
+        Ok(commands)
     }
 
     /// A flag that is only written when it is set.

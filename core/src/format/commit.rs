@@ -1,6 +1,6 @@
 //! A commit: one JetStream message with 1 to n commands of one entity (S4).
 
-use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::codec::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, Reader, map_len_max};
 use super::{FormatError, Unknown};
 use crate::id::{
     ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,
@@ -109,7 +109,7 @@ impl Commit {
             + 4 * HEAD_MAX
             + (1 + self.earlier.len()) * HEAD_MAX
             + (1 + 3 * HEAD_MAX + BITS128_LEN)
-            + (HEAD_MAX + self.commands.len() * (1 + BITS128_LEN + 2 * HEAD_MAX) + outcomes)
+            + (HEAD_MAX + self.commands.len() * COMMAND_LEN_MAX + outcomes)
             + (HEAD_MAX + self.events.len() * (1 + 4 * HEAD_MAX) + events)
             + 1
     }
@@ -160,8 +160,7 @@ impl Commit {
             let mut values = fields.key(12);
             values.array(self.commands.len());
             for command in &self.commands {
-                let values = values.array(3).bits128(command.id.0);
-                values.uint(command.version.0).bytes(&command.outcome);
+                values.command(command.id, command.version, &command.outcome);
             }
         }
         if !self.events.is_empty() {
@@ -209,7 +208,7 @@ impl Commit {
                 9 => earlier = read_earlier(r)?,
                 10 => snapshot = Some(read_snapshot(r)?),
                 11 => horizon = WallTime(r.uint("horizon")?),
-                12 => commands = read_commands(r)?,
+                12 => commands = r.commands(command)?,
                 13 => events = read_events(r)?,
                 14 => tombstone = r.yes("tombstone")?,
                 other => r.keep(other, &mut unknown)?,
@@ -285,19 +284,12 @@ fn read_snapshot(r: &mut Reader<'_>) -> Result<SnapshotRef, FormatError> {
     })
 }
 
-fn read_commands(r: &mut Reader<'_>) -> Result<Vec<CommandRecord>, FormatError> {
-    const FIELD: &str = "commands";
-    let items = r.array(FIELD, 1 + BITS128_LEN + 2)?;
-    let mut commands = Vec::with_capacity(items);
-    for _ in 0..items {
-        r.tuple(FIELD, 3)?;
-        commands.push(CommandRecord {
-            id: CommandId(r.bits128(FIELD)?),
-            version: Version(r.uint(FIELD)?),
-            outcome: r.bytes(FIELD)?,
-        });
+fn command(id: CommandId, version: Version, outcome: Bytes) -> CommandRecord {
+    CommandRecord {
+        id,
+        version,
+        outcome,
     }
-    Ok(commands)
 }
 
 fn read_events(r: &mut Reader<'_>) -> Result<Vec<EventRecord>, FormatError> {

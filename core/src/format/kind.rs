@@ -1,8 +1,11 @@
 //! A kind's record: how entities of the kind are written and placed, fixed at first use (S2).
 
-use super::Unknown;
+use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::{FormatError, Unknown};
 use crate::id::{KindId, LayoutId};
 use crate::name::KindName;
+use bytes::Bytes;
+use core::fmt;
 
 /// A kind's record, as stored on `<ns>.ctl.kind.<kind>`; immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,4 +62,136 @@ pub enum Placement {
     Whole,
     /// What comes before the first occurrence of a character; all of it where there is none.
     Before(char),
+}
+
+const FORMAT: &str = "kind record";
+
+/// The longest character in UTF-8, in bytes.
+const CHAR_LEN_MAX: usize = 4;
+
+impl KindRecord {
+    /// The version of the format that this program writes and reads.
+    pub const FORMAT_VERSION: u64 = 1;
+
+    /// An upper bound for the length of [`encode`](Self::encode), in bytes.
+    pub fn encoded_len_max(&self) -> usize {
+        map_len_max(7, &self.unknown)
+            + 2 * BITS128_LEN
+            + (HEAD_MAX + self.name.as_str().len())
+            + 3 * HEAD_MAX
+            + (1 + CHAR_LEN_MAX)
+    }
+
+    /// The record's bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut fields = Fields::new(Self::FORMAT_VERSION, &self.unknown, self.encoded_len_max());
+        fields.key(1).bits128(self.id.0);
+        fields.key(2).bits128(self.layout.0);
+        fields.key(3).text(self.name.as_str());
+        fields.key(4).uint(match self.mode {
+            WriteMode::Direct => 0,
+            WriteMode::Owned => 1,
+        });
+        fields.key(5).uint(match self.class {
+            TakeOver::Fenced => 0,
+            TakeOver::Leased => 1,
+        });
+        fields.key(6).uint(match self.codec {
+            Codec::Cbor => 0,
+            Codec::Json => 1,
+        });
+        match self.placement {
+            Placement::Whole => {}
+            Placement::Before(mark) => {
+                fields.key(7).text(mark.encode_utf8(&mut [0; CHAR_LEN_MAX]));
+            }
+        }
+        fields.finish()
+    }
+
+    /// Reads a kind's record.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no kind record of this version, or have a mode, class, codec or placement
+    /// that this program does not know.
+    pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
+        let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
+        let r = &mut reader;
+        let (mut id, mut layout, mut name) = (None, None, None);
+        let (mut mode, mut class, mut codec) = (None, None, None);
+        let mut placement = Placement::Whole;
+        let mut unknown = Unknown::default();
+        while let Some(key) = r.key()? {
+            match key {
+                1 => id = Some(KindId(r.bits128("id")?)),
+                2 => layout = Some(LayoutId(r.bits128("layout")?)),
+                3 => name = Some(read_name(r)?),
+                4 => mode = Some(r.choice("write mode", [WriteMode::Direct, WriteMode::Owned])?),
+                5 => class = Some(r.choice("class", [TakeOver::Fenced, TakeOver::Leased])?),
+                6 => codec = Some(r.choice("codec", [Codec::Cbor, Codec::Json])?),
+                7 => placement = read_placement(r)?,
+                other => r.keep(other, &mut unknown)?,
+            }
+        }
+        Ok(Self {
+            id: r.need("id", id)?,
+            layout: r.need("layout", layout)?,
+            name: r.need("name", name)?,
+            mode: r.need("write mode", mode)?,
+            class: r.need("class", class)?,
+            codec: r.need("codec", codec)?,
+            placement,
+            unknown,
+        })
+    }
+}
+
+fn read_name(r: &mut Reader<'_>) -> Result<KindName, FormatError> {
+    let name = r.str("name")?;
+    KindName::new(name).map_err(|_| r.damaged("name", "it cannot name a kind"))
+}
+
+fn read_placement(r: &mut Reader<'_>) -> Result<Placement, FormatError> {
+    let mut mark = r.str("placement")?.chars();
+    match (mark.next(), mark.next()) {
+        (Some(mark), None) => Ok(Placement::Before(mark)),
+        (Some(_), Some(_)) | (None, _) => Err(r.damaged("placement", "it is not one character")),
+    }
+}
+
+impl fmt::Display for WriteMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Owned => "owned",
+        })
+    }
+}
+
+impl fmt::Display for TakeOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fenced => "fenced",
+            Self::Leased => "leased",
+        })
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cbor => "CBOR",
+            Self::Json => "JSON",
+        })
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("by the whole id"),
+            Self::Before(mark) => write!(f, "by what is before {mark:?}"),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! version and comes first. A reader keeps fields that it does not know ([`Unknown`]) and writes
 //! them back; a version that it does not know is an error that names both.
 
+mod anchor;
 mod codec;
 mod commit;
 mod error;
@@ -15,6 +16,7 @@ mod own;
 mod snapshot;
 mod subject;
 
+pub use anchor::Anchor;
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};

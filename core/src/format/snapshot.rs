@@ -1,6 +1,7 @@
 //! A snapshot's body: immutable, current only because a commit names it (S20).
 
-use super::Unknown;
+use super::codec::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, Reader, map_len_max};
+use super::{FormatError, Unknown};
 use crate::id::{CommandId, KindId, LayoutId, Sequence, Version, WallTime};
 use crate::name::EntityId;
 use alloc::vec::Vec;
@@ -30,4 +31,90 @@ pub struct Snapshot {
     pub state: Bytes,
     /// Fields of a newer writer.
     pub unknown: Unknown,
+}
+
+const FORMAT: &str = "snapshot";
+
+impl Snapshot {
+    /// The version of the format that this program writes and reads.
+    pub const FORMAT_VERSION: u64 = 1;
+
+    /// An upper bound for the length of [`encode`](Self::encode), in bytes.
+    pub fn encoded_len_max(&self) -> usize {
+        let outcomes: usize = self
+            .commands
+            .iter()
+            .map(|(_, _, outcome)| outcome.len())
+            .sum();
+        map_len_max(9, &self.unknown)
+            + 2 * BITS128_LEN
+            + (HEAD_MAX + self.entity.as_str().len())
+            + 4 * HEAD_MAX
+            + (HEAD_MAX + self.commands.len() * COMMAND_LEN_MAX + outcomes)
+            + (HEAD_MAX + self.state.len())
+    }
+
+    /// The snapshot's bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut fields = Fields::new(Self::FORMAT_VERSION, &self.unknown, self.encoded_len_max());
+        fields.key(1).bits128(self.layout.0);
+        fields.key(2).bits128(self.kind.0);
+        fields.key(3).text(self.entity.as_str());
+        fields.key(4).uint(self.version.0);
+        fields.key(5).uint(self.sequence.0);
+        if self.horizon != WallTime::default() {
+            fields.key(6).uint(self.horizon.0);
+        }
+        if !self.commands.is_empty() {
+            let mut values = fields.key(7);
+            values.array(self.commands.len());
+            for (id, version, outcome) in &self.commands {
+                values.command(*id, *version, outcome);
+            }
+        }
+        fields.key(8).uint(u64::from(self.schema));
+        fields.key(9).bytes(&self.state);
+        fields.finish()
+    }
+
+    /// Reads a snapshot; outcomes, state and unknown fields share the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no snapshot of this version.
+    pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
+        let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
+        let r = &mut reader;
+        let (mut layout, mut kind, mut entity, mut version) = (None, None, None, None);
+        let (mut sequence, mut schema, mut state) = (None, None, None);
+        let mut horizon = WallTime::default();
+        let mut commands = Vec::new();
+        let mut unknown = Unknown::default();
+        while let Some(key) = r.key()? {
+            match key {
+                1 => layout = Some(LayoutId(r.bits128("layout")?)),
+                2 => kind = Some(KindId(r.bits128("kind")?)),
+                3 => entity = Some(r.entity()?),
+                4 => version = Some(Version(r.uint("version")?)),
+                5 => sequence = Some(Sequence(r.uint("sequence")?)),
+                6 => horizon = WallTime(r.uint("horizon")?),
+                7 => commands = r.commands(|id, version, outcome| (id, version, outcome))?,
+                8 => schema = Some(r.number("schema")?),
+                9 => state = Some(r.bytes("state")?),
+                other => r.keep(other, &mut unknown)?,
+            }
+        }
+        Ok(Self {
+            layout: r.need("layout", layout)?,
+            kind: r.need("kind", kind)?,
+            entity: r.need("entity", entity)?,
+            version: r.need("version", version)?,
+            sequence: r.need("sequence", sequence)?,
+            horizon,
+            commands,
+            schema: r.need("schema", schema)?,
+            state: r.need("state", state)?,
+            unknown,
+        })
+    }
 }
