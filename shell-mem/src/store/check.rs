@@ -1,0 +1,168 @@
+//! The checks of a single message, in the server's order, which differs with the stream's shape.
+
+use super::proposal::InFlight;
+use super::publish::limit;
+use super::size::header_bytes;
+use super::stream::View;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Ack, Discard, Expect, Publish, Refused, Rollup};
+
+/// Why a message is not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Not {
+    /// It is refused.
+    Refused(Refused),
+    /// It is stored already, under the same deduplication id.
+    Duplicate(Ack),
+}
+
+impl From<Refused> for Not {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// An unreplicated stream's checks: what was expected is looked at before deduplication ids.
+pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
+    named_stream(view, publish)?;
+    ttl(view, publish)?;
+    expected(view, &InFlight::NONE, publish)?;
+    duplicate(view, at, publish)?;
+    rollup(view, publish)?;
+    size(view, publish)?;
+    space(view, &InFlight::NONE, publish)?;
+    Ok(())
+}
+
+/// A replicated stream's checks by its leader: deduplication ids come first, and what is being
+/// replicated counts.
+pub(super) fn replicated(
+    view: View<'_>,
+    at: WallTime,
+    in_flight: &InFlight,
+    publish: &Publish,
+) -> Result<(), Not> {
+    size(view, publish)?;
+    named_stream(view, publish)?;
+    ttl(view, publish)?;
+    if publish
+        .dedup
+        .as_ref()
+        .is_some_and(|id| in_flight.has_id(id))
+    {
+        return Err(Refused::DuplicateInProcess.into());
+    }
+    duplicate(view, at, publish)?;
+    expected(view, in_flight, publish)?;
+    rollup(view, publish)?;
+    space(view, in_flight, publish)?;
+    Ok(())
+}
+
+pub(super) fn named_stream(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+    if view.settings().name == publish.stream {
+        Ok(())
+    } else {
+        Err(Refused::WrongStream)
+    }
+}
+
+pub(super) fn ttl(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+    match publish.ttl_s {
+        None => Ok(()),
+        Some(_) if !view.settings().allow_ttl => Err(Refused::TtlDisabled),
+        Some(0) => Err(Refused::TtlInvalid),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The write's expectation.
+pub(super) fn expected(
+    view: View<'_>,
+    in_flight: &InFlight,
+    publish: &Publish,
+) -> Result<(), Refused> {
+    let (subject, sequence) = match &publish.expect {
+        Expect::Nothing => return Ok(()),
+        Expect::OwnLast(sequence) => (&publish.subject, *sequence),
+        Expect::Fence(fence) => (&fence.subject, fence.sequence),
+        Expect::StreamLast(sequence) => {
+            let last = Sequence(view.last() + in_flight.messages());
+            return same(last, *sequence);
+        }
+    };
+    if in_flight.touches(subject) {
+        return Err(Refused::InProcess);
+    }
+    let last = view
+        .last_of(subject)
+        .map_or(Sequence::NONE, |stored| stored.message.sequence);
+    same(last, sequence)
+}
+
+fn same(actual: Sequence, expected: Sequence) -> Result<(), Refused> {
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(Refused::WrongLast {
+            actual: Some(actual),
+        })
+    }
+}
+
+fn duplicate(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
+    match publish
+        .dedup
+        .as_ref()
+        .and_then(|id| view.duplicate_of(at, id))
+    {
+        None => Ok(()),
+        Some(sequence) => Err(Not::Duplicate(Ack {
+            sequence,
+            duplicate: true,
+        })),
+    }
+}
+
+pub(super) fn rollup(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+    let settings = view.settings();
+    match publish.rollup {
+        Rollup::No => Ok(()),
+        Rollup::Subject if settings.allow_rollup && !settings.deny_purge => Ok(()),
+        Rollup::Subject => Err(Refused::RollupDisabled),
+    }
+}
+
+pub(super) fn size(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+    let bytes_max = limit(i64::from(view.settings().message_bytes_max));
+    let bytes = header_bytes(publish, None) + publish.payload.len();
+    if bytes as u64 > bytes_max {
+        Err(Refused::TooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// The limits of a stream that refuses new messages.
+pub(super) fn space(
+    view: View<'_>,
+    in_flight: &InFlight,
+    publish: &Publish,
+) -> Result<(), Refused> {
+    let (settings, stream) = (view.settings(), view.stream());
+    if settings.discard != Discard::New {
+        return Ok(());
+    }
+    let bytes = super::size::stored_bytes(
+        settings.storage,
+        publish.subject.len(),
+        header_bytes(publish, None),
+        publish.payload.len(),
+    );
+    let messages = stream.count() + in_flight.messages() + 1;
+    let bytes = stream.bytes() + in_flight.bytes() + bytes;
+    if messages > limit(settings.messages_max) || bytes > limit(settings.bytes_max) {
+        return Err(Refused::NoSpace);
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What a store does when the world is against it: it answers from the past, or loses its end.
+
+use super::Store;
+use super::check::{self, Not};
+use super::proposal::InFlight;
+use super::{batch, size};
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::step::Outcome;
+
+impl Store {
+    /// When a stream comes back without its end, after a power loss or from a backup: what was
+    /// acknowledged after `keep_up_to` vanishes, and its sequences are given again (K3, S13).
+    ///
+    /// Messages that the lost end had removed come back as far as the model still knows them
+    /// ([`StoreConfig::removed_max`](super::StoreConfig)).
+    pub fn lose_tail(&mut self, stream: &str, keep_up_to: Sequence) {
+        self.drop_proposals_of(stream);
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.cut(keep_up_to.0);
+        }
+    }
+
+    /// When a replica lags, or a leader that was replaced does not know it yet: the answer from the
+    /// stream as it was when `up_to` was its last sequence (K2).
+    ///
+    /// A write that such a leader would refuse is refused from the old state, with an `actual` that
+    /// may be below what the caller expects; one that it would take never gets its quorum, so its
+    /// outcome is unknown (K5).
+    pub fn answer_as_of(
+        &self,
+        at: WallTime,
+        up_to: Sequence,
+        request: &StoreRequest,
+    ) -> StoreReply {
+        if let Some(reply) = self.answer_server(request) {
+            return reply;
+        }
+        match request {
+            StoreRequest::Publish(publish) => {
+                self.old_check(at, up_to, core::slice::from_ref(publish), false)
+            }
+            StoreRequest::Batch { messages, .. } => self.old_check(at, up_to, messages, true),
+            StoreRequest::CreateStream(_)
+            | StoreRequest::Latest { .. }
+            | StoreRequest::Get { .. }
+            | StoreRequest::Scan { .. }
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => self.read(request, Some(up_to)),
+        }
+    }
+
+    fn old_check(
+        &self,
+        at: WallTime,
+        up_to: Sequence,
+        messages: &[Publish],
+        as_batch: bool,
+    ) -> StoreReply {
+        let bytes_max = self.config.capabilities.payload_bytes_max;
+        let bytes = |publish| size::header_bytes(publish, None) + publish.payload.len();
+        if messages.iter().any(|publish| bytes(publish) > bytes_max) {
+            return Outcome::Refused(Refused::TooLarge);
+        }
+        let stream = messages.last().and_then(|last| self.stream_of(last));
+        let Some(stream) = stream.and_then(|name| self.streams.get(&name)) else {
+            return Outcome::Refused(Refused::NoResponders);
+        };
+        let view = stream.as_of(up_to.0);
+        let checked = match messages {
+            [publish] if !as_batch => check::replicated(view, at, &InFlight::NONE, publish),
+            messages => batch::check(view, at, &InFlight::NONE, messages).map_err(Not::Refused),
+        };
+        match checked {
+            Ok(()) => Outcome::Unknown,
+            Err(Not::Refused(refused)) => Outcome::Refused(refused),
+            Err(Not::Duplicate(ack)) => Outcome::Done(StoreDone::Published(ack)),
+        }
+    }
+}

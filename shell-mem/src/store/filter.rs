@@ -1,0 +1,199 @@
+//! Subject filters: what a stream takes in, what a scan looks at, and where republish sends.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Whether a literal subject is one of a filter's.
+pub(super) fn matches(filter: &str, subject: &str) -> bool {
+    let mut subject = subject.split('.');
+    for token in filter.split('.') {
+        match (token, subject.next()) {
+            (">", Some(_)) => return true,
+            (_, None) => return false,
+            ("*", Some(_)) => {}
+            (token, Some(other)) if token == other => {}
+            (_, Some(_)) => return false,
+        }
+    }
+    subject.next().is_none()
+}
+
+/// Whether some literal subject is one of both filters'.
+pub(super) fn overlap(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(a), Some(b)) if a == b => {}
+            (Some(_), Some(_)) | (None, Some(_)) | (Some(_), None) => return false,
+        }
+    }
+}
+
+/// Whether a text can be a filter: no empty token, no space, `>` only at the end.
+pub(super) fn valid(filter: &str) -> bool {
+    let mut tokens = filter.split('.').peekable();
+    while let Some(token) = tokens.next() {
+        if token.is_empty() || token.contains(|c: char| c.is_ascii_whitespace()) {
+            return false;
+        }
+        if token == ">" && tokens.peek().is_some() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a text is a literal subject.
+pub(super) fn literal(subject: &str) -> bool {
+    valid(subject) && !subject.split('.').any(|token| token == "*" || token == ">")
+}
+
+/// Where republish sends a subject: the destination with its wildcards filled in order.
+pub(super) fn republished(source: &str, destination: &str, subject: &str) -> Option<String> {
+    if !matches(source, subject) {
+        return None;
+    }
+    let tokens: Vec<&str> = subject.split('.').collect();
+    let mut wild = Vec::new();
+    let mut tail = &tokens[..0];
+    for (n, token) in source.split('.').enumerate() {
+        match token {
+            "*" => wild.push(tokens[n]),
+            ">" => tail = &tokens[n..],
+            _ => {}
+        }
+    }
+    let mut wild = wild.into_iter();
+    let mut out: Vec<&str> = Vec::new();
+    for token in destination.split('.') {
+        match token {
+            "*" => out.extend(wild.next()),
+            ">" => out.extend(tail),
+            literal => out.push(literal),
+        }
+    }
+    Some(out.join("."))
+}
+
+/// The filters of one stream, for a quick answer however many they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FilterSet {
+    literal: BTreeMap<String, FilterSet>,
+    any: Option<Box<FilterSet>>,
+    tail: bool,
+    end: bool,
+}
+
+impl FilterSet {
+    pub(super) fn new<'a>(filters: impl Iterator<Item = &'a str>) -> Self {
+        let mut root = Self::default();
+        for filter in filters {
+            let mut node = &mut root;
+            let mut tail = false;
+            for token in filter.split('.') {
+                node = match token {
+                    ">" => {
+                        tail = true;
+                        break;
+                    }
+                    "*" => node.any.get_or_insert_default(),
+                    literal => node.literal.entry(literal.into()).or_default(),
+                };
+            }
+            if tail {
+                node.tail = true;
+            } else {
+                node.end = true;
+            }
+        }
+        root
+    }
+
+    pub(super) fn takes_in(&self, subject: &str) -> bool {
+        self.walk(Some(subject))
+    }
+
+    fn walk(&self, rest: Option<&str>) -> bool {
+        let Some(rest) = rest else { return self.end };
+        if self.tail {
+            return true;
+        }
+        let (token, rest) = match rest.split_once('.') {
+            Some((token, rest)) => (token, Some(rest)),
+            None => (rest, None),
+        };
+        self.literal.get(token).is_some_and(|node| node.walk(rest))
+            || self.any.as_ref().is_some_and(|node| node.walk(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FilterSet, literal, matches, overlap, republished, valid};
+
+    #[test]
+    fn a_filter_takes_in_its_subjects() {
+        let cases = [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.*", "a", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("*.b.*", "a.b.c", true),
+            (">", "a", true),
+            ("a", "a.b", false),
+        ];
+        for (filter, subject, expected) in cases {
+            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
+            let set = FilterSet::new([filter, "z.z"].into_iter());
+            assert_eq!(set.takes_in(subject), expected, "{filter} {subject}");
+        }
+    }
+
+    #[test]
+    fn filters_overlap_when_a_subject_is_in_both() {
+        let yes = [
+            ("a.b", "a.b"),
+            ("a.*", "*.b"),
+            ("a.>", "a.b.c"),
+            (">", "a"),
+            ("a.*.c", "a.b.>"),
+        ];
+        let no = [
+            ("a.b", "a.c"),
+            ("a.*", "a.b.c"),
+            ("a.>", "a"),
+            ("a.*", "b.*"),
+        ];
+        for (a, b) in yes {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in no {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_tokens_without_spaces() {
+        assert!(valid("a.*.>") && valid("a") && literal("a.b*"));
+        assert!(!valid("") && !valid("a..b") && !valid("a.>.b") && !valid("a b") && !valid(".a"));
+        assert!(!literal("a.*") && !literal("a.>"));
+    }
+
+    #[test]
+    fn republish_fills_the_destination() {
+        assert_eq!(republished(">", "r.>", "a.b").as_deref(), Some("r.a.b"));
+        assert_eq!(
+            republished("o.*.x.>", "r.*.>", "o.1.x.y.z").as_deref(),
+            Some("r.1.y.z")
+        );
+        assert_eq!(republished("o.*", "r.*", "e.1"), None);
+    }
+}

@@ -1,0 +1,283 @@
+//! Replicated writes in two halves: the leader's checks, then the store's commit.
+
+use super::check::{self, Not};
+use super::publish::{store_all, window_ms};
+use super::size::{header_bytes, stored_bytes};
+use super::stream::Stream;
+use super::{Store, batch};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Ack, Expect, Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::step::Outcome;
+
+/// A write that a replicated stream's leader took and that is not stored yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalId(u64);
+
+/// One write on its way.
+#[derive(Clone, Debug)]
+struct Proposal {
+    id: ProposalId,
+    messages: Vec<Publish>,
+    batch: bool,
+}
+
+/// What a stream's leader has proposed and not stored yet, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InFlight {
+    proposals: VecDeque<Proposal>,
+    /// How many proposals write to a subject or expect something of it.
+    subjects: BTreeMap<String, usize>,
+    ids: BTreeSet<String>,
+    messages: u64,
+    bytes: u64,
+}
+
+impl InFlight {
+    /// Nothing is in flight.
+    pub(super) const NONE: Self = Self {
+        proposals: VecDeque::new(),
+        subjects: BTreeMap::new(),
+        ids: BTreeSet::new(),
+        messages: 0,
+        bytes: 0,
+    };
+
+    /// Whether a subject is written or expected by something in flight.
+    pub(super) fn touches(&self, subject: &str) -> bool {
+        self.subjects.contains_key(subject)
+    }
+
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn push(&mut self, stream: &Stream, proposal: Proposal) {
+        for publish in &proposal.messages {
+            for subject in touched(publish) {
+                *self.subjects.entry(subject.clone()).or_default() += 1;
+            }
+            self.ids.extend(publish.dedup.clone());
+            self.messages += 1;
+            self.bytes += bytes(stream, publish);
+        }
+        self.proposals.push_back(proposal);
+    }
+
+    fn pop(&mut self, stream: &Stream) -> Option<Proposal> {
+        let proposal = self.proposals.pop_front()?;
+        for publish in &proposal.messages {
+            for subject in touched(publish) {
+                let count = self
+                    .subjects
+                    .get_mut(subject)
+                    .expect("a touched subject is counted");
+                *count -= 1;
+                if *count == 0 {
+                    self.subjects.remove(subject);
+                }
+            }
+            if let Some(id) = &publish.dedup {
+                self.ids.remove(id);
+            }
+            self.messages -= 1;
+            self.bytes -= bytes(stream, publish);
+        }
+        Some(proposal)
+    }
+}
+
+/// The subjects that later expectations must wait for.
+fn touched(publish: &Publish) -> impl Iterator<Item = &String> {
+    let fence = match &publish.expect {
+        Expect::Fence(fence) if fence.subject != publish.subject => Some(&fence.subject),
+        Expect::Fence(_) | Expect::Nothing | Expect::OwnLast(_) | Expect::StreamLast(_) => None,
+    };
+    core::iter::once(&publish.subject).chain(fence)
+}
+
+fn bytes(stream: &Stream, publish: &Publish) -> u64 {
+    let headers = header_bytes(publish, None);
+    let (subject, body) = (publish.subject.len(), publish.payload.len());
+    stored_bytes(stream.settings.storage, subject, headers, body)
+}
+
+impl Store {
+    /// The first half of a write to a replicated stream: the leader's checks against what is stored
+    /// and what is in flight. Everything else answers at once.
+    ///
+    /// # Errors
+    ///
+    /// The reply, when there is nothing to commit: a read, a refusal, a duplicate, or a write to an
+    /// unreplicated stream, which is stored by this call.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the reply is moved once, like every other reply"
+    )]
+    pub fn propose(
+        &mut self,
+        at: WallTime,
+        request: &StoreRequest,
+    ) -> Result<ProposalId, StoreReply> {
+        if let Some(reply) = self.answer_server(request) {
+            return Err(reply);
+        }
+        match request {
+            StoreRequest::Publish(publish) => self.write(at, core::slice::from_ref(publish), false),
+            StoreRequest::Batch { messages, .. } => self.write(at, messages, true),
+            StoreRequest::CreateStream(settings) => Err(self.create_stream(at, settings)),
+            StoreRequest::Latest { .. }
+            | StoreRequest::Get { .. }
+            | StoreRequest::Scan { .. }
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => Err(self.read(request, None)),
+        }
+    }
+
+    #[allow(clippy::result_large_err, reason = "as `propose`")]
+    fn write(
+        &mut self,
+        at: WallTime,
+        messages: &[Publish],
+        as_batch: bool,
+    ) -> Result<ProposalId, StoreReply> {
+        let name = self
+            .route(at, messages, as_batch)
+            .map_err(Outcome::Refused)?;
+        let stream = self.streams.get_mut(&name).expect("a routed stream exists");
+        stream.dedup.forget(at, window_ms(&stream.settings));
+        let checked = match (messages, as_batch) {
+            ([publish], false) if stream.replicated() => {
+                check::replicated(stream.now(), at, &stream.in_flight, publish)
+            }
+            ([publish], false) => check::unreplicated(stream.now(), at, publish),
+            (messages, _) => {
+                batch::check(stream.now(), at, &stream.in_flight, messages).map_err(Not::Refused)
+            }
+        };
+        match checked {
+            Ok(()) => {}
+            Err(Not::Refused(refused)) => return Err(Outcome::Refused(refused)),
+            Err(Not::Duplicate(ack)) => return Err(Outcome::Done(StoreDone::Published(ack))),
+        }
+        if !stream.replicated() {
+            let (last, announcements) = store_all(stream, at, messages, as_batch);
+            self.announce(announcements);
+            return Err(published(last));
+        }
+        let id = ProposalId(self.next_proposal);
+        self.next_proposal += 1;
+        let proposal = Proposal {
+            id,
+            messages: messages.to_vec(),
+            batch: as_batch,
+        };
+        let mut in_flight = core::mem::take(&mut stream.in_flight);
+        in_flight.push(stream, proposal);
+        stream.in_flight = in_flight;
+        self.proposals.insert(id, name);
+        Ok(id)
+    }
+
+    /// The second half: stores a proposal and answers it.
+    ///
+    /// # Panics
+    ///
+    /// When the proposal is not the oldest of its stream, or was dropped: a stream's proposals
+    /// commit in their order.
+    pub fn commit(&mut self, at: WallTime, id: ProposalId) -> StoreReply {
+        let name = self
+            .proposals
+            .remove(&id)
+            .expect("a proposal is committed once");
+        let stream = self
+            .streams
+            .get_mut(&name)
+            .expect("a proposal's stream exists");
+        let mut in_flight = core::mem::take(&mut stream.in_flight);
+        let proposal = in_flight.pop(stream).expect("a proposal is in flight");
+        stream.in_flight = in_flight;
+        assert_eq!(
+            proposal.id, id,
+            "a stream's proposals commit in their order"
+        );
+        let (last, announcements) = store_all(stream, at, &proposal.messages, proposal.batch);
+        self.announce(announcements);
+        published(last)
+    }
+
+    /// The stream that a proposal is for; `None` when it was committed or dropped.
+    pub fn proposal_stream(&self, id: ProposalId) -> Option<&str> {
+        self.proposals.get(&id).map(String::as_str)
+    }
+
+    /// When the leaders of all replicated streams are lost: what they proposed is never stored.
+    pub fn drop_proposals(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.in_flight = InFlight::NONE;
+        }
+        self.proposals.clear();
+    }
+
+    /// When the leader of one stream is lost: what it proposed is never stored.
+    pub fn drop_proposals_of(&mut self, stream: &str) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.in_flight = InFlight::NONE;
+        }
+        self.proposals.retain(|_, name| name != stream);
+    }
+
+    /// The stream that a write goes to.
+    fn route(
+        &mut self,
+        at: WallTime,
+        messages: &[Publish],
+        as_batch: bool,
+    ) -> Result<String, Refused> {
+        let [.., last] = messages else {
+            return Err(Refused::BadRequest("a batch needs a message".into()));
+        };
+        let payload_bytes_max = self.config.capabilities.payload_bytes_max;
+        for publish in messages {
+            if header_bytes(publish, None) + publish.payload.len() > payload_bytes_max {
+                return Err(Refused::TooLarge);
+            }
+        }
+        let name = self.stream_of(last).ok_or(Refused::NoResponders)?;
+        if as_batch {
+            self.stage(at, &name, messages)?;
+        }
+        Ok(name)
+    }
+
+    /// The stream that takes in a message's subject, which may not be the one it names.
+    pub(super) fn stream_of(&self, publish: &Publish) -> Option<String> {
+        if let Some(stream) = self.streams.get(&publish.stream)
+            && stream.takes_in(&publish.subject)
+        {
+            return Some(publish.stream.clone());
+        }
+        let other = self
+            .streams
+            .iter()
+            .find(|(_, stream)| stream.takes_in(&publish.subject))?;
+        Some(other.0.clone())
+    }
+}
+
+pub(super) fn published(last: u64) -> StoreReply {
+    Outcome::Done(StoreDone::Published(Ack {
+        sequence: Sequence(last),
+        duplicate: false,
+    }))
+}

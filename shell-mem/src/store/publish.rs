@@ -1,0 +1,189 @@
+//! Storing what was checked: sequences, rollup, limits, deduplication ids and announcements.
+
+use super::size::{BatchPlace, header_bytes, stored_bytes};
+use super::stream::{Stored, Stream, View};
+use super::{Announcement, filter};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Discard, Message, Publish, Rollup, StreamSettings};
+
+/// The deduplication ids of one stream, for as long as its window says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DedupWindow {
+    known: BTreeMap<String, Known>,
+    order: VecDeque<(WallTime, String)>,
+}
+
+/// The message that came with a deduplication id.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    sequence: u64,
+    since: WallTime,
+}
+
+impl DedupWindow {
+    pub(super) fn remember(&mut self, at: WallTime, id: &str, sequence: u64) {
+        self.known.insert(
+            id.into(),
+            Known {
+                sequence,
+                since: at,
+            },
+        );
+        self.order.push_back((at, id.into()));
+    }
+
+    /// Forgets the ids that are older than the window.
+    pub(super) fn forget(&mut self, at: WallTime, window_ms: u64) {
+        while let Some((since, _)) = self.order.front()
+            && at.0.saturating_sub(since.0) >= window_ms
+        {
+            let Some((since, id)) = self.order.pop_front() else {
+                return;
+            };
+            if self
+                .known
+                .get(&id)
+                .is_some_and(|known| known.since == since)
+            {
+                self.known.remove(&id);
+            }
+        }
+    }
+
+    /// Forgets the ids of messages after a sequence, as a lost tail does.
+    pub(super) fn cut(&mut self, keep_up_to: u64) {
+        self.known.retain(|_, known| known.sequence <= keep_up_to);
+    }
+}
+
+impl View<'_> {
+    /// Where the message with a deduplication id is.
+    pub(super) fn duplicate_of(&self, at: WallTime, id: &str) -> Option<Sequence> {
+        let known = self.stream().dedup.known.get(id)?;
+        let fresh = at.0.saturating_sub(known.since.0) < window_ms(self.settings());
+        (fresh && known.sequence <= self.last()).then_some(Sequence(known.sequence))
+    }
+}
+
+/// For how long a stream remembers deduplication ids, in milliseconds.
+pub(super) fn window_ms(settings: &StreamSettings) -> u64 {
+    settings.dedup_window_ns / 1_000_000
+}
+
+impl Stream {
+    /// Stores a message that was checked, and what follows from it; the announcement, if the stream
+    /// makes any.
+    pub(super) fn store(
+        &mut self,
+        at: WallTime,
+        publish: &Publish,
+        place: Option<BatchPlace>,
+    ) -> (u64, Option<Announcement>) {
+        let headers = header_bytes(publish, place);
+        let sequence = self.last() + 1;
+        let stored = Stored {
+            bytes: stored_bytes(
+                self.settings.storage,
+                publish.subject.len(),
+                headers,
+                publish.payload.len(),
+            ),
+            expires: publish
+                .ttl_s
+                .map(|ttl_s| self.expires(at, u64::from(ttl_s))),
+            message: Message {
+                subject: publish.subject.clone(),
+                sequence: Sequence(sequence),
+                stored: at,
+                expired_marker: false,
+                payload: publish.payload.clone(),
+            },
+        };
+        let announcement = self.announcement(&stored.message);
+        self.push(stored);
+        if let Some(id) = &publish.dedup {
+            self.dedup.remember(at, id, sequence);
+        }
+        match publish.rollup {
+            Rollup::No => {}
+            Rollup::Subject => self.roll_up(&publish.subject, sequence),
+        }
+        self.enforce_limits(&publish.subject, sequence);
+        (sequence, announcement)
+    }
+
+    /// The announcement of a stored message.
+    pub(super) fn announcement(&self, message: &Message) -> Option<Announcement> {
+        let republish = self.settings.republish.as_ref()?;
+        let (source, destination) = (&republish.source, &republish.destination);
+        let subject = filter::republished(source, destination, &message.subject)?;
+        Some(Announcement {
+            subject,
+            message: message.clone(),
+        })
+    }
+
+    /// When a message's own time to live is over. A server that keeps several messages per subject
+    /// lets none go before its marker would.
+    fn expires(&self, at: WallTime, ttl_s: u64) -> WallTime {
+        let ttl_s = match self.settings.messages_per_subject_max {
+            1 => ttl_s,
+            _ => ttl_s.max(self.settings.marker_ttl_s),
+        };
+        WallTime(at.0.saturating_add(ttl_s.saturating_mul(1_000)))
+    }
+
+    /// Drops the oldest messages beyond the limits; with `discard: new` the write was refused before.
+    fn enforce_limits(&mut self, subject: &str, by: u64) {
+        let per_subject = limit(self.settings.messages_per_subject_max);
+        while self.count_of(subject) > per_subject
+            && let Some(oldest) = self.oldest_of(subject)
+        {
+            self.remove(oldest, by);
+        }
+        if self.settings.discard == Discard::New {
+            return;
+        }
+        let (messages, bytes) = (
+            limit(self.settings.messages_max),
+            limit(self.settings.bytes_max),
+        );
+        while (self.count() > messages || self.bytes() > bytes)
+            && let Some(oldest) = self.oldest().map(|stored| stored.message.sequence.0)
+        {
+            self.remove(oldest, by);
+        }
+    }
+}
+
+/// A limit of which -1 means none.
+pub(super) fn limit(setting: i64) -> u64 {
+    match u64::try_from(setting) {
+        Ok(limit) if limit > 0 => limit,
+        Ok(_) | Err(_) => u64::MAX,
+    }
+}
+
+/// All messages of a checked write, stored next to each other: the last sequence and announcements.
+pub(super) fn store_all(
+    stream: &mut Stream,
+    at: WallTime,
+    messages: &[Publish],
+    batch: bool,
+) -> (u64, Vec<Announcement>) {
+    let mut announcements = Vec::new();
+    let mut last = 0;
+    for (n, publish) in messages.iter().enumerate() {
+        let place = BatchPlace {
+            number: n + 1,
+            last: n + 1 == messages.len(),
+        };
+        let (sequence, announcement) = stream.store(at, publish, batch.then_some(place));
+        announcements.extend(announcement);
+        last = sequence;
+    }
+    (last, announcements)
+}

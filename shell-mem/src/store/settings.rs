@@ -1,0 +1,96 @@
+//! Creating streams: what the server fills in, and what it refuses.
+
+use super::Store;
+use super::filter;
+use super::stream::Stream;
+use alloc::format;
+use alloc::vec;
+use tenure_core::id::WallTime;
+use tenure_core::port::{Refused, StoreDone, StoreReply, StreamSettings};
+use tenure_core::step::Outcome;
+
+/// The server's deduplication window where none is asked for: two minutes.
+const DEDUP_WINDOW_NS: u64 = 120_000_000_000;
+
+impl Store {
+    pub(super) fn create_stream(&mut self, at: WallTime, asked: &StreamSettings) -> StoreReply {
+        let settings = match self.complete(asked) {
+            Ok(settings) => settings,
+            Err(refused) => return Outcome::Refused(refused),
+        };
+        if let Some(stream) = self.streams.get(&settings.name) {
+            return if stream.settings == settings {
+                Outcome::Done(StoreDone::Stream(stream.info()))
+            } else {
+                Outcome::Refused(Refused::StreamExists)
+            };
+        }
+        let taken = self
+            .streams
+            .values()
+            .flat_map(|stream| &stream.settings.subjects);
+        let overlaps = |taken| {
+            settings
+                .subjects
+                .iter()
+                .any(|new| filter::overlap(new, taken))
+        };
+        if taken.into_iter().any(|taken| overlaps(taken)) {
+            return Outcome::Refused(Refused::SubjectOverlap);
+        }
+        let stream = Stream::new(settings, at, self.config.removed_max);
+        let info = stream.info();
+        self.streams.insert(info.settings.name.clone(), stream);
+        Outcome::Done(StoreDone::Stream(info))
+    }
+
+    /// The settings with what the server fills in.
+    fn complete(&self, asked: &StreamSettings) -> Result<StreamSettings, Refused> {
+        let mut settings = asked.clone();
+        let name = &settings.name;
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || ".*>/\\".contains(c)) {
+            return Err(Refused::BadRequest(format!(
+                "a stream cannot be named {name:?}"
+            )));
+        }
+        if settings.subjects.is_empty() {
+            settings.subjects = vec![settings.name.clone()];
+        }
+        if let Some(subject) = settings
+            .subjects
+            .iter()
+            .find(|subject| !filter::valid(subject))
+        {
+            return Err(Refused::BadRequest(format!("{subject:?} is not a subject")));
+        }
+        settings.replicas = settings.replicas.max(1);
+        if settings.replicas > self.config.servers {
+            let (code, text) = if self.config.capabilities.clustered {
+                (10_005, "no suitable peers for placement")
+            } else {
+                (10_074, "replicas > 1 not supported in non-clustered mode")
+            };
+            return Err(Refused::Other {
+                code,
+                text: text.into(),
+            });
+        }
+        for limit in [
+            &mut settings.messages_max,
+            &mut settings.messages_per_subject_max,
+            &mut settings.bytes_max,
+        ] {
+            *limit = if *limit > 0 { *limit } else { -1 };
+        }
+        if settings.message_bytes_max <= 0 {
+            settings.message_bytes_max = -1;
+        }
+        if settings.dedup_window_ns == 0 {
+            settings.dedup_window_ns = match settings.age_max_ns {
+                0 => DEDUP_WINDOW_NS,
+                age_max_ns => age_max_ns.min(DEDUP_WINDOW_NS),
+            };
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,383 @@
+//! One stream: its messages, the index by subject, and what was removed from it.
+
+use super::filter::FilterSet;
+use super::proposal::InFlight;
+use super::publish::DedupWindow;
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Message, StreamInfo, StreamSettings};
+
+/// A message with what the stream itself needs to know of it.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) message: Message,
+    /// What it counts for in the stream's size.
+    pub(super) bytes: u64,
+    /// When its own time to live is over.
+    pub(super) expires: Option<WallTime>,
+}
+
+/// A message that is gone, and the write that removed it.
+#[derive(Clone, Debug)]
+struct Removed {
+    stored: Stored,
+    by: u64,
+}
+
+/// Where a subject's messages are, each list by ascending sequence.
+#[derive(Clone, Debug, Default)]
+struct SubjectIndex {
+    live: VecDeque<u64>,
+    removed: BTreeSet<u64>,
+}
+
+/// One stream. Sequences are plain numbers in here.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) settings: StreamSettings,
+    pub(super) created: WallTime,
+    pub(super) dedup: DedupWindow,
+    pub(super) in_flight: InFlight,
+    /// When each open batch that nobody finished was begun.
+    pub(super) open_batches: VecDeque<WallTime>,
+    filters: FilterSet,
+    last: u64,
+    bytes: u64,
+    messages: BTreeMap<u64, Stored>,
+    subjects: BTreeMap<String, SubjectIndex>,
+    expiries: BTreeSet<(WallTime, u64)>,
+    removed: BTreeMap<u64, Removed>,
+    removed_order: VecDeque<u64>,
+    removed_max: usize,
+}
+
+impl Stream {
+    pub(super) fn new(settings: StreamSettings, created: WallTime, removed_max: usize) -> Self {
+        Self {
+            filters: FilterSet::new(settings.subjects.iter().map(String::as_str)),
+            settings,
+            created,
+            dedup: DedupWindow::default(),
+            in_flight: InFlight::default(),
+            open_batches: VecDeque::new(),
+            last: 0,
+            bytes: 0,
+            messages: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            removed: BTreeMap::new(),
+            removed_order: VecDeque::new(),
+            removed_max,
+        }
+    }
+
+    pub(super) fn takes_in(&self, subject: &str) -> bool {
+        self.filters.takes_in(subject)
+    }
+
+    pub(super) fn replicated(&self) -> bool {
+        self.settings.replicas > 1
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    pub(super) fn count_of(&self, subject: &str) -> u64 {
+        self.subjects
+            .get(subject)
+            .map_or(0, |index| index.live.len() as u64)
+    }
+
+    pub(super) fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.messages.values().map(|stored| &stored.message)
+    }
+
+    pub(super) fn info(&self) -> StreamInfo {
+        let first = match self.messages.first_key_value() {
+            Some((first, _)) => *first,
+            None if self.last == 0 => 0,
+            None => self.last + 1,
+        };
+        StreamInfo {
+            settings: self.settings.clone(),
+            created: self.created,
+            first: Sequence(first),
+            last: Sequence(self.last),
+            messages: self.count(),
+        }
+    }
+
+    /// The state as it is.
+    pub(super) fn now(&self) -> View<'_> {
+        View {
+            stream: self,
+            up_to: None,
+        }
+    }
+
+    /// The state when the stream's last sequence was `up_to`.
+    pub(super) fn as_of(&self, up_to: u64) -> View<'_> {
+        View {
+            stream: self,
+            up_to: (up_to < self.last).then_some(up_to),
+        }
+    }
+
+    /// Adds a message at the end; its sequence is the next one.
+    pub(super) fn push(&mut self, stored: Stored) {
+        let sequence = stored.message.sequence.0;
+        assert_eq!(
+            sequence,
+            self.last + 1,
+            "a stream gives its sequences one by one"
+        );
+        self.last = sequence;
+        self.bytes += stored.bytes;
+        if let Some(expires) = stored.expires {
+            self.expiries.insert((expires, sequence));
+        }
+        match self.subjects.get_mut(&stored.message.subject) {
+            Some(index) => index.live.push_back(sequence),
+            None => {
+                let index = SubjectIndex {
+                    live: [sequence].into(),
+                    removed: BTreeSet::new(),
+                };
+                self.subjects.insert(stored.message.subject.clone(), index);
+            }
+        }
+        self.messages.insert(sequence, stored);
+    }
+
+    /// Removes the messages of a subject below a sequence, which is what a rollup at it does.
+    pub(super) fn roll_up(&mut self, subject: &str, at: u64) {
+        while let Some(oldest) = self.oldest_of(subject).filter(|oldest| *oldest < at) {
+            self.remove(oldest, at);
+        }
+    }
+
+    pub(super) fn oldest_of(&self, subject: &str) -> Option<u64> {
+        self.subjects.get(subject)?.live.front().copied()
+    }
+
+    pub(super) fn oldest(&self) -> Option<&Stored> {
+        self.messages.first_key_value().map(|(_, stored)| stored)
+    }
+
+    /// The message whose own time to live is over first.
+    pub(super) fn first_expiry(&self) -> Option<(WallTime, u64)> {
+        self.expiries.first().copied()
+    }
+
+    /// Removes one message. `by` is the first state of the stream that lacks it.
+    pub(super) fn remove(&mut self, sequence: u64, by: u64) -> Option<Stored> {
+        let stored = self.messages.remove(&sequence)?;
+        self.bytes -= stored.bytes;
+        if let Some(expires) = stored.expires {
+            self.expiries.remove(&(expires, sequence));
+        }
+        let subject = &stored.message.subject;
+        let index = self
+            .subjects
+            .get_mut(subject)
+            .expect("a stored message is in the index");
+        let place = index
+            .live
+            .binary_search(&sequence)
+            .expect("a stored message is in the index");
+        index.live.remove(place);
+        if self.removed_max > 0 {
+            index.removed.insert(sequence);
+            self.removed.insert(
+                sequence,
+                Removed {
+                    stored: stored.clone(),
+                    by,
+                },
+            );
+            self.removed_order.push_back(sequence);
+            self.forget_removed();
+        } else if index.live.is_empty() {
+            self.subjects.remove(subject);
+        }
+        Some(stored)
+    }
+
+    /// Takes everything after a sequence away, as if it had never been: sequences are used again.
+    pub(super) fn cut(&mut self, keep_up_to: u64) {
+        let lost = self.messages.split_off(&(keep_up_to + 1));
+        for (sequence, stored) in lost {
+            self.bytes -= stored.bytes;
+            if let Some(expires) = stored.expires {
+                self.expiries.remove(&(expires, sequence));
+            }
+        }
+        for index in self.subjects.values_mut() {
+            index
+                .live
+                .truncate(index.live.partition_point(|live| *live <= keep_up_to));
+            index.removed.split_off(&(keep_up_to + 1));
+        }
+        let undone: BTreeMap<u64, Removed> = core::mem::take(&mut self.removed);
+        self.removed_order.clear();
+        self.last = self.last.min(keep_up_to);
+        for (sequence, removed) in undone {
+            if sequence > keep_up_to {
+                continue;
+            }
+            if removed.by > keep_up_to {
+                self.restore(sequence, removed.stored);
+            } else {
+                self.removed_order.push_back(sequence);
+                self.removed.insert(sequence, removed);
+            }
+        }
+        self.subjects
+            .retain(|_, index| !index.live.is_empty() || !index.removed.is_empty());
+        self.dedup.cut(keep_up_to);
+    }
+
+    /// Puts back a message whose removal is undone.
+    fn restore(&mut self, sequence: u64, stored: Stored) {
+        let index = self
+            .subjects
+            .entry(stored.message.subject.to_owned())
+            .or_default();
+        index.removed.remove(&sequence);
+        let place = index.live.partition_point(|live| *live < sequence);
+        index.live.insert(place, sequence);
+        self.bytes += stored.bytes;
+        if let Some(expires) = stored.expires {
+            self.expiries.insert((expires, sequence));
+        }
+        self.messages.insert(sequence, stored);
+    }
+
+    fn forget_removed(&mut self) {
+        while self.removed.len() > self.removed_max {
+            let Some(sequence) = self.removed_order.pop_front() else {
+                return;
+            };
+            let Some(removed) = self.removed.remove(&sequence) else {
+                continue;
+            };
+            let subject = &removed.stored.message.subject;
+            let index = self
+                .subjects
+                .get_mut(subject)
+                .expect("a removed message is in the index");
+            index.removed.remove(&sequence);
+            if index.live.is_empty() && index.removed.is_empty() {
+                self.subjects.remove(subject);
+            }
+        }
+    }
+}
+
+/// A stream as of one point: what reads and checks look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    stream: &'a Stream,
+    /// The last sequence that counts; `None` is the present.
+    up_to: Option<u64>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn settings(&self) -> &'a StreamSettings {
+        &self.stream.settings
+    }
+
+    pub(super) fn stream(&self) -> &'a Stream {
+        self.stream
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.up_to.unwrap_or(self.stream.last)
+    }
+
+    pub(super) fn at(&self, sequence: u64) -> Option<&'a Stored> {
+        let Some(up_to) = self.up_to else {
+            return self.stream.messages.get(&sequence);
+        };
+        if sequence > up_to {
+            return None;
+        }
+        self.stream
+            .messages
+            .get(&sequence)
+            .or_else(|| self.removed_at(sequence, up_to))
+    }
+
+    pub(super) fn last_of(&self, subject: &str) -> Option<&'a Stored> {
+        let index = self.stream.subjects.get(subject)?;
+        let Some(up_to) = self.up_to else {
+            return self.stream.messages.get(index.live.back()?);
+        };
+        let live = index.live.partition_point(|live| *live <= up_to);
+        let live = live.checked_sub(1).and_then(|n| index.live.get(n)).copied();
+        let removed = index.removed.range(..=up_to).next_back().copied();
+        let removed = removed.and_then(|sequence| self.removed_at(sequence, up_to));
+        match (live, removed) {
+            (Some(live), Some(removed)) if removed.message.sequence.0 > live => Some(removed),
+            (Some(live), _) => self.stream.messages.get(&live),
+            (None, removed) => removed,
+        }
+    }
+
+    /// The messages of a literal subject from a sequence on, in order.
+    pub(super) fn of_subject(&self, subject: &str, from: u64) -> impl Iterator<Item = &'a Stored> {
+        let view = *self;
+        let index = self.stream.subjects.get(subject);
+        let live = index.into_iter().flat_map(move |index| {
+            index
+                .live
+                .range(index.live.partition_point(|live| *live < from)..)
+                .copied()
+        });
+        let removed = self
+            .up_to
+            .and(index)
+            .into_iter()
+            .flat_map(move |index| index.removed.range(from..).copied());
+        merge(live, removed).filter_map(move |sequence| view.at(sequence))
+    }
+
+    /// All messages from a sequence on, in order.
+    pub(super) fn from(&self, from: u64) -> impl Iterator<Item = &'a Stored> {
+        let view = *self;
+        let live = self
+            .stream
+            .messages
+            .range(from..)
+            .map(|(sequence, _)| *sequence);
+        let removed = self.up_to.map(|_| self.stream.removed.range(from..));
+        let removed = removed.into_iter().flatten().map(|(sequence, _)| *sequence);
+        merge(live, removed).filter_map(move |sequence| view.at(sequence))
+    }
+
+    fn removed_at(&self, sequence: u64, up_to: u64) -> Option<&'a Stored> {
+        let removed = self.stream.removed.get(&sequence)?;
+        (removed.by > up_to).then_some(&removed.stored)
+    }
+}
+
+/// Two ascending lists without a common element as one.
+fn merge(a: impl Iterator<Item = u64>, b: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    core::iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some(left), Some(right)) if right < left => b.next(),
+        (Some(_), _) => a.next(),
+        (None, _) => b.next(),
+    })
+}
