@@ -1,6 +1,7 @@
 //! An event stream's anchor: its first message, which says whose stream it is (S2).
 
-use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{LayoutId, Partition};
 use bytes::Bytes;

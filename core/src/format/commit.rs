@@ -1,6 +1,7 @@
 //! A commit: one JetStream message with 1 to n commands of one entity (S4).
 
-use super::codec::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{
     ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,

@@ -1,6 +1,7 @@
 //! A kind's record: how entities of the kind are written and placed, fixed at first use (S2).
 
-use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{KindId, LayoutId};
 use crate::name::KindName;

@@ -1,6 +1,7 @@
 //! The layout record: shards, streams and the hash key of a namespace, fixed for good (S2).
 
-use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Placement, Unknown};
 use crate::id::{LayoutId, Partition, ShardId, WallTime};
 use crate::name::EntityId;

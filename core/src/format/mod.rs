@@ -3,16 +3,21 @@
 //! Every stored and sent value is one CBOR map with small integer keys; key 0 is the format's
 //! version and comes first. A reader keeps fields that it does not know ([`Unknown`]) and writes
 //! them back; a version that it does not know is an error that names both.
+//!
+//! What may be added within a version: fields under new keys that a reader may ignore. Arrays inside
+//! a field have a fixed shape, so what is added to a command or an event goes into a field of its
+//! own. Everything else is a new version.
 
 mod anchor;
-mod codec;
 mod commit;
 mod error;
 mod escape;
+mod fields;
 mod frame;
 mod kind;
 mod layout;
 mod own;
+mod reader;
 mod snapshot;
 mod subject;
 
@@ -20,6 +25,7 @@ pub use anchor::Anchor;
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
+pub use frame::{Entry, EntryKind, FrameFull, FrameReader, FrameWriter};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use layout::{Layout, LayoutKey};
 pub use own::Ownership;

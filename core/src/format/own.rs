@@ -1,6 +1,7 @@
 //! A shard's ownership record: its sequence and claim id are the fence (S6).
 
-use super::codec::{BITS128_LEN, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{ClaimId, Incarnation, LayoutId};
 use alloc::string::String;

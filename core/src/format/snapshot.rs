@@ -1,6 +1,7 @@
 //! A snapshot's body: immutable, current only because a commit names it (S20).
 
-use super::codec::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, Reader, map_len_max};
+use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
+use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{CommandId, KindId, LayoutId, Sequence, Version, WallTime};
 use crate::name::EntityId;
