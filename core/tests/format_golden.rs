@@ -1,0 +1,423 @@
+//! The bytes of each stored and sent format, pinned by files that are read by people too: what is
+//! written today is the file's bytes, and the file's bytes are read as the same value.
+
+use bytes::Bytes;
+use std::fmt::Debug;
+use tenure_core::format::{
+    Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, FormatError, FrameReader,
+    FrameWriter, KindRecord, Layout, LayoutKey, Ownership, Placement, Snapshot, SnapshotRef,
+    TakeOver, Unknown, WriteMode,
+};
+use tenure_core::id::{
+    ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
+    SnapshotTag, Version, WallTime,
+};
+use tenure_core::name::{EntityId, KindName};
+
+const LAYOUT: LayoutId = LayoutId(0x1a10_0000_0000_0000_0000_0000_0000_0001);
+const KIND: KindId = KindId(0x4b1d_0000_0000_0000_0000_0000_0000_0002);
+const COMMAND: CommandId = CommandId(0x0123_4567_89ab_7fff_bfff_ffff_ffff_fffe);
+
+fn commit() -> Commit {
+    Commit {
+        id: CommitId(0xc0_0000_0000_0000_0000_0000_0000_0003),
+        layout: LAYOUT,
+        kind: KIND,
+        entity: EntityId::new("alice@example.org").unwrap(),
+        epoch: Some(Epoch {
+            sequence: Sequence(900),
+            claim: ClaimId(0xc1a1_0000_0000_0000_0000_0000_0000_0004),
+        }),
+        time: WallTime(1_763_731_200_000),
+        before: Version(40),
+        last: Version(43),
+        earlier: vec![Sequence(70_000), Sequence(69_999), Sequence(950)],
+        snapshot: Some(SnapshotRef {
+            version: Version(32),
+            sequence: Sequence(940),
+            tag: SnapshotTag(0x5a90_0000_0000_0000_0000_0000_0000_0005),
+            hash: 0x0123_4567_89ab_cdef,
+        }),
+        horizon: WallTime(1_763_731_000_000),
+        commands: vec![
+            CommandRecord {
+                id: COMMAND,
+                version: Version(41),
+                outcome: Bytes::from_static(b"\x18\x96"),
+            },
+            CommandRecord {
+                id: CommandId(COMMAND.0 + 1),
+                version: Version(43),
+                outcome: Bytes::new(),
+            },
+        ],
+        events: vec![
+            EventRecord {
+                version: Version(41),
+                name: "deposited".into(),
+                schema: 1,
+                data: Bytes::from_static(b"\xa1\x66amount\x18\x32"),
+            },
+            EventRecord {
+                version: Version(43),
+                name: "closed".into(),
+                schema: 2,
+                data: Bytes::from_static(b"\xa0"),
+            },
+        ],
+        tombstone: true,
+        unknown: Unknown::default(),
+    }
+}
+
+fn least_commit() -> Commit {
+    Commit {
+        epoch: None,
+        before: Version::ABSENT,
+        last: Version::ABSENT,
+        earlier: Vec::new(),
+        snapshot: None,
+        horizon: WallTime::default(),
+        commands: Vec::new(),
+        events: Vec::new(),
+        tombstone: false,
+        ..commit()
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        layout: LAYOUT,
+        kind: KIND,
+        entity: EntityId::new("alice@example.org").unwrap(),
+        version: Version(32),
+        sequence: Sequence(940),
+        horizon: WallTime(1_763_731_000_000),
+        commands: vec![(COMMAND, Version(31), Bytes::from_static(b"\x18\x64"))],
+        schema: 3,
+        state: Bytes::from_static(b"\xa1\x67balance\x18\x64"),
+        unknown: Unknown::default(),
+    }
+}
+
+fn layout() -> Layout {
+    let key = LayoutKey(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+    Layout::new(LAYOUT, key, WallTime(1_763_731_200_000), 6, 2)
+}
+
+fn kind() -> KindRecord {
+    KindRecord {
+        id: KIND,
+        layout: LAYOUT,
+        name: KindName::new("account").unwrap(),
+        mode: WriteMode::Owned,
+        class: TakeOver::Leased,
+        codec: Codec::Json,
+        placement: Placement::Before('/'),
+        unknown: Unknown::default(),
+    }
+}
+
+fn plain_kind() -> KindRecord {
+    KindRecord {
+        mode: WriteMode::Direct,
+        class: TakeOver::Fenced,
+        codec: Codec::Cbor,
+        placement: Placement::Whole,
+        ..kind()
+    }
+}
+
+fn ownership() -> Ownership {
+    Ownership {
+        layout: LAYOUT,
+        claim: ClaimId(0xc1a1_0000_0000_0000_0000_0000_0000_0004),
+        owner: Some(Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006)),
+        node: "node-a".into(),
+        unknown: Unknown::default(),
+    }
+}
+
+fn released() -> Ownership {
+    Ownership {
+        owner: None,
+        ..ownership()
+    }
+}
+
+fn anchor() -> Anchor {
+    Anchor {
+        layout: LAYOUT,
+        stream: Partition(1),
+        unknown: Unknown::default(),
+    }
+}
+
+fn entries() -> Vec<Entry> {
+    let request = Entry {
+        kind: EntryKind::Request { ttl_ms: 2_000 },
+        op: OpId(300),
+        flags: 0,
+        payload: Bytes::from_static(b"ask"),
+        headers: vec![("traceparent".into(), "00-01-02-01".into())],
+    };
+    let bare = Entry {
+        headers: Vec::new(),
+        ..request.clone()
+    };
+    vec![
+        request,
+        Entry {
+            kind: EntryKind::Answer,
+            op: OpId(299),
+            flags: 1,
+            payload: Bytes::new(),
+            ..bare.clone()
+        },
+        Entry {
+            kind: EntryKind::Tell,
+            op: OpId(0),
+            payload: Bytes::from_static(b"tell"),
+            ..bare
+        },
+    ]
+}
+
+fn frame(entries: &Vec<Entry>) -> Bytes {
+    let mut writer = FrameWriter::new(1_024);
+    for entry in entries {
+        writer.push(entry).unwrap();
+    }
+    writer.take().unwrap()
+}
+
+fn frame_entries(bytes: &Bytes) -> Result<Vec<Entry>, FormatError> {
+    FrameReader::open(bytes)?.collect()
+}
+
+/// The bytes in a golden file: hexadecimal digits, with comments after `#`.
+fn golden(text: &str) -> Bytes {
+    let digits: Vec<u32> = text
+        .lines()
+        .flat_map(|line| line.split('#').next().unwrap().chars())
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).expect("a hexadecimal digit"))
+        .collect();
+    assert!(digits.len().is_multiple_of(2), "a byte has two digits");
+    digits
+        .chunks(2)
+        .map(|byte| u8::try_from(byte[0] << 4 | byte[1]).unwrap())
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check<T: Debug + PartialEq>(
+    file: &str,
+    value: &T,
+    encode: impl Fn(&T) -> Bytes,
+    decode: impl Fn(&Bytes) -> Result<T, FormatError>,
+) {
+    let path = format!("{}/tests/golden/{file}.hex", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let pinned = golden(&text);
+    assert_eq!(
+        hex(&encode(value)),
+        hex(&pinned),
+        "{file}: what is written is not what is pinned"
+    );
+    assert_eq!(
+        decode(&pinned).as_ref(),
+        Ok(value),
+        "{file}: what is pinned is read as another value"
+    );
+}
+
+#[test]
+fn what_is_written_is_what_was_always_written() {
+    check("commit", &commit(), Commit::encode, Commit::decode);
+    check(
+        "commit-least",
+        &least_commit(),
+        Commit::encode,
+        Commit::decode,
+    );
+    check("snapshot", &snapshot(), Snapshot::encode, Snapshot::decode);
+    check("layout", &layout(), Layout::encode, Layout::decode);
+    check("kind", &kind(), KindRecord::encode, KindRecord::decode);
+    check(
+        "kind-plain",
+        &plain_kind(),
+        KindRecord::encode,
+        KindRecord::decode,
+    );
+    check(
+        "ownership",
+        &ownership(),
+        Ownership::encode,
+        Ownership::decode,
+    );
+    check(
+        "ownership-released",
+        &released(),
+        Ownership::encode,
+        Ownership::decode,
+    );
+    check("anchor", &anchor(), Anchor::encode, Anchor::decode);
+    check("frame", &entries(), frame, frame_entries);
+}
+
+/// A map of fewer than 23 entries with one more at its end: key 200 with a nested value.
+fn with_unknown(bytes: &Bytes) -> Bytes {
+    let mut longer = bytes.to_vec();
+    longer[0] += 1;
+    longer.extend_from_slice(b"\x18\xc8\x82\x01\xa1\x61x\xfb\x3f\xf0\0\0\0\0\0\0");
+    Bytes::from(longer)
+}
+
+#[test]
+fn a_reader_keeps_unknown_fields() {
+    let kept = Unknown(vec![(
+        200,
+        Bytes::from_static(b"\x82\x01\xa1\x61x\xfb\x3f\xf0\0\0\0\0\0\0"),
+    )]);
+
+    let newer = with_unknown(&commit().encode());
+    let read = Commit::decode(&newer).unwrap();
+    assert_eq!(
+        read,
+        Commit {
+            unknown: kept.clone(),
+            ..commit()
+        }
+    );
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&snapshot().encode());
+    let read = Snapshot::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&layout().encode());
+    let read = Layout::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&kind().encode());
+    let read = KindRecord::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&ownership().encode());
+    let read = Ownership::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&anchor().encode());
+    let read = Anchor::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    assert_eq!(
+        frame_entries(&with_unknown(&frame(&entries()))),
+        Ok(entries())
+    );
+}
+
+#[test]
+fn an_unknown_version_names_both() {
+    fn later(bytes: &Bytes) -> Bytes {
+        let mut later = bytes.to_vec();
+        assert_eq!(later[1..3], [0, 1], "key 0 with version 1 comes first");
+        later[2] = 2;
+        Bytes::from(later)
+    }
+    let told = |error: FormatError, format: &str| {
+        assert_eq!(
+            error.to_string(),
+            format!("the {format} has format version 2, this program reads 1: upgrade it")
+        );
+    };
+    told(
+        Commit::decode(&later(&commit().encode())).unwrap_err(),
+        "commit",
+    );
+    told(
+        Snapshot::decode(&later(&snapshot().encode())).unwrap_err(),
+        "snapshot",
+    );
+    told(
+        Layout::decode(&later(&layout().encode())).unwrap_err(),
+        "layout record",
+    );
+    told(
+        KindRecord::decode(&later(&kind().encode())).unwrap_err(),
+        "kind record",
+    );
+    told(
+        Ownership::decode(&later(&ownership().encode())).unwrap_err(),
+        "ownership record",
+    );
+    told(
+        Anchor::decode(&later(&anchor().encode())).unwrap_err(),
+        "anchor",
+    );
+    told(
+        frame_entries(&later(&frame(&entries()))).unwrap_err(),
+        "frame",
+    );
+}
+
+/// Each wrong value is refused with the field's name.
+#[test]
+fn damage_is_named() {
+    let told = |bytes: &[u8], text: &str| {
+        let error = Anchor::decode(&Bytes::copy_from_slice(bytes))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, text);
+    };
+    told(
+        b"",
+        "the anchor is damaged at its head (byte 0): it ends too early",
+    );
+    told(
+        b"\x80",
+        "the anchor is damaged at its head (byte 1): it has not the type that the format says",
+    );
+    told(
+        b"\xbf\xff",
+        "the anchor is damaged at its head (byte 1): its length is not given",
+    );
+    told(
+        b"\xa1\x01\x01",
+        "the anchor is damaged at its version (byte 2): key 0, the format's version, must come first",
+    );
+    told(b"\xa1\x00\x01", "the anchor is damaged: it has no layout");
+    told(
+        b"\xa2\x00\x01\x02\x61x",
+        "the anchor is damaged at its stream (byte 5): it has not the type that the format says",
+    );
+    told(
+        b"\xa2\x00\x01\x01\x41x",
+        "the anchor is damaged at its layout (byte 6): it has not 16 bytes",
+    );
+    told(
+        b"\xa3\x00\x01\x02\x01\x02\x01",
+        "the anchor is damaged at its key (byte 6): keys must rise, each once",
+    );
+    told(
+        b"\xa2\x00\x01\x02\x1a\x00\x01\x00\x00",
+        "the anchor is damaged at its stream (byte 9): the number is too large",
+    );
+    told(
+        b"\xa2\x00\x01\x09\x9f\xff",
+        "the anchor is damaged at its unknown field (byte 4): its length is not given",
+    );
+    told(
+        b"\xa2\x00\x01\x09\x9a\xff\xff\xff\xff",
+        "the anchor is damaged at its unknown field (byte 9): it ends too early",
+    );
+}

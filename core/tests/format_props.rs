@@ -1,0 +1,345 @@
+//! Properties of the formats: whatever is written is read back, ids are safe in subjects, and no
+//! bytes make a reader panic or take memory that the bytes do not pay for.
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use tenure_core::format::{
+    Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, EventSubject, FormatError,
+    FrameReader, FrameWriter, KindRecord, Layout, LayoutKey, Ownership, Placement,
+    SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode, unescape_id,
+};
+use tenure_core::id::{
+    ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
+    ShardId, SnapshotTag, Version, WallTime,
+};
+use tenure_core::name::{EntityId, KindName, Namespace};
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+/// Ids of all kinds: plain, of characters that NATS gives a meaning, of any character, and long.
+fn entity() -> impl Strategy<Value = EntityId> {
+    prop_oneof![
+        "[a-zA-Z0-9_-]{1,20}",
+        "[.*> \t\r\n%~$]{1,20}",
+        "\\PC{1,40}",
+        "[a%\u{1f980}]{200,256}"
+    ]
+    .prop_map(|id| EntityId::new(&id).unwrap())
+}
+
+fn kind_name() -> impl Strategy<Value = KindName> {
+    "[b-k][a-z0-9_-]{0,63}".prop_map(|name| KindName::new(&name).unwrap())
+}
+
+/// Fields of a newer writer, above the keys that are known: each value one valid CBOR item.
+fn unknown() -> impl Strategy<Value = Unknown> {
+    let value = prop_oneof![
+        Just(&b"\x01"[..]),
+        Just(&b"\x38\xff"[..]),
+        Just(&b"\x82\x01\x81\xf6"[..]),
+        Just(&b"\xa1\x61x\xc1\x1a\x00\x00\x00\x01"[..]),
+        Just(&b"\xf9\x3c\x00"[..]),
+        Just(&b"\x43abc"[..]),
+    ];
+    proptest::collection::btree_map(100_u32.., value.prop_map(Bytes::from_static), 0..30)
+        .prop_map(|fields| Unknown(fields.into_iter().collect()))
+}
+
+fn rising(after: u64, steps: &[u64]) -> Vec<Version> {
+    let next = |version: &mut u64, step: &u64| {
+        *version += step;
+        Some(Version(*version))
+    };
+    steps.iter().scan(after, next).collect()
+}
+
+fn events() -> impl Strategy<Value = Vec<(u64, String, u16, Bytes)>> {
+    vec((1_u64..5, "[a-z.]{0,12}", any::<u16>(), bytes()), 0..6)
+}
+
+fn commands() -> impl Strategy<Value = Vec<(u128, u64, Bytes)>> {
+    vec((any::<u128>(), any::<u64>(), bytes()), 0..6)
+}
+
+fn snapshot_ref() -> impl Strategy<Value = SnapshotRef> {
+    (any::<u64>(), any::<u64>(), any::<u128>(), any::<u64>()).prop_map(
+        |(version, sequence, tag, hash)| SnapshotRef {
+            version: Version(version),
+            sequence: Sequence(sequence),
+            tag: SnapshotTag(tag),
+            hash,
+        },
+    )
+}
+
+prop_compose! {
+    fn commit()(
+        (id, layout, kind) in any::<(u128, u128, u128)>(),
+        entity in entity(),
+        epoch in option::of(any::<(u64, u128)>()),
+        (time, horizon, tombstone) in any::<(u64, u64, bool)>(),
+        before in prop_oneof![0..10_u64, any::<u32>().prop_map(u64::from)],
+        earlier in proptest::collection::btree_set(1_u64.., 0..70),
+        snapshot in option::of(snapshot_ref()),
+        commands in commands(),
+        events in events(),
+        unknown in unknown(),
+    ) -> Commit {
+        let steps: Vec<u64> = events.iter().map(|(step, ..)| *step).collect();
+        let versions = rising(before, &steps);
+        Commit {
+            id: CommitId(id),
+            layout: LayoutId(layout),
+            kind: KindId(kind),
+            entity,
+            epoch: epoch.map(|(sequence, claim)| Epoch {
+                sequence: Sequence(sequence),
+                claim: ClaimId(claim),
+            }),
+            time: WallTime(time),
+            before: Version(before),
+            last: versions.last().copied().unwrap_or(Version(before)),
+            earlier: earlier.into_iter().rev().map(Sequence).collect(),
+            snapshot,
+            horizon: WallTime(horizon),
+            commands: commands.into_iter().map(|(id, version, outcome)| CommandRecord {
+                id: CommandId(id),
+                version: Version(version),
+                outcome,
+            }).collect(),
+            events: events.into_iter().zip(versions).map(|((_, name, schema, data), version)| {
+                EventRecord { version, name, schema, data }
+            }).collect(),
+            tombstone,
+            unknown,
+        }
+    }
+}
+
+prop_compose! {
+    fn snapshot()(
+        (layout, kind) in any::<(u128, u128)>(),
+        entity in entity(),
+        (version, sequence, horizon, schema) in any::<(u64, u64, u64, u16)>(),
+        commands in commands(),
+        state in bytes(),
+        unknown in unknown(),
+    ) -> Snapshot {
+        Snapshot {
+            layout: LayoutId(layout),
+            kind: KindId(kind),
+            entity,
+            version: Version(version),
+            sequence: Sequence(sequence),
+            horizon: WallTime(horizon),
+            commands: commands.into_iter().map(|(id, version, outcome)| {
+                (CommandId(id), Version(version), outcome)
+            }).collect(),
+            schema,
+            state,
+            unknown,
+        }
+    }
+}
+
+prop_compose! {
+    fn layout()(
+        (id, key, created) in any::<(u128, u128, u64)>(),
+        shards in 1_u16..600,
+        streams in 1_u16..600,
+        unknown in unknown(),
+    ) -> Layout {
+        let streams = streams.min(shards);
+        let layout = Layout::new(LayoutId(id), LayoutKey(key), WallTime(created), shards, streams);
+        Layout { unknown, ..layout }
+    }
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    prop_oneof![
+        Just(Placement::Whole),
+        any::<char>().prop_map(Placement::Before)
+    ]
+}
+
+prop_compose! {
+    fn kind()(
+        (id, layout) in any::<(u128, u128)>(),
+        name in kind_name(),
+        mode in prop_oneof![Just(WriteMode::Direct), Just(WriteMode::Owned)],
+        class in prop_oneof![Just(TakeOver::Fenced), Just(TakeOver::Leased)],
+        codec in prop_oneof![Just(Codec::Cbor), Just(Codec::Json)],
+        placement in placement(),
+        unknown in unknown(),
+    ) -> KindRecord {
+        KindRecord { id: KindId(id), layout: LayoutId(layout), name, mode, class, codec, placement, unknown }
+    }
+}
+
+prop_compose! {
+    fn ownership()(
+        (layout, claim) in any::<(u128, u128)>(),
+        owner in option::of(any::<u128>()),
+        node in "\\PC{0,20}",
+        unknown in unknown(),
+    ) -> Ownership {
+        Ownership {
+            layout: LayoutId(layout),
+            claim: ClaimId(claim),
+            owner: owner.map(Incarnation),
+            node,
+            unknown,
+        }
+    }
+}
+
+prop_compose! {
+    fn entry()(
+        kind in prop_oneof![
+            any::<u32>().prop_map(|ttl_ms| EntryKind::Request { ttl_ms }),
+            Just(EntryKind::Answer),
+            Just(EntryKind::Tell),
+        ],
+        (op, flags) in any::<(u64, u32)>(),
+        payload in bytes(),
+        headers in vec(("[a-z-]{0,12}", "\\PC{0,20}"), 0..3),
+    ) -> Entry {
+        Entry { kind, op: OpId(op), flags, payload, headers }
+    }
+}
+
+fn frame(bytes: &Bytes) -> Result<Vec<Entry>, FormatError> {
+    FrameReader::open(bytes)?.collect()
+}
+
+proptest! {
+    #[test]
+    fn a_commit_is_read_as_it_was_written(commit in commit()) {
+        let bytes = commit.encode();
+        prop_assert!(bytes.len() <= commit.encoded_len_max());
+        prop_assert_eq!(Commit::decode(&bytes), Ok(commit));
+    }
+
+    #[test]
+    fn a_snapshot_is_read_as_it_was_written(snapshot in snapshot()) {
+        let bytes = snapshot.encode();
+        prop_assert!(bytes.len() <= snapshot.encoded_len_max());
+        prop_assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
+    }
+
+    #[test]
+    fn the_records_are_read_as_they_were_written(
+        layout in layout(),
+        kind in kind(),
+        ownership in ownership(),
+        (id, stream) in any::<(u128, u16)>(),
+        unknown in unknown(),
+    ) {
+        let bytes = layout.encode();
+        prop_assert!(bytes.len() <= layout.encoded_len_max());
+        prop_assert_eq!(Layout::decode(&bytes), Ok(layout));
+        let bytes = kind.encode();
+        prop_assert!(bytes.len() <= kind.encoded_len_max());
+        prop_assert_eq!(KindRecord::decode(&bytes), Ok(kind));
+        let bytes = ownership.encode();
+        prop_assert!(bytes.len() <= ownership.encoded_len_max());
+        prop_assert_eq!(Ownership::decode(&bytes), Ok(ownership));
+        let anchor = Anchor { layout: LayoutId(id), stream: Partition(stream), unknown };
+        let bytes = anchor.encode();
+        prop_assert!(bytes.len() <= anchor.encoded_len_max());
+        prop_assert_eq!(Anchor::decode(&bytes), Ok(anchor));
+    }
+
+    #[test]
+    fn frames_hold_all_entries_in_order(entries in vec(entry(), 1..40), bytes_max in 300_usize..2_000) {
+        let mut writer = FrameWriter::new(bytes_max);
+        let mut frames = Vec::new();
+        for entry in &entries {
+            if writer.push(entry).is_err() {
+                frames.extend(writer.take());
+                writer.push(entry).expect("each entry fits a frame of its own");
+            }
+        }
+        frames.extend(writer.take());
+        prop_assert!(frames.iter().all(|frame| frame.len() <= bytes_max));
+        let read: Result<Vec<Vec<Entry>>, FormatError> = frames.iter().map(frame).collect();
+        prop_assert_eq!(read.map(|frames| frames.concat()), Ok(entries));
+    }
+
+    #[test]
+    fn an_id_is_one_safe_token_and_comes_back(id in entity(), kind in kind_name(), shard: u16) {
+        let ns = Namespace::new("bank").unwrap();
+        let shard = ShardId(shard);
+        let subject = ns.event_subject(shard, &kind, &id);
+        prop_assert!(subject.len() <= SUBJECT_BYTES_MAX);
+        let tokens: Vec<&str> = subject.split('.').collect();
+        prop_assert_eq!(tokens.len(), 5);
+        prop_assert!(tokens[4].bytes().all(|b| b.is_ascii_alphanumeric() || b"-_%".contains(&b)));
+        prop_assert_eq!(unescape_id(tokens[4]), Ok(id.clone()));
+        prop_assert_eq!(ns.parse_event_subject(&subject), Ok(EventSubject { shard, kind, id }));
+    }
+
+    #[test]
+    fn a_token_has_one_id_and_an_id_one_token(token in "[a-c%0-9A-F._~ ]{0,12}") {
+        if let Ok(id) = unescape_id(&token) {
+            let ns = Namespace::new("bank").unwrap();
+            let kind = KindName::new("k").unwrap();
+            let subject = ns.event_subject(ShardId(0), &kind, &id);
+            prop_assert_eq!(subject, format!("bank.ev.0.k.{token}"));
+        }
+    }
+
+    #[test]
+    fn entities_with_one_placement_key_are_in_one_shard(
+        layout in layout(),
+        key in "[a-z]{1,8}",
+        one in "[a-z]{0,8}",
+        two in "[a-z]{0,8}",
+    ) {
+        let place = |rest: &str| {
+            let id = EntityId::new(&format!("{key}/{rest}")).unwrap();
+            layout.shard_of(Placement::Before('/'), &id)
+        };
+        let shard = place(&one);
+        prop_assert_eq!(shard, place(&two));
+        prop_assert!(shard.0 < layout.shards());
+        prop_assert!(layout.shards_of(layout.stream_of(shard)).any(|listed| listed == shard));
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in vec(any::<u8>(), 0..200)) {
+        read_all(&Bytes::from(bytes));
+    }
+
+    #[test]
+    fn no_damaged_commit_makes_a_reader_panic(
+        commit in commit(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = commit.encode().to_vec();
+        for (place, value) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        let bytes = Bytes::from(bytes);
+        read_all(&bytes);
+        if let Ok(read) = Commit::decode(&bytes) {
+            prop_assert_eq!(Commit::decode(&read.encode()), Ok(read));
+        }
+    }
+}
+
+fn read_all(bytes: &Bytes) {
+    // Whether it is read is not the question here.
+    let _ = Commit::decode(bytes);
+    let _ = Snapshot::decode(bytes);
+    let _ = Layout::decode(bytes);
+    let _ = KindRecord::decode(bytes);
+    let _ = Ownership::decode(bytes);
+    let _ = Anchor::decode(bytes);
+    let _ = frame(bytes);
+}
