@@ -8,6 +8,7 @@ mod capabilities;
 mod refused;
 mod request;
 mod stream;
+mod verify;
 
 pub use capabilities::{Capabilities, ServerVersion};
 pub use refused::{Refused, RefusedClass};
