@@ -3,12 +3,11 @@
 use super::Store;
 use super::check;
 use super::proposal::InFlight;
-use super::publish::limit;
-use super::size::{header_bytes, stored_bytes};
+use super::size::{BatchPlace, stored_bytes_of};
 use super::stream::View;
 use alloc::collections::{BTreeMap, BTreeSet};
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Discard, Expect, Publish, Refused, Rollup};
+use tenure_core::port::{Expect, Publish, Refused, Rollup};
 
 /// How many messages the server takes in one batch.
 const MESSAGES_MAX: usize = 1_000;
@@ -17,31 +16,40 @@ const ABANDONED_MS: u64 = 10_000;
 
 impl Store {
     /// Collects a batch's messages in the stream that takes in its last one.
+    ///
+    /// Only the last message asks for an answer. What happens to an earlier one (another stream
+    /// takes it, it is too large, the batch got no place) shows as a gap.
     pub(super) fn stage(
         &mut self,
         at: WallTime,
         name: &str,
         messages: &[Publish],
     ) -> Result<(), Refused> {
-        let elsewhere = messages
-            .iter()
-            .any(|publish| self.stream_of(publish).as_deref() != Some(name));
+        let lost = |publish: &Publish| self.stream_of(publish).as_deref() != Some(name);
+        let lost = messages.iter().any(lost);
         let stream = self.streams.get_mut(name).expect("a routed stream exists");
+        let place = |n| BatchPlace {
+            number: n + 1,
+            last: n + 1 == messages.len(),
+        };
+        let size = |n| check::size(stream.now(), &messages[n], Some(place(n)));
+        let last = messages.len() - 1;
+        size(last)?;
         if !stream.settings.allow_atomic {
             return Err(Refused::BatchDisabled);
         }
-        if elsewhere {
+        if lost || (0..last).any(|n| size(n).is_err()) {
             return Err(Refused::BatchIncomplete);
         }
-        while stream
-            .open_batches
-            .front()
-            .is_some_and(|since| at.0 - since.0 >= ABANDONED_MS)
-        {
+        let over = |since: &WallTime| at.0.saturating_sub(since.0) >= ABANDONED_MS;
+        while stream.open_batches.front().is_some_and(over) {
             stream.open_batches.pop_front();
         }
         if stream.open_batches.len() >= self.config.open_batches_max {
-            return Err(Refused::TooManyBatches);
+            return Err(match last {
+                0 => Refused::TooManyBatches,
+                _ => Refused::BatchIncomplete,
+            });
         }
         if messages.len() > MESSAGES_MAX {
             return Err(Refused::BatchTooLarge);
@@ -62,7 +70,7 @@ impl Store {
 /// What a batch's earlier members did.
 #[derive(Debug, Default)]
 struct Staged<'a> {
-    written: BTreeMap<&'a str, u64>,
+    written: BTreeSet<&'a str>,
     expected: BTreeMap<&'a str, Sequence>,
     ids: BTreeSet<&'a str>,
     messages: u64,
@@ -78,7 +86,6 @@ pub(super) fn check(
 ) -> Result<(), Refused> {
     let mut staged = Staged::default();
     for publish in messages {
-        check::size(view, publish)?;
         check::named_stream(view, publish)?;
         check::ttl(view, publish)?;
         duplicate(view, at, in_flight, &mut staged, publish)?;
@@ -138,7 +145,7 @@ fn expected<'a>(
             };
         }
     };
-    if staged.written.contains_key(subject) || in_flight.touches(subject) {
+    if staged.written.contains(subject) || in_flight.touches(subject) {
         return Err(Refused::InProcess);
     }
     let actual = match staged.expected.get(subject) {
@@ -160,7 +167,7 @@ fn expected<'a>(
 fn rollup(view: View<'_>, staged: &Staged<'_>, publish: &Publish) -> Result<(), Refused> {
     check::rollup(view, publish)?;
     match publish.rollup {
-        Rollup::Subject if staged.written.contains_key(publish.subject.as_str()) => {
+        Rollup::Subject if staged.written.contains(publish.subject.as_str()) => {
             Err(Refused::RollupDisabled)
         }
         Rollup::Subject | Rollup::No => Ok(()),
@@ -173,19 +180,12 @@ fn space<'a>(
     staged: &mut Staged<'a>,
     publish: &'a Publish,
 ) -> Result<(), Refused> {
-    let (settings, stream) = (view.settings(), view.stream());
-    *staged.written.entry(publish.subject.as_str()).or_default() += 1;
+    staged.written.insert(publish.subject.as_str());
     staged.messages += 1;
-    let headers = header_bytes(publish, None);
-    let (subject, body) = (publish.subject.len(), publish.payload.len());
-    staged.bytes += stored_bytes(settings.storage, subject, headers, body);
-    if settings.discard != Discard::New {
-        return Ok(());
-    }
-    let messages = stream.count() + in_flight.messages() + staged.messages;
-    let bytes = stream.bytes() + in_flight.bytes() + staged.bytes;
-    if messages > limit(settings.messages_max) || bytes > limit(settings.bytes_max) {
-        return Err(Refused::NoSpace);
-    }
-    Ok(())
+    staged.bytes += stored_bytes_of(view.settings(), publish);
+    let messages = in_flight.messages() + staged.messages;
+    let space = view
+        .stream()
+        .has_space(messages, in_flight.bytes() + staged.bytes);
+    if space { Ok(()) } else { Err(Refused::NoSpace) }
 }

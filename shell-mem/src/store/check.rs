@@ -2,10 +2,10 @@
 
 use super::proposal::InFlight;
 use super::publish::limit;
-use super::size::header_bytes;
+use super::size::{BatchPlace, header_bytes, stored_bytes_of};
 use super::stream::View;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Ack, Discard, Expect, Publish, Refused, Rollup};
+use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup};
 
 /// Why a message is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,12 @@ impl From<Refused> for Not {
 
 /// An unreplicated stream's checks: what was expected is looked at before deduplication ids.
 pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
+    size(view, publish, None)?;
     named_stream(view, publish)?;
     ttl(view, publish)?;
     expected(view, &InFlight::NONE, publish)?;
     duplicate(view, at, publish)?;
     rollup(view, publish)?;
-    size(view, publish)?;
     space(view, &InFlight::NONE, publish)?;
     Ok(())
 }
@@ -42,7 +42,7 @@ pub(super) fn replicated(
     in_flight: &InFlight,
     publish: &Publish,
 ) -> Result<(), Not> {
-    size(view, publish)?;
+    size(view, publish, None)?;
     named_stream(view, publish)?;
     ttl(view, publish)?;
     if publish
@@ -133,9 +133,13 @@ pub(super) fn rollup(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
     }
 }
 
-pub(super) fn size(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+pub(super) fn size(
+    view: View<'_>,
+    publish: &Publish,
+    place: Option<BatchPlace>,
+) -> Result<(), Refused> {
     let bytes_max = limit(i64::from(view.settings().message_bytes_max));
-    let bytes = header_bytes(publish, None) + publish.payload.len();
+    let bytes = header_bytes(publish, place) + publish.payload.len();
     if bytes as u64 > bytes_max {
         Err(Refused::TooLarge)
     } else {
@@ -149,20 +153,7 @@ pub(super) fn space(
     in_flight: &InFlight,
     publish: &Publish,
 ) -> Result<(), Refused> {
-    let (settings, stream) = (view.settings(), view.stream());
-    if settings.discard != Discard::New {
-        return Ok(());
-    }
-    let bytes = super::size::stored_bytes(
-        settings.storage,
-        publish.subject.len(),
-        header_bytes(publish, None),
-        publish.payload.len(),
-    );
-    let messages = stream.count() + in_flight.messages() + 1;
-    let bytes = stream.bytes() + in_flight.bytes() + bytes;
-    if messages > limit(settings.messages_max) || bytes > limit(settings.bytes_max) {
-        return Err(Refused::NoSpace);
-    }
-    Ok(())
+    let bytes = in_flight.bytes() + stored_bytes_of(view.settings(), publish);
+    let space = view.stream().has_space(in_flight.messages() + 1, bytes);
+    if space { Ok(()) } else { Err(Refused::NoSpace) }
 }

@@ -1,11 +1,12 @@
 //! Age: messages whose time is over go in the server's next sweep, and may leave a marker (K6).
 
+use super::size::{digits, stored_bytes};
 use super::stream::{Stored, Stream};
 use super::{Announcement, Store};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Message, Storage};
+use tenure_core::port::{Message, StreamSettings};
 
 /// How often the server looks for messages whose time is over, in milliseconds.
 const SWEEP_MS: u64 = 250;
@@ -13,10 +14,10 @@ const SWEEP_MS: u64 = 250;
 impl Store {
     /// The first sweep that removes something; nothing goes without one.
     pub fn next_expiry(&self) -> Option<WallTime> {
-        let over = self
+        let (over, _) = self
             .streams
             .values()
-            .filter_map(Stream::next_expiry)
+            .filter_map(Stream::first_expiry)
             .min()?;
         Some(WallTime(over.0.div_ceil(SWEEP_MS) * SWEEP_MS))
     }
@@ -27,9 +28,11 @@ impl Store {
         let mut count = 0;
         let mut announcements = Vec::new();
         for stream in self.streams.values_mut() {
-            while let Some(sequence) = stream.expired(at) {
+            while let Some((over, sequence)) = stream.first_expiry()
+                && over <= at
+            {
                 announcements.extend(stream.expire(at, sequence));
-                count += 1;
+                count += usize::from(stream.now().at(sequence).is_none());
             }
         }
         self.announce(announcements);
@@ -38,66 +41,68 @@ impl Store {
 }
 
 impl Stream {
-    fn next_expiry(&self) -> Option<WallTime> {
-        let by_ttl = self.first_expiry().map(|(at, _)| at);
-        let by_age = self.oldest().and_then(|stored| self.over_by_age(stored));
-        by_ttl.into_iter().chain(by_age).min()
-    }
-
-    fn over_by_age(&self, stored: &Stored) -> Option<WallTime> {
+    /// When a message's time is over: its own, or that of all messages of the stream.
+    pub(super) fn expires(&self, at: WallTime, ttl_s: Option<u32>) -> Option<WallTime> {
+        let after = |ms| WallTime(at.0.saturating_add(ms));
         let age_max_ms = self.settings.age_max_ns.div_ceil(1_000_000);
-        (age_max_ms > 0).then(|| WallTime(stored.message.stored.0.saturating_add(age_max_ms)))
+        let by_age = (age_max_ms > 0).then(|| after(age_max_ms));
+        let by_ttl = ttl_s.map(|ttl_s| after(self.ttl_ms(u64::from(ttl_s))));
+        by_age.into_iter().chain(by_ttl).min()
     }
 
-    /// A message whose time is over.
-    fn expired(&self, at: WallTime) -> Option<u64> {
-        if let Some((over, sequence)) = self.first_expiry()
-            && over <= at
-        {
-            return Some(sequence);
-        }
-        let oldest = self.oldest()?;
-        (self.over_by_age(oldest)? <= at).then_some(oldest.message.sequence.0)
+    /// A stream that keeps several messages per subject lets none go before its marker would.
+    fn ttl_ms(&self, ttl_s: u64) -> u64 {
+        let ttl_s = match self.settings.messages_per_subject_max {
+            1 => ttl_s,
+            _ => ttl_s.max(self.settings.marker_ttl_s),
+        };
+        ttl_s.saturating_mul(1_000)
     }
 
     /// Removes one message. The last of its subject leaves a marker where the stream has those, and
-    /// a marker goes silently.
+    /// a marker goes silently. A stream that is full and refuses new messages refuses the marker
+    /// too, and the message stays.
     fn expire(&mut self, at: WallTime, sequence: u64) -> Option<Announcement> {
-        let marks = self.settings.marker_ttl_s > 0;
         let stored = self.now().at(sequence)?;
-        let was_last = self
+        let last = self
             .now()
             .last_of(&stored.message.subject)?
             .message
             .sequence
-            .0
-            == sequence;
-        let marked = marks && was_last && !stored.message.expired_marker;
-        let by = if marked { self.last() + 1 } else { self.last() };
-        let gone = self.remove(sequence, by)?.message;
-        if !marked {
+            .0;
+        let unmarked = self.settings.marker_ttl_s == 0 || last != sequence;
+        if unmarked || stored.message.expired_marker {
+            self.remove(sequence, self.last());
             return None;
         }
         let message = Message {
+            subject: stored.message.subject.clone(),
             sequence: Sequence(self.last() + 1),
             stored: at,
             expired_marker: true,
             payload: Bytes::new(),
-            subject: gone.subject,
         };
+        let bytes = marker_bytes(&self.settings, &message.subject);
+        if !self.has_space(1, bytes) {
+            self.postpone(sequence, WallTime(at.0 + SWEEP_MS));
+            return None;
+        }
         let announcement = self.announcement(&message);
-        let ttl_ms = self.settings.marker_ttl_s.saturating_mul(1_000);
+        self.remove(sequence, message.sequence.0);
+        let ttl_s = u32::try_from(self.settings.marker_ttl_s).unwrap_or(u32::MAX);
+        let expires = self.expires(at, Some(ttl_s));
         self.push(Stored {
-            bytes: marker_bytes(self.settings.storage, message.subject.len()),
-            expires: Some(WallTime(at.0.saturating_add(ttl_ms))),
             message,
+            bytes,
+            expires,
         });
         announcement
     }
 }
 
-fn marker_bytes(storage: Storage, subject: usize) -> u64 {
+fn marker_bytes(settings: &StreamSettings, subject: &str) -> u64 {
     const HEADERS: usize =
-        "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: 10s\r\nNats-Rollup: sub\r\n\r\n".len();
-    super::size::stored_bytes(storage, subject, HEADERS, 0)
+        "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: s\r\nNats-Rollup: sub\r\n\r\n".len();
+    let headers = HEADERS + digits(settings.marker_ttl_s);
+    stored_bytes(settings.storage, subject.len(), headers, 0)
 }

@@ -2,7 +2,7 @@
 
 use super::check::{self, Not};
 use super::publish::{store_all, window_ms};
-use super::size::{header_bytes, stored_bytes};
+use super::size::{header_bytes, stored_bytes_of};
 use super::stream::Stream;
 use super::{Store, batch};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -69,7 +69,7 @@ impl InFlight {
             }
             self.ids.extend(publish.dedup.clone());
             self.messages += 1;
-            self.bytes += bytes(stream, publish);
+            self.bytes += stored_bytes_of(&stream.settings, publish);
         }
         self.proposals.push_back(proposal);
     }
@@ -91,7 +91,7 @@ impl InFlight {
                 self.ids.remove(id);
             }
             self.messages -= 1;
-            self.bytes -= bytes(stream, publish);
+            self.bytes -= stored_bytes_of(&stream.settings, publish);
         }
         Some(proposal)
     }
@@ -104,12 +104,6 @@ fn touched(publish: &Publish) -> impl Iterator<Item = &String> {
         Expect::Fence(_) | Expect::Nothing | Expect::OwnLast(_) | Expect::StreamLast(_) => None,
     };
     core::iter::once(&publish.subject).chain(fence)
-}
-
-fn bytes(stream: &Stream, publish: &Publish) -> u64 {
-    let headers = header_bytes(publish, None);
-    let (subject, body) = (publish.subject.len(), publish.payload.len());
-    stored_bytes(stream.settings.storage, subject, headers, body)
 }
 
 impl Store {

@@ -91,9 +91,7 @@ impl Stream {
                 headers,
                 publish.payload.len(),
             ),
-            expires: publish
-                .ttl_s
-                .map(|ttl_s| self.expires(at, u64::from(ttl_s))),
+            expires: self.expires(at, publish.ttl_s),
             message: Message {
                 subject: publish.subject.clone(),
                 sequence: Sequence(sequence),
@@ -126,14 +124,12 @@ impl Stream {
         })
     }
 
-    /// When a message's own time to live is over. A server that keeps several messages per subject
-    /// lets none go before its marker would.
-    fn expires(&self, at: WallTime, ttl_s: u64) -> WallTime {
-        let ttl_s = match self.settings.messages_per_subject_max {
-            1 => ttl_s,
-            _ => ttl_s.max(self.settings.marker_ttl_s),
-        };
-        WallTime(at.0.saturating_add(ttl_s.saturating_mul(1_000)))
+    /// Whether so many more messages and bytes fit in; a stream that drops its oldest ones always
+    /// has room.
+    pub(super) fn has_space(&self, messages: u64, bytes: u64) -> bool {
+        self.settings.discard == Discard::Old
+            || (self.count() + messages <= limit(self.settings.messages_max)
+                && self.bytes() + bytes <= limit(self.settings.bytes_max))
     }
 
     /// Drops the oldest messages beyond the limits; with `discard: new` the write was refused before.

@@ -12,7 +12,7 @@ use tenure_core::port::{
 };
 use tenure_core::step::Outcome;
 
-/// How many subjects the server takes in one batched direct get.
+/// How many subjects with messages the server answers in one batched direct get.
 const SUBJECTS_MAX: usize = 1_024;
 
 impl Store {
@@ -81,6 +81,9 @@ fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
     if found.is_empty() {
         return Err(Refused::NotFound);
     }
+    if found.len() > SUBJECTS_MAX {
+        return Err(Refused::BadRequest("Too Many Results".into()));
+    }
     let messages = found.into_values().cloned().collect();
     Ok(StoreDone::Latest(Proof {
         messages,
@@ -89,6 +92,9 @@ fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
 }
 
 fn get(view: View<'_>, sequence: Sequence) -> Result<StoreDone, Refused> {
+    if !sequence.is_some() {
+        return Err(Refused::BadRequest("a message get needs a sequence".into()));
+    }
     let stored = view.at(sequence.0).ok_or(Refused::NotFound)?;
     Ok(StoreDone::Message(stored.message.clone()))
 }

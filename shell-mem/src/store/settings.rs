@@ -6,11 +6,13 @@ use super::stream::Stream;
 use alloc::format;
 use alloc::vec;
 use tenure_core::id::WallTime;
-use tenure_core::port::{Refused, StoreDone, StoreReply, StreamSettings};
+use tenure_core::port::{Persist, Refused, StoreDone, StoreReply, StreamSettings};
 use tenure_core::step::Outcome;
 
 /// The server's deduplication window where none is asked for: two minutes.
 const DEDUP_WINDOW_NS: u64 = 120_000_000_000;
+/// The shortest one that the server takes.
+const DEDUP_WINDOW_NS_MIN: u64 = 100_000_000;
 
 impl Store {
     pub(super) fn create_stream(&mut self, at: WallTime, asked: &StreamSettings) -> StoreReply {
@@ -56,14 +58,30 @@ impl Store {
         if settings.subjects.is_empty() {
             settings.subjects = vec![settings.name.clone()];
         }
-        if let Some(subject) = settings
-            .subjects
-            .iter()
-            .find(|subject| !filter::valid(subject))
-        {
-            return Err(Refused::BadRequest(format!("{subject:?} is not a subject")));
+        for limit in [
+            &mut settings.messages_max,
+            &mut settings.messages_per_subject_max,
+            &mut settings.bytes_max,
+        ] {
+            *limit = if *limit > 0 { *limit } else { -1 };
+        }
+        if settings.message_bytes_max <= 0 {
+            settings.message_bytes_max = -1;
+        }
+        if settings.marker_ttl_s > 0 {
+            settings.allow_ttl = true;
+            settings.allow_rollup = true;
+        }
+        if settings.dedup_window_ns == 0 {
+            settings.dedup_window_ns = match settings.age_max_ns {
+                0 => DEDUP_WINDOW_NS,
+                age_max_ns => age_max_ns.min(DEDUP_WINDOW_NS),
+            };
         }
         settings.replicas = settings.replicas.max(1);
+        if contradicts_itself(&settings) {
+            return Err(Refused::Forbidden);
+        }
         if settings.replicas > self.config.servers {
             let (code, text) = if self.config.capabilities.clustered {
                 (10_005, "no suitable peers for placement")
@@ -75,22 +93,30 @@ impl Store {
                 text: text.into(),
             });
         }
-        for limit in [
-            &mut settings.messages_max,
-            &mut settings.messages_per_subject_max,
-            &mut settings.bytes_max,
-        ] {
-            *limit = if *limit > 0 { *limit } else { -1 };
-        }
-        if settings.message_bytes_max <= 0 {
-            settings.message_bytes_max = -1;
-        }
-        if settings.dedup_window_ns == 0 {
-            settings.dedup_window_ns = match settings.age_max_ns {
-                0 => DEDUP_WINDOW_NS,
-                age_max_ns => age_max_ns.min(DEDUP_WINDOW_NS),
-            };
-        }
         Ok(settings)
     }
+}
+
+/// Whether the server refuses the settings as they are (10052).
+fn contradicts_itself(settings: &StreamSettings) -> bool {
+    let subjects = &settings.subjects;
+    let twice = subjects.iter().enumerate().any(|(n, subject)| {
+        let earlier = &subjects[..n];
+        earlier.iter().any(|other| filter::overlap(other, subject))
+    });
+    let cycle = settings.republish.as_ref().is_some_and(|republish| {
+        subjects
+            .iter()
+            .any(|subject| filter::overlap(&republish.destination, subject))
+    });
+    let age_max_ns = settings.age_max_ns;
+    subjects
+        .iter()
+        .any(|subject| !filter::valid(subject) || filter::overlap(subject, "$JS.>"))
+        || twice
+        || cycle
+        || (settings.allow_rollup && settings.deny_purge)
+        || (settings.allow_atomic && settings.persist == Persist::Async)
+        || (age_max_ns > 0 && settings.dedup_window_ns > age_max_ns)
+        || settings.dedup_window_ns < DEDUP_WINDOW_NS_MIN
 }

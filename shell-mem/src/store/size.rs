@@ -1,6 +1,6 @@
 //! What a message weighs: its headers as they go over the wire, and its place in a stream.
 
-use tenure_core::port::{Expect, Publish, Rollup, Storage};
+use tenure_core::port::{Expect, Publish, Rollup, Storage, StreamSettings};
 
 /// The place of a message in an atomic batch.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,17 @@ pub(super) fn header_bytes(publish: &Publish, place: Option<BatchPlace>) -> usiz
     bytes
 }
 
+/// What a message counts for in its stream's size before it is stored.
+pub(super) fn stored_bytes_of(settings: &StreamSettings, publish: &Publish) -> u64 {
+    let headers = header_bytes(publish, None);
+    stored_bytes(
+        settings.storage,
+        publish.subject.len(),
+        headers,
+        publish.payload.len(),
+    )
+}
+
 /// What a message counts for in its stream's size, as the server's stores count.
 pub(super) fn stored_bytes(storage: Storage, subject: usize, headers: usize, body: usize) -> u64 {
     let frame = match storage {
@@ -68,6 +79,7 @@ fn line(name: &str, value: usize) -> usize {
     name.len() + ": ".len() + value + "\r\n".len()
 }
 
-fn digits(number: u64) -> usize {
+/// How many digits a number has.
+pub(super) fn digits(number: u64) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }

@@ -180,6 +180,17 @@ impl Stream {
         self.expiries.first().copied()
     }
 
+    /// Puts off the end of a message that could not go.
+    pub(super) fn postpone(&mut self, sequence: u64, until: WallTime) {
+        let Some(stored) = self.messages.get_mut(&sequence) else {
+            return;
+        };
+        if let Some(expires) = stored.expires.replace(until) {
+            self.expiries.remove(&(expires, sequence));
+        }
+        self.expiries.insert((until, sequence));
+    }
+
     /// Removes one message. `by` is the first state of the stream that lacks it.
     pub(super) fn remove(&mut self, sequence: u64, by: u64) -> Option<Stored> {
         let stored = self.messages.remove(&sequence)?;

@@ -567,7 +567,7 @@ fn writes_a_stream_does_not_take_are_refused_by_number() {
     let mut bench = Bench::new(StreamSettings {
         allow_rollup: false,
         allow_atomic: false,
-        message_bytes_max: 100,
+        message_bytes_max: 300,
         messages_max: 2,
         ..settings("S", 1)
     });
@@ -585,7 +585,7 @@ fn writes_a_stream_does_not_take_are_refused_by_number() {
         Refused::BatchDisabled
     );
     let large = Publish {
-        payload: vec![0; 101].into(),
+        payload: vec![0; 400].into(),
         ..message("s.a")
     };
     assert_eq!(bench.publish(large).refused(), Refused::TooLarge);
@@ -653,4 +653,128 @@ fn an_account_without_jetstream_answers_nothing_but_that() {
     );
     let create = StoreRequest::CreateStream(settings("S", 1));
     assert_eq!(bench.apply(create).refused(), Refused::NoJetStream);
+}
+
+#[test]
+fn a_part_of_a_batch_that_got_lost_is_a_gap() {
+    let mut bench = Bench::new(StreamSettings {
+        message_bytes_max: 300,
+        ..settings("S", 1)
+    });
+    bench
+        .apply(StoreRequest::CreateStream(settings("T", 1)))
+        .done();
+    let large = || Publish {
+        payload: vec![0; 400].into(),
+        ..message("s.a")
+    };
+    assert_eq!(
+        bench.batch(vec![large(), message("s.a")]).refused(),
+        Refused::BatchIncomplete
+    );
+    assert_eq!(
+        bench.batch(vec![message("s.a"), large()]).refused(),
+        Refused::TooLarge
+    );
+    let elsewhere = vec![message("t.a"), message("s.a")];
+    assert_eq!(bench.batch(elsewhere).refused(), Refused::BatchIncomplete);
+    for _ in 0..50 {
+        bench.store.abandon_batch(bench.at, "S");
+    }
+    let two = vec![message("s.a"), message("s.b")];
+    assert_eq!(bench.batch(two).refused(), Refused::BatchIncomplete);
+}
+
+#[test]
+fn a_full_stream_keeps_what_expired_because_its_marker_has_no_room() {
+    let mut bench = Bench::new(StreamSettings {
+        messages_max: 2,
+        ..bucket()
+    });
+    bench
+        .publish(Publish {
+            ttl_s: Some(2),
+            ..message("s.a")
+        })
+        .stored(1);
+    bench.publish(message("s.b")).stored(2);
+    bench.at = WallTime(T0.0 + 2_000);
+    assert_eq!(bench.store.expire(bench.at), 0);
+    assert_eq!(bench.subjects(), ["s.a@1", "s.b@2"]);
+    assert!(bench.store.next_expiry().unwrap() > bench.at);
+}
+
+#[test]
+fn all_messages_of_a_stream_can_have_an_age() {
+    let aged = StreamSettings {
+        age_max_ns: 2_000_000_000,
+        dedup_window_ns: 2_000_000_000,
+        ..settings("S", 1)
+    };
+    let mut bench = Bench::new(aged);
+    bench.publish(message("s.a")).stored(1);
+    bench.publish(message("s.b")).stored(2);
+    bench.at = bench.store.next_expiry().unwrap();
+    assert_eq!(bench.store.expire(bench.at), 2);
+    let info = StoreRequest::StreamInfo { stream: "S".into() };
+    let StoreDone::Stream(info) = bench.apply(info).done() else {
+        panic!()
+    };
+    assert_eq!(
+        (info.first, info.last, info.messages),
+        (Sequence(3), Sequence(2), 0)
+    );
+}
+
+#[test]
+fn settings_that_contradict_themselves_are_refused() {
+    let mut bench = Bench::unreplicated();
+    let s = || settings("T", 1);
+    for wrong in [
+        StreamSettings {
+            deny_purge: true,
+            ..s()
+        },
+        StreamSettings {
+            persist: Persist::Async,
+            ..s()
+        },
+        StreamSettings {
+            subjects: vec!["t.*".into(), "t.a".into()],
+            ..s()
+        },
+        StreamSettings {
+            subjects: vec!["t..a".into()],
+            ..s()
+        },
+        StreamSettings {
+            subjects: vec!["$JS.a".into()],
+            ..s()
+        },
+        StreamSettings {
+            age_max_ns: 1_000_000_000,
+            ..s()
+        },
+        StreamSettings {
+            dedup_window_ns: 1_000_000,
+            ..s()
+        },
+        StreamSettings {
+            republish: Some(Republish {
+                source: ">".into(),
+                destination: "t.>".into(),
+            }),
+            ..s()
+        },
+    ] {
+        assert_eq!(
+            bench.apply(StoreRequest::CreateStream(wrong)).refused(),
+            Refused::Forbidden
+        );
+    }
+    let many = StoreRequest::CreateStream(settings("T", 5));
+    assert!(matches!(
+        bench.apply(many).refused(),
+        Refused::Other { code: 10_005, .. }
+    ));
 }
