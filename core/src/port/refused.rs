@@ -2,6 +2,7 @@
 
 use crate::id::Sequence;
 use alloc::string::String;
+use core::fmt;
 
 /// The request did not happen and never will. Numbers are the server's `err_code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,5 +179,48 @@ impl Refused {
             | Self::BadRequest(_)
             | Self::Other { .. } => false,
         }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongLast {
+                actual: Some(actual),
+            } => {
+                return write!(
+                    f,
+                    "the subject ends at sequence {actual}, not where expected"
+                );
+            }
+            Self::WrongLast { actual: None } => "a subject does not end where expected",
+            Self::InProcess => "another write to the subject is in process",
+            Self::DuplicateInProcess => "a message with the same deduplication id is in process",
+            Self::DuplicateInBatch => "the batch holds a deduplication id that is stored already",
+            Self::TooManyBatches => "too many batches are open on the stream",
+            Self::BatchIncomplete => "a part of the batch was lost",
+            Self::BatchTooLarge => "the batch has more messages than the server takes",
+            Self::BatchDisabled => "the stream takes no atomic batches",
+            Self::Overloaded => "the stream's queue is full",
+            Self::NoResponders => "nobody answers for the stream",
+            Self::NotConnected => "there is no connection",
+            Self::TooLarge => "the message is larger than the server takes",
+            Self::NoStream => "there is no such stream",
+            Self::WrongStream => "another stream takes in the subject",
+            Self::StreamExists => "the stream exists with other settings",
+            Self::SubjectOverlap => "another stream takes in one of the subjects",
+            Self::NotFound => "there is no such message",
+            Self::RollupDisabled => "the stream takes no rollups",
+            Self::TtlDisabled => "the stream takes no message TTL",
+            Self::TtlInvalid => "the TTL is not a whole number of seconds",
+            Self::NoSpace => "the stream, the account or the server is full",
+            Self::NoJetStream => "the account has no JetStream",
+            Self::Forbidden => "the stream is closed for this request",
+            Self::Denied(text) => return write!(f, "the user may not do that: {text}"),
+            Self::BadRequest(text) => {
+                return write!(f, "the server cannot read the request: {text}");
+            }
+            Self::Other { code, text } => return write!(f, "{text} ({code})"),
+        })
     }
 }
