@@ -14,12 +14,18 @@ const SWEEP_MS: u64 = 250;
 impl Store {
     /// The first sweep that removes something; nothing goes without one.
     pub fn next_expiry(&self) -> Option<WallTime> {
-        let (over, _) = self
+        let over = self.first_over()?;
+        Some(WallTime(over.0.div_ceil(SWEEP_MS) * SWEEP_MS))
+    }
+
+    /// When the first message's time is over. It stays until a sweep, which comes some time after.
+    pub fn first_over(&self) -> Option<WallTime> {
+        let over = self
             .streams
             .values()
             .filter_map(Stream::first_expiry)
             .min()?;
-        Some(WallTime(over.0.div_ceil(SWEEP_MS) * SWEEP_MS))
+        Some(over.0)
     }
 
     /// Removes what is over at a time, stores the markers that follow from it, and says how many

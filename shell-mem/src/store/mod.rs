@@ -45,6 +45,9 @@ pub struct StoreConfig {
     pub servers: u32,
     /// How many batches may be open on one stream (the server's default: 50).
     pub open_batches_max: usize,
+    /// How many messages may be on their way into one stream (the server's default: 10,000). 0 is a
+    /// stream whose queue is full.
+    pub in_flight_max: usize,
     /// How many announcements wait to be taken; further ones push out the oldest, as a core
     /// subscriber that is too slow loses them.
     pub announcements_max: usize,
@@ -71,6 +74,7 @@ impl Default for StoreConfig {
             },
             servers: 1,
             open_batches_max: 50,
+            in_flight_max: 10_000,
             announcements_max: 65_536,
             removed_max: 0,
         }

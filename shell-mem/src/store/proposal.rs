@@ -248,6 +248,9 @@ impl Store {
             }
         }
         let name = self.stream_of(last).ok_or(Refused::NoResponders)?;
+        if self.streams[&name].in_flight.messages() >= self.config.in_flight_max as u64 {
+            return Err(Refused::Overloaded);
+        }
         if as_batch {
             self.stage(at, &name, messages)?;
         }

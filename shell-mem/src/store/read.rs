@@ -49,10 +49,8 @@ impl Store {
             } => direct(stream)
                 .ok_or(Refused::NoResponders)
                 .and_then(|view| scan(view, filter, *from, *messages_max)),
-            StoreRequest::StreamInfo { stream } => self
-                .streams
-                .get(stream)
-                .map(|stream| StoreDone::Stream(stream.info()))
+            StoreRequest::StreamInfo { stream } => view(stream)
+                .map(|view| StoreDone::Stream(view.info()))
                 .ok_or(Refused::NoStream),
             StoreRequest::Capabilities => {
                 Ok(StoreDone::Capabilities(self.config.capabilities.clone()))

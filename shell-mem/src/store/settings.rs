@@ -22,7 +22,7 @@ impl Store {
         };
         if let Some(stream) = self.streams.get(&settings.name) {
             return if stream.settings == settings {
-                Outcome::Done(StoreDone::Stream(stream.info()))
+                Outcome::Done(StoreDone::Stream(stream.now().info()))
             } else {
                 Outcome::Refused(Refused::StreamExists)
             };
@@ -41,7 +41,7 @@ impl Store {
             return Outcome::Refused(Refused::SubjectOverlap);
         }
         let stream = Stream::new(settings, at, self.config.removed_max);
-        let info = stream.info();
+        let info = stream.now().info();
         self.streams.insert(info.settings.name.clone(), stream);
         Outcome::Done(StoreDone::Stream(info))
     }

@@ -103,21 +103,6 @@ impl Stream {
         self.messages.values().map(|stored| &stored.message)
     }
 
-    pub(super) fn info(&self) -> StreamInfo {
-        let first = match self.messages.first_key_value() {
-            Some((first, _)) => *first,
-            None if self.last == 0 => 0,
-            None => self.last + 1,
-        };
-        StreamInfo {
-            settings: self.settings.clone(),
-            created: self.created,
-            first: Sequence(first),
-            last: Sequence(self.last),
-            messages: self.count(),
-        }
-    }
-
     /// The state as it is.
     pub(super) fn now(&self) -> View<'_> {
         View {
@@ -315,6 +300,26 @@ impl<'a> View<'a> {
 
     pub(super) fn last(&self) -> u64 {
         self.up_to.unwrap_or(self.stream.last)
+    }
+
+    pub(super) fn info(&self) -> StreamInfo {
+        let last = self.last();
+        let first = match self.from(1).next() {
+            Some(first) => first.message.sequence,
+            None if last == 0 => Sequence::NONE,
+            None => Sequence(last + 1),
+        };
+        let messages = match self.up_to {
+            None => self.stream.count(),
+            Some(_) => self.from(1).count() as u64,
+        };
+        StreamInfo {
+            settings: self.stream.settings.clone(),
+            created: self.stream.created,
+            first,
+            last: Sequence(last),
+            messages,
+        }
     }
 
     pub(super) fn at(&self, sequence: u64) -> Option<&'a Stored> {

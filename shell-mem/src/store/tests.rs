@@ -778,3 +778,18 @@ fn settings_that_contradict_themselves_are_refused() {
         Refused::Other { code: 10_005, .. }
     ));
 }
+
+#[test]
+fn s10_a_full_queue_is_10167() {
+    let mut bench = Bench::replicated();
+    bench.store.config_mut().in_flight_max = 1;
+    let first = bench
+        .store
+        .propose(T0, &StoreRequest::Publish(message("s.a")))
+        .unwrap();
+    let second = StoreRequest::Publish(message("s.b"));
+    let reply = bench.store.propose(T0, &second).unwrap_err();
+    assert_eq!(Reply(reply).refused(), Refused::Overloaded);
+    Reply(bench.store.commit(T0, first)).stored(1);
+    bench.apply(second).stored(2);
+}
