@@ -32,9 +32,10 @@ pub struct OpId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// The place of an entity in a shard's memory, which the host of user state shares.
+/// One stay of an entity in a shard's memory, which the host of user state shares. Never used again
+/// after the entity was forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub u32);
+pub struct Slot(pub u64);
 
 macro_rules! number {
     ($($name:ident $mark:literal),* $(,)?) => { $(

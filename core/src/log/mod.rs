@@ -24,17 +24,24 @@
 //! - L5: a commit lists only acknowledged sequences.
 //! - L6: each ticket gets exactly one reply.
 
+mod commit;
+mod decide;
 mod effect;
+mod entity;
+mod ids;
 mod input;
+mod load;
+mod owned;
 mod reply;
 mod shard;
+mod snapshot;
 
 pub use effect::{Base, Effect, Note, StoredCommit, Work};
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
 pub use reply::{Damage, Refusal, Reply};
 pub use shard::Shard;
 
-use crate::format::{KindRecord, TakeOver, WriteMode};
+use crate::format::{KindRecord, LayoutKey, TakeOver, WriteMode};
 use crate::id::{Incarnation, LayoutId, Partition, ShardId};
 use crate::name::Namespace;
 use alloc::string::String;
@@ -46,6 +53,8 @@ pub struct ShardConfig {
     pub namespace: Namespace,
     /// Its layout.
     pub layout: LayoutId,
+    /// The layout's hash key, under which snapshots are hashed too.
+    pub key: LayoutKey,
     /// The shard.
     pub shard: ShardId,
     /// The shard's event stream.

@@ -22,8 +22,13 @@ pub struct Limits {
     pub batch_messages_max: usize,
     /// Sequences of earlier commits that one commit lists.
     pub chain_max: usize,
-    /// Command ids that one entity remembers.
+    /// Command ids that one entity remembers at most.
     pub command_ids_max: usize,
+    /// Command ids that one entity remembers however old they are.
+    pub command_ids_min: usize,
+    /// How long an entity remembers a command id beyond `command_ids_min`, in milliseconds of the
+    /// commits' stamps.
+    pub command_id_age_ms: u64,
     /// Bytes of one stored outcome.
     pub outcome_bytes_max: usize,
     /// How far a command id may be ahead of the owner's wall clock, in milliseconds.
@@ -53,7 +58,9 @@ impl Default for Limits {
             commits_in_flight_max: 1_024,
             batch_messages_max: 256,
             chain_max: 64,
-            command_ids_max: 128,
+            command_ids_max: 8_192,
+            command_ids_min: 64,
+            command_id_age_ms: 120_000,
             outcome_bytes_max: 4_096,
             id_ahead_max_ms: 60_000,
             conflict_tries_max: 256,

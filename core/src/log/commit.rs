@@ -1,0 +1,212 @@
+//! Storing a commit by itself, in direct mode, and what its answers mean (S7, S9, S10).
+
+use super::entity::{Draft, Phase, Stage, Taking, Why};
+use super::shard::{Op, Shard, Turn};
+use super::{Refusal, Reply, StoredCommit, Work};
+use crate::format::WriteMode;
+use crate::id::{CommitId, Sequence, Slot};
+use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
+use crate::step::Outcome;
+use crate::{reached, sometimes};
+
+impl Shard {
+    /// Sends an entity's draft, or queues it where sending is the shard's business.
+    pub(super) fn send(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        match self.config.mode {
+            WriteMode::Direct => self.send_direct(t, slot),
+            WriteMode::Owned => self.line_up(t, slot),
+        }
+    }
+
+    fn send_direct(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        if !self.up {
+            self.parked.insert(slot);
+            return;
+        }
+        let stream = self.names.stream.clone();
+        let now = t.cx.now;
+        let high_water = self.high_water;
+        let entity = self.entity(slot);
+        let Phase::Commit(draft, stage) = &mut entity.phase else {
+            return;
+        };
+        let Some(held) = &entity.held else { return };
+        *stage = Stage::Flying;
+        draft.sent = Some(now);
+        draft.sent_above = high_water;
+        let publish = Publish {
+            stream,
+            subject: entity.subject.clone(),
+            expect: Expect::OwnLast(held.sequence),
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload: draft.commit.encode(),
+        };
+        self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));
+    }
+
+    /// Direct mode: the store answered a commit.
+    pub(super) fn on_commit(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
+        let expected = self.entity(slot).held.as_ref().map(|held| held.sequence);
+        let Phase::Commit(mut draft, _) =
+            core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
+        else {
+            return t.halt("a commit was answered that was not sent");
+        };
+        match reply {
+            Outcome::Done(StoreDone::Published(ack)) => {
+                self.committed(t, slot, draft, ack.sequence);
+            }
+            Outcome::Done(_) => t.halt("the answer to a publish is another kind"),
+            Outcome::Refused(Refused::WrongLast { actual }) => {
+                let actual = actual.unwrap_or(Sequence::NONE);
+                let behind = expected.is_some_and(|expected| actual < expected);
+                sometimes!(t.cx, behind, "direct: a server refused from old state");
+                self.load(t, slot, Why::Look(draft), actual);
+            }
+            Outcome::Refused(refused) if refused.passes() => {
+                reached!(t.cx, "direct: a commit was refused for now");
+                self.wait(t, slot, draft);
+            }
+            Outcome::Refused(refused) => self.refused_for_good(t, slot, draft, refused),
+            Outcome::Unknown => {
+                reached!(t.cx, "direct: a commit's outcome is unknown");
+                draft.doubt = true;
+                self.wait(t, slot, draft);
+            }
+        }
+    }
+
+    /// The same attempt again after a wait, unless nobody waits for it.
+    fn wait(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Draft) {
+        if self.entity(slot).held.is_none() || draft.is_alone() {
+            if draft.doubt {
+                self.give_up(t, draft);
+                self.forget_held(slot);
+            } else {
+                self.requeue(slot, draft.members);
+            }
+            return self.next(t, slot);
+        }
+        self.entity(slot).phase = Phase::Commit(draft, Stage::Waiting);
+        self.back_off(t, slot);
+    }
+
+    /// The log was read after a commit met a subject that had moved: every message after the
+    /// expected one was looked at (S9).
+    pub(super) fn looked(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        draft: Draft,
+        found: &[(Sequence, CommitId)],
+    ) {
+        let mine = found.iter().find(|(_, id)| *id == draft.commit.id);
+        if let Some((sequence, _)) = mine {
+            reached!(t.cx, "log: an unknown commit was found");
+            let mut draft = draft;
+            let members = core::mem::take(&mut draft.members);
+            self.release(t, members, *sequence);
+            return self.next(t, slot);
+        }
+        let sealed = self.config.mode == WriteMode::Owned;
+        if found.is_empty() {
+            // The subject did not move.
+            if sealed {
+                reached!(
+                    t.cx,
+                    "owned: a sealed commit was not stored and is sent again"
+                );
+                let again = Draft {
+                    doubt: false,
+                    ..draft
+                };
+                self.entity(slot).phase = Phase::Commit(again, Stage::Ready);
+                return self.send(t, slot);
+            }
+            return self.wait(t, slot, draft);
+        }
+        // It can never be stored: its subject went on without it.
+        sometimes!(t.cx, draft.doubt, "direct: an unknown commit was overtaken");
+        self.decide_again(t, slot, draft.members);
+    }
+
+    /// A commit is acknowledged.
+    pub(super) fn committed(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        draft: Draft,
+        sequence: Sequence,
+    ) {
+        let below = sequence <= draft.sent_above;
+        if draft.lost || below {
+            // Stored in a stream that lost its tail under it: the predecessor may be gone.
+            reached!(t.cx, "log: a commit was acknowledged below what was known");
+            self.give_up(t, draft);
+            self.forget_held(slot);
+            if below {
+                self.lost_tail(t, sequence);
+            }
+            return self.next(t, slot);
+        }
+        self.raise_high_water(sequence);
+        if self.entity(slot).held.is_none() {
+            // The shard was lost after this was stored: right all the same (P1).
+            reached!(
+                t.cx,
+                "owned: a commit was acknowledged after the shard was lost"
+            );
+            self.release(t, draft.members, sequence);
+            return self.next(t, slot);
+        }
+        let limits = self.limits;
+        let Draft {
+            commit,
+            members,
+            sent,
+            ..
+        } = draft;
+        let entity = self.entity(slot);
+        entity.tries = 0;
+        if let Some(held) = &mut entity.held {
+            if entity.snapshot == commit.snapshot.map_or(Taking::No, Taking::Stored) {
+                entity.snapshot = Taking::No;
+            }
+            held.absorb(&StoredCommit { sequence, commit }, &limits);
+            held.confirmed = held.confirmed.max(sent.unwrap_or_default());
+        }
+        self.release(t, members, sequence);
+        self.run(t, Op::Settle(slot), Work::Settle { slot, keep: true });
+        self.entity(slot).phase = Phase::Settle;
+    }
+
+    pub(super) fn on_settled(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        self.entity(slot).phase = Phase::Idle;
+        if !self.take_snapshot(t, slot) {
+            self.next(t, slot);
+        }
+    }
+
+    /// The store will not take a commit, now or later.
+    pub(super) fn refused_for_good(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        draft: Draft,
+        refused: Refused,
+    ) {
+        reached!(t.cx, "log: a commit was refused for good");
+        if draft.doubt {
+            self.give_up(t, draft);
+            self.forget_held(slot);
+        } else {
+            for member in draft.members.into_iter().filter(|member| !member.gone) {
+                let refusal = Refusal::Store(refused.clone());
+                t.reply(self, member.command.ticket, Reply::Refused(refusal));
+            }
+        }
+        self.next(t, slot);
+    }
+}

@@ -1,0 +1,433 @@
+//! Deciding: which commands go into one commit, and what their verdicts lead to (S5, S19).
+
+use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Taking, Why};
+use super::ids::Known;
+use super::shard::{Op, Shard, Turn};
+use super::{Decided, Expected, NewEvent, Refusal, Reply, Verdict, Work};
+use crate::format::{CommandRecord, Commit, EventRecord, Unknown, WriteMode};
+use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
+use crate::step::Purpose;
+use crate::{reached, sometimes};
+use alloc::vec::Vec;
+
+/// What a message's headers take at most, beside its body: expectations, stream, batch.
+const HEADER_BYTES_MAX: usize = 768;
+
+impl Draft {
+    /// A caller does not wait any more.
+    pub(super) fn part_with(&mut self, ticket: Ticket) {
+        for member in &mut self.members {
+            member.gone |= member.command.ticket == ticket;
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn is_alone(&self) -> bool {
+        self.members.iter().all(|member| member.gone)
+    }
+}
+
+/// What one round of verdicts comes to.
+#[derive(Default)]
+struct Round {
+    members: Vec<Member>,
+    /// Commands that can never be stored, with the reason.
+    barred: Vec<(Command, Refusal)>,
+    events: Vec<EventRecord>,
+    commands: Vec<CommandRecord>,
+    stored: usize,
+}
+
+impl Shard {
+    /// Hands the commands at the front of an entity's queue to the host.
+    pub(super) fn decide(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let direct = self.config.mode == WriteMode::Direct;
+        let commands_max = self.limits.commit_commands_max;
+        let mut commands: Vec<Command> = Vec::new();
+        while commands.len() < commands_max {
+            let entity = self.entity(slot);
+            let (Some(held), Some(Caller::Command(command))) = (&entity.held, entity.queue.front())
+            else {
+                break;
+            };
+            if let Some(id) = command.id {
+                if commands.iter().any(|other| other.id == Some(id)) {
+                    reached!(t.cx, "log: a command came twice at once");
+                    break;
+                }
+                let ticket = command.ticket;
+                let known = match held.ids.look(id) {
+                    Known::Found { version, outcome } => {
+                        reached!(t.cx, "log: a command was found in the entity");
+                        Some(Reply::Found { version, outcome })
+                    }
+                    Known::Expired if direct && held.confirmed < command.arrived => {
+                        // A commit of somebody else may have it; look before saying no.
+                        if commands.is_empty() {
+                            return self.load(t, slot, Why::Open, Sequence::NONE);
+                        }
+                        break;
+                    }
+                    Known::Expired => {
+                        reached!(t.cx, "log: a command id is expired");
+                        let horizon = held.ids.horizon();
+                        Some(Reply::Refused(Refusal::Expired { horizon }))
+                    }
+                    Known::New => None,
+                };
+                if let Some(reply) = known {
+                    entity.queue.pop_front();
+                    t.reply(self, ticket, reply);
+                    continue;
+                }
+            }
+            if let Some(Caller::Command(command)) = entity.queue.pop_front() {
+                commands.push(command);
+            }
+        }
+        if commands.is_empty() {
+            return self.next(t, slot);
+        }
+        sometimes!(
+            t.cx,
+            commands.len() > 1,
+            "log: a commit takes several commands"
+        );
+        let version = self.version(slot);
+        let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
+        let work = Work::Decide {
+            slot,
+            version,
+            commands: wanted,
+        };
+        self.run(t, Op::Decide(slot), work);
+        self.entity(slot).phase = Phase::Decide { commands };
+    }
+
+    fn version(&mut self, slot: Slot) -> Version {
+        self.entity(slot)
+            .held
+            .as_ref()
+            .map(|held| held.version)
+            .unwrap_or_default()
+    }
+
+    /// The host decided.
+    pub(super) fn on_decided(&mut self, t: &mut Turn<'_, '_>, slot: Slot, decided: Vec<Decided>) {
+        let Phase::Decide { commands } =
+            core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
+        else {
+            return t.halt("the host decided without being asked to");
+        };
+        let asked = commands.iter().map(|command| command.ticket);
+        if !asked.eq(decided.iter().map(|decided| decided.ticket)) {
+            return t.halt("the host decided other commands than it was asked to");
+        }
+        if self.entity(slot).held.is_none() {
+            // The state was dropped meanwhile (a lost tail, a lost shard).
+            let members = commands.into_iter().map(Member::undecided).collect();
+            self.requeue(slot, members);
+            return self.next(t, slot);
+        }
+        let round = self.round(slot, commands, decided);
+        if !round.barred.is_empty() {
+            reached!(t.cx, "log: a command that can never be stored");
+            for (command, refusal) in round.barred {
+                t.reply(self, command.ticket, Reply::Refused(refusal));
+            }
+            self.requeue(slot, round.members);
+            return self.next(t, slot);
+        }
+        if round.stored == 0 {
+            return self.nothing_stored(t, slot, round.members);
+        }
+        self.draft(t, slot, round);
+    }
+
+    fn round(&mut self, slot: Slot, commands: Vec<Command>, decided: Vec<Decided>) -> Round {
+        let outcome_bytes_max = self.limits.outcome_bytes_max;
+        let mut round = Round::default();
+        let mut last = self.version(slot);
+        for (command, Decided { verdict, .. }) in commands.into_iter().zip(decided) {
+            let promise = match verdict {
+                Verdict::Accepted {
+                    events,
+                    outcome,
+                    record,
+                } => {
+                    let bytes = outcome.len();
+                    if events.is_empty() && !record {
+                        Promise::Other(Reply::Nothing { version: last })
+                    } else if command.id.is_some() && bytes > outcome_bytes_max {
+                        let bytes_max = outcome_bytes_max;
+                        let refusal = Refusal::OutcomeTooLarge { bytes, bytes_max };
+                        round.barred.push((command, refusal));
+                        continue;
+                    } else {
+                        match numbered(last, events, &mut round.events) {
+                            Ok(version) => last = version,
+                            Err(refusal) => {
+                                round.barred.push((command, refusal));
+                                continue;
+                            }
+                        }
+                        let record = |id| CommandRecord {
+                            id,
+                            version: last,
+                            outcome,
+                        };
+                        round.commands.extend(command.id.map(record));
+                        round.stored += 1;
+                        Promise::Stored(last)
+                    }
+                }
+                Verdict::Rejected => Promise::Other(Reply::Nothing { version: last }),
+                Verdict::Conflict(actual) => {
+                    Promise::Other(Reply::Refused(Refusal::Conflict { actual }))
+                }
+                Verdict::Failed(text) => Promise::Other(Reply::Refused(Refusal::Failed(text))),
+            };
+            round.members.push(Member {
+                command,
+                reply: promise,
+                gone: false,
+            });
+        }
+        round
+    }
+
+    /// Replies that stored nothing leave when the state they rest on is sure to be the latest (L3).
+    fn nothing_stored(&mut self, t: &mut Turn<'_, '_>, slot: Slot, members: Vec<Member>) {
+        let confirmed = self
+            .entity(slot)
+            .held
+            .as_ref()
+            .map(|h| h.confirmed)
+            .unwrap_or_default();
+        if members
+            .iter()
+            .all(|member| member.command.arrived <= confirmed)
+        {
+            self.release(t, members, Sequence::NONE);
+            return self.next(t, slot);
+        }
+        match self.config.mode {
+            WriteMode::Direct => {
+                self.load(t, slot, Why::Confirm(members), Sequence::NONE);
+            }
+            WriteMode::Owned => self.pledge_replies(t, slot, members),
+        }
+    }
+
+    fn draft(&mut self, t: &mut Turn<'_, '_>, slot: Slot, round: Round) {
+        let ordinal = self.draw();
+        let kind = self.kind_of(slot).record.id;
+        let layout = self.config.layout;
+        let chain_max = self.limits.chain_max;
+        let bytes_max = self.shape.payload_bytes_max;
+        let entity = self.entity(slot);
+        let Some(mut held) = entity.held.clone() else {
+            return;
+        };
+        if let Taking::Stored(named) = entity.snapshot {
+            held.name_snapshot(named);
+        }
+        let stamps = round.members.iter().map(|member| member.command.wall);
+        let last = round
+            .events
+            .last()
+            .map_or(held.version, |event| event.version);
+        let mut earlier = held.chain;
+        earlier.truncate(chain_max);
+        let commit = Commit {
+            id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
+            layout,
+            kind,
+            entity: entity.id.clone(),
+            epoch: None,
+            time: stamps.max().unwrap_or(WallTime(0)),
+            before: held.version,
+            last,
+            earlier,
+            snapshot: held.snapshot,
+            horizon: held.ids.horizon(),
+            commands: round.commands,
+            events: round.events,
+            tombstone: false,
+            unknown: Unknown::default(),
+        };
+        let bytes = commit.encoded_len_max() + HEADER_BYTES_MAX;
+        if bytes > bytes_max {
+            return self.too_large(t, slot, round.members, round.stored, bytes);
+        }
+        let draft = Draft {
+            commit,
+            members: round.members,
+            doubt: false,
+            lost: false,
+            sent: None,
+            sent_above: Sequence::NONE,
+            sent_epoch: None,
+        };
+        self.entity(slot).phase = Phase::Commit(draft, Stage::Ready);
+        self.send(t, slot);
+    }
+
+    /// A commit is larger than one message: fewer commands, or no for the only one.
+    fn too_large(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        members: Vec<Member>,
+        stored: usize,
+        bytes: usize,
+    ) {
+        let bytes_max = self.shape.payload_bytes_max;
+        if stored > 1 {
+            reached!(t.cx, "log: a commit of several commands is too large");
+            // Decide the first stored one alone, whatever stands around it; the rest follows.
+            let alone = members
+                .iter()
+                .position(|m| matches!(m.reply, Promise::Stored(_)));
+            let rest = alone.map_or(0, |place| place + 1);
+            let mut first = members;
+            let rest = first.split_off(rest);
+            self.requeue(slot, rest);
+            let commands: Vec<_> = first.into_iter().map(|member| member.command).collect();
+            let version = self.version(slot);
+            let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
+            let work = Work::Decide {
+                slot,
+                version,
+                commands: wanted,
+            };
+            self.run(t, Op::Decide(slot), work);
+            self.entity(slot).phase = Phase::Decide { commands };
+            return;
+        }
+        reached!(t.cx, "log: a command is too large for a message");
+        let (large, rest): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .partition(|m| matches!(m.reply, Promise::Stored(_)));
+        for member in large {
+            let refusal = Refusal::TooLarge { bytes, bytes_max };
+            t.reply(self, member.command.ticket, Reply::Refused(refusal));
+        }
+        self.requeue(slot, rest);
+        self.next(t, slot);
+    }
+
+    /// Others were first: the commands are decided again on the state that they left.
+    pub(super) fn decide_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot, members: Vec<Member>) {
+        let tries_max = self.limits.conflict_tries_max;
+        let mut again = Vec::new();
+        for mut member in members {
+            member.command.conflicts += 1;
+            let tries = member.command.conflicts;
+            let fixed = match member.command.expected {
+                Expected::Exactly(_) => false,
+                Expected::Any | Expected::Present => tries >= tries_max,
+            };
+            if fixed {
+                reached!(t.cx, "log: a command lost too often");
+                let refusal = Refusal::Contended { tries };
+                t.reply(self, member.command.ticket, Reply::Refused(refusal));
+            } else {
+                again.push(member);
+            }
+        }
+        self.requeue(slot, again);
+        self.next(t, slot);
+    }
+
+    /// Puts commands back to the front of the queue, in their order; those that are gone stay away.
+    pub(super) fn requeue(&mut self, slot: Slot, members: Vec<Member>) {
+        let entity = self.entity(slot);
+        for member in members.into_iter().rev().filter(|member| !member.gone) {
+            entity.queue.push_front(Caller::Command(member.command));
+        }
+    }
+
+    /// A caller gave up before its commit was sent: the others are decided without it.
+    pub(super) fn withdraw(&mut self, t: &mut Turn<'_, '_>, slot: Slot, ticket: Ticket) {
+        reached!(
+            t.cx,
+            "log: a caller's deadline passed before its commit was sent"
+        );
+        t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+        let phase = core::mem::replace(&mut self.entity(slot).phase, Phase::Idle);
+        if let Phase::Commit(mut draft, _) = phase {
+            draft.part_with(ticket);
+            self.requeue(slot, draft.members);
+        }
+        self.next(t, slot);
+    }
+
+    /// Sends the replies whose ground is sure.
+    pub(super) fn release(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        members: Vec<Member>,
+        sequence: Sequence,
+    ) {
+        for member in members.into_iter().filter(|member| !member.gone) {
+            let reply = match member.reply {
+                Promise::Stored(version) => Reply::Committed { version, sequence },
+                Promise::Other(reply) => reply,
+            };
+            t.reply(self, member.command.ticket, reply);
+        }
+    }
+
+    /// Nobody can find out whether a commit was stored.
+    pub(super) fn give_up(&mut self, t: &mut Turn<'_, '_>, draft: Draft) {
+        for member in draft.members.into_iter().filter(|member| !member.gone) {
+            t.reply(
+                self,
+                member.command.ticket,
+                Reply::Refused(Refusal::Unknown),
+            );
+        }
+    }
+}
+
+impl Member {
+    fn undecided(command: Command) -> Self {
+        let reply = Promise::Other(Reply::Refused(Refusal::Unknown));
+        Self {
+            command,
+            reply,
+            gone: false,
+        }
+    }
+}
+
+/// Gives events their versions; the last one.
+fn numbered(
+    mut last: Version,
+    events: Vec<NewEvent>,
+    into: &mut Vec<EventRecord>,
+) -> Result<Version, Refusal> {
+    let begin = into.len();
+    for event in events {
+        let version = event.version.unwrap_or(last.next());
+        if version <= last {
+            into.truncate(begin);
+            return Err(Refusal::VersionNotRising {
+                last,
+                given: version,
+            });
+        }
+        last = version;
+        let NewEvent {
+            name, schema, data, ..
+        } = event;
+        into.push(EventRecord {
+            version,
+            name,
+            schema,
+            data,
+        });
+    }
+    Ok(last)
+}

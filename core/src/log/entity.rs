@@ -1,0 +1,272 @@
+//! One entity in memory: what its log is known to say, who waits, and what is under way.
+
+use super::ids::CommandTable;
+use super::load::Load;
+use super::{Expected, KindIndex, Reply, StoredCommit};
+use crate::format::{Commit, Snapshot, SnapshotRef};
+use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
+use crate::name::EntityId;
+use crate::port::Subject;
+use crate::step::{Limits, Time};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// One entity in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Entity {
+    pub(super) kind: KindIndex,
+    pub(super) id: EntityId,
+    pub(super) subject: Subject,
+    /// Callers in the order of arrival.
+    pub(super) queue: VecDeque<Caller>,
+    /// What the host holds the state of; `None` when it holds none.
+    pub(super) held: Option<Held>,
+    pub(super) phase: Phase,
+    pub(super) snapshot: Taking,
+    /// Repetitions in a row, for the back-off.
+    pub(super) tries: u32,
+    /// When it was last used, in steps; for eviction.
+    pub(super) used: u64,
+}
+
+/// What the log is known to say of an entity whose state the host holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) version: Version,
+    /// The last commit.
+    pub(super) sequence: Sequence,
+    /// The last commit's id; `None` for an absent entity.
+    pub(super) commit: Option<CommitId>,
+    /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
+    pub(super) chain: Vec<Sequence>,
+    pub(super) snapshot: Option<SnapshotRef>,
+    /// Commits since the snapshot.
+    pub(super) since_snapshot: u32,
+    pub(super) ids: CommandTable,
+    /// The state was the latest at this time or after: when the read that found it was sent, or
+    /// the commit that passed on it.
+    pub(super) confirmed: Time,
+}
+
+/// A caller that waits.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    Command(Command),
+    Reader(Reader),
+}
+
+/// A command that waits or is being decided.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    pub(super) ticket: Ticket,
+    pub(super) id: Option<CommandId>,
+    pub(super) expected: Expected,
+    pub(super) wall: WallTime,
+    pub(super) arrived: Time,
+    /// How often it was decided for nothing.
+    pub(super) conflicts: u32,
+}
+
+/// A read that waits or is being answered.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) ticket: Ticket,
+    pub(super) arrived: Time,
+}
+
+/// What is under way for an entity; at most one thing at a time (L1).
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// Nothing.
+    Idle,
+    /// The log is being read.
+    Load(Load, Why),
+    /// The host decides.
+    Decide { commands: Vec<Command> },
+    /// A commit is to be stored, or may have been.
+    Commit(Draft, Stage),
+    /// Owned mode: replies that stored nothing, or readers, wait for a barrier (S14).
+    Barrier(Pledge),
+    /// The host makes the committed state current.
+    Settle,
+    /// The host answers readers.
+    Answer { readers: Vec<Reader> },
+    /// The host encodes the state for a snapshot.
+    Encode,
+}
+
+/// Why the log is read.
+#[derive(Clone, Debug)]
+pub(super) enum Why {
+    /// Somebody waits for the state.
+    Open,
+    /// Direct mode: these replies stored nothing; they leave if the state is still the latest (L3).
+    Confirm(Vec<Member>),
+    /// This commit may have been stored.
+    Look(Draft),
+}
+
+/// What waits for a barrier.
+#[derive(Clone, Debug)]
+pub(super) enum Pledge {
+    Replies(Vec<Member>),
+    Readers,
+}
+
+/// A commit with the callers that wait for it.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) commit: Commit,
+    pub(super) members: Vec<Member>,
+    /// An attempt ended `Unknown`: it may have been stored.
+    pub(super) doubt: bool,
+    /// The stream lost its tail since an attempt was sent: what it rests on may be gone.
+    pub(super) lost: bool,
+    /// The latest attempt was sent then; `None` before the first.
+    pub(super) sent: Option<Time>,
+    /// The stream reached this far when the latest attempt was sent (S13).
+    pub(super) sent_above: Sequence,
+    /// Owned mode: the epoch of the latest attempt.
+    pub(super) sent_epoch: Option<Epoch>,
+}
+
+/// A decided command and the reply that leaves when its ground is sure.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) command: Command,
+    pub(super) reply: Promise,
+    /// The caller was told `Unknown` already.
+    pub(super) gone: bool,
+}
+
+/// A reply in waiting.
+#[derive(Clone, Debug)]
+pub(super) enum Promise {
+    /// Stored in the commit: `Reply::Committed` with this version.
+    Stored(Version),
+    /// As it stands.
+    Other(Reply),
+}
+
+/// How far a draft is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// To be sent as soon as it may.
+    Ready,
+    /// To be sent after a wait.
+    Waiting,
+    /// Sent; the answer is outstanding.
+    Flying,
+    /// Owned mode: `Unknown`, waits for a seal.
+    Doubtful,
+}
+
+/// A snapshot on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// None.
+    No,
+    /// Its body is being stored.
+    Storing(SnapshotRef),
+    /// Its body is stored; the next commit names it.
+    Stored(SnapshotRef),
+}
+
+impl Caller {
+    pub(super) fn ticket(&self) -> Ticket {
+        match self {
+            Self::Command(command) => command.ticket,
+            Self::Reader(reader) => reader.ticket,
+        }
+    }
+}
+
+impl Entity {
+    pub(super) fn new(kind: KindIndex, id: EntityId, subject: Subject) -> Self {
+        Self {
+            kind,
+            id,
+            subject,
+            queue: VecDeque::new(),
+            held: None,
+            phase: Phase::Idle,
+            snapshot: Taking::No,
+            tries: 0,
+            used: 0,
+        }
+    }
+
+    /// Whether it can be forgotten.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+            && self.queue.is_empty()
+            && !matches!(self.snapshot, Taking::Storing(_))
+    }
+}
+
+impl Held {
+    /// The state that a snapshot's body holds.
+    pub(super) fn of_snapshot(snapshot: &Snapshot, named: SnapshotRef) -> Self {
+        Self {
+            version: snapshot.version,
+            sequence: snapshot.sequence,
+            commit: None,
+            chain: Vec::new(),
+            snapshot: Some(named),
+            since_snapshot: 0,
+            ids: CommandTable::of_snapshot(snapshot),
+            confirmed: Time::ZERO,
+        }
+    }
+
+    /// Takes in the next commit.
+    pub(super) fn absorb(&mut self, stored: &StoredCommit, limits: &Limits) {
+        let StoredCommit { sequence, commit } = stored;
+        self.version = commit.last;
+        self.sequence = *sequence;
+        self.commit = Some(commit.id);
+        self.since_snapshot = if commit.earlier.len() < limits.chain_max {
+            u32::try_from(commit.earlier.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1)
+        } else {
+            self.since_snapshot.saturating_add(1)
+        };
+        self.chain.clear();
+        self.chain.push(*sequence);
+        self.chain.extend(
+            commit
+                .earlier
+                .iter()
+                .copied()
+                .take(limits.chain_max.saturating_sub(1)),
+        );
+        self.snapshot = commit.snapshot;
+        self.ids.absorb(commit, limits);
+    }
+
+    /// From now on commits name this snapshot and list only what came after it.
+    pub(super) fn name_snapshot(&mut self, named: SnapshotRef) {
+        self.chain.retain(|sequence| *sequence > named.sequence);
+        self.since_snapshot = u32::try_from(self.chain.len()).unwrap_or(u32::MAX);
+        self.snapshot = Some(named);
+    }
+}
+
+/// The commit before this one, as the commit itself says; [`Sequence::NONE`] for the first.
+pub(super) fn predecessor(commit: &Commit) -> Sequence {
+    let listed = commit.earlier.first().copied();
+    listed
+        .or(commit.snapshot.map(|s| s.sequence))
+        .unwrap_or(Sequence::NONE)
+}
+
+/// The name of a snapshot's body, which the subject and the reference share.
+pub(super) fn snapshot_ref(held: &Held, tag: SnapshotTag, hash: u64) -> SnapshotRef {
+    SnapshotRef {
+        version: held.version,
+        sequence: held.sequence,
+        tag,
+        hash,
+    }
+}

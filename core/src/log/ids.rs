@@ -1,0 +1,157 @@
+//! The command ids that an entity remembers, and the horizon below which it forgot some (S19).
+
+use crate::format::{Commit, Snapshot};
+use crate::id::{CommandId, Version, WallTime};
+use crate::step::Limits;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A bounded table of command ids with what each was answered.
+///
+/// A fold of the commits alone decides what it holds, so every node that loads the entity has the
+/// same one. Ids begin with their time, so the oldest is the first; an id that is forgotten raises
+/// the horizon to its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CommandTable {
+    known: BTreeMap<CommandId, (Version, Bytes)>,
+    horizon: WallTime,
+}
+
+/// What an entity knows of a command id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It took effect, and this is what it was answered.
+    Found { version: Version, outcome: Bytes },
+    /// It may have been forgotten.
+    Expired,
+    /// It never took effect here.
+    New,
+}
+
+impl CommandTable {
+    pub(super) fn of_snapshot(snapshot: &Snapshot) -> Self {
+        let known = snapshot.commands.iter();
+        Self {
+            known: known
+                .map(|(id, version, outcome)| (*id, (*version, outcome.clone())))
+                .collect(),
+            horizon: snapshot.horizon,
+        }
+    }
+
+    pub(super) fn horizon(&self) -> WallTime {
+        self.horizon
+    }
+
+    pub(super) fn look(&self, id: CommandId) -> Known {
+        match self.known.get(&id) {
+            Some((version, outcome)) => Known::Found {
+                version: *version,
+                outcome: outcome.clone(),
+            },
+            None if id.time() <= self.horizon => Known::Expired,
+            None => Known::New,
+        }
+    }
+
+    /// Takes in the ids of one commit and forgets what is over the limits.
+    pub(super) fn absorb(&mut self, commit: &Commit, limits: &Limits) {
+        self.horizon = self.horizon.max(commit.horizon);
+        for command in &commit.commands {
+            self.known
+                .insert(command.id, (command.version, command.outcome.clone()));
+        }
+        let kept_since = WallTime(commit.time.0.saturating_sub(limits.command_id_age_ms));
+        while self.known.len() > limits.command_ids_min {
+            let Some(oldest) = self.known.first_entry() else {
+                break;
+            };
+            let time = oldest.key().time();
+            if time >= kept_since && self.known.len() <= limits.command_ids_max {
+                break;
+            }
+            self.known.pop_first();
+            self.horizon = self.horizon.max(time);
+        }
+    }
+
+    /// All ids with what they led to and were answered, oldest first.
+    pub(super) fn entries(&self) -> Vec<(CommandId, Version, Bytes)> {
+        let known = self.known.iter();
+        known
+            .map(|(id, (version, outcome))| (*id, *version, outcome.clone()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandTable, Known};
+    use crate::format::{CommandRecord, Commit, Unknown};
+    use crate::id::{CommandId, CommitId, KindId, LayoutId, Version, WallTime};
+    use crate::name::EntityId;
+    use crate::step::Limits;
+    use alloc::vec;
+    use bytes::Bytes;
+
+    fn commit(time: u64, id: CommandId) -> Commit {
+        let outcome = Bytes::from_static(b"ok");
+        Commit {
+            id: CommitId(1),
+            layout: LayoutId(1),
+            kind: KindId(1),
+            entity: EntityId::new("e").unwrap(),
+            epoch: None,
+            time: WallTime(time),
+            before: Version(0),
+            last: Version(0),
+            earlier: vec![],
+            snapshot: None,
+            horizon: WallTime(0),
+            commands: vec![CommandRecord {
+                id,
+                version: Version(1),
+                outcome,
+            }],
+            events: vec![],
+            tombstone: false,
+            unknown: Unknown::default(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_ids_go_first_and_raise_the_horizon() {
+        let limits = Limits {
+            command_ids_max: 3,
+            command_ids_min: 1,
+            ..Limits::default()
+        };
+        let id = |time| CommandId::new(WallTime(time), 7);
+        let mut table = CommandTable::default();
+        for time in [50, 10, 30, 40] {
+            table.absorb(&commit(50, id(time)), &limits);
+        }
+        assert_eq!(table.horizon(), WallTime(10));
+        assert_eq!(table.look(id(10)), Known::Expired);
+        assert_eq!(table.look(id(9)), Known::Expired);
+        assert_eq!(table.look(id(20)), Known::New);
+        assert!(matches!(table.look(id(30)), Known::Found { .. }));
+    }
+
+    #[test]
+    fn old_ids_go_by_age_down_to_the_minimum() {
+        let limits = Limits {
+            command_ids_min: 2,
+            command_id_age_ms: 100,
+            ..Limits::default()
+        };
+        let id = |time| CommandId::new(WallTime(time), 7);
+        let mut table = CommandTable::default();
+        for time in [1, 2, 3, 500] {
+            table.absorb(&commit(time, id(time)), &limits);
+        }
+        assert_eq!(table.horizon(), WallTime(2));
+        assert!(matches!(table.look(id(3)), Known::Found { .. }));
+    }
+}

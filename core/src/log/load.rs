@@ -1,0 +1,715 @@
+//! Loading: one proof-carrying read, then the chain of commits that it lists (S11, S12).
+
+use super::entity::{Entity, Held, Phase, Taking, Why, predecessor};
+use super::shard::{Op, Retry, Shard, Turn};
+use super::{Base, Damage, FoldError, Note, Refusal, Reply, StoredCommit, Work};
+use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
+use crate::id::{OpId, Sequence, Slot, Version};
+use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
+use crate::step::{Outcome, Time};
+use crate::{reached, sometimes};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// A load on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    /// The read that will prove the state was sent then.
+    asked: Time,
+    /// The read must take in the stream at least up to here.
+    at_least: Sequence,
+    stage: LoadStage,
+    floor: Floor,
+    commits: BTreeMap<Sequence, Commit>,
+    /// Since when a listed commit is absent wherever it is asked for.
+    absent_since: Option<Time>,
+    /// The last message was read again after an absence.
+    reread: bool,
+    /// The snapshot cannot be used.
+    snapshot_ignored: bool,
+}
+
+/// How far a load is.
+#[derive(Clone, Debug)]
+enum LoadStage {
+    /// The proof-carrying read is to be sent.
+    Start,
+    /// It is in flight.
+    Latest(OpId),
+    /// The snapshot's body is to be read.
+    BodyWanted(SnapshotRef),
+    /// It is being read.
+    Body(OpId, SnapshotRef),
+    /// Listed commits are being read, or are to be asked for again.
+    Chain {
+        open: BTreeMap<OpId, Sequence>,
+        again: BTreeSet<Sequence>,
+    },
+    /// The host folds.
+    Fold(OpId, Floor),
+}
+
+/// What the commits of a load are folded onto.
+#[derive(Clone, Debug)]
+enum Floor {
+    Nothing,
+    Held(Sequence, Version),
+    Snapshot(alloc::boxed::Box<Snapshot>, SnapshotRef),
+}
+
+impl Floor {
+    fn sequence(&self) -> Sequence {
+        match self {
+            Self::Nothing => Sequence::NONE,
+            Self::Held(sequence, _) => *sequence,
+            Self::Snapshot(snapshot, _) => snapshot.sequence,
+        }
+    }
+}
+
+impl Load {
+    fn new(now: Time, at_least: Sequence) -> Self {
+        Self {
+            asked: now,
+            at_least,
+            stage: LoadStage::Start,
+            floor: Floor::Nothing,
+            commits: BTreeMap::new(),
+            absent_since: None,
+            reread: false,
+            snapshot_ignored: false,
+        }
+    }
+
+    /// Operations whose answers would come to this load.
+    pub(super) fn operations(&self) -> Vec<OpId> {
+        match &self.stage {
+            LoadStage::Start | LoadStage::BodyWanted(_) => Vec::new(),
+            LoadStage::Latest(op) | LoadStage::Body(op, _) | LoadStage::Fold(op, _) => vec![*op],
+            LoadStage::Chain { open, .. } => open.keys().copied().collect(),
+        }
+    }
+}
+
+impl Shard {
+    /// Reads an entity's log, at least up to a sequence.
+    pub(super) fn load(&mut self, t: &mut Turn<'_, '_>, slot: Slot, why: Why, at_least: Sequence) {
+        let load = Load::new(t.cx.now, at_least);
+        self.entity(slot).phase = Phase::Load(load, why);
+        self.load_on(t, slot);
+    }
+
+    /// Does what a load has to do next, if anything may be sent.
+    pub(super) fn load_on(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        if !self.may_read() {
+            self.parked.insert(slot);
+            return;
+        }
+        let stream = self.names.stream.clone();
+        let subjects = vec![
+            self.names.proof(self.config.mode),
+            self.entity(slot).subject.clone(),
+        ];
+        let snapshots = self.names.snapshots.clone();
+        let Phase::Load(load, _) = &self.entity(slot).phase else {
+            return;
+        };
+        match &load.stage {
+            LoadStage::Start => {
+                let request = StoreRequest::Latest { stream, subjects };
+                let op = self.ask(t, Op::Latest(slot), request);
+                let now = t.cx.now;
+                let load = self.loading(slot);
+                load.asked = now;
+                load.stage = LoadStage::Latest(op);
+            }
+            LoadStage::BodyWanted(named) => {
+                let named = *named;
+                let subject = self.snapshot_subject(slot, &named);
+                let request = StoreRequest::Latest {
+                    stream: snapshots,
+                    subjects: vec![subject],
+                };
+                let op = self.ask(t, Op::Body(slot), request);
+                self.loading(slot).stage = LoadStage::Body(op, named);
+            }
+            LoadStage::Chain { again, .. } => {
+                let again = again.clone();
+                let source = match load.absent_since {
+                    None => Source::Replica,
+                    Some(_) => Source::Leader,
+                };
+                for sequence in again {
+                    self.fetch(t, slot, sequence, source);
+                }
+            }
+            LoadStage::Latest(_) | LoadStage::Body(..) | LoadStage::Fold(..) => {}
+        }
+    }
+
+    fn fetch(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence, source: Source) {
+        let stream = self.names.stream.clone();
+        let op = self.ask(
+            t,
+            Op::Get(slot),
+            StoreRequest::Get {
+                stream,
+                sequence,
+                source,
+            },
+        );
+        match &mut self.loading(slot).stage {
+            LoadStage::Chain { open, again } => {
+                again.remove(&sequence);
+                open.insert(op, sequence);
+            }
+            stage => {
+                let open = BTreeMap::from([(op, sequence)]);
+                *stage = LoadStage::Chain {
+                    open,
+                    again: BTreeSet::new(),
+                };
+            }
+        }
+    }
+
+    /// The answer to the proof-carrying read.
+    pub(super) fn on_latest(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
+        self.loading(slot).stage = LoadStage::Start;
+        match reply {
+            Outcome::Done(StoreDone::Latest(proof)) => self.on_proof(t, slot, proof),
+            Outcome::Done(_) => t.halt("the answer to a read of last messages is another kind"),
+            Outcome::Refused(Refused::NotFound) => {
+                // Not even the anchor or the ownership record: a replica that knows nothing yet,
+                // or a stream that lost everything.
+                reached!(t.cx, "load: the proof itself is absent");
+                self.look_low(t, Sequence::NONE);
+                self.load_again(t, slot);
+            }
+            Outcome::Refused(refused) if refused.passes() => self.load_again(t, slot),
+            Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
+            Outcome::Unknown => self.load_again(t, slot),
+        }
+    }
+
+    fn on_proof(&mut self, t: &mut Turn<'_, '_>, slot: Slot, proof: Proof) {
+        if !self.proves(t, slot, &proof) {
+            return self.load_again(t, slot);
+        }
+        self.low_since = None;
+        let subject = self.entity(slot).subject.clone();
+        let last = proof
+            .messages
+            .into_iter()
+            .find(|message| message.subject == subject);
+        match last {
+            None => self.on_absent_entity(t, slot),
+            Some(message) => self.on_head(t, slot, message),
+        }
+    }
+
+    /// Whether a read takes in everything that it must (S11).
+    fn proves(&mut self, t: &mut Turn<'_, '_>, slot: Slot, proof: &Proof) -> bool {
+        if let Some(epoch) = self.epoch() {
+            let own = proof
+                .messages
+                .iter()
+                .find(|message| message.subject == self.names.own);
+            let mine = own.is_some_and(|message| {
+                message.sequence == epoch.sequence
+                    && Ownership::decode(&message.payload).is_ok_and(|o| o.claim == epoch.claim)
+            });
+            if !mine {
+                reached!(t.cx, "load: the answer lacks my ownership record");
+                return false;
+            }
+        }
+        let needed = self.high_water.max(self.loading(slot).at_least);
+        if proof.up_to < needed {
+            reached!(t.cx, "load: the answer is older than what is known");
+            self.look_low(t, proof.up_to);
+            return false;
+        }
+        true
+    }
+
+    fn on_absent_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let held = self
+            .entity(slot)
+            .held
+            .as_ref()
+            .map_or(Sequence::NONE, |held| held.sequence);
+        if held.is_some() {
+            // Everything it had is gone, though the stream did not get shorter.
+            reached!(t.cx, "load: all commits of an entity vanished");
+            let what = "all commits of the entity were removed".to_string();
+            return self.damaged(t, slot, held, what);
+        }
+        self.entity(slot).held.get_or_insert_default();
+        self.loaded(t, slot, None);
+    }
+
+    fn on_head(&mut self, t: &mut Turn<'_, '_>, slot: Slot, message: Message) {
+        let sequence = message.sequence;
+        let commit = match self.commit_of(slot, &message) {
+            Ok(commit) => commit,
+            Err(what) => return self.damaged(t, slot, sequence, what),
+        };
+        let held = self.entity(slot).held.as_ref();
+        let held = held.map(|held| (held.sequence, held.version, held.commit));
+        if let Some((held_at, version, held_commit)) = held {
+            let same = held_commit.is_none_or(|id| id == commit.id);
+            if sequence == held_at && same {
+                return self.loaded(t, slot, None);
+            }
+            if sequence <= held_at {
+                // A subject's last message never goes back: the stream lost its tail and grew again.
+                reached!(t.cx, "load: an entity went back");
+                return self.lost_tail(t, sequence);
+            }
+            if held_at.is_some() {
+                self.loading(slot).floor = Floor::Held(held_at, version);
+            }
+        }
+        let named = commit.snapshot.filter(|_| !commit.tombstone);
+        let load = self.loading(slot);
+        load.commits.insert(sequence, commit);
+        let fresh = matches!(load.floor, Floor::Nothing) && !load.snapshot_ignored;
+        match named {
+            Some(named) if fresh => {
+                load.stage = LoadStage::BodyWanted(named);
+                self.load_on(t, slot);
+            }
+            Some(_) | None => self.expand(t, slot, sequence),
+        }
+    }
+
+    /// The answer to the read of a snapshot's body.
+    pub(super) fn on_body(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
+        let LoadStage::Body(_, named) = self.loading(slot).stage else {
+            return t.halt("a snapshot's body came without being asked for");
+        };
+        let load = self.loading(slot);
+        load.stage = LoadStage::BodyWanted(named);
+        let usable = match reply {
+            Outcome::Done(StoreDone::Latest(proof)) => match proof.messages.into_iter().next() {
+                Some(message) => self.snapshot_of(slot, &named, &message),
+                None => Err("its body is absent".to_string()),
+            },
+            Outcome::Done(_) => {
+                return t.halt("the answer to a read of last messages is another kind");
+            }
+            Outcome::Refused(Refused::NotFound) => Err("its body is absent".to_string()),
+            Outcome::Refused(refused) if refused.passes() => return self.load_again(t, slot),
+            Outcome::Refused(refused) => Err(format!("its body cannot be read: {refused:?}")),
+            Outcome::Unknown => return self.load_again(t, slot),
+        };
+        match usable {
+            Ok(snapshot) => {
+                reached!(t.cx, "load: from a snapshot");
+                self.loading(slot).floor = Floor::Snapshot(snapshot.into(), named);
+            }
+            Err(cause) => self.ignore_snapshot(t, slot, cause),
+        }
+        let head = self.loading(slot).commits.keys().next_back().copied();
+        self.expand(t, slot, head.unwrap_or(Sequence::NONE));
+    }
+
+    fn ignore_snapshot(&mut self, t: &mut Turn<'_, '_>, slot: Slot, cause: String) {
+        reached!(t.cx, "load: a snapshot is ignored");
+        let entity = self.entity(slot).id.clone();
+        t.note(Note::SnapshotIgnored { entity, cause });
+        self.loading(slot).snapshot_ignored = true;
+    }
+
+    fn snapshot_of(
+        &mut self,
+        slot: Slot,
+        named: &SnapshotRef,
+        message: &Message,
+    ) -> Result<Snapshot, String> {
+        if self.config.key.hash(&message.payload) != named.hash {
+            return Err("its body is not the one that the commit names".to_string());
+        }
+        let snapshot = Snapshot::decode(&message.payload).map_err(|error| error.to_string())?;
+        let entity = &self.entity(slot).id.clone();
+        let kind = self.kind_of(slot);
+        if snapshot.schema != kind.snapshot_schema {
+            let (found, known) = (snapshot.schema, kind.snapshot_schema);
+            return Err(format!(
+                "its state has schema {found}, this build has {known}"
+            ));
+        }
+        let fits = snapshot.entity == *entity
+            && snapshot.kind == kind.record.id
+            && snapshot.layout == self.config.layout
+            && snapshot.version == named.version
+            && snapshot.sequence == named.sequence;
+        if fits {
+            Ok(snapshot)
+        } else {
+            Err("its body is of another entity or version".into())
+        }
+    }
+
+    /// Asks for what a commit lists and is not known yet; folds when nothing is missing.
+    fn expand(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
+        let load = self.loading(slot);
+        let floor = load.floor.sequence();
+        let Some(commit) = load.commits.get(&sequence) else {
+            return;
+        };
+        let mut listed = Vec::new();
+        if !commit.tombstone {
+            listed.extend(commit.earlier.iter().copied());
+            listed.extend(commit.snapshot.map(|named| named.sequence));
+        }
+        let missing: BTreeSet<_> = {
+            let known = |s: &Sequence| {
+                load.commits.contains_key(s)
+                    || match &load.stage {
+                        LoadStage::Chain { open, again } => {
+                            again.contains(s) || open.values().any(|o| o == s)
+                        }
+                        LoadStage::Start
+                        | LoadStage::Latest(_)
+                        | LoadStage::BodyWanted(_)
+                        | LoadStage::Body(..)
+                        | LoadStage::Fold(..) => false,
+                    }
+            };
+            listed
+                .into_iter()
+                .filter(|s| *s > floor && !known(s))
+                .collect()
+        };
+        if !matches!(load.stage, LoadStage::Chain { .. }) {
+            load.stage = LoadStage::Chain {
+                open: BTreeMap::new(),
+                again: BTreeSet::new(),
+            };
+        }
+        for sequence in missing {
+            self.fetch(t, slot, sequence, Source::Replica);
+        }
+        self.fold_if_whole(t, slot);
+    }
+
+    /// The answer to the read of one listed commit.
+    pub(super) fn on_get(&mut self, t: &mut Turn<'_, '_>, slot: Slot, op: OpId, reply: StoreReply) {
+        let LoadStage::Chain { open, again } = &mut self.loading(slot).stage else {
+            return t.halt("a listed commit came without being asked for");
+        };
+        let Some(sequence) = open.remove(&op) else {
+            return t.halt("a listed commit came without being asked for");
+        };
+        match reply {
+            Outcome::Done(StoreDone::Message(message)) => {
+                let fits = message.sequence == sequence;
+                match self.commit_of(slot, &message) {
+                    Ok(commit) if fits => {
+                        self.loading(slot).commits.insert(sequence, commit);
+                        self.expand(t, slot, sequence);
+                    }
+                    Ok(_) => t.halt("a read by sequence brought another sequence"),
+                    Err(what) => self.damaged(t, slot, sequence, what),
+                }
+            }
+            Outcome::Done(_) => t.halt("the answer to a read by sequence is another kind"),
+            Outcome::Refused(Refused::NotFound) => {
+                again.insert(sequence);
+                self.on_absent_commit(t, slot, sequence);
+            }
+            Outcome::Refused(refused) if refused.passes() => {
+                again.insert(sequence);
+                self.load_again(t, slot);
+            }
+            Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
+            Outcome::Unknown => {
+                again.insert(sequence);
+                self.load_again(t, slot);
+            }
+        }
+    }
+
+    /// A listed commit is absent where it was asked for: elsewhere, then the last message once
+    /// more, then it is damage (S12).
+    fn on_absent_commit(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
+        let now = t.cx.now;
+        let patience = self.limits.absent_patience;
+        let load = self.loading(slot);
+        let since = *load.absent_since.get_or_insert(now);
+        sometimes!(
+            t.cx,
+            load.reread,
+            "load: the last message was read again after an absence"
+        );
+        if now.since(since) < patience {
+            reached!(
+                t.cx,
+                "load: a listed commit is absent where it was asked for"
+            );
+            return self.load_again(t, slot);
+        }
+        if load.reread {
+            return self.damaged(t, slot, sequence, "a listed commit is absent".to_string());
+        }
+        self.abandon_load(slot);
+        let at_least = self.loading(slot).at_least;
+        let mut fresh = Load::new(now, at_least);
+        fresh.reread = true;
+        *self.loading(slot) = fresh;
+        self.load_on(t, slot);
+    }
+
+    fn fold_if_whole(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let load = self.loading(slot);
+        let LoadStage::Chain { open, again } = &load.stage else {
+            return;
+        };
+        if !open.is_empty() || !again.is_empty() {
+            return;
+        }
+        if let Err(broken) = whole(&load.floor, &load.commits) {
+            if matches!(load.floor, Floor::Nothing) {
+                let what = "the commit does not follow the one before it".to_string();
+                return self.damaged(t, slot, broken, what);
+            }
+            // What is held, or the snapshot, does not lead to the last message: start over from
+            // the log alone.
+            reached!(t.cx, "load: starts over without what was held");
+            let restart = Load {
+                snapshot_ignored: true,
+                ..Load::new(t.cx.now, load.at_least)
+            };
+            *self.loading(slot) = restart;
+            self.forget_held(slot);
+            return self.load_on(t, slot);
+        }
+        let load = self.loading(slot);
+        let stored = |(sequence, commit): (&Sequence, &Commit)| StoredCommit {
+            sequence: *sequence,
+            commit: commit.clone(),
+        };
+        let commits: Vec<_> = load.commits.iter().map(stored).collect();
+        let floor = load.floor.clone();
+        let base = match &floor {
+            Floor::Nothing => Base::Nothing,
+            Floor::Held(..) => Base::Held,
+            Floor::Snapshot(snapshot, _) => Base::Snapshot(Snapshot::clone(snapshot)),
+        };
+        let (kind, entity) = {
+            let entity = self.entity(slot);
+            (entity.kind, entity.id.clone())
+        };
+        let op = self.run(
+            t,
+            Op::Fold(slot),
+            Work::Fold {
+                slot,
+                kind,
+                entity,
+                base,
+                commits,
+            },
+        );
+        self.loading(slot).stage = LoadStage::Fold(op, floor);
+    }
+
+    /// The host folded.
+    pub(super) fn on_folded(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        folded: Result<(), FoldError>,
+    ) {
+        let LoadStage::Fold(_, floor) = self.loading(slot).stage.clone() else {
+            return t.halt("the host folded without being asked to");
+        };
+        match folded {
+            Ok(()) => {}
+            Err(FoldError::Snapshot { cause }) => {
+                self.ignore_snapshot(t, slot, cause);
+                let at_least = self.loading(slot).at_least;
+                let restart = Load {
+                    snapshot_ignored: true,
+                    ..Load::new(t.cx.now, at_least)
+                };
+                *self.loading(slot) = restart;
+                return self.load_on(t, slot);
+            }
+            Err(error) => return self.load_failed(t, slot, Refusal::Fold(error)),
+        }
+        let limits = self.limits;
+        let commits = core::mem::take(&mut self.loading(slot).commits);
+        let entity = self.entity(slot);
+        let mut held = match floor {
+            Floor::Nothing => Held::default(),
+            Floor::Held(..) => entity.held.take().unwrap_or_default(),
+            Floor::Snapshot(snapshot, named) => Held::of_snapshot(&snapshot, named),
+        };
+        let mut found = Vec::new();
+        for (sequence, commit) in commits {
+            found.push((sequence, commit.id));
+            held.absorb(&StoredCommit { sequence, commit }, &limits);
+        }
+        let last = held.sequence;
+        entity.held = Some(held);
+        if entity.snapshot != Taking::No && !matches!(entity.snapshot, Taking::Storing(_)) {
+            entity.snapshot = Taking::No;
+        }
+        self.raise_high_water(last);
+        self.loaded(t, slot, Some(found));
+    }
+
+    /// The state is what the log said; `found` are the commits that are new in it.
+    fn loaded(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        found: Option<Vec<(Sequence, crate::id::CommitId)>>,
+    ) {
+        let mode = self.config.mode;
+        let entity = self.entity(slot);
+        entity.tries = 0;
+        let Phase::Load(load, why) = core::mem::replace(&mut entity.phase, Phase::Idle) else {
+            return t.halt("a load ended that had not begun");
+        };
+        if mode == WriteMode::Direct
+            && let Some(held) = &mut entity.held
+        {
+            held.confirmed = held.confirmed.max(load.asked);
+        }
+        match why {
+            Why::Open => self.next(t, slot),
+            Why::Confirm(members) if found.is_none() => {
+                self.release(t, members, Sequence::NONE);
+                self.next(t, slot);
+            }
+            Why::Confirm(members) => {
+                reached!(
+                    t.cx,
+                    "direct: a reply that stored nothing was decided from old state"
+                );
+                self.decide_again(t, slot, members);
+            }
+            Why::Look(draft) => self.looked(t, slot, draft, &found.unwrap_or_default()),
+        }
+    }
+
+    /// The same load again after a wait.
+    fn load_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        self.back_off(t, slot);
+    }
+
+    /// Nobody who waits can be served.
+    pub(super) fn load_failed(&mut self, t: &mut Turn<'_, '_>, slot: Slot, refusal: Refusal) {
+        self.abandon_load(slot);
+        self.forget_held(slot);
+        let entity = self.entity(slot);
+        entity.tries = 0;
+        let phase = core::mem::replace(&mut entity.phase, Phase::Idle);
+        let queue = core::mem::take(&mut entity.queue);
+        if let Phase::Load(_, why) = phase {
+            match why {
+                Why::Open => {}
+                Why::Confirm(members) => {
+                    for member in members {
+                        t.reply(self, member.command.ticket, Reply::Refused(refusal.clone()));
+                    }
+                }
+                Why::Look(draft) => self.give_up(t, draft),
+            }
+        }
+        for caller in queue {
+            t.reply(self, caller.ticket(), Reply::Refused(refusal.clone()));
+        }
+        self.rest(slot);
+    }
+
+    fn damaged(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence, what: String) {
+        reached!(t.cx, "load: the log is damaged");
+        let stream = self.names.stream.clone();
+        self.load_failed(
+            t,
+            slot,
+            Refusal::Damaged(Damage {
+                stream,
+                sequence,
+                what,
+            }),
+        );
+    }
+
+    /// The commit in a message, if it is one of this entity.
+    fn commit_of(&mut self, slot: Slot, message: &Message) -> Result<Commit, String> {
+        let layout = self.config.layout;
+        let kind = self.kind_of(slot).record.id;
+        let entity: &Entity = self.entity(slot);
+        if message.subject != entity.subject {
+            return Err(format!("it is on subject {:?}", message.subject));
+        }
+        let commit = Commit::decode(&message.payload).map_err(|error| error.to_string())?;
+        if commit.entity != entity.id {
+            return Err(format!("it is a commit of entity {:?}", commit.entity));
+        }
+        if commit.layout != layout {
+            return Err(format!(
+                "it was written under layout {}, not {layout}",
+                commit.layout
+            ));
+        }
+        if commit.kind != kind {
+            return Err(format!(
+                "it was written under kind record {}, not {kind}",
+                commit.kind
+            ));
+        }
+        Ok(commit)
+    }
+
+    /// Answers to a load's operations are of no use any more.
+    pub(super) fn abandon_load(&mut self, slot: Slot) {
+        let Phase::Load(load, _) = &self.entity(slot).phase else {
+            return;
+        };
+        for op in load.operations() {
+            self.ops.insert(op, Op::Abandoned);
+        }
+        self.parked.remove(&slot);
+        self.retries
+            .retain(|(_, retry)| *retry != Retry::Entity(slot));
+    }
+
+    fn loading(&mut self, slot: Slot) -> &mut Load {
+        match &mut self.entity(slot).phase {
+            Phase::Load(load, _) => load,
+            Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode => panic!("an entity that is not loading has no load"),
+        }
+    }
+}
+
+/// Whether commits follow one another from the floor on; the sequence of the first that does not.
+fn whole(floor: &Floor, commits: &BTreeMap<Sequence, Commit>) -> Result<(), Sequence> {
+    let mut before = match floor {
+        Floor::Nothing => (Sequence::NONE, Version::ABSENT),
+        Floor::Held(sequence, version) => (*sequence, *version),
+        Floor::Snapshot(snapshot, _) => (snapshot.sequence, snapshot.version),
+    };
+    for (sequence, commit) in commits {
+        if !commit.tombstone && (predecessor(commit), commit.before) != before {
+            return Err(*sequence);
+        }
+        before = (*sequence, commit.last);
+    }
+    Ok(())
+}

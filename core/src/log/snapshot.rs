@@ -1,0 +1,112 @@
+//! Taking snapshots: the body is put first, and counts when a commit names it (S20).
+
+use super::entity::{Phase, Taking, snapshot_ref};
+use super::shard::{Op, Shard, Turn};
+use super::{Note, Work};
+use crate::format::{Snapshot, Unknown};
+use crate::id::{Sequence, Slot, SnapshotTag};
+use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
+use crate::reached;
+use crate::step::{Outcome, Purpose};
+use alloc::format;
+use bytes::Bytes;
+
+impl Shard {
+    /// Lets the host encode the state if a snapshot is due; whether it is.
+    pub(super) fn take_snapshot(&mut self, t: &mut Turn<'_, '_>, slot: Slot) -> bool {
+        let every = self.kind_of(slot).snapshot_every;
+        let entity = self.entity(slot);
+        let since = entity.held.as_ref().map_or(0, |held| held.since_snapshot);
+        let due = every.is_some_and(|every| since >= every) && entity.snapshot == Taking::No;
+        if !due || !self.up {
+            return false;
+        }
+        self.run(t, Op::Encode(slot), Work::Snapshot { slot });
+        self.entity(slot).phase = Phase::Encode;
+        true
+    }
+
+    /// The host encoded the state: its body is stored while the entity goes on.
+    pub(super) fn on_encoded(&mut self, t: &mut Turn<'_, '_>, slot: Slot, state: Option<Bytes>) {
+        self.entity(slot).phase = Phase::Idle;
+        let ordinal = self.draw();
+        let tag = SnapshotTag(t.cx.dice.roll128(Purpose::SnapshotTag, ordinal));
+        let kind = self.kind_of(slot);
+        let layout = self.config.layout;
+        let key = self.config.key;
+        let entity = self.entity(slot);
+        if let (Some(state), Some(held)) = (state, &entity.held) {
+            let body = Snapshot {
+                layout,
+                kind: kind.record.id,
+                entity: entity.id.clone(),
+                version: held.version,
+                sequence: held.sequence,
+                horizon: held.ids.horizon(),
+                commands: held.ids.entries(),
+                schema: kind.snapshot_schema,
+                state,
+                unknown: Unknown::default(),
+            };
+            let payload = body.encode();
+            let named = snapshot_ref(held, tag, key.hash(&payload));
+            entity.snapshot = Taking::Storing(named);
+            let publish = Publish {
+                stream: self.names.snapshots.clone(),
+                subject: self.snapshot_subject(slot, &named),
+                expect: Expect::OwnLast(Sequence::NONE),
+                rollup: Rollup::No,
+                dedup: None,
+                ttl_s: None,
+                payload,
+            };
+            self.ask(t, Op::Keep(slot), StoreRequest::Publish(publish));
+        }
+        self.next(t, slot);
+    }
+
+    /// The store answered a snapshot's body.
+    pub(super) fn on_snapshot_stored(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        reply: StoreReply,
+    ) {
+        let entity = self.entity(slot);
+        let Taking::Storing(named) = entity.snapshot else {
+            return t.halt("a snapshot was stored that was not taken");
+        };
+        entity.snapshot = Taking::No;
+        match reply {
+            Outcome::Done(_) => {
+                // The chain may have been dropped and read again meanwhile; a snapshot that it
+                // does not pass through cannot be named.
+                let passes = entity
+                    .held
+                    .as_ref()
+                    .is_some_and(|h| h.chain.contains(&named.sequence));
+                if passes {
+                    reached!(t.cx, "log: a snapshot is stored");
+                    entity.snapshot = Taking::Stored(named);
+                }
+            }
+            Outcome::Refused(refused) => {
+                reached!(t.cx, "log: a snapshot was refused");
+                let entity = entity.id.clone();
+                t.note(Note::SnapshotFailed {
+                    entity,
+                    cause: format!("{refused:?}"),
+                });
+            }
+            Outcome::Unknown => {
+                reached!(t.cx, "log: a snapshot's outcome is unknown");
+                let entity = entity.id.clone();
+                t.note(Note::SnapshotFailed {
+                    entity,
+                    cause: "no answer".into(),
+                });
+            }
+        }
+        self.rest(slot);
+    }
+}
