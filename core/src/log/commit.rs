@@ -8,6 +8,7 @@ use crate::id::{CommitId, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
 use crate::step::Outcome;
 use crate::{reached, sometimes};
+use alloc::boxed::Box;
 
 impl Shard {
     /// Sends an entity's draft, or queues it where sending is the shard's business.
@@ -79,7 +80,7 @@ impl Shard {
     }
 
     /// The same attempt again after a wait, unless nobody waits for it.
-    fn wait(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Draft) {
+    fn wait(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Box<Draft>) {
         if self.entity(slot).held.is_none() || draft.is_alone() {
             if draft.doubt {
                 self.give_up(t, draft);
@@ -99,7 +100,7 @@ impl Shard {
         &mut self,
         t: &mut Turn<'_, '_>,
         slot: Slot,
-        draft: Draft,
+        draft: Box<Draft>,
         found: &[(Sequence, CommitId)],
     ) {
         let mine = found.iter().find(|(_, id)| *id == draft.commit.id);
@@ -118,10 +119,8 @@ impl Shard {
                     t.cx,
                     "owned: a sealed commit was not stored and is sent again"
                 );
-                let again = Draft {
-                    doubt: false,
-                    ..draft
-                };
+                let mut again = draft;
+                again.doubt = false;
                 self.entity(slot).phase = Phase::Commit(again, Stage::Ready);
                 return self.send(t, slot);
             }
@@ -137,7 +136,7 @@ impl Shard {
         &mut self,
         t: &mut Turn<'_, '_>,
         slot: Slot,
-        draft: Draft,
+        draft: Box<Draft>,
         sequence: Sequence,
     ) {
         let below = sequence <= draft.sent_above;
@@ -167,7 +166,7 @@ impl Shard {
             members,
             sent,
             ..
-        } = draft;
+        } = *draft;
         let entity = self.entity(slot);
         entity.tries = 0;
         if let Some(held) = &mut entity.held {
@@ -194,7 +193,7 @@ impl Shard {
         &mut self,
         t: &mut Turn<'_, '_>,
         slot: Slot,
-        draft: Draft,
+        draft: Box<Draft>,
         refused: Refused,
     ) {
         reached!(t.cx, "log: a commit was refused for good");

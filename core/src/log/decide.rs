@@ -8,6 +8,7 @@ use crate::format::{CommandRecord, Commit, EventRecord, Unknown, WriteMode};
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::step::Purpose;
 use crate::{reached, sometimes};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// What a message's headers take at most, beside its body: expectations, stream, batch.
@@ -269,7 +270,7 @@ impl Shard {
             sent_above: Sequence::NONE,
             sent_epoch: None,
         };
-        self.entity(slot).phase = Phase::Commit(draft, Stage::Ready);
+        self.entity(slot).phase = Phase::Commit(draft.into(), Stage::Ready);
         self.send(t, slot);
     }
 
@@ -380,7 +381,7 @@ impl Shard {
     }
 
     /// Nobody can find out whether a commit was stored.
-    pub(super) fn give_up(&mut self, t: &mut Turn<'_, '_>, draft: Draft) {
+    pub(super) fn give_up(&mut self, t: &mut Turn<'_, '_>, draft: Box<Draft>) {
         for member in draft.members.into_iter().filter(|member| !member.gone) {
             t.reply(
                 self,

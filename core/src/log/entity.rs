@@ -8,6 +8,7 @@ use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Versi
 use crate::name::EntityId;
 use crate::port::Subject;
 use crate::step::{Limits, Time};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -80,11 +81,11 @@ pub(super) enum Phase {
     /// Nothing.
     Idle,
     /// The log is being read.
-    Load(Load, Why),
+    Load(Box<Load>, Why),
     /// The host decides.
     Decide { commands: Vec<Command> },
     /// A commit is to be stored, or may have been.
-    Commit(Draft, Stage),
+    Commit(Box<Draft>, Stage),
     /// Owned mode: replies that stored nothing, or readers, wait for a barrier (S14).
     Barrier(Pledge),
     /// The host makes the committed state current.
@@ -103,7 +104,7 @@ pub(super) enum Why {
     /// Direct mode: these replies stored nothing; they leave if the state is still the latest (L3).
     Confirm(Vec<Member>),
     /// This commit may have been stored.
-    Look(Draft),
+    Look(Box<Draft>),
 }
 
 /// What waits for a barrier.

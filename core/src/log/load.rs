@@ -1,13 +1,13 @@
 //! Loading: one proof-carrying read, then the chain of commits that it lists (S11, S12).
 
-use super::entity::{Entity, Held, Phase, Taking, Why, predecessor};
+use super::entity::{Entity, Held, Phase, Taking, Why};
 use super::shard::{Op, Retry, Shard, Turn};
-use super::{Base, Damage, FoldError, Note, Refusal, Reply, StoredCommit, Work};
+use super::{Damage, FoldError, Refusal, Reply, StoredCommit};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
 use crate::id::{OpId, Sequence, Slot, Version};
 use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
+use crate::reached;
 use crate::step::{Outcome, Time};
-use crate::{reached, sometimes};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -18,23 +18,23 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     /// The read that will prove the state was sent then.
-    asked: Time,
+    pub(super) asked: Time,
     /// The read must take in the stream at least up to here.
-    at_least: Sequence,
-    stage: LoadStage,
-    floor: Floor,
-    commits: BTreeMap<Sequence, Commit>,
+    pub(super) at_least: Sequence,
+    pub(super) stage: LoadStage,
+    pub(super) floor: Floor,
+    pub(super) commits: BTreeMap<Sequence, Commit>,
     /// Since when a listed commit is absent wherever it is asked for.
-    absent_since: Option<Time>,
+    pub(super) absent_since: Option<Time>,
     /// The last message was read again after an absence.
-    reread: bool,
+    pub(super) reread: bool,
     /// The snapshot cannot be used.
-    snapshot_ignored: bool,
+    pub(super) snapshot_ignored: bool,
 }
 
 /// How far a load is.
 #[derive(Clone, Debug)]
-enum LoadStage {
+pub(super) enum LoadStage {
     /// The proof-carrying read is to be sent.
     Start,
     /// It is in flight.
@@ -54,14 +54,14 @@ enum LoadStage {
 
 /// What the commits of a load are folded onto.
 #[derive(Clone, Debug)]
-enum Floor {
+pub(super) enum Floor {
     Nothing,
     Held(Sequence, Version),
     Snapshot(alloc::boxed::Box<Snapshot>, SnapshotRef),
 }
 
 impl Floor {
-    fn sequence(&self) -> Sequence {
+    pub(super) fn sequence(&self) -> Sequence {
         match self {
             Self::Nothing => Sequence::NONE,
             Self::Held(sequence, _) => *sequence,
@@ -71,7 +71,7 @@ impl Floor {
 }
 
 impl Load {
-    fn new(now: Time, at_least: Sequence) -> Self {
+    pub(super) fn new(now: Time, at_least: Sequence) -> Self {
         Self {
             asked: now,
             at_least,
@@ -98,7 +98,7 @@ impl Shard {
     /// Reads an entity's log, at least up to a sequence.
     pub(super) fn load(&mut self, t: &mut Turn<'_, '_>, slot: Slot, why: Why, at_least: Sequence) {
         let load = Load::new(t.cx.now, at_least);
-        self.entity(slot).phase = Phase::Load(load, why);
+        self.entity(slot).phase = Phase::Load(load.into(), why);
         self.load_on(t, slot);
     }
 
@@ -150,7 +150,13 @@ impl Shard {
         }
     }
 
-    fn fetch(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence, source: Source) {
+    pub(super) fn fetch(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        sequence: Sequence,
+        source: Source,
+    ) {
         let stream = self.names.stream.clone();
         let op = self.ask(
             t,
@@ -166,7 +172,11 @@ impl Shard {
                 again.remove(&sequence);
                 open.insert(op, sequence);
             }
-            stage => {
+            stage @ (LoadStage::Start
+            | LoadStage::Latest(_)
+            | LoadStage::BodyWanted(_)
+            | LoadStage::Body(..)
+            | LoadStage::Fold(..)) => {
                 let open = BTreeMap::from([(op, sequence)]);
                 *stage = LoadStage::Chain {
                     open,
@@ -287,238 +297,6 @@ impl Shard {
         }
     }
 
-    /// The answer to the read of a snapshot's body.
-    pub(super) fn on_body(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
-        let LoadStage::Body(_, named) = self.loading(slot).stage else {
-            return t.halt("a snapshot's body came without being asked for");
-        };
-        let load = self.loading(slot);
-        load.stage = LoadStage::BodyWanted(named);
-        let usable = match reply {
-            Outcome::Done(StoreDone::Latest(proof)) => match proof.messages.into_iter().next() {
-                Some(message) => self.snapshot_of(slot, &named, &message),
-                None => Err("its body is absent".to_string()),
-            },
-            Outcome::Done(_) => {
-                return t.halt("the answer to a read of last messages is another kind");
-            }
-            Outcome::Refused(Refused::NotFound) => Err("its body is absent".to_string()),
-            Outcome::Refused(refused) if refused.passes() => return self.load_again(t, slot),
-            Outcome::Refused(refused) => Err(format!("its body cannot be read: {refused:?}")),
-            Outcome::Unknown => return self.load_again(t, slot),
-        };
-        match usable {
-            Ok(snapshot) => {
-                reached!(t.cx, "load: from a snapshot");
-                self.loading(slot).floor = Floor::Snapshot(snapshot.into(), named);
-            }
-            Err(cause) => self.ignore_snapshot(t, slot, cause),
-        }
-        let head = self.loading(slot).commits.keys().next_back().copied();
-        self.expand(t, slot, head.unwrap_or(Sequence::NONE));
-    }
-
-    fn ignore_snapshot(&mut self, t: &mut Turn<'_, '_>, slot: Slot, cause: String) {
-        reached!(t.cx, "load: a snapshot is ignored");
-        let entity = self.entity(slot).id.clone();
-        t.note(Note::SnapshotIgnored { entity, cause });
-        self.loading(slot).snapshot_ignored = true;
-    }
-
-    fn snapshot_of(
-        &mut self,
-        slot: Slot,
-        named: &SnapshotRef,
-        message: &Message,
-    ) -> Result<Snapshot, String> {
-        if self.config.key.hash(&message.payload) != named.hash {
-            return Err("its body is not the one that the commit names".to_string());
-        }
-        let snapshot = Snapshot::decode(&message.payload).map_err(|error| error.to_string())?;
-        let entity = &self.entity(slot).id.clone();
-        let kind = self.kind_of(slot);
-        if snapshot.schema != kind.snapshot_schema {
-            let (found, known) = (snapshot.schema, kind.snapshot_schema);
-            return Err(format!(
-                "its state has schema {found}, this build has {known}"
-            ));
-        }
-        let fits = snapshot.entity == *entity
-            && snapshot.kind == kind.record.id
-            && snapshot.layout == self.config.layout
-            && snapshot.version == named.version
-            && snapshot.sequence == named.sequence;
-        if fits {
-            Ok(snapshot)
-        } else {
-            Err("its body is of another entity or version".into())
-        }
-    }
-
-    /// Asks for what a commit lists and is not known yet; folds when nothing is missing.
-    fn expand(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
-        let load = self.loading(slot);
-        let floor = load.floor.sequence();
-        let Some(commit) = load.commits.get(&sequence) else {
-            return;
-        };
-        let mut listed = Vec::new();
-        if !commit.tombstone {
-            listed.extend(commit.earlier.iter().copied());
-            listed.extend(commit.snapshot.map(|named| named.sequence));
-        }
-        let missing: BTreeSet<_> = {
-            let known = |s: &Sequence| {
-                load.commits.contains_key(s)
-                    || match &load.stage {
-                        LoadStage::Chain { open, again } => {
-                            again.contains(s) || open.values().any(|o| o == s)
-                        }
-                        LoadStage::Start
-                        | LoadStage::Latest(_)
-                        | LoadStage::BodyWanted(_)
-                        | LoadStage::Body(..)
-                        | LoadStage::Fold(..) => false,
-                    }
-            };
-            listed
-                .into_iter()
-                .filter(|s| *s > floor && !known(s))
-                .collect()
-        };
-        if !matches!(load.stage, LoadStage::Chain { .. }) {
-            load.stage = LoadStage::Chain {
-                open: BTreeMap::new(),
-                again: BTreeSet::new(),
-            };
-        }
-        for sequence in missing {
-            self.fetch(t, slot, sequence, Source::Replica);
-        }
-        self.fold_if_whole(t, slot);
-    }
-
-    /// The answer to the read of one listed commit.
-    pub(super) fn on_get(&mut self, t: &mut Turn<'_, '_>, slot: Slot, op: OpId, reply: StoreReply) {
-        let LoadStage::Chain { open, again } = &mut self.loading(slot).stage else {
-            return t.halt("a listed commit came without being asked for");
-        };
-        let Some(sequence) = open.remove(&op) else {
-            return t.halt("a listed commit came without being asked for");
-        };
-        match reply {
-            Outcome::Done(StoreDone::Message(message)) => {
-                let fits = message.sequence == sequence;
-                match self.commit_of(slot, &message) {
-                    Ok(commit) if fits => {
-                        self.loading(slot).commits.insert(sequence, commit);
-                        self.expand(t, slot, sequence);
-                    }
-                    Ok(_) => t.halt("a read by sequence brought another sequence"),
-                    Err(what) => self.damaged(t, slot, sequence, what),
-                }
-            }
-            Outcome::Done(_) => t.halt("the answer to a read by sequence is another kind"),
-            Outcome::Refused(Refused::NotFound) => {
-                again.insert(sequence);
-                self.on_absent_commit(t, slot, sequence);
-            }
-            Outcome::Refused(refused) if refused.passes() => {
-                again.insert(sequence);
-                self.load_again(t, slot);
-            }
-            Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
-            Outcome::Unknown => {
-                again.insert(sequence);
-                self.load_again(t, slot);
-            }
-        }
-    }
-
-    /// A listed commit is absent where it was asked for: elsewhere, then the last message once
-    /// more, then it is damage (S12).
-    fn on_absent_commit(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
-        let now = t.cx.now;
-        let patience = self.limits.absent_patience;
-        let load = self.loading(slot);
-        let since = *load.absent_since.get_or_insert(now);
-        sometimes!(
-            t.cx,
-            load.reread,
-            "load: the last message was read again after an absence"
-        );
-        if now.since(since) < patience {
-            reached!(
-                t.cx,
-                "load: a listed commit is absent where it was asked for"
-            );
-            return self.load_again(t, slot);
-        }
-        if load.reread {
-            return self.damaged(t, slot, sequence, "a listed commit is absent".to_string());
-        }
-        self.abandon_load(slot);
-        let at_least = self.loading(slot).at_least;
-        let mut fresh = Load::new(now, at_least);
-        fresh.reread = true;
-        *self.loading(slot) = fresh;
-        self.load_on(t, slot);
-    }
-
-    fn fold_if_whole(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let load = self.loading(slot);
-        let LoadStage::Chain { open, again } = &load.stage else {
-            return;
-        };
-        if !open.is_empty() || !again.is_empty() {
-            return;
-        }
-        if let Err(broken) = whole(&load.floor, &load.commits) {
-            if matches!(load.floor, Floor::Nothing) {
-                let what = "the commit does not follow the one before it".to_string();
-                return self.damaged(t, slot, broken, what);
-            }
-            // What is held, or the snapshot, does not lead to the last message: start over from
-            // the log alone.
-            reached!(t.cx, "load: starts over without what was held");
-            let restart = Load {
-                snapshot_ignored: true,
-                ..Load::new(t.cx.now, load.at_least)
-            };
-            *self.loading(slot) = restart;
-            self.forget_held(slot);
-            return self.load_on(t, slot);
-        }
-        let load = self.loading(slot);
-        let stored = |(sequence, commit): (&Sequence, &Commit)| StoredCommit {
-            sequence: *sequence,
-            commit: commit.clone(),
-        };
-        let commits: Vec<_> = load.commits.iter().map(stored).collect();
-        let floor = load.floor.clone();
-        let base = match &floor {
-            Floor::Nothing => Base::Nothing,
-            Floor::Held(..) => Base::Held,
-            Floor::Snapshot(snapshot, _) => Base::Snapshot(Snapshot::clone(snapshot)),
-        };
-        let (kind, entity) = {
-            let entity = self.entity(slot);
-            (entity.kind, entity.id.clone())
-        };
-        let op = self.run(
-            t,
-            Op::Fold(slot),
-            Work::Fold {
-                slot,
-                kind,
-                entity,
-                base,
-                commits,
-            },
-        );
-        self.loading(slot).stage = LoadStage::Fold(op, floor);
-    }
-
     /// The host folded.
     pub(super) fn on_folded(
         &mut self,
@@ -601,7 +379,7 @@ impl Shard {
     }
 
     /// The same load again after a wait.
-    fn load_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+    pub(super) fn load_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         self.back_off(t, slot);
     }
 
@@ -630,7 +408,13 @@ impl Shard {
         self.rest(slot);
     }
 
-    fn damaged(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence, what: String) {
+    pub(super) fn damaged(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        sequence: Sequence,
+        what: String,
+    ) {
         reached!(t.cx, "load: the log is damaged");
         let stream = self.names.stream.clone();
         self.load_failed(
@@ -645,7 +429,7 @@ impl Shard {
     }
 
     /// The commit in a message, if it is one of this entity.
-    fn commit_of(&mut self, slot: Slot, message: &Message) -> Result<Commit, String> {
+    pub(super) fn commit_of(&mut self, slot: Slot, message: &Message) -> Result<Commit, String> {
         let layout = self.config.layout;
         let kind = self.kind_of(slot).record.id;
         let entity: &Entity = self.entity(slot);
@@ -684,7 +468,7 @@ impl Shard {
             .retain(|(_, retry)| *retry != Retry::Entity(slot));
     }
 
-    fn loading(&mut self, slot: Slot) -> &mut Load {
+    pub(super) fn loading(&mut self, slot: Slot) -> &mut Load {
         match &mut self.entity(slot).phase {
             Phase::Load(load, _) => load,
             Phase::Idle
@@ -696,20 +480,4 @@ impl Shard {
             | Phase::Encode => panic!("an entity that is not loading has no load"),
         }
     }
-}
-
-/// Whether commits follow one another from the floor on; the sequence of the first that does not.
-fn whole(floor: &Floor, commits: &BTreeMap<Sequence, Commit>) -> Result<(), Sequence> {
-    let mut before = match floor {
-        Floor::Nothing => (Sequence::NONE, Version::ABSENT),
-        Floor::Held(sequence, version) => (*sequence, *version),
-        Floor::Snapshot(snapshot, _) => (snapshot.sequence, snapshot.version),
-    };
-    for (sequence, commit) in commits {
-        if !commit.tombstone && (predecessor(commit), commit.before) != before {
-            return Err(*sequence);
-        }
-        before = (*sequence, commit.last);
-    }
-    Ok(())
 }

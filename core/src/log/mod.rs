@@ -24,10 +24,13 @@
 //! - L5: a commit lists only acknowledged sequences.
 //! - L6: each ticket gets exactly one reply.
 
+mod callers;
+mod chain;
 mod commit;
 mod decide;
 mod effect;
 mod entity;
+mod flight;
 mod ids;
 mod input;
 mod load;
@@ -35,6 +38,7 @@ mod owned;
 mod reply;
 mod shard;
 mod snapshot;
+mod tail;
 
 pub use effect::{Base, Effect, Note, StoredCommit, Work};
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};

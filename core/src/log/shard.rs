@@ -1,11 +1,8 @@
 //! The machine itself: its state, and one step routed to the concern that it is about.
 
-use super::entity::{Caller, Command, Draft, Entity, Phase, Pledge, Reader, Stage, Taking, Why};
+use super::entity::{Entity, Phase, Stage, Taking};
 use super::owned::{Fence, Flight, Owned};
-use super::{
-    Effect, Input, KindConfig, KindIndex, Note, Ran, Read, Refusal, Reply, Shape, ShardConfig,
-    Submit, Work,
-};
+use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
 use crate::name::EntityId;
@@ -28,14 +25,14 @@ pub struct Shard {
     pub(super) up: bool,
     pub(super) kinds: Vec<KindConfig>,
     pub(super) entities: BTreeMap<Slot, Entity>,
-    index: BTreeMap<(KindIndex, EntityId), Slot>,
+    pub(super) index: BTreeMap<(KindIndex, EntityId), Slot>,
     /// Entities that may be forgotten, least recently used first.
-    resting: BTreeSet<(u64, Slot)>,
+    pub(super) resting: BTreeSet<(u64, Slot)>,
     /// What each outstanding operation is for.
     pub(super) ops: BTreeMap<OpId, Op>,
     /// Callers without a reply, each with its entity and deadline.
-    callers: BTreeMap<Ticket, (Slot, Time)>,
-    deadlines: BTreeSet<(Time, Ticket)>,
+    pub(super) callers: BTreeMap<Ticket, (Slot, Time)>,
+    pub(super) deadlines: BTreeSet<(Time, Ticket)>,
     /// What is to be done again after a wait.
     pub(super) retries: BTreeSet<(Time, Retry)>,
     /// Entities that wait for the link or for ownership.
@@ -47,7 +44,7 @@ pub struct Shard {
     pub(super) owned: Owned,
     now: Time,
     op_next: u64,
-    slot_next: u64,
+    pub(super) slot_next: u64,
     draw_next: u64,
     used_next: u64,
 }
@@ -232,136 +229,6 @@ impl Shard {
         }
     }
 
-    fn on_submit(&mut self, t: &mut Turn<'_, '_>, submit: Submit) {
-        let Submit {
-            ticket,
-            kind,
-            entity,
-            id,
-            expected,
-            wall,
-            deadline,
-        } = submit;
-        let ahead_ms = id.map_or(0, |id| id.time().0.saturating_sub(wall.0));
-        let ahead_max_ms = self.limits.id_ahead_max_ms;
-        let arrived = t.cx.now;
-        let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
-            return;
-        };
-        if ahead_ms > ahead_max_ms {
-            reached!(t.cx, "log: a command id is ahead of the clock");
-            let refusal = Refusal::Ahead {
-                ahead_ms,
-                ahead_max_ms,
-            };
-            t.reply(self, ticket, Reply::Refused(refusal));
-            return self.rest(slot);
-        }
-        let command = Command {
-            ticket,
-            id,
-            expected,
-            wall,
-            arrived,
-            conflicts: 0,
-        };
-        self.entity(slot).queue.push_back(Caller::Command(command));
-        self.next(t, slot);
-    }
-
-    fn on_read(&mut self, t: &mut Turn<'_, '_>, read: Read) {
-        let Read {
-            ticket,
-            kind,
-            entity,
-            deadline,
-        } = read;
-        let arrived = t.cx.now;
-        let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
-            return;
-        };
-        self.entity(slot)
-            .queue
-            .push_back(Caller::Reader(Reader { ticket, arrived }));
-        self.next(t, slot);
-    }
-
-    /// Takes a caller in, if there is room; the slot of its entity.
-    fn admit(
-        &mut self,
-        t: &mut Turn<'_, '_>,
-        ticket: Ticket,
-        kind: KindIndex,
-        id: EntityId,
-        deadline: Time,
-    ) -> Option<Slot> {
-        assert!(!self.callers.contains_key(&ticket), "a ticket is in use");
-        let name = self
-            .kinds
-            .get(usize::from(kind.0))
-            .map(|kind| kind.record.name.clone());
-        let name = name.expect("a kind that was registered");
-        let known = self.index.get(&(kind, id.clone())).copied();
-        let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
-        let unowned = matches!(self.owned.fence, Fence::Unowned);
-        let refusal = if deadline <= t.cx.now {
-            Some(Refusal::Deadline)
-        } else if self.config.mode == WriteMode::Owned && unowned {
-            Some(Refusal::NotOwner)
-        } else if self.callers.len() >= self.limits.shard_queue_max
-            || waiting >= self.limits.entity_queue_max
-        {
-            reached!(t.cx, "log: a caller is refused because too many wait");
-            Some(Refusal::Overloaded)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            t.out.push(Effect::Reply {
-                ticket,
-                reply: Reply::Refused(refusal),
-            });
-            return None;
-        }
-        let slot = known.unwrap_or_else(|| {
-            let slot = Slot(self.slot_next);
-            self.slot_next += 1;
-            let namespace = &self.config.namespace;
-            let subject = namespace.event_subject(self.config.shard, &name, &id);
-            self.index.insert((kind, id.clone()), slot);
-            self.entities.insert(slot, Entity::new(kind, id, subject));
-            slot
-        });
-        self.callers.insert(ticket, (slot, deadline));
-        self.deadlines.insert((deadline, ticket));
-        let used = self.entity(slot).used;
-        self.resting.remove(&(used, slot));
-        Some(slot)
-    }
-
-    /// Takes up the next caller of an entity with nothing under way.
-    pub(super) fn next(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let mode = self.config.mode;
-        let entity = self.entity(slot);
-        if !matches!(entity.phase, Phase::Idle) {
-            return;
-        }
-        let Some(front) = entity.queue.front() else {
-            return self.rest(slot);
-        };
-        let Some(held) = &entity.held else {
-            return self.load(t, slot, Why::Open, Sequence::NONE);
-        };
-        match front {
-            Caller::Command(_) => self.decide(t, slot),
-            Caller::Reader(reader) if reader.arrived <= held.confirmed => self.answer(t, slot),
-            Caller::Reader(_) => match mode {
-                WriteMode::Direct => self.load(t, slot, Why::Open, Sequence::NONE),
-                WriteMode::Owned => self.pledge_readers(t, slot),
-            },
-        }
-    }
-
     /// Does again what an entity was waiting to do.
     fn go_on(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let Some(entity) = self.entities.get(&slot) else {
@@ -378,46 +245,6 @@ impl Shard {
             | Phase::Answer { .. }
             | Phase::Encode => {}
         }
-    }
-
-    fn answer(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let entity = self.entity(slot);
-        let Some(held) = &entity.held else { return };
-        let (version, confirmed) = (held.version, held.confirmed);
-        let mut readers = Vec::new();
-        while let Some(Caller::Reader(reader)) = entity.queue.front()
-            && reader.arrived <= confirmed
-        {
-            readers.push(reader.clone());
-            entity.queue.pop_front();
-        }
-        let tickets = readers.iter().map(|reader| reader.ticket).collect();
-        self.run(
-            t,
-            Op::Answer(slot),
-            Work::Answer {
-                slot,
-                version,
-                tickets,
-            },
-        );
-        self.entity(slot).phase = Phase::Answer { readers };
-    }
-
-    fn on_answered(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let entity = self.entity(slot);
-        let version = entity
-            .held
-            .as_ref()
-            .map(|held| held.version)
-            .unwrap_or_default();
-        let Phase::Answer { readers } = core::mem::replace(&mut entity.phase, Phase::Idle) else {
-            return t.halt("the host answered without being asked to");
-        };
-        for reader in readers {
-            t.reply(self, reader.ticket, Reply::Read { version });
-        }
-        self.next(t, slot);
     }
 
     fn on_tick(&mut self, t: &mut Turn<'_, '_>) {
@@ -437,66 +264,6 @@ impl Shard {
         {
             self.deadlines.pop_first();
             self.overdue(t, ticket);
-        }
-    }
-
-    /// A caller's deadline passed.
-    fn overdue(&mut self, t: &mut Turn<'_, '_>, ticket: Ticket) {
-        let Some((slot, _)) = self.callers.get(&ticket).copied() else {
-            return;
-        };
-        let entity = self.entity(slot);
-        let waits = entity
-            .queue
-            .iter()
-            .position(|caller| caller.ticket() == ticket);
-        if let Some(place) = waits {
-            entity.queue.remove(place);
-            reached!(t.cx, "log: a caller's deadline passed in the queue");
-            return t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
-        }
-        match &mut entity.phase {
-            Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
-                members.retain(|member| member.command.ticket != ticket);
-                t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
-            }
-            Phase::Load(_, Why::Look(draft)) => {
-                draft.part_with(ticket);
-                reached!(
-                    t.cx,
-                    "log: a caller's deadline passed while its commit was looked for"
-                );
-                t.reply(self, ticket, Reply::Refused(Refusal::Unknown));
-            }
-            Phase::Commit(draft, stage) => {
-                let certain = !draft.doubt && matches!(stage, Stage::Ready | Stage::Waiting);
-                if certain {
-                    return self.withdraw(t, slot, ticket);
-                }
-                draft.part_with(ticket);
-                let abandoned = draft.is_alone() && *stage == Stage::Waiting;
-                reached!(
-                    t.cx,
-                    "log: a caller's deadline passed while its commit was in doubt"
-                );
-                t.reply(self, ticket, Reply::Refused(Refusal::Unknown));
-                if abandoned {
-                    self.forget_held(slot);
-                    self.entity(slot).phase = Phase::Idle;
-                    self.next(t, slot);
-                }
-            }
-            // The host is at it and will say in a moment.
-            Phase::Decide { .. } | Phase::Answer { .. } => {
-                let later = t.cx.now + self.limits.retry_delay_min;
-                self.callers.insert(ticket, (slot, later));
-                self.deadlines.insert((later, ticket));
-            }
-            Phase::Idle
-            | Phase::Load(_, Why::Open)
-            | Phase::Barrier(Pledge::Readers)
-            | Phase::Settle
-            | Phase::Encode => t.halt("a caller waits for an entity that does not know it"),
         }
     }
 
@@ -533,79 +300,6 @@ impl Shard {
         if !matches!(entity.snapshot, Taking::Storing(_)) {
             entity.snapshot = Taking::No;
         }
-    }
-
-    /// The stream is known to reach this far.
-    pub(super) fn raise_high_water(&mut self, sequence: Sequence) {
-        self.high_water = self.high_water.max(sequence);
-    }
-
-    /// The stream looks shorter than it was: at once a lost tail where there is one replica, after
-    /// a while where an answer may be old (S13).
-    pub(super) fn look_low(&mut self, t: &mut Turn<'_, '_>, up_to: Sequence) {
-        if up_to >= self.high_water {
-            return;
-        }
-        let now = t.cx.now;
-        let since = *self.low_since.get_or_insert(now);
-        if !self.shape.replicated || now.since(since) >= self.limits.lost_tail_patience {
-            self.lost_tail(t, up_to);
-        }
-    }
-
-    /// Acknowledged messages are gone: nothing that is held counts any more, the epoch neither
-    /// (S13).
-    pub(super) fn lost_tail(&mut self, t: &mut Turn<'_, '_>, now: Sequence) {
-        self.drop_all(t, now);
-        if self.config.mode == WriteMode::Owned {
-            self.claim_after_lost_tail(t);
-        }
-        self.unpark(t);
-    }
-
-    /// Begins again with what callers want and nothing else.
-    pub(super) fn drop_all(&mut self, t: &mut Turn<'_, '_>, now: Sequence) {
-        reached!(t.cx, "log: the stream lost its tail");
-        let was = core::mem::replace(&mut self.high_water, Sequence::NONE);
-        self.low_since = None;
-        t.note(Note::LostTail { was, now });
-        let slots: Vec<_> = self.entities.keys().copied().collect();
-        for slot in slots {
-            self.start_over(t, slot);
-        }
-    }
-
-    /// Drops what is known of one entity and begins again with what its callers want.
-    fn start_over(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        self.abandon_load(slot);
-        let entity = self.entity(slot);
-        match core::mem::replace(&mut entity.phase, Phase::Idle) {
-            Phase::Idle | Phase::Load(_, Why::Open) | Phase::Barrier(Pledge::Readers) => {}
-            Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
-                self.requeue(slot, members)
-            }
-            Phase::Load(_, Why::Look(draft)) => self.give_up(t, draft),
-            Phase::Commit(draft, stage) => {
-                if draft.sent.is_none() {
-                    self.requeue(slot, draft.members);
-                } else if stage == Stage::Flying {
-                    // Its answer still comes, but what it rests on may be gone.
-                    let draft = Draft {
-                        lost: true,
-                        ..draft
-                    };
-                    self.entity(slot).phase = Phase::Commit(draft, stage);
-                } else {
-                    self.give_up(t, draft);
-                }
-            }
-            phase @ (Phase::Decide { .. }
-            | Phase::Settle
-            | Phase::Answer { .. }
-            | Phase::Encode) => self.entity(slot).phase = phase,
-        }
-        self.forget_held(slot);
-        self.parked.insert(slot);
     }
 
     /// Repeats an entity's next request after a wait that grows with each repetition.

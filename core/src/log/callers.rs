@@ -1,0 +1,244 @@
+//! Callers: how they come in, whose turn it is, and what happens when they give up.
+
+use super::entity::{Caller, Command, Entity, Phase, Pledge, Reader, Stage, Why};
+use super::owned::Fence;
+use super::shard::{Op, Shard, Turn};
+use super::{Effect, KindIndex, Read, Refusal, Reply, Submit, Work};
+use crate::format::WriteMode;
+use crate::id::{Sequence, Slot, Ticket};
+use crate::name::EntityId;
+use crate::reached;
+use crate::step::Time;
+use alloc::vec::Vec;
+
+impl Shard {
+    pub(super) fn on_submit(&mut self, t: &mut Turn<'_, '_>, submit: Submit) {
+        let Submit {
+            ticket,
+            kind,
+            entity,
+            id,
+            expected,
+            wall,
+            deadline,
+        } = submit;
+        let ahead_ms = id.map_or(0, |id| id.time().0.saturating_sub(wall.0));
+        let ahead_max_ms = self.limits.id_ahead_max_ms;
+        let arrived = t.cx.now;
+        let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
+            return;
+        };
+        if ahead_ms > ahead_max_ms {
+            reached!(t.cx, "log: a command id is ahead of the clock");
+            let refusal = Refusal::Ahead {
+                ahead_ms,
+                ahead_max_ms,
+            };
+            t.reply(self, ticket, Reply::Refused(refusal));
+            return self.rest(slot);
+        }
+        let command = Command {
+            ticket,
+            id,
+            expected,
+            wall,
+            arrived,
+            conflicts: 0,
+        };
+        self.entity(slot).queue.push_back(Caller::Command(command));
+        self.next(t, slot);
+    }
+
+    pub(super) fn on_read(&mut self, t: &mut Turn<'_, '_>, read: Read) {
+        let Read {
+            ticket,
+            kind,
+            entity,
+            deadline,
+        } = read;
+        let arrived = t.cx.now;
+        let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
+            return;
+        };
+        self.entity(slot)
+            .queue
+            .push_back(Caller::Reader(Reader { ticket, arrived }));
+        self.next(t, slot);
+    }
+
+    /// Takes a caller in, if there is room; the slot of its entity.
+    fn admit(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        ticket: Ticket,
+        kind: KindIndex,
+        id: EntityId,
+        deadline: Time,
+    ) -> Option<Slot> {
+        assert!(!self.callers.contains_key(&ticket), "a ticket is in use");
+        let name = self
+            .kinds
+            .get(usize::from(kind.0))
+            .map(|kind| kind.record.name.clone());
+        let name = name.expect("a kind that was registered");
+        let known = self.index.get(&(kind, id.clone())).copied();
+        let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
+        let unowned = matches!(self.owned.fence, Fence::Unowned);
+        let refusal = if deadline <= t.cx.now {
+            Some(Refusal::Deadline)
+        } else if self.config.mode == WriteMode::Owned && unowned {
+            Some(Refusal::NotOwner)
+        } else if self.callers.len() >= self.limits.shard_queue_max
+            || waiting >= self.limits.entity_queue_max
+        {
+            reached!(t.cx, "log: a caller is refused because too many wait");
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            t.out.push(Effect::Reply {
+                ticket,
+                reply: Reply::Refused(refusal),
+            });
+            return None;
+        }
+        let slot = known.unwrap_or_else(|| {
+            let slot = Slot(self.slot_next);
+            self.slot_next += 1;
+            let namespace = &self.config.namespace;
+            let subject = namespace.event_subject(self.config.shard, &name, &id);
+            self.index.insert((kind, id.clone()), slot);
+            self.entities.insert(slot, Entity::new(kind, id, subject));
+            slot
+        });
+        self.callers.insert(ticket, (slot, deadline));
+        self.deadlines.insert((deadline, ticket));
+        let used = self.entity(slot).used;
+        self.resting.remove(&(used, slot));
+        Some(slot)
+    }
+
+    /// Takes up the next caller of an entity with nothing under way.
+    pub(super) fn next(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let mode = self.config.mode;
+        let entity = self.entity(slot);
+        if !matches!(entity.phase, Phase::Idle) {
+            return;
+        }
+        let Some(front) = entity.queue.front() else {
+            return self.rest(slot);
+        };
+        let Some(held) = &entity.held else {
+            return self.load(t, slot, Why::Open, Sequence::NONE);
+        };
+        match front {
+            Caller::Command(_) => self.decide(t, slot),
+            Caller::Reader(reader) if reader.arrived <= held.confirmed => self.answer(t, slot),
+            Caller::Reader(_) => match mode {
+                WriteMode::Direct => self.load(t, slot, Why::Open, Sequence::NONE),
+                WriteMode::Owned => self.pledge_readers(t, slot),
+            },
+        }
+    }
+
+    pub(super) fn answer(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let entity = self.entity(slot);
+        let Some(held) = &entity.held else { return };
+        let (version, confirmed) = (held.version, held.confirmed);
+        let mut readers = Vec::new();
+        while let Some(Caller::Reader(reader)) = entity.queue.front()
+            && reader.arrived <= confirmed
+        {
+            readers.push(reader.clone());
+            entity.queue.pop_front();
+        }
+        let tickets = readers.iter().map(|reader| reader.ticket).collect();
+        self.run(
+            t,
+            Op::Answer(slot),
+            Work::Answer {
+                slot,
+                version,
+                tickets,
+            },
+        );
+        self.entity(slot).phase = Phase::Answer { readers };
+    }
+
+    pub(super) fn on_answered(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let entity = self.entity(slot);
+        let version = entity
+            .held
+            .as_ref()
+            .map(|held| held.version)
+            .unwrap_or_default();
+        let Phase::Answer { readers } = core::mem::replace(&mut entity.phase, Phase::Idle) else {
+            return t.halt("the host answered without being asked to");
+        };
+        for reader in readers {
+            t.reply(self, reader.ticket, Reply::Read { version });
+        }
+        self.next(t, slot);
+    }
+
+    /// A caller's deadline passed.
+    pub(super) fn overdue(&mut self, t: &mut Turn<'_, '_>, ticket: Ticket) {
+        let Some((slot, _)) = self.callers.get(&ticket).copied() else {
+            return;
+        };
+        let entity = self.entity(slot);
+        let waits = entity
+            .queue
+            .iter()
+            .position(|caller| caller.ticket() == ticket);
+        if let Some(place) = waits {
+            entity.queue.remove(place);
+            reached!(t.cx, "log: a caller's deadline passed in the queue");
+            return t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+        }
+        match &mut entity.phase {
+            Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
+                members.retain(|member| member.command.ticket != ticket);
+                t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+            }
+            Phase::Load(_, Why::Look(draft)) => {
+                draft.part_with(ticket);
+                reached!(
+                    t.cx,
+                    "log: a caller's deadline passed while its commit was looked for"
+                );
+                t.reply(self, ticket, Reply::Refused(Refusal::Unknown));
+            }
+            Phase::Commit(draft, stage) => {
+                let certain = !draft.doubt && matches!(stage, Stage::Ready | Stage::Waiting);
+                if certain {
+                    return self.withdraw(t, slot, ticket);
+                }
+                draft.part_with(ticket);
+                let abandoned = draft.is_alone() && *stage == Stage::Waiting;
+                reached!(
+                    t.cx,
+                    "log: a caller's deadline passed while its commit was in doubt"
+                );
+                t.reply(self, ticket, Reply::Refused(Refusal::Unknown));
+                if abandoned {
+                    self.forget_held(slot);
+                    self.entity(slot).phase = Phase::Idle;
+                    self.next(t, slot);
+                }
+            }
+            // The host is at it and will say in a moment.
+            Phase::Decide { .. } | Phase::Answer { .. } => {
+                let later = t.cx.now + self.limits.retry_delay_min;
+                self.callers.insert(ticket, (slot, later));
+                self.deadlines.insert((later, ticket));
+            }
+            Phase::Idle
+            | Phase::Load(_, Why::Open)
+            | Phase::Barrier(Pledge::Readers)
+            | Phase::Settle
+            | Phase::Encode => t.halt("a caller waits for an entity that does not know it"),
+        }
+    }
+}

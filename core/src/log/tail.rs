@@ -1,0 +1,82 @@
+//! The high-water mark, and what is left when a stream lost its tail (S13).
+
+use super::Note;
+use super::entity::{Phase, Pledge, Stage, Why};
+use super::shard::{Shard, Turn};
+use crate::format::WriteMode;
+use crate::id::{Sequence, Slot};
+use crate::reached;
+use alloc::vec::Vec;
+
+impl Shard {
+    /// The stream is known to reach this far.
+    pub(super) fn raise_high_water(&mut self, sequence: Sequence) {
+        self.high_water = self.high_water.max(sequence);
+    }
+
+    /// The stream looks shorter than it was: at once a lost tail where there is one replica, after
+    /// a while where an answer may be old (S13).
+    pub(super) fn look_low(&mut self, t: &mut Turn<'_, '_>, up_to: Sequence) {
+        if up_to >= self.high_water {
+            return;
+        }
+        let now = t.cx.now;
+        let since = *self.low_since.get_or_insert(now);
+        if !self.shape.replicated || now.since(since) >= self.limits.lost_tail_patience {
+            self.lost_tail(t, up_to);
+        }
+    }
+
+    /// Acknowledged messages are gone: nothing that is held counts any more, the epoch neither
+    /// (S13).
+    pub(super) fn lost_tail(&mut self, t: &mut Turn<'_, '_>, now: Sequence) {
+        self.drop_all(t, now);
+        if self.config.mode == WriteMode::Owned {
+            self.claim_after_lost_tail(t);
+        }
+        self.unpark(t);
+    }
+
+    /// Begins again with what callers want and nothing else.
+    pub(super) fn drop_all(&mut self, t: &mut Turn<'_, '_>, now: Sequence) {
+        reached!(t.cx, "log: the stream lost its tail");
+        let was = core::mem::replace(&mut self.high_water, Sequence::NONE);
+        self.low_since = None;
+        t.note(Note::LostTail { was, now });
+        let slots: Vec<_> = self.entities.keys().copied().collect();
+        for slot in slots {
+            self.start_over(t, slot);
+        }
+    }
+
+    /// Drops what is known of one entity and begins again with what its callers want.
+    pub(super) fn start_over(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        self.abandon_load(slot);
+        let entity = self.entity(slot);
+        match core::mem::replace(&mut entity.phase, Phase::Idle) {
+            Phase::Idle | Phase::Load(_, Why::Open) | Phase::Barrier(Pledge::Readers) => {}
+            Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
+                self.requeue(slot, members)
+            }
+            Phase::Load(_, Why::Look(draft)) => self.give_up(t, draft),
+            Phase::Commit(draft, stage) => {
+                if draft.sent.is_none() {
+                    self.requeue(slot, draft.members);
+                } else if stage == Stage::Flying {
+                    // Its answer still comes, but what it rests on may be gone.
+                    let mut draft = draft;
+                    draft.lost = true;
+                    self.entity(slot).phase = Phase::Commit(draft, stage);
+                } else {
+                    self.give_up(t, draft);
+                }
+            }
+            phase @ (Phase::Decide { .. }
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode) => self.entity(slot).phase = phase,
+        }
+        self.forget_held(slot);
+        self.parked.insert(slot);
+    }
+}
