@@ -217,6 +217,11 @@ impl Shard {
             self.forget_held(slot);
             return self.load_on(t, slot);
         }
+        self.fold(t, slot);
+    }
+
+    /// Lets the host fold what was read onto its base.
+    pub(super) fn fold(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let load = self.loading(slot);
         let stored = |(sequence, commit): (&Sequence, &Commit)| StoredCommit {
             sequence: *sequence,

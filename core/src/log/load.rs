@@ -247,19 +247,18 @@ impl Shard {
     }
 
     fn on_absent_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let held = self
-            .entity(slot)
-            .held
-            .as_ref()
-            .map_or(Sequence::NONE, |held| held.sequence);
-        if held.is_some() {
-            // Everything it had is gone, though the stream did not get shorter.
-            reached!(t.cx, "load: all commits of an entity vanished");
-            let what = "all commits of the entity were removed".to_string();
-            return self.damaged(t, slot, held, what);
+        let held = self.entity(slot).held.as_ref().map(|held| held.sequence);
+        match held {
+            // The host needs a state to decide on, so an absent entity is folded too.
+            None => self.fold(t, slot),
+            Some(Sequence::NONE) => self.loaded(t, slot, None),
+            Some(held) => {
+                // Everything it had is gone, though the stream did not get shorter.
+                reached!(t.cx, "load: all commits of an entity vanished");
+                let what = "all commits of the entity were removed".to_string();
+                self.damaged(t, slot, held, what);
+            }
         }
-        self.entity(slot).held.get_or_insert_default();
-        self.loaded(t, slot, None);
     }
 
     fn on_head(&mut self, t: &mut Turn<'_, '_>, slot: Slot, message: Message) {
