@@ -1,0 +1,142 @@
+//! The world's dice: each choice has a name and a part, and each (name, part) a row of its own, so
+//! that leaving one fault out leaves every other draw as it was.
+
+use std::collections::BTreeMap;
+use tenure_core::{Dice, Purpose, Span};
+
+/// What the world draws for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub(crate) enum What {
+    /// The shape of the run: nodes, entities, limits, which faults.
+    Plan = 1,
+    /// A node's dice key.
+    NodeKey,
+    /// The order of one step's effects.
+    Shuffle,
+    /// When an effect is carried out.
+    EffectDelay,
+    /// How long the host works.
+    WorkDelay,
+    /// How late a timer fires.
+    TimerDelay,
+    /// How long a request or an answer travels.
+    Travel,
+    /// How long a replicated write takes to commit.
+    Consensus,
+    /// What befalls a request.
+    Fate,
+    /// How much later a late request arrives.
+    Late,
+    /// Which passing refusal the store gives.
+    Refusal,
+    /// How far behind a replica is.
+    Lag,
+    /// Whether the host cannot read a snapshot.
+    Snapshot,
+    /// When and where the next crash is, and how long it lasts.
+    Crash,
+    /// When and where the next pause is, and how long it lasts.
+    Pause,
+    /// When and where a link goes down, and how long.
+    Link,
+    /// When the leader changes.
+    Leader,
+    /// When and where a shard is claimed.
+    Claim,
+    /// When and how much of a tail is lost.
+    Tail,
+    /// When a client asks.
+    Pace,
+    /// What a client asks.
+    Ask,
+    /// Whether and where a client asks again.
+    Again,
+    /// The random bits of a command id.
+    CommandId,
+}
+
+/// Rows of draws.
+#[derive(Clone, Debug)]
+pub(crate) struct Draws {
+    dice: Dice,
+    rows: BTreeMap<(What, u64), (Dice, u64)>,
+}
+
+impl Draws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            dice: Dice::new(u128::from(seed)),
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// A number below `bound`; 0 when `bound` is 0.
+    pub(crate) fn below(&mut self, what: What, part: u64, bound: u64) -> u64 {
+        let (dice, ordinal) = self.next(what, part);
+        dice.below(Purpose::World, ordinal, bound)
+    }
+
+    /// 128 random bits.
+    pub(crate) fn bits(&mut self, what: What, part: u64) -> u128 {
+        let (dice, ordinal) = self.next(what, part);
+        dice.roll128(Purpose::World, ordinal)
+    }
+
+    /// True in `per_mille` of 1,000 draws.
+    pub(crate) fn chance(&mut self, what: What, part: u64, per_mille: u64) -> bool {
+        self.below(what, part, 1_000) < per_mille
+    }
+
+    /// A span from `min` up to, not including, `max`.
+    pub(crate) fn span(&mut self, what: What, part: u64, min: Span, max: Span) -> Span {
+        let width = max.as_nanos().saturating_sub(min.as_nanos());
+        min + Span::from_nanos(self.below(what, part, width))
+    }
+
+    /// A number from `min` to `max`, both included.
+    pub(crate) fn range(&mut self, what: What, part: u64, min: u64, max: u64) -> u64 {
+        min + self.below(what, part, max - min + 1)
+    }
+
+    /// One of the choices.
+    pub(crate) fn pick<T: Copy>(&mut self, what: What, part: u64, choices: &[T]) -> T {
+        let index = self.below(what, part, choices.len() as u64);
+        choices[usize::try_from(index).expect("an index fits")]
+    }
+
+    /// Puts the items in a drawn order.
+    pub(crate) fn shuffle<T>(&mut self, what: What, part: u64, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = self.below(what, part, last as u64 + 1);
+            items.swap(last, usize::try_from(other).expect("an index fits"));
+        }
+    }
+
+    fn next(&mut self, what: What, part: u64) -> (Dice, u64) {
+        let dice = self.dice;
+        let row = self
+            .rows
+            .entry((what, part))
+            .or_insert_with(|| (dice.fork(what as u64).fork(part), 0));
+        row.1 += 1;
+        (row.0, row.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draws, What};
+
+    #[test]
+    fn a_row_does_not_shift_another() {
+        let mut one = Draws::new(7);
+        let mut two = Draws::new(7);
+        for _ in 0..10 {
+            two.below(What::Fate, 1, 100);
+        }
+        assert_eq!(one.bits(What::Fate, 2), two.bits(What::Fate, 2));
+        assert_eq!(one.bits(What::Late, 1), two.bits(What::Late, 1));
+        assert_ne!(one.bits(What::Fate, 1), two.bits(What::Fate, 1));
+    }
+}

@@ -1,0 +1,149 @@
+//! What callers asked and were told.
+
+use crate::host::{Answer, Command};
+use std::collections::BTreeMap;
+use tenure_core::format::WriteMode;
+use tenure_core::id::{CommandId, Sequence, Ticket};
+use tenure_core::log::{Expected, KindIndex, Reply};
+use tenure_core::name::EntityId;
+
+/// An entity of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// Its shard, by index.
+    pub shard: usize,
+    /// Its shard's write mode.
+    pub mode: WriteMode,
+    /// Its kind.
+    pub kind: KindIndex,
+    /// Its id.
+    pub id: EntityId,
+    /// Its subject.
+    pub subject: String,
+}
+
+/// What a caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The entity, by index.
+    pub entity: usize,
+    /// The command; `None` is a read.
+    pub command: Option<Command>,
+    /// The command's id.
+    pub id: Option<CommandId>,
+    /// What version it must meet.
+    pub expected: Expected,
+}
+
+/// One question of a caller and its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Names it.
+    pub ticket: Ticket,
+    /// The node that was asked, and which of its lives.
+    pub place: (usize, u32),
+    /// What was asked.
+    pub wish: Wish,
+    /// The entity.
+    pub entity: Entity,
+    /// When, in true nanoseconds.
+    pub at: u64,
+    /// When the caller gives up, in true nanoseconds.
+    pub due: u64,
+    /// The highest commit of this entity that this node had acknowledged before.
+    pub acknowledged: Sequence,
+    /// How often it was asked before under the same id.
+    pub again: u32,
+    /// Whether it is one of the questions after everything healed.
+    pub last_round: bool,
+    /// Whether the node was the last one to claim the shard when it was asked.
+    pub owner: bool,
+    /// Whether the node crashed before it replied.
+    pub lost: bool,
+    /// For how long the node was stopped since, in nanoseconds.
+    pub stopped: u64,
+    /// Whether the store lost acknowledged messages since.
+    pub voided: bool,
+    /// The machine's reply, the host's answer, and when.
+    pub told: Option<Told>,
+}
+
+/// What a caller was told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// When, in true nanoseconds.
+    pub at: u64,
+    /// What the machine said.
+    pub reply: Reply,
+    /// What the host said.
+    pub answer: Option<Answer>,
+}
+
+/// All questions of a run.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    asked: BTreeMap<Ticket, Asked>,
+    acknowledged: BTreeMap<(usize, u32, usize), Sequence>,
+}
+
+impl History {
+    /// One question.
+    pub fn asked(&self, ticket: Ticket) -> Option<&Asked> {
+        self.asked.get(&ticket)
+    }
+
+    /// All questions.
+    pub fn iter(&self) -> impl Iterator<Item = &Asked> {
+        self.asked.values()
+    }
+
+    pub(crate) fn ask(&mut self, mut asked: Asked) {
+        let (node, life) = asked.place;
+        let key = (node, life, asked.wish.entity);
+        asked.acknowledged = self.acknowledged.get(&key).copied().unwrap_or_default();
+        self.asked.insert(asked.ticket, asked);
+    }
+
+    pub(crate) fn tell(&mut self, ticket: Ticket, told: Told) -> Option<&Asked> {
+        let asked = self.asked.get_mut(&ticket)?;
+        if let Reply::Committed { sequence, .. } = told.reply {
+            let (node, life) = asked.place;
+            let mark = self
+                .acknowledged
+                .entry((node, life, asked.wish.entity))
+                .or_default();
+            *mark = sequence.max(*mark);
+        }
+        asked.told = Some(told);
+        Some(asked)
+    }
+
+    /// A node crashed: its callers hear no more.
+    pub(crate) fn lose(&mut self, place: (usize, u32)) {
+        for asked in self.open(place) {
+            asked.lost = true;
+        }
+    }
+
+    /// A node stands still until a true time.
+    pub(crate) fn stop(&mut self, place: (usize, u32), nanos: u64) {
+        for asked in self.open(place) {
+            asked.stopped += nanos;
+        }
+    }
+
+    fn open(&mut self, place: (usize, u32)) -> impl Iterator<Item = &mut Asked> {
+        self.asked
+            .values_mut()
+            .filter(move |asked| asked.place == place && asked.told.is_none())
+    }
+
+    /// A declared loss: nothing that was acknowledged before is owed any more.
+    pub(crate) fn void(&mut self) {
+        self.acknowledged.clear();
+        for asked in self.asked.values_mut() {
+            asked.voided = true;
+            asked.acknowledged = Sequence::NONE;
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Commands whose verdict depends on the state, so that a stale decision shows.
+
+use super::{Added, State};
+use bytes::{BufMut, BytesMut};
+use tenure_core::id::{Ticket, Version};
+use tenure_core::log::{Expected, NewEvent, Verdict};
+
+/// What a caller wants of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub(crate) style: Style,
+    /// How much.
+    pub(crate) amount: i64,
+    /// Bytes added to each event.
+    pub(crate) padding: usize,
+}
+
+/// How a command is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// One event.
+    Add,
+    /// One event, rejected when the sum is below the amount.
+    Take,
+    /// As many events as told.
+    Burst(u64),
+    /// One event with a version some steps ahead.
+    Jump(u64),
+    /// Accepted without events; nothing is stored.
+    Look,
+    /// Accepted without events; an empty commit is stored.
+    Record,
+    /// An event whose version does not rise: an error of the caller's.
+    Fall,
+    /// The user's code fails.
+    Fail,
+}
+
+/// The verdict on a command and the state after it.
+pub(crate) fn decide(
+    ticket: Ticket,
+    command: &Command,
+    expected: Expected,
+    state: State,
+) -> (Verdict, State) {
+    let met = match expected {
+        Expected::Any => true,
+        Expected::Exactly(version) => state.version == version,
+        Expected::Present => state.version != Version::ABSENT,
+    };
+    if !met {
+        return (Verdict::Conflict(state.version), state);
+    }
+    let amount = command.amount;
+    let versions = match command.style {
+        Style::Add => vec![None],
+        Style::Take if state.sum < amount => return (Verdict::Rejected, state),
+        Style::Take => return accepted(ticket, command, state, -amount, &[None], false),
+        Style::Burst(count) => vec![None; usize::try_from(count).expect("a small count")],
+        Style::Jump(ahead) => vec![Some(Version(state.version.0 + ahead))],
+        Style::Look => vec![],
+        Style::Record => return accepted(ticket, command, state, 0, &[], true),
+        Style::Fall => vec![None, Some(state.version)],
+        Style::Fail => return (Verdict::Failed("the simulator's own failure".into()), state),
+    };
+    accepted(ticket, command, state, amount, &versions, false)
+}
+
+fn accepted(
+    ticket: Ticket,
+    command: &Command,
+    on: State,
+    amount: i64,
+    versions: &[Option<Version>],
+    record: bool,
+) -> (Verdict, State) {
+    let mut state = on;
+    let mut events = Vec::new();
+    for (index, version) in (0..).zip(versions) {
+        let event = Added {
+            ticket,
+            index,
+            amount,
+            seen: on.digest,
+        };
+        state = state.after(version.unwrap_or(state.version.next()), &event);
+        events.push(NewEvent {
+            version: *version,
+            name: super::EVENT.into(),
+            schema: 1,
+            data: event.encode(command.padding),
+        });
+    }
+    let mut outcome = BytesMut::new();
+    outcome.put_u64(ticket.0);
+    outcome.put_u64(on.digest);
+    outcome.put_u64(state.digest);
+    let verdict = Verdict::Accepted {
+        events,
+        outcome: outcome.freeze(),
+        record,
+    };
+    (verdict, state)
+}

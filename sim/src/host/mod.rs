@@ -1,0 +1,230 @@
+//! The host of user state in one shard of one node: it does the machine's [`Work`] and keeps each
+//! caller's typed answer, as a driver would.
+
+mod command;
+mod state;
+
+pub use command::Command;
+pub(crate) use command::{Style, decide};
+pub(crate) use state::EVENT;
+pub use state::{Added, State};
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tenure_core::id::{Slot, Ticket, Version};
+use tenure_core::log::{Base, Decided, Expected, FoldError, Ran, StoredCommit, Verdict, Work};
+use tenure_core::name::EntityId;
+
+/// What a caller's question was answered from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The state that the command was decided on, or that the read saw.
+    pub on: State,
+    /// The state after the command.
+    pub after: State,
+    /// The verdict; `None` for a read.
+    pub verdict: Option<Verdict>,
+}
+
+impl Answer {
+    /// The encoded reply of an accepted command.
+    pub fn outcome(&self) -> Option<&Bytes> {
+        match &self.verdict {
+            Some(Verdict::Accepted { outcome, .. }) => Some(outcome),
+            Some(Verdict::Rejected | Verdict::Conflict(_) | Verdict::Failed(_)) | None => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    entity: EntityId,
+    committed: State,
+    provisional: Option<State>,
+}
+
+/// The states of one shard on one node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Host {
+    slots: BTreeMap<Slot, Held>,
+    commands: BTreeMap<Ticket, Command>,
+    answers: BTreeMap<Ticket, Answer>,
+}
+
+impl Host {
+    /// Keeps a caller's command until it is decided.
+    pub(crate) fn take(&mut self, ticket: Ticket, command: Command) {
+        self.commands.insert(ticket, command);
+    }
+
+    /// The answer for a caller who got the machine's reply.
+    pub(crate) fn answer(&mut self, ticket: Ticket) -> Option<Answer> {
+        self.commands.remove(&ticket);
+        self.answers.remove(&ticket)
+    }
+
+    /// Drops the state of a slot.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.slots.remove(&slot);
+    }
+
+    /// Does the work. `readable` is false when snapshots shall look undecodable.
+    ///
+    /// An error is a breach of the contract by the machine, in words.
+    pub(crate) fn work(&mut self, work: Work, readable: bool) -> Result<Ran, String> {
+        match work {
+            Work::Fold {
+                slot,
+                kind: _,
+                entity,
+                base,
+                commits,
+            } => self.fold(slot, entity, base, &commits, readable),
+            Work::Decide {
+                slot,
+                version,
+                commands,
+            } => self.decide(slot, version, &commands),
+            Work::Settle { slot, keep } => {
+                let held = self.slot(slot)?;
+                let provisional = held
+                    .provisional
+                    .take()
+                    .ok_or_else(|| format!("settle of {slot:?}, which has nothing provisional"))?;
+                if keep {
+                    held.committed = provisional;
+                }
+                Ok(Ran::Settled)
+            }
+            Work::Answer {
+                slot,
+                version,
+                tickets,
+            } => {
+                let state = self.slot(slot)?.committed;
+                same_version(slot, version, state)?;
+                for ticket in tickets {
+                    let answer = Answer {
+                        on: state,
+                        after: state,
+                        verdict: None,
+                    };
+                    self.answers.insert(ticket, answer);
+                }
+                Ok(Ran::Answered)
+            }
+            Work::Snapshot { slot } => {
+                Ok(Ran::Snapshotted(Some(self.slot(slot)?.committed.encode())))
+            }
+        }
+    }
+
+    fn fold(
+        &mut self,
+        slot: Slot,
+        entity: EntityId,
+        base: Base,
+        commits: &[StoredCommit],
+        readable: bool,
+    ) -> Result<Ran, String> {
+        let mut state = match base {
+            Base::Nothing => State::default(),
+            Base::Snapshot(snapshot) => {
+                let state = State::decode(&snapshot.state).filter(|_| readable);
+                let Some(state) = state else {
+                    self.slots.remove(&slot);
+                    return Ok(Ran::Folded(Err(FoldError::Snapshot {
+                        cause: "the simulator made it unreadable".into(),
+                    })));
+                };
+                if state.version != snapshot.version {
+                    return Err(format!(
+                        "the snapshot of {entity:?} says {} and holds {}",
+                        snapshot.version, state.version
+                    ));
+                }
+                state
+            }
+            Base::Held => {
+                let held = self.slot(slot)?;
+                if held.entity != entity {
+                    return Err(format!("{slot:?} holds {:?}, not {entity:?}", held.entity));
+                }
+                held.committed
+            }
+        };
+        for stored in commits {
+            state = folded(state, stored)?;
+        }
+        let held = Held {
+            entity,
+            committed: state,
+            provisional: None,
+        };
+        self.slots.insert(slot, held);
+        Ok(Ran::Folded(Ok(())))
+    }
+
+    fn decide(
+        &mut self,
+        slot: Slot,
+        version: Version,
+        commands: &[(Ticket, Expected)],
+    ) -> Result<Ran, String> {
+        let mut state = self.slot(slot)?.committed;
+        same_version(slot, version, state)?;
+        let mut verdicts = Vec::new();
+        for (ticket, expected) in commands {
+            let Some(command) = self.commands.get(ticket) else {
+                return Err(format!("decide of {ticket:?}, which was answered already"));
+            };
+            let (verdict, after) = decide(*ticket, command, *expected, state);
+            let answer = Answer {
+                on: state,
+                after,
+                verdict: Some(verdict.clone()),
+            };
+            self.answers.insert(*ticket, answer);
+            verdicts.push(Decided {
+                ticket: *ticket,
+                verdict,
+            });
+            state = after;
+        }
+        self.slot(slot)?.provisional = Some(state);
+        Ok(Ran::Decided(verdicts))
+    }
+
+    fn slot(&mut self, slot: Slot) -> Result<&mut Held, String> {
+        self.slots
+            .get_mut(&slot)
+            .ok_or_else(|| format!("work on {slot:?}, which holds nothing"))
+    }
+}
+
+fn folded(mut state: State, stored: &StoredCommit) -> Result<State, String> {
+    let commit = &stored.commit;
+    if commit.before != state.version {
+        return Err(format!(
+            "fold of the commit at {:?}, which follows {:?}, on a state at {:?}",
+            stored.sequence, commit.before, state.version
+        ));
+    }
+    for record in &commit.events {
+        let event = Added::of(record)
+            .ok_or_else(|| format!("an unreadable event at {:?}", stored.sequence))?;
+        state = state.after(record.version, &event);
+    }
+    Ok(state)
+}
+
+fn same_version(slot: Slot, version: Version, state: State) -> Result<(), String> {
+    if version == state.version {
+        Ok(())
+    } else {
+        Err(format!(
+            "work on {slot:?} at {version:?}; the host holds {:?}",
+            state.version
+        ))
+    }
+}

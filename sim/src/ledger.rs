@@ -1,0 +1,272 @@
+//! What the store holds, decoded: the truth that oracles judge by. It follows the store after each
+//! event and notices when something that was there is not there any more.
+
+use crate::host::{Added, State};
+use std::collections::BTreeMap;
+use tenure_core::format::{Commit, Ownership};
+use tenure_core::id::{Epoch, Sequence, Version};
+use tenure_core::name::Namespace;
+use tenure_core::port::Message;
+use tenure_mem::store::Store;
+
+/// A commit, where it is, and what it made of its entity.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its stream.
+    pub stream: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// When it was stored, in true nanoseconds.
+    pub at: u64,
+    /// The commit.
+    pub commit: Commit,
+    /// The entity's state before it and after each of its events.
+    pub states: Vec<State>,
+}
+
+impl Placed {
+    /// The entity's state before it.
+    pub fn before(&self) -> State {
+        self.states[0]
+    }
+
+    /// The entity's state after it.
+    pub fn after(&self) -> State {
+        self.states[self.states.len() - 1]
+    }
+}
+
+/// A message that was stored.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A commit: the place of its [`Placed`] in the entity's history.
+    Commit {
+        /// The entity's subject.
+        subject: String,
+        /// Its index there.
+        index: usize,
+    },
+    /// An ownership record.
+    Claim {
+        /// Its subject.
+        subject: String,
+        /// What it says.
+        epoch: Epoch,
+    },
+}
+
+/// Everything that was stored, by entity and by shard.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    namespace: Namespace,
+    seen: BTreeMap<String, Vec<Message>>,
+    upto: BTreeMap<String, Sequence>,
+    entities: BTreeMap<String, Vec<Placed>>,
+    claims: BTreeMap<String, Vec<Epoch>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            seen: BTreeMap::new(),
+            upto: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// The commits of an entity, oldest first.
+    pub fn history(&self, subject: &str) -> &[Placed] {
+        self.entities.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// Each entity's subject and history.
+    pub fn entities(&self) -> impl Iterator<Item = (&str, &[Placed])> {
+        self.entities
+            .iter()
+            .map(|(subject, history)| (subject.as_str(), history.as_slice()))
+    }
+
+    /// The commit at a sequence of an entity.
+    pub fn commit_at(&self, subject: &str, sequence: Sequence) -> Option<&Placed> {
+        self.history(subject)
+            .iter()
+            .find(|placed| placed.sequence == sequence)
+    }
+
+    /// The state of an entity now.
+    pub fn state(&self, subject: &str) -> State {
+        self.history(subject)
+            .last()
+            .map_or_else(State::default, Placed::after)
+    }
+
+    /// The version of an entity at a true time.
+    pub fn version_at(&self, subject: &str, at: u64) -> Version {
+        self.history(subject)
+            .iter()
+            .rev()
+            .find(|placed| placed.at <= at)
+            .map_or(Version::ABSENT, |placed| placed.after().version)
+    }
+
+    /// The committed state at a version, also between two events of a commit.
+    pub fn state_at(&self, subject: &str, version: Version) -> Option<State> {
+        if version == Version::ABSENT {
+            return Some(State::default());
+        }
+        self.history(subject)
+            .iter()
+            .flat_map(|placed| &placed.states)
+            .find(|state| state.version == version)
+            .copied()
+    }
+
+    /// The epoch of a shard at a sequence, by its ownership subject.
+    pub fn epoch_before(&self, subject: &str, sequence: Sequence) -> Option<Epoch> {
+        self.claims
+            .get(subject)?
+            .iter()
+            .rev()
+            .find(|epoch| epoch.sequence < sequence)
+            .copied()
+    }
+
+    /// Takes in what a stream has more of than before.
+    pub(crate) fn follow(
+        &mut self,
+        store: &Store,
+        stream: &str,
+        at: u64,
+    ) -> Result<Vec<Entry>, String> {
+        let upto = self.upto.get(stream).copied().unwrap_or_default();
+        if store.last(stream) == upto {
+            return Ok(Vec::new());
+        }
+        if store.last(stream) < upto {
+            return Err(format!(
+                "{stream} ended at {upto:?} and ends at {:?}",
+                store.last(stream)
+            ));
+        }
+        let mut new: Vec<Message> = store
+            .messages(stream)
+            .rev()
+            .take_while(|message| message.sequence > upto)
+            .cloned()
+            .collect();
+        new.reverse();
+        self.upto.insert(stream.into(), store.last(stream));
+        let mut entries = Vec::new();
+        for message in new {
+            if let Some(entry) = self.take(stream, &message, at)? {
+                entries.push(entry);
+                self.seen.entry(stream.into()).or_default().push(message);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether everything that was ever seen is still there as it was.
+    pub(crate) fn compare(&self, store: &Store) -> Result<(), String> {
+        for (stream, seen) in &self.seen {
+            for message in seen {
+                match store.message(stream, message.sequence) {
+                    Some(now) if now == message => {}
+                    Some(now) => {
+                        return Err(format!(
+                            "{} at {:?} of {stream} was replaced by {}",
+                            message.subject, message.sequence, now.subject
+                        ));
+                    }
+                    None => {
+                        return Err(format!(
+                            "{} at {:?} of {stream} is gone",
+                            message.subject, message.sequence
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what a declared loss took.
+    pub(crate) fn cut(&mut self, stream: &str, keep_up_to: Sequence) {
+        if let Some(seen) = self.seen.get_mut(stream) {
+            seen.retain(|message| message.sequence <= keep_up_to);
+        }
+        if let Some(upto) = self.upto.get_mut(stream) {
+            *upto = keep_up_to.min(*upto);
+        }
+        for history in self.entities.values_mut() {
+            history.retain(|placed| placed.stream != stream || placed.sequence <= keep_up_to);
+        }
+    }
+
+    fn take(&mut self, stream: &str, message: &Message, at: u64) -> Result<Option<Entry>, String> {
+        let subject = &message.subject;
+        let family = subject
+            .strip_prefix(self.namespace.as_str())
+            .and_then(|rest| rest.split('.').nth(1));
+        match family {
+            Some("ev") => {
+                let commit = Commit::decode(&message.payload)
+                    .map_err(|error| format!("{subject} at {:?}: {error}", message.sequence))?;
+                let named = self
+                    .namespace
+                    .parse_event_subject(subject)
+                    .map_err(|error| error.to_string())?;
+                if named.id != commit.entity {
+                    return Err(format!(
+                        "{subject} at {:?} holds a commit of {:?}",
+                        message.sequence, commit.entity
+                    ));
+                }
+                let history = self.entities.entry(subject.clone()).or_default();
+                let state = history.last().map_or_else(State::default, Placed::after);
+                let placed = Placed {
+                    stream: stream.into(),
+                    subject: subject.clone(),
+                    sequence: message.sequence,
+                    at,
+                    states: states(state, &commit)?,
+                    commit,
+                };
+                history.push(placed);
+                Ok(Some(Entry::Commit {
+                    subject: subject.clone(),
+                    index: history.len() - 1,
+                }))
+            }
+            Some("own") => {
+                let record = Ownership::decode(&message.payload)
+                    .map_err(|error| format!("{subject} at {:?}: {error}", message.sequence))?;
+                let epoch = Epoch {
+                    sequence: message.sequence,
+                    claim: record.claim,
+                };
+                self.claims.entry(subject.clone()).or_default().push(epoch);
+                Ok(Some(Entry::Claim {
+                    subject: subject.clone(),
+                    epoch,
+                }))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
+fn states(mut state: State, commit: &Commit) -> Result<Vec<State>, String> {
+    let mut states = vec![state];
+    for record in &commit.events {
+        let event = Added::of(record)
+            .ok_or_else(|| format!("an event of {:?} is not the host's", commit.entity))?;
+        state = state.after(record.version, &event);
+        states.push(state);
+    }
+    Ok(states)
+}

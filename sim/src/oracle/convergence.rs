@@ -1,0 +1,62 @@
+//! After everything healed, each ticket of a living node has its reply, the last round is served,
+//! and what hosts answer is what replay gives (P8).
+
+use super::{Class, Oracle, Seen, View};
+use crate::history::Asked;
+use tenure_core::format::WriteMode;
+use tenure_core::log::{Refusal, Reply};
+
+#[derive(Debug)]
+pub(super) struct Convergence;
+
+impl Oracle for Convergence {
+    fn name(&self) -> &'static str {
+        "convergence"
+    }
+
+    fn class(&self) -> Class {
+        Class::Liveness
+    }
+
+    fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::End => view.history.iter().try_for_each(|asked| judge(view, asked)),
+            Seen::Stored { .. } | Seen::Told(_) | Seen::LostTail { .. } => Ok(()),
+        }
+    }
+}
+
+fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
+    let (ticket, subject) = (asked.ticket, &asked.entity.subject);
+    let Some(told) = &asked.told else {
+        if asked.lost {
+            return Ok(());
+        }
+        return Err(format!("{ticket:?} of {subject} never got a reply"));
+    };
+    if !asked.last_round {
+        return Ok(());
+    }
+    match (&told.reply, asked.entity.mode) {
+        (Reply::Committed { .. }, _) => Ok(()),
+        (Reply::Refused(Refusal::NotOwner), WriteMode::Owned) if !asked.owner => Ok(()),
+        (Reply::Read { .. }, _) => {
+            let held = told.answer.as_ref().map(|answer| answer.on);
+            let replayed = view.ledger.state(subject);
+            if held == Some(replayed) {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{ticket:?} reads {held:?} of {subject}; replay gives {replayed:?}"
+                ))
+            }
+        }
+        (
+            Reply::Nothing { .. } | Reply::Found { .. } | Reply::Refused(_),
+            WriteMode::Direct | WriteMode::Owned,
+        ) => Err(format!(
+            "{ticket:?} of {subject} was told {:?} though everything had healed",
+            told.reply
+        )),
+    }
+}

@@ -1,0 +1,38 @@
+//! A command is decided only from the state that its commit follows (L2, S5): each event carries
+//! the digest of the state that it was decided on.
+
+use super::{Oracle, Seen, View};
+use crate::host::Added;
+
+#[derive(Debug)]
+pub(super) struct Decision;
+
+impl Oracle for Decision {
+    fn name(&self) -> &'static str {
+        "decision"
+    }
+
+    fn judge(&mut self, _: View<'_>, seen: Seen<'_>) -> Result<(), String> {
+        match seen {
+            Seen::Stored { placed, .. } => {
+                let mut current = None;
+                for (record, before) in placed.commit.events.iter().zip(&placed.states) {
+                    let event = Added::of(record).ok_or("an event that is not the host's")?;
+                    let expected = match current {
+                        Some((ticket, index, seen)) if ticket == event.ticket => (index + 1, seen),
+                        Some(_) | None => (0, before.digest),
+                    };
+                    if (event.index, event.seen) != expected {
+                        return Err(format!(
+                            "{} at {:?}: event {:?} of {:?} was not decided on the state before it",
+                            placed.subject, placed.sequence, record.version, event.ticket
+                        ));
+                    }
+                    current = Some((event.ticket, event.index, event.seen));
+                }
+                Ok(())
+            }
+            Seen::Told(_) | Seen::LostTail { .. } | Seen::End => Ok(()),
+        }
+    }
+}

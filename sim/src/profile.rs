@@ -1,0 +1,267 @@
+//! Profiles: which faults a run may have, and the plan that a seed draws from one.
+
+use crate::draw::{Draws, What};
+use std::fmt;
+use std::str::FromStr;
+use tenure_core::format::WriteMode;
+use tenure_core::{Limits, Span};
+
+/// A family of runs. Each faulty one draws which of its faults a seed has, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Both modes, both shapes, no fault.
+    Calm,
+    /// Several nodes write the same entities directly; the wire and the store misbehave.
+    Direct,
+    /// Nodes take shards from each other on an unreplicated store; the wire misbehaves.
+    Owned,
+    /// Both modes on a replicated store: leaders change, replicas lag, old leaders answer.
+    Replicated,
+    /// Nodes crash, pause and lose their link, and shards change hands all the time.
+    Churn,
+    /// Everything at once, drawn anew for each seed.
+    Swarm,
+    /// As `Direct`, and the store loses acknowledged messages. Voids P1 and what rests on it for
+    /// the lost part.
+    Tail,
+}
+
+impl Profile {
+    /// All profiles.
+    pub const ALL: [Self; 7] = [
+        Self::Calm,
+        Self::Direct,
+        Self::Owned,
+        Self::Replicated,
+        Self::Churn,
+        Self::Swarm,
+        Self::Tail,
+    ];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Direct => "direct",
+            Self::Owned => "owned",
+            Self::Replicated => "replicated",
+            Self::Churn => "churn",
+            Self::Swarm => "swarm",
+            Self::Tail => "tail",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no profile {text:?}; the profiles are {names}")
+        })
+    }
+}
+
+/// What befalls single requests, each in so many of 1,000, and single nodes, each every so often
+/// ([`Span::ZERO`]: never).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// When a request never reaches the store.
+    pub lost_request: u64,
+    /// When an answer never reaches its node.
+    pub lost_answer: u64,
+    /// When the bytes of a request reach the store long after its sender gave up (K1).
+    pub late_request: u64,
+    /// When the bytes of a request reach the store again, some time later.
+    pub twice: u64,
+    /// When a request and its answer take long.
+    pub slow: u64,
+    /// When the store refuses for now: overloaded, nobody responds, too many batches.
+    pub refusal: u64,
+    /// When a replica that lags answers a read (K2).
+    pub stale_read: u64,
+    /// When a former leader answers a write from what it knows (K5).
+    pub old_leader: u64,
+    /// When the host cannot decode a snapshot.
+    pub bad_snapshot: u64,
+    /// When a leader is replaced and what it proposed is gone.
+    pub leader_change: Span,
+    /// When a node is gone at once; a new one comes up in its place.
+    pub crash: Span,
+    /// When a node stops for a while and goes on as if nothing had been.
+    pub pause: Span,
+    /// When a node loses its link to the store.
+    pub link_down: Span,
+    /// When a node claims a shard, whoever holds it.
+    pub claim: Span,
+    /// When the store comes back without its end (S13).
+    pub lost_tail: Span,
+}
+
+/// Everything that is fixed before a run starts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The profile.
+    pub profile: Profile,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The write mode of each shard.
+    pub shards: Vec<WriteMode>,
+    /// How many event streams there are.
+    pub streams: u16,
+    /// Whether they are replicated.
+    pub replicated: bool,
+    /// How many clients ask.
+    pub clients: u64,
+    /// How many entities each shard has.
+    pub entities: u64,
+    /// When the second kind takes snapshots.
+    pub snapshot_every: u32,
+    /// The largest message that the store takes.
+    pub payload_bytes_max: usize,
+    /// The mean time between two questions of a client.
+    pub pace: Span,
+    /// The limits of every node.
+    pub limits: Limits,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Plan {
+    /// How long faults happen.
+    pub const ACTIVE: Span = Span::from_secs(8);
+    /// The latest time after its sending at which the bytes of a request arrive.
+    pub const LATE_MAX: Span = Span::from_secs(8);
+
+    /// The plan of a seed.
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        let mut draws = Draws::new(seed);
+        let mut range = |part, min, max| draws.range(What::Plan, part, min, max);
+        let size = |n: u64| usize::try_from(n).expect("a small number");
+        let nodes = size(range(1, 2, 4));
+        let count = size(range(2, 1, 3));
+        let mode = |draw: u64| match profile {
+            Profile::Direct | Profile::Tail => WriteMode::Direct,
+            Profile::Owned => WriteMode::Owned,
+            Profile::Calm | Profile::Replicated | Profile::Churn | Profile::Swarm if draw == 0 => {
+                WriteMode::Direct
+            }
+            Profile::Calm | Profile::Replicated | Profile::Churn | Profile::Swarm => {
+                WriteMode::Owned
+            }
+        };
+        let shards: Vec<_> = (0..count).map(|_| mode(range(3, 0, 1))).collect();
+        let streams = if count > 1 { range(4, 1, 2) } else { 1 };
+        let replicated = match profile {
+            Profile::Owned => false,
+            Profile::Replicated => true,
+            Profile::Calm | Profile::Direct | Profile::Churn | Profile::Swarm | Profile::Tail => {
+                range(5, 0, 1) == 1
+            }
+        };
+        let mut limits = Limits::default();
+        limits.entities_max = size([2, 64][size(range(6, 0, 1))]);
+        limits.entity_queue_max = size([4, 256][size(range(7, 0, 1))]);
+        limits.shard_queue_max = size([8, 1_024][size(range(8, 0, 1))]);
+        limits.commit_commands_max = size([1, 3, 128][size(range(9, 0, 2))]);
+        limits.commits_in_flight_max = size([1, 2, 64][size(range(10, 0, 2))]);
+        limits.batch_messages_max = size([1, 2, 256][size(range(11, 0, 2))]);
+        limits.chain_max = size([2, 5, 64][size(range(12, 0, 2))]);
+        limits.command_ids_max = size([2, 8, 128][size(range(13, 0, 2))]);
+        limits.store_timeout = Span::from_millis(range(14, 100, 1_500));
+        limits.absent_patience = Span::from_secs(5);
+        limits.lost_tail_patience = Span::from_millis(range(15, 2_000, 4_000));
+        limits.retry_delay_max = Span::from_millis(range(16, 20, 500));
+        Self {
+            seed,
+            profile,
+            nodes,
+            streams: u16::try_from(streams).expect("a small number"),
+            replicated,
+            clients: range(17, 1, 6),
+            entities: range(18, 1, 3),
+            snapshot_every: u32::try_from(range(19, 1, 6)).expect("a small number"),
+            payload_bytes_max: 16_384,
+            pace: Span::from_millis(range(20, 10, 120)),
+            limits,
+            faults: Faults::draw(&mut draws, profile, replicated, &shards),
+            shards,
+        }
+    }
+}
+
+impl Faults {
+    /// Whether a loss voids P1 for what was lost.
+    pub fn loses_acknowledged(&self) -> bool {
+        self.lost_tail != Span::ZERO
+    }
+
+    fn draw(draws: &mut Draws, profile: Profile, replicated: bool, shards: &[WriteMode]) -> Self {
+        let owned = shards.contains(&WriteMode::Owned);
+        let mut faults = Self::default();
+        if owned {
+            // Shards need an owner now and then even where nothing goes wrong.
+            faults.claim = Span::from_secs(4);
+        }
+        if profile == Profile::Calm {
+            return faults;
+        }
+        // Each fault is there in two of three seeds, at a rate of the seed's own.
+        let mut rate = |part, per_mille_max| {
+            let there = draws.chance(What::Plan, part, 667);
+            let rate = draws.range(What::Plan, part, 1, per_mille_max);
+            if there { rate } else { 0 }
+        };
+        faults.lost_request = rate(101, 60);
+        faults.lost_answer = rate(102, 60);
+        faults.late_request = rate(103, 60);
+        faults.twice = rate(104, 60);
+        faults.slow = rate(105, 80);
+        faults.refusal = rate(106, 80);
+        faults.bad_snapshot = rate(107, 300);
+        if replicated {
+            faults.stale_read = rate(108, 300);
+            faults.old_leader = rate(109, 60);
+        }
+        let nodes_fail = match profile {
+            Profile::Churn | Profile::Swarm => true,
+            Profile::Calm
+            | Profile::Direct
+            | Profile::Owned
+            | Profile::Replicated
+            | Profile::Tail => false,
+        };
+        let mut every = |part, allowed: bool, min_ms, max_ms| {
+            let there = draws.chance(What::Plan, part, 667);
+            let mean = Span::from_millis(draws.range(What::Plan, part, min_ms, max_ms));
+            if there && allowed { mean } else { Span::ZERO }
+        };
+        faults.leader_change = every(201, replicated, 300, 3_000);
+        faults.crash = every(202, nodes_fail, 700, 4_000);
+        faults.pause = every(203, nodes_fail, 500, 4_000);
+        faults.link_down = every(204, nodes_fail, 500, 4_000);
+        if owned {
+            let mean = every(205, true, 100, 2_000);
+            if mean != Span::ZERO {
+                faults.claim = mean;
+            }
+        }
+        if profile == Profile::Tail {
+            // Bytes from before the loss would meet sequences that were given again.
+            faults.late_request = 0;
+            faults.twice = 0;
+            faults.lost_tail = Span::from_secs(3);
+        }
+        faults
+    }
+}

@@ -1,0 +1,256 @@
+//! Callers: what they ask, of whom, and when they ask again.
+
+use super::World;
+use super::event::{Event, Place};
+use crate::draw::What;
+use crate::history::{Asked, Wish};
+use crate::host::{Command, Style};
+use crate::oracle::Violation;
+use tenure_core::format::WriteMode;
+use tenure_core::id::{CommandId, Sequence, Ticket, Version};
+use tenure_core::log::{Expected, Input, Read, Refusal, Reply, Submit};
+use tenure_core::{Probe as _, Span, reached};
+
+/// How often a caller asks again.
+const AGAIN_MAX: u32 = 4;
+
+impl World {
+    /// A client asks one or several things, and goes on later.
+    pub(super) fn ask_something(&mut self, client: u64) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        let entity = self
+            .draws
+            .below(What::Ask, client, self.entities.len() as u64);
+        let entity = usize::try_from(entity).expect("an index fits");
+        let node = self.some_asked_node(entity, client);
+        // Several at once are what group commit is for.
+        let several = self.draws.chance(What::Ask, client, 200);
+        let count = if several {
+            self.draws.range(What::Ask, client, 2, 6)
+        } else {
+            1
+        };
+        for _ in 0..count {
+            let wish = self.wish(entity, client);
+            let patience = self.draws.span(
+                What::Ask,
+                client,
+                Span::from_millis(50),
+                Span::from_millis(4_000),
+            );
+            if let Some(node) = node {
+                self.ask(node, wish, 0, patience)?;
+            }
+        }
+        let wait = self.draws.span(
+            What::Pace,
+            client,
+            Span::ZERO,
+            self.plan.pace.saturating_mul(2),
+        );
+        self.at(wait, Event::Ask { client });
+        Ok(())
+    }
+
+    /// Asks a node.
+    pub(super) fn ask(
+        &mut self,
+        node: usize,
+        wish: Wish,
+        again: u32,
+        patience: Span,
+    ) -> Result<(), Violation> {
+        if !self.nodes[node].alive {
+            return Ok(());
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let entity = self.entities[wish.entity].clone();
+        let life = self.nodes[node].life;
+        let place = Place {
+            node,
+            life,
+            shard: entity.shard,
+        };
+        let asked_node = &mut self.nodes[node];
+        let deadline = asked_node.clock(self.now) + patience;
+        if let Some(command) = wish.command {
+            asked_node.shards[entity.shard].host.take(ticket, command);
+        }
+        let stopped = asked_node
+            .stopped_until
+            .map_or(0, |until| until.saturating_sub(self.now));
+        let input = match wish.command {
+            None => Input::Read(Read {
+                ticket,
+                kind: entity.kind,
+                entity: entity.id.clone(),
+                deadline,
+            }),
+            Some(_) => Input::Submit(Submit {
+                ticket,
+                kind: entity.kind,
+                entity: entity.id.clone(),
+                id: wish.id,
+                expected: wish.expected,
+                wall: self.wall(),
+                deadline,
+            }),
+        };
+        self.tell(|| format!("{ticket:?} asks n{node} {wish:?}"));
+        self.history.ask(Asked {
+            ticket,
+            place: (node, life),
+            wish,
+            at: self.now,
+            due: self.now + patience.as_nanos(),
+            acknowledged: Sequence::NONE,
+            again,
+            last_round: self.healed && again == 0,
+            owner: self.owners[entity.shard] == Some((node, life)),
+            lost: false,
+            stopped,
+            voided: false,
+            told: None,
+            entity,
+        });
+        self.deliver(place, input)
+    }
+
+    /// A caller heard an answer, and may have reason to ask again.
+    pub(super) fn heard(&mut self, ticket: Ticket) {
+        let Some(asked) = self.history.asked(ticket) else {
+            return;
+        };
+        let Some(told) = &asked.told else {
+            return;
+        };
+        let owed = match &told.reply {
+            Reply::Refused(Refusal::Unknown) => asked.wish.id.is_some(),
+            // Nothing happened, so it may be sent again without an id too (H13).
+            Reply::Refused(Refusal::NotOwner | Refusal::Overloaded | Refusal::Deadline) => true,
+            Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => {
+                asked.wish.id.is_some() && self.draws.chance(What::Again, asked.place.0 as u64, 30)
+            }
+            Reply::Read { .. } | Reply::Refused(_) => false,
+        };
+        if owed {
+            self.may_ask_again(ticket);
+        }
+    }
+
+    /// Callers of a node that is gone ask again if their commands have ids.
+    pub(super) fn callers_lost(&mut self, place: (usize, u32)) {
+        let open: Vec<_> = self
+            .history
+            .iter()
+            .filter(|asked| asked.place == place && asked.told.is_none() && asked.wish.id.is_some())
+            .map(|asked| asked.ticket)
+            .collect();
+        for ticket in open {
+            self.may_ask_again(ticket);
+        }
+    }
+
+    fn may_ask_again(&mut self, ticket: Ticket) {
+        let again = self.history.asked(ticket).map_or(0, |asked| asked.again);
+        if again >= AGAIN_MAX || self.healed || self.draws.chance(What::Again, 0, 200) {
+            return;
+        }
+        let wait = self
+            .draws
+            .span(What::Again, 1, Span::ZERO, Span::from_millis(800));
+        self.at(wait, Event::AskAgain { ticket });
+    }
+
+    pub(super) fn ask_again(&mut self, ticket: Ticket) -> Result<(), Violation> {
+        let Some(asked) = self.history.asked(ticket) else {
+            return Ok(());
+        };
+        if self.healed {
+            return Ok(());
+        }
+        reached!(self, "world: a caller asked again");
+        let (wish, again) = (asked.wish, asked.again + 1);
+        let Some(node) = self.some_asked_node(wish.entity, ticket.0 % 8) else {
+            return Ok(());
+        };
+        let patience = self.draws.span(
+            What::Again,
+            2,
+            Span::from_millis(50),
+            Span::from_millis(2_000),
+        );
+        self.ask(node, wish, again, patience)
+    }
+
+    /// The owner mostly, where the shard has one; else any node.
+    fn some_asked_node(&mut self, entity: usize, part: u64) -> Option<usize> {
+        let shard = self.entities[entity].shard;
+        let any = self.draws.below(What::Ask, part, self.nodes.len() as u64);
+        let any = usize::try_from(any).expect("an index fits");
+        let stray = self.draws.chance(What::Ask, part, 150);
+        let node = match (self.plan.shards[shard], self.owners[shard]) {
+            (WriteMode::Owned, Some((owner, _))) if !stray => owner,
+            (WriteMode::Owned | WriteMode::Direct, _) => any,
+        };
+        self.nodes[node].alive.then_some(node)
+    }
+
+    fn wish(&mut self, entity: usize, client: u64) -> Wish {
+        let read = self.draws.chance(What::Ask, client, 200);
+        let command = (!read).then(|| self.command(client));
+        let named = self.draws.chance(What::Ask, client, 600);
+        let bits = self.draws.bits(What::CommandId, client);
+        let ahead = self.draws.chance(What::Ask, client, 10);
+        let mut wall = self.wall();
+        if ahead {
+            wall.0 += 2 * self.plan.limits.id_ahead_max_ms;
+        }
+        let id = (named && !read).then(|| CommandId::new(wall, bits));
+        let near = self.draws.range(What::Ask, client, 0, 3);
+        let expected = match self.draws.below(What::Ask, client, 10) {
+            0 => {
+                let version = self.ledger.state(&self.entities[entity].subject).version;
+                let version = version.0 + u64::from(near == 1);
+                Expected::Exactly(Version(version.saturating_sub(u64::from(near == 2))))
+            }
+            1 => Expected::Present,
+            _ => Expected::Any,
+        };
+        Wish {
+            entity,
+            command,
+            id,
+            expected: if read { Expected::Any } else { expected },
+        }
+    }
+
+    fn command(&mut self, client: u64) -> Command {
+        let draw = self.draws.below(What::Ask, client, 1_000);
+        let count = self.draws.range(What::Ask, client, 2, 4);
+        let style = match draw {
+            0..=399 => Style::Add,
+            400..=649 => Style::Take,
+            650..=759 => Style::Burst(count),
+            760..=809 => Style::Jump(count),
+            810..=879 => Style::Look,
+            880..=949 => Style::Record,
+            950..=969 => Style::Fall,
+            _ => Style::Fail,
+        };
+        let amount = self.draws.range(What::Ask, client, 1, 9);
+        let large = self.draws.chance(What::Ask, client, 10);
+        Command {
+            style,
+            amount: i64::try_from(amount).expect("a small number"),
+            padding: if large {
+                self.plan.payload_bytes_max
+            } else {
+                0
+            },
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The tests' own test: a store that breaks its word behind the oracles' back. Each of these must
+//! be caught, or the oracles are blind.
+
+use super::World;
+use super::event::Event;
+use crate::draw::What;
+use crate::host::{Added, State};
+use crate::ledger::Placed;
+use bytes::Bytes;
+use tenure_core::Outcome;
+use tenure_core::Span;
+use tenure_core::format::{Commit, EventRecord, TakeOver, WriteMode};
+use tenure_core::id::{CommitId, Epoch, Sequence, ShardId, Ticket};
+use tenure_core::port::{
+    Ack, Expect, Message, Publish, Rollup, StoreDone, StoreReply, StoreRequest,
+};
+
+/// A way in which a store breaks its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Corruption {
+    /// When the last messages of a stream vanish without a word.
+    LostMessage,
+    /// When a stored commit is stored again behind later ones.
+    Doubled,
+    /// When two commits change places.
+    Swapped,
+    /// When a well-formed commit of a former epoch is stored.
+    Zombie,
+    /// When expectations are not checked.
+    Unchecked,
+    /// When writes are acknowledged and not stored.
+    LyingAck,
+    /// When old states are served under a new proof.
+    FalseProof,
+    /// When command ids are missing from what is read.
+    ForgottenIds,
+    /// When the store never answers again after everything healed.
+    Deaf,
+}
+
+impl Corruption {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::LostMessage,
+        Self::Doubled,
+        Self::Swapped,
+        Self::Zombie,
+        Self::Unchecked,
+        Self::LyingAck,
+        Self::FalseProof,
+        Self::ForgottenIds,
+        Self::Deaf,
+    ];
+}
+
+impl World {
+    /// Corrupts the store once; later when there is nothing to corrupt yet.
+    pub(super) fn corrupt(&mut self) {
+        let done = match self.corruption {
+            Some(Corruption::LostMessage) => self.lose_message(),
+            Some(Corruption::Doubled) => self.double(),
+            Some(Corruption::Swapped) => self.swap(),
+            Some(Corruption::Zombie) => self.store_zombie(),
+            Some(
+                Corruption::Unchecked
+                | Corruption::LyingAck
+                | Corruption::FalseProof
+                | Corruption::ForgottenIds
+                | Corruption::Deaf,
+            )
+            | None => Some(()),
+        };
+        if done.is_none() && !self.healed {
+            self.at(Span::from_millis(50), Event::Corrupt);
+        }
+    }
+
+    /// A write as the corrupted store takes it; `Err` is an answer without a deed.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is the answer itself, as in the store"
+    )]
+    pub(super) fn tampered(&mut self, request: &StoreRequest) -> Result<StoreRequest, StoreReply> {
+        let mut request = request.clone();
+        match self.corruption {
+            Some(Corruption::Unchecked) => match &mut request {
+                StoreRequest::Publish(publish) => publish.expect = Expect::Nothing,
+                StoreRequest::Batch { messages, .. } => {
+                    for publish in messages {
+                        publish.expect = Expect::Nothing;
+                    }
+                }
+                StoreRequest::Latest { .. }
+                | StoreRequest::Get { .. }
+                | StoreRequest::Scan { .. }
+                | StoreRequest::CreateStream(_)
+                | StoreRequest::StreamInfo { .. }
+                | StoreRequest::Capabilities => {}
+            },
+            Some(Corruption::LyingAck)
+                if request.writes() && self.draws.chance(What::Fate, 1 << 40, 30) =>
+            {
+                let stream = self.streams[0].clone();
+                let sequence = Sequence(self.store.last(&stream).0 + 1);
+                return Err(Outcome::Done(StoreDone::Published(Ack {
+                    sequence,
+                    duplicate: false,
+                })));
+            }
+            Some(_) | None => {}
+        }
+        Ok(request)
+    }
+
+    /// An answer as the corrupted store gives it.
+    pub(super) fn falsified(&mut self, request: &StoreRequest, reply: StoreReply) -> StoreReply {
+        match (self.corruption, reply) {
+            (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Latest(mut proof))) => {
+                proof.messages.iter_mut().for_each(forget_ids);
+                Outcome::Done(StoreDone::Latest(proof))
+            }
+            (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Message(mut message))) => {
+                forget_ids(&mut message);
+                Outcome::Done(StoreDone::Message(message))
+            }
+            (Some(Corruption::FalseProof), Outcome::Done(StoreDone::Latest(proof))) => {
+                let StoreRequest::Latest { stream, .. } = request else {
+                    return Outcome::Done(StoreDone::Latest(proof));
+                };
+                let back = self.draws.below(What::Lag, 1 << 40, 20);
+                let old = Sequence(self.store.last(stream).0.saturating_sub(back).max(1));
+                match self.store.answer_as_of(self.wall(), old, request) {
+                    Outcome::Done(StoreDone::Latest(mut past)) => {
+                        past.up_to = proof.up_to;
+                        Outcome::Done(StoreDone::Latest(past))
+                    }
+                    Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
+                        Outcome::Done(StoreDone::Latest(proof))
+                    }
+                }
+            }
+            (_, reply) => reply,
+        }
+    }
+
+    fn lose_message(&mut self) -> Option<()> {
+        let stream = self.streams[0].clone();
+        let last = self.store.last(&stream).0;
+        if last < 6 {
+            return None;
+        }
+        self.tell(|| "CORRUPTION: messages vanish".into());
+        self.store.lose_tail(&stream, Sequence(last - 3));
+        Some(())
+    }
+
+    fn double(&mut self) -> Option<()> {
+        let old = {
+            let (_, history) = self.ledger.entities().find(|(_, all)| all.len() > 2)?;
+            history[0].clone()
+        };
+        self.tell(|| "CORRUPTION: a commit is stored twice".into());
+        let payload = old.commit.encode();
+        self.force(&old.stream, &old.subject, payload)
+    }
+
+    fn swap(&mut self) -> Option<()> {
+        let stream = self.streams[0].clone();
+        let last = self.store.last(&stream).0;
+        let messages: Vec<Message> = self
+            .store
+            .messages(&stream)
+            .filter(|message| message.sequence.0 + 2 > last)
+            .cloned()
+            .collect();
+        let [one, two] = messages.try_into().ok()?;
+        if self.ledger.history(&one.subject).is_empty() {
+            return None;
+        }
+        self.tell(|| "CORRUPTION: two messages change places".into());
+        self.store.lose_tail(&stream, Sequence(last - 2));
+        self.force(&stream, &two.subject, two.payload)?;
+        self.force(&stream, &one.subject, one.payload)
+    }
+
+    fn store_zombie(&mut self) -> Option<()> {
+        let shard = self
+            .plan
+            .shards
+            .iter()
+            .position(|mode| *mode == WriteMode::Owned)?;
+        let id = ShardId(u16::try_from(shard).ok()?);
+        let ownership = self.namespace.ownership_subject(TakeOver::Fenced, id);
+        let entity = self.entities.iter().find(|it| it.shard == shard)?;
+        let last = self.ledger.history(&entity.subject).last()?.clone();
+        let now = self.ledger.epoch_before(&ownership, Sequence(u64::MAX))?;
+        let former = self.ledger.epoch_before(&ownership, now.sequence)?;
+        self.tell(|| "CORRUPTION: a commit of a former epoch is stored".into());
+        let commit = successor(&last, former, self.plan.limits.chain_max);
+        self.force(&last.stream, &last.subject, commit.encode())
+    }
+
+    /// Stores a message whatever the world says.
+    fn force(&mut self, stream: &str, subject: &str, payload: Bytes) -> Option<()> {
+        self.store.drop_proposals_of(stream);
+        let publish = Publish {
+            stream: stream.into(),
+            subject: subject.into(),
+            expect: Expect::Nothing,
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload,
+        };
+        match self
+            .store
+            .apply(self.wall(), &StoreRequest::Publish(publish))
+        {
+            Outcome::Done(_) => Some(()),
+            Outcome::Refused(_) | Outcome::Unknown => None,
+        }
+    }
+}
+
+/// A commit that follows another one in every respect but its epoch.
+fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
+    let state: State = last.after();
+    let event = Added {
+        ticket: Ticket(u64::MAX),
+        index: 0,
+        amount: 1,
+        seen: state.digest,
+    };
+    let mut commit = last.commit.clone();
+    commit.id = CommitId(commit.id.0 ^ 1);
+    commit.epoch = Some(epoch);
+    commit.before = state.version;
+    commit.last = state.version.next();
+    commit.earlier.insert(0, last.sequence);
+    commit.earlier.truncate(chain_max);
+    commit.commands.clear();
+    commit.events = vec![EventRecord {
+        version: commit.last,
+        name: crate::host::EVENT.into(),
+        schema: 1,
+        data: event.encode(0),
+    }];
+    commit
+}
+
+fn forget_ids(message: &mut Message) {
+    if let Ok(mut commit) = Commit::decode(&message.payload) {
+        commit.commands.clear();
+        message.payload = commit.encode();
+    }
+}

@@ -1,0 +1,275 @@
+//! Faults that befall nodes and the store as a whole, by name. Each kind has its own rhythm, which
+//! no other kind disturbs.
+
+use super::World;
+use super::event::{Event, Place};
+use super::node::breach;
+use crate::draw::What;
+use crate::oracle::{Class, Seen, Violation};
+use crate::profile::Plan;
+use tenure_core::format::WriteMode;
+use tenure_core::id::Sequence;
+use tenure_core::log::Input;
+use tenure_core::{Probe as _, Span, reached};
+
+impl World {
+    /// The first fault of each kind, and the end of all.
+    pub(super) fn schedule_faults(&mut self) {
+        self.next_fault(What::Crash, self.plan.faults.crash, Event::Crash);
+        self.next_fault(What::Pause, self.plan.faults.pause, Event::Pause);
+        self.next_fault(What::Link, self.plan.faults.link_down, Event::LinkDown);
+        self.next_fault(
+            What::Leader,
+            self.plan.faults.leader_change,
+            Event::LeaderChange,
+        );
+        self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
+        if self.plan.shards.contains(&WriteMode::Owned) {
+            self.at(Span::from_millis(20), Event::Claim);
+        }
+        self.at(Plan::ACTIVE, Event::Heal);
+    }
+
+    fn next_fault(&mut self, what: What, mean: Span, event: Event) {
+        if mean == Span::ZERO || self.healed {
+            return;
+        }
+        let wait = self.draws.span(what, 0, Span::ZERO, mean.saturating_mul(2));
+        self.at(wait, event);
+    }
+
+    fn some_node(&mut self, what: What) -> usize {
+        let node = self.draws.below(what, 1, self.nodes.len() as u64);
+        usize::try_from(node).expect("an index fits")
+    }
+
+    pub(super) fn crash(&mut self) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        let node = self.some_node(What::Crash);
+        if self.nodes[node].alive {
+            reached!(self, "fault: crash");
+            self.tell(|| format!("n{node} CRASHES"));
+            let dead = &mut self.nodes[node];
+            dead.alive = false;
+            dead.stopped_until = None;
+            dead.waiting.clear();
+            let place = (node, dead.life);
+            dead.shards.clear();
+            self.history.lose(place);
+            self.callers_lost(place);
+            self.cut_off(node);
+            let wait = self.draws.span(
+                What::Crash,
+                2,
+                Span::from_millis(1),
+                Span::from_millis(1_500),
+            );
+            self.at(wait, Event::Restart { node });
+        }
+        self.next_fault(What::Crash, self.plan.faults.crash, Event::Crash);
+        Ok(())
+    }
+
+    pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
+        if !self.nodes[node].alive {
+            self.tell(|| format!("n{node} starts"));
+            self.revive(node);
+        }
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self) {
+        if self.healed {
+            return;
+        }
+        let node = self.some_node(What::Pause);
+        if self.nodes[node].running() {
+            reached!(self, "fault: pause");
+            let length = self
+                .draws
+                .span(What::Pause, 2, Span::from_millis(1), Span::from_secs(3));
+            self.tell(|| format!("n{node} PAUSES for {length}"));
+            self.nodes[node].stopped_until = Some(self.now + length.as_nanos());
+            let place = (node, self.nodes[node].life);
+            self.history.stop(place, length.as_nanos());
+            self.at(length, Event::Resume { node });
+        }
+        self.next_fault(What::Pause, self.plan.faults.pause, Event::Pause);
+    }
+
+    pub(super) fn resume(&mut self, node: usize) -> Result<(), Violation> {
+        let Some(until) = self.nodes[node].stopped_until else {
+            return Ok(());
+        };
+        if self.now < until {
+            return Ok(());
+        }
+        self.tell(|| format!("n{node} goes on"));
+        self.nodes[node].stopped_until = None;
+        let mut waiting: Vec<_> = self.nodes[node].waiting.drain(..).collect();
+        // What came in while it stood still is found in any order.
+        self.draws.shuffle(What::Pause, 3, &mut waiting);
+        for (place, input) in waiting {
+            self.deliver(place, input)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn link_down(&mut self) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        let node = self.some_node(What::Link);
+        if self.nodes[node].running() && self.nodes[node].linked {
+            reached!(self, "fault: link down");
+            self.unlink(node)?;
+            let wait = self.draws.span(
+                What::Link,
+                2,
+                Span::from_millis(1),
+                Span::from_millis(1_000),
+            );
+            self.at(wait, Event::LinkUp { node });
+        }
+        self.next_fault(What::Link, self.plan.faults.link_down, Event::LinkDown);
+        Ok(())
+    }
+
+    fn unlink(&mut self, node: usize) -> Result<(), Violation> {
+        self.tell(|| format!("n{node} loses its link"));
+        self.nodes[node].linked = false;
+        self.cut_off(node);
+        self.each_shard(node, &Input::Down)
+    }
+
+    pub(super) fn link_up(&mut self, node: usize) -> Result<(), Violation> {
+        if !self.nodes[node].alive || self.nodes[node].linked {
+            return Ok(());
+        }
+        self.tell(|| format!("n{node} has its link"));
+        self.nodes[node].linked = true;
+        let up = Input::Up(self.shape());
+        self.each_shard(node, &up)
+    }
+
+    fn each_shard(&mut self, node: usize, input: &Input) -> Result<(), Violation> {
+        let life = self.nodes[node].life;
+        for shard in 0..self.plan.shards.len() {
+            self.deliver(Place { node, life, shard }, input.clone())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn leader_change(&mut self) {
+        if self.healed {
+            return;
+        }
+        reached!(self, "fault: leader change");
+        let stream = self.draws.below(What::Leader, 1, self.streams.len() as u64);
+        let stream = &self.streams[usize::try_from(stream).expect("an index fits")];
+        self.store.drop_proposals_of(stream);
+        self.tell(|| "the leader changes".into());
+        self.next_fault(
+            What::Leader,
+            self.plan.faults.leader_change,
+            Event::LeaderChange,
+        );
+    }
+
+    /// A node claims a shard, whoever holds it: on a hint that may be wrong (S14).
+    pub(super) fn claim_somewhere(&mut self) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        let owned: Vec<_> = (0..self.plan.shards.len())
+            .filter(|shard| self.plan.shards[*shard] == WriteMode::Owned)
+            .collect();
+        // Shards without an owner come first, or nothing would happen in them.
+        let free: Vec<_> = owned
+            .iter()
+            .copied()
+            .filter(|shard| !self.held(*shard))
+            .collect();
+        let shards = if free.is_empty() { &owned } else { &free };
+        let shard = self.draws.pick(What::Claim, 1, shards);
+        let node = self.some_node(What::Claim);
+        let life = self.nodes[node].life;
+        if self.nodes[node].alive {
+            self.tell(|| format!("n{node} shall claim s{shard}"));
+            self.deliver(Place { node, life, shard }, Input::Claim)?;
+        }
+        let mean = if free.is_empty() {
+            self.plan.faults.claim
+        } else {
+            Span::from_millis(100)
+        };
+        self.next_fault(What::Claim, mean, Event::Claim);
+        Ok(())
+    }
+
+    fn held(&self, shard: usize) -> bool {
+        self.owners[shard]
+            .is_some_and(|(node, life)| self.nodes[node].alive && self.nodes[node].life == life)
+    }
+
+    /// The store comes back without its end: every link goes down before and up after (S13).
+    pub(super) fn lose_tail(&mut self) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        let stream = self.draws.below(What::Tail, 1, self.streams.len() as u64);
+        let stream = self.streams[usize::try_from(stream).expect("an index fits")].clone();
+        let lost = self.draws.range(What::Tail, 1, 1, 12);
+        let last = self.store.last(&stream).0;
+        let keep_up_to = Sequence(last.saturating_sub(lost).max(1));
+        reached!(self, "fault: lost tail");
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].alive && self.nodes[node].linked {
+                self.unlink(node)?;
+            }
+        }
+        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
+        self.store.lose_tail(&stream, keep_up_to);
+        self.ledger.cut(&stream, keep_up_to);
+        self.history.void();
+        self.judge(Seen::LostTail {
+            stream: &stream,
+            keep_up_to,
+        })?;
+        for node in 0..self.nodes.len() {
+            let wait = self
+                .draws
+                .span(What::Tail, 2, Span::from_millis(1), Span::from_millis(50));
+            self.at(wait, Event::LinkUp { node });
+        }
+        self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
+        Ok(())
+    }
+
+    /// No fault comes any more; what was broken is repaired.
+    pub(super) fn heal(&mut self) -> Result<(), Violation> {
+        self.tell(|| "EVERYTHING HEALS".into());
+        self.healed = true;
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].alive {
+                if let Some(until) = self.nodes[node].stopped_until.as_mut() {
+                    let early = until.saturating_sub(self.now);
+                    *until = self.now;
+                    if early > 0 {
+                        self.resume(node)?;
+                    }
+                }
+                self.link_up(node)?;
+            } else {
+                self.restart(node)?;
+            }
+        }
+        if self.nodes.iter().any(|node| !node.running()) {
+            return Err(breach(Class::Liveness, "a node does not run".into()));
+        }
+        self.schedule_last_round();
+        Ok(())
+    }
+}

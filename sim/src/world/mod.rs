@@ -1,0 +1,260 @@
+//! The pure world: nodes with their shards, one store, callers and faults in one thread, on virtual
+//! time. A run is a function of its [`Plan`].
+
+mod bootstrap;
+mod callers;
+mod corrupt;
+mod event;
+mod faults;
+mod last_round;
+mod node;
+mod watch;
+mod wire;
+
+pub use corrupt::Corruption;
+
+use crate::draw::Draws;
+use crate::history::{Entity, History};
+use crate::ledger::Ledger;
+use crate::oracle::{self, Class, Oracle, Violation};
+use crate::profile::Plan;
+use event::Event;
+use node::Node;
+use std::collections::BTreeMap;
+use std::fmt;
+use tenure_core::id::{LayoutId, WallTime};
+use tenure_core::name::Namespace;
+use tenure_core::step::CountingProbe;
+use tenure_core::{Probe as _, Span, reached};
+use tenure_mem::store::Store;
+use wire::Wire;
+
+/// What a run's wall clocks show when it starts.
+const WALL_START: WallTime = WallTime(1_700_000_000_000);
+
+/// More events than any run has that makes progress.
+const EVENTS_MAX: u64 = 2_000_000;
+
+/// One simulated world.
+pub struct World {
+    plan: Plan,
+    draws: Draws,
+    now: u64,
+    ordinal: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    namespace: Namespace,
+    layout: LayoutId,
+    entities: Vec<Entity>,
+    streams: Vec<String>,
+    store: Store,
+    wire: Wire,
+    nodes: Vec<Node>,
+    owners: Vec<Option<(usize, u32)>>,
+    history: History,
+    ledger: Ledger,
+    oracles: Vec<Box<dyn Oracle>>,
+    probe: CountingProbe,
+    next_ticket: u64,
+    stored_count: u64,
+    healed: bool,
+    corruption: Option<Corruption>,
+    trace: Trace,
+}
+
+/// Where the story goes.
+enum Trace {
+    None,
+    Kept(Vec<String>),
+    Printed,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    /// The promise that was broken.
+    pub violation: Option<Violation>,
+    /// What was passed, and how often.
+    pub probe: CountingProbe,
+    /// How many events there were.
+    pub events: u64,
+    /// How many commits were stored.
+    pub commits: usize,
+    /// How many questions were asked.
+    pub asked: usize,
+    /// The story, where it was asked for.
+    pub trace: Vec<String>,
+}
+
+impl World {
+    /// A world before its first event.
+    pub fn new(plan: Plan) -> Self {
+        bootstrap::world(plan)
+    }
+
+    /// Keeps the story for the report.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.trace = Trace::Kept(Vec::new());
+        self
+    }
+
+    /// Prints the story as it goes.
+    #[must_use]
+    pub fn printing(mut self) -> Self {
+        self.trace = Trace::Printed;
+        self
+    }
+
+    /// Corrupts the store once, behind the oracles' back.
+    #[must_use]
+    pub fn corrupted(mut self, corruption: Corruption) -> Self {
+        self.corruption = Some(corruption);
+        self.at(Span::from_secs(4), Event::Corrupt);
+        self
+    }
+
+    /// Runs to the end or to the first broken promise.
+    pub fn run(mut self) -> Report {
+        let ended = self.events();
+        let violation = ended.err().or_else(|| self.broken_probe());
+        if let Some(violation) = &violation {
+            let text = violation.to_string();
+            self.tell(|| format!("VIOLATION {text}"));
+        }
+        Report {
+            violation,
+            events: self.ordinal,
+            commits: self.ledger.entities().map(|(_, all)| all.len()).sum(),
+            asked: self.history.iter().count(),
+            probe: self.probe,
+            trace: match self.trace {
+                Trace::Kept(lines) => lines,
+                Trace::None | Trace::Printed => Vec::new(),
+            },
+        }
+    }
+
+    fn events(&mut self) -> Result<(), Violation> {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            if let Event::End = event {
+                return self.end();
+            }
+            self.ordinal += 1;
+            if self.ordinal > EVENTS_MAX {
+                return Err(Violation {
+                    class: Class::Liveness,
+                    oracle: "progress",
+                    what: format!("more than {EVENTS_MAX} events"),
+                });
+            }
+            self.event(event)?;
+            self.watch()?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Act { place, effect } => self.act(place, *effect),
+            Event::Deliver { place, input } => self.deliver(place, *input),
+            Event::Tick { place, at } => self.tick(place, at),
+            Event::Reach { flight } => {
+                self.reach(flight);
+                Ok(())
+            }
+            Event::Straggle { request } => {
+                self.straggle(&request);
+                Ok(())
+            }
+            Event::Commit { proposal, flight } => {
+                self.commit(proposal, flight);
+                Ok(())
+            }
+            Event::Answer { flight, reply } => self.answer(flight, reply),
+            Event::Ask { client } => self.ask_something(client),
+            Event::AskAgain { ticket } => self.ask_again(ticket),
+            Event::Crash => self.crash(),
+            Event::Restart { node } => self.restart(node),
+            Event::Pause => {
+                self.pause();
+                Ok(())
+            }
+            Event::Resume { node } => self.resume(node),
+            Event::LinkDown => self.link_down(),
+            Event::LinkUp { node } => self.link_up(node),
+            Event::LeaderChange => {
+                self.leader_change();
+                Ok(())
+            }
+            Event::Claim => self.claim_somewhere(),
+            Event::LostTail => self.lose_tail(),
+            Event::Corrupt => {
+                self.corrupt();
+                Ok(())
+            }
+            Event::Heal => self.heal(),
+            Event::LastClaims => self.last_claims(),
+            Event::LastCommands => self.last_commands(),
+            Event::LastReads => self.last_reads(),
+            Event::End => Ok(()),
+        }
+    }
+
+    fn at(&mut self, after: Span, event: Event) {
+        self.ordinal += 1;
+        let at = self.now + after.as_nanos();
+        self.queue.insert((at, self.ordinal), event);
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(WALL_START.0 + self.now / 1_000_000)
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Trace::None = self.trace {
+            return;
+        }
+        let micros = self.now / 1_000;
+        let line = format!(
+            "{:3}.{:06} #{:<6} {}",
+            micros / 1_000_000,
+            micros % 1_000_000,
+            self.ordinal,
+            line()
+        );
+        match &mut self.trace {
+            Trace::None => {}
+            Trace::Kept(lines) => lines.push(line),
+            Trace::Printed => println!("{line}"),
+        }
+    }
+
+    fn broken_probe(&mut self) -> Option<Violation> {
+        let site = self.probe.broken()?;
+        Some(Violation {
+            class: Class::Safety,
+            oracle: "probe",
+            what: format!(
+                "{:?} {:?} ({}:{})",
+                site.kind, site.name, site.file, site.line
+            ),
+        })
+    }
+
+    /// Every message that the world may count on is told to its oracles.
+    fn end(&mut self) -> Result<(), Violation> {
+        reached!(self, "world: run to its end");
+        self.compare()?;
+        self.judge(oracle::Seen::End)
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("plan", &self.plan)
+            .field("now", &Span::from_nanos(self.now))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! Nodes: machines, their hosts and their clocks; how inputs reach a machine and how its effects
+//! are carried out, in any order and spread over time.
+
+use super::World;
+use super::event::{Event, Place};
+use crate::draw::What;
+use crate::history::Told;
+use crate::host::Host;
+use crate::oracle::{Class, Violation};
+use std::collections::{BTreeSet, VecDeque};
+use tenure_core::id::Ticket;
+use tenure_core::log::{Effect, Input, Note, Reply, Shard, Work};
+use tenure_core::port::Refused;
+use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
+
+/// One node in its present life.
+pub(super) struct Node {
+    pub(super) life: u32,
+    pub(super) alive: bool,
+    pub(super) linked: bool,
+    /// True nanoseconds until which the node stands still.
+    pub(super) stopped_until: Option<u64>,
+    /// What came in while it stood still.
+    pub(super) waiting: VecDeque<(Place, Input)>,
+    /// When this life began, in true nanoseconds: the zero of its clock.
+    pub(super) born: u64,
+    pub(super) shards: Vec<Running>,
+}
+
+/// One shard of a node.
+pub(super) struct Running {
+    pub(super) machine: Shard,
+    pub(super) host: Host,
+    pub(super) dice: Dice,
+    /// When the next tick is due, in true nanoseconds.
+    wake: Option<u64>,
+    /// Ticks in a row that came at once.
+    spins: u32,
+    /// Slots that work is under way for.
+    busy: BTreeSet<tenure_core::id::Slot>,
+}
+
+/// More ticks in a row than any machine needs that has somewhere to go.
+const SPINS_MAX: u32 = 1_000;
+
+impl Node {
+    pub(super) fn clock(&self, now: u64) -> Time {
+        Time::from_nanos(now - self.born)
+    }
+
+    pub(super) fn running(&self) -> bool {
+        self.alive && self.stopped_until.is_none()
+    }
+}
+
+impl Running {
+    pub(super) fn new(machine: Shard, dice: Dice) -> Self {
+        Self {
+            machine,
+            host: Host::default(),
+            dice,
+            wake: None,
+            spins: 0,
+            busy: BTreeSet::new(),
+        }
+    }
+}
+
+impl World {
+    fn living(&self, place: Place) -> bool {
+        let node = &self.nodes[place.node];
+        node.alive && node.life == place.life
+    }
+
+    /// Gives a machine an input, unless its node is gone; later when it stands still.
+    pub(super) fn deliver(&mut self, place: Place, input: Input) -> Result<(), Violation> {
+        if !self.living(place) {
+            return Ok(());
+        }
+        if self.nodes[place.node].stopped_until.is_some() {
+            self.nodes[place.node].waiting.push_back((place, input));
+            return Ok(());
+        }
+        self.step(place, input)
+    }
+
+    /// A timer of the driver fires.
+    pub(super) fn tick(&mut self, place: Place, at: u64) -> Result<(), Violation> {
+        if !self.living(place) {
+            return Ok(());
+        }
+        let running = &mut self.nodes[place.node].shards[place.shard];
+        if running.wake != Some(at) {
+            return Ok(());
+        }
+        running.wake = None;
+        self.deliver(place, Input::Tick)
+    }
+
+    fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
+        self.tell(|| format!("{place} <- {}", brief(&input)));
+        let node = &mut self.nodes[place.node];
+        let now = node.clock(self.now);
+        let running = &mut node.shards[place.shard];
+        let ticked = matches!(input, Input::Tick);
+        let mut effects = Effects::new(self.plan.limits.effects_max);
+        let mut cx = Cx {
+            now,
+            dice: running.dice,
+            probe: &mut self.probe,
+        };
+        running.machine.step(&mut cx, input, &mut effects);
+        let mut effects: Vec<_> = effects.drain().collect();
+        if ticked && effects.is_empty() {
+            running.spins += 1;
+            if running.spins > SPINS_MAX {
+                return Err(breach(
+                    Class::Liveness,
+                    format!(
+                        "{place} ticks on and on at {:?}",
+                        running.machine.next_deadline()
+                    ),
+                ));
+            }
+        } else {
+            running.spins = 0;
+        }
+        self.draws
+            .shuffle(What::Shuffle, place.part(), &mut effects);
+        for effect in effects {
+            self.tell(|| format!("{place} -> {}", brief_effect(&effect)));
+            self.begin(place, effect)?;
+        }
+        self.wake(place);
+        Ok(())
+    }
+
+    /// Starts to carry out an effect.
+    fn begin(&mut self, place: Place, effect: Effect) -> Result<(), Violation> {
+        let part = place.part();
+        match effect {
+            Effect::Forget { slot } => {
+                self.nodes[place.node].shards[place.shard].host.forget(slot);
+                Ok(())
+            }
+            Effect::Halt(reason) => Err(breach(Class::Safety, format!("{place} halts: {reason}"))),
+            Effect::Note(note) => {
+                self.note(place, &note);
+                Ok(())
+            }
+            Effect::Run { op, work } => {
+                let running = &mut self.nodes[place.node].shards[place.shard];
+                if !running.busy.insert(slot_of(&work)) {
+                    return Err(breach(
+                        Class::Safety,
+                        format!("{place} has two works at once on {:?}", slot_of(&work)),
+                    ));
+                }
+                self.soon(What::EffectDelay, part, place, Effect::Run { op, work });
+                Ok(())
+            }
+            effect @ (Effect::Store { .. } | Effect::Reply { .. }) => {
+                self.soon(What::EffectDelay, part, place, effect);
+                Ok(())
+            }
+        }
+    }
+
+    fn soon(&mut self, what: What, part: u64, place: Place, effect: Effect) {
+        let delay = if self.draws.chance(what, part, 500) {
+            Span::ZERO
+        } else {
+            self.draws
+                .span(what, part, Span::ZERO, Span::from_micros(300))
+        };
+        let effect = Box::new(effect);
+        self.at(delay, Event::Act { place, effect });
+    }
+
+    /// Carries out an effect.
+    pub(super) fn act(&mut self, place: Place, effect: Effect) -> Result<(), Violation> {
+        if !self.living(place) {
+            return Ok(());
+        }
+        if let Some(until) = self.nodes[place.node].stopped_until {
+            reached!(self, "world: an effect waits for a paused node");
+            let wait = Span::from_nanos(until.saturating_sub(self.now) + 1);
+            let effect = Box::new(effect);
+            self.at(wait, Event::Act { place, effect });
+            return Ok(());
+        }
+        match effect {
+            Effect::Store { op, request } => {
+                if self.nodes[place.node].linked {
+                    self.send(place, op, request);
+                } else {
+                    let reply = Outcome::Refused(Refused::NotConnected);
+                    let input = Box::new(Input::Stored { op, reply });
+                    self.at(Span::from_micros(5), Event::Deliver { place, input });
+                }
+                Ok(())
+            }
+            Effect::Run { op, work } => {
+                let part = place.part();
+                let rate = self.plan.faults.bad_snapshot;
+                let readable = self.healed || !self.draws.chance(What::Snapshot, part, rate);
+                let running = &mut self.nodes[place.node].shards[place.shard];
+                running.busy.remove(&slot_of(&work));
+                let ran = running
+                    .host
+                    .work(work, readable)
+                    .map_err(|what| breach(Class::Safety, format!("{place}: {what}")))?;
+                let delay =
+                    self.draws
+                        .span(What::WorkDelay, part, Span::ZERO, Span::from_micros(100));
+                let input = Box::new(Input::Ran { op, ran });
+                self.at(delay, Event::Deliver { place, input });
+                Ok(())
+            }
+            Effect::Reply { ticket, reply } => self.reply(place, ticket, reply),
+            Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => Ok(()),
+        }
+    }
+
+    fn reply(&mut self, place: Place, ticket: Ticket, reply: Reply) -> Result<(), Violation> {
+        let answer = self.nodes[place.node].shards[place.shard]
+            .host
+            .answer(ticket);
+        let at = self.now;
+        let open = self
+            .history
+            .asked(ticket)
+            .is_some_and(|asked| asked.told.is_none() && asked.place == (place.node, place.life));
+        if !open {
+            return Err(breach(
+                Class::Safety,
+                format!("{place} tells {ticket:?} {reply:?}, who did not wait for it (L6)"),
+            ));
+        }
+        self.told(ticket, Told { at, reply, answer })
+    }
+
+    /// Sees to it that the machine's next deadline is kept.
+    fn wake(&mut self, place: Place) {
+        let node = &mut self.nodes[place.node];
+        let running = &mut node.shards[place.shard];
+        let Some(deadline) = running.machine.next_deadline() else {
+            running.wake = None;
+            return;
+        };
+        let due = (node.born + deadline.at.as_nanos()).max(self.now);
+        let late = self.draws.span(
+            What::TimerDelay,
+            place.part(),
+            Span::ZERO,
+            Span::from_micros(500),
+        );
+        let node = &mut self.nodes[place.node];
+        let running = &mut node.shards[place.shard];
+        // A timer that is set already and not too late stays.
+        if running
+            .wake
+            .is_some_and(|wake| wake >= due && wake - due < 500_000)
+        {
+            return;
+        }
+        let at = due + late.as_nanos();
+        running.wake = Some(at);
+        self.at(Span::from_nanos(at - self.now), Event::Tick { place, at });
+    }
+
+    fn note(&mut self, place: Place, note: &Note) {
+        match note {
+            Note::Claimed(_) => {
+                reached!(self, "world: a shard changed hands");
+                self.owners[place.shard] = Some((place.node, place.life));
+            }
+            Note::Sealed(_) => {
+                reached!(self, "world: an owner sealed its shard");
+            }
+            Note::Superseded { .. } => {
+                reached!(self, "world: an owner learnt that it was superseded");
+            }
+            Note::LostTail { .. } => {
+                reached!(self, "world: a node noticed a lost tail");
+            }
+            Note::SnapshotIgnored { .. } => {
+                reached!(self, "world: a snapshot was ignored");
+            }
+            Note::SnapshotFailed { .. } => {
+                reached!(self, "world: a snapshot could not be stored");
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn breach(class: Class, what: String) -> Violation {
+    Violation {
+        class,
+        oracle: "contract",
+        what,
+    }
+}
+
+fn slot_of(work: &Work) -> tenure_core::id::Slot {
+    match work {
+        Work::Fold { slot, .. }
+        | Work::Decide { slot, .. }
+        | Work::Settle { slot, .. }
+        | Work::Answer { slot, .. }
+        | Work::Snapshot { slot } => *slot,
+    }
+}
+
+/// An input in one line.
+fn brief(input: &Input) -> String {
+    cut(format!("{input:?}"))
+}
+
+fn brief_effect(effect: &Effect) -> String {
+    cut(format!("{effect:?}"))
+}
+
+pub(super) fn cut(mut text: String) -> String {
+    const BYTES_MAX: usize = 600;
+    if text.len() > BYTES_MAX {
+        let end = (0..=BYTES_MAX)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

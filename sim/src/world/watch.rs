@@ -1,0 +1,113 @@
+//! After each event: what the store has more of goes to the ledger, and to every oracle.
+
+use super::World;
+use crate::history::Told;
+use crate::ledger::Entry;
+use crate::oracle::{Class, Seen, View, Violation};
+use tenure_core::format::TakeOver;
+use tenure_core::id::{ShardId, Ticket};
+
+/// After how many stored messages the whole store is compared with the ledger.
+const COMPARE_EVERY: u64 = 64;
+
+impl World {
+    /// Follows the store and lets the oracles judge what is new.
+    pub(super) fn watch(&mut self) -> Result<(), Violation> {
+        for index in 0..self.streams.len() {
+            let stream = self.streams[index].clone();
+            let entries = self
+                .ledger
+                .follow(&self.store, &stream, self.now)
+                .map_err(gone_wrong)?;
+            for entry in entries {
+                match entry {
+                    Entry::Commit { subject, index } => self.stored(&subject, index)?,
+                    Entry::Claim { .. } => {}
+                }
+                self.stored_count += 1;
+                if self.stored_count.is_multiple_of(COMPARE_EVERY) {
+                    self.compare()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything that was ever stored is still there (P1).
+    pub(super) fn compare(&mut self) -> Result<(), Violation> {
+        self.ledger.compare(&self.store).map_err(gone_wrong)
+    }
+
+    /// A caller is told something.
+    pub(super) fn told(&mut self, ticket: Ticket, told: Told) -> Result<(), Violation> {
+        self.tell(|| format!("{ticket:?} is told {:?}", told.reply));
+        self.history.tell(ticket, told);
+        let (ledger, history, plan) = (&self.ledger, &self.history, &self.plan);
+        let view = View {
+            ledger,
+            history,
+            plan,
+        };
+        let asked = history.asked(ticket).expect("a caller who was just told");
+        for oracle in &mut self.oracles {
+            let judged = oracle.judge(view, Seen::Told(asked));
+            judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
+        }
+        self.heard(ticket);
+        Ok(())
+    }
+
+    /// Lets the oracles judge something that concerns no single commit or caller.
+    pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
+        let view = View {
+            ledger: &self.ledger,
+            history: &self.history,
+            plan: &self.plan,
+        };
+        for oracle in &mut self.oracles {
+            let judged = oracle.judge(view, seen);
+            judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
+        }
+        Ok(())
+    }
+
+    fn stored(&mut self, subject: &str, index: usize) -> Result<(), Violation> {
+        let shard = self
+            .entities
+            .iter()
+            .find(|entity| entity.subject == subject)
+            .map(|entity| entity.shard)
+            .ok_or_else(|| gone_wrong(format!("{subject} is no entity of this run")))?;
+        let id = ShardId(u16::try_from(shard).expect("a small number"));
+        let ownership = self.namespace.ownership_subject(TakeOver::Fenced, id);
+        let view = View {
+            ledger: &self.ledger,
+            history: &self.history,
+            plan: &self.plan,
+        };
+        let history = view.ledger.history(subject);
+        let seen = Seen::Stored {
+            placed: &history[index],
+            previous: index.checked_sub(1).map(|before| &history[before]),
+            mode: self.plan.shards[shard],
+            ownership: &ownership,
+        };
+        for oracle in &mut self.oracles {
+            let judged = oracle.judge(view, seen);
+            judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
+        }
+        Ok(())
+    }
+}
+
+fn gone_wrong(what: String) -> Violation {
+    violation(Class::Safety, "ledger", what)
+}
+
+fn violation(class: Class, oracle: &'static str, what: String) -> Violation {
+    Violation {
+        class,
+        oracle,
+        what,
+    }
+}

@@ -1,0 +1,311 @@
+//! The way to the store and back: latency, loss, late bytes, refusals that pass, proposals on a
+//! replicated store, and replicas that answer from the past.
+
+use super::World;
+use super::corrupt::Corruption;
+use super::event::{Event, FlightId, Place};
+use super::node::cut;
+use crate::draw::What;
+use crate::oracle::Violation;
+use crate::profile::Plan;
+use std::collections::BTreeMap;
+use tenure_core::id::{OpId, Sequence};
+use tenure_core::log::Input;
+use tenure_core::port::{Refused, StoreReply, StoreRequest};
+use tenure_core::{Outcome, Probe as _, Span, reached};
+use tenure_mem::store::ProposalId;
+
+/// What is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    flights: BTreeMap<FlightId, Flight>,
+    next: u64,
+    /// When the latest proposal of each stream commits: they commit in their order.
+    commits: BTreeMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    place: Place,
+    op: OpId,
+    request: StoreRequest,
+    fate: Fate,
+    /// Whether its node still waits for the answer.
+    awaited: bool,
+}
+
+/// What befalls a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    Lost,
+    LostAnswer,
+    Refused,
+    Stale,
+}
+
+impl World {
+    /// A node's shell hands a request to its link.
+    pub(super) fn send(&mut self, place: Place, op: OpId, request: StoreRequest) {
+        let part = place.node as u64;
+        let faults = self.plan.faults;
+        let flight = FlightId(self.wire.next);
+        self.wire.next += 1;
+        let timeout = self.plan.limits.store_timeout;
+        let writes = request.writes();
+        // Each kind of fault has its draw, whether it comes to pass or not.
+        let mut draws = [false; 8];
+        for (index, rate) in [
+            faults.lost_request,
+            faults.late_request,
+            faults.twice,
+            faults.slow,
+            faults.lost_answer,
+            faults.refusal,
+            faults.stale_read,
+            faults.old_leader,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let row = part << 8 | index as u64;
+            draws[index] = self.draws.chance(What::Fate, row, rate) && !self.healed;
+        }
+        let [
+            lost,
+            late,
+            twice,
+            slow,
+            lost_answer,
+            refusal,
+            stale_read,
+            old_leader,
+        ] = draws;
+        let mut travel = self.travel(part);
+        if slow {
+            reached!(self, "fault: slow request");
+            travel = travel.saturating_mul(100);
+        }
+        let fate = if lost || (late && writes) {
+            Fate::Lost
+        } else if refusal {
+            Fate::Refused
+        } else if (!writes && stale_read) || (writes && old_leader) {
+            Fate::Stale
+        } else if lost_answer {
+            Fate::LostAnswer
+        } else {
+            Fate::Fine
+        };
+        if lost {
+            reached!(self, "fault: lost request");
+            self.tell(|| format!("{place} {op:?} is lost on the way"));
+        } else if late && writes {
+            reached!(self, "fault: late request");
+            let after = self.draws.span(What::Late, part, timeout, Plan::LATE_MAX);
+            self.tell(|| format!("{place} {op:?} will be late by {after}"));
+            let request = Box::new(request.clone());
+            self.at(after, Event::Straggle { request });
+        } else {
+            if twice && writes {
+                reached!(self, "fault: request twice");
+                let after = self.draws.span(What::Late, part, travel, Plan::LATE_MAX);
+                let request = Box::new(request.clone());
+                self.at(after, Event::Straggle { request });
+            }
+            self.at(travel, Event::Reach { flight });
+        }
+        self.wire.flights.insert(
+            flight,
+            Flight {
+                place,
+                op,
+                request,
+                fate,
+                awaited: true,
+            },
+        );
+        let reply = Box::new(Outcome::Unknown);
+        self.at(timeout, Event::Answer { flight, reply });
+    }
+
+    /// A request reaches the store.
+    pub(super) fn reach(&mut self, id: FlightId) {
+        let flight = &self.wire.flights[&id];
+        let (request, fate) = (flight.request.clone(), flight.fate);
+        let part = flight.place.node as u64;
+        match fate {
+            Fate::Refused => {
+                reached!(self, "fault: refusal that passes");
+                let refusals: &[Refused] = match &request {
+                    StoreRequest::Batch { .. } => &[
+                        Refused::Overloaded,
+                        Refused::NoResponders,
+                        Refused::TooManyBatches,
+                    ],
+                    StoreRequest::Publish(_) => &[Refused::Overloaded, Refused::NoResponders],
+                    StoreRequest::Latest { .. }
+                    | StoreRequest::Get { .. }
+                    | StoreRequest::Scan { .. }
+                    | StoreRequest::CreateStream(_)
+                    | StoreRequest::StreamInfo { .. }
+                    | StoreRequest::Capabilities => &[Refused::NoResponders],
+                };
+                let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
+                let index = usize::try_from(index).expect("an index fits");
+                self.come_back(id, Outcome::Refused(refusals[index].clone()));
+            }
+            Fate::Stale => {
+                let back = self.draws.range(What::Lag, part, 1, 12);
+                let last = stream_of(&request).map_or(Sequence::NONE, |s| self.store.last(s));
+                // The anchor is as old as the stream.
+                let up_to = Sequence(last.0.saturating_sub(back).max(1));
+                let reply = self.store.answer_as_of(self.wall(), up_to, &request);
+                if request.writes() {
+                    reached!(self, "fault: a former leader answers a write");
+                } else {
+                    reached!(self, "fault: a replica answers from the past");
+                }
+                self.tell(|| format!("store answers {id:?} as of {up_to:?}: {reply:?}"));
+                if reply != Outcome::Unknown {
+                    self.come_back(id, reply);
+                }
+            }
+            Fate::Lost => {}
+            Fate::Fine | Fate::LostAnswer => self.execute(Some(id), &request),
+        }
+    }
+
+    /// Bytes of a write reach the store for which nobody waits any more.
+    pub(super) fn straggle(&mut self, request: &StoreRequest) {
+        self.execute(None, request);
+    }
+
+    fn execute(&mut self, flight: Option<FlightId>, request: &StoreRequest) {
+        let proposed = match self.tampered(request) {
+            Ok(tampered) => self.store.propose(self.wall(), &tampered),
+            Err(reply) => Err(reply),
+        };
+        match proposed {
+            Err(reply) => {
+                let reply = self.falsified(request, reply);
+                self.tell(|| format!("store answers {flight:?}: {}", brief(&reply)));
+                if let Some(flight) = flight {
+                    self.come_back(flight, reply);
+                }
+            }
+            Ok(proposal) => {
+                let stream = self
+                    .store
+                    .proposal_stream(proposal)
+                    .expect("a proposal was just made")
+                    .to_owned();
+                let delay = self.draws.span(
+                    What::Consensus,
+                    0,
+                    Span::from_micros(200),
+                    Span::from_millis(3),
+                );
+                let latest = self.wire.commits.entry(stream).or_default();
+                *latest = (self.now + delay.as_nanos()).max(*latest + 1);
+                let wait = Span::from_nanos(*latest - self.now);
+                self.at(wait, Event::Commit { proposal, flight });
+            }
+        }
+    }
+
+    /// A quorum has a proposal, unless its leader was lost.
+    pub(super) fn commit(&mut self, proposal: ProposalId, flight: Option<FlightId>) {
+        if self.store.proposal_stream(proposal).is_none() {
+            reached!(self, "fault: a proposal was lost with its leader");
+            return;
+        }
+        let reply = self.store.commit(self.wall(), proposal);
+        self.tell(|| format!("store commits {flight:?}: {reply:?}"));
+        if let Some(flight) = flight {
+            self.come_back(flight, reply);
+        }
+    }
+
+    /// The answer travels back.
+    fn come_back(&mut self, id: FlightId, reply: StoreReply) {
+        let flight = &self.wire.flights[&id];
+        let (fate, part) = (flight.fate, flight.place.node as u64);
+        if self.healed && self.corruption == Some(Corruption::Deaf) {
+            return;
+        }
+        if fate == Fate::LostAnswer {
+            reached!(self, "fault: lost answer");
+            self.tell(|| format!("the answer to {id:?} is lost"));
+            return;
+        }
+        let travel = self.travel(part);
+        let reply = Box::new(reply);
+        self.at(travel, Event::Answer { flight: id, reply });
+    }
+
+    /// A node hears an answer, or its shell gives up waiting.
+    pub(super) fn answer(&mut self, id: FlightId, reply: Box<StoreReply>) -> Result<(), Violation> {
+        let flight = self
+            .wire
+            .flights
+            .get_mut(&id)
+            .expect("a flight that was sent");
+        if !flight.awaited {
+            return Ok(());
+        }
+        flight.awaited = false;
+        let (place, op) = (flight.place, flight.op);
+        self.deliver(place, Input::Stored { op, reply: *reply })
+    }
+
+    /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
+    pub(super) fn cut_off(&mut self, node: usize) {
+        let part = node as u64;
+        let open: Vec<_> = self
+            .wire
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.place.node == node && flight.awaited)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in open {
+            if self.draws.chance(What::Link, part, 500) {
+                let flight = self.wire.flights.get_mut(&id).expect("an open flight");
+                flight.fate = Fate::Lost;
+            }
+            let wait = self
+                .draws
+                .span(What::Link, part, Span::ZERO, Span::from_millis(1));
+            let reply = Box::new(Outcome::Unknown);
+            self.at(wait, Event::Answer { flight: id, reply });
+        }
+    }
+
+    fn travel(&mut self, part: u64) -> Span {
+        self.draws.span(
+            What::Travel,
+            part,
+            Span::from_micros(50),
+            Span::from_millis(2),
+        )
+    }
+}
+
+/// An answer in one line.
+fn brief(reply: &StoreReply) -> String {
+    cut(format!("{reply:?}"))
+}
+
+fn stream_of(request: &StoreRequest) -> Option<&str> {
+    match request {
+        StoreRequest::Publish(publish) => Some(&publish.stream),
+        StoreRequest::Batch { messages, .. } => messages.first().map(|it| it.stream.as_str()),
+        StoreRequest::Latest { stream, .. }
+        | StoreRequest::Get { stream, .. }
+        | StoreRequest::Scan { stream, .. }
+        | StoreRequest::StreamInfo { stream } => Some(stream),
+        StoreRequest::CreateStream(settings) => Some(&settings.name),
+        StoreRequest::Capabilities => None,
+    }
+}
