@@ -1,0 +1,245 @@
+//! One connection as requests see it: hand over, wait, and tell apart what is known of the end.
+
+use crate::refusal;
+use crate::wire::{Answer, Until, Wire};
+use async_nats::{Client, HeaderMap, Message, PublishErrorKind, Subject};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tenure_core::port::{Capabilities, Refused};
+use tenure_core::step::Outcome;
+use tokio::time::Instant;
+
+/// The longest control line that a server takes, by its default (`max_control_line`). A longer one
+/// makes it close the connection.
+const CONTROL_LINE_BYTES_MAX: usize = 4_096;
+
+/// A connection that is up.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) wire: Arc<Wire>,
+    /// Tells this connection from the ones before it.
+    pub(crate) number: u64,
+    /// What was found when it came up.
+    pub(crate) capabilities: Capabilities,
+}
+
+/// A message that is to be handed to the client.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) subject: Subject,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+}
+
+/// What came back to an ask: the messages before the last one, and the last one.
+#[derive(Debug)]
+pub(crate) struct Replied {
+    pub(crate) before: Vec<Message>,
+    pub(crate) last: Message,
+}
+
+/// How an ask ended, before its content is looked at.
+pub(crate) type Asked = Outcome<Replied, Refused>;
+
+/// Asks by one message, or by several of which the first and the last get an answer.
+///
+/// A refusal from here is definite: the last message was not handed over. Nothing is sent when any
+/// of the messages breaks a limit whose breach would cost the connection (S4).
+pub(crate) async fn ask(
+    client: &Client,
+    wire: &Arc<Wire>,
+    messages: Vec<Outgoing>,
+    writes: bool,
+    until: Until,
+    deadline: Instant,
+) -> Asked {
+    let subjects = messages
+        .iter()
+        .map(|message| message.subject.clone())
+        .collect();
+    let Some(mut waiting) = wire.enter(subjects, writes, until) else {
+        return Outcome::Refused(Refused::NotConnected);
+    };
+    let reply = waiting.reply();
+    for message in &messages {
+        if let Err(refused) = message.check(&reply, client.max_payload()) {
+            return Outcome::Refused(refused);
+        }
+    }
+    let late = tokio::time::sleep_until(deadline);
+    tokio::pin!(late);
+    // Handing over waits only while the client's queue is full. What has not been handed over
+    // completely cannot take place: a batch without its last message is dropped by the server.
+    let handed = tokio::select! {
+        biased;
+        handed = hand_over(client, messages, reply) => handed,
+        answer = &mut waiting => match answer {
+            Some(answer) => return replied(answer),
+            None => Err(Refused::NotConnected),
+        },
+        () = &mut late => Err(Refused::Overloaded),
+    };
+    if let Err(refused) = handed {
+        return Outcome::Refused(refused);
+    }
+    tokio::select! {
+        biased;
+        answer = &mut waiting => answer.map_or(Outcome::Unknown, replied),
+        () = &mut late => Outcome::Unknown,
+    }
+}
+
+/// Asks the JetStream API and reads its answer.
+pub(crate) async fn ask_api<T: DeserializeOwned>(
+    client: &Client,
+    wire: &Arc<Wire>,
+    (subject, body, writes): (String, Vec<u8>, bool),
+    deadline: Instant,
+) -> Outcome<T, Refused> {
+    let message = Outgoing {
+        subject: Subject::from(subject),
+        headers: HeaderMap::new(),
+        payload: Bytes::from(body),
+    };
+    match ask(client, wire, vec![message], writes, Until::First, deadline).await {
+        Outcome::Done(Replied { last, .. }) => answer(&last),
+        Outcome::Refused(refused) => Outcome::Refused(refused),
+        Outcome::Unknown => Outcome::Unknown,
+    }
+}
+
+/// Reads an answer that is JSON with an `error` or without. One that is neither tells nothing.
+pub(crate) fn answer<T: DeserializeOwned>(message: &Message) -> Outcome<T, Refused> {
+    #[derive(serde::Deserialize)]
+    struct Failed {
+        error: refusal::ApiError,
+    }
+    if message.status.is_some() {
+        return refusal::status(message).map_or(Outcome::Unknown, Outcome::Refused);
+    }
+    if let Ok(Failed { error }) = serde_json::from_slice(&message.payload) {
+        return refusal::refused(error).map_or(Outcome::Unknown, Outcome::Refused);
+    }
+    match serde_json::from_slice(&message.payload) {
+        Ok(answer) => Outcome::Done(answer),
+        Err(error) => {
+            tracing::warn!(%error, subject = %message.subject, "an answer cannot be read");
+            Outcome::Unknown
+        }
+    }
+}
+
+fn replied(answer: Answer) -> Asked {
+    match answer {
+        Answer::Replied { last, before } => Outcome::Done(Replied { before, last }),
+        Answer::Denied(text) => Outcome::Refused(Refused::Denied(text)),
+    }
+}
+
+async fn hand_over(
+    client: &Client,
+    messages: Vec<Outgoing>,
+    reply: Subject,
+) -> Result<(), Refused> {
+    let end = messages.len().saturating_sub(1);
+    for (
+        place,
+        Outgoing {
+            subject,
+            headers,
+            payload,
+        },
+    ) in messages.into_iter().enumerate()
+    {
+        let handed = if place == 0 || place == end {
+            client
+                .publish_with_reply_and_headers(subject, reply.clone(), headers, payload)
+                .await
+        } else {
+            client.publish_with_headers(subject, headers, payload).await
+        };
+        handed.map_err(|error| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => Refused::TooLarge,
+            PublishErrorKind::InvalidSubject => Refused::BadRequest(error.to_string()),
+            // The client has ended, and its queue with it.
+            PublishErrorKind::Send => Refused::NotConnected,
+        })?;
+    }
+    Ok(())
+}
+
+impl Outgoing {
+    fn check(&self, reply: &str, payload_bytes_max: usize) -> Result<(), Refused> {
+        literal(&self.subject)?;
+        let bytes = headers_bytes(&self.headers) + self.payload.len();
+        if bytes > payload_bytes_max {
+            return Err(Refused::TooLarge);
+        }
+        // `HPUB <subject> <reply> <bytes of headers> <bytes>`, with numbers at their longest.
+        let line = self.subject.len() + reply.len() + 32;
+        if line > CONTROL_LINE_BYTES_MAX {
+            let longest = CONTROL_LINE_BYTES_MAX - reply.len() - 32;
+            return Err(Refused::BadRequest(format!(
+                "a subject of {} bytes is longer than the {longest} that fit a control line",
+                self.subject.len(),
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a subject that is not a literal one.
+pub(crate) fn literal(subject: &str) -> Result<(), Refused> {
+    let wrong = |token: &str| {
+        token.is_empty()
+            || token == "*"
+            || token == ">"
+            || token.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
+    };
+    if subject.split('.').any(wrong) {
+        let text = format!("{subject:?} is not a literal subject");
+        return Err(Refused::BadRequest(text));
+    }
+    Ok(())
+}
+
+/// The bytes of headers on the wire.
+fn headers_bytes(headers: &HeaderMap) -> usize {
+    if headers.is_empty() {
+        return 0;
+    }
+    let lines = headers.iter().flat_map(|(name, values)| {
+        values
+            .iter()
+            .map(move |value| AsRef::<[u8]>::as_ref(name).len() + value.as_str().len() + 4)
+    });
+    "NATS/1.0\r\n\r\n".len() + lines.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::literal;
+
+    #[test]
+    fn only_literal_subjects_are_taken() {
+        for good in ["a", "a.b", "$JS.API.INFO", "a.b*", "é.%2E"] {
+            assert!(literal(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a.*",
+            "a.>",
+            "a b",
+            "a\r\nPUB x 0",
+            "a\tb",
+        ] {
+            assert!(literal(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Reads: the last messages of subjects with their proof, one message, a page of a scan.
+
+use crate::link::{Link, Outgoing, Replied, ask, ask_api};
+use crate::wire::Until;
+use crate::{refusal, stamp, stream};
+use async_nats::{HeaderMap, Subject};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use tenure_core::id::Sequence;
+use tenure_core::port::{Message, Page, Proof, Refused, Source, StoreDone, StoreReply};
+use tenure_core::step::Outcome;
+use tokio::time::Instant;
+
+const LAST: &str = "Nats-Last-Sequence";
+const PENDING: &str = "Nats-Num-Pending";
+const UP_TO: &str = "Nats-UpTo-Sequence";
+
+/// The body of a direct get.
+#[derive(Debug, Default, Serialize)]
+struct DirectGet<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_last: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u32>,
+}
+
+/// Reads the last message of each subject as of one point of the stream.
+pub(crate) async fn latest(
+    link: &Link,
+    stream: &str,
+    subjects: &[String],
+    deadline: Instant,
+) -> StoreReply {
+    if subjects.is_empty() || subjects.len() > 1_000 {
+        let text = format!("{} subjects: 1 to 1000 can be read at once", subjects.len());
+        return Outcome::Refused(Refused::BadRequest(text));
+    }
+    let batch = u32::try_from(subjects.len()).ok();
+    let body = DirectGet {
+        multi_last: Some(subjects),
+        batch,
+        ..DirectGet::default()
+    };
+    let answer = match direct(link, stream, &body, Until::Status, deadline).await {
+        Outcome::Done(answer) => answer,
+        Outcome::Refused(refused) => return Outcome::Refused(refused),
+        Outcome::Unknown => return Outcome::Unknown,
+    };
+    let Some((messages, end)) = whole(answer) else {
+        return Outcome::Unknown;
+    };
+    match end {
+        End::Nothing => Outcome::Refused(Refused::NotFound),
+        End::Refused(refused) => Outcome::Refused(refused),
+        // An answer cut short by the server's limit of bytes proves nothing of the rest.
+        End::Reached { pending, .. } if pending > 0 => {
+            let text = format!("the answer is too long for the server: {pending} messages missing");
+            Outcome::Refused(Refused::BadRequest(text))
+        }
+        End::Reached { up_to: None, .. } => Outcome::Unknown,
+        End::Reached {
+            up_to: Some(up_to), ..
+        } => Outcome::Done(StoreDone::Latest(Proof { messages, up_to })),
+    }
+}
+
+/// Reads messages of a filter in stream order.
+pub(crate) async fn scan(
+    link: &Link,
+    stream: &str,
+    filter: &str,
+    (from, messages_max): (Sequence, u32),
+    deadline: Instant,
+) -> StoreReply {
+    if messages_max == 0 || messages_max > 1_000 {
+        let text = format!("{messages_max} messages: 1 to 1000 can be read at once");
+        return Outcome::Refused(Refused::BadRequest(text));
+    }
+    let body = DirectGet {
+        seq: Some(from.0.max(1)),
+        next_by_subj: Some(filter),
+        batch: Some(messages_max),
+        ..DirectGet::default()
+    };
+    let answer = match direct(link, stream, &body, Until::Status, deadline).await {
+        Outcome::Done(answer) => answer,
+        Outcome::Refused(refused) => return Outcome::Refused(refused),
+        Outcome::Unknown => return Outcome::Unknown,
+    };
+    let Some((messages, end)) = whole(answer) else {
+        return Outcome::Unknown;
+    };
+    match end {
+        End::Nothing => Outcome::Done(StoreDone::Page(Page {
+            messages,
+            more: false,
+        })),
+        End::Refused(refused) => Outcome::Refused(refused),
+        End::Reached { pending, .. } => Outcome::Done(StoreDone::Page(Page {
+            messages,
+            more: pending > 0,
+        })),
+    }
+}
+
+/// Reads the message at one sequence.
+pub(crate) async fn get(
+    link: &Link,
+    stream: &str,
+    (sequence, source): (Sequence, Source),
+    deadline: Instant,
+) -> StoreReply {
+    let found = match source {
+        Source::Replica => get_direct(link, stream, sequence, deadline).await,
+        Source::Leader => get_leader(link, stream, sequence, deadline).await,
+    };
+    match found {
+        Outcome::Done(message) if message.sequence == sequence => {
+            Outcome::Done(StoreDone::Message(message))
+        }
+        Outcome::Done(_) | Outcome::Unknown => Outcome::Unknown,
+        Outcome::Refused(refused) => Outcome::Refused(refused),
+    }
+}
+
+async fn get_direct(
+    link: &Link,
+    stream: &str,
+    sequence: Sequence,
+    deadline: Instant,
+) -> Outcome<Message, Refused> {
+    let body = DirectGet {
+        seq: Some(sequence.0),
+        ..DirectGet::default()
+    };
+    let last = match direct(link, stream, &body, Until::First, deadline).await {
+        Outcome::Done(Replied { last, .. }) => last,
+        Outcome::Refused(refused) => return Outcome::Refused(refused),
+        Outcome::Unknown => return Outcome::Unknown,
+    };
+    if last.status.is_some() {
+        return refusal::status(&last).map_or(Outcome::Unknown, Outcome::Refused);
+    }
+    stored(last).map_or(Outcome::Unknown, |(message, _)| Outcome::Done(message))
+}
+
+async fn get_leader(
+    link: &Link,
+    stream: &str,
+    sequence: Sequence,
+    deadline: Instant,
+) -> Outcome<Message, Refused> {
+    #[derive(Deserialize)]
+    struct Answer {
+        message: Got,
+    }
+    #[derive(Deserialize)]
+    struct Got {
+        subject: String,
+        seq: u64,
+        time: String,
+        #[serde(default)]
+        hdrs: String,
+        #[serde(default)]
+        data: String,
+    }
+    if let Err(refused) = stream::named(stream) {
+        return Outcome::Refused(refused);
+    }
+    let body = serde_json::json!({ "seq": sequence.0 })
+        .to_string()
+        .into_bytes();
+    let request = (format!("$JS.API.STREAM.MSG.GET.{stream}"), body, false);
+    let got = match ask_api(&link.client, &link.wire, request, deadline).await {
+        Outcome::Done(Answer { message }) => message,
+        Outcome::Refused(refused) => return Outcome::Refused(refused),
+        Outcome::Unknown => return Outcome::Unknown,
+    };
+    let read = || {
+        let headers = String::from_utf8(BASE64.decode(&got.hdrs).ok()?).ok()?;
+        Some(Message {
+            sequence: Sequence(got.seq),
+            stored: stamp::parse(&got.time)?,
+            expired_marker: headers
+                .lines()
+                .any(|line| line == "Nats-Marker-Reason: MaxAge"),
+            payload: BASE64.decode(&got.data).ok()?.into(),
+            subject: got.subject.clone(),
+        })
+    };
+    read().map_or(Outcome::Unknown, Outcome::Done)
+}
+
+async fn direct(
+    link: &Link,
+    stream: &str,
+    body: &DirectGet<'_>,
+    until: Until,
+    deadline: Instant,
+) -> crate::link::Asked {
+    if let Err(refused) = stream::named(stream) {
+        return Outcome::Refused(refused);
+    }
+    let Ok(body) = serde_json::to_vec(body) else {
+        return Outcome::Refused(Refused::BadRequest("a direct get cannot be written".into()));
+    };
+    let message = Outgoing {
+        subject: Subject::from(format!("$JS.API.DIRECT.GET.{stream}")),
+        headers: HeaderMap::new(),
+        payload: body.into(),
+    };
+    ask(
+        &link.client,
+        &link.wire,
+        vec![message],
+        false,
+        until,
+        deadline,
+    )
+    .await
+}
+
+/// How an answer of several messages ends.
+enum End {
+    /// There is no message.
+    Nothing,
+    /// The request is refused.
+    Refused(Refused),
+    /// Its end was reached, with this many messages left over.
+    Reached {
+        pending: u64,
+        up_to: Option<Sequence>,
+    },
+}
+
+/// Reads an answer of several messages; `None` when a part of it is missing. Each message names
+/// the one before it, and the end names the last: a message that the client dropped would
+/// otherwise read as one that does not exist.
+fn whole(Replied { before, last }: Replied) -> Option<(Vec<Message>, End)> {
+    let status = last.status?.as_u16();
+    if status != 204 {
+        // The server ends with a status in the middle when a message goes while it reads.
+        if !before.is_empty() {
+            return None;
+        }
+        let refused = refusal::status(&last)?;
+        let end = if refused == Refused::NotFound {
+            End::Nothing
+        } else {
+            End::Refused(refused)
+        };
+        return Some((Vec::new(), end));
+    }
+    let mut messages = Vec::with_capacity(before.len());
+    let mut previous = 0;
+    for message in before {
+        let (message, follows) = stored(message)?;
+        if follows != Some(previous) || message.sequence.0 <= previous {
+            return None;
+        }
+        previous = message.sequence.0;
+        messages.push(message);
+    }
+    let headers = last.headers.as_ref()?;
+    if messages.is_empty() || number(headers, LAST) != Some(previous) {
+        return None;
+    }
+    let up_to = number(headers, UP_TO).map(Sequence);
+    Some((
+        messages,
+        End::Reached {
+            pending: number(headers, PENDING)?,
+            up_to,
+        },
+    ))
+}
+
+/// A message of a direct get, and the sequence of the message before it in the answer.
+fn stored(message: async_nats::Message) -> Option<(Message, Option<u64>)> {
+    let headers = message.headers.as_ref()?;
+    // The server's own headers stand after those that were stored with the message.
+    let own = |name: &str| headers.get_last(name).map(|value| value.as_str());
+    let read = Message {
+        subject: own("Nats-Subject")?.to_owned(),
+        sequence: Sequence(number(headers, "Nats-Sequence")?),
+        stored: stamp::parse(own("Nats-Time-Stamp")?)?,
+        expired_marker: own("Nats-Marker-Reason") == Some("MaxAge"),
+        payload: message.payload.clone(),
+    };
+    Some((read, number(headers, LAST)))
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get_last(name)?.as_str().parse().ok()
+}

@@ -1,0 +1,288 @@
+//! The shell: requests to the present connection, clocks, tasks, and what comes in by itself.
+
+use crate::ConnectError;
+use crate::clock::{self, Clock};
+use crate::keeper::{self, Present, Servers};
+use crate::link::Link;
+use crate::options::NatsOptions;
+use crate::session::{self, JetStream};
+use crate::wire::Wire;
+use crate::{lent, publish, read, stream};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::id::WallTime;
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::step::{Outcome, Time};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// The longest single sleep: the runtime's clock may stand still while the machine is suspended,
+/// the shell's does not, so it is looked at now and then.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Tenure's seam to NATS JetStream. Clones share one connection, which ends with the last of them.
+#[derive(Clone)]
+pub struct NatsShell {
+    clock: Clock,
+    store_timeout: Duration,
+    in_flight: Arc<Semaphore>,
+    present: Arc<Present>,
+    // Ends the connection when the last clone goes.
+    _keeper: Arc<Keeper>,
+}
+
+/// The task that keeps the connection.
+struct Keeper(JoinHandle<()>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl NatsShell {
+    /// Connects. Fails when no server can be reached now; later losses are mended by the shell.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), tenure_nats::ConnectError> {
+    /// let shell = tenure_nats::NatsShell::connect("nats://127.0.0.1:4222").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect(options: impl Into<NatsOptions>) -> Result<Self, ConnectError> {
+        let options = options.into();
+        let addresses = options.addresses()?;
+        let session = keeper::first(&options, &addresses).await?;
+        let present: Arc<Present> = Arc::new(watch::Sender::new(None));
+        let (sender, ready) = oneshot::channel();
+        let (store_timeout, in_flight_max) = (options.store_timeout, options.in_flight_max);
+        let server = session.address.to_string();
+        // Unconstrained: a receive loop that yields by count falls behind its subscription, and
+        // the client then drops answers.
+        let task = tokio::spawn(tokio::task::unconstrained(keeper::keep(
+            options,
+            Servers::new(addresses),
+            session,
+            Arc::clone(&present),
+            sender,
+        )));
+        let shell = Self::new(present, Keeper(task), store_timeout, in_flight_max);
+        match ready.await {
+            Ok(Ok(())) => Ok(shell),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let reason = "the connection was lost at once".into();
+                Err(ConnectError::Unreachable { server, reason })
+            }
+        }
+    }
+
+    /// Uses a client that the program has.
+    ///
+    /// Two things are weaker than with a connection of the shell's own. The client reconnects by
+    /// itself and then sends what waited in its queue, so a write may be stored long after its
+    /// outcome was `Unknown`; the protocol is safe from such late attempts (S9), they cost time.
+    /// And the client does not pass on what the server says of missing rights: such a request ends
+    /// `Unknown` after its time-out, not `Denied`. That it is disconnected is seen within 50 ms.
+    pub async fn with_client(client: async_nats::Client) -> Result<Self, ConnectError> {
+        let defaults = NatsOptions::new("");
+        let server = "the lent client's server";
+        let wire = Wire::new(session::inbox(&defaults.inbox_prefix));
+        let unreachable = |reason: String| ConnectError::Unreachable {
+            server: server.into(),
+            reason,
+        };
+        if client.connection_state() != async_nats::connection::State::Connected {
+            return Err(unreachable("the client is not connected".into()));
+        }
+        let inbox = session::subscribe(&client, &wire)
+            .await
+            .map_err(unreachable)?;
+        session::version(server, &client)?;
+        let present: Arc<Present> = Arc::new(watch::Sender::new(None));
+        let link = lent::link(&client, &wire, 1).map(Arc::new);
+        let task = lent::watch(
+            client.clone(),
+            Arc::clone(&wire),
+            inbox,
+            Arc::clone(&present),
+        );
+        present.send_replace(link);
+        let task = Keeper(tokio::spawn(tokio::task::unconstrained(task)));
+        let shell = Self::new(
+            present,
+            task,
+            defaults.store_timeout,
+            defaults.in_flight_max,
+        );
+        let deadline = Instant::now() + defaults.store_timeout;
+        let server = server.to_owned();
+        match session::jetstream(&client, &wire, deadline).await {
+            JetStream::Yes => Ok(shell),
+            JetStream::No(reason) => Err(ConnectError::NoJetStream { server, reason }),
+            JetStream::Denied(reason) => Err(ConnectError::Denied {
+                server,
+                reason,
+                inbox: defaults.inbox_prefix,
+            }),
+            JetStream::Silent(reason) => Err(ConnectError::Silent { server, reason }),
+        }
+    }
+
+    fn new(
+        present: Arc<Present>,
+        keeper: Keeper,
+        store_timeout: Duration,
+        in_flight_max: usize,
+    ) -> Self {
+        Self {
+            clock: Clock::start(),
+            store_timeout,
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            present,
+            _keeper: Arc::new(keeper),
+        }
+    }
+
+    /// How many requests wait for an answer on the present connection.
+    pub fn waiting(&self) -> usize {
+        self.present
+            .borrow()
+            .as_ref()
+            .map_or(0, |link| link.wire.waiting())
+    }
+
+    async fn execute(&self, request: StoreRequest) -> StoreReply {
+        let deadline = Instant::now() + self.store_timeout;
+        // Held over the request; a refusal from here is definite, as nothing was handed over.
+        let Ok(permit) = tokio::time::timeout_at(deadline, self.in_flight.acquire()).await else {
+            return Outcome::Refused(Refused::Overloaded);
+        };
+        let link = self.present.borrow().clone();
+        let Some(link) = link else {
+            return Outcome::Refused(Refused::NotConnected);
+        };
+        let reply = execute(&link, request, deadline).await;
+        drop(permit);
+        reply
+    }
+}
+
+async fn execute(link: &Link, request: StoreRequest, deadline: Instant) -> StoreReply {
+    match request {
+        StoreRequest::Publish(message) => publish::one(link, message, deadline).await,
+        StoreRequest::Batch { id, messages } => publish::batch(link, id, messages, deadline).await,
+        StoreRequest::Latest { stream, subjects } => {
+            read::latest(link, &stream, &subjects, deadline).await
+        }
+        StoreRequest::Get {
+            stream,
+            sequence,
+            source,
+        } => read::get(link, &stream, (sequence, source), deadline).await,
+        StoreRequest::Scan {
+            stream,
+            filter,
+            from,
+            messages_max,
+        } => read::scan(link, &stream, &filter, (from, messages_max), deadline).await,
+        StoreRequest::CreateStream(settings) => stream::create(link, settings, deadline).await,
+        StoreRequest::StreamInfo { stream } => stream::info(link, &stream, deadline).await,
+        StoreRequest::Capabilities => capabilities(link, deadline).await,
+    }
+}
+
+async fn capabilities(link: &Link, deadline: Instant) -> StoreReply {
+    let version = link.capabilities.version.clone();
+    let found = |jetstream| {
+        let capabilities = session::capabilities(&link.client, version, jetstream);
+        Outcome::Done(StoreDone::Capabilities(capabilities))
+    };
+    match session::jetstream(&link.client, &link.wire, deadline).await {
+        JetStream::Yes => found(true),
+        JetStream::No(_) => found(false),
+        JetStream::Denied(text) => Outcome::Refused(Refused::Denied(text)),
+        JetStream::Silent(_) => Outcome::Unknown,
+    }
+}
+
+impl Shell for NatsShell {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> WallTime {
+        clock::wall()
+    }
+
+    fn seed(&self) -> u128 {
+        session::random()
+    }
+
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
+        let clock = self.clock;
+        async move {
+            loop {
+                let left = Duration::from(at.since(clock.now()));
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(SLEEP_MAX)).await;
+            }
+        }
+    }
+
+    async fn store(&self, request: StoreRequest) -> StoreReply {
+        self.execute(request).await
+    }
+
+    fn inbox(&self) -> mpsc::Receiver<Inbound> {
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(announce(self.present.subscribe(), sender));
+        receiver
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        let task = tokio::spawn(task);
+        TaskHandle::new(move || task.abort())
+    }
+}
+
+/// Tells each change of the connection. A listener that is slow hears of fewer connections, and
+/// never of two without the loss between them.
+async fn announce(mut present: watch::Receiver<Option<Arc<Link>>>, to: mpsc::Sender<Inbound>) {
+    let mut told = None;
+    let mut first = true;
+    loop {
+        let link = present.borrow_and_update().clone();
+        let number = link.as_ref().map(|link| link.number);
+        let lost = first && number.is_none() || told.is_some() && number != told;
+        if lost && to.send(Inbound::Disconnected).await.is_err() {
+            return;
+        }
+        if let Some(link) = link.filter(|_| number != told) {
+            let capabilities = link.capabilities.clone();
+            drop(link);
+            if to.send(Inbound::Connected(capabilities)).await.is_err() {
+                return;
+            }
+        }
+        (told, first) = (number, false);
+        tokio::select! {
+            biased;
+            () = to.closed() => return,
+            changed = present.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+impl fmt::Debug for NatsShell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsShell")
+            .field("connected", &self.present.borrow().is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,409 @@
+//! The reply multiplexer of one connection: one wildcard inbox, and the asks that wait on it.
+//!
+//! An ask is gone from the table when it is answered, when its [`Waiting`] is dropped (so also
+//! when it timed out), and all are when the connection is lost: the table cannot leak (S21).
+
+use async_nats::{Event, Message, ServerError, Subject};
+use slab::Slab;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+
+/// No answer has more messages: a direct get gives 1,000 at most, and an end.
+const MESSAGES_MAX: usize = 1_001;
+
+/// The inbox of one connection and the asks in flight on it.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    inbox: String,
+    asks: Mutex<Asks>,
+}
+
+#[derive(Debug)]
+struct Asks {
+    open: bool,
+    /// Makes tokens unique, so that a late answer never meets another ask in the same place.
+    serial: u64,
+    waiting: Slab<Ask>,
+}
+
+#[derive(Debug)]
+struct Ask {
+    serial: u64,
+    subjects: Vec<Subject>,
+    writes: bool,
+    until: Until,
+    before: Vec<Message>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Which message completes an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The first one.
+    First,
+    /// The first one that is not the empty acknowledgement of a part of a batch.
+    Committed,
+    /// The first one with a status; those before it belong to the answer.
+    Status,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The message that completes the answer, and those before it.
+    Replied { last: Message, before: Vec<Message> },
+    /// The server refused to take the ask; its text.
+    Denied(String),
+}
+
+impl Wire {
+    /// A wire on the inbox `<inbox>.*`, which nobody listens to yet.
+    pub(crate) fn new(inbox: String) -> Arc<Self> {
+        let asks = Asks {
+            open: true,
+            serial: 0,
+            waiting: Slab::new(),
+        };
+        Arc::new(Self {
+            inbox,
+            asks: Mutex::new(asks),
+        })
+    }
+
+    /// The subject to subscribe to.
+    pub(crate) fn filter(&self) -> String {
+        format!("{}.*", self.inbox)
+    }
+
+    /// Enters an ask; `None` when the connection is lost.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        subjects: Vec<Subject>,
+        writes: bool,
+        until: Until,
+    ) -> Option<Waiting> {
+        let (sender, answer) = oneshot::channel();
+        let mut asks = self.asks();
+        if !asks.open {
+            return None;
+        }
+        asks.serial += 1;
+        let serial = asks.serial;
+        let ask = Ask {
+            serial,
+            subjects,
+            writes,
+            until,
+            before: Vec::new(),
+            answer: sender,
+        };
+        let key = asks.waiting.insert(ask);
+        drop(asks);
+        Some(Waiting {
+            wire: Arc::clone(self),
+            key,
+            serial,
+            answer,
+        })
+    }
+
+    /// Takes one message of the inbox to the ask that it answers. A late one is dropped.
+    pub(crate) fn deliver(&self, message: Message) {
+        let Some((key, serial)) = self.token(&message.subject) else {
+            return;
+        };
+        let mut asks = self.asks();
+        let Some(ask) = asks.waiting.get_mut(key).filter(|ask| ask.serial == serial) else {
+            return;
+        };
+        let complete = match ask.until {
+            Until::First => true,
+            Until::Committed => message.status.is_some() || !message.payload.is_empty(),
+            Until::Status => message.status.is_some() || ask.before.len() >= MESSAGES_MAX,
+        };
+        if complete {
+            let Ask { before, answer, .. } = asks.waiting.remove(key);
+            drop(asks);
+            let _ = answer.send(Answer::Replied {
+                last: message,
+                before,
+            });
+        } else if ask.until == Until::Status {
+            ask.before.push(message);
+        }
+    }
+
+    /// Takes what the client says about the connection.
+    pub(crate) fn take_event(&self, event: &Event) {
+        match event {
+            Event::Disconnected | Event::Closed => self.close(),
+            Event::ServerError(ServerError::Other(text)) => self.take_error(text),
+            Event::SlowConsumer(_) => {
+                tracing::warn!("replies were dropped: the receive loop did not keep up");
+            }
+            Event::Connected
+            | Event::LameDuckMode
+            | Event::Draining
+            | Event::ServerError(
+                ServerError::AuthorizationViolation | ServerError::SlowConsumer(_),
+            )
+            | Event::ClientError(_) => tracing::debug!(%event, "connection event"),
+        }
+    }
+
+    /// Fails all asks and takes no more: the connection is lost.
+    pub(crate) fn close(&self) {
+        let mut asks = self.asks();
+        asks.open = false;
+        let lost: Vec<Ask> = asks.waiting.drain().collect();
+        drop(asks);
+        // Dropping the senders tells each waiting ask.
+        drop(lost);
+    }
+
+    /// Takes asks again: a connection that is not ours came back.
+    pub(crate) fn open(&self) {
+        self.asks().open = true;
+    }
+
+    /// How many asks wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.asks().waiting.len()
+    }
+
+    fn take_error(&self, text: &str) {
+        match Violation::parse(text) {
+            Some(Violation::Publish(subject)) => self.deny(&subject, text),
+            Some(Violation::Inbox(subject)) if subject.starts_with(&self.inbox) => {
+                self.deny_all(text);
+            }
+            Some(Violation::Inbox(_)) | None => {
+                tracing::warn!(error = text, "the server reports an error");
+            }
+        }
+    }
+
+    /// Answers the asks on a subject that the user may not publish to.
+    ///
+    /// The server names the subject and not the ask. One write in flight there is the one it
+    /// means; of several, each may have been stored before its user lost the right: `Unknown`.
+    fn deny(&self, subject: &str, text: &str) {
+        let mut asks = self.asks();
+        let meant = |ask: &Ask| ask.subjects.iter().any(|asked| asked.as_str() == subject);
+        let keys: Vec<usize> = asks
+            .waiting
+            .iter()
+            .filter(|(_, ask)| meant(ask))
+            .map(|(key, _)| key)
+            .collect();
+        let ambiguous = keys.len() > 1;
+        for key in keys {
+            let ask = asks.waiting.remove(key);
+            if !(ask.writes && ambiguous) {
+                let _ = ask.answer.send(Answer::Denied(text.to_owned()));
+            }
+        }
+    }
+
+    /// No answer can arrive, or none may be asked for: every ask is hopeless. What was sent is
+    /// taken by the server all the same, so writes stay unknown.
+    fn deny_all(&self, text: &str) {
+        let mut asks = self.asks();
+        let all: Vec<Ask> = asks.waiting.drain().collect();
+        drop(asks);
+        for ask in all.into_iter().filter(|ask| !ask.writes) {
+            let _ = ask.answer.send(Answer::Denied(text.to_owned()));
+        }
+    }
+
+    fn token(&self, subject: &str) -> Option<(usize, u64)> {
+        let token = subject
+            .strip_prefix(self.inbox.as_str())?
+            .strip_prefix('.')?;
+        let (key, serial) = token.split_once('-')?;
+        Some((
+            usize::from_str_radix(key, 16).ok()?,
+            u64::from_str_radix(serial, 16).ok()?,
+        ))
+    }
+
+    fn asks(&self) -> MutexGuard<'_, Asks> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An ask in flight. Dropping it gives the answer up.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    wire: Arc<Wire>,
+    key: usize,
+    serial: u64,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Waiting {
+    /// The subject for the answer.
+    pub(crate) fn reply(&self) -> Subject {
+        Subject::from(format!(
+            "{}.{:x}-{:x}",
+            self.wire.inbox, self.key, self.serial
+        ))
+    }
+}
+
+/// Ends with the answer, or with `None` when the connection is lost.
+impl Future for Waiting {
+    type Output = Option<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map(Result::ok)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut asks = self.wire.asks();
+        if asks
+            .waiting
+            .get(self.key)
+            .is_some_and(|ask| ask.serial == self.serial)
+        {
+            asks.waiting.remove(self.key);
+        }
+    }
+}
+
+/// What the server says a user may not do.
+#[derive(Debug, PartialEq, Eq)]
+enum Violation {
+    /// Publish to a subject.
+    Publish(String),
+    /// Listen on a subject, or ask with it as the place for the answer.
+    Inbox(String),
+}
+
+impl Violation {
+    /// Reads `Permissions Violation for Publish to "orders.1"` and its like.
+    fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("Permissions Violation for ")?;
+        let quoted = || {
+            let (_, rest) = rest.split_once('"')?;
+            let (subject, _) = rest.rsplit_once('"')?;
+            Some(subject.to_owned())
+        };
+        if rest.starts_with("Publish to ") {
+            quoted().map(Self::Publish)
+        } else if rest.starts_with("Publish with Reply of ") || rest.starts_with("Subscription to ")
+        {
+            quoted().map(Self::Inbox)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Until, Violation, Wire};
+    use async_nats::{Message, StatusCode, Subject};
+    use std::sync::Arc;
+
+    fn wire() -> Arc<Wire> {
+        Wire::new("_INBOX.x".into())
+    }
+
+    fn message(subject: Subject, status: Option<StatusCode>, payload: &'static str) -> Message {
+        Message {
+            subject,
+            reply: None,
+            payload: payload.into(),
+            headers: None,
+            status,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_finds_its_ask_and_a_late_one_finds_none() {
+        let wire = wire();
+        let first = wire.enter(Vec::new(), true, Until::First).unwrap();
+        let late = first.reply();
+        drop(first);
+        let second = wire.enter(Vec::new(), true, Until::First).unwrap();
+        // The second ask stands in the place of the first.
+        wire.deliver(message(late, None, "late"));
+        assert_eq!(wire.waiting(), 1);
+        wire.deliver(message(second.reply(), None, "mine"));
+        let Some(Answer::Replied { last, .. }) = second.await else {
+            panic!("no answer")
+        };
+        assert_eq!(last.payload, "mine");
+        assert_eq!(wire.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_committed_batch_is_told_by_the_first_answer_with_a_body() {
+        let wire = wire();
+        let ask = wire.enter(Vec::new(), true, Until::Committed).unwrap();
+        wire.deliver(message(ask.reply(), None, ""));
+        wire.deliver(message(ask.reply(), None, "{}"));
+        assert!(matches!(ask.await, Some(Answer::Replied { last, .. }) if last.payload == "{}"));
+    }
+
+    #[tokio::test]
+    async fn messages_before_a_status_belong_to_the_answer() {
+        let wire = wire();
+        let ask = wire.enter(Vec::new(), false, Until::Status).unwrap();
+        wire.deliver(message(ask.reply(), None, "one"));
+        wire.deliver(message(ask.reply(), Some(StatusCode::NOT_FOUND), ""));
+        let Some(Answer::Replied { before, .. }) = ask.await else {
+            panic!("no answer")
+        };
+        assert_eq!(before.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_fails_what_waits_and_takes_no_more() {
+        let wire = wire();
+        let ask = wire.enter(Vec::new(), true, Until::First).unwrap();
+        wire.close();
+        assert!(ask.await.is_none());
+        assert!(wire.enter(Vec::new(), true, Until::First).is_none());
+        wire.open();
+        assert!(wire.enter(Vec::new(), true, Until::First).is_some());
+    }
+
+    #[tokio::test]
+    async fn one_write_on_a_forbidden_subject_is_denied_and_of_two_none() {
+        let wire = wire();
+        let text = "Permissions Violation for Publish to \"a.b\"";
+        let ask = || {
+            wire.enter(vec![Subject::from("a.b")], true, Until::First)
+                .unwrap()
+        };
+        let other = wire
+            .enter(vec![Subject::from("a.c")], true, Until::First)
+            .unwrap();
+        let one = ask();
+        wire.take_error(text);
+        assert!(matches!(one.await, Some(Answer::Denied(said)) if said == text));
+        let (one, two) = (ask(), ask());
+        wire.take_error(text);
+        assert!(one.await.is_none() && two.await.is_none());
+        assert_eq!(wire.waiting(), 1);
+        drop(other);
+    }
+
+    #[test]
+    fn violations_name_their_subject() {
+        let of = |text| Violation::parse(text);
+        let publish = of("Permissions Violation for Publish to \"a.\\\"b\"");
+        assert_eq!(publish, Some(Violation::Publish("a.\\\"b".into())));
+        let inbox = of("Permissions Violation for Subscription to \"_INBOX.x.*\"");
+        assert_eq!(inbox, Some(Violation::Inbox("_INBOX.x.*".into())));
+        assert_eq!(of("Maximum Payload Violation"), None);
+    }
+}
