@@ -6,6 +6,7 @@ use super::proposal::InFlight;
 use super::size::{BatchPlace, stored_bytes_of};
 use super::stream::View;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{Expect, Publish, Refused, Rollup};
 
@@ -15,46 +16,106 @@ const MESSAGES_MAX: usize = 1_000;
 const ABANDONED_MS: u64 = 10_000;
 
 impl Store {
-    /// Collects a batch's messages in the stream that takes in its last one.
+    /// Collects a batch's messages, and says which stream has them all.
     ///
-    /// Only the last message asks for an answer. What happens to an earlier one (another stream
-    /// takes it, it is too large, the batch got no place) shows as a gap.
-    pub(super) fn stage(
-        &mut self,
-        at: WallTime,
-        name: &str,
-        messages: &[Publish],
-    ) -> Result<(), Refused> {
-        let lost = |publish: &Publish| self.stream_of(publish).as_deref() != Some(name);
-        let lost = messages.iter().any(lost);
-        let stream = self.streams.get_mut(name).expect("a routed stream exists");
-        let place = |n| BatchPlace {
-            number: n + 1,
-            last: n + 1 == messages.len(),
+    /// The first and the last message ask for an answer. What happens to another one (a stream
+    /// elsewhere takes it, it is too large) shows as a gap. A batch whose last message is not
+    /// collected stays open.
+    pub(super) fn stage(&mut self, at: WallTime, messages: &[Publish]) -> Result<String, Refused> {
+        let [first, ..] = messages else {
+            return Err(Refused::BadRequest("a batch needs a message".into()));
         };
-        let size = |n| check::size(stream.now(), &messages[n], Some(place(n)));
-        let last = messages.len() - 1;
-        size(last)?;
-        if !stream.settings.allow_atomic {
-            return Err(Refused::BatchDisabled);
+        let home = self.stream_of(first).ok_or(Refused::NoResponders)?;
+        self.collects(
+            &home,
+            first,
+            BatchPlace {
+                number: 1,
+                last: messages.len() == 1,
+            },
+        )?;
+        let open_batches_max = self.config.open_batches_max;
+        let open = &mut self
+            .streams
+            .get_mut(&home)
+            .expect("a routed stream exists")
+            .open_batches;
+        while open
+            .front()
+            .is_some_and(|since| at.0.saturating_sub(since.0) >= ABANDONED_MS)
+        {
+            open.pop_front();
         }
-        if lost || (0..last).any(|n| size(n).is_err()) {
-            return Err(Refused::BatchIncomplete);
+        if open.len() >= open_batches_max {
+            return Err(Refused::TooManyBatches);
         }
-        let over = |since: &WallTime| at.0.saturating_sub(since.0) >= ABANDONED_MS;
-        while stream.open_batches.front().is_some_and(over) {
-            stream.open_batches.pop_front();
+        open.push_back(at);
+        let mut missing = false;
+        for (n, publish) in messages.iter().enumerate().skip(1) {
+            let last = n + 1 == messages.len();
+            let place = BatchPlace {
+                number: n + 1,
+                last,
+            };
+            let there = self.stream_of(publish);
+            let collected = match &there {
+                None => Err(Refused::NoResponders),
+                Some(there) => self.collects(there, publish, place),
+            };
+            if last {
+                collected?;
+            }
+            if last && there.as_ref() != Some(&home) {
+                return Err(Refused::BatchIncomplete);
+            }
+            let here =
+                there.as_ref() == Some(&home) && self.collects(&home, publish, place).is_ok();
+            if here && missing {
+                self.close_batch(&home);
+                return Err(self.end_of_broken(messages));
+            }
+            missing |= !here;
         }
-        if stream.open_batches.len() >= self.config.open_batches_max {
-            return Err(match last {
-                0 => Refused::TooManyBatches,
-                _ => Refused::BatchIncomplete,
-            });
-        }
+        self.close_batch(&home);
         if messages.len() > MESSAGES_MAX {
             return Err(Refused::BatchTooLarge);
         }
-        Ok(())
+        Ok(home)
+    }
+
+    /// What the last message of a batch with a gap is answered.
+    fn end_of_broken(&self, messages: &[Publish]) -> Refused {
+        let [.., last] = messages else {
+            return Refused::BatchIncomplete;
+        };
+        let place = BatchPlace {
+            number: messages.len(),
+            last: true,
+        };
+        match self.stream_of(last) {
+            None => Refused::NoResponders,
+            Some(there) => match self.collects(&there, last, place) {
+                Ok(()) => Refused::BatchIncomplete,
+                Err(refused) => refused,
+            },
+        }
+    }
+
+    /// Whether a stream takes a message as a part of a batch.
+    fn collects(&self, name: &str, publish: &Publish, place: BatchPlace) -> Result<(), Refused> {
+        let stream = self.streams.get(name).expect("a routed stream exists");
+        check::size(stream.now(), publish, Some(place))?;
+        if stream.settings.allow_atomic {
+            Ok(())
+        } else {
+            Err(Refused::BatchDisabled)
+        }
+    }
+
+    fn close_batch(&mut self, name: &str) {
+        if let Some(stream) = self.streams.get_mut(name) {
+            stream.open_batches.pop_back();
+        }
     }
 
     /// When a writer begins a batch and never goes on with it: its place is taken for 10 seconds.

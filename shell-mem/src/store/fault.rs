@@ -3,7 +3,7 @@
 use super::Store;
 use super::check::{self, Not};
 use super::proposal::InFlight;
-use super::{batch, size};
+use super::{batch, form};
 use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::Outcome;
@@ -33,6 +33,9 @@ impl Store {
         up_to: Sequence,
         request: &StoreRequest,
     ) -> StoreReply {
+        if let Err(refused) = form::check(&self.config.capabilities, request) {
+            return Outcome::Refused(refused);
+        }
         if let Some(reply) = self.answer_server(request) {
             return reply;
         }
@@ -57,11 +60,6 @@ impl Store {
         messages: &[Publish],
         as_batch: bool,
     ) -> StoreReply {
-        let bytes_max = self.config.capabilities.payload_bytes_max;
-        let bytes = |publish| size::header_bytes(publish, None) + publish.payload.len();
-        if messages.iter().any(|publish| bytes(publish) > bytes_max) {
-            return Outcome::Refused(Refused::TooLarge);
-        }
         let stream = messages.last().and_then(|last| self.stream_of(last));
         let Some(stream) = stream.and_then(|name| self.streams.get(&name)) else {
             return Outcome::Refused(Refused::NoResponders);

@@ -14,6 +14,7 @@ mod check;
 mod expire;
 mod fault;
 mod filter;
+mod form;
 mod proposal;
 mod publish;
 mod read;

@@ -2,9 +2,9 @@
 
 use super::check::{self, Not};
 use super::publish::{store_all, window_ms};
-use super::size::{header_bytes, stored_bytes_of};
+use super::size::stored_bytes_of;
 use super::stream::Stream;
-use super::{Store, batch};
+use super::{Store, batch, form};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -123,6 +123,9 @@ impl Store {
         at: WallTime,
         request: &StoreRequest,
     ) -> Result<ProposalId, StoreReply> {
+        if let Err(refused) = form::check(&self.config.capabilities, request) {
+            return Err(Outcome::Refused(refused));
+        }
         if let Some(reply) = self.answer_server(request) {
             return Err(reply);
         }
@@ -238,23 +241,16 @@ impl Store {
         messages: &[Publish],
         as_batch: bool,
     ) -> Result<String, Refused> {
-        let [.., last] = messages else {
-            return Err(Refused::BadRequest("a batch needs a message".into()));
-        };
-        let payload_bytes_max = self.config.capabilities.payload_bytes_max;
-        for publish in messages {
-            if header_bytes(publish, None) + publish.payload.len() > payload_bytes_max {
-                return Err(Refused::TooLarge);
-            }
-        }
-        let name = self.stream_of(last).ok_or(Refused::NoResponders)?;
-        if self.streams[&name].in_flight.messages() >= self.config.in_flight_max as u64 {
+        let first = messages.first().and_then(|first| self.stream_of(first));
+        if let Some(first) = first.and_then(|name| self.streams.get(&name))
+            && first.in_flight.messages() >= self.config.in_flight_max as u64
+        {
             return Err(Refused::Overloaded);
         }
-        if as_batch {
-            self.stage(at, &name, messages)?;
+        match messages {
+            [publish] if !as_batch => self.stream_of(publish).ok_or(Refused::NoResponders),
+            messages => self.stage(at, messages),
         }
-        Ok(name)
     }
 
     /// The stream that takes in a message's subject, which may not be the one it names.

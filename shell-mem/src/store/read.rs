@@ -12,9 +12,6 @@ use tenure_core::port::{
 };
 use tenure_core::step::Outcome;
 
-/// How many subjects with messages the server answers in one batched direct get.
-const SUBJECTS_MAX: usize = 1_024;
-
 impl Store {
     /// Answers a read as of the present, or as of a sequence.
     pub(super) fn read(&self, request: &StoreRequest, as_of: Option<Sequence>) -> StoreReply {
@@ -34,6 +31,11 @@ impl Store {
             } => direct(stream)
                 .ok_or(Refused::NoResponders)
                 .and_then(|view| get(view, *sequence)),
+            StoreRequest::Get {
+                sequence: Sequence::NONE,
+                source: Source::Leader,
+                ..
+            } => Err(Refused::BadRequest("a message get needs a sequence".into())),
             StoreRequest::Get {
                 stream,
                 sequence,
@@ -66,11 +68,6 @@ impl Store {
 /// A subject without a message adds nothing; when no subject has one the server answers without a
 /// point (K2).
 fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
-    if subjects.is_empty() || subjects.len() > SUBJECTS_MAX {
-        return Err(Refused::BadRequest(
-            "1 to 1024 subjects can be asked for".into(),
-        ));
-    }
     let found: BTreeMap<Sequence, &Message> = subjects
         .iter()
         .filter_map(|subject| view.last_of(subject))
@@ -78,9 +75,6 @@ fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
         .collect();
     if found.is_empty() {
         return Err(Refused::NotFound);
-    }
-    if found.len() > SUBJECTS_MAX {
-        return Err(Refused::BadRequest("Too Many Results".into()));
     }
     let messages = found.into_values().cloned().collect();
     Ok(StoreDone::Latest(Proof {

@@ -3,7 +3,6 @@
 use super::Store;
 use super::filter;
 use super::stream::Stream;
-use alloc::format;
 use alloc::vec;
 use tenure_core::id::WallTime;
 use tenure_core::port::{Persist, Refused, StoreDone, StoreReply, StreamSettings};
@@ -49,12 +48,6 @@ impl Store {
     /// The settings with what the server fills in.
     fn complete(&self, asked: &StreamSettings) -> Result<StreamSettings, Refused> {
         let mut settings = asked.clone();
-        let name = &settings.name;
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || ".*>/\\".contains(c)) {
-            return Err(Refused::BadRequest(format!(
-                "a stream cannot be named {name:?}"
-            )));
-        }
         if settings.subjects.is_empty() {
             settings.subjects = vec![settings.name.clone()];
         }

@@ -668,21 +668,73 @@ fn a_part_of_a_batch_that_got_lost_is_a_gap() {
         payload: vec![0; 400].into(),
         ..message("s.a")
     };
+    let between = vec![message("s.a"), large(), message("s.a")];
+    assert_eq!(bench.batch(between).refused(), Refused::BatchIncomplete);
+    let elsewhere = vec![message("s.a"), message("t.a"), message("s.a")];
+    assert_eq!(bench.batch(elsewhere).refused(), Refused::BatchIncomplete);
+    let begun_elsewhere = vec![message("t.a"), message("s.a")];
     assert_eq!(
-        bench.batch(vec![large(), message("s.a")]).refused(),
+        bench.batch(begun_elsewhere).refused(),
         Refused::BatchIncomplete
     );
     assert_eq!(
-        bench.batch(vec![message("s.a"), large()]).refused(),
+        bench.batch(vec![large(), message("s.a")]).refused(),
         Refused::TooLarge
     );
-    let elsewhere = vec![message("t.a"), message("s.a")];
-    assert_eq!(bench.batch(elsewhere).refused(), Refused::BatchIncomplete);
+}
+
+#[test]
+fn a_batch_whose_last_message_is_not_taken_stays_open() {
+    let mut bench = Bench::new(StreamSettings {
+        message_bytes_max: 300,
+        ..settings("S", 1)
+    });
+    let large = || Publish {
+        payload: vec![0; 400].into(),
+        ..message("s.a")
+    };
     for _ in 0..50 {
-        bench.store.abandon_batch(bench.at, "S");
+        assert_eq!(
+            bench.batch(vec![message("s.a"), large()]).refused(),
+            Refused::TooLarge
+        );
     }
+    assert_eq!(
+        bench.batch(vec![message("s.a")]).refused(),
+        Refused::TooManyBatches
+    );
     let two = vec![message("s.a"), message("s.b")];
-    assert_eq!(bench.batch(two).refused(), Refused::BatchIncomplete);
+    assert_eq!(bench.batch(two).refused(), Refused::TooManyBatches);
+    bench.at = WallTime(T0.0 + 10_000);
+    bench.batch(vec![message("s.a")]).stored(1);
+}
+
+#[test]
+fn requests_of_a_wrong_form_are_not_handed_over() {
+    let mut bench = Bench::unreplicated();
+    let bad = |reply: Reply| assert!(matches!(reply.refused(), Refused::BadRequest(_)));
+    bad(bench.publish(message("s.*")));
+    bad(bench.publish(fenced("s.a", "s.>", 0)));
+    bad(bench.batch(vec![]));
+    bad(bench.batch(vec![
+        message("s.a"),
+        Publish {
+            stream: "T".into(),
+            ..message("s.a")
+        },
+    ]));
+    let none = bench.latest(&[]);
+    bad(bench.apply(none));
+    bad(bench.apply(StoreRequest::StreamInfo {
+        stream: "a b".into(),
+    }));
+    let first = |source| StoreRequest::Get {
+        stream: "S".into(),
+        sequence: Sequence(0),
+        source,
+    };
+    bad(bench.apply(first(Source::Replica)));
+    bad(bench.apply(first(Source::Leader)));
 }
 
 #[test]
