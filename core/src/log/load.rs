@@ -19,6 +19,9 @@ use alloc::vec::Vec;
 pub(super) struct Load {
     /// The read that will prove the state was sent then.
     pub(super) asked: Time,
+    /// The stream was known to reach this far when it was sent; what was acknowledged since may
+    /// be missing from the answer on any stream.
+    pub(super) asked_above: Sequence,
     /// The read must take in the stream at least up to here.
     pub(super) at_least: Sequence,
     pub(super) stage: LoadStage,
@@ -74,6 +77,7 @@ impl Load {
     pub(super) fn new(now: Time, at_least: Sequence) -> Self {
         Self {
             asked: now,
+            asked_above: Sequence::NONE,
             at_least,
             stage: LoadStage::Start,
             floor: Floor::Nothing,
@@ -122,8 +126,10 @@ impl Shard {
                 let request = StoreRequest::Latest { stream, subjects };
                 let op = self.ask(t, Op::Latest(slot), request);
                 let now = t.cx.now;
+                let high_water = self.high_water;
                 let load = self.loading(slot);
                 load.asked = now;
+                load.asked_above = high_water;
                 load.stage = LoadStage::Latest(op);
             }
             LoadStage::BodyWanted(named) => {
@@ -196,7 +202,8 @@ impl Shard {
                 // Not even the anchor or the ownership record: a replica that knows nothing yet,
                 // or a stream that lost everything.
                 reached!(t.cx, "load: the proof itself is absent");
-                self.look_low(t, Sequence::NONE);
+                let known = self.loading(slot).asked_above;
+                self.look_low(t, Sequence::NONE, known);
                 self.load_again(t, slot);
             }
             Outcome::Refused(refused) if refused.passes() => self.load_again(t, slot),
@@ -245,7 +252,8 @@ impl Shard {
         let needed = self.high_water.max(self.loading(slot).at_least);
         if proof.up_to < needed {
             reached!(t.cx, "load: the answer is older than what is known");
-            self.look_low(t, proof.up_to);
+            let known = self.loading(slot).asked_above;
+            self.look_low(t, proof.up_to, known);
             return false;
         }
         true

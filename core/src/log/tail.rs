@@ -14,10 +14,10 @@ impl Shard {
         self.high_water = self.high_water.max(sequence);
     }
 
-    /// The stream looks shorter than it was: at once a lost tail where there is one replica, after
-    /// a while where an answer may be old (S13).
-    pub(super) fn look_low(&mut self, t: &mut Turn<'_, '_>, up_to: Sequence) {
-        if up_to >= self.high_water {
+    /// The stream looks shorter than it was `known` to be when it was asked: at once a lost tail
+    /// where there is one replica, after a while where an answer may be old (S13).
+    pub(super) fn look_low(&mut self, t: &mut Turn<'_, '_>, up_to: Sequence, known: Sequence) {
+        if up_to >= known {
             return;
         }
         let now = t.cx.now;
