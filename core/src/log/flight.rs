@@ -260,7 +260,8 @@ impl Shard {
         }
     }
 
-    /// A commit that may have been stored: it waits for a seal, then it is looked for (S9, L4).
+    /// A commit that may have been stored, or whose batch had a check that failed: it waits for a
+    /// seal, then it is looked for (S9, L4).
     fn doubt(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Box<Draft>) {
         let sent = draft.sent_epoch;
         self.entity(slot).phase = Phase::Commit(draft, Stage::Doubtful);
@@ -312,7 +313,7 @@ impl Shard {
                 // Which check failed is not told; after a seal each entity is read with proof.
                 reached!(t.cx, "owned: a batch's or barrier's check failed");
                 self.pledge_again(t, pledged);
-                self.doubt_all(t, drafts, epoch);
+                self.look_all(t, drafts, epoch);
             }
             Outcome::Refused(refused) if refused.passes() => {
                 reached!(t.cx, "owned: a batch or barrier was refused for now");
@@ -334,15 +335,17 @@ impl Shard {
             Outcome::Unknown => {
                 reached!(t.cx, "owned: a batch's or barrier's outcome is unknown");
                 self.pledge_again(t, pledged);
-                self.doubt_all(t, drafts, epoch);
+                for (_, draft) in &mut drafts {
+                    draft.doubt = true;
+                }
+                self.look_all(t, drafts, epoch);
             }
         }
         self.pump(t);
     }
 
-    fn doubt_all(&mut self, t: &mut Turn<'_, '_>, drafts: Vec<(Slot, Box<Draft>)>, sent: Epoch) {
-        for (slot, mut draft) in drafts {
-            draft.doubt = true;
+    fn look_all(&mut self, t: &mut Turn<'_, '_>, drafts: Vec<(Slot, Box<Draft>)>, sent: Epoch) {
+        for (slot, draft) in drafts {
             self.doubt(t, slot, draft);
         }
         // A barrier alone may be the one that is in doubt.

@@ -354,13 +354,18 @@ impl Shard {
             Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
                 self.refuse(t, members, refusal);
             }
-            Phase::Load(_, Why::Look(draft)) => self.give_up(t, draft),
             Phase::Commit(draft, Stage::Flying) => {
                 // Its answer still comes.
                 self.entity(slot).phase = Phase::Commit(draft, Stage::Flying);
             }
-            Phase::Commit(draft, Stage::Doubtful) => self.give_up(t, draft),
-            Phase::Commit(draft, Stage::Ready | Stage::Waiting) => {
+            Phase::Load(_, Why::Look(draft)) | Phase::Commit(draft, Stage::Doubtful)
+                if draft.doubt =>
+            {
+                self.give_up(t, draft);
+            }
+            // It was surely not stored, and never will be.
+            Phase::Load(_, Why::Look(draft))
+            | Phase::Commit(draft, Stage::Doubtful | Stage::Ready | Stage::Waiting) => {
                 self.refuse(t, draft.members, refusal);
             }
             phase @ (Phase::Decide { .. }
