@@ -297,9 +297,11 @@ impl Shard {
             }
         }
         let named = commit.snapshot.filter(|_| !commit.tombstone);
+        // Whoever looks for a commit must see every one since then; a snapshot hides some (S9).
+        let looking = matches!(self.entity(slot).phase, Phase::Load(_, Why::Look(_)));
         let load = self.loading(slot);
         load.commits.insert(sequence, commit);
-        let fresh = matches!(load.floor, Floor::Nothing) && !load.snapshot_ignored;
+        let fresh = matches!(load.floor, Floor::Nothing) && !load.snapshot_ignored && !looking;
         match named {
             Some(named) if fresh => {
                 load.stage = LoadStage::BodyWanted(named);
