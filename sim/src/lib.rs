@@ -24,6 +24,7 @@
 //! safety promise was broken, 11 something good did not happen, 12 two runs of one seed differed,
 //! 13 a panic.
 
+mod brief;
 mod draw;
 mod history;
 mod host;

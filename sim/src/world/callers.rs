@@ -99,7 +99,7 @@ impl World {
                 deadline,
             }),
         };
-        self.tell(|| format!("{ticket:?} asks n{node} {wish:?}"));
+        self.tell(|| format!("{ticket:?} asks n{node} {:?}", wish.command));
         self.history.ask(Asked {
             ticket,
             place: (node, life),

@@ -3,6 +3,7 @@
 
 use super::World;
 use super::event::{Event, Place};
+use crate::brief;
 use crate::draw::What;
 use crate::history::Told;
 use crate::host::Host;
@@ -98,7 +99,7 @@ impl World {
     }
 
     fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
-        self.tell(|| format!("{place} <- {}", brief(&input)));
+        self.tell(|| format!("{place} <- {}", brief::input(&input)));
         let node = &mut self.nodes[place.node];
         let now = node.clock(self.now);
         let running = &mut node.shards[place.shard];
@@ -128,7 +129,7 @@ impl World {
         self.draws
             .shuffle(What::Shuffle, place.part(), &mut effects);
         for effect in effects {
-            self.tell(|| format!("{place} -> {}", brief_effect(&effect)));
+            self.tell(|| format!("{place} -> {}", brief::effect(&effect)));
             self.begin(place, effect)?;
         }
         self.wake(place);
@@ -311,26 +312,4 @@ fn slot_of(work: &Work) -> tenure_core::id::Slot {
         | Work::Answer { slot, .. }
         | Work::Snapshot { slot } => *slot,
     }
-}
-
-/// An input in one line.
-fn brief(input: &Input) -> String {
-    cut(format!("{input:?}"))
-}
-
-fn brief_effect(effect: &Effect) -> String {
-    cut(format!("{effect:?}"))
-}
-
-pub(super) fn cut(mut text: String) -> String {
-    const BYTES_MAX: usize = 600;
-    if text.len() > BYTES_MAX {
-        let end = (0..=BYTES_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

@@ -1,0 +1,166 @@
+//! Inputs, effects and answers in one short line each, for the story of a run.
+
+use crate::host::Added;
+use std::fmt::Write;
+use tenure_core::Outcome;
+use tenure_core::format::{Commit, Ownership};
+use tenure_core::log::{Base, Effect, Input, Ran, Work};
+use tenure_core::port::{Expect, Message, Publish, StoreDone, StoreReply, StoreRequest};
+
+/// An input.
+pub(crate) fn input(input: &Input) -> String {
+    match input {
+        Input::Submit(it) => format!(
+            "submit {:?} to {:?} id {} {:?} by {}",
+            it.ticket,
+            it.entity.as_str(),
+            it.id.map_or_else(|| "-".into(), |id| id.to_string()),
+            it.expected,
+            it.deadline
+        ),
+        Input::Read(it) => format!(
+            "read {:?} of {:?} by {}",
+            it.ticket,
+            it.entity.as_str(),
+            it.deadline
+        ),
+        Input::Kind(kind) => format!("kind {}", kind.record.name),
+        Input::Stored { op, reply } => format!("{op:?} {}", answer(reply)),
+        Input::Ran { op, ran } => match ran {
+            Ran::Decided(decided) => {
+                let mut line = format!("{op:?} decided");
+                for it in decided {
+                    let verdict = format!("{:?}", it.verdict);
+                    let verdict = verdict.split([' ', '(']).next().unwrap_or_default();
+                    let _ = write!(line, " {:?} {verdict}", it.ticket);
+                }
+                line
+            }
+            Ran::Folded(_) | Ran::Settled | Ran::Answered | Ran::Snapshotted(_) => {
+                format!("{op:?} {ran:?}")
+            }
+        },
+        Input::Tick | Input::Up(_) | Input::Down | Input::Claim => format!("{input:?}"),
+    }
+}
+
+/// An effect.
+pub(crate) fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Store { op, request: it } => format!("{op:?} {}", request(it)),
+        Effect::Run { op, work } => match work {
+            Work::Fold {
+                slot,
+                entity,
+                base,
+                commits,
+                ..
+            } => {
+                let base = match base {
+                    Base::Nothing => "nothing".into(),
+                    Base::Held => "what is held".into(),
+                    Base::Snapshot(it) => format!("snapshot {} {:?}", it.version, it.sequence),
+                };
+                let mut line = format!("{op:?} fold {slot:?} {:?} on {base}", entity.as_str());
+                for stored in commits {
+                    let _ = write!(line, " {:?} {}", stored.sequence, commit(&stored.commit));
+                }
+                line
+            }
+            Work::Decide { .. }
+            | Work::Settle { .. }
+            | Work::Answer { .. }
+            | Work::Snapshot { .. } => format!("{op:?} {work:?}"),
+        },
+        Effect::Reply { ticket, reply } => format!("reply {ticket:?} {reply:?}"),
+        Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => format!("{effect:?}"),
+    }
+}
+
+/// A store's answer.
+pub(crate) fn answer(reply: &StoreReply) -> String {
+    match reply {
+        Outcome::Done(StoreDone::Latest(proof)) => {
+            let mut line = format!("latest up to {:?}", proof.up_to);
+            for it in &proof.messages {
+                let _ = write!(line, " | {}", message(it));
+            }
+            line
+        }
+        Outcome::Done(StoreDone::Message(it)) => format!("got {}", message(it)),
+        Outcome::Done(StoreDone::Published(ack)) => format!("acknowledged {:?}", ack.sequence),
+        Outcome::Done(StoreDone::Page(_) | StoreDone::Stream(_) | StoreDone::Capabilities(_))
+        | Outcome::Refused(_)
+        | Outcome::Unknown => format!("{reply:?}"),
+    }
+}
+
+fn request(request: &StoreRequest) -> String {
+    match request {
+        StoreRequest::Publish(it) => format!("publish {}", publish(it)),
+        StoreRequest::Batch { messages, .. } => {
+            let messages: Vec<_> = messages.iter().map(publish).collect();
+            format!("batch {}", messages.join(" | "))
+        }
+        StoreRequest::Latest { subjects, .. } => format!("latest {}", subjects.join(" ")),
+        StoreRequest::Get {
+            sequence, source, ..
+        } => format!("get {sequence:?} from {source:?}"),
+        StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities => format!("{request:?}"),
+    }
+}
+
+fn publish(it: &Publish) -> String {
+    let expect = match &it.expect {
+        Expect::Nothing => String::new(),
+        Expect::OwnLast(sequence) => format!(" after {sequence:?}"),
+        Expect::Fence(fence) => format!(" under {:?}", fence.sequence),
+        Expect::StreamLast(sequence) => format!(" as stream's after {sequence:?}"),
+    };
+    format!(
+        "{}{expect}{}",
+        it.subject,
+        payload(&it.subject, &it.payload)
+    )
+}
+
+fn message(it: &Message) -> String {
+    format!(
+        "{} {:?}{}",
+        it.subject,
+        it.sequence,
+        payload(&it.subject, &it.payload)
+    )
+}
+
+fn payload(subject: &str, payload: &bytes::Bytes) -> String {
+    match subject.split('.').nth(1) {
+        Some("ev") => Commit::decode(payload).map_or_else(
+            |error| format!(" {error}"),
+            |it| format!(" {}", commit(&it)),
+        ),
+        Some("own") => Ownership::decode(payload).map_or_else(
+            |error| format!(" {error}"),
+            |it| format!(" {} claim {:08x}", it.node, it.claim.0 >> 96),
+        ),
+        Some(_) | None => String::new(),
+    }
+}
+
+fn commit(it: &Commit) -> String {
+    let mut line = format!("c{:08x} {}..{}", it.id.0 >> 96, it.before, it.last);
+    let mut last = None;
+    for event in it.events.iter().filter_map(Added::of) {
+        if last.replace(event.ticket) != Some(event.ticket) {
+            let _ = write!(line, " {:?}", event.ticket);
+        }
+    }
+    let _ = write!(line, " lists {:?}", it.earlier);
+    if let Some(snapshot) = it.snapshot {
+        let _ = write!(line, " snapshot {:?}", snapshot.sequence);
+    }
+    line
+}
