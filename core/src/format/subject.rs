@@ -101,6 +101,11 @@ impl Namespace {
         format!("{self}.ctl.kind.{kind}")
     }
 
+    /// `<ns>.ctl.kind.*`: the records of all kinds, as a filter.
+    pub fn kind_records_filter(&self) -> String {
+        format!("{self}.ctl.kind.*")
+    }
+
     /// `<ns>.snap.<shard>.<kind>.<id>.<version>.<tag>`: the body of a snapshot.
     pub fn snapshot_subject(
         &self,

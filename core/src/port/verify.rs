@@ -58,6 +58,65 @@ impl StreamSettings {
         }
     }
 
+    /// The settings as the server's API and the `nats` program read them.
+    pub fn to_json(&self) -> String {
+        let subjects: Vec<String> = self
+            .subjects
+            .iter()
+            .map(|subject| quoted(subject))
+            .collect();
+        let mut json = format!(
+            concat!(
+                "{{\"name\":{name},\"subjects\":[{subjects}],\"retention\":\"{retention}\",",
+                "\"max_consumers\":-1,\"max_msgs\":{max_msgs},\"max_bytes\":{max_bytes},",
+                "\"max_age\":{max_age},\"max_msgs_per_subject\":{per_subject},",
+                "\"max_msg_size\":{max_msg_size},\"discard\":\"{discard}\",",
+                "\"storage\":\"{storage}\",\"num_replicas\":{replicas},",
+                "\"duplicate_window\":{window},\"deny_delete\":{deny_delete},",
+                "\"deny_purge\":{deny_purge},\"allow_rollup_hdrs\":{rollup},",
+                "\"allow_direct\":{direct},\"allow_atomic\":{atomic},\"allow_msg_ttl\":{ttl}",
+            ),
+            name = quoted(&self.name),
+            subjects = subjects.join(","),
+            retention = retention(self.retention),
+            max_msgs = self.messages_max,
+            max_bytes = self.bytes_max,
+            max_age = self.age_max_ns,
+            per_subject = self.messages_per_subject_max,
+            max_msg_size = self.message_bytes_max,
+            discard = match self.discard {
+                Discard::Old => "old",
+                Discard::New => "new",
+            },
+            storage = match self.storage {
+                Storage::File => "file",
+                Storage::Memory => "memory",
+            },
+            replicas = self.replicas,
+            window = self.dedup_window_ns,
+            deny_delete = self.deny_delete,
+            deny_purge = self.deny_purge,
+            rollup = self.allow_rollup,
+            direct = self.allow_direct,
+            atomic = self.allow_atomic,
+            ttl = self.allow_ttl,
+        );
+        if self.marker_ttl_s > 0 {
+            json += &format!(
+                ",\"subject_delete_marker_ttl\":{}000000000",
+                self.marker_ttl_s
+            );
+        }
+        if self.persist == Persist::Async {
+            json += ",\"persist_mode\":\"async\"";
+        }
+        if let Some(republish) = &self.republish {
+            let (src, dest) = (quoted(&republish.source), quoted(&republish.destination));
+            json += &format!(",\"republish\":{{\"src\":{src},\"dest\":{dest}}}");
+        }
+        json + "}"
+    }
+
     /// What of these, a stream's actual settings, is not as `wanted`. Rights beyond what is needed,
     /// more replicas, and the window for deduplication ids, which no commit carries, are no
     /// mismatch.
@@ -256,6 +315,11 @@ impl Check<'_> {
             why,
         });
     }
+}
+
+/// A JSON string; names and subjects of streams have no control characters.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn retention(retention: Retention) -> &'static str {

@@ -1,1 +1,159 @@
-//! To come.
+//! Opening a namespace: its streams, its layout and its kinds, verified at every connect (S2, S3).
+//!
+//! `Space` looks before it makes anything, makes what is absent, and refuses what is there and
+//! different; of two processes that open a new namespace at once, one makes each record (by CAS)
+//! and both go on with it.
+//!
+//! # The order
+//!
+//! ```text
+//! Up ─▶ control stream ─▶ layout ─▶ used before? ─▶ event streams, each with its anchor ─┬▶ Opened
+//!                                                   stream of snapshots ─────────────────┘
+//! ```
+//!
+//! After a reconnect the same way is gone again, but nothing is made except the stream of snapshots,
+//! which holds nothing that cannot be made anew: the end of it is `Verified`.
+//! A kind's record is read, or made, when the kind is first used.
+//!
+//! # Invariants
+//!
+//! - N1: nothing is written to a stream before its settings were verified.
+//! - N2: a layout, anchor or kind record is made by CAS on its absence, and never replaced.
+//! - N3: an anchor is the first message of its stream.
+//! - N4: an event stream that is gone from a namespace in use is never made anew.
+//! - N5: each `Kind` gets one `KindReady` or `KindFailed`.
+
+mod ask;
+mod error;
+mod kinds;
+mod layout;
+mod machine;
+mod record;
+mod stream;
+
+pub use error::SpaceError;
+pub use machine::Space;
+
+use crate::format::{Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, WriteMode};
+use crate::id::{OpId, Ticket, WallTime};
+use crate::log::Shape;
+use crate::name::{KindName, Namespace};
+use crate::port::{Capabilities, StoreReply, StoreRequest};
+use crate::step::HaltReason;
+use alloc::vec::Vec;
+
+/// What a namespace is to be. What is `None` is taken from the namespace if it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceWish {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// How many shards it has; 256 in a new one.
+    pub shards: Option<u16>,
+    /// How many event streams it has; in a new one 8 on a cluster, 1 on a single server.
+    pub streams: Option<u16>,
+    /// How many servers at least hold each stream; 3 on a cluster, 1 on a single server.
+    pub replicas: Option<u32>,
+    /// The hash key of its layout; drawn by the dice in a new one.
+    pub key: Option<LayoutKey>,
+    /// Whether streams that are absent may be created.
+    pub create: bool,
+}
+
+impl SpaceWish {
+    /// Takes the namespace as it is, or creates it with the defaults.
+    pub fn new(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            shards: None,
+            streams: None,
+            replicas: None,
+            key: None,
+            create: true,
+        }
+    }
+}
+
+/// What a kind is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindWish {
+    /// Names the answer.
+    pub ticket: Ticket,
+    /// The kind.
+    pub name: KindName,
+    /// Who may write.
+    pub mode: WriteMode,
+    /// When a shard may change hands.
+    pub class: TakeOver,
+    /// How values are encoded.
+    pub codec: Codec,
+    /// What of the id places an entity.
+    pub placement: Placement,
+}
+
+/// One input of [`Space`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A deadline passed.
+    Tick,
+    /// The store is reachable, for the first time or again.
+    Up {
+        /// What it is and can do.
+        capabilities: Capabilities,
+        /// The node's wall clock; the stamp of a new layout.
+        wall: WallTime,
+    },
+    /// The store is not reachable.
+    Down,
+    /// A kind is used.
+    Kind(KindWish),
+    /// The store answered.
+    Stored {
+        /// The request's operation.
+        op: OpId,
+        /// Its answer.
+        reply: StoreReply,
+    },
+}
+
+/// One effect of [`Space`]. Order means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the store; the answer is `Input::Stored`.
+    Store {
+        /// Names the answer.
+        op: OpId,
+        /// What is asked.
+        request: StoreRequest,
+    },
+    /// The namespace is open.
+    Opened(Opened),
+    /// The namespace is as it was, after a reconnect; shapes may have changed.
+    Verified(Opened),
+    /// A kind may be used.
+    KindReady {
+        /// Whose wish.
+        ticket: Ticket,
+        /// The kind's record.
+        record: KindRecord,
+    },
+    /// A kind may not be used.
+    KindFailed {
+        /// Whose wish.
+        ticket: Ticket,
+        /// Why.
+        error: SpaceError,
+    },
+    /// The namespace cannot be opened, or cannot be used any more. The machine is at its end.
+    Failed(SpaceError),
+    /// The machine found its own state wrong; stop stepping it.
+    Halt(HaltReason),
+}
+
+/// An open namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its layout.
+    pub layout: Layout,
+    /// The shape of each event stream, by its number.
+    pub shapes: Vec<Shape>,
+}

@@ -45,6 +45,10 @@ pub struct Limits {
     pub absent_patience: Span,
     /// How long a stream may look shorter than it was before its tail counts as lost.
     pub lost_tail_patience: Span,
+    /// How long opening a namespace, or the first use of a kind, may take before it fails.
+    pub open_timeout: Span,
+    /// Kinds whose first use is under way at once.
+    pub kinds_max: usize,
 }
 
 impl Default for Limits {
@@ -69,6 +73,8 @@ impl Default for Limits {
             retry_delay_max: Span::from_secs(1),
             absent_patience: Span::from_secs(5),
             lost_tail_patience: Span::from_secs(10),
+            open_timeout: Span::from_secs(30),
+            kinds_max: 1_024,
         }
     }
 }

@@ -1,0 +1,175 @@
+//! One record that is made once, by CAS, and then only read: a layout, an anchor, a kind (N2).
+
+use super::SpaceError;
+use crate::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use crate::step::Outcome;
+use alloc::format;
+use alloc::string::String;
+use bytes::Bytes;
+
+/// What to do after an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next<T> {
+    /// Send the next request at once.
+    Ask,
+    /// Send it after a wait; the text says what is in the way.
+    Wait(String),
+    /// The job is done.
+    Done(T),
+    /// It cannot be done.
+    Fail(SpaceError),
+    /// The answer does not fit the question.
+    Wrong,
+}
+
+/// Whose record is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// The one that was offered.
+    Mine,
+    /// This one; it may be the one offered in an attempt whose outcome was unknown.
+    Stored(Bytes),
+}
+
+/// A record to be read, or made where it is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// What it is, for people.
+    what: String,
+    read: StoreRequest,
+    write: Publish,
+    /// Whether it must be there already.
+    fixed: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Read,
+    Write,
+}
+
+impl Record {
+    pub(super) fn new(what: String, read: StoreRequest, write: Publish, fixed: bool) -> Self {
+        Self {
+            what,
+            read,
+            write,
+            fixed,
+            stage: Stage::Read,
+        }
+    }
+
+    pub(super) fn request(&self) -> StoreRequest {
+        match self.stage {
+            Stage::Read => self.read.clone(),
+            Stage::Write => StoreRequest::Publish(self.write.clone()),
+        }
+    }
+
+    pub(super) fn answered(&mut self, reply: StoreReply) -> Next<Settled> {
+        match self.stage {
+            Stage::Read => self.was_read(reply),
+            Stage::Write => self.was_written(reply),
+        }
+    }
+
+    fn was_read(&mut self, reply: StoreReply) -> Next<Settled> {
+        match reply {
+            Outcome::Done(StoreDone::Latest(proof)) => {
+                match proof
+                    .messages
+                    .into_iter()
+                    .find(|m| m.subject == self.write.subject)
+                {
+                    Some(message) => Next::Done(Settled::Stored(message.payload)),
+                    None => self.absent(),
+                }
+            }
+            Outcome::Done(StoreDone::Message(message)) if message.subject == self.write.subject => {
+                Next::Done(Settled::Stored(message.payload))
+            }
+            Outcome::Done(StoreDone::Message(message)) => Next::Fail(SpaceError::NotAnchored {
+                stream: self.write.stream.clone(),
+                subject: message.subject,
+            }),
+            Outcome::Done(
+                StoreDone::Published(_)
+                | StoreDone::Page(_)
+                | StoreDone::Stream(_)
+                | StoreDone::Capabilities(_),
+            ) => Next::Wrong,
+            Outcome::Refused(Refused::NotFound) => self.absent(),
+            Outcome::Refused(refused) => refused_to(format!("read {}", self.what), refused),
+            Outcome::Unknown => no_answer(&format!("read {}", self.what)),
+        }
+    }
+
+    /// A replica that lags says so too; then the write is refused, and it is asked again.
+    fn absent(&mut self) -> Next<Settled> {
+        if self.fixed {
+            return Next::Fail(SpaceError::StreamLost {
+                stream: self.write.stream.clone(),
+            });
+        }
+        self.stage = Stage::Write;
+        Next::Ask
+    }
+
+    fn was_written(&mut self, reply: StoreReply) -> Next<Settled> {
+        self.stage = Stage::Read;
+        match reply {
+            Outcome::Done(StoreDone::Published(_)) => Next::Done(Settled::Mine),
+            Outcome::Done(
+                StoreDone::Latest(_)
+                | StoreDone::Message(_)
+                | StoreDone::Page(_)
+                | StoreDone::Stream(_)
+                | StoreDone::Capabilities(_),
+            ) => Next::Wrong,
+            Outcome::Refused(Refused::WrongLast { .. }) => {
+                Next::Wait(format!("{} exists but could not be read yet", self.what))
+            }
+            Outcome::Refused(refused) => refused_to(format!("write {}", self.what), refused),
+            Outcome::Unknown => no_answer(&format!("write {}", self.what)),
+        }
+    }
+}
+
+/// What a refusal means that a request has no special case for.
+pub(super) fn refused_to<T>(what: String, refused: Refused) -> Next<T> {
+    match refused {
+        // A stream that was created a moment ago is not known to each server of a cluster.
+        Refused::NoStream => Next::Wait(format!("to {what}: {refused}")),
+        Refused::NoJetStream => Next::Fail(SpaceError::NoJetStream),
+        Refused::Denied(text) => Next::Fail(SpaceError::Denied { what, text }),
+        Refused::InProcess
+        | Refused::DuplicateInProcess
+        | Refused::TooManyBatches
+        | Refused::BatchIncomplete
+        | Refused::Overloaded
+        | Refused::NoResponders
+        | Refused::NotConnected => Next::Wait(format!("to {what}: {refused}")),
+        Refused::WrongLast { .. }
+        | Refused::DuplicateInBatch
+        | Refused::BatchTooLarge
+        | Refused::BatchDisabled
+        | Refused::TooLarge
+        | Refused::WrongStream
+        | Refused::StreamExists
+        | Refused::SubjectOverlap
+        | Refused::NotFound
+        | Refused::RollupDisabled
+        | Refused::TtlDisabled
+        | Refused::TtlInvalid
+        | Refused::NoSpace
+        | Refused::Forbidden
+        | Refused::BadRequest(_)
+        | Refused::Other { .. } => Next::Fail(SpaceError::Refused { what, refused }),
+    }
+}
+
+/// The request may have been done, now or later; each of ours may be sent again.
+pub(super) fn no_answer<T>(what: &str) -> Next<T> {
+    Next::Wait(format!("to {what}: the store did not answer"))
+}
