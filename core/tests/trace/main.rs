@@ -1,0 +1,40 @@
+//! T1: text traces. A story is a script under `stories/`; its snapshot beside it holds each command
+//! with what the machines did about it, and reads alone.
+
+mod bank;
+mod play;
+mod show;
+mod story;
+mod toy;
+mod world;
+
+use story::tell;
+
+/// Runs every script that matches and compares it with its snapshot.
+macro_rules! stories {
+    ($pattern:literal, $folder:literal, $stage:expr) => {
+        insta::glob!($pattern, |path| {
+            let script = std::fs::read_to_string(path).expect("a script that can be read");
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let name = name.expect("a script with a plain name");
+            let mut settings = insta::Settings::clone_current();
+            settings.set_prepend_module_to_snapshot(false);
+            settings.set_snapshot_path($folder);
+            settings.remove_snapshot_suffix();
+            settings.set_omit_expression(true);
+            settings.remove_input_file();
+            let told = tell(name, &script, &mut $stage);
+            settings.bind(|| insta::assert_snapshot!(name, told));
+        });
+    };
+}
+
+#[test]
+fn the_step_contract() {
+    stories!("stories/toy/*.txt", "stories/toy", toy::Road::new());
+}
+
+#[test]
+fn the_log() {
+    stories!("stories/log/*.txt", "stories/log", world::World::new());
+}

@@ -1,0 +1,235 @@
+//! The commands of a story about the log.
+
+use crate::bank::Order;
+use crate::show::Class;
+use crate::story::{Stage, span};
+use crate::world::{Fate, Setup, World};
+use tenure_core::Time;
+use tenure_core::format::WriteMode;
+use tenure_core::id::{CommandId, Sequence, Ticket, Version};
+use tenure_core::log::{Expected, Input};
+use tenure_core::port::Refused;
+
+/// How long a caller waits that does not say.
+const PATIENCE: &str = "5s";
+
+impl Stage for World {
+    fn command(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["nodes", rest @ ..] => self.open(setup(rest)?),
+            ["run"] => self.run(None),
+            ["run", node] => self.run(Some(node)),
+            ["run", node, "by", "rounds"] => self.run_by_rounds(Some(node)),
+            ["advance", by] => self.advance(self.now() + span(by)?),
+            ["log"] => self.say_log(),
+            ["in", "flight"] => self.in_flight(),
+            ["tail", sequence] => self.lose_tail(sequence_of(sequence)?),
+            ["vanish", sequence] => self.vanish(sequence_of(sequence)?),
+            [node, rest @ ..] if self.is_node(node) => self.node_command(node, rest)?,
+            _ => return Err("no such command or node".into()),
+        }
+        Ok(())
+    }
+
+    fn take_lines(&mut self) -> Vec<String> {
+        World::take_lines(self)
+    }
+
+    fn end(&mut self) {
+        self.check();
+    }
+}
+
+impl World {
+    fn node_command(&mut self, node: &str, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["claim"] => self.step(node, Input::Claim),
+            ["down"] => self.step(node, Input::Down),
+            ["up"] => self.up(node),
+            ["restarts"] => self.boot(node),
+            ["released"] => self.release(node),
+            ["late"] => self.arrive_late(node),
+            ["fault", class, fate @ ..] => {
+                let known = Class::ALL.iter().find(|(name, _)| name == class);
+                let (_, class) = known.ok_or("a class of requests, such as commit or latest")?;
+                self.fault(node, *class, fate_of(fate)?);
+            }
+            ["history", entity, count] => {
+                let count: u64 = number(count)?;
+                self.history(node, entity, count);
+            }
+            ["read", ticket, entity, options @ ..] => {
+                let caller = self.caller(options)?;
+                self.read(node, ticket_of(ticket)?, entity, caller.deadline);
+            }
+            ["submit", ticket, entity, rest @ ..] => {
+                let (order, options) = order(rest)?;
+                let caller = self.caller(options)?;
+                let ticket = ticket_of(ticket)?;
+                let Caller {
+                    id,
+                    expected,
+                    deadline,
+                } = caller;
+                self.submit(node, ticket, entity, order, id, expected, deadline);
+            }
+            _ => return Err("no such command of a node".into()),
+        }
+        Ok(())
+    }
+
+    /// Makes an entity with so many commits, untold.
+    fn history(&mut self, node: &str, entity: &str, count: u64) {
+        let loud = std::mem::replace(&mut self.loud, false);
+        let deadline = self.now() + tenure_core::Span::from_secs(60);
+        for n in 0..count {
+            let ticket = Ticket(1_000_000 + n);
+            let order = Order::Deposit(1);
+            self.submit(node, ticket, entity, order, None, Expected::Any, deadline);
+            self.run(Some(node));
+        }
+        self.loud = loud;
+    }
+
+    fn caller(&mut self, options: &[&str]) -> Result<Caller, String> {
+        let mut caller = Caller {
+            id: None,
+            expected: Expected::Any,
+            deadline: self.now() + span(PATIENCE)?,
+        };
+        for option in options {
+            match option.split_once('=') {
+                Some(("id", name)) => {
+                    let (name, offset_ms) = named(name)?;
+                    caller.id = Some(self.command(name, offset_ms));
+                }
+                Some(("for", text)) => caller.deadline = self.now() + span(text)?,
+                Some(("at", version)) => caller.expected = Expected::Exactly(version_of(version)?),
+                None if *option == "present" => caller.expected = Expected::Present,
+                _ => return Err(format!("{option:?} is no option: id=, for=, at=, present")),
+            }
+        }
+        Ok(caller)
+    }
+}
+
+struct Caller {
+    id: Option<CommandId>,
+    expected: Expected,
+    deadline: Time,
+}
+
+/// `x`, `x-200s` or `x+90s`: a name, and how far from now the id's time is.
+fn named(text: &str) -> Result<(&str, i64), String> {
+    let Some(place) = text.find(['-', '+']) else {
+        return Ok((text, 0));
+    };
+    let (name, offset) = text.split_at(place);
+    let millis = i64::try_from(span(&offset[1..])?.as_millis()).map_err(|e| e.to_string())?;
+    let sign = if offset.starts_with('-') { -1 } else { 1 };
+    Ok((name, sign * millis))
+}
+
+fn setup(words: &[&str]) -> Result<Setup, String> {
+    let mut setup = Setup::default();
+    for word in words {
+        match (*word, word.split_once('=')) {
+            ("direct", _) => setup.mode = WriteMode::Direct,
+            ("owned", _) => setup.mode = WriteMode::Owned,
+            ("replicated", _) => setup.replicated = true,
+            (_, Some((name, value))) => set(&mut setup, name, value)?,
+            (name, None) => setup.nodes.push(name.to_owned()),
+        }
+    }
+    Ok(setup)
+}
+
+fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
+    let limits = &mut setup.limits;
+    match name {
+        "snapshot_every" => setup.snapshot_every = Some(number(value)?),
+        "payload_bytes_max" => setup.payload_bytes_max = number(value)?,
+        "entities_max" => limits.entities_max = number(value)?,
+        "entity_queue_max" => limits.entity_queue_max = number(value)?,
+        "shard_queue_max" => limits.shard_queue_max = number(value)?,
+        "commit_commands_max" => limits.commit_commands_max = number(value)?,
+        "commits_in_flight_max" => limits.commits_in_flight_max = number(value)?,
+        "batch_messages_max" => limits.batch_messages_max = number(value)?,
+        "chain_max" => limits.chain_max = number(value)?,
+        "command_ids_max" => limits.command_ids_max = number(value)?,
+        "command_ids_min" => limits.command_ids_min = number(value)?,
+        "outcome_bytes_max" => limits.outcome_bytes_max = number(value)?,
+        "conflict_tries_max" => limits.conflict_tries_max = number(value)?,
+        "absent_patience" => limits.absent_patience = span(value)?,
+        "lost_tail_patience" => limits.lost_tail_patience = span(value)?,
+        _ => return Err(format!("{name:?} is no setting")),
+    }
+    Ok(())
+}
+
+fn order<'a>(words: &'a [&'a str]) -> Result<(Order, &'a [&'a str]), String> {
+    Ok(match words {
+        ["deposit", amount, rest @ ..] => (Order::Deposit(number(amount)?), rest),
+        ["withdraw", amount, rest @ ..] => (Order::Withdraw(number(amount)?), rest),
+        ["greet", rest @ ..] => (Order::Greet { record: false }, rest),
+        ["record", rest @ ..] => (Order::Greet { record: true }, rest),
+        ["letter", bytes, rest @ ..] => (Order::Letter(number(bytes)?), rest),
+        ["explode", rest @ ..] => (Order::Explode, rest),
+        ["novelty", rest @ ..] => (Order::Novelty, rest),
+        ["import", versions, rest @ ..] => {
+            let versions = versions
+                .split(',')
+                .map(version_of)
+                .collect::<Result<_, _>>()?;
+            (Order::Import(versions), rest)
+        }
+        _ => {
+            let orders = "deposit, withdraw, greet, record, letter, import, explode or novelty";
+            return Err(orders.into());
+        }
+    })
+}
+
+fn fate_of(words: &[&str]) -> Result<Fate, String> {
+    Ok(match words {
+        ["held"] => Fate::Held,
+        ["answer-lost"] => Fate::AnswerLost,
+        ["lost"] => Fate::Lost,
+        ["late"] => Fate::Late,
+        ["corrupt"] => Fate::Corrupt,
+        ["absent"] => Fate::Refused(Refused::NotFound),
+        ["stale", sequence] => Fate::Stale(sequence_of(sequence)?),
+        ["refused", what] => Fate::Refused(match *what {
+            "InProcess" => Refused::InProcess,
+            "TooManyBatches" => Refused::TooManyBatches,
+            "Overloaded" => Refused::Overloaded,
+            "NoResponders" => Refused::NoResponders,
+            "NotConnected" => Refused::NotConnected,
+            "NoSpace" => Refused::NoSpace,
+            "WrongLast" => Refused::WrongLast { actual: None },
+            _ => return Err(format!("{what:?} is no refusal that scripts know")),
+        }),
+        _ => return Err("held, answer-lost, lost, late, corrupt, absent, stale or refused".into()),
+    })
+}
+
+fn ticket_of(text: &str) -> Result<Ticket, String> {
+    marked(text, 't').map(Ticket)
+}
+
+fn sequence_of(text: &str) -> Result<Sequence, String> {
+    marked(text, '#').map(Sequence)
+}
+
+fn version_of(text: &str) -> Result<Version, String> {
+    marked(text, 'v').map(Version)
+}
+
+fn marked(text: &str, mark: char) -> Result<u64, String> {
+    let number = text.strip_prefix(mark).and_then(|n| n.parse().ok());
+    number.ok_or_else(|| format!("{text:?} is no number after {mark:?}"))
+}
+
+fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number"))
+}

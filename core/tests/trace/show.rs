@@ -1,0 +1,309 @@
+//! How requests, answers and replies read in a story: short names, one line each.
+
+use std::collections::BTreeMap;
+use tenure_core::format::{Commit, Ownership, Snapshot};
+use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence};
+use tenure_core::log::{Note, Refusal, Reply};
+use tenure_core::port::{
+    Expect, Message, Publish, Refused, Source, StoreDone, StoreReply, StoreRequest,
+};
+use tenure_core::step::Outcome;
+
+/// Short names for random ids, in the order of their first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    commits: BTreeMap<CommitId, usize>,
+    claims: BTreeMap<ClaimId, usize>,
+}
+
+/// What a request is about, as scripts name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    Commit,
+    Batch,
+    Barrier,
+    Claim,
+    Snapshot,
+    Latest,
+    Body,
+    Get,
+}
+
+impl Class {
+    pub(crate) const ALL: [(&'static str, Self); 8] = [
+        ("commit", Self::Commit),
+        ("batch", Self::Batch),
+        ("barrier", Self::Barrier),
+        ("claim", Self::Claim),
+        ("snapshot", Self::Snapshot),
+        ("latest", Self::Latest),
+        ("body", Self::Body),
+        ("get", Self::Get),
+    ];
+
+    pub(crate) fn of(request: &StoreRequest) -> Self {
+        let family = |subject: &str| subject.split('.').nth(1).map(str::to_owned);
+        match request {
+            StoreRequest::Publish(publish) => match family(&publish.subject).as_deref() {
+                Some("ev") => Self::Commit,
+                Some("own") => Self::Claim,
+                Some("bar") => Self::Barrier,
+                Some("snap") => Self::Snapshot,
+                other => panic!("a publish to {other:?}"),
+            },
+            StoreRequest::Batch { .. } => Self::Batch,
+            StoreRequest::Latest { subjects, .. } => {
+                let body = subjects.first().and_then(|subject| family(subject));
+                match body.as_deref() {
+                    Some("snap") => Self::Body,
+                    _ => Self::Latest,
+                }
+            }
+            StoreRequest::Get { .. } => Self::Get,
+            StoreRequest::Scan { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => panic!("a log asked for {}", request.name()),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        let named = Self::ALL.iter().find(|(_, class)| *class == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
+/// A subject's short name: an entity's id, or the family.
+pub(crate) fn subject(subject: &str) -> String {
+    let tokens: Vec<_> = subject.split('.').collect();
+    match tokens.as_slice() {
+        [_, "ev", _, _, id] => (*id).to_owned(),
+        [_, "snap", _, _, id, version, _] => format!("snapshot {id} v{version}"),
+        [_, family, ..] => (*family).to_owned(),
+        _ => subject.to_owned(),
+    }
+}
+
+impl Names {
+    fn commit_id(&mut self, id: CommitId) -> String {
+        let next = self.commits.len() + 1;
+        format!("c{}", self.commits.entry(id).or_insert(next))
+    }
+
+    fn claim_id(&mut self, id: ClaimId) -> String {
+        let next = self.claims.len() + 1;
+        format!("k{}", self.claims.entry(id).or_insert(next))
+    }
+
+    fn epoch(&mut self, epoch: Epoch) -> String {
+        format!("{} at {:?}", self.claim_id(epoch.claim), epoch.sequence)
+    }
+
+    /// A request in one line, or several for a batch.
+    pub(crate) fn request(&mut self, request: &StoreRequest) -> Vec<String> {
+        match request {
+            StoreRequest::Publish(publish) => vec![format!("store {}", self.publish(publish))],
+            StoreRequest::Batch { messages, .. } => {
+                let mut lines = vec![format!("store a batch of {}:", messages.len())];
+                let each = messages.iter();
+                lines.extend(each.map(|publish| format!("    {}", self.publish(publish))));
+                lines
+            }
+            StoreRequest::Latest { subjects, .. } => {
+                let subjects: Vec<_> = subjects.iter().map(|name| subject(name)).collect();
+                vec![format!("read last of {}", subjects.join(", "))]
+            }
+            StoreRequest::Get {
+                sequence, source, ..
+            } => {
+                let whom = match source {
+                    Source::Replica => "a replica",
+                    Source::Leader => "the leader",
+                };
+                vec![format!("read {sequence:?} from {whom}")]
+            }
+            StoreRequest::Scan { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => vec![request.name().to_owned()],
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish) -> String {
+        let target = subject(&publish.subject);
+        let body = match Class::of(&StoreRequest::Publish(publish.clone())) {
+            Class::Commit => match Commit::decode(&publish.payload) {
+                Ok(commit) => format!("{target} {}", self.commit(&commit)),
+                Err(error) => format!("{target} {error}"),
+            },
+            Class::Claim => match Ownership::decode(&publish.payload) {
+                Ok(record) => {
+                    format!(
+                        "{target} {} of {}",
+                        self.claim_id(record.claim),
+                        record.node
+                    )
+                }
+                Err(error) => format!("{target} {error}"),
+            },
+            Class::Snapshot
+            | Class::Barrier
+            | Class::Batch
+            | Class::Latest
+            | Class::Body
+            | Class::Get => target.clone(),
+        };
+        let expect = match &publish.expect {
+            Expect::Nothing => String::new(),
+            Expect::OwnLast(Sequence::NONE) => format!(", if {target} is new"),
+            Expect::OwnLast(sequence) => format!(", if {target} ends at {sequence:?}"),
+            Expect::Fence(fence) => {
+                let whose = subject(&fence.subject);
+                format!(", if {whose} ends at {:?}", fence.sequence)
+            }
+            Expect::StreamLast(sequence) => format!(", if the stream ends at {sequence:?}"),
+        };
+        format!("{body}{expect}")
+    }
+
+    /// A commit: its id, versions, events, commands, list and snapshot.
+    pub(crate) fn commit(&mut self, commit: &Commit) -> String {
+        let mut text = format!(
+            "{} {:?}..{:?}",
+            self.commit_id(commit.id),
+            commit.before,
+            commit.last
+        );
+        let event = |event: &tenure_core::format::EventRecord| {
+            let data = match event.name.as_str() {
+                "wrote" => format!("{} bytes", event.data.len()),
+                _ => String::from_utf8_lossy(&event.data).into_owned(),
+            };
+            format!("{} {data}", event.name).trim_end().to_owned()
+        };
+        let events: Vec<_> = commit.events.iter().map(event).collect();
+        text += &format!(" [{}]", events.join(", "));
+        if commit.tombstone {
+            text += " tombstone";
+        }
+        if !commit.commands.is_empty() {
+            text += &format!(" ids {}", commit.commands.len());
+        }
+        match commit.earlier.as_slice() {
+            [] => {}
+            [newest, .., oldest] if commit.earlier.len() > 4 => {
+                let count = commit.earlier.len();
+                text += &format!(" after {newest:?}..{oldest:?} ({count})");
+            }
+            earlier => {
+                let earlier: Vec<_> = earlier.iter().map(|s| format!("{s:?}")).collect();
+                text += &format!(" after {}", earlier.join(" "));
+            }
+        }
+        if let Some(named) = &commit.snapshot {
+            text += &format!(" snapshot {:?} of {:?}", named.version, named.sequence);
+        }
+        text
+    }
+
+    /// What a message holds.
+    pub(crate) fn message(&mut self, message: &Message) -> String {
+        let name = subject(&message.subject);
+        let body = match message.subject.split('.').nth(1) {
+            Some("ev") => Commit::decode(&message.payload).map(|commit| self.commit(&commit)),
+            Some("own") => {
+                let record = Ownership::decode(&message.payload);
+                record.map(|r| format!("{} of {}", self.claim_id(r.claim), r.node))
+            }
+            Some("snap") => {
+                let body = Snapshot::decode(&message.payload);
+                body.map(|b| format!("of {:?}", b.sequence))
+            }
+            _ => Ok(String::new()),
+        };
+        let body = body.unwrap_or_else(|_| "unreadable".to_owned());
+        format!("{:?} {name} {body}", message.sequence)
+    }
+
+    /// The store's answer in one line.
+    pub(crate) fn answer(&mut self, reply: &StoreReply) -> String {
+        match reply {
+            Outcome::Done(StoreDone::Published(ack)) => format!("stored at {:?}", ack.sequence),
+            Outcome::Done(StoreDone::Latest(proof)) => {
+                let found: Vec<_> = proof.messages.iter().map(|m| self.message(m)).collect();
+                let found: Vec<_> = found.iter().map(|m| m.trim_end()).collect();
+                format!("as of {:?}: {}", proof.up_to, found.join("; "))
+            }
+            Outcome::Done(StoreDone::Message(message)) => self.message(message),
+            Outcome::Done(other) => format!("{other:?}"),
+            Outcome::Refused(Refused::WrongLast {
+                actual: Some(actual),
+            }) => format!("refused: 10071, it ends at {actual:?}"),
+            Outcome::Refused(refused) => format!("refused: {refused}"),
+            Outcome::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    /// What a caller is told.
+    pub(crate) fn reply(&mut self, reply: &Reply, said: Option<String>) -> String {
+        let said = said.unwrap_or_default();
+        match reply {
+            Reply::Committed { version, sequence } => {
+                format!("committed {version:?} at {sequence:?}: {said}")
+            }
+            Reply::Nothing { version } => format!("nothing stored at {version:?}: {said}"),
+            Reply::Found { version, .. } => format!("found {version:?}: {said}"),
+            Reply::Read { version } => format!("read {version:?}: {said}"),
+            Reply::Refused(refusal) => format!("refused: {}", refusal_text(refusal)),
+        }
+    }
+
+    /// What operators are told.
+    pub(crate) fn note(&mut self, note: &Note) -> String {
+        match note {
+            Note::LostTail { was, now } => {
+                format!("the stream lost its tail: it reached {was:?}, now {now:?}")
+            }
+            Note::SnapshotIgnored { entity, cause } => {
+                format!("snapshot of {entity} ignored: {cause}")
+            }
+            Note::SnapshotFailed { entity, cause } => {
+                format!("snapshot of {entity} failed: {cause}")
+            }
+            Note::Claimed(epoch) => format!("owner as {}", self.epoch(*epoch)),
+            Note::Sealed(epoch) => format!("sealed, owner as {}", self.epoch(*epoch)),
+            Note::Superseded { was } => format!("superseded, was {}", self.epoch(*was)),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+fn refusal_text(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Conflict { actual } => format!("conflict, the entity is at {actual:?}"),
+        Refusal::Contended { tries } => format!("others won {tries} times"),
+        Refusal::Unknown => "unknown whether it happened".to_owned(),
+        Refusal::Deadline => "its deadline came, nothing happened".to_owned(),
+        Refusal::Expired { horizon } => format!("its id may be forgotten (horizon {horizon})"),
+        Refusal::Ahead {
+            ahead_ms,
+            ahead_max_ms,
+        } => format!("its id is {ahead_ms} ms ahead, {ahead_max_ms} are allowed"),
+        Refusal::Overloaded => "too many wait".to_owned(),
+        Refusal::TooLarge { bytes, bytes_max } => {
+            format!("the commit has {bytes} bytes, {bytes_max} fit")
+        }
+        Refusal::OutcomeTooLarge { bytes, bytes_max } => {
+            format!("the outcome has {bytes} bytes, {bytes_max} are kept")
+        }
+        Refusal::VersionNotRising { last, given } => {
+            format!("version {given:?} does not rise above {last:?}")
+        }
+        Refusal::NotOwner => "not the owner".to_owned(),
+        Refusal::Failed(text) => text.clone(),
+        Refusal::Fold(error) => error.to_string(),
+        Refusal::Damaged(damage) => damage.to_string(),
+        Refusal::Store(refused) => refused.to_string(),
+        other => format!("{other:?}"),
+    }
+}

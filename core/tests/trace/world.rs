@@ -1,0 +1,672 @@
+//! The world of a story about the log: one store, some nodes with a shard and a bank each, one
+//! clock, and what goes wrong between them.
+
+use crate::bank::{Bank, Order};
+use crate::show::{Class, Names, subject};
+use crate::story::clock;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tenure_core::format::{
+    Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
+};
+use tenure_core::id::{
+    CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, WallTime,
+};
+use tenure_core::log::{
+    Effect, Expected, Input, KindConfig, KindIndex, Read, Shape, Shard, ShardConfig, Submit, Work,
+};
+use tenure_core::name::{EntityId, KindName, Namespace};
+use tenure_core::port::{
+    Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
+};
+use tenure_core::step::{CountingProbe, Outcome};
+use tenure_core::{Cx, Dice, Effects, Limits, Machine, Time};
+use tenure_mem::store::{Store, StoreConfig};
+
+/// The wall clock at the world's start.
+const WALL_START_MS: u64 = 1_000_000_000;
+/// More steps than any story needs.
+const STEPS_MAX: usize = 200_000;
+
+/// What a world is.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) nodes: Vec<String>,
+    pub(crate) mode: WriteMode,
+    pub(crate) replicated: bool,
+    pub(crate) limits: Limits,
+    pub(crate) snapshot_every: Option<u32>,
+    pub(crate) payload_bytes_max: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            mode: WriteMode::Direct,
+            replicated: false,
+            limits: Limits::default(),
+            snapshot_every: None,
+            payload_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It waits with the store until it is released.
+    Held,
+    /// It is carried out, and its answer is lost.
+    AnswerLost,
+    /// It is lost on the way.
+    Lost,
+    /// It is given up, and arrives when the script says so.
+    Late,
+    /// The store says no.
+    Refused(Refused),
+    /// It is answered by a server that knows the stream up to here only.
+    Stale(Sequence),
+    /// What it brings has a wrong byte.
+    Corrupt,
+}
+
+/// Something that a node waits for.
+#[derive(Clone, Debug)]
+struct Job {
+    node: String,
+    op: OpId,
+    task: Task,
+}
+
+#[derive(Clone, Debug)]
+enum Task {
+    Store(StoreRequest),
+    Work(Work),
+}
+
+struct Node {
+    shard: Shard,
+    bank: Bank,
+    dice: Dice,
+}
+
+/// The world of a story.
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) names: Names,
+    pub(crate) probe: CountingProbe,
+    /// Whether what happens is told.
+    pub(crate) loud: bool,
+    store: Store,
+    layout: Layout,
+    now: Time,
+    nodes: BTreeMap<String, Node>,
+    jobs: VecDeque<Job>,
+    held: Vec<Job>,
+    late: Vec<Job>,
+    faults: Vec<(String, Class, Fate)>,
+    /// Sequences that no server finds any more.
+    vanished: BTreeSet<Sequence>,
+    /// Who waits for a reply, and at which node.
+    callers: BTreeMap<Ticket, String>,
+    /// Every ticket that was ever used.
+    tickets: BTreeSet<Ticket>,
+    commands: BTreeMap<String, CommandId>,
+    boots: u64,
+    /// The stream was damaged on purpose.
+    damaged: bool,
+    lines: Vec<String>,
+}
+
+fn namespace() -> Namespace {
+    Namespace::new("bank").expect("a namespace")
+}
+
+pub(crate) fn event_stream() -> String {
+    namespace().event_stream(Partition(0))
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            setup: Setup::default(),
+            names: Names::default(),
+            probe: CountingProbe::default(),
+            loud: true,
+            store: Store::new(StoreConfig::default()),
+            layout: Layout::new(LayoutId(1), LayoutKey(1), WallTime(0), 1, 1),
+            now: Time::ZERO,
+            nodes: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            held: Vec::new(),
+            late: Vec::new(),
+            faults: Vec::new(),
+            vanished: BTreeSet::new(),
+            callers: BTreeMap::new(),
+            tickets: BTreeSet::new(),
+            commands: BTreeMap::new(),
+            boots: 0,
+            damaged: false,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Creates the streams and starts the nodes.
+    pub(crate) fn open(&mut self, setup: Setup) {
+        let replicas = if setup.replicated { 3 } else { 1 };
+        let mut config = match setup.replicated {
+            true => StoreConfig::clustered(3),
+            false => StoreConfig::default(),
+        };
+        config.removed_max = 1_000;
+        config.capabilities.payload_bytes_max = setup.payload_bytes_max;
+        self.store = Store::new(config);
+        self.setup = setup;
+        let ns = namespace();
+        let subjects = ns.event_stream_subjects(&self.layout, Partition(0));
+        let events = StreamSettings::event_log(event_stream(), subjects, replicas);
+        let subjects = ns.snapshot_stream_subjects();
+        let snapshots = StreamSettings::snapshots(ns.snapshot_stream(), subjects, replicas);
+        for settings in [events, snapshots] {
+            self.must(&StoreRequest::CreateStream(settings));
+        }
+        let anchor = Anchor {
+            layout: self.layout.id,
+            stream: Partition(0),
+            unknown: Unknown::default(),
+        };
+        self.must(&StoreRequest::Publish(Publish {
+            stream: event_stream(),
+            subject: ns.anchor_subject(Partition(0)),
+            expect: Expect::OwnLast(Sequence::NONE),
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload: anchor.encode(),
+        }));
+        for name in self.setup.nodes.clone() {
+            self.boot(&name);
+        }
+    }
+
+    fn must(&mut self, request: &StoreRequest) {
+        let reply = self.store.apply(self.wall(), request);
+        assert!(matches!(reply, Outcome::Done(_)), "{request:?}: {reply:?}");
+    }
+
+    /// Starts a node, or starts it again with nothing in memory.
+    pub(crate) fn boot(&mut self, name: &str) {
+        self.boots += 1;
+        self.jobs.retain(|job| job.node != name);
+        self.held.retain(|job| job.node != name);
+        self.callers.retain(|_, node| node != name);
+        let config = ShardConfig {
+            namespace: namespace(),
+            layout: self.layout.id,
+            key: self.layout.key,
+            shard: ShardId(0),
+            stream: Partition(0),
+            class: TakeOver::Fenced,
+            mode: self.setup.mode,
+            incarnation: Incarnation(u128::from(self.boots)),
+            node: name.to_owned(),
+        };
+        let node = Node {
+            shard: Shard::new(config, self.setup.limits),
+            bank: Bank::default(),
+            dice: Dice::new(u128::from(self.boots)),
+        };
+        self.nodes.insert(name.to_owned(), node);
+        let record = KindRecord {
+            id: KindId(1),
+            layout: self.layout.id,
+            name: KindName::new("account").expect("a kind's name"),
+            mode: self.setup.mode,
+            class: TakeOver::Fenced,
+            codec: Codec::Cbor,
+            placement: Placement::Whole,
+            unknown: Unknown::default(),
+        };
+        let kind = KindConfig {
+            record,
+            snapshot_every: self.setup.snapshot_every,
+            snapshot_schema: 1,
+        };
+        self.step(name, Input::Kind(kind));
+        self.up(name);
+    }
+
+    pub(crate) fn up(&mut self, name: &str) {
+        let shape = Shape {
+            replicated: self.setup.replicated,
+            payload_bytes_max: self.setup.payload_bytes_max,
+        };
+        self.step(name, Input::Up(shape));
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(crate) fn wall(&self) -> WallTime {
+        WallTime(WALL_START_MS + self.now.as_nanos() / 1_000_000)
+    }
+
+    pub(crate) fn is_node(&self, name: &str) -> bool {
+        self.nodes.contains_key(name)
+    }
+
+    /// A command id that scripts call by a name; made at its first use, so many milliseconds from
+    /// then.
+    pub(crate) fn command(&mut self, name: &str, offset_ms: i64) -> CommandId {
+        let time = WallTime(self.wall().0.saturating_add_signed(offset_ms));
+        let next = self.commands.len() as u128 + 1;
+        let id = self.commands.entry(name.to_owned());
+        *id.or_insert_with(|| CommandId::new(time, next))
+    }
+
+    pub(crate) fn say(&mut self, text: String) {
+        if self.loud {
+            self.lines.push(text);
+        }
+    }
+
+    pub(crate) fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    fn line(&mut self, node: &str, mark: char, text: &str) {
+        let line = format!("{} {node} {mark} {text}", clock(self.now));
+        self.say(line);
+    }
+
+    /// A caller comes with an order.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one command")]
+    pub(crate) fn submit(
+        &mut self,
+        node: &str,
+        ticket: Ticket,
+        entity: &str,
+        order: Order,
+        id: Option<CommandId>,
+        expected: Expected,
+        deadline: Time,
+    ) {
+        self.arrive(node, ticket, order);
+        let submit = Submit {
+            ticket,
+            kind: KindIndex(0),
+            entity: EntityId::new(entity).expect("an entity's id"),
+            id,
+            expected,
+            wall: self.wall(),
+            deadline,
+        };
+        self.step(node, Input::Submit(submit));
+    }
+
+    /// A caller comes with a question.
+    pub(crate) fn read(&mut self, node: &str, ticket: Ticket, entity: &str, deadline: Time) {
+        self.arrive(node, ticket, Order::Ask);
+        let read = Read {
+            ticket,
+            kind: KindIndex(0),
+            entity: EntityId::new(entity).expect("an entity's id"),
+            deadline,
+        };
+        self.step(node, Input::Read(read));
+    }
+
+    fn arrive(&mut self, node: &str, ticket: Ticket, order: Order) {
+        let fresh =
+            self.callers.insert(ticket, node.to_owned()).is_none() && self.tickets.insert(ticket);
+        assert!(fresh, "{ticket:?} was used before");
+        let node = self.nodes.get_mut(node).expect("a node");
+        node.bank.take(ticket, order);
+    }
+
+    /// Lets a machine take one input, and queues what it wants done.
+    pub(crate) fn step(&mut self, name: &str, input: Input) {
+        let node = self.nodes.get_mut(name).expect("a node");
+        let mut out = Effects::new(self.setup.limits.effects_max);
+        let mut cx = Cx {
+            now: self.now,
+            dice: node.dice,
+            probe: &mut self.probe,
+        };
+        node.shard.step(&mut cx, input, &mut out);
+        for effect in out.drain() {
+            self.effect(name, effect);
+        }
+    }
+
+    fn effect(&mut self, name: &str, effect: Effect) {
+        match effect {
+            Effect::Store { op, request } => {
+                for (n, text) in self.names.request(&request).iter().enumerate() {
+                    let text = match n {
+                        0 => format!("{op:?} {text}"),
+                        _ => text.clone(),
+                    };
+                    self.line(name, '>', &text);
+                }
+                self.job(name, op, Task::Store(request));
+            }
+            Effect::Run { op, work } => self.job(name, op, Task::Work(work)),
+            Effect::Reply { ticket, reply } => {
+                let waited = self.callers.remove(&ticket).is_some();
+                assert!(waited, "{ticket:?} got two replies (L6)");
+                let node = self.nodes.get_mut(name).expect("a node");
+                let said = node.bank.answer(ticket, &reply);
+                let text = self.names.reply(&reply, said);
+                self.line(name, '=', &format!("{ticket:?} {text}"));
+            }
+            Effect::Forget { slot } => {
+                let node = self.nodes.get_mut(name).expect("a node");
+                let text = node.bank.forget(slot);
+                self.line(name, '.', &text);
+            }
+            Effect::Note(note) => {
+                let text = self.names.note(&note);
+                self.line(name, '!', &text);
+            }
+            Effect::Halt(reason) => panic!("{name} halts: {reason}"),
+        }
+    }
+
+    fn job(&mut self, name: &str, op: OpId, task: Task) {
+        let node = name.to_owned();
+        self.jobs.push_back(Job { node, op, task });
+    }
+
+    /// Answers everything, wave by wave, and lets time pass where a machine waits to try again.
+    pub(crate) fn run(&mut self, only: Option<&str>) {
+        for _ in 0..STEPS_MAX {
+            let wave = self.wave(only);
+            if !wave.is_empty() {
+                for job in wave {
+                    self.serve(job);
+                }
+            } else if !self.pass_to_retry(only) {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// As [`run`](Self::run), told as one line per round trip to the store.
+    pub(crate) fn run_by_rounds(&mut self, only: Option<&str>) {
+        let mut round = 0;
+        loop {
+            let wave = self.wave(only);
+            if wave.is_empty() {
+                return;
+            }
+            let mut counts: BTreeMap<Class, usize> = BTreeMap::new();
+            for job in &wave {
+                if let Task::Store(request) = &job.task {
+                    *counts.entry(Class::of(request)).or_default() += 1;
+                }
+            }
+            if !counts.is_empty() {
+                round += 1;
+                let counts = counts.iter();
+                let counts: Vec<_> = counts.map(|(c, n)| format!("{n} {}", c.name())).collect();
+                self.say(format!("round trip {round}: {}", counts.join(", ")));
+            }
+            let quiet = self.lines.len();
+            for job in wave {
+                self.serve(job);
+            }
+            // Replies and what the host did are told; requests and answers are not.
+            let told = self.lines.split_off(quiet);
+            let brief = |line: &String| {
+                let mark = line.split_whitespace().nth(2);
+                !matches!(mark, Some(">" | "<"))
+            };
+            self.lines.extend(told.into_iter().filter(brief));
+        }
+    }
+
+    fn wave(&mut self, only: Option<&str>) -> Vec<Job> {
+        let mine = |job: &Job| only.is_none_or(|name| job.node == name);
+        let jobs = std::mem::take(&mut self.jobs);
+        let (wave, rest): (VecDeque<_>, VecDeque<_>) = jobs.into_iter().partition(mine);
+        self.jobs = rest;
+        wave.into()
+    }
+
+    /// Passes to the next repetition of a node; whether there was one.
+    fn pass_to_retry(&mut self, only: Option<&str>) -> bool {
+        let next = self.nodes.iter();
+        let next = next
+            .filter(|(name, _)| only.is_none_or(|only| *name == only))
+            .filter_map(|(name, node)| Some((node.shard.next_deadline()?, name.clone())))
+            .min();
+        let Some((deadline, name)) = next.filter(|(d, _)| d.timer != "caller") else {
+            return false;
+        };
+        self.now = self.now.max(deadline.at);
+        self.line(&name, '*', &format!("timer: {}", deadline.timer));
+        self.step(&name, Input::Tick);
+        true
+    }
+
+    /// Lets time pass, and nothing else but timers.
+    pub(crate) fn advance(&mut self, end: Time) {
+        loop {
+            let next = self.nodes.iter();
+            let next = next
+                .filter_map(|(name, node)| Some((node.shard.next_deadline()?, name.clone())))
+                .min();
+            let Some((deadline, name)) = next.filter(|(d, _)| d.at <= end) else {
+                break;
+            };
+            self.now = self.now.max(deadline.at);
+            self.line(&name, '*', &format!("timer: {}", deadline.timer));
+            self.step(&name, Input::Tick);
+        }
+        self.now = end;
+    }
+
+    fn serve(&mut self, job: Job) {
+        let Job { node, op, task } = job;
+        match task {
+            Task::Work(work) => {
+                let host = self.nodes.get_mut(&node).expect("a node");
+                let (ran, text) = host.bank.run(&work);
+                self.line(&node, '.', &text);
+                self.step(&node, Input::Ran { op, ran });
+            }
+            Task::Store(request) => {
+                let class = Class::of(&request);
+                let fault = self.faults.iter();
+                let mut fault = fault.map(|(n, c, _)| (n.as_str(), *c));
+                let fault = fault.position(|f| f == (node.as_str(), class));
+                let fate = fault.map(|place| self.faults.remove(place).2);
+                self.store_answers(&node, op, request, fate);
+            }
+        }
+    }
+
+    fn store_answers(&mut self, node: &str, op: OpId, request: StoreRequest, fate: Option<Fate>) {
+        let at = self.wall();
+        let job = |request| Job {
+            node: node.to_owned(),
+            op,
+            task: Task::Store(request),
+        };
+        let reply = match fate {
+            None => self.apply(&request),
+            Some(Fate::Held) => {
+                self.line(node, 'x', &format!("{op:?} is held up"));
+                self.held.push(job(request));
+                return;
+            }
+            Some(Fate::AnswerLost) => {
+                let answer = self.apply(&request);
+                let answer = self.names.answer(&answer);
+                self.line(node, 'x', &format!("{op:?} {answer}; the answer is lost"));
+                Outcome::Unknown
+            }
+            Some(Fate::Lost) => {
+                self.line(node, 'x', &format!("{op:?} is lost on the way"));
+                Outcome::Unknown
+            }
+            Some(Fate::Late) => {
+                self.line(node, 'x', &format!("{op:?} is late and given up"));
+                self.late.push(job(request));
+                Outcome::Unknown
+            }
+            Some(Fate::Refused(refused)) => Outcome::Refused(refused),
+            Some(Fate::Stale(up_to)) => {
+                let text = format!("{op:?} meets a server that knows the stream up to {up_to:?}");
+                self.line(node, 'x', &text);
+                self.store.answer_as_of(at, up_to, &request)
+            }
+            Some(Fate::Corrupt) => {
+                self.line(node, 'x', &format!("{op:?} brings a wrong byte"));
+                corrupted(self.apply(&request))
+            }
+        };
+        let text = self.names.answer(&reply);
+        self.line(node, '<', &format!("{op:?} {text}"));
+        self.step(node, Input::Stored { op, reply });
+    }
+
+    fn apply(&mut self, request: &StoreRequest) -> StoreReply {
+        if let StoreRequest::Get { sequence, .. } = request
+            && self.vanished.contains(sequence)
+        {
+            return Outcome::Refused(Refused::NotFound);
+        }
+        self.store.apply(self.wall(), request)
+    }
+
+    pub(crate) fn fault(&mut self, node: &str, class: Class, fate: Fate) {
+        self.faults.push((node.to_owned(), class, fate));
+    }
+
+    /// What was held up goes on.
+    pub(crate) fn release(&mut self, node: &str) {
+        let held = std::mem::take(&mut self.held);
+        let (mine, rest): (Vec<_>, Vec<_>) = held.into_iter().partition(|job| job.node == node);
+        self.held = rest;
+        self.jobs.extend(mine);
+    }
+
+    /// What was late arrives.
+    pub(crate) fn arrive_late(&mut self, node: &str) {
+        let late = std::mem::take(&mut self.late);
+        let (mine, rest): (Vec<_>, Vec<_>) = late.into_iter().partition(|job| job.node == node);
+        self.late = rest;
+        for job in mine {
+            if let Task::Store(request) = &job.task {
+                let reply = self.apply(request);
+                let text = self.names.answer(&reply);
+                self.line(node, 'x', &format!("{:?} arrives at last: {text}", job.op));
+            }
+        }
+    }
+
+    /// What is asked of the store and not answered.
+    pub(crate) fn in_flight(&mut self) {
+        let jobs: Vec<_> = self.held.iter().chain(&self.jobs).cloned().collect();
+        for job in jobs {
+            if let Task::Store(request) = &job.task {
+                let text = self.names.request(request).join("\n  ");
+                self.say(format!("in flight: {} {:?} {text}", job.node, job.op));
+            }
+        }
+    }
+
+    pub(crate) fn lose_tail(&mut self, keep_up_to: Sequence) {
+        self.damaged = true;
+        self.store.lose_tail(&event_stream(), keep_up_to);
+    }
+
+    pub(crate) fn vanish(&mut self, sequence: Sequence) {
+        self.damaged = true;
+        self.vanished.insert(sequence);
+    }
+
+    /// The messages of a stream.
+    pub(crate) fn messages(&self, stream: &str) -> Vec<Message> {
+        self.store.messages(stream).cloned().collect()
+    }
+
+    /// Says what the log holds.
+    pub(crate) fn say_log(&mut self) {
+        for message in self.messages(&event_stream()) {
+            let text = self.names.message(&message);
+            self.say(text);
+        }
+    }
+
+    /// Checks what must hold after every story: each caller was told, no probe's claim is broken,
+    /// and each commit follows the one before it (P1).
+    pub(crate) fn check(&mut self) {
+        assert_eq!(self.probe.broken(), None, "a probe's claim is broken");
+        let waiting: Vec<_> = self.callers.keys().copied().collect();
+        if !waiting.is_empty() {
+            self.say(format!("still waiting: {}", crate::bank::join(&waiting)));
+        }
+        if self.damaged {
+            return;
+        }
+        let mut last: BTreeMap<String, (Sequence, Commit)> = BTreeMap::new();
+        for message in self.messages(&event_stream()) {
+            if !message.subject.starts_with("bank.ev.") {
+                continue;
+            }
+            let commit = Commit::decode(&message.payload).expect("a commit");
+            let before = last.get(&message.subject);
+            let (sequence, version) = before
+                .map(|(sequence, commit)| (*sequence, commit.last))
+                .unwrap_or_default();
+            let listed = commit.earlier.first().copied();
+            let covered = commit.snapshot.map(|named| named.sequence);
+            let predecessor = listed.or(covered).unwrap_or(Sequence::NONE);
+            let entity = subject(&message.subject);
+            assert_eq!(
+                (predecessor, commit.before),
+                (sequence, version),
+                "{:?} does not follow its predecessor in {entity}",
+                message.sequence
+            );
+            last.insert(message.subject, (message.sequence, commit));
+        }
+    }
+}
+
+fn corrupted(reply: StoreReply) -> StoreReply {
+    let wrong = |message: Message| {
+        let mut bytes = message.payload.to_vec();
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        Message {
+            payload: bytes.into(),
+            ..message
+        }
+    };
+    reply.map(|done| match done {
+        StoreDone::Message(message) => StoreDone::Message(wrong(message)),
+        StoreDone::Latest(mut proof) => {
+            proof.messages = proof.messages.into_iter().map(wrong).collect();
+            StoreDone::Latest(proof)
+        }
+        done @ (StoreDone::Published(_)
+        | StoreDone::Page(_)
+        | StoreDone::Stream(_)
+        | StoreDone::Capabilities(_)) => done,
+    })
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.lines.join("\n"));
+        }
+    }
+}
