@@ -1,16 +1,82 @@
 //! Kinds: each has one immutable record, made at first use and compared at each (S2).
 
+use super::ask::Job;
+use super::machine::{Phase, Space};
 use super::record::{Next, Record, Settled};
-use super::{KindWish, SpaceError};
+use super::{Effect, KindWish, SpaceError};
 use crate::format::{KindRecord, Unknown};
-use crate::id::{KindId, LayoutId, Sequence};
+use crate::id::{KindId, LayoutId, Sequence, Ticket};
 use crate::name::Namespace;
 use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
-use crate::step::Time;
+use crate::step::{Cx, Effects, Purpose, Time};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use core::fmt::Display;
+
+impl Space {
+    pub(super) fn kind(&mut self, cx: &mut Cx<'_>, wish: KindWish, out: &mut Effects<Effect>) {
+        let ticket = wish.ticket;
+        if let Phase::Over(error) = &self.phase {
+            out.push(Effect::KindFailed {
+                ticket,
+                error: error.clone(),
+            });
+            return;
+        }
+        if self.kinds.len() >= self.limits.kinds_max {
+            let error = SpaceError::TooManyKinds {
+                kinds_max: self.limits.kinds_max,
+            };
+            out.push(Effect::KindFailed { ticket, error });
+            return;
+        }
+        let id = KindId(cx.dice.roll128(Purpose::KindId, self.kind_ids));
+        self.kind_ids += 1;
+        let mut task = KindTask::new(wish, id);
+        task.deadline = self
+            .opened
+            .as_ref()
+            .map(|_| cx.now + self.limits.open_timeout);
+        self.kinds.insert(ticket, task);
+        if matches!(self.phase, Phase::Open) {
+            self.start_kind(cx, ticket, out);
+        }
+    }
+
+    pub(super) fn start_kind(&mut self, cx: &Cx<'_>, ticket: Ticket, out: &mut Effects<Effect>) {
+        let (Some(task), Some(opened)) = (self.kinds.get_mut(&ticket), &self.opened) else {
+            return;
+        };
+        task.deadline
+            .get_or_insert(cx.now + self.limits.open_timeout);
+        let offered = task.start(&self.wish.namespace, opened.layout.id);
+        match self.records.get(&task.wish.name) {
+            Some(stored) => {
+                let told = compare(&offered, stored).map(|()| stored.clone());
+                self.kind_over(ticket, told, out);
+            }
+            None => self.ask(Job::Kind(ticket), out),
+        }
+    }
+
+    pub(super) fn kind_over(
+        &mut self,
+        ticket: Ticket,
+        told: Result<KindRecord, SpaceError>,
+        out: &mut Effects<Effect>,
+    ) {
+        self.kinds.remove(&ticket);
+        self.asks.done(Job::Kind(ticket));
+        out.push(match told {
+            Ok(record) => {
+                self.records.insert(record.name.clone(), record.clone());
+                Effect::KindReady { ticket, record }
+            }
+            Err(error) => Effect::KindFailed { ticket, error },
+        });
+    }
+}
 
 /// One kind on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +162,7 @@ impl KindTask {
 }
 
 /// Whether a wish is met by what is recorded.
-pub(super) fn compare(offered: &KindRecord, stored: &KindRecord) -> Result<(), SpaceError> {
+fn compare(offered: &KindRecord, stored: &KindRecord) -> Result<(), SpaceError> {
     if stored.layout != offered.layout {
         return Err(SpaceError::OtherLayout {
             what: format!("the record of kind {}", offered.name),

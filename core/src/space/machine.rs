@@ -1,19 +1,17 @@
 //! The machine: where the way through a namespace stands, and what comes next.
 
-use super::ask::{Asks, Job, Whose};
-use super::kinds::{KindTask, compare};
-use super::layout::{check_layout, layout_record, new_layout};
-use super::record::{Next, Record, Settled, no_answer, refused_to};
+use super::ask::{Asks, Job};
+use super::kinds::KindTask;
+use super::record::Record;
 use super::stream::{Absent, StreamTask};
-use super::{Effect, Input, KindWish, Opened, SpaceError, SpaceWish};
+use super::{Effect, Input, Opened, SpaceError, SpaceWish};
 use crate::format::{KindRecord, Layout};
-use crate::id::{KindId, OpId, Sequence, Ticket, WallTime};
-use crate::log::Shape;
+use crate::id::{Sequence, Ticket, WallTime};
 use crate::name::KindName;
-use crate::port::{Capabilities, Refused, StoreDone, StoreReply, StoreRequest};
-use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Outcome, Purpose, Time};
+use crate::port::{Capabilities, StoreRequest};
+use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Time};
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -21,24 +19,24 @@ use core::mem;
 /// invariants.
 #[derive(Clone, Debug)]
 pub struct Space {
-    wish: SpaceWish,
-    limits: Limits,
-    phase: Phase,
-    asks: Asks,
+    pub(super) wish: SpaceWish,
+    pub(super) limits: Limits,
+    pub(super) phase: Phase,
+    pub(super) asks: Asks,
     /// Until when the first opening must be over.
-    deadline: Time,
+    pub(super) deadline: Time,
     /// What was in the way at last.
-    last: String,
+    pub(super) last: String,
     /// What was found when it was opened first.
-    opened: Option<Opened>,
-    kinds: BTreeMap<Ticket, KindTask>,
-    records: BTreeMap<KindName, KindRecord>,
-    kind_ids: u64,
+    pub(super) opened: Option<Opened>,
+    pub(super) kinds: BTreeMap<Ticket, KindTask>,
+    pub(super) records: BTreeMap<KindName, KindRecord>,
+    pub(super) kind_ids: u64,
 }
 
 /// How far the way was gone.
 #[derive(Clone, Debug)]
-enum Phase {
+pub(super) enum Phase {
     /// Not connected.
     Down,
     /// The control stream is looked at.
@@ -67,10 +65,10 @@ enum Phase {
 
 /// What was told when the connection came up.
 #[derive(Clone, Debug)]
-struct Link {
-    capabilities: Capabilities,
-    wall: WallTime,
-    since: Time,
+pub(super) struct Link {
+    pub(super) capabilities: Capabilities,
+    pub(super) wall: WallTime,
+    pub(super) since: Time,
 }
 
 impl Space {
@@ -153,68 +151,6 @@ impl Space {
         }
     }
 
-    fn kind(&mut self, cx: &mut Cx<'_>, wish: KindWish, out: &mut Effects<Effect>) {
-        let ticket = wish.ticket;
-        if let Phase::Over(error) = &self.phase {
-            out.push(Effect::KindFailed {
-                ticket,
-                error: error.clone(),
-            });
-            return;
-        }
-        if self.kinds.len() >= self.limits.kinds_max {
-            let error = SpaceError::TooManyKinds {
-                kinds_max: self.limits.kinds_max,
-            };
-            out.push(Effect::KindFailed { ticket, error });
-            return;
-        }
-        let id = KindId(cx.dice.roll128(Purpose::KindId, self.kind_ids));
-        self.kind_ids += 1;
-        let mut task = KindTask::new(wish, id);
-        task.deadline = self
-            .opened
-            .as_ref()
-            .map(|_| cx.now + self.limits.open_timeout);
-        self.kinds.insert(ticket, task);
-        if matches!(self.phase, Phase::Open) {
-            self.start_kind(cx, ticket, out);
-        }
-    }
-
-    fn start_kind(&mut self, cx: &Cx<'_>, ticket: Ticket, out: &mut Effects<Effect>) {
-        let (Some(task), Some(opened)) = (self.kinds.get_mut(&ticket), &self.opened) else {
-            return;
-        };
-        task.deadline
-            .get_or_insert(cx.now + self.limits.open_timeout);
-        let offered = task.start(&self.wish.namespace, opened.layout.id);
-        match self.records.get(&task.wish.name) {
-            Some(stored) => {
-                let told = compare(&offered, stored).map(|()| stored.clone());
-                self.kind_over(ticket, told, out);
-            }
-            None => self.ask(Job::Kind(ticket), out),
-        }
-    }
-
-    fn kind_over(
-        &mut self,
-        ticket: Ticket,
-        told: Result<KindRecord, SpaceError>,
-        out: &mut Effects<Effect>,
-    ) {
-        self.kinds.remove(&ticket);
-        self.asks.done(Job::Kind(ticket));
-        out.push(match told {
-            Ok(record) => {
-                self.records.insert(record.name.clone(), record.clone());
-                Effect::KindReady { ticket, record }
-            }
-            Err(error) => Effect::KindFailed { ticket, error },
-        });
-    }
-
     fn tick(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         if self.opening() && self.deadline <= cx.now {
             let last = mem::take(&mut self.last);
@@ -240,218 +176,14 @@ impl Space {
         }
     }
 
-    fn stored(&mut self, cx: &mut Cx<'_>, op: OpId, reply: StoreReply, out: &mut Effects<Effect>) {
-        let job = match self.asks.end(op) {
-            None => return self.halt(HaltReason::UnknownOp(op), out),
-            Some(Whose::Nobody) => return,
-            Some(Whose::Job(job)) => job,
-        };
-        let next = match job {
-            Job::Stream(place) => self.stream_answered(place, reply),
-            Job::Layout => self.layout_answered(reply),
-            Job::Used => self.used_answered(reply),
-            Job::Kind(ticket) => {
-                let Some(task) = self.kinds.get_mut(&ticket) else {
-                    return;
-                };
-                match task.answered(reply) {
-                    Next::Done(record) => return self.kind_over(ticket, Ok(record), out),
-                    Next::Fail(error) => return self.kind_over(ticket, Err(error), out),
-                    Next::Ask => Next::Ask,
-                    Next::Wait(last) => Next::Wait(last),
-                    Next::Wrong => Next::Wrong,
-                }
-            }
-        };
-        match next {
-            Next::Ask => self.ask(job, out),
-            Next::Wait(last) => {
-                self.last = last;
-                self.asks.wait(cx, &self.limits, job);
-            }
-            Next::Done(()) => {
-                self.asks.done(job);
-                self.carry_on(cx, out);
-            }
-            Next::Fail(error) if self.may_come_back(cx.now, &error) => {
-                self.last = error.to_string();
-                self.asks.wait(cx, &self.limits, job);
-            }
-            Next::Fail(error) => self.fail(error, out),
-            Next::Wrong => self.halt(HaltReason::WrongAnswer(op), out),
-        }
-    }
-
-    fn stream_answered(&mut self, place: usize, reply: StoreReply) -> Next<()> {
-        let task = match &mut self.phase {
-            Phase::Control { task, .. } => Some(task),
-            Phase::Streams { tasks, .. } => tasks.get_mut(place),
-            Phase::Down
-            | Phase::Layout { .. }
-            | Phase::Used { .. }
-            | Phase::Open
-            | Phase::Over(_)
-            | Phase::Halted => None,
-        };
-        task.map_or(Next::Wrong, |task| task.answered(reply))
-    }
-
-    /// The next phase follows when the layout is known.
-    fn layout_answered(&mut self, reply: StoreReply) -> Next<()> {
-        let Phase::Layout {
-            link,
-            record,
-            offered,
-        } = &mut self.phase
-        else {
-            return Next::Wrong;
-        };
-        let layout = match record.answered(reply) {
-            Next::Ask => return Next::Ask,
-            Next::Wait(last) => return Next::Wait(last),
-            Next::Fail(error) => return Next::Fail(error),
-            Next::Wrong => return Next::Wrong,
-            Next::Done(Settled::Mine) => {
-                let (link, layout) = (link.clone(), offered.clone());
-                self.look_at_streams(link, layout, self.absent());
-                return Next::Done(());
-            }
-            Next::Done(Settled::Stored(bytes)) => Layout::decode(&bytes),
-        };
-        let layout = layout.map_err(SpaceError::Format);
-        let before = self.opened.as_ref().map(|opened| opened.layout.id);
-        let checked =
-            layout.and_then(|layout| check_layout(&self.wish, before, &layout).map(|()| layout));
-        match checked {
-            Ok(layout) => {
-                let link = link.clone();
-                if before.is_some() {
-                    self.look_at_streams(link, layout, Absent::Lost);
-                } else {
-                    self.phase = Phase::Used { link, layout };
-                }
-                Next::Done(())
-            }
-            Err(error) => Next::Fail(error),
-        }
-    }
-
-    /// A kind is recorded only after all event streams were there (N4).
-    fn used_answered(&mut self, reply: StoreReply) -> Next<()> {
-        const WHAT: &str = "look for kinds";
-        let Phase::Used { link, layout } = &self.phase else {
-            return Next::Wrong;
-        };
-        let used = match reply {
-            Outcome::Done(StoreDone::Page(page)) => !page.messages.is_empty(),
-            Outcome::Done(
-                StoreDone::Published(_)
-                | StoreDone::Latest(_)
-                | StoreDone::Message(_)
-                | StoreDone::Stream(_)
-                | StoreDone::Capabilities(_),
-            ) => return Next::Wrong,
-            Outcome::Refused(Refused::NotFound) => false,
-            Outcome::Refused(refused) => return refused_to(WHAT.into(), refused),
-            Outcome::Unknown => return no_answer(WHAT),
-        };
-        let absent = if used { Absent::Lost } else { self.absent() };
-        self.look_at_streams(link.clone(), layout.clone(), absent);
-        Next::Done(())
-    }
-
-    fn look_at_streams(&mut self, link: Link, layout: Layout, absent: Absent) {
-        let events = layout.partitions().map(|partition| {
-            StreamTask::events(&self.wish, &link.capabilities, &layout, partition, absent)
-        });
-        let snapshots = StreamTask::snapshots(&self.wish, &link.capabilities, self.absent());
-        let tasks = events.chain([snapshots]).collect();
-        self.phase = Phase::Streams {
-            link,
-            layout,
-            tasks,
-        };
-    }
-
-    /// A job is done: begins what comes after it.
-    fn carry_on(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        match mem::replace(&mut self.phase, Phase::Halted) {
-            Phase::Control { link, .. } => {
-                let before = self.opened.as_ref().map(|opened| &opened.layout);
-                let offered = match before {
-                    Some(layout) => layout.clone(),
-                    None => new_layout(&self.wish, &link.capabilities, link.wall, cx.dice),
-                };
-                let record = layout_record(&self.wish.namespace, &offered, before.is_some());
-                self.phase = Phase::Layout {
-                    link,
-                    record,
-                    offered,
-                };
-                self.ask(Job::Layout, out);
-            }
-            Phase::Used { link, layout } => {
-                self.phase = Phase::Used { link, layout };
-                self.ask(Job::Used, out);
-            }
-            Phase::Streams {
-                link,
-                layout,
-                tasks,
-            } => {
-                let replicas: Option<Vec<u32>> = tasks.iter().map(StreamTask::ready).collect();
-                let Some(replicas) = replicas else {
-                    let places = 0..tasks.len();
-                    self.phase = Phase::Streams {
-                        link,
-                        layout,
-                        tasks,
-                    };
-                    for place in places {
-                        self.ask_once(Job::Stream(place), out);
-                    }
-                    return;
-                };
-                self.phase = Phase::Open;
-                let shape = |replicas: &u32| Shape {
-                    replicated: *replicas > 1,
-                    payload_bytes_max: link.capabilities.payload_bytes_max,
-                };
-                let streams = usize::from(layout.streams);
-                let shapes = replicas.iter().take(streams).map(shape).collect();
-                self.open(cx, Opened { layout, shapes }, out);
-            }
-            phase @ (Phase::Down
-            | Phase::Layout { .. }
-            | Phase::Open
-            | Phase::Over(_)
-            | Phase::Halted) => self.phase = phase,
-        }
-    }
-
-    fn open(&mut self, cx: &mut Cx<'_>, opened: Opened, out: &mut Effects<Effect>) {
-        if self.opened.is_some() {
-            crate::reached!(cx, "space: verified again");
-            out.push(Effect::Verified(opened));
-        } else {
-            crate::reached!(cx, "space: opened");
-            self.opened = Some(opened.clone());
-            out.push(Effect::Opened(opened));
-        }
-        let waiting: Vec<Ticket> = self.kinds.keys().copied().collect();
-        for ticket in waiting {
-            self.start_kind(cx, ticket, out);
-        }
-    }
-
     /// Asks for a stream that was not asked for yet.
-    fn ask_once(&mut self, job: Job, out: &mut Effects<Effect>) {
+    pub(super) fn ask_once(&mut self, job: Job, out: &mut Effects<Effect>) {
         if !self.asks.busy(job) && self.request(job).is_some() {
             self.ask(job, out);
         }
     }
 
-    fn ask(&mut self, job: Job, out: &mut Effects<Effect>) {
+    pub(super) fn ask(&mut self, job: Job, out: &mut Effects<Effect>) {
         if let Some(request) = self.request(job) {
             let op = self.asks.begin(job);
             out.push(Effect::Store { op, request });
@@ -482,7 +214,7 @@ impl Space {
     }
 
     /// What to do about an absent stream in a namespace that is new.
-    fn absent(&self) -> Absent {
+    pub(super) fn absent(&self) -> Absent {
         if self.wish.create {
             Absent::Create
         } else {
@@ -496,7 +228,7 @@ impl Space {
     }
 
     /// Whether what looks lost may only be unknown to a server that lags.
-    fn may_come_back(&self, now: Time, error: &SpaceError) -> bool {
+    pub(super) fn may_come_back(&self, now: Time, error: &SpaceError) -> bool {
         let since = match &self.phase {
             Phase::Control { link, .. }
             | Phase::Layout { link, .. }
@@ -507,7 +239,7 @@ impl Space {
         matches!(error, SpaceError::StreamLost { .. }) && now < since + self.limits.absent_patience
     }
 
-    fn fail(&mut self, error: SpaceError, out: &mut Effects<Effect>) {
+    pub(super) fn fail(&mut self, error: SpaceError, out: &mut Effects<Effect>) {
         self.asks.abandon_all();
         for (ticket, _) in mem::take(&mut self.kinds) {
             out.push(Effect::KindFailed {
@@ -519,7 +251,7 @@ impl Space {
         self.phase = Phase::Over(error);
     }
 
-    fn halt(&mut self, reason: HaltReason, out: &mut Effects<Effect>) {
+    pub(super) fn halt(&mut self, reason: HaltReason, out: &mut Effects<Effect>) {
         self.phase = Phase::Halted;
         out.push(Effect::Halt(reason));
     }

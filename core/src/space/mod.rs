@@ -23,6 +23,7 @@
 //! - N4: an event stream that is gone from a namespace in use is never made anew.
 //! - N5: each `Kind` gets one `KindReady` or `KindFailed`.
 
+mod answers;
 mod ask;
 mod error;
 mod kinds;

@@ -1,0 +1,228 @@
+//! What the store said, and what comes after it.
+
+use super::ask::{Job, Whose};
+use super::layout::{check_layout, layout_record, new_layout};
+use super::machine::{Link, Phase, Space};
+use super::record::{Next, Settled, no_answer, refused_to};
+use super::stream::{Absent, StreamTask};
+use super::{Effect, Opened, SpaceError};
+use crate::format::Layout;
+use crate::id::{OpId, Ticket};
+use crate::log::Shape;
+use crate::port::{Refused, StoreDone, StoreReply};
+use crate::step::{Cx, Effects, HaltReason, Outcome};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::mem;
+
+impl Space {
+    pub(super) fn stored(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: OpId,
+        reply: StoreReply,
+        out: &mut Effects<Effect>,
+    ) {
+        let job = match self.asks.end(op) {
+            None => return self.halt(HaltReason::UnknownOp(op), out),
+            Some(Whose::Nobody) => return,
+            Some(Whose::Job(job)) => job,
+        };
+        let next = match job {
+            Job::Stream(place) => self.stream_answered(place, reply),
+            Job::Layout => self.layout_answered(reply),
+            Job::Used => self.used_answered(reply),
+            Job::Kind(ticket) => {
+                let Some(task) = self.kinds.get_mut(&ticket) else {
+                    return;
+                };
+                match task.answered(reply) {
+                    Next::Done(record) => return self.kind_over(ticket, Ok(record), out),
+                    Next::Fail(error) => return self.kind_over(ticket, Err(error), out),
+                    Next::Ask => Next::Ask,
+                    Next::Wait(last) => Next::Wait(last),
+                    Next::Wrong => Next::Wrong,
+                }
+            }
+        };
+        match next {
+            Next::Ask => self.ask(job, out),
+            Next::Wait(last) => {
+                self.last = last;
+                self.asks.wait(cx, &self.limits, job);
+            }
+            Next::Done(()) => {
+                self.asks.done(job);
+                self.carry_on(cx, out);
+            }
+            Next::Fail(error) if self.may_come_back(cx.now, &error) => {
+                self.last = error.to_string();
+                self.asks.wait(cx, &self.limits, job);
+            }
+            Next::Fail(error) => self.fail(error, out),
+            Next::Wrong => self.halt(HaltReason::WrongAnswer(op), out),
+        }
+    }
+
+    fn stream_answered(&mut self, place: usize, reply: StoreReply) -> Next<()> {
+        let task = match &mut self.phase {
+            Phase::Control { task, .. } => Some(task),
+            Phase::Streams { tasks, .. } => tasks.get_mut(place),
+            Phase::Down
+            | Phase::Layout { .. }
+            | Phase::Used { .. }
+            | Phase::Open
+            | Phase::Over(_)
+            | Phase::Halted => None,
+        };
+        task.map_or(Next::Wrong, |task| task.answered(reply))
+    }
+
+    /// The next phase follows when the layout is known.
+    fn layout_answered(&mut self, reply: StoreReply) -> Next<()> {
+        let Phase::Layout {
+            link,
+            record,
+            offered,
+        } = &mut self.phase
+        else {
+            return Next::Wrong;
+        };
+        let layout = match record.answered(reply) {
+            Next::Ask => return Next::Ask,
+            Next::Wait(last) => return Next::Wait(last),
+            Next::Fail(error) => return Next::Fail(error),
+            Next::Wrong => return Next::Wrong,
+            Next::Done(Settled::Mine) => {
+                let (link, layout) = (link.clone(), offered.clone());
+                self.look_at_streams(link, layout, self.absent());
+                return Next::Done(());
+            }
+            Next::Done(Settled::Stored(bytes)) => Layout::decode(&bytes),
+        };
+        let layout = layout.map_err(SpaceError::Format);
+        let before = self.opened.as_ref().map(|opened| opened.layout.id);
+        let checked =
+            layout.and_then(|layout| check_layout(&self.wish, before, &layout).map(|()| layout));
+        match checked {
+            Ok(layout) => {
+                let link = link.clone();
+                if before.is_some() {
+                    self.look_at_streams(link, layout, Absent::Lost);
+                } else {
+                    self.phase = Phase::Used { link, layout };
+                }
+                Next::Done(())
+            }
+            Err(error) => Next::Fail(error),
+        }
+    }
+
+    /// A kind is recorded only after all event streams were there (N4).
+    fn used_answered(&mut self, reply: StoreReply) -> Next<()> {
+        const WHAT: &str = "look for kinds";
+        let Phase::Used { link, layout } = &self.phase else {
+            return Next::Wrong;
+        };
+        let used = match reply {
+            Outcome::Done(StoreDone::Page(page)) => !page.messages.is_empty(),
+            Outcome::Done(
+                StoreDone::Published(_)
+                | StoreDone::Latest(_)
+                | StoreDone::Message(_)
+                | StoreDone::Stream(_)
+                | StoreDone::Capabilities(_),
+            ) => return Next::Wrong,
+            Outcome::Refused(Refused::NotFound) => false,
+            Outcome::Refused(refused) => return refused_to(WHAT.into(), refused),
+            Outcome::Unknown => return no_answer(WHAT),
+        };
+        let absent = if used { Absent::Lost } else { self.absent() };
+        self.look_at_streams(link.clone(), layout.clone(), absent);
+        Next::Done(())
+    }
+
+    fn look_at_streams(&mut self, link: Link, layout: Layout, absent: Absent) {
+        let events = layout.partitions().map(|partition| {
+            StreamTask::events(&self.wish, &link.capabilities, &layout, partition, absent)
+        });
+        let snapshots = StreamTask::snapshots(&self.wish, &link.capabilities, self.absent());
+        let tasks = events.chain([snapshots]).collect();
+        self.phase = Phase::Streams {
+            link,
+            layout,
+            tasks,
+        };
+    }
+
+    /// A job is done: begins what comes after it.
+    fn carry_on(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        match mem::replace(&mut self.phase, Phase::Halted) {
+            Phase::Control { link, .. } => {
+                let before = self.opened.as_ref().map(|opened| &opened.layout);
+                let offered = match before {
+                    Some(layout) => layout.clone(),
+                    None => new_layout(&self.wish, &link.capabilities, link.wall, cx.dice),
+                };
+                let record = layout_record(&self.wish.namespace, &offered, before.is_some());
+                self.phase = Phase::Layout {
+                    link,
+                    record,
+                    offered,
+                };
+                self.ask(Job::Layout, out);
+            }
+            Phase::Used { link, layout } => {
+                self.phase = Phase::Used { link, layout };
+                self.ask(Job::Used, out);
+            }
+            Phase::Streams {
+                link,
+                layout,
+                tasks,
+            } => {
+                let replicas: Option<Vec<u32>> = tasks.iter().map(StreamTask::ready).collect();
+                let Some(replicas) = replicas else {
+                    let places = 0..tasks.len();
+                    self.phase = Phase::Streams {
+                        link,
+                        layout,
+                        tasks,
+                    };
+                    for place in places {
+                        self.ask_once(Job::Stream(place), out);
+                    }
+                    return;
+                };
+                self.phase = Phase::Open;
+                let shape = |replicas: &u32| Shape {
+                    replicated: *replicas > 1,
+                    payload_bytes_max: link.capabilities.payload_bytes_max,
+                };
+                let streams = usize::from(layout.streams);
+                let shapes = replicas.iter().take(streams).map(shape).collect();
+                self.open(cx, Opened { layout, shapes }, out);
+            }
+            phase @ (Phase::Down
+            | Phase::Layout { .. }
+            | Phase::Open
+            | Phase::Over(_)
+            | Phase::Halted) => self.phase = phase,
+        }
+    }
+
+    fn open(&mut self, cx: &mut Cx<'_>, opened: Opened, out: &mut Effects<Effect>) {
+        if self.opened.is_some() {
+            crate::reached!(cx, "space: verified again");
+            out.push(Effect::Verified(opened));
+        } else {
+            crate::reached!(cx, "space: opened");
+            self.opened = Some(opened.clone());
+            out.push(Effect::Opened(opened));
+        }
+        let waiting: Vec<Ticket> = self.kinds.keys().copied().collect();
+        for ticket in waiting {
+            self.start_kind(cx, ticket, out);
+        }
+    }
+}

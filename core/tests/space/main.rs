@@ -1,0 +1,8 @@
+//! The stories of opening a namespace: what is asked, what is answered, and what comes of it.
+
+mod kinds;
+mod opening;
+mod process;
+mod reconnect;
+mod refused;
+mod store;
