@@ -477,6 +477,33 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_written_as_the_server_reads_them() {
+        let republish = Republish {
+            source: "o.own.>".into(),
+            destination: "o.rep.>".into(),
+        };
+        let subjects = vec!["o.ev.>".into(), "o.own.>".into()];
+        let log = StreamSettings::event_log("o_ev_0".into(), subjects, 3);
+        let json = StreamSettings {
+            republish: Some(republish),
+            ..log
+        }
+        .to_json();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"name":"o_ev_0","subjects":["o.ev.>","o.own.>"],"retention":"limits","#,
+                r#""max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0,"#,
+                r#""max_msgs_per_subject":-1,"max_msg_size":-1,"discard":"new","#,
+                r#""storage":"file","num_replicas":3,"duplicate_window":120000000000,"#,
+                r#""deny_delete":true,"deny_purge":false,"allow_rollup_hdrs":true,"#,
+                r#""allow_direct":true,"allow_atomic":true,"allow_msg_ttl":false,"#,
+                r#""republish":{"src":"o.own.>","dest":"o.rep.>"}}"#,
+            )
+        );
+    }
+
+    #[test]
     fn ownership_records_must_be_announced_where_it_is_wanted() {
         let republish = Republish {
             source: "a.>".into(),

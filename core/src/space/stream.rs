@@ -297,7 +297,7 @@ fn anchor_record(ns: &Namespace, partition: Partition, payload: Bytes, fixed: bo
 fn ownership_notices(ns: &Namespace) -> Republish {
     Republish {
         source: format!("{ns}.own.>"),
-        destination: format!("{ns}.rep.own.>"),
+        destination: format!("{ns}.rep.>"),
     }
 }
 

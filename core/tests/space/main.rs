@@ -1,6 +1,7 @@
 //! The stories of opening a namespace: what is asked, what is answered, and what comes of it.
 
 mod kinds;
+mod model;
 mod opening;
 mod process;
 mod reconnect;
