@@ -246,7 +246,7 @@ impl NatsServer {
                 log: self.log_end(),
             });
         }
-        if let Err(error) = monitor::info(self.port.number) {
+        if let Err(error) = monitor::listens(self.port.number) {
             return Ok(Some(error.to_string()));
         }
         Ok(match monitor::page(self.monitor.number, "/healthz") {

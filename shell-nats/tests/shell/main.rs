@@ -1,8 +1,15 @@
 //! The shell against real servers: every test starts its own.
 #![allow(
-    clippy::disallowed_methods,
-    reason = "deadlines of waits for a real server"
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails on whatever it does not expect"
 )]
 
+mod credentials;
+mod lent;
+mod limits;
+mod link;
+mod operator;
 mod requests;
+mod rights;
 mod scene;
+mod tls;

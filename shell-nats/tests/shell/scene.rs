@@ -1,6 +1,7 @@
 //! What the tests are written with: a server and a shell on it, short requests, and waits for a
 //! state with a deadline.
 
+use async_nats::Subscriber;
 use bytes::Bytes;
 use std::future::Future;
 use std::time::Duration;
@@ -179,4 +180,14 @@ pub(crate) async fn connected(inbox: &mut mpsc::Receiver<Inbound>) -> Capabiliti
             return capabilities;
         }
     }
+}
+
+/// A client of the server's that listens on a filter. What the shell asks there stays in flight
+/// until it is answered.
+pub(crate) async fn listen(server: &NatsServer, filter: &str) -> (async_nats::Client, Subscriber) {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let listening = client.subscribe(filter.to_owned()).await.unwrap();
+    // An answer on the same connection: the server has taken the subscription.
+    client.request("$JS.API.INFO", Bytes::new()).await.unwrap();
+    (client, listening)
 }
