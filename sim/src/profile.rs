@@ -17,12 +17,13 @@ pub enum Profile {
     Owned,
     /// Both modes on a replicated store: leaders change, replicas lag, old leaders answer.
     Replicated,
-    /// Nodes crash, pause and lose their link, and shards change hands all the time.
+    /// Nodes crash, pause and lose their link, and shards change hands all the time; the wire is
+    /// sound.
     Churn,
     /// Everything at once, drawn anew for each seed.
     Swarm,
-    /// As `Direct`, and the store loses acknowledged messages. Voids P1 and what rests on it for
-    /// the lost part.
+    /// One node writes directly or as the owner, and the store loses acknowledged messages. Voids
+    /// P1 and what rests on it for the lost part; what comes after must hold all the same (S13).
     Tail,
 }
 
@@ -148,16 +149,30 @@ impl Plan {
         let mut draws = Draws::new(seed);
         let mut range = |part, min, max| draws.range(What::Plan, part, min, max);
         let size = |n: u64| usize::try_from(n).expect("a small number");
-        let nodes = size(range(1, 2, 4));
+        let nodes = match profile {
+            // With several, one may write at sequences that another saw before the loss.
+            Profile::Tail => 1,
+            Profile::Calm
+            | Profile::Direct
+            | Profile::Owned
+            | Profile::Replicated
+            | Profile::Churn
+            | Profile::Swarm => size(range(1, 2, 4)),
+        };
         let count = size(range(2, 1, 3));
         let mode = |draw: u64| match profile {
-            Profile::Direct | Profile::Tail => WriteMode::Direct,
+            Profile::Direct => WriteMode::Direct,
             Profile::Owned => WriteMode::Owned,
-            Profile::Calm | Profile::Replicated | Profile::Churn | Profile::Swarm if draw == 0 => {
-                WriteMode::Direct
-            }
-            Profile::Calm | Profile::Replicated | Profile::Churn | Profile::Swarm => {
-                WriteMode::Owned
+            Profile::Calm
+            | Profile::Replicated
+            | Profile::Churn
+            | Profile::Swarm
+            | Profile::Tail => {
+                if draw == 0 {
+                    WriteMode::Direct
+                } else {
+                    WriteMode::Owned
+                }
             }
         };
         let shards: Vec<_> = (0..count).map(|_| mode(range(3, 0, 1))).collect();
@@ -217,8 +232,9 @@ impl Faults {
             return faults;
         }
         // Each fault is there in two of three seeds, at a rate of the seed's own.
+        let sound = profile == Profile::Churn;
         let mut rate = |part, per_mille_max| {
-            let there = draws.chance(What::Plan, part, 667);
+            let there = draws.chance(What::Plan, part, 667) && !sound;
             let rate = draws.range(What::Plan, part, 1, per_mille_max);
             if there { rate } else { 0 }
         };

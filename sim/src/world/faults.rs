@@ -230,6 +230,7 @@ impl World {
                 self.unlink(node)?;
             }
         }
+        self.drop_flights();
         self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
         self.store.lose_tail(&stream, keep_up_to);
         self.ledger.cut(&stream, keep_up_to);

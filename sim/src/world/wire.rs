@@ -287,6 +287,13 @@ impl World {
         }
     }
 
+    /// The store restarts: what was on its way to it is gone.
+    pub(super) fn drop_flights(&mut self) {
+        for flight in self.wire.flights.values_mut() {
+            flight.fate = Fate::Lost;
+        }
+    }
+
     fn travel(&mut self, part: u64) -> Span {
         self.draws.span(
             What::Travel,
