@@ -188,11 +188,6 @@ impl Shard {
                 let Some(id) = claim.tried.last().copied() else {
                     return t.halt("a claim was answered that was not sent");
                 };
-                if ack.sequence <= claim.sent_above {
-                    // The claim holds, but in a stream that lost its tail: nothing else does.
-                    claim.sealing = None;
-                    self.drop_all(t, ack.sequence);
-                }
                 self.own(
                     t,
                     Epoch {
@@ -287,6 +282,14 @@ impl Shard {
 
     /// This node owns the shard under an epoch.
     fn own(&mut self, t: &mut Turn<'_, '_>, epoch: Epoch) {
+        let Fence::Claiming(claim) = &mut self.owned.fence else {
+            return;
+        };
+        if epoch.sequence <= claim.sent_above {
+            // The claim holds, but in a stream that lost its tail: nothing else does (S13).
+            claim.sealing = None;
+            self.drop_all(t, epoch.sequence);
+        }
         let Fence::Claiming(claim) = &self.owned.fence else {
             return;
         };

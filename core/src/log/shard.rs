@@ -215,11 +215,13 @@ impl Shard {
         sometimes!(t.cx, shape.replicated, "log: the stream is replicated");
         self.shape = shape;
         self.up = true;
-        self.unpark(t);
         if self.config.mode == WriteMode::Owned {
+            // A stream may come back without its tail: the seal's sequence tells, before anything
+            // else is stored under the epoch (S13).
+            self.seal(t);
             self.claim_on(t);
-            self.pump(t);
         }
+        self.unpark(t);
     }
 
     /// Lets everyone go on who waited for the link or for ownership.
