@@ -1,7 +1,7 @@
 //! The chain of a load: the snapshot's body, then the commits that are listed (S12, S20).
 
-use super::entity::predecessor;
-use super::load::{Floor, Load, LoadStage};
+use super::entity::{Held, predecessor};
+use super::load::{Floor, Folded, Load, LoadStage};
 use super::shard::{Op, Shard, Turn};
 use super::{Base, Note, Refusal, StoredCommit, Work};
 use crate::format::{Commit, Snapshot, SnapshotRef};
@@ -64,7 +64,7 @@ impl Shard {
         }
         let snapshot = Snapshot::decode(&message.payload).map_err(|error| error.to_string())?;
         let entity = &self.entity(slot).id.clone();
-        let kind = self.kind_of(slot);
+        let kind = self.kind_of(slot).clone();
         if snapshot.schema != kind.snapshot_schema {
             let (found, known) = (snapshot.schema, kind.snapshot_schema);
             return Err(format!(
@@ -220,36 +220,40 @@ impl Shard {
         self.fold(t, slot);
     }
 
-    /// Lets the host fold what was read onto its base.
+    /// Lets the host fold what was read.
     pub(super) fn fold(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let limits = self.limits;
         let load = self.loading(slot);
-        let stored = |(sequence, commit): (&Sequence, &Commit)| StoredCommit {
-            sequence: *sequence,
-            commit: commit.clone(),
+        let commits = core::mem::take(&mut load.commits);
+        let floor = core::mem::replace(&mut load.floor, Floor::Nothing);
+        let entity = self.entity(slot);
+        let (kind, id) = (entity.kind, entity.id.clone());
+        let (base, mut held) = match floor {
+            Floor::Nothing => (Base::Nothing, Held::default()),
+            Floor::Held(..) => (Base::Held, entity.held.clone().unwrap_or_default()),
+            Floor::Snapshot(snapshot, named) => {
+                let held = Held::of_snapshot(&snapshot, named);
+                (Base::Snapshot(*snapshot), held)
+            }
         };
-        let commits: Vec<_> = load.commits.iter().map(stored).collect();
-        let floor = load.floor.clone();
-        let base = match &floor {
-            Floor::Nothing => Base::Nothing,
-            Floor::Held(..) => Base::Held,
-            Floor::Snapshot(snapshot, _) => Base::Snapshot(Snapshot::clone(snapshot)),
+        let stored = |(sequence, commit)| StoredCommit { sequence, commit };
+        let commits: Vec<_> = commits.into_iter().map(stored).collect();
+        for stored in &commits {
+            held.absorb(stored, &limits);
+        }
+        let found = commits
+            .iter()
+            .map(|stored| (stored.sequence, stored.commit.id))
+            .collect();
+        let work = Work::Fold {
+            slot,
+            kind,
+            entity: id,
+            base,
+            commits,
         };
-        let (kind, entity) = {
-            let entity = self.entity(slot);
-            (entity.kind, entity.id.clone())
-        };
-        let op = self.run(
-            t,
-            Op::Fold(slot),
-            Work::Fold {
-                slot,
-                kind,
-                entity,
-                base,
-                commits,
-            },
-        );
-        self.loading(slot).stage = LoadStage::Fold(op, floor);
+        let op = self.run(t, Op::Fold(slot), work);
+        self.loading(slot).stage = LoadStage::Fold(op, Folded { held, found }.into());
     }
 }
 

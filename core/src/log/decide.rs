@@ -1,6 +1,6 @@
 //! Deciding: which commands go into one commit, and what their verdicts lead to (S5, S19).
 
-use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Taking, Why};
+use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, NewEvent, Refusal, Reply, Verdict, Work};
@@ -227,19 +227,13 @@ impl Shard {
         let chain_max = self.limits.chain_max;
         let bytes_max = self.shape.payload_bytes_max;
         let entity = self.entity(slot);
-        let Some(mut held) = entity.held.clone() else {
-            return;
-        };
-        if let Taking::Stored(named) = entity.snapshot {
-            held.name_snapshot(named);
-        }
+        let Some(held) = &entity.held else { return };
+        let (snapshot, earlier) = held.next_chain(&entity.snapshot, chain_max);
         let stamps = round.members.iter().map(|member| member.command.wall);
         let last = round
             .events
             .last()
             .map_or(held.version, |event| event.version);
-        let mut earlier = held.chain;
-        earlier.truncate(chain_max);
         let commit = Commit {
             id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
             layout,
@@ -250,7 +244,7 @@ impl Shard {
             before: held.version,
             last,
             earlier,
-            snapshot: held.snapshot,
+            snapshot,
             horizon: held.ids.horizon(),
             commands: round.commands,
             events: round.events,

@@ -246,11 +246,24 @@ impl Held {
         self.ids.absorb(commit, limits);
     }
 
-    /// From now on commits name this snapshot and list only what came after it.
-    pub(super) fn name_snapshot(&mut self, named: SnapshotRef) {
-        self.chain.retain(|sequence| *sequence > named.sequence);
-        self.since_snapshot = u32::try_from(self.chain.len()).unwrap_or(u32::MAX);
-        self.snapshot = Some(named);
+    /// What the next commit names and lists: a snapshot that was stored since, and what came after
+    /// it.
+    pub(super) fn next_chain(
+        &self,
+        taking: &Taking,
+        chain_max: usize,
+    ) -> (Option<SnapshotRef>, Vec<Sequence>) {
+        let fresh = match taking {
+            Taking::Stored(named) if self.chain.contains(&named.sequence) => Some(*named),
+            Taking::Stored(_) | Taking::Storing(_) | Taking::No => None,
+        };
+        let since = fresh.map_or(Sequence::NONE, |named| named.sequence);
+        let earlier = self
+            .chain
+            .iter()
+            .copied()
+            .filter(|sequence| *sequence > since);
+        (fresh.or(self.snapshot), earlier.take(chain_max).collect())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::entity::{Entity, Held, Phase, Taking, Why};
 use super::shard::{Op, Retry, Shard, Turn};
-use super::{Damage, FoldError, Refusal, Reply, StoredCommit};
+use super::{Damage, FoldError, Refusal, Reply};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
-use crate::id::{OpId, Sequence, Slot, Version};
+use crate::id::{CommitId, OpId, Sequence, Slot, Version};
 use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
 use crate::step::{Outcome, Time};
 use crate::{reached, sometimes};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -52,7 +53,7 @@ pub(super) enum LoadStage {
         again: BTreeSet<Sequence>,
     },
     /// The host folds.
-    Fold(OpId, Floor),
+    Fold(OpId, Box<Folded>),
 }
 
 /// What the commits of a load are folded onto.
@@ -60,7 +61,15 @@ pub(super) enum LoadStage {
 pub(super) enum Floor {
     Nothing,
     Held(Sequence, Version),
-    Snapshot(alloc::boxed::Box<Snapshot>, SnapshotRef),
+    Snapshot(Box<Snapshot>, SnapshotRef),
+}
+
+/// What a load comes to when the host has folded.
+#[derive(Clone, Debug)]
+pub(super) struct Folded {
+    pub(super) held: Held,
+    /// The commits that were folded.
+    pub(super) found: Vec<(Sequence, CommitId)>,
 }
 
 impl Floor {
@@ -318,7 +327,8 @@ impl Shard {
         slot: Slot,
         folded: Result<(), FoldError>,
     ) {
-        let LoadStage::Fold(_, floor) = self.loading(slot).stage.clone() else {
+        let stage = core::mem::replace(&mut self.loading(slot).stage, LoadStage::Start);
+        let LoadStage::Fold(_, outcome) = stage else {
             return t.halt("the host folded without being asked to");
         };
         match folded {
@@ -335,22 +345,11 @@ impl Shard {
             }
             Err(error) => return self.load_failed(t, slot, Refusal::Fold(error)),
         }
-        let limits = self.limits;
-        let commits = core::mem::take(&mut self.loading(slot).commits);
-        let entity = self.entity(slot);
-        let mut held = match floor {
-            Floor::Nothing => Held::default(),
-            Floor::Held(..) => entity.held.take().unwrap_or_default(),
-            Floor::Snapshot(snapshot, named) => Held::of_snapshot(&snapshot, named),
-        };
-        let mut found = Vec::new();
-        for (sequence, commit) in commits {
-            found.push((sequence, commit.id));
-            held.absorb(&StoredCommit { sequence, commit }, &limits);
-        }
+        let Folded { held, found } = *outcome;
         let last = held.sequence;
+        let entity = self.entity(slot);
         entity.held = Some(held);
-        if entity.snapshot != Taking::No && !matches!(entity.snapshot, Taking::Storing(_)) {
+        if matches!(entity.snapshot, Taking::Stored(_)) {
             entity.snapshot = Taking::No;
         }
         self.raise_high_water(last);
@@ -362,7 +361,7 @@ impl Shard {
         &mut self,
         t: &mut Turn<'_, '_>,
         slot: Slot,
-        found: Option<Vec<(Sequence, crate::id::CommitId)>>,
+        found: Option<Vec<(Sequence, CommitId)>>,
     ) {
         let mode = self.config.mode;
         let entity = self.entity(slot);

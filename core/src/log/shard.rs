@@ -372,18 +372,29 @@ impl Shard {
             .expect("a slot of an entity in memory")
     }
 
-    pub(super) fn kind_of(&mut self, slot: Slot) -> KindConfig {
-        let kind = self.entity(slot).kind;
-        self.kinds[usize::from(kind.0)].clone()
+    /// The kind of an entity that is in memory.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub(super) fn kind_of(&self, slot: Slot) -> &KindConfig {
+        let entity = self
+            .entities
+            .get(&slot)
+            .expect("a slot of an entity in memory");
+        &self.kinds[usize::from(entity.kind.0)]
     }
 
-    pub(super) fn snapshot_subject(&mut self, slot: Slot, named: &SnapshotRef) -> Subject {
-        let kind = self.kind_of(slot).record.name;
-        let id = self.entity(slot).id.clone();
+    pub(super) fn snapshot_subject(&self, slot: Slot, named: &SnapshotRef) -> Subject {
+        let entity = self
+            .entities
+            .get(&slot)
+            .expect("a slot of an entity in memory");
+        let kind = &self.kind_of(slot).record.name;
         let ShardConfig {
             namespace, shard, ..
         } = &self.config;
-        namespace.snapshot_subject(*shard, &kind, &id, named.version, named.tag)
+        namespace.snapshot_subject(*shard, kind, &entity.id, named.version, named.tag)
     }
 
     fn on_stored(&mut self, t: &mut Turn<'_, '_>, op: OpId, reply: StoreReply) {

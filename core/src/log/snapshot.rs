@@ -31,7 +31,7 @@ impl Shard {
         self.entity(slot).phase = Phase::Idle;
         let ordinal = self.draw();
         let tag = SnapshotTag(t.cx.dice.roll128(Purpose::SnapshotTag, ordinal));
-        let kind = self.kind_of(slot);
+        let kind = self.kind_of(slot).clone();
         let layout = self.config.layout;
         let key = self.config.key;
         let entity = self.entity(slot);
