@@ -2,9 +2,10 @@
 
 use crate::ConnectError;
 use crate::address::Address;
-use crate::link::Link;
+use crate::link::{Deadlines, Link};
 use crate::options::NatsOptions;
 use crate::session::{self, JetStream, Session};
+use async_nats::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -56,9 +57,11 @@ pub(crate) async fn keep(
     let mut number = 0;
     loop {
         number += 1;
-        servers.learn(&session);
+        let (client, address) = (session.client.clone(), session.address.clone());
         serve(&options, session, number, &present, ready.take()).await;
         present.send_replace(None);
+        // What it told last: servers come and go while a connection lasts.
+        servers.learn(&client, &address);
         tracing::warn!("disconnected from NATS");
         session = reopen(&options, &mut servers).await;
         tracing::info!(server = %session.address, "connected to NATS again");
@@ -84,9 +87,9 @@ async fn serve(
         let found = match &ready {
             Some(_) => {
                 let patience = options.connect_timeout.max(options.store_timeout);
-                settled(&client, &wire, Instant::now() + patience).await
+                settled(&client, &wire, patience).await
             }
-            None => session::jetstream(&client, &wire, Instant::now() + ASK_ONCE).await,
+            None => session::jetstream(&client, &wire, Deadlines::start(ASK_ONCE)).await,
         };
         let server = address.to_string();
         let failure = match found {
@@ -133,13 +136,11 @@ async fn serve(
 }
 
 /// Asks whether there is JetStream until that is known.
-async fn settled(
-    client: &async_nats::Client,
-    wire: &Arc<crate::wire::Wire>,
-    deadline: Instant,
-) -> JetStream {
+async fn settled(client: &Client, wire: &Arc<crate::wire::Wire>, patience: Duration) -> JetStream {
+    let deadline = Instant::now() + patience;
     loop {
-        let found = session::jetstream(client, wire, deadline).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let found = session::jetstream(client, wire, Deadlines::start(left)).await;
         match found {
             JetStream::Silent(_) if Instant::now() + ASK_AGAIN < deadline => {
                 tokio::time::sleep(ASK_AGAIN).await;
@@ -154,6 +155,7 @@ async fn settled(
 /// Tries all servers in turn, with a wait that grows to a quarter of a second (S22).
 async fn reopen(options: &NatsOptions, servers: &mut Servers) -> Session {
     let mut failures: u32 = 0;
+    let mut told = None;
     loop {
         let wait = Duration::from_millis(20).saturating_mul(failures);
         tokio::time::sleep(wait.min(Duration::from_millis(250))).await;
@@ -162,7 +164,11 @@ async fn reopen(options: &NatsOptions, servers: &mut Servers) -> Session {
             Ok(session) => return session,
             Err(error) => {
                 failures = failures.saturating_add(1);
-                tracing::debug!(%error, failures, "not connected to NATS");
+                // Each reason is told once, not four times in a second.
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "not connected to NATS");
+                    told = Some(error);
+                }
             }
         }
     }
@@ -187,14 +193,12 @@ impl Servers {
 
     /// Replaces what was learnt by what this server tells of its cluster. The turn goes to the
     /// server after this one.
-    fn learn(&mut self, session: &Session) {
-        let told = session.client.server_info().connect_urls;
-        let siblings = told.iter().filter_map(|url| session.address.sibling(url));
-        let known = |address: &Address| self.own.iter().any(|own| own.url() == address.url());
-        self.learnt = siblings.filter(|address| !known(address)).collect();
-        let here = self
-            .all()
-            .position(|address| address.url() == session.address.url());
+    fn learn(&mut self, client: &Client, address: &Address) {
+        let told = client.server_info().connect_urls;
+        let siblings = told.iter().filter_map(|url| address.sibling(url));
+        let known = |other: &Address| self.own.iter().any(|own| own.url() == other.url());
+        self.learnt = siblings.filter(|sibling| !known(sibling)).collect();
+        let here = self.all().position(|known| known.url() == address.url());
         self.turn = here.map_or(0, |place| place + 1);
     }
 

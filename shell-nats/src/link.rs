@@ -6,6 +6,7 @@ use async_nats::{Client, HeaderMap, Message, PublishErrorKind, Subject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 use tenure_core::port::{Capabilities, Refused};
 use tenure_core::step::Outcome;
 use tokio::time::Instant;
@@ -33,6 +34,28 @@ pub(crate) struct Outgoing {
     pub(crate) payload: Bytes,
 }
 
+/// By when a request must have moved on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// By then it is handed to the client, or refused for good: what is handed over later could
+    /// neither be answered in time nor be gone from the client's queue (S8).
+    pub(crate) hand_over: Instant,
+    /// By then it is answered.
+    pub(crate) answer: Instant,
+}
+
+impl Deadlines {
+    /// Of a request that begins now. With a ping every fifth of the time-out a dead connection
+    /// ends within three of them, so before the answer to anything handed over is due.
+    pub(crate) fn start(timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            hand_over: now + timeout * 2 / 5,
+            answer: now + timeout,
+        }
+    }
+}
+
 /// What came back to an ask: the messages before the last one, and the last one.
 #[derive(Debug)]
 pub(crate) struct Replied {
@@ -53,7 +76,7 @@ pub(crate) async fn ask(
     messages: Vec<Outgoing>,
     writes: bool,
     until: Until,
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> Asked {
     let subjects = messages
         .iter()
@@ -68,7 +91,7 @@ pub(crate) async fn ask(
             return Outcome::Refused(refused);
         }
     }
-    let late = tokio::time::sleep_until(deadline);
+    let late = tokio::time::sleep_until(deadlines.hand_over);
     tokio::pin!(late);
     // Handing over waits only while the client's queue is full. What has not been handed over
     // completely cannot take place: a batch without its last message is dropped by the server.
@@ -84,6 +107,7 @@ pub(crate) async fn ask(
     if let Err(refused) = handed {
         return Outcome::Refused(refused);
     }
+    late.as_mut().reset(deadlines.answer);
     tokio::select! {
         biased;
         answer = &mut waiting => answer.map_or(Outcome::Unknown, replied),
@@ -96,14 +120,14 @@ pub(crate) async fn ask_api<T: DeserializeOwned>(
     client: &Client,
     wire: &Arc<Wire>,
     (subject, body, writes): (String, Vec<u8>, bool),
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> Outcome<T, Refused> {
     let message = Outgoing {
         subject: Subject::from(subject),
         headers: HeaderMap::new(),
         payload: Bytes::from(body),
     };
-    match ask(client, wire, vec![message], writes, Until::First, deadline).await {
+    match ask(client, wire, vec![message], writes, Until::First, deadlines).await {
         Outcome::Done(Replied { last, .. }) => answer(&last),
         Outcome::Refused(refused) => Outcome::Refused(refused),
         Outcome::Unknown => Outcome::Unknown,

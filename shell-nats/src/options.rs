@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tenure_core::step::{Limits, Span};
 
+/// Requests in flight at most, over all streams: a stream's inbound queue holds 10,000 messages of
+/// all clients, and what does not fit is refused.
+pub(crate) const IN_FLIGHT_MAX: usize = 1_024;
+
 /// How to connect to NATS.
 ///
 /// ```
@@ -60,7 +64,7 @@ impl NatsOptions {
             inbox_prefix: "_INBOX".into(),
             connect_timeout: Duration::from_secs(5),
             store_timeout: Limits::default().store_timeout.into(),
-            in_flight_max: 1_024,
+            in_flight_max: IN_FLIGHT_MAX,
         }
     }
 

@@ -1,18 +1,17 @@
 //! Writes: one message, and an atomic batch.
 
-use crate::link::{Asked, Link, Outgoing, Replied, answer, ask};
+use crate::link::{Asked, Deadlines, Link, Outgoing, Replied, answer, ask};
 use crate::wire::Until;
 use async_nats::{HeaderMap, HeaderValue, Subject, header};
 use serde::Deserialize;
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup, StoreDone, StoreReply};
 use tenure_core::step::Outcome;
-use tokio::time::Instant;
 
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// Stores one message.
-pub(crate) async fn one(link: &Link, publish: Publish, deadline: Instant) -> StoreReply {
+pub(crate) async fn one(link: &Link, publish: Publish, deadlines: Deadlines) -> StoreReply {
     let stream = publish.stream.clone();
     let message = match outgoing(publish) {
         Ok(message) => message,
@@ -24,7 +23,7 @@ pub(crate) async fn one(link: &Link, publish: Publish, deadline: Instant) -> Sto
         vec![message],
         true,
         Until::First,
-        deadline,
+        deadlines,
     )
     .await;
     acknowledged(asked, &stream)
@@ -36,7 +35,7 @@ pub(crate) async fn batch(
     link: &Link,
     id: BatchId,
     publishes: Vec<Publish>,
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> StoreReply {
     let Some(stream) = publishes.first().map(|publish| publish.stream.clone()) else {
         return Outcome::Refused(Refused::BadRequest("a batch needs a message".into()));
@@ -68,7 +67,7 @@ pub(crate) async fn batch(
         messages,
         true,
         Until::Committed,
-        deadline,
+        deadlines,
     )
     .await;
     acknowledged(asked, &stream)

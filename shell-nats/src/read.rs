@@ -1,6 +1,6 @@
 //! Reads: the last messages of subjects with their proof, one message, a page of a scan.
 
-use crate::link::{Link, Outgoing, Replied, ask, ask_api};
+use crate::link::{Deadlines, Link, Outgoing, Replied, ask, ask_api};
 use crate::wire::Until;
 use crate::{refusal, stamp, stream};
 use async_nats::{HeaderMap, Subject};
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use tenure_core::id::Sequence;
 use tenure_core::port::{Message, Page, Proof, Refused, Source, StoreDone, StoreReply};
 use tenure_core::step::Outcome;
-use tokio::time::Instant;
 
 const LAST: &str = "Nats-Last-Sequence";
 const PENDING: &str = "Nats-Num-Pending";
@@ -34,7 +33,7 @@ pub(crate) async fn latest(
     link: &Link,
     stream: &str,
     subjects: &[String],
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> StoreReply {
     if subjects.is_empty() || subjects.len() > 1_000 {
         let text = format!("{} subjects: 1 to 1000 can be read at once", subjects.len());
@@ -46,7 +45,7 @@ pub(crate) async fn latest(
         batch,
         ..DirectGet::default()
     };
-    let answer = match direct(link, stream, &body, Until::Status, deadline).await {
+    let answer = match direct(link, stream, &body, Until::Status, deadlines).await {
         Outcome::Done(answer) => answer,
         Outcome::Refused(refused) => return Outcome::Refused(refused),
         Outcome::Unknown => return Outcome::Unknown,
@@ -75,7 +74,7 @@ pub(crate) async fn scan(
     stream: &str,
     filter: &str,
     (from, messages_max): (Sequence, u32),
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> StoreReply {
     if messages_max == 0 || messages_max > 1_000 {
         let text = format!("{messages_max} messages: 1 to 1000 can be read at once");
@@ -87,7 +86,7 @@ pub(crate) async fn scan(
         batch: Some(messages_max),
         ..DirectGet::default()
     };
-    let answer = match direct(link, stream, &body, Until::Status, deadline).await {
+    let answer = match direct(link, stream, &body, Until::Status, deadlines).await {
         Outcome::Done(answer) => answer,
         Outcome::Refused(refused) => return Outcome::Refused(refused),
         Outcome::Unknown => return Outcome::Unknown,
@@ -113,11 +112,11 @@ pub(crate) async fn get(
     link: &Link,
     stream: &str,
     (sequence, source): (Sequence, Source),
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> StoreReply {
     let found = match source {
-        Source::Replica => get_direct(link, stream, sequence, deadline).await,
-        Source::Leader => get_leader(link, stream, sequence, deadline).await,
+        Source::Replica => get_direct(link, stream, sequence, deadlines).await,
+        Source::Leader => get_leader(link, stream, sequence, deadlines).await,
     };
     match found {
         Outcome::Done(message) if message.sequence == sequence => {
@@ -132,13 +131,13 @@ async fn get_direct(
     link: &Link,
     stream: &str,
     sequence: Sequence,
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> Outcome<Message, Refused> {
     let body = DirectGet {
         seq: Some(sequence.0),
         ..DirectGet::default()
     };
-    let last = match direct(link, stream, &body, Until::First, deadline).await {
+    let last = match direct(link, stream, &body, Until::First, deadlines).await {
         Outcome::Done(Replied { last, .. }) => last,
         Outcome::Refused(refused) => return Outcome::Refused(refused),
         Outcome::Unknown => return Outcome::Unknown,
@@ -153,7 +152,7 @@ async fn get_leader(
     link: &Link,
     stream: &str,
     sequence: Sequence,
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> Outcome<Message, Refused> {
     #[derive(Deserialize)]
     struct Answer {
@@ -176,7 +175,7 @@ async fn get_leader(
         .to_string()
         .into_bytes();
     let request = (format!("$JS.API.STREAM.MSG.GET.{stream}"), body, false);
-    let got = match ask_api(&link.client, &link.wire, request, deadline).await {
+    let got = match ask_api(&link.client, &link.wire, request, deadlines).await {
         Outcome::Done(Answer { message }) => message,
         Outcome::Refused(refused) => return Outcome::Refused(refused),
         Outcome::Unknown => return Outcome::Unknown,
@@ -201,7 +200,7 @@ async fn direct(
     stream: &str,
     body: &DirectGet<'_>,
     until: Until,
-    deadline: Instant,
+    deadlines: Deadlines,
 ) -> crate::link::Asked {
     if let Err(refused) = stream::named(stream) {
         return Outcome::Refused(refused);
@@ -220,7 +219,7 @@ async fn direct(
         vec![message],
         false,
         until,
-        deadline,
+        deadlines,
     )
     .await
 }

@@ -6,7 +6,7 @@
 
 use crate::ConnectError;
 use crate::address::Address;
-use crate::link::ask_api;
+use crate::link::{Deadlines, ask_api};
 use crate::options::NatsOptions;
 use crate::wire::Wire;
 use async_nats::{Client, ReconnectToServer, ServerAddr, Subscriber};
@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tenure_core::port::{Capabilities, Refused, ServerVersion};
 use tenure_core::step::Outcome;
-use tokio::time::Instant;
 
 /// Where nothing listens: port 0 stands for no port. The client is sent here instead of back to
 /// its server.
@@ -140,12 +139,16 @@ pub(crate) enum JetStream {
 }
 
 /// Asks whether the account has JetStream, once.
-pub(crate) async fn jetstream(client: &Client, wire: &Arc<Wire>, deadline: Instant) -> JetStream {
+pub(crate) async fn jetstream(
+    client: &Client,
+    wire: &Arc<Wire>,
+    deadlines: Deadlines,
+) -> JetStream {
     /// Any answer without an error will do.
     #[derive(Deserialize)]
     struct AccountInfo {}
     let request = ("$JS.API.INFO".to_owned(), Vec::new(), false);
-    match ask_api::<AccountInfo>(client, wire, request, deadline).await {
+    match ask_api::<AccountInfo>(client, wire, request, deadlines).await {
         Outcome::Done(AccountInfo {}) => JetStream::Yes,
         Outcome::Refused(Refused::NoJetStream) => {
             JetStream::No("JetStream is not enabled for the account".into())

@@ -3,8 +3,8 @@
 use crate::ConnectError;
 use crate::clock::{self, Clock};
 use crate::keeper::{self, Present, Servers};
-use crate::link::Link;
-use crate::options::NatsOptions;
+use crate::link::{Deadlines, Link};
+use crate::options::{IN_FLIGHT_MAX, NatsOptions};
 use crate::session::{self, JetStream};
 use crate::wire::Wire;
 use crate::{lent, publish, read, stream};
@@ -14,10 +14,9 @@ use std::time::Duration;
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::WallTime;
 use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
-use tenure_core::step::{Outcome, Time};
+use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// The longest single sleep: the runtime's clock may stand still while the machine is suspended,
 /// the shell's does not, so it is looked at now and then.
@@ -80,25 +79,29 @@ impl NatsShell {
         }
     }
 
-    /// Uses a client that the program has.
+    /// Uses a client that the program has. A request is answered `Unknown` after `store_timeout`.
     ///
     /// Two things are weaker than with a connection of the shell's own. The client reconnects by
     /// itself and then sends what waited in its queue, so a write may be stored long after its
     /// outcome was `Unknown`; the protocol is safe from such late attempts (S9), they cost time.
     /// And the client does not pass on what the server says of missing rights: such a request ends
     /// `Unknown` after its time-out, not `Denied`. That it is disconnected is seen within 50 ms.
-    pub async fn with_client(client: async_nats::Client) -> Result<Self, ConnectError> {
-        let defaults = NatsOptions::new("");
+    pub async fn with_client(
+        client: async_nats::Client,
+        store_timeout: Span,
+    ) -> Result<Self, ConnectError> {
+        let store_timeout = Duration::from(store_timeout);
         let server = "the lent client's server";
-        let wire = Wire::new(session::inbox(&defaults.inbox_prefix));
-        let unreachable = |reason: String| ConnectError::Unreachable {
+        let inbox = client.new_inbox();
+        let wire = Wire::new(inbox.clone());
+        let unreachable = |reason| ConnectError::Unreachable {
             server: server.into(),
             reason,
         };
         if client.connection_state() != async_nats::connection::State::Connected {
             return Err(unreachable("the client is not connected".into()));
         }
-        let inbox = session::subscribe(&client, &wire)
+        let answers = session::subscribe(&client, &wire)
             .await
             .map_err(unreachable)?;
         session::version(server, &client)?;
@@ -107,26 +110,20 @@ impl NatsShell {
         let task = lent::watch(
             client.clone(),
             Arc::clone(&wire),
-            inbox,
+            answers,
             Arc::clone(&present),
         );
         present.send_replace(link);
         let task = Keeper(tokio::spawn(tokio::task::unconstrained(task)));
-        let shell = Self::new(
-            present,
-            task,
-            defaults.store_timeout,
-            defaults.in_flight_max,
-        );
-        let deadline = Instant::now() + defaults.store_timeout;
+        let shell = Self::new(present, task, store_timeout, IN_FLIGHT_MAX);
         let server = server.to_owned();
-        match session::jetstream(&client, &wire, deadline).await {
+        match session::jetstream(&client, &wire, Deadlines::start(store_timeout)).await {
             JetStream::Yes => Ok(shell),
             JetStream::No(reason) => Err(ConnectError::NoJetStream { server, reason }),
             JetStream::Denied(reason) => Err(ConnectError::Denied {
                 server,
                 reason,
-                inbox: defaults.inbox_prefix,
+                inbox,
             }),
             JetStream::Silent(reason) => Err(ConnectError::Silent { server, reason }),
         }
@@ -156,52 +153,53 @@ impl NatsShell {
     }
 
     async fn execute(&self, request: StoreRequest) -> StoreReply {
-        let deadline = Instant::now() + self.store_timeout;
+        let deadlines = Deadlines::start(self.store_timeout);
         // Held over the request; a refusal from here is definite, as nothing was handed over.
-        let Ok(permit) = tokio::time::timeout_at(deadline, self.in_flight.acquire()).await else {
+        let turn = tokio::time::timeout_at(deadlines.hand_over, self.in_flight.acquire());
+        let Ok(permit) = turn.await else {
             return Outcome::Refused(Refused::Overloaded);
         };
         let link = self.present.borrow().clone();
         let Some(link) = link else {
             return Outcome::Refused(Refused::NotConnected);
         };
-        let reply = execute(&link, request, deadline).await;
+        let reply = execute(&link, request, deadlines).await;
         drop(permit);
         reply
     }
 }
 
-async fn execute(link: &Link, request: StoreRequest, deadline: Instant) -> StoreReply {
+async fn execute(link: &Link, request: StoreRequest, deadlines: Deadlines) -> StoreReply {
     match request {
-        StoreRequest::Publish(message) => publish::one(link, message, deadline).await,
-        StoreRequest::Batch { id, messages } => publish::batch(link, id, messages, deadline).await,
+        StoreRequest::Publish(message) => publish::one(link, message, deadlines).await,
+        StoreRequest::Batch { id, messages } => publish::batch(link, id, messages, deadlines).await,
         StoreRequest::Latest { stream, subjects } => {
-            read::latest(link, &stream, &subjects, deadline).await
+            read::latest(link, &stream, &subjects, deadlines).await
         }
         StoreRequest::Get {
             stream,
             sequence,
             source,
-        } => read::get(link, &stream, (sequence, source), deadline).await,
+        } => read::get(link, &stream, (sequence, source), deadlines).await,
         StoreRequest::Scan {
             stream,
             filter,
             from,
             messages_max,
-        } => read::scan(link, &stream, &filter, (from, messages_max), deadline).await,
-        StoreRequest::CreateStream(settings) => stream::create(link, settings, deadline).await,
-        StoreRequest::StreamInfo { stream } => stream::info(link, &stream, deadline).await,
-        StoreRequest::Capabilities => capabilities(link, deadline).await,
+        } => read::scan(link, &stream, &filter, (from, messages_max), deadlines).await,
+        StoreRequest::CreateStream(settings) => stream::create(link, settings, deadlines).await,
+        StoreRequest::StreamInfo { stream } => stream::info(link, &stream, deadlines).await,
+        StoreRequest::Capabilities => capabilities(link, deadlines).await,
     }
 }
 
-async fn capabilities(link: &Link, deadline: Instant) -> StoreReply {
+async fn capabilities(link: &Link, deadlines: Deadlines) -> StoreReply {
     let version = link.capabilities.version.clone();
     let found = |jetstream| {
         let capabilities = session::capabilities(&link.client, version, jetstream);
         Outcome::Done(StoreDone::Capabilities(capabilities))
     };
-    match session::jetstream(&link.client, &link.wire, deadline).await {
+    match session::jetstream(&link.client, &link.wire, deadlines).await {
         JetStream::Yes => found(true),
         JetStream::No(_) => found(false),
         JetStream::Denied(text) => Outcome::Refused(Refused::Denied(text)),

@@ -1,6 +1,6 @@
 //! Streams: the server's JSON and the port's settings, both ways.
 
-use crate::link::{Link, ask_api};
+use crate::link::{Deadlines, Link, ask_api};
 use crate::stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,12 +10,15 @@ use tenure_core::port::{
     StreamSettings,
 };
 use tenure_core::step::Outcome;
-use tokio::time::Instant;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Creates a stream; the server takes one with equal settings that exists as created.
-pub(crate) async fn create(link: &Link, wanted: StreamSettings, deadline: Instant) -> StoreReply {
+pub(crate) async fn create(
+    link: &Link,
+    wanted: StreamSettings,
+    deadlines: Deadlines,
+) -> StoreReply {
     if let Err(refused) = named(&wanted.name) {
         return Outcome::Refused(refused);
     }
@@ -30,16 +33,16 @@ pub(crate) async fn create(link: &Link, wanted: StreamSettings, deadline: Instan
     let Ok(body) = serde_json::to_vec(&Config::of(wanted)) else {
         return Outcome::Refused(Refused::BadRequest("the settings cannot be written".into()));
     };
-    told(ask_api(&link.client, &link.wire, (subject, body, true), deadline).await)
+    told(ask_api(&link.client, &link.wire, (subject, body, true), deadlines).await)
 }
 
 /// Reads a stream's settings and state.
-pub(crate) async fn info(link: &Link, stream: &str, deadline: Instant) -> StoreReply {
+pub(crate) async fn info(link: &Link, stream: &str, deadlines: Deadlines) -> StoreReply {
     if let Err(refused) = named(stream) {
         return Outcome::Refused(refused);
     }
     let request = (format!("$JS.API.STREAM.INFO.{stream}"), Vec::new(), false);
-    told(ask_api(&link.client, &link.wire, request, deadline).await)
+    told(ask_api(&link.client, &link.wire, request, deadlines).await)
 }
 
 /// Refuses a text that no stream is named by: it becomes one token of a subject.

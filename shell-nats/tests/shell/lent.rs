@@ -4,15 +4,19 @@ use crate::scene::{Asks, connected, events, listen, message, next, within};
 use std::time::Duration;
 use tenure_core::driver::{Inbound, Shell};
 use tenure_core::port::{Refused, StoreRequest};
-use tenure_core::step::Outcome;
+use tenure_core::step::{Outcome, Span};
 use tenure_nats::{ConnectError, NatsShell};
 use tenure_nats_server::NatsServer;
+
+const TIMEOUT: Span = Span::from_secs(5);
 
 #[tokio::test]
 async fn a_lent_client_is_used_lost_and_found_again() {
     let server = NatsServer::start().unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
-    let shell = NatsShell::with_client(client.clone()).await.unwrap();
+    let shell = NatsShell::with_client(client.clone(), TIMEOUT)
+        .await
+        .unwrap();
     let mut inbox = shell.inbox();
     connected(&mut inbox).await;
     shell.created(events("S", "s.>")).await;
@@ -49,7 +53,7 @@ async fn a_lent_client_is_used_lost_and_found_again() {
 async fn a_lent_client_without_jetstream_is_told() {
     let server = NatsServer::builder().without_jetstream().start().unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
-    let error = NatsShell::with_client(client).await.unwrap_err();
+    let error = NatsShell::with_client(client, TIMEOUT).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::NoJetStream { .. }),
         "{error:?}"
@@ -63,7 +67,7 @@ async fn a_lent_client_that_is_not_connected_is_told() {
         .connect("nats://127.0.0.1:1")
         .await
         .unwrap();
-    let error = NatsShell::with_client(client).await.unwrap_err();
+    let error = NatsShell::with_client(client, TIMEOUT).await.unwrap_err();
     assert!(
         matches!(error, ConnectError::Unreachable { .. }),
         "{error:?}"

@@ -182,6 +182,7 @@ async fn a_shell_moves_to_another_server_of_the_cluster() {
     assert_eq!(shell.created(settings.clone()).await.settings, settings);
     shell.published(message("s.a", "x")).await;
 
+    assert!(cluster.stream_leader("S").unwrap() < 3);
     here.kill().unwrap();
     assert_eq!(next(&mut inbox).await, Inbound::Disconnected);
     connected(&mut inbox).await;
