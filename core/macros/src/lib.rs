@@ -1,1 +1,40 @@
-#![doc = "Derive macros."]
+//! Derive macros of Tenure: `Event` and `Message`, with stable names and versions.
+//!
+//! Use them through the crate `tenure`, which re-exports them beside their traits.
+
+mod attribute;
+mod event;
+mod message;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Derives `Event` for an enum of events, or for a struct that is one event.
+///
+/// Each variant (or the struct) has `#[event(name = "…", version = n)]`: the name and version that
+/// are stored. Variants are unit, newtype, or have named fields; only the fields are encoded, with
+/// serde, and `#[serde(…)]` on a field means what it means there.
+///
+/// Two variants may share a name under different versions: so an older shape stays readable.
+///
+/// `#[event(crate = "path")]` on the type names the path of the traits where it is not `::tenure`.
+#[proc_macro_derive(Event, attributes(event, serde))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    event::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Derives `Message` for a command: `#[message(name = "…", version = n)]`.
+///
+/// The type also derives serde's `Serialize` and `Deserialize`.
+///
+/// `#[message(crate = "path")]` names the path of the traits where it is not `::tenure`.
+#[proc_macro_derive(Message, attributes(message))]
+pub fn derive_message(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    message::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
