@@ -31,6 +31,7 @@ mod decide;
 mod effect;
 mod entity;
 mod flight;
+mod history;
 mod ids;
 mod input;
 mod load;
@@ -41,6 +42,10 @@ mod snapshot;
 mod tail;
 
 pub use effect::{Base, Effect, Note, StoredCommit, Work};
+pub use history::{
+    Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal,
+    PAGE_COMMITS_MAX,
+};
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
 pub use reply::{Damage, Refusal, Reply};
 pub use shard::Shard;
