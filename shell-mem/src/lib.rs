@@ -13,3 +13,9 @@
 extern crate alloc;
 
 pub mod store;
+
+#[cfg(feature = "shell")]
+mod shell;
+
+#[cfg(feature = "shell")]
+pub use shell::MemShell;
