@@ -1,6 +1,25 @@
 //! The driver: the one asynchronous loop that feeds machines and runs their effects through a
 //! [`Shell`]. It makes no decision.
+//!
+//! A node has one or more *lanes*, each a task with the machines of some shards; lane 0 also opens
+//! the namespace. Handles send their requests over bounded channels: when one is full the caller
+//! waits, at most until its deadline. A step that panics is caught and halts its machine: who
+//! waits for it is told, and everyone after.
 
+mod counters;
+mod handle;
+pub(crate) mod host;
+mod lane;
+mod link;
+mod recorder;
+mod request;
+mod seat;
 mod shell;
+mod space;
 
+pub use counters::Counters;
+pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{Inbound, Shell, TaskHandle};
+
+pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent};
+pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

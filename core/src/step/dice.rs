@@ -33,6 +33,8 @@ pub enum Purpose {
     KindId = 7,
     /// The name of a snapshot's body.
     SnapshotTag = 8,
+    /// The identity of one run of a node.
+    Incarnation = 9,
     /// A choice of the simulator.
     World = 64,
 }

@@ -1,0 +1,155 @@
+//! What a user writes: the state, how events change it, and what each command decides.
+
+use super::{CodecError, DecideCx, Decision, Event, Message};
+use crate::format::{Codec, Placement, TakeOver, WriteMode};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The state of an entity, built from its events alone.
+///
+/// `Default` is the state before the first event. A command is decided on a clone, which becomes
+/// the state when its commit is acknowledged; keep clones cheap (an `Arc` around what is large).
+pub trait Aggregate: Default + Clone + Send + 'static {
+    /// What can happen to it.
+    type Event: Event;
+
+    /// The stable name of the kind, in every subject of its log.
+    const KIND: &'static str;
+
+    /// The version of the state's type, as snapshots carry it. Snapshots of another version are
+    /// ignored and the events are replayed instead.
+    const SNAPSHOT_SCHEMA: u16 = 1;
+
+    /// Changes the state by an event. Pure and infallible: what was decided has happened.
+    fn evolve(&mut self, event: &Self::Event);
+
+    /// How the kind is written. Mode, class, codec and placement are fixed at the kind's first use
+    /// in a namespace.
+    fn settings() -> KindSettings {
+        KindSettings::default()
+    }
+
+    /// The encoded state, for a snapshot; `None`, the default, means that the kind has none.
+    ///
+    /// With serde: `Some(codec.encode(self))`.
+    fn snapshot(&self, codec: Codec) -> Option<Result<Bytes, CodecError>> {
+        let _ = codec;
+        None
+    }
+
+    /// The state out of [`snapshot`](Self::snapshot)'s bytes; `None`, the default, means that the
+    /// kind has none.
+    ///
+    /// With serde: `Some(codec.decode(state))`.
+    fn restore(state: &[u8], codec: Codec) -> Option<Result<Self, CodecError>> {
+        let _ = (state, codec);
+        None
+    }
+}
+
+/// How an aggregate decides one command.
+pub trait Decide<C: Message>: Aggregate {
+    /// What an accepted command is answered. It is stored with the command, so that the same
+    /// command id gets the same answer.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// The domain's no.
+    type Error: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Decides a command: what happens, and what the caller is told. Pure and bounded; it may run
+    /// again with a newer state when another writer was first.
+    ///
+    /// # Errors
+    ///
+    /// The domain's no; nothing is stored.
+    fn decide(
+        &self,
+        command: &C,
+        cx: &DecideCx<'_>,
+    ) -> Result<Decision<Self, Self::Reply>, Self::Error>;
+}
+
+/// How a kind of entity is written, placed, encoded and read.
+///
+/// ```
+/// use tenure_core::api::{KindSettings, UnknownEvents};
+///
+/// let settings = KindSettings::default()
+///     .json()
+///     .placed_before('/')
+///     .unknown_events(UnknownEvents::Skip);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub struct KindSettings {
+    /// Who may write (stored).
+    pub mode: WriteMode,
+    /// When a shard may change hands (stored).
+    pub class: TakeOver,
+    /// How values are encoded (stored).
+    pub codec: Codec,
+    /// What of the id places an entity (stored).
+    pub placement: Placement,
+    /// What this process does with events that it does not know.
+    pub unknown_events: UnknownEvents,
+    /// After how many commits this process takes a snapshot; `None` is never.
+    pub snapshot_every: Option<u32>,
+}
+
+/// What a process does with stored events that its build does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownEvents {
+    /// Loading fails with an error that names the event.
+    #[default]
+    Fail,
+    /// The event is left out and counted in `Counters::events_skipped`.
+    Skip,
+}
+
+impl Default for KindSettings {
+    fn default() -> Self {
+        Self {
+            mode: WriteMode::Direct,
+            class: TakeOver::Fenced,
+            codec: Codec::Cbor,
+            placement: Placement::Whole,
+            unknown_events: UnknownEvents::Fail,
+            snapshot_every: None,
+        }
+    }
+}
+
+impl KindSettings {
+    /// Entities are written by the owner of their shard only; a lone process becomes the owner of
+    /// each shard that it uses.
+    pub const fn owned(mut self) -> Self {
+        self.mode = WriteMode::Owned;
+        self
+    }
+
+    /// Values are encoded as JSON instead of CBOR.
+    pub const fn json(mut self) -> Self {
+        self.codec = Codec::Json;
+        self
+    }
+
+    /// Entities whose ids are equal up to the first `separator` are placed in one shard.
+    pub const fn placed_before(mut self, separator: char) -> Self {
+        self.placement = Placement::Before(separator);
+        self
+    }
+
+    /// What this process does with events that it does not know.
+    pub const fn unknown_events(mut self, policy: UnknownEvents) -> Self {
+        self.unknown_events = policy;
+        self
+    }
+
+    /// This process takes a snapshot when `commits` commits came since the last one. The aggregate
+    /// has to implement [`Aggregate::snapshot`] and [`Aggregate::restore`].
+    pub const fn snapshot_every(mut self, commits: u32) -> Self {
+        self.snapshot_every = Some(commits);
+        self
+    }
+}

@@ -1,0 +1,344 @@
+//! One command on its way: decided by the host, answered to its caller.
+
+use super::entities::{Ask, Draft, Job};
+use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
+use crate::driver::host::Answer;
+use crate::driver::{EntityRequest, What};
+use crate::format::Codec;
+use crate::id::{CommandId, Sequence, Version, WallTime};
+use crate::log::{Expected, Refusal, Reply};
+use crate::name::EntityId;
+use crate::step::{Span, Time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use tokio::sync::oneshot;
+
+/// What decides: a command, or a closure.
+///
+/// Sealed: it is implemented by [`Command`] and [`Closure`].
+pub trait Decider<A: Aggregate>: sealed::Sealed + Send + 'static {
+    /// What the caller is told.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// The domain's no.
+    type Error: Send + 'static;
+
+    /// Decides on a state; may run again.
+    ///
+    /// # Errors
+    ///
+    /// The domain's no.
+    fn decide(
+        &mut self,
+        state: &A,
+        cx: &DecideCx<'_>,
+    ) -> Result<Decision<A, Self::Reply>, Self::Error>;
+}
+
+mod sealed {
+    #[allow(
+        unnameable_types,
+        reason = "it seals `Decider`: nobody else can implement it"
+    )]
+    pub trait Sealed {}
+}
+
+/// Decides by the aggregate's [`Decide`] of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<C>(pub(crate) C);
+
+impl<C> sealed::Sealed for Command<C> {}
+
+impl<A: Decide<C>, C: Message> Decider<A> for Command<C> {
+    type Reply = <A as Decide<C>>::Reply;
+    type Error = <A as Decide<C>>::Error;
+
+    fn decide(
+        &mut self,
+        state: &A,
+        cx: &DecideCx<'_>,
+    ) -> Result<Decision<A, Self::Reply>, Self::Error> {
+        state.decide(&self.0, cx)
+    }
+}
+
+/// Decides by a closure.
+#[derive(Clone, Copy, Debug)]
+pub struct Closure<F, R, E> {
+    pub(crate) decide: F,
+    pub(crate) types: PhantomData<fn() -> (R, E)>,
+}
+
+impl<F, R, E> sealed::Sealed for Closure<F, R, E> {}
+
+impl<A, F, R, E> Decider<A> for Closure<F, R, E>
+where
+    A: Aggregate,
+    F: FnMut(&A) -> Result<Decision<A, R>, E> + Send + 'static,
+    R: Serialize + DeserializeOwned + Send + 'static,
+    E: Send + 'static,
+{
+    type Reply = R;
+    type Error = E;
+
+    fn decide(&mut self, state: &A, _: &DecideCx<'_>) -> Result<Decision<A, R>, E> {
+        (self.decide)(state)
+    }
+}
+
+/// A command as the host holds it.
+struct Call<A: Aggregate, D: Decider<A>> {
+    id: CommandId,
+    time: WallTime,
+    decider: D,
+    decided: Option<Result<D::Reply, D::Error>>,
+    done: oneshot::Sender<Called<A, D>>,
+}
+
+/// A command that has ended.
+struct Called<A: Aggregate, D: Decider<A>> {
+    answer: Answer,
+    decided: Option<Result<D::Reply, D::Error>>,
+    /// To be decided again under another id.
+    decider: D,
+}
+
+impl<A: Aggregate, D: Decider<A>> Job<A> for Call<A, D> {
+    fn id(&self) -> CommandId {
+        self.id
+    }
+
+    fn time(&self) -> WallTime {
+        self.time
+    }
+
+    fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A> {
+        match self.decider.decide(state, cx) {
+            Ok(decision) => {
+                let outcome = codec.encode(&decision.reply);
+                self.decided = Some(Ok(decision.reply));
+                Draft::Accepted {
+                    events: decision.events,
+                    outcome,
+                    record: decision.record,
+                }
+            }
+            Err(error) => {
+                self.decided = Some(Err(error));
+                Draft::Rejected
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>, answer: Answer) {
+        // A caller that went away needs no answer.
+        let _ = self.done.send(Called {
+            answer,
+            decided: self.decided,
+            decider: self.decider,
+        });
+    }
+}
+
+/// A reply, and what it stands for in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt<R> {
+    /// The reply.
+    pub reply: R,
+    /// The entity's version after the command.
+    pub version: Version,
+    /// Where its commit is in the stream; `None` when nothing was stored now.
+    pub sequence: Option<Sequence>,
+    /// The command took effect before; the reply is the one that was stored then.
+    pub duplicate: bool,
+    /// The command's id.
+    pub id: CommandId,
+}
+
+/// What one command is sent with.
+pub(crate) struct Sending<'a, A: Aggregate> {
+    pub(crate) kind: &'a super::KindHandle<A>,
+    pub(crate) entity: EntityId,
+    pub(crate) id: Option<CommandId>,
+    pub(crate) expected: Expected,
+    /// The entity must not exist, and a conflict says so.
+    pub(crate) create: bool,
+    pub(crate) timeout: Span,
+}
+
+/// How long after its deadline a caller waits for an answer that should have come by then.
+const GRACE: Span = Span::from_secs(1);
+
+/// How often a command whose id the framework made gets a newer one, when others filled the
+/// entity's memory of ids before it was decided.
+const IDS_MAX: u32 = 64;
+
+impl<A: Aggregate> Sending<'_, A> {
+    pub(crate) async fn run<D: Decider<A>>(
+        self,
+        mut decider: D,
+    ) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
+        let handle = &self.kind.tenure.inner.handle;
+        let deadline = handle.now() + self.timeout;
+        let mut id = self.id.unwrap_or_else(|| handle.command_id(WallTime(0)));
+        for _ in 1..IDS_MAX {
+            let called = self.call(id, decider, deadline).await?;
+            let expired = match &called.answer {
+                Answer::Reply(Reply::Refused(Refusal::Expired { horizon })) => Some(*horizon),
+                Answer::Reply(_)
+                | Answer::Halted(_)
+                | Answer::Refused(_)
+                | Answer::Stopped
+                | Answer::Cut => None,
+            };
+            match (expired, self.id) {
+                // Nobody knows the id and it was not run, so another one is as good.
+                (Some(horizon), None) => {
+                    id = handle.command_id(WallTime(horizon.0.saturating_add(1)));
+                    decider = called.decider;
+                }
+                (Some(_), Some(_)) | (None, _) => return self.conclude(id, called),
+            }
+        }
+        Err(ExecuteError::Contended { tries: IDS_MAX })
+    }
+
+    async fn call<D: Decider<A>>(
+        &self,
+        id: CommandId,
+        decider: D,
+        deadline: Time,
+    ) -> Result<Called<A, D>, ExecuteError<D::Error>> {
+        let handle = &self.kind.tenure.inner.handle;
+        let wall = handle.wall();
+        let (done, called) = oneshot::channel();
+        let job = Call {
+            id,
+            time: wall,
+            decider,
+            decided: None,
+            done,
+        };
+        let request = EntityRequest {
+            kind: self.kind.entry.clone(),
+            shard: handle.shard_of(&self.kind.entry, &self.entity),
+            entity: self.entity.clone(),
+            deadline,
+            what: What::Command {
+                id: Some(id),
+                expected: self.expected,
+                wall,
+            },
+            caller: Box::new(Ask::<A>::Job(Box::new(job))),
+        };
+        handle.entity(request).await?;
+        tokio::select! {
+            biased;
+            // Without an answer the lane is gone, and nobody knows.
+            called = called => called.map_err(|_| ExecuteError::Unknown { id }),
+            () = handle.sleep_until(deadline + GRACE) => Err(ExecuteError::Unknown { id }),
+        }
+    }
+
+    fn conclude<D: Decider<A>>(
+        &self,
+        id: CommandId,
+        called: Called<A, D>,
+    ) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
+        let receipt = |reply, version, sequence, duplicate| Receipt {
+            reply,
+            version,
+            sequence,
+            duplicate,
+            id,
+        };
+        match (called.answer, called.decided) {
+            (Answer::Reply(Reply::Committed { version, sequence }), Some(Ok(reply))) => {
+                Ok(receipt(reply, version, Some(sequence), false))
+            }
+            (Answer::Reply(Reply::Nothing { version }), Some(Ok(reply))) => {
+                Ok(receipt(reply, version, None, false))
+            }
+            (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
+                Err(ExecuteError::Rejected(error))
+            }
+            (Answer::Reply(Reply::Found { version, outcome }), _) => {
+                let codec = self.kind.entry.config.record.codec;
+                let reply = codec
+                    .decode(&outcome)
+                    .map_err(|cause| ExecuteError::Reply { id, cause })?;
+                Ok(receipt(reply, version, None, true))
+            }
+            (Answer::Reply(Reply::Refused(refusal)), _) => Err(self.refused(id, refusal)),
+            (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }),
+            (Answer::Stopped, _) => Err(ExecuteError::Stopped),
+            (Answer::Halted(_) | Answer::Cut, _)
+            | (
+                Answer::Reply(Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Read { .. }),
+                _,
+            ) => Err(ExecuteError::Unknown { id }),
+        }
+    }
+
+    fn refused<E>(&self, id: CommandId, refusal: Refusal) -> ExecuteError<E> {
+        let kind = || self.kind.entry.config.record.name.clone();
+        match (refusal, self.expected) {
+            (Refusal::Conflict { actual }, Expected::Exactly(_)) if self.create => {
+                ExecuteError::AlreadyExists {
+                    kind: kind(),
+                    id: self.entity.clone(),
+                    version: actual,
+                }
+            }
+            (Refusal::Conflict { actual }, Expected::Exactly(expected)) => {
+                ExecuteError::Conflict { expected, actual }
+            }
+            (Refusal::Conflict { .. }, Expected::Present) => ExecuteError::NotFound {
+                kind: kind(),
+                id: self.entity.clone(),
+            },
+            (Refusal::Conflict { .. }, Expected::Any) => ExecuteError::Contended { tries: 1 },
+            (refusal, _) => execute_error(id, refusal),
+        }
+    }
+}
+
+/// A refusal without a meaning of its own for this command.
+pub(crate) fn execute_error<E>(id: CommandId, refusal: Refusal) -> ExecuteError<E> {
+    match refusal {
+        Refusal::Conflict { actual } => ExecuteError::Conflict {
+            expected: actual,
+            actual,
+        },
+        Refusal::Contended { tries } => ExecuteError::Contended { tries },
+        Refusal::Unknown => ExecuteError::Unknown { id },
+        Refusal::Deadline => ExecuteError::Deadline,
+        Refusal::Expired { horizon } => ExecuteError::Expired { id, horizon },
+        Refusal::Ahead {
+            ahead_ms,
+            ahead_max_ms,
+        } => ExecuteError::Ahead {
+            id,
+            ahead_ms,
+            ahead_max_ms,
+        },
+        Refusal::Overloaded => ExecuteError::Overloaded,
+        Refusal::TooLarge { bytes, bytes_max } => ExecuteError::TooLarge { bytes, bytes_max },
+        Refusal::OutcomeTooLarge { bytes, bytes_max } => {
+            ExecuteError::ReplyTooLarge { bytes, bytes_max }
+        }
+        Refusal::VersionNotRising { last, given } => ExecuteError::Failed(format!(
+            "an event has version {given}, the one before it has {last}"
+        )),
+        Refusal::NotOwner => ExecuteError::NotOwner,
+        Refusal::Failed(cause) => ExecuteError::Failed(cause),
+        Refusal::Fold(error) => ExecuteError::Fold(error),
+        Refusal::Damaged(damage) => ExecuteError::Damaged(damage),
+        Refusal::Store(refused) => ExecuteError::Store(refused),
+    }
+}
+
+/// A command that cannot be rejected.
+pub(crate) type Infallibly = ExecuteError<Infallible>;

@@ -1,0 +1,85 @@
+//! The one path between serde values and bytes.
+
+use crate::format::Codec;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A value could not be encoded or decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct CodecError {
+    cause: String,
+}
+
+impl CodecError {
+    /// An error with a text of its own.
+    pub fn new(cause: impl Into<String>) -> Self {
+        Self {
+            cause: cause.into(),
+        }
+    }
+}
+
+impl Codec {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    ///
+    /// What the value's `Serialize` or the format has against it.
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, CodecError> {
+        match self {
+            Self::Cbor => {
+                let mut bytes = Vec::new();
+                ciborium::into_writer(value, &mut bytes)
+                    .map_err(|e| CodecError::new(e.to_string()))?;
+                Ok(bytes.into())
+            }
+            Self::Json => serde_json::to_vec(value)
+                .map(Bytes::from)
+                .map_err(|e| CodecError::new(e.to_string())),
+        }
+    }
+
+    /// Decodes a value; bytes after it are an error.
+    ///
+    /// # Errors
+    ///
+    /// What the format or the value's `Deserialize` has against the bytes.
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
+        match self {
+            Self::Cbor => {
+                let mut rest = bytes;
+                let value =
+                    ciborium::from_reader(&mut rest).map_err(|e| CodecError::new(e.to_string()))?;
+                if rest.is_empty() {
+                    Ok(value)
+                } else {
+                    Err(CodecError::new(format!(
+                        "{} bytes follow the value",
+                        rest.len()
+                    )))
+                }
+            }
+            Self::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::new(e.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Codec;
+
+    #[test]
+    fn both_codecs_round_trip_and_refuse_what_follows() {
+        for codec in [Codec::Cbor, Codec::Json] {
+            let value = (7_i64, "seven".to_owned());
+            let bytes = codec.encode(&value).unwrap();
+            assert_eq!(codec.decode::<(i64, String)>(&bytes), Ok(value));
+            let mut longer = bytes.to_vec();
+            longer.extend_from_slice(&codec.encode(&1).unwrap());
+            assert!(codec.decode::<(i64, String)>(&longer).is_err());
+            assert!(codec.decode::<u8>(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What can go wrong for a caller, and what to do next.
+
+use super::CodecError;
+use crate::driver::NotSent;
+use crate::id::{CommandId, Version, WallTime};
+use crate::log::{Damage, FoldError};
+use crate::name::{EntityId, KindName, NameError};
+use crate::port::Refused;
+
+/// Why a command has no reply.
+///
+/// [`is_unknown`](Self::is_unknown) is the great divide: everything else means that nothing
+/// happened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError<E> {
+    /// The domain said no. Nothing was stored.
+    #[error("{0}")]
+    Rejected(E),
+    /// `create`: the entity exists.
+    #[error(
+        "{kind} {id:?} exists already, at version {version}; execute the command on it instead of creating it"
+    )]
+    AlreadyExists {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// Its version.
+        version: Version,
+    },
+    /// `existing`: the entity does not exist.
+    #[error("{kind} {id:?} does not exist; create it first")]
+    NotFound {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+    },
+    /// The entity is not at the expected version. Load it and decide again.
+    #[error("the entity is at version {actual}, expected was {expected}; load it and decide again")]
+    Conflict {
+        /// What was expected.
+        expected: Version,
+        /// What it is at.
+        actual: Version,
+    },
+    /// Other writers were first each time. Nothing happened; send it again.
+    #[error("other writers were first {tries} times in a row; nothing happened, send it again")]
+    Contended {
+        /// How often it was decided.
+        tries: u32,
+    },
+    /// It may have happened, now or later. Send it again with the same id: it then takes effect if
+    /// it did not before, and gives the same reply if it did.
+    #[error("it is unknown whether command {id} took effect; send it again with that id")]
+    Unknown {
+        /// The command's id.
+        id: CommandId,
+    },
+    /// The deadline came before anything was sent. Nothing happened.
+    #[error("the deadline came before anything was sent; nothing happened, send it again")]
+    Deadline,
+    /// The id is older than what the entity remembers, so it cannot be told whether it took effect
+    /// before. It was not run.
+    #[error(
+        "command {id} is older than what the entity remembers (up to {horizon}); it was not run: look at the entity before sending it under a new id"
+    )]
+    Expired {
+        /// The command's id.
+        id: CommandId,
+        /// Unknown ids up to this time are refused.
+        horizon: WallTime,
+    },
+    /// The id's time is ahead of this node's wall clock. It was not run.
+    #[error(
+        "command {id} is {ahead_ms} ms ahead of this node's clock ({ahead_max_ms} ms are allowed); it was not run: set the clocks right"
+    )]
+    Ahead {
+        /// The command's id.
+        id: CommandId,
+        /// By how much, in milliseconds.
+        ahead_ms: u64,
+        /// How much is allowed, in milliseconds.
+        ahead_max_ms: u64,
+    },
+    /// Too many commands wait. Nothing happened.
+    #[error("too many commands wait; nothing happened, send it again later")]
+    Overloaded,
+    /// The commit is larger than the server takes. Nothing happened.
+    #[error(
+        "the commit has {bytes} bytes, the server takes {bytes_max} (max_payload): store less in one command, or raise the server's limit"
+    )]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// What the server takes, in bytes.
+        bytes_max: usize,
+    },
+    /// The encoded reply is larger than what is kept of one. Nothing happened.
+    #[error("the encoded reply has {bytes} bytes, {bytes_max} are kept: reply with less")]
+    ReplyTooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// Another node owns the entity's shard. Nothing happened.
+    #[error("another node owns the entity's shard; nothing happened, send it there")]
+    NotOwner,
+    /// The user's code panicked, or a value could not be encoded. Nothing happened.
+    #[error("{0}; nothing happened")]
+    Failed(String),
+    /// The command took effect before; its stored reply is not what this build expects.
+    #[error("command {id} took effect before, but its stored reply cannot be decoded: {cause}")]
+    Reply {
+        /// The command's id.
+        id: CommandId,
+        /// What the decoder said.
+        cause: CodecError,
+    },
+    /// The id cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The entity's stored events cannot be folded by this build. Nothing happened.
+    #[error(transparent)]
+    Fold(FoldError),
+    /// The entity's stored commits do not fit together. Nothing happened.
+    #[error(transparent)]
+    Damaged(Damage),
+    /// The store refuses for good. Nothing happened.
+    #[error("the store refused: {0}")]
+    Store(Refused),
+    /// The shard's machine found its own state wrong before. Nothing happened.
+    #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The node has stopped. Nothing happened.
+    #[error("this node has stopped; nothing happened")]
+    Stopped,
+}
+
+impl<E> ExecuteError<E> {
+    /// Whether the command may have taken effect, now or later. Otherwise it did not (or, for an
+    /// id that is given again, its effect is not repeated).
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
+    /// Whether the same command may go well when it is sent again; an unknown one has to be sent
+    /// with its id.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Contended { .. }
+            | Self::Unknown { .. }
+            | Self::Deadline
+            | Self::Overloaded
+            | Self::NotOwner => true,
+            Self::Store(refused) => refused.passes(),
+            Self::Rejected(_)
+            | Self::AlreadyExists { .. }
+            | Self::NotFound { .. }
+            | Self::Conflict { .. }
+            | Self::Expired { .. }
+            | Self::Ahead { .. }
+            | Self::TooLarge { .. }
+            | Self::ReplyTooLarge { .. }
+            | Self::Failed(_)
+            | Self::Reply { .. }
+            | Self::Name(_)
+            | Self::Fold(_)
+            | Self::Damaged(_)
+            | Self::Halted { .. }
+            | Self::Stopped => false,
+        }
+    }
+
+    /// The domain's no, if it is one.
+    pub fn rejected(&self) -> Option<&E> {
+        if let Self::Rejected(error) = self {
+            Some(error)
+        } else {
+            None
+        }
+    }
+}
+
+impl<E> From<NotSent> for ExecuteError<E> {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::Overloaded => Self::Overloaded,
+            NotSent::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// Why an entity could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// There is no such entity.
+    #[error("{kind} {id:?} does not exist")]
+    NotFound {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+    },
+    /// The entity has not come that far.
+    #[error("{kind} {id:?} is at version {actual}; version {asked} does not exist yet")]
+    Ahead {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// What was asked for.
+        asked: Version,
+        /// What it is at.
+        actual: Version,
+    },
+    /// The id cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The deadline came first.
+    #[error("the deadline came before the store's answer; ask again")]
+    Deadline,
+    /// Too many requests wait.
+    #[error("too many requests wait; ask again later")]
+    Overloaded,
+    /// Another node owns the entity's shard.
+    #[error("another node owns the entity's shard; ask there")]
+    NotOwner,
+    /// The entity's stored events cannot be folded by this build.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The entity's stored commits do not fit together.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The store refuses for good.
+    #[error("the store refused: {0}")]
+    Store(Refused),
+    /// The user's code panicked.
+    #[error("{0}")]
+    Failed(String),
+    /// The shard's machine found its own state wrong.
+    #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
+impl LoadError {
+    /// Whether the same question may go well when it is asked again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Deadline | Self::Overloaded | Self::NotOwner => true,
+            Self::Store(refused) => refused.passes(),
+            Self::NotFound { .. }
+            | Self::Ahead { .. }
+            | Self::Name(_)
+            | Self::Fold(_)
+            | Self::Damaged(_)
+            | Self::Failed(_)
+            | Self::Halted { .. }
+            | Self::Stopped => false,
+        }
+    }
+}
+
+impl From<NotSent> for LoadError {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::Overloaded => Self::Overloaded,
+            NotSent::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// Why events were not appended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// There is nothing to append.
+    #[error("an append needs at least one event")]
+    Empty,
+    /// The entity is not at the expected version.
+    #[error("the entity is at version {actual}, expected was {expected}; read it and append again")]
+    Conflict {
+        /// What was expected.
+        expected: Version,
+        /// What it is at.
+        actual: Version,
+    },
+    /// An event's own version does not rise. Nothing was stored.
+    #[error("an event has version {given}, the one before it has {last}: versions must rise")]
+    VersionNotRising {
+        /// The version before it.
+        last: Version,
+        /// The version it was given.
+        given: Version,
+    },
+    /// Anything that can go wrong with a command.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError<std::convert::Infallible>),
+}
+
+impl AppendError {
+    /// Whether the events may have been stored, now or later.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Execute(error) => error.is_unknown(),
+            Self::Empty | Self::Conflict { .. } | Self::VersionNotRising { .. } => false,
+        }
+    }
+}

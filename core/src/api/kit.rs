@@ -1,0 +1,282 @@
+//! Given, when, then: tests of an aggregate without a store.
+
+use super::{Aggregate, CodecError, Decide, DecideCx, Event, Message};
+use crate::format::Codec;
+use crate::id::{CommandId, Version, WallTime};
+use crate::name::{EntityId, KindName, Namespace};
+use std::fmt::{self, Debug};
+
+/// An aggregate with a past. See [`given`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Given<A> {
+    state: A,
+    version: Version,
+    id: EntityId,
+    time: WallTime,
+}
+
+/// What a command came to. See [`given`].
+#[must_use = "say what should have come of it: `then`, `nothing`, `replies` or `rejects`"]
+pub struct When<A: Aggregate, R, E> {
+    before: A,
+    result: Result<Came<A, R>, E>,
+}
+
+struct Came<A: Aggregate, R> {
+    events: Vec<A::Event>,
+    reply: R,
+}
+
+impl<A: Aggregate, R, E> fmt::Debug for When<A, R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("When")
+            .field("accepted", &self.result.is_ok())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Begins a test: these events happened.
+///
+/// Each event goes through its encoded form, as it would through the log.
+///
+/// ```
+/// # use tenure_core::api::{kit::given, Aggregate, Decide, DecideCx, Decision};
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Clone, Debug, Default)] struct Account { cents: i64 }
+/// # #[derive(Debug, PartialEq, tenure_macros::Event)] #[event(crate = "tenure_core::api")]
+/// # enum AccountEvent {
+/// #     #[event(name = "deposited", version = 1)] Deposited { cents: i64 },
+/// #     #[event(name = "withdrawn", version = 1)] Withdrawn { cents: i64 },
+/// # }
+/// # use AccountEvent::{Deposited, Withdrawn};
+/// # impl Aggregate for Account {
+/// #     type Event = AccountEvent;
+/// #     const KIND: &'static str = "account";
+/// #     fn evolve(&mut self, event: &AccountEvent) {
+/// #         match event { Deposited { cents } => self.cents += cents, Withdrawn { cents } => self.cents -= cents }
+/// #     }
+/// # }
+/// # #[derive(Serialize, Deserialize, tenure_macros::Message)] #[message(name = "withdraw", version = 1, crate = "tenure_core::api")]
+/// # struct Withdraw { cents: i64 }
+/// # #[derive(Debug, PartialEq, Serialize, Deserialize)] struct Insufficient;
+/// # impl Decide<Withdraw> for Account {
+/// #     type Reply = i64; type Error = Insufficient;
+/// #     fn decide(&self, c: &Withdraw, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, Insufficient> {
+/// #         if c.cents > self.cents { return Err(Insufficient); }
+/// #         Ok(Decision::event(Withdrawn { cents: c.cents }).reply(self.cents - c.cents))
+/// #     }
+/// # }
+/// given::<Account>([Deposited { cents: 100 }])
+///     .when(Withdraw { cents: 30 })
+///     .then([Withdrawn { cents: 30 }])
+///     .replies(70);
+///
+/// given::<Account>([]).when(Withdraw { cents: 1 }).rejects(Insufficient);
+/// ```
+///
+/// # Panics
+///
+/// When an event does not survive its encoding.
+#[track_caller]
+pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
+    let codec = A::settings().codec;
+    let mut state = A::default();
+    let mut version = Version::ABSENT;
+    for event in events {
+        state.evolve(&through_the_log(&event, codec));
+        version = version.next();
+    }
+    Given {
+        state,
+        version,
+        id: EntityId::new("entity").expect("a plain id"),
+        time: WallTime(0),
+    }
+}
+
+impl<A: Aggregate> Given<A> {
+    /// The entity's id, as the decision sees it.
+    ///
+    /// # Panics
+    ///
+    /// When the id cannot be one.
+    #[track_caller]
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = match EntityId::new(id) {
+            Ok(id) => id,
+            Err(error) => panic!("{error}"),
+        };
+        self
+    }
+
+    /// The time, as the decision sees it.
+    pub fn time(mut self, time: WallTime) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// The state that the events led to.
+    pub fn state(&self) -> &A {
+        &self.state
+    }
+
+    /// The command is decided.
+    ///
+    /// # Panics
+    ///
+    /// When the kind's name cannot be one, or what was decided cannot be encoded.
+    #[track_caller]
+    pub fn when<C: Message>(
+        self,
+        command: C,
+    ) -> When<A, <A as Decide<C>>::Reply, <A as Decide<C>>::Error>
+    where
+        A: Decide<C>,
+    {
+        let codec = A::settings().codec;
+        let namespace = Namespace::new("test").expect("a plain name");
+        let kind = match KindName::new(A::KIND) {
+            Ok(kind) => kind,
+            Err(error) => panic!("{error}"),
+        };
+        let cx = DecideCx {
+            namespace: &namespace,
+            kind: &kind,
+            entity: &self.id,
+            version: self.version,
+            time: self.time,
+            command: CommandId::new(self.time, 0),
+        };
+        let result = self.state.decide(&command, &cx).map(|decision| Came {
+            events: decision
+                .events
+                .iter()
+                .map(|event| through_the_log(event, codec))
+                .collect(),
+            reply: through_bytes(&decision.reply, codec),
+        });
+        When {
+            before: self.state,
+            result,
+        }
+    }
+}
+
+impl<A: Aggregate, R, E> When<A, R, E> {
+    /// These events happened, and no others.
+    ///
+    /// # Panics
+    ///
+    /// When others did, or the command was rejected.
+    #[track_caller]
+    pub fn then(self, events: impl IntoIterator<Item = A::Event>) -> Self
+    where
+        A::Event: PartialEq + Debug,
+        E: Debug,
+    {
+        let expected: Vec<A::Event> = events.into_iter().collect();
+        match &self.result {
+            Ok(came) => assert!(
+                came.events == expected,
+                "other events than expected\n  expected: {expected:?}\n  happened: {:?}",
+                came.events
+            ),
+            Err(error) => panic!("rejected with {error:?}\n  expected: {expected:?}"),
+        }
+        self
+    }
+
+    /// Nothing happened, though the command was accepted.
+    ///
+    /// # Panics
+    ///
+    /// When something did, or the command was rejected.
+    #[track_caller]
+    pub fn nothing(self) -> Self
+    where
+        A::Event: PartialEq + Debug,
+        E: Debug,
+    {
+        self.then([])
+    }
+
+    /// The caller was told this.
+    ///
+    /// # Panics
+    ///
+    /// When it was told something else.
+    #[track_caller]
+    pub fn replies(self, expected: R) -> Self
+    where
+        R: PartialEq + Debug,
+        E: Debug,
+    {
+        match &self.result {
+            Ok(came) => assert!(
+                came.reply == expected,
+                "another reply than expected\n  expected: {expected:?}\n  replied:  {:?}",
+                came.reply
+            ),
+            Err(error) => panic!("rejected with {error:?}\n  expected reply: {expected:?}"),
+        }
+        self
+    }
+
+    /// The domain said no, with this error.
+    ///
+    /// # Panics
+    ///
+    /// When it said something else.
+    #[track_caller]
+    pub fn rejects(self, expected: E) -> Self
+    where
+        A::Event: Debug,
+        E: PartialEq + Debug,
+    {
+        match &self.result {
+            Ok(came) => panic!(
+                "accepted, with {:?}\n  expected rejection: {expected:?}",
+                came.events
+            ),
+            Err(error) => assert!(
+                *error == expected,
+                "another rejection than expected\n  expected: {expected:?}\n  rejected: {error:?}"
+            ),
+        }
+        self
+    }
+
+    /// What the events led to, to go on from.
+    pub fn state(self) -> A {
+        let mut state = self.before;
+        for event in self.result.iter().flat_map(|came| &came.events) {
+            state.evolve(event);
+        }
+        state
+    }
+}
+
+#[track_caller]
+fn through_the_log<E: Event>(event: &E, codec: Codec) -> E {
+    let (name, schema) = (event.name(), event.schema());
+    let decoded = event
+        .encode(codec)
+        .and_then(|data| E::decode(name, schema, codec, &data));
+    match decoded {
+        Ok(Some(event)) => event,
+        Ok(None) => panic!("event {name:?} version {schema} is encoded but not decoded"),
+        Err(error) => {
+            panic!("event {name:?} version {schema} does not survive its encoding: {error}")
+        }
+    }
+}
+
+#[track_caller]
+fn through_bytes<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T, codec: Codec) -> T {
+    let decoded: Result<T, CodecError> = codec.encode(value).and_then(|bytes| codec.decode(&bytes));
+    match decoded {
+        Ok(value) => value,
+        Err(error) => panic!("the reply does not survive its encoding: {error}"),
+    }
+}

@@ -1,0 +1,117 @@
+//! Questions to an entity's state.
+
+use super::entities::{Ask, Question};
+use super::{Aggregate, KindHandle, LoadError};
+use crate::driver::host::Answer;
+use crate::driver::{EntityRequest, What};
+use crate::id::Version;
+use crate::log::{Refusal, Reply};
+use crate::name::EntityId;
+use crate::step::Span;
+use tokio::sync::oneshot;
+
+/// An entity's state at a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loaded<A> {
+    /// The state.
+    pub state: A,
+    /// The version of the last event in it; [`Version::ABSENT`] when there is none.
+    pub version: Version,
+}
+
+struct Reading<F, T> {
+    read: Option<F>,
+    result: Option<T>,
+    done: oneshot::Sender<(Answer, Option<T>)>,
+}
+
+impl<A, F, T> Question<A> for Reading<F, T>
+where
+    A: Aggregate,
+    F: FnOnce(&A, Version) -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn answer(&mut self, state: &A, version: Version) {
+        self.result = self.read.take().map(|read| read(state, version));
+    }
+
+    fn finish(self: Box<Self>, answer: Answer) {
+        // A caller that went away needs no answer.
+        let _ = self.done.send((answer, self.result));
+    }
+}
+
+/// Asks a question of the latest committed state.
+pub(crate) async fn read<A, F, T>(
+    kind: &KindHandle<A>,
+    entity: EntityId,
+    timeout: Span,
+    read: F,
+) -> Result<T, LoadError>
+where
+    A: Aggregate,
+    F: FnOnce(&A, Version) -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let handle = &kind.tenure.inner.handle;
+    let deadline = handle.now() + timeout;
+    let (done, answered) = oneshot::channel();
+    let reading = Reading {
+        read: Some(read),
+        result: None,
+        done,
+    };
+    let request = EntityRequest {
+        kind: kind.entry.clone(),
+        shard: handle.shard_of(&kind.entry, &entity),
+        entity,
+        deadline,
+        what: What::Question,
+        caller: Box::new(Ask::<A>::Question(Box::new(reading))),
+    };
+    handle.entity(request).await?;
+    match answered.await {
+        Ok((Answer::Reply(Reply::Read { .. }), Some(result))) => Ok(result),
+        Ok((answer, _)) => Err(load_error(answer)),
+        // The lane is gone.
+        Err(_) => Err(LoadError::Stopped),
+    }
+}
+
+pub(crate) fn load_error(answer: Answer) -> LoadError {
+    match answer {
+        Answer::Reply(Reply::Refused(refusal)) => refused(refusal),
+        Answer::Halted(reason) | Answer::Refused(reason) => LoadError::Halted { reason },
+        Answer::Stopped | Answer::Cut => LoadError::Stopped,
+        Answer::Reply(
+            reply @ (Reply::Committed { .. }
+            | Reply::Nothing { .. }
+            | Reply::Found { .. }
+            | Reply::Read { .. }),
+        ) => LoadError::Halted {
+            reason: format!("a question was answered with {reply:?}"),
+        },
+    }
+}
+
+fn refused(refusal: Refusal) -> LoadError {
+    match refusal {
+        Refusal::Deadline | Refusal::Unknown => LoadError::Deadline,
+        Refusal::Overloaded => LoadError::Overloaded,
+        Refusal::NotOwner => LoadError::NotOwner,
+        Refusal::Fold(error) => LoadError::Fold(error),
+        Refusal::Damaged(damage) => LoadError::Damaged(damage),
+        Refusal::Store(refused) => LoadError::Store(refused),
+        Refusal::Failed(cause) => LoadError::Failed(cause),
+        refusal @ (Refusal::Conflict { .. }
+        | Refusal::Contended { .. }
+        | Refusal::Expired { .. }
+        | Refusal::Ahead { .. }
+        | Refusal::TooLarge { .. }
+        | Refusal::OutcomeTooLarge { .. }
+        | Refusal::VersionNotRising { .. }) => LoadError::Halted {
+            reason: format!("a question was refused with {refusal:?}"),
+        },
+    }
+}

@@ -1,0 +1,50 @@
+//! What users write against: aggregates, commands, repositories, and the log below them.
+//!
+//! An [`Aggregate`] is a state built from events; [`Decide`] says what a command comes to. Both are
+//! pure. A [`Repository`] runs them on the log: it loads, decides, commits, and decides again when
+//! another writer was first. No type here knows which world it runs in: that is the [`Shell`] that
+//! a node is [started with](start_with).
+//!
+//! [`Shell`]: crate::driver::Shell
+
+mod aggregate;
+mod call;
+mod codec;
+mod decision;
+mod entities;
+mod error;
+mod event;
+mod execute;
+mod history;
+pub mod kit;
+mod load;
+mod log;
+mod message;
+mod raw;
+mod repository;
+mod tenure;
+
+pub use aggregate::{Aggregate, Decide, KindSettings, UnknownEvents};
+pub use call::{Closure, Command, Decider, Receipt};
+pub use codec::CodecError;
+pub use decision::{DecideCx, Decision};
+pub use error::{AppendError, ExecuteError, LoadError};
+pub use event::{Event, RawEvent};
+pub use execute::{Execute, ExecuteCommand, ExecuteReceipt, Transact};
+pub use history::{History, Past};
+pub use load::Loaded;
+pub use log::{Append, Appended, Log};
+pub use message::Message;
+pub use repository::Repository;
+pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
+
+pub(crate) use repository::KindHandle;
+
+/// What the derive macros' output is written with; not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use super::CodecError;
+    pub use crate::format::Codec;
+    pub use bytes::Bytes;
+    pub use serde;
+}

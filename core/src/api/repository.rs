@@ -1,0 +1,259 @@
+//! The repository: entities of one kind, by id.
+
+use super::call::{Closure, Command};
+use super::entities::{KindFacts, fold_event};
+use super::execute::{Execute, ExecuteCommand, Transact};
+use super::history::{self, History};
+use super::{Aggregate, Decide, Decision, LoadError, Loaded, Message, Tenure, load};
+use crate::driver::host::KindEntry;
+use crate::id::Version;
+use crate::log::Cursor;
+use crate::name::EntityId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// The entities of one kind: execute commands on them, load them, read their history.
+///
+/// A handle: clones are cheap and share everything. Get one with
+/// [`Tenure::repository`](super::Tenure::repository).
+///
+/// In [direct mode](crate::format::WriteMode::Direct) any number of processes may hold
+/// repositories of one kind: each command is decided on the latest state, and decided again when
+/// another writer was first.
+pub struct Repository<A: Aggregate> {
+    pub(crate) kind: KindHandle<A>,
+}
+
+/// A kind of this node, and its type.
+pub(crate) struct KindHandle<A> {
+    pub(crate) tenure: Tenure,
+    pub(crate) entry: Arc<KindEntry>,
+    pub(crate) facts: Arc<KindFacts>,
+    pub(crate) aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for KindHandle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            tenure: self.tenure.clone(),
+            entry: Arc::clone(&self.entry),
+            facts: Arc::clone(&self.facts),
+            aggregate: PhantomData,
+        }
+    }
+}
+
+impl<A: Aggregate> Clone for Repository<A> {
+    fn clone(&self) -> Self {
+        Self {
+            kind: self.kind.clone(),
+        }
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Repository<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("kind", &A::KIND)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// Executes a command on an entity, whether it exists or not.
+    ///
+    /// Await it for the reply; before that it takes an [id](Execute::id), a
+    /// [timeout](Execute::timeout), an [expected version](Execute::expected), and can give a
+    /// [receipt](Execute::receipt).
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`](super::ExecuteError), when it is awaited.
+    pub fn execute<C: Message>(&self, id: impl AsRef<str>, command: C) -> ExecuteCommand<A, C>
+    where
+        A: Decide<C>,
+    {
+        Execute::new(self.clone(), id.as_ref(), Command(command))
+    }
+
+    /// Executes a command on an entity that must not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute), and
+    /// [`AlreadyExists`](super::ExecuteError::AlreadyExists).
+    pub fn create<C: Message>(&self, id: impl AsRef<str>, command: C) -> ExecuteCommand<A, C>
+    where
+        A: Decide<C>,
+    {
+        self.execute(id, command).creating()
+    }
+
+    /// Decides by a closure. It may run again, on a newer state, when another writer was first, a
+    /// bounded number of times; then the error is
+    /// [`Contended`](super::ExecuteError::Contended).
+    ///
+    /// A transaction has a command id like every command: its reply is stored, and after an
+    /// [`Unknown`](super::ExecuteError::Unknown) the same transaction is sent again with that id.
+    /// So the reply is a serde type; the error need not be one.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); what the closure returns is
+    /// [`Rejected`](super::ExecuteError::Rejected).
+    pub fn transact<F, R, E>(&self, id: impl AsRef<str>, decide: F) -> Transact<A, F, R, E>
+    where
+        F: FnMut(&A) -> Result<Decision<A, R>, E> + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        E: Send + 'static,
+    {
+        let closure = Closure {
+            decide,
+            types: PhantomData,
+        };
+        Execute::new(self.clone(), id.as_ref(), closure)
+    }
+
+    /// Loads an entity's latest state.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotFound`] when it does not exist.
+    pub async fn load(&self, id: impl AsRef<str>) -> Result<Loaded<A>, LoadError> {
+        let entity = EntityId::new(id.as_ref())?;
+        let loaded = self.read(&entity).await?;
+        if loaded.version == Version::ABSENT {
+            return Err(self.not_found(entity));
+        }
+        Ok(loaded)
+    }
+
+    /// Loads an entity's latest state; of one that does not exist the state before its first
+    /// event, at version 0. Nothing is stored: an entity begins with its first event.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn load_or_create(&self, id: impl AsRef<str>) -> Result<Loaded<A>, LoadError> {
+        self.read(&EntityId::new(id.as_ref())?).await
+    }
+
+    /// Loads an entity's state as it was at a version, by folding its events up to there. In a
+    /// history with gaps that is the last version at or below it.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotFound`] when it does not exist (or did not at that version), and
+    /// [`LoadError::Ahead`] when it has not come that far.
+    pub async fn load_at(
+        &self,
+        id: impl AsRef<str>,
+        version: Version,
+    ) -> Result<Loaded<A>, LoadError> {
+        let entity = EntityId::new(id.as_ref())?;
+        let mut pages = self.pages(entity.clone(), Cursor::Oldest);
+        let mut state = A::default();
+        let mut reached = Version::ABSENT;
+        let mut last = Version::ABSENT;
+        'pages: while let Some(commits) = pages.next().await? {
+            for stored in commits {
+                for record in &stored.commit.events {
+                    last = record.version;
+                    if record.version > version {
+                        break 'pages;
+                    }
+                    state = fold_event(&self.kind.facts, state, record)?;
+                    reached = record.version;
+                }
+                if stored.commit.tombstone {
+                    (state, reached) = (A::default(), Version::ABSENT);
+                }
+            }
+        }
+        if last < version && last != Version::ABSENT {
+            return Err(LoadError::Ahead {
+                kind: self.kind.entry.config.record.name.clone(),
+                id: entity,
+                asked: version,
+                actual: last,
+            });
+        }
+        if reached == Version::ABSENT {
+            return Err(self.not_found(entity));
+        }
+        Ok(Loaded {
+            state,
+            version: reached,
+        })
+    }
+
+    /// An entity's events, oldest first; [`backward`](History::backward) turns it round. Empty for
+    /// an entity that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Name`] when the id cannot be one.
+    pub fn history(&self, id: impl AsRef<str>) -> Result<History<A::Event>, LoadError> {
+        let entity = EntityId::new(id.as_ref())?;
+        let facts = Arc::clone(&self.kind.facts);
+        let decode = move |record: &_| super::entities::decode_event(&facts, record);
+        let pages = self.pages(entity, Cursor::Oldest);
+        Ok(History::new(pages, Box::new(decode)))
+    }
+
+    /// An entity's version: that of its last event; [`Version::ABSENT`] when it does not exist.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn version(&self, id: impl AsRef<str>) -> Result<Version, LoadError> {
+        let entity = EntityId::new(id.as_ref())?;
+        load::read(&self.kind, entity, self.timeout(), |_, version| version).await
+    }
+
+    /// Whether an entity exists.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn exists(&self, id: impl AsRef<str>) -> Result<bool, LoadError> {
+        Ok(self.version(id).await? != Version::ABSENT)
+    }
+
+    async fn read(&self, entity: &EntityId) -> Result<Loaded<A>, LoadError> {
+        let loaded = |state: &A, version| Loaded {
+            state: state.clone(),
+            version,
+        };
+        load::read(&self.kind, entity.clone(), self.timeout(), loaded).await
+    }
+
+    fn pages(&self, entity: EntityId, cursor: Cursor) -> history::Pages {
+        let (tenure, entry) = (self.kind.tenure.clone(), Arc::clone(&self.kind.entry));
+        history::Pages::new(tenure, entry, entity, cursor)
+    }
+
+    fn timeout(&self) -> crate::step::Span {
+        self.kind.tenure.inner.timeout
+    }
+
+    fn not_found(&self, id: EntityId) -> LoadError {
+        LoadError::NotFound {
+            kind: self.kind.entry.config.record.name.clone(),
+            id,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A running node, and how it is started.
+
+use super::entities::{Entities, KindFacts};
+use super::raw::RawEntities;
+use super::repository::KindHandle;
+use super::{Aggregate, KindSettings, Log, Repository, UnknownEvents};
+use crate::driver::host::{Host, KindEntry};
+use crate::driver::{
+    Counters, Handle, KindFailure, Launch, LaunchFailure, NotSent, Recording, Shell,
+};
+use crate::format::{KindRecord, LayoutKey, WriteMode};
+use crate::id::{CommandId, Ticket, WallTime};
+use crate::log::KindConfig;
+use crate::name::{KindName, NameError, Namespace};
+use crate::space::{KindWish, SpaceError, SpaceWish};
+use crate::step::{Limits, Span};
+use std::any::{TypeId, type_name};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a node is started with. Unset fields take the namespace as it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StartOptions {
+    /// The namespace.
+    pub namespace: String,
+    /// The node's name, for people.
+    pub node: String,
+    /// How many shards a new namespace gets; 256 when it is not set.
+    pub shards: Option<u16>,
+    /// How many event streams a new namespace gets; 1 on a single server and 8 on a cluster when
+    /// it is not set.
+    pub streams: Option<u16>,
+    /// How many servers hold each stream at least; 1 on a single server and 3 on a cluster when it
+    /// is not set.
+    pub replicas: Option<u32>,
+    /// The hash key of a new namespace; drawn when it is not set.
+    pub layout_key: Option<u128>,
+    /// Whether streams that are absent may be created.
+    pub create: bool,
+    /// How many loops step the machines.
+    pub lanes: NonZeroUsize,
+    /// How many requests wait for one lane before a caller has to.
+    pub queue_max: NonZeroUsize,
+    /// How long a command or question waits for its answer, unless it says otherwise.
+    pub timeout: Duration,
+    /// How long opening the namespace may take.
+    pub start_timeout: Duration,
+    /// How long `stop` lets what is under way end.
+    pub stop_timeout: Duration,
+    /// The machines' limits.
+    pub limits: Limits,
+}
+
+impl StartOptions {
+    /// The defaults for a namespace.
+    pub fn new(namespace: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            node: "node".to_owned(),
+            shards: None,
+            streams: None,
+            replicas: None,
+            layout_key: None,
+            create: true,
+            lanes: NonZeroUsize::MIN,
+            queue_max: const { NonZeroUsize::new(1_024).expect("more than zero") },
+            timeout: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(15),
+            stop_timeout: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why a node did not start. Nothing runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The namespace's name cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The namespace cannot be opened.
+    #[error(transparent)]
+    Space(SpaceError),
+    /// The store was not reachable, or did not answer, in time.
+    #[error("the namespace was not open after {0:?}; is the store reachable?")]
+    Timeout(Duration),
+    /// The machine found its own state wrong.
+    #[error("the node halted while it opened the namespace: {reason}")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a kind cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KindError {
+    /// Its name cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Another type of this process is the kind.
+    #[error("kind {kind} is {other} in this process already; give one of the two another KIND")]
+    Taken {
+        /// The kind.
+        kind: KindName,
+        /// The type that is it.
+        other: &'static str,
+    },
+    /// The log below aggregates writes in direct mode only.
+    #[error("kind {kind} is written by the owners of its shards; use a repository")]
+    Owned {
+        /// The kind.
+        kind: KindName,
+    },
+    /// Its record is not as the settings say, or cannot be read or made.
+    #[error(transparent)]
+    Space(SpaceError),
+    /// The store did not answer in time.
+    #[error("the store did not answer in time; ask again")]
+    Deadline,
+    /// Too many requests wait.
+    #[error("too many requests wait; ask again later")]
+    Overloaded,
+    /// The node's machine found its own state wrong.
+    #[error("the node halted ({reason}); restart it and report the recording")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
+impl From<NotSent> for KindError {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::Overloaded => Self::Overloaded,
+            NotSent::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// A running node. Clones are handles of the same node.
+///
+/// The node runs until [`stop`](Self::stop), or until its last handle is dropped; what was under
+/// way then still ends.
+#[derive(Clone)]
+pub struct Tenure {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) handle: Handle,
+    pub(crate) timeout: Span,
+    stop_timeout: Span,
+    skipped: Arc<AtomicU64>,
+    /// Which type is which kind.
+    types: Mutex<BTreeMap<KindName, (TypeId, &'static str)>>,
+}
+
+impl fmt::Debug for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenure")
+            .field("namespace", self.namespace())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts a node in a world.
+///
+/// # Errors
+///
+/// When the namespace cannot be opened.
+pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Tenure, StartError> {
+    let wish = SpaceWish {
+        namespace: Namespace::new(&options.namespace)?,
+        shards: options.shards,
+        streams: options.streams,
+        replicas: options.replicas,
+        key: options.layout_key.map(LayoutKey),
+        create: options.create,
+    };
+    let mut limits = options.limits;
+    limits.open_timeout = options.start_timeout.into();
+    let launch = Launch {
+        wish,
+        node: options.node,
+        lanes: options.lanes.get(),
+        queue_max: options.queue_max.get(),
+        limits,
+    };
+    let launched = Handle::launch(shell, launch).await;
+    let handle = launched.map_err(|failure| match failure {
+        LaunchFailure::Space(error) => StartError::Space(error),
+        LaunchFailure::Halted(reason) => StartError::Halted { reason },
+        LaunchFailure::Timeout => StartError::Timeout(options.start_timeout),
+    })?;
+    Ok(Tenure {
+        inner: Arc::new(Inner {
+            handle,
+            timeout: options.timeout.into(),
+            stop_timeout: options.stop_timeout.into(),
+            skipped: Arc::default(),
+            types: Mutex::default(),
+        }),
+    })
+}
+
+impl Tenure {
+    /// The entities of a kind. Its record is made at first use in the namespace, and compared
+    /// after that.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the kind is recorded otherwise, or another type of this process is it.
+    pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
+        let name = KindName::new(A::KIND)?;
+        self.claim_type::<A>(&name)?;
+        let settings = A::settings();
+        let record = self.record(name, settings).await?;
+        let facts = self.facts(&record, settings.unknown_events);
+        let host_facts = facts.clone();
+        let entry = KindEntry {
+            config: KindConfig {
+                record,
+                snapshot_every: settings.snapshot_every,
+                snapshot_schema: A::SNAPSHOT_SCHEMA,
+            },
+            raw: false,
+            host: Box::new(move || -> Box<dyn Host> {
+                Box::new(Entities::<A>::new(host_facts.clone()))
+            }),
+        };
+        Ok(Repository {
+            kind: KindHandle {
+                tenure: self.clone(),
+                entry: Arc::new(entry),
+                facts: Arc::new(facts),
+                aggregate: PhantomData,
+            },
+        })
+    }
+
+    /// The log of a kind below aggregates, in direct mode, encoded as CBOR.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the kind is recorded otherwise.
+    pub async fn log(&self, kind: &str) -> Result<Log, KindError> {
+        self.log_with(kind, KindSettings::default()).await
+    }
+
+    /// The log of a kind whose settings are not the default ones.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the kind is recorded otherwise, or is owned.
+    pub async fn log_with(&self, kind: &str, settings: KindSettings) -> Result<Log, KindError> {
+        let name = KindName::new(kind)?;
+        match settings.mode {
+            WriteMode::Direct => {}
+            WriteMode::Owned => return Err(KindError::Owned { kind: name }),
+        }
+        let record = self.record(name, settings).await?;
+        let entry = KindEntry {
+            config: KindConfig {
+                record,
+                snapshot_every: None,
+                snapshot_schema: 0,
+            },
+            raw: true,
+            host: Box::new(|| -> Box<dyn Host> { Box::new(RawEntities::default()) }),
+        };
+        Ok(Log {
+            tenure: self.clone(),
+            entry: Arc::new(entry),
+        })
+    }
+
+    /// A fresh command id, of this node's wall clock.
+    pub fn command_id(&self) -> CommandId {
+        self.inner.handle.command_id(WallTime(0))
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        self.inner.handle.namespace()
+    }
+
+    /// Whether the store is connected and verified at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.inner.handle.is_connected()
+    }
+
+    /// What the node has counted since its start.
+    pub async fn counters(&self) -> Counters {
+        let mut counters = self.inner.handle.counters().await;
+        counters.events_skipped += self.inner.skipped.load(Ordering::Relaxed);
+        counters
+    }
+
+    /// The flight recorder: what each lane's machines were fed lately.
+    pub async fn recordings(&self) -> Vec<Recording> {
+        self.inner.handle.recordings().await
+    }
+
+    /// Takes in nothing more, lets what is under way end within `stop_timeout`, and returns when
+    /// nothing runs any more. Everyone who waits gets an answer.
+    ///
+    /// Cancel safe: the node stops all the same.
+    pub async fn stop(&self) {
+        self.inner.handle.stop(self.inner.stop_timeout).await;
+    }
+
+    async fn record(
+        &self,
+        name: KindName,
+        settings: KindSettings,
+    ) -> Result<KindRecord, KindError> {
+        let wish = KindWish {
+            // The lane gives it a ticket of its own.
+            ticket: Ticket(0),
+            name,
+            mode: settings.mode,
+            class: settings.class,
+            codec: settings.codec,
+            placement: settings.placement,
+        };
+        let deadline = self.inner.handle.now() + self.inner.timeout;
+        match self.inner.handle.kind(wish, deadline).await? {
+            Some(Ok(record)) => Ok(record),
+            Some(Err(KindFailure::Space(error))) => Err(KindError::Space(error)),
+            Some(Err(KindFailure::Halted(reason))) => Err(KindError::Halted { reason }),
+            Some(Err(KindFailure::Stopped)) => Err(KindError::Stopped),
+            None => Err(KindError::Deadline),
+        }
+    }
+
+    fn facts(&self, record: &KindRecord, unknown_events: UnknownEvents) -> KindFacts {
+        KindFacts {
+            namespace: self.namespace().clone(),
+            kind: record.name.clone(),
+            codec: record.codec,
+            unknown_events,
+            skipped: Arc::clone(&self.inner.skipped),
+        }
+    }
+
+    fn claim_type<A: Aggregate>(&self, name: &KindName) -> Result<(), KindError> {
+        let this = (TypeId::of::<A>(), type_name::<A>());
+        let mut types = self
+            .inner
+            .types
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (id, other) = *types.entry(name.clone()).or_insert(this);
+        if id == this.0 {
+            Ok(())
+        } else {
+            let kind = name.clone();
+            Err(KindError::Taken { kind, other })
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What the user API holds of a running node: channels to its lanes, and its clock.
+
+use super::counters::Counters;
+use super::host::KindEntry;
+use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
+use super::link::{HighWater, Link, LinkState};
+use super::recorder::Recording;
+use super::request::{
+    EntityRequest, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
+};
+use super::shell::Shell;
+use super::space::SpaceSeat;
+use crate::format::Layout;
+use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
+use crate::log::HistoryAsk;
+use crate::name::{EntityId, Namespace};
+use crate::space::{KindWish, SpaceError, SpaceWish};
+use crate::step::{Dice, Limits, Purpose, Span, Time};
+use futures_util::future::BoxFuture;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) wish: SpaceWish,
+    pub(crate) node: String,
+    pub(crate) lanes: usize,
+    pub(crate) queue_max: usize,
+    pub(crate) limits: Limits,
+}
+
+/// How much longer than the machine that opens the namespace its caller waits.
+const GRACE: Span = Span::from_secs(1);
+
+/// Why a node did not start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LaunchFailure {
+    Space(SpaceError),
+    Halted(String),
+    /// The namespace was not open in time.
+    Timeout,
+}
+
+/// A request could not be handed to its lane; nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// The lane's queue stayed full until the deadline.
+    Overloaded,
+    /// The node has stopped.
+    Stopped,
+}
+
+/// The clocks of a shell, without its type.
+trait Clock: Send + Sync {
+    fn now(&self) -> Time;
+    fn wall(&self) -> WallTime;
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()>;
+}
+
+impl<S: Shell> Clock for S {
+    fn now(&self) -> Time {
+        Shell::now(self)
+    }
+
+    fn wall(&self) -> WallTime {
+        Shell::wall(self)
+    }
+
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        let shell = self.clone();
+        Box::pin(async move { Shell::sleep_until(&shell, at).await })
+    }
+}
+
+/// A running node.
+pub(crate) struct Handle {
+    lanes: Vec<mpsc::Sender<Request>>,
+    layout: Arc<Layout>,
+    namespace: Namespace,
+    clock: Box<dyn Clock>,
+    dice: Dice,
+    ids: AtomicU64,
+    high_water: Arc<HighWater>,
+    stop: watch::Sender<Option<Time>>,
+    running: watch::Receiver<usize>,
+    link: watch::Receiver<Link>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("namespace", &self.namespace)
+            .field("lanes", &self.lanes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Starts a node's lanes, and waits until the namespace is open.
+    pub(crate) async fn launch<S: Shell>(shell: S, launch: Launch) -> Result<Self, LaunchFailure> {
+        let dice_key = shell.seed();
+        let dice = Dice::new(dice_key);
+        let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));
+        let facts = Arc::new(NodeFacts {
+            namespace: launch.wish.namespace.clone(),
+            node: launch.node,
+            incarnation: Incarnation(dice.roll128(Purpose::Incarnation, 0)),
+            limits: launch.limits,
+            dice_key,
+            high_water: Arc::clone(&high_water),
+        });
+        let (link_tx, mut link) = watch::channel(Link {
+            generation: 0,
+            state: LinkState::Opening,
+        });
+        let (stop, stop_rx) = watch::channel(None);
+        let (running_tx, running) = watch::channel(launch.lanes);
+        let running_tx = Arc::new(running_tx);
+        let (wish, limits, now) = (launch.wish.clone(), launch.limits, shell.now());
+        let space = SpaceSeat::new(wish, limits, dice, link_tx, now);
+        let mut space = Some(space.map_err(LaunchFailure::Space)?);
+        let mut lanes = Vec::with_capacity(launch.lanes);
+        for index in 0..launch.lanes {
+            let (requests_tx, requests) = mpsc::channel(launch.queue_max);
+            lanes.push(requests_tx);
+            let lane = Lane::new(LaneParts {
+                index,
+                shell: shell.clone(),
+                facts: Arc::clone(&facts),
+                requests,
+                link: link.clone(),
+                stop: stop_rx.clone(),
+                running: Running(Arc::clone(&running_tx)),
+                space: space.take(),
+            });
+            // A lane ends by itself, when the node is stopped or nobody holds a handle.
+            drop(shell.spawn(lane.run()));
+        }
+        // The machine itself gives up at its limit, with what was in the way.
+        let give_up = shell.now() + launch.limits.open_timeout + GRACE;
+        let layout = tokio::select! {
+            biased;
+            layout = opened(&mut link) => layout?,
+            () = shell.sleep_until(give_up) => return Err(LaunchFailure::Timeout),
+        };
+        Ok(Self {
+            lanes,
+            layout,
+            namespace: launch.wish.namespace,
+            clock: Box::new(shell),
+            // Beside the parts of the machines.
+            dice: dice.fork(u64::MAX),
+            ids: AtomicU64::new(0),
+            high_water,
+            stop,
+            running,
+            link,
+        })
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn wall(&self) -> WallTime {
+        self.clock.wall()
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub(crate) fn high_water(&self, partition: Partition) -> Sequence {
+        self.high_water.of(partition)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.link.borrow().state, LinkState::Up { .. })
+    }
+
+    /// A command id of now, or of `at_least` when that is later.
+    pub(crate) fn command_id(&self, at_least: WallTime) -> CommandId {
+        let ordinal = self.ids.fetch_add(1, Ordering::Relaxed);
+        let random = self.dice.roll128(Purpose::CommandId, ordinal);
+        CommandId::new(self.wall().max(at_least), random)
+    }
+
+    pub(crate) async fn sleep_until(&self, at: Time) {
+        self.clock.sleep_until(at).await;
+    }
+
+    pub(crate) fn shard_of(&self, kind: &KindEntry, entity: &EntityId) -> ShardId {
+        self.layout.shard_of(kind.config.record.placement, entity)
+    }
+
+    /// Hands a request for an entity to its lane; waits for room until the request's deadline.
+    pub(crate) async fn entity(&self, request: EntityRequest) -> Result<(), NotSent> {
+        let (shard, deadline) = (request.shard, request.deadline);
+        self.send(self.lane_of(shard), Request::Entity(request), deadline)
+            .await
+    }
+
+    /// Reads a page of an entity's history.
+    pub(crate) async fn history(
+        &self,
+        shard: ShardId,
+        ask: HistoryAsk,
+    ) -> Result<HistoryAnswer, NotSent> {
+        let deadline = ask.deadline;
+        let (done, answer) = oneshot::channel();
+        self.send(self.lane_of(shard), Request::History(ask, done), deadline)
+            .await?;
+        Ok(answer.await.unwrap_or(Err(HistoryFailure::Stopped)))
+    }
+
+    /// The record of a kind, made at its first use; `None` when it took until the deadline.
+    pub(crate) async fn kind(
+        &self,
+        wish: KindWish,
+        deadline: Time,
+    ) -> Result<Option<KindAnswer>, NotSent> {
+        let (done, answer) = oneshot::channel();
+        self.send(0, Request::Kind(wish, done), deadline).await?;
+        Ok(tokio::select! {
+            biased;
+            answer = answer => Some(answer.unwrap_or(Err(KindFailure::Stopped))),
+            () = self.clock.sleep_until(deadline) => None,
+        })
+    }
+
+    /// What all lanes have counted; lanes that have stopped count no more.
+    pub(crate) async fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for lane in &self.lanes {
+            let (done, answer) = oneshot::channel();
+            if lane.send(Request::Counters(done)).await.is_ok()
+                && let Ok(counted) = answer.await
+            {
+                counters.absorb(&counted);
+            }
+        }
+        counters
+    }
+
+    /// What each lane's machines were fed lately.
+    pub(crate) async fn recordings(&self) -> Vec<Recording> {
+        let mut recordings = Vec::new();
+        for lane in &self.lanes {
+            let (done, answer) = oneshot::channel();
+            if lane.send(Request::Recording(done)).await.is_ok()
+                && let Ok(recording) = answer.await
+            {
+                recordings.push(recording);
+            }
+        }
+        recordings
+    }
+
+    /// Takes in nothing more, lets what is under way end within `patience`, and waits until all
+    /// lanes have ended. Everyone who waits gets an answer.
+    pub(crate) async fn stop(&self, patience: Span) {
+        let at = self.now() + patience;
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(at);
+            }
+            first
+        });
+        // An error means that all lanes are gone.
+        let _ = self.running.clone().wait_for(|running| *running == 0).await;
+    }
+
+    fn lane_of(&self, shard: ShardId) -> usize {
+        usize::from(shard.0) % self.lanes.len()
+    }
+
+    async fn send(&self, lane: usize, request: Request, deadline: Time) -> Result<(), NotSent> {
+        let lane = self.lanes.get(lane).expect("a lane of this node");
+        let request = match lane.try_send(request) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(NotSent::Stopped),
+            Err(mpsc::error::TrySendError::Full(request)) => request,
+        };
+        tokio::select! {
+            biased;
+            sent = lane.send(request) => sent.map_err(|_| NotSent::Stopped),
+            () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
+        }
+    }
+}
+
+async fn opened(link: &mut watch::Receiver<Link>) -> Result<Arc<Layout>, LaunchFailure> {
+    loop {
+        match &link.borrow_and_update().state {
+            LinkState::Up { layout, .. } => return Ok(Arc::clone(layout)),
+            LinkState::Failed(error) => return Err(LaunchFailure::Space(error.clone())),
+            LinkState::Halted(reason) => return Err(LaunchFailure::Halted(reason.clone())),
+            LinkState::Opening | LinkState::Down => {}
+        }
+        if link.changed().await.is_err() {
+            let reason = format!("{:?} ended", Who::Space);
+            return Err(LaunchFailure::Halted(reason));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where the user's states live: what the driver asks of them, type-erased.
+
+use crate::id::{Slot, Ticket, Version};
+use crate::log::{Base, Decided, Expected, FoldError, KindConfig, Reply, StoredCommit};
+use crate::name::EntityId;
+use bytes::Bytes;
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The user's states of one kind's entities in one shard.
+///
+/// The machine has at most one piece of work at a time per slot. User code that panics is caught
+/// by the host and told as a value.
+pub(crate) trait Host: Send {
+    /// Takes in what a caller wants, under its ticket.
+    fn admit(&mut self, ticket: Ticket, caller: Box<dyn Caller>);
+
+    /// Builds or advances the committed state of a slot.
+    fn fold(
+        &mut self,
+        slot: Slot,
+        entity: &EntityId,
+        base: &Base,
+        commits: &[StoredCommit],
+    ) -> Result<(), FoldError>;
+
+    /// Decides commands one after another.
+    fn decide(
+        &mut self,
+        slot: Slot,
+        version: Version,
+        commands: &[(Ticket, Expected)],
+    ) -> Vec<Decided>;
+
+    /// Promotes or drops the provisional state.
+    fn settle(&mut self, slot: Slot, keep: bool);
+
+    /// Answers readers from the committed state.
+    fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]);
+
+    /// Encodes the committed state.
+    fn snapshot(&mut self, slot: Slot) -> Option<Bytes>;
+
+    /// Drops the state of a slot.
+    fn forget(&mut self, slot: Slot);
+
+    /// Tells a caller how it ended. An unknown ticket is ignored.
+    fn finish(&mut self, ticket: Ticket, answer: Answer);
+
+    /// Tells every caller that is left.
+    fn finish_all(&mut self, answer: &Answer);
+}
+
+/// A caller who waits: what it wants, and where its answer goes.
+///
+/// A caller that has gone away is told all the same, and the answer is discarded.
+pub(crate) trait Caller: Send {
+    /// Tells it how it ended.
+    fn finish(self: Box<Self>, answer: Answer);
+
+    /// Itself, for the host that knows its type.
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// How a caller's request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// As the machine says.
+    Reply(Reply),
+    /// The shard's machine halted while the request was with it.
+    Halted(String),
+    /// The shard's machine had halted before; nothing happened.
+    Refused(String),
+    /// The node stopped before the request was begun; nothing happened.
+    Stopped,
+    /// The node stopped while the request was under way.
+    Cut,
+}
+
+/// A kind as the handles of this process use it.
+pub(crate) struct KindEntry {
+    /// What the machine is told.
+    pub(crate) config: KindConfig,
+    /// Whether its events are taken as they are, without an aggregate.
+    pub(crate) raw: bool,
+    /// Makes the host of one shard.
+    pub(crate) host: Box<dyn Fn() -> Box<dyn Host> + Send + Sync>,
+}
+
+impl fmt::Debug for KindEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KindEntry")
+            .field("config", &self.config)
+            .field("raw", &self.raw)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs code that may panic; a panic is its text.
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // What was half changed is dropped or rebuilt by the caller of this function.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
+        let text = payload
+            .downcast_ref::<&'static str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "a panic without a text".to_owned())
+    })
+}

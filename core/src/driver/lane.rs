@@ -1,0 +1,606 @@
+//! One lane: the loop that feeds some of a node's machines and runs their effects.
+
+use super::counters::Counters;
+use super::host::{Answer, caught};
+use super::link::{HighWater, Link, LinkState};
+use super::recorder::{Recorded, Recorder};
+use super::request::{EntityRequest, HistoryAnswer, HistoryFailure, Request};
+use super::seat::{Seat, ShardKey};
+use super::shell::{Inbound, Shell};
+use super::space::SpaceSeat;
+use crate::format::Layout;
+use crate::id::{Incarnation, OpId, Partition, Ticket};
+use crate::log::{
+    Effect, History, HistoryAsk, HistoryEffect, HistoryInput, Input, Shape, ShardConfig,
+};
+use crate::name::Namespace;
+use crate::port::{Ack, StoreDone, StoreReply, StoreRequest};
+use crate::step::{CountingProbe, Cx, Dice, Effects, Limits, Machine, Outcome, Span, Time};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How many answers and how many requests one turn of the loop takes before it looks at the
+/// timers again.
+const BATCH_MAX: usize = 256;
+
+/// The shortest sleep, so that a machine whose deadline does not move cannot spin the loop.
+const SLEEP_MIN: Span = Span::from_micros(100);
+
+/// What a node's lanes have in common.
+pub(crate) struct NodeFacts {
+    pub(crate) namespace: Namespace,
+    pub(crate) node: String,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) limits: Limits,
+    pub(crate) dice_key: u128,
+    pub(crate) high_water: Arc<HighWater>,
+}
+
+/// One machine of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Who {
+    Space,
+    Shard(ShardKey),
+    History(u64),
+}
+
+impl fmt::Debug for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Space => f.write_str("space"),
+            Self::Shard(key) => write!(f, "log {key:?}"),
+            Self::History(n) => write!(f, "history {n}"),
+        }
+    }
+}
+
+/// What machines share while one of them is stepped.
+pub(crate) struct Env<'a> {
+    pub(crate) now: Time,
+    pub(crate) probe: &'a mut CountingProbe,
+    pub(crate) recorder: &'a mut Recorder<Who>,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) high_water: &'a HighWater,
+    /// The buffer that a log's step pushes into.
+    pub(crate) log_effects: &'a mut Effects<Effect>,
+    /// Where the effects of a step stand while they are run; empty in between.
+    pub(crate) log_scratch: &'a mut Vec<Effect>,
+    /// Requests to the store that are to be begun.
+    pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
+}
+
+/// One answer of the store.
+struct Answered {
+    who: Who,
+    op: OpId,
+    reply: StoreReply,
+    /// Of a write of a shard: the stream whose high-water mark it raises.
+    wrote: Option<Partition>,
+}
+
+struct HistorySeat {
+    machine: History,
+    dice: Dice,
+    done: Option<oneshot::Sender<HistoryAnswer>>,
+}
+
+/// Counts a lane as running until it is dropped, even by a panic.
+pub(crate) struct Running(pub(crate) Arc<watch::Sender<usize>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// What a lane is made with.
+pub(crate) struct LaneParts<S> {
+    pub(crate) index: usize,
+    pub(crate) shell: S,
+    pub(crate) facts: Arc<NodeFacts>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) link: watch::Receiver<Link>,
+    pub(crate) stop: watch::Receiver<Option<Time>>,
+    pub(crate) running: Running,
+    /// Lane 0 opens the namespace.
+    pub(crate) space: Option<SpaceSeat>,
+}
+
+/// One lane.
+pub(crate) struct Lane<S: Shell> {
+    index: usize,
+    boot: Time,
+    shell: S,
+    facts: Arc<NodeFacts>,
+    dice: Dice,
+
+    requests: mpsc::Receiver<Request>,
+    /// Whether requests can come still.
+    open: bool,
+    inbox: Option<mpsc::Receiver<Inbound>>,
+    link: watch::Receiver<Link>,
+    linked: bool,
+    stop: watch::Receiver<Option<Time>>,
+    stoppable: bool,
+    stop_at: Option<Time>,
+    ops: FuturesUnordered<BoxFuture<'static, Answered>>,
+    _running: Running,
+
+    layout: Option<Arc<Layout>>,
+    shapes: Option<Arc<[Shape]>>,
+    generation: u64,
+    space: Option<SpaceSeat>,
+    seats: BTreeMap<ShardKey, Seat>,
+    histories: BTreeMap<u64, HistorySeat>,
+    tickets: u64,
+
+    deadlines: BTreeMap<Who, Time>,
+    timers: BTreeSet<(Time, Who)>,
+
+    probe: CountingProbe,
+    recorder: Recorder<Who>,
+    counters: Counters,
+    log_effects: Effects<Effect>,
+    log_scratch: Vec<Effect>,
+    stores: Vec<(Who, OpId, StoreRequest)>,
+}
+
+/// Borrows what machines share, beside the machines themselves.
+macro_rules! env {
+    ($lane:expr, $now:expr) => {
+        Env {
+            now: $now,
+            probe: &mut $lane.probe,
+            recorder: &mut $lane.recorder,
+            counters: &mut $lane.counters,
+            high_water: &$lane.facts.high_water,
+            log_effects: &mut $lane.log_effects,
+            log_scratch: &mut $lane.log_scratch,
+            stores: &mut $lane.stores,
+        }
+    };
+}
+
+impl<S: Shell> Lane<S> {
+    pub(crate) fn new(parts: LaneParts<S>) -> Self {
+        let inbox = parts.space.is_some().then(|| parts.shell.inbox());
+        Self {
+            index: parts.index,
+            boot: parts.shell.now(),
+            dice: Dice::new(parts.facts.dice_key),
+            log_effects: Effects::new(parts.facts.limits.effects_max),
+            shell: parts.shell,
+            facts: parts.facts,
+            requests: parts.requests,
+            open: true,
+            inbox,
+            link: parts.link,
+            linked: true,
+            stop: parts.stop,
+            stoppable: true,
+            stop_at: None,
+            ops: FuturesUnordered::new(),
+            _running: parts.running,
+            layout: None,
+            shapes: None,
+            generation: 0,
+            space: parts.space,
+            seats: BTreeMap::new(),
+            histories: BTreeMap::new(),
+            tickets: 0,
+            deadlines: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            probe: CountingProbe::default(),
+            recorder: Recorder::new(),
+            counters: Counters::default(),
+            log_scratch: Vec::new(),
+            stores: Vec::new(),
+        }
+    }
+
+    /// Runs until the node is stopped, or until no handle is left and nobody waits.
+    pub(crate) async fn run(mut self) {
+        self.link_changed();
+        let mut sleep: Option<(Time, BoxFuture<'static, ()>)> = None;
+        while !self.is_over() {
+            let wake = self.wake_at();
+            if sleep.as_ref().map(|(at, _)| *at) != wake {
+                sleep = wake.map(|at| {
+                    let shell = self.shell.clone();
+                    let nap = async move { shell.sleep_until(at).await };
+                    (at, nap.boxed())
+                });
+            }
+            let nap = async {
+                match sleep.as_mut() {
+                    Some((_, nap)) => nap.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = self.stop.changed(), if self.stoppable => {
+                    // Without a handle nobody can stop it; it ends when nothing is under way.
+                    self.stoppable = changed.is_ok();
+                    let at = *self.stop.borrow_and_update();
+                    if let Some(at) = at {
+                        self.begin_stop(at);
+                    }
+                }
+                changed = self.link.changed(), if self.linked => {
+                    self.linked = changed.is_ok();
+                    self.link_changed();
+                }
+                inbound = receive(&mut self.inbox) => self.inbound(inbound),
+                Some(answered) = self.ops.next(), if !self.ops.is_empty() => {
+                    self.answered(answered);
+                }
+                request = self.requests.recv(), if self.open => self.requested(request),
+                () = nap => sleep = None,
+            }
+            self.take_what_waits();
+            self.tick_due();
+        }
+        self.end();
+    }
+
+    /// Takes answers and requests that are here already, up to a budget.
+    fn take_what_waits(&mut self) {
+        for _ in 0..BATCH_MAX {
+            match self.ops.next().now_or_never() {
+                Some(Some(answered)) => self.answered(answered),
+                Some(None) | None => break,
+            }
+        }
+        for _ in 0..BATCH_MAX {
+            match self.requests.try_recv() {
+                Ok(request) => self.requested(Some(request)),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.open = false;
+                    break;
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let idle = !self.open
+            && self.histories.is_empty()
+            && self.seats.values().all(Seat::is_idle)
+            && self.space.as_ref().is_none_or(SpaceSeat::is_idle);
+        idle || self.stop_at.is_some_and(|at| self.shell.now() >= at)
+    }
+
+    /// What is under way may end until `at`; nothing new is taken in.
+    fn begin_stop(&mut self, at: Time) {
+        self.stop_at = Some(at);
+        self.requests.close();
+    }
+
+    fn end(&mut self) {
+        let now = self.shell.now();
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            request.stopped();
+        }
+        for seat in self.seats.values_mut() {
+            seat.finish_all(&mut env!(self, now), &Answer::Cut);
+        }
+        while let Some((_, seat)) = self.histories.pop_first() {
+            // A caller that went away needs no answer.
+            let _ = seat
+                .done
+                .map(|done| done.send(Err(HistoryFailure::Stopped)));
+        }
+        if let Some(space) = &mut self.space {
+            space.stop();
+        }
+    }
+
+    fn inbound(&mut self, inbound: Option<Inbound>) {
+        let now = self.shell.now();
+        match (inbound, &mut self.space) {
+            (Some(inbound), Some(space)) => {
+                let wall = self.shell.wall();
+                space.inbound(&mut env!(self, now), inbound, wall);
+                self.after(Who::Space);
+            }
+            (Some(_), None) => {}
+            (None, _) => self.inbox = None,
+        }
+    }
+
+    fn link_changed(&mut self) {
+        let Link { generation, state } = self.link.borrow_and_update().clone();
+        let now = self.shell.now();
+        let was_up = self.shapes.is_some();
+        match state {
+            LinkState::Up { layout, shapes } => {
+                if was_up && generation == self.generation {
+                    return;
+                }
+                if was_up {
+                    // It went down and came back between two looks.
+                    self.feed_all(now, |_| Some(Input::Down));
+                }
+                self.layout = Some(layout);
+                self.shapes = Some(Arc::clone(&shapes));
+                self.generation = generation;
+                self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
+            }
+            LinkState::Opening | LinkState::Down | LinkState::Failed(_) | LinkState::Halted(_) => {
+                self.shapes = None;
+                if was_up {
+                    self.feed_all(now, |_| Some(Input::Down));
+                }
+            }
+        }
+    }
+
+    fn feed_all(&mut self, now: Time, input: impl Fn(&Seat) -> Option<Input>) {
+        let keys: Vec<ShardKey> = self.seats.keys().copied().collect();
+        for key in keys {
+            if let Some(seat) = self.seats.get_mut(&key)
+                && let Some(input) = input(seat)
+            {
+                seat.feed(&mut env!(self, now), input);
+            }
+            self.after(Who::Shard(key));
+        }
+    }
+
+    fn requested(&mut self, request: Option<Request>) {
+        match request {
+            None => self.open = false,
+            Some(Request::Entity(request)) => self.entity(request),
+            Some(Request::History(ask, done)) => self.history(ask, done),
+            Some(Request::Kind(mut wish, done)) => {
+                let now = self.shell.now();
+                self.tickets += 1;
+                wish.ticket = Ticket(self.tickets);
+                match &mut self.space {
+                    Some(space) => {
+                        space.kind(&mut env!(self, now), wish, done);
+                        self.after(Who::Space);
+                    }
+                    None => unreachable!("kinds are asked of lane 0"),
+                }
+            }
+            Some(Request::Counters(done)) => {
+                let mut counters = self.counters.clone();
+                counters.probes = self.probe.clone();
+                // A caller that went away needs no answer.
+                let _ = done.send(counters);
+            }
+            Some(Request::Recording(done)) => {
+                let recording = self
+                    .recorder
+                    .dump(self.index, self.facts.dice_key, self.boot);
+                let _ = done.send(recording);
+            }
+        }
+    }
+
+    fn entity(&mut self, request: EntityRequest) {
+        let now = self.shell.now();
+        self.counters.requests += 1;
+        let key = ShardKey::of(&request.kind, request.shard);
+        if !self.seats.contains_key(&key) {
+            if self.layout.is_none() {
+                self.link_changed();
+            }
+            let Some(layout) = &self.layout else {
+                unreachable!("a node has handles after its namespace was opened");
+            };
+            let config = ShardConfig {
+                namespace: self.facts.namespace.clone(),
+                layout: layout.id,
+                key: layout.key,
+                shard: key.shard,
+                stream: layout.stream_of(key.shard),
+                class: key.class,
+                mode: key.mode,
+                incarnation: self.facts.incarnation,
+                node: self.facts.node.clone(),
+            };
+            let dice = self.dice.fork(key.part());
+            let mut seat = Seat::new(key, config, self.facts.limits, dice);
+            let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
+            seat.open(&mut env!(self, now), shape);
+            self.seats.insert(key, seat);
+        }
+        self.tickets += 1;
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.request(&mut env!(self, now), Ticket(self.tickets), request);
+        }
+        self.after(Who::Shard(key));
+    }
+
+    fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {
+        self.counters.requests += 1;
+        self.tickets += 1;
+        let n = self.tickets;
+        let seat = HistorySeat {
+            machine: History::new(ask, self.facts.limits),
+            dice: self.dice.fork(1 << 32 | n),
+            done: Some(done),
+        };
+        self.histories.insert(n, seat);
+        self.feed_history(n, HistoryInput::Tick);
+    }
+
+    fn feed_history(&mut self, n: u64, input: HistoryInput) {
+        let now = self.shell.now();
+        let Some(seat) = self.histories.get_mut(&n) else {
+            return;
+        };
+        let mut out = Effects::new(self.facts.limits.effects_max);
+        let mut cx = Cx {
+            now,
+            dice: seat.dice,
+            probe: &mut self.probe,
+        };
+        let recorded = Recorded::History(Box::new(input.clone()));
+        self.recorder.push(now, Who::History(n), recorded);
+        let stepped = caught(|| seat.machine.step(&mut cx, input, &mut out));
+        let mut answer = stepped
+            .err()
+            .map(|panic| Err(HistoryFailure::Halted(format!("a step panicked: {panic}"))));
+        for effect in out.drain() {
+            match effect {
+                HistoryEffect::Store { op, request } => {
+                    self.stores.push((Who::History(n), op, request));
+                }
+                HistoryEffect::Done(result) => {
+                    answer = Some(result.map_err(HistoryFailure::Refused));
+                }
+                HistoryEffect::Halt(reason) => {
+                    answer = Some(Err(HistoryFailure::Halted(reason.to_string())));
+                }
+            }
+        }
+        if let Some(answer) = answer {
+            if let Err(HistoryFailure::Halted(reason)) = &answer {
+                tracing::error!(machine = ?Who::History(n), reason, "machine_halted");
+                self.counters.halts += 1;
+            }
+            self.counters.answers += 1;
+            // A caller that went away needs no answer.
+            let _ = seat.done.take().map(|done| done.send(answer));
+            self.histories.remove(&n);
+        }
+        self.after(Who::History(n));
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        let Answered {
+            who,
+            op,
+            reply,
+            wrote,
+        } = answered;
+        match (&reply, wrote) {
+            (Outcome::Done(StoreDone::Published(Ack { sequence, .. })), Some(partition)) => {
+                self.facts.high_water.raise(partition, *sequence);
+            }
+            (Outcome::Unknown, _) => self.counters.store_unknown += 1,
+            (Outcome::Done(_) | Outcome::Refused(_), _) => {}
+        }
+        let now = self.shell.now();
+        match who {
+            Who::Space => {
+                if let Some(space) = &mut self.space {
+                    space.stored(&mut env!(self, now), op, reply);
+                }
+                self.after(who);
+            }
+            Who::Shard(key) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.feed(&mut env!(self, now), Input::Stored { op, reply });
+                }
+                self.after(who);
+            }
+            Who::History(n) => self.feed_history(n, HistoryInput::Stored { op, reply }),
+        }
+    }
+
+    fn tick_due(&mut self) {
+        for _ in 0..BATCH_MAX {
+            let now = self.shell.now();
+            let who = match self.timers.first() {
+                Some((at, who)) if *at <= now => *who,
+                Some(_) | None => return,
+            };
+            match who {
+                Who::Space => {
+                    if let Some(space) = &mut self.space {
+                        space.tick(&mut env!(self, now));
+                    }
+                    self.after(who);
+                }
+                Who::Shard(key) => {
+                    if let Some(seat) = self.seats.get_mut(&key) {
+                        seat.feed(&mut env!(self, now), Input::Tick);
+                    }
+                    self.after(who);
+                }
+                Who::History(n) => self.feed_history(n, HistoryInput::Tick),
+            }
+            // A deadline that a tick left in the past waits for the next turn.
+            if self
+                .timers
+                .first()
+                .is_some_and(|first| first.1 == who && first.0 <= now)
+            {
+                return;
+            }
+        }
+    }
+
+    /// After a machine was stepped: begins its requests and notes its deadline.
+    fn after(&mut self, who: Who) {
+        for (who, op, request) in self.stores.drain(..) {
+            self.counters.store_requests += 1;
+            let wrote = match (who, &self.layout) {
+                (Who::Shard(key), Some(layout)) if request.writes() => {
+                    Some(layout.stream_of(key.shard))
+                }
+                (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+            };
+            let shell = self.shell.clone();
+            self.ops.push(Box::pin(async move {
+                Answered {
+                    who,
+                    op,
+                    reply: shell.store(request).await,
+                    wrote,
+                }
+            }));
+        }
+        let deadline = match who {
+            Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
+            Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
+            Who::History(n) => self
+                .histories
+                .get(&n)
+                .and_then(|seat| seat.machine.next_deadline()),
+        };
+        let at = deadline.map(|deadline| deadline.at);
+        let before = match at {
+            Some(at) => self.deadlines.insert(who, at),
+            None => self.deadlines.remove(&who),
+        };
+        if before != at {
+            if let Some(before) = before {
+                self.timers.remove(&(before, who));
+            }
+            if let Some(at) = at {
+                self.timers.insert((at, who));
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let timer = self
+            .timers
+            .first()
+            .map(|(at, _)| (*at).max(self.shell.now() + SLEEP_MIN));
+        match (timer, self.stop_at) {
+            (Some(timer), Some(stop)) => Some(timer.min(stop)),
+            (one, None) | (None, one) => one,
+        }
+    }
+}
+
+async fn receive(inbox: &mut Option<mpsc::Receiver<Inbound>>) -> Option<Inbound> {
+    match inbox {
+        Some(inbox) => inbox.recv().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,83 @@
+//! What handles ask of a lane.
+
+use super::counters::Counters;
+use super::host::{Answer, Caller, KindEntry};
+use super::recorder::Recording;
+use crate::format::KindRecord;
+use crate::id::{CommandId, ShardId, WallTime};
+use crate::log::{Expected, HistoryAsk, HistoryPage, HistoryRefusal};
+use crate::name::EntityId;
+use crate::space::{KindWish, SpaceError};
+use crate::step::Time;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One request to a lane.
+pub(crate) enum Request {
+    /// A command or a question for one entity.
+    Entity(EntityRequest),
+    /// A page of an entity's history.
+    History(HistoryAsk, oneshot::Sender<HistoryAnswer>),
+    /// A kind's record; lane 0 only.
+    Kind(KindWish, oneshot::Sender<KindAnswer>),
+    /// What the lane has counted.
+    Counters(oneshot::Sender<Counters>),
+    /// What the lane's machines were fed lately.
+    Recording(oneshot::Sender<Recording>),
+}
+
+/// A command or a question for one entity.
+pub(crate) struct EntityRequest {
+    pub(crate) kind: Arc<KindEntry>,
+    pub(crate) shard: ShardId,
+    pub(crate) entity: EntityId,
+    pub(crate) deadline: Time,
+    pub(crate) what: What,
+    pub(crate) caller: Box<dyn Caller>,
+}
+
+/// What is wanted of an entity.
+pub(crate) enum What {
+    Command {
+        id: Option<CommandId>,
+        expected: Expected,
+        wall: WallTime,
+    },
+    Question,
+}
+
+/// How a request for a page of history ended.
+pub(crate) type HistoryAnswer = Result<HistoryPage, HistoryFailure>;
+
+/// Why there is no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HistoryFailure {
+    Refused(HistoryRefusal),
+    Halted(String),
+    Stopped,
+}
+
+/// How a request for a kind's record ended.
+pub(crate) type KindAnswer = Result<KindRecord, KindFailure>;
+
+/// Why there is no record of a kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum KindFailure {
+    Space(SpaceError),
+    Halted(String),
+    Stopped,
+}
+
+impl Request {
+    /// Tells the caller that the node stopped before the request was begun.
+    pub(crate) fn stopped(self) {
+        // A caller that went away needs no answer.
+        match self {
+            Self::Entity(request) => request.caller.finish(Answer::Stopped),
+            Self::History(_, done) => drop(done.send(Err(HistoryFailure::Stopped))),
+            Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
+            Self::Counters(done) => drop(done),
+            Self::Recording(done) => drop(done),
+        }
+    }
+}

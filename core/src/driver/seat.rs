@@ -1,0 +1,321 @@
+//! The seat of one shard's log: its machine, and the hosts of the kinds in it.
+
+use super::host::{Answer, Host, KindEntry, caught};
+use super::lane::{Env, Who};
+use super::recorder::Recorded;
+use super::request::{EntityRequest, What};
+use crate::format::{TakeOver, WriteMode};
+use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
+use crate::log::{
+    Effect, Input, KindIndex, Note, Ran, Read, Shape, Shard, ShardConfig, Submit, Work,
+};
+use crate::step::{Cx, Deadline, Dice, Limits, Machine};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+/// Which log a seat is of. Raw kinds have logs of their own, as if another process wrote them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ShardKey {
+    pub(crate) mode: WriteMode,
+    pub(crate) class: TakeOver,
+    pub(crate) raw: bool,
+    pub(crate) shard: ShardId,
+}
+
+impl ShardKey {
+    pub(crate) fn of(kind: &KindEntry, shard: ShardId) -> Self {
+        Self {
+            mode: kind.config.record.mode,
+            class: kind.config.record.class,
+            raw: kind.raw,
+            shard,
+        }
+    }
+
+    /// A number of its own, for dice of its own.
+    pub(crate) fn part(self) -> u64 {
+        let mode = match self.mode {
+            WriteMode::Direct => 0,
+            WriteMode::Owned => 1,
+        };
+        let class = match self.class {
+            TakeOver::Fenced => 0,
+            TakeOver::Leased => 1,
+        };
+        u64::from(self.raw) << 18 | mode << 17 | class << 16 | u64::from(self.shard.0)
+    }
+}
+
+impl fmt::Debug for ShardKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let raw = if self.raw { " raw" } else { "" };
+        write!(f, "{:?} {:?} {:?}{raw}", self.shard, self.mode, self.class)
+    }
+}
+
+/// One shard's log.
+pub(crate) struct Seat {
+    key: ShardKey,
+    machine: Shard,
+    dice: Dice,
+    hosts: Vec<Box<dyn Host>>,
+    kinds: BTreeMap<KindId, KindIndex>,
+    slots: BTreeMap<Slot, KindIndex>,
+    /// Who waits for an answer, and at which host.
+    tickets: BTreeMap<Ticket, KindIndex>,
+    /// Work of the host that is not done yet.
+    works: VecDeque<(OpId, Work)>,
+    halted: Option<String>,
+}
+
+impl Seat {
+    pub(crate) fn new(key: ShardKey, config: ShardConfig, limits: Limits, dice: Dice) -> Self {
+        Self {
+            key,
+            machine: Shard::new(config, limits),
+            dice,
+            hosts: Vec::new(),
+            kinds: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            works: VecDeque::new(),
+            halted: None,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Deadline> {
+        match self.halted {
+            Some(_) => None,
+            None => self.machine.next_deadline(),
+        }
+    }
+
+    /// The shape of this shard's stream.
+    pub(crate) fn shape(&self, shapes: &[Shape]) -> Option<Shape> {
+        shapes
+            .get(usize::from(self.machine.config().stream.0))
+            .copied()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tickets.is_empty()
+    }
+
+    /// The store is there, of this shape; a new owner claims its shard (a lone process owns all).
+    pub(crate) fn open(&mut self, env: &mut Env<'_>, shape: Option<Shape>) {
+        if let Some(shape) = shape {
+            self.feed(env, Input::Up(shape));
+        }
+        match self.key.mode {
+            WriteMode::Direct => {}
+            WriteMode::Owned => self.feed(env, Input::Claim),
+        }
+    }
+
+    /// Takes in a caller's request.
+    pub(crate) fn request(&mut self, env: &mut Env<'_>, ticket: Ticket, request: EntityRequest) {
+        let EntityRequest {
+            kind,
+            entity,
+            deadline,
+            what,
+            caller,
+            ..
+        } = request;
+        let kind = self.kind(env, &kind);
+        if let Some(reason) = &self.halted {
+            env.counters.answers += 1;
+            return caller.finish(Answer::Refused(reason.clone()));
+        }
+        self.host(kind).admit(ticket, caller);
+        self.tickets.insert(ticket, kind);
+        let input = match what {
+            What::Command { id, expected, wall } => Input::Submit(Submit {
+                ticket,
+                kind,
+                entity,
+                id,
+                expected,
+                wall,
+                deadline,
+            }),
+            What::Question => Input::Read(Read {
+                ticket,
+                kind,
+                entity,
+                deadline,
+            }),
+        };
+        self.feed(env, input);
+    }
+
+    /// Tells every caller that is left.
+    pub(crate) fn finish_all(&mut self, env: &mut Env<'_>, answer: &Answer) {
+        env.counters.answers += self.tickets.len() as u64;
+        self.tickets.clear();
+        for host in &mut self.hosts {
+            host.finish_all(answer);
+        }
+    }
+
+    /// Steps the machine, and does the work of the hosts that follows from it.
+    pub(crate) fn feed(&mut self, env: &mut Env<'_>, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            if self.halted.is_some() {
+                return;
+            }
+            let recorded = Recorded::Log(Box::new(input.clone()));
+            env.recorder.push(env.now, Who::Shard(self.key), recorded);
+            let mut cx = Cx {
+                now: env.now,
+                dice: self.dice,
+                probe: &mut *env.probe,
+            };
+            let stepped = caught(|| self.machine.step(&mut cx, input, env.log_effects));
+            let mut halt = stepped
+                .err()
+                .map(|panic| format!("a step panicked: {panic}"));
+            let mut effects = core::mem::take(env.log_scratch);
+            effects.extend(env.log_effects.drain());
+            if halt.is_none() {
+                for effect in effects.drain(..) {
+                    halt = halt.or(self.run(env, effect));
+                }
+            }
+            effects.clear();
+            *env.log_scratch = effects;
+            if let Some(reason) = halt {
+                return self.halt(env, reason);
+            }
+            next = match self.works.pop_front() {
+                None => None,
+                Some((op, work)) => match caught(|| self.work(work)) {
+                    Ok(ran) => Some(Input::Ran { op, ran }),
+                    Err(panic) => {
+                        return self.halt(env, format!("the host panicked: {panic}"));
+                    }
+                },
+            };
+        }
+    }
+
+    /// Runs one effect; a reason to halt comes back.
+    fn run(&mut self, env: &mut Env<'_>, effect: Effect) -> Option<String> {
+        match effect {
+            Effect::Store { op, request } => env.stores.push((Who::Shard(self.key), op, request)),
+            Effect::Run { op, work } => self.works.push_back((op, work)),
+            Effect::Reply { ticket, reply } => match self.tickets.remove(&ticket) {
+                Some(kind) => {
+                    env.counters.answers += 1;
+                    self.host(kind).finish(ticket, Answer::Reply(reply));
+                }
+                None => return Some(format!("{ticket:?} was answered twice")),
+            },
+            Effect::Forget { slot } => {
+                if let Some(kind) = self.slots.remove(&slot) {
+                    self.host(kind).forget(slot);
+                }
+            }
+            Effect::Note(note) => self.note(env, &note),
+            Effect::Halt(reason) => return Some(reason.to_string()),
+        }
+        None
+    }
+
+    /// Does a piece of work on the users' states.
+    fn work(&mut self, work: Work) -> Ran {
+        match work {
+            Work::Fold {
+                slot,
+                kind,
+                entity,
+                base,
+                commits,
+            } => {
+                if let Some(before) = self.slots.insert(slot, kind)
+                    && before != kind
+                {
+                    self.host(before).forget(slot);
+                }
+                let folded = self.host(kind).fold(slot, &entity, &base, &commits);
+                Ran::Folded(folded)
+            }
+            Work::Decide {
+                slot,
+                version,
+                commands,
+            } => Ran::Decided(self.at(slot).decide(slot, version, &commands)),
+            Work::Settle { slot, keep } => {
+                self.at(slot).settle(slot, keep);
+                Ran::Settled
+            }
+            Work::Answer {
+                slot,
+                version,
+                tickets,
+            } => {
+                self.at(slot).answer(slot, version, &tickets);
+                Ran::Answered
+            }
+            Work::Snapshot { slot } => Ran::Snapshotted(self.at(slot).snapshot(slot)),
+        }
+    }
+
+    fn note(&self, env: &mut Env<'_>, note: &Note) {
+        let shard = self.key.shard.0;
+        match note {
+            Note::LostTail { was, now } => {
+                env.high_water.reset(self.machine.config().stream, *now);
+                tracing::warn!(shard, was = was.0, now = now.0, "store_lost_tail");
+            }
+            Note::SnapshotIgnored { entity, cause } => {
+                tracing::warn!(shard, entity = entity.as_str(), cause, "snapshot_ignored");
+            }
+            Note::SnapshotFailed { entity, cause } => {
+                tracing::warn!(shard, entity = entity.as_str(), cause, "snapshot_failed");
+            }
+            Note::Claimed(epoch) => {
+                tracing::info!(shard, epoch = epoch.sequence.0, claim = %epoch.claim, "shard_claimed");
+            }
+            Note::Sealed(epoch) => {
+                tracing::info!(shard, epoch = epoch.sequence.0, claim = %epoch.claim, "shard_sealed");
+            }
+            Note::Superseded { was } => {
+                tracing::warn!(shard, epoch = was.sequence.0, claim = %was.claim, "shard_superseded");
+            }
+        }
+    }
+
+    fn halt(&mut self, env: &mut Env<'_>, reason: String) {
+        tracing::error!(machine = ?Who::Shard(self.key), reason, "machine_halted");
+        env.counters.halts += 1;
+        self.finish_all(env, &Answer::Halted(reason.clone()));
+        self.works.clear();
+        self.halted = Some(reason);
+    }
+
+    /// The kind's number; a new one is made known to the machine first.
+    fn kind(&mut self, env: &mut Env<'_>, entry: &Arc<KindEntry>) -> KindIndex {
+        let id = entry.config.record.id;
+        if let Some(kind) = self.kinds.get(&id) {
+            return *kind;
+        }
+        let kind = KindIndex(u16::try_from(self.hosts.len()).expect("fewer kinds than 65,536"));
+        self.kinds.insert(id, kind);
+        self.hosts.push((entry.host)());
+        self.feed(env, Input::Kind(entry.config.clone()));
+        kind
+    }
+
+    fn host(&mut self, kind: KindIndex) -> &mut dyn Host {
+        let host = self.hosts.get_mut(usize::from(kind.0));
+        host.expect("a kind that was made known").as_mut()
+    }
+
+    fn at(&mut self, slot: Slot) -> &mut dyn Host {
+        let kind = *self.slots.get(&slot).expect("a slot that was folded");
+        self.host(kind)
+    }
+}
