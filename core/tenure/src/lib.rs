@@ -1,1 +1,135 @@
-//! Placeholder.
+//! Event-sourced, highly available applications on NATS JetStream, or in memory.
+//!
+//! What a program needs: an aggregate (a state built from events), what each command decides, and
+//! a place to run. The place is a value; the rest of the program is the same line for line.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use tenure::prelude::*;
+//!
+//! #[derive(Clone, Debug, Default)]
+//! struct Account {
+//!     cents: i64,
+//! }
+//!
+//! #[derive(Debug, Event)]
+//! enum AccountEvent {
+//!     #[event(name = "deposited", version = 1)]
+//!     Deposited { cents: i64 },
+//!     #[event(name = "withdrawn", version = 1)]
+//!     Withdrawn { cents: i64 },
+//! }
+//!
+//! impl Aggregate for Account {
+//!     type Event = AccountEvent;
+//!     const KIND: &'static str = "account";
+//!
+//!     fn evolve(&mut self, event: &AccountEvent) {
+//!         match event {
+//!             AccountEvent::Deposited { cents } => self.cents += cents,
+//!             AccountEvent::Withdrawn { cents } => self.cents -= cents,
+//!         }
+//!     }
+//! }
+//!
+//! #[derive(Serialize, Deserialize, Message)]
+//! #[message(name = "deposit", version = 1)]
+//! struct Deposit {
+//!     cents: i64,
+//! }
+//!
+//! impl Decide<Deposit> for Account {
+//!     type Reply = i64;
+//!     type Error = Refused;
+//!
+//!     fn decide(&self, command: &Deposit, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, Refused> {
+//!         let Deposit { cents } = *command;
+//!         if cents <= 0 {
+//!             return Err(Refused::NotPositive);
+//!         }
+//!         Ok(Decision::event(AccountEvent::Deposited { cents }).reply(self.cents + cents))
+//!     }
+//! }
+//!
+//! #[derive(Serialize, Deserialize, Message)]
+//! #[message(name = "withdraw", version = 1)]
+//! struct Withdraw {
+//!     cents: i64,
+//! }
+//!
+//! impl Decide<Withdraw> for Account {
+//!     type Reply = i64;
+//!     type Error = Refused;
+//!
+//!     fn decide(&self, command: &Withdraw, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, Refused> {
+//!         let Withdraw { cents } = *command;
+//!         if cents > self.cents {
+//!             return Err(Refused::Insufficient { balance: self.cents });
+//!         }
+//!         Ok(Decision::event(AccountEvent::Withdrawn { cents }).reply(self.cents - cents))
+//!     }
+//! }
+//!
+//! #[derive(Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
+//! enum Refused {
+//!     #[error("an amount is positive")]
+//!     NotPositive,
+//!     #[error("the balance is {balance}")]
+//!     Insufficient { balance: i64 },
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let tenure = Tenure::builder().namespace("bank").start("mem:").await?;
+//! let accounts = tenure.repository::<Account>().await?;
+//!
+//! assert_eq!(accounts.execute("alice", Deposit { cents: 150 }).await?, 150);
+//! assert_eq!(accounts.execute("alice", Withdraw { cents: 30 }).await?, 120);
+//!
+//! let refused = accounts.execute("alice", Withdraw { cents: 500 }).await;
+//! assert!(matches!(refused, Err(ExecuteError::Rejected(Refused::Insufficient { balance: 120 }))));
+//!
+//! assert_eq!(accounts.load("alice").await?.state.cents, 120);
+//! tenure.stop().await;
+//! # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `mem` (default): the places `mem:` and `mem:<name>`.
+//! - `nats`: the places `nats://…`, and clients of your own.
+
+mod builder;
+
+pub use builder::{Builder, Tenure, TenureError};
+pub use tenure_core::api::{
+    Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
+    Decider, Decision, Event, Execute, ExecuteCommand, ExecuteError, ExecuteReceipt, History,
+    KindError, KindSettings, LoadError, Loaded, Log, Message, Past, RawEvent, Receipt, Repository,
+    StartError, StartOptions, Transact, UnknownEvents, kit,
+};
+pub use tenure_core::driver::{Counters, Recording, Shell};
+pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
+pub use tenure_core::id::{CommandId, CommitId, Sequence, Version, WallTime};
+pub use tenure_core::log::{Damage, FoldError};
+pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
+pub use tenure_core::port::Refused as StoreRefused;
+pub use tenure_core::space::SpaceError;
+pub use tenure_core::step::Limits;
+pub use tenure_macros::{Event, Message};
+
+#[cfg(feature = "mem")]
+pub use tenure_mem::MemShell;
+#[cfg(feature = "nats")]
+pub use tenure_nats::{ConnectError, NatsOptions, NatsShell};
+
+/// The names that most programs use.
+pub mod prelude {
+    pub use crate::{
+        Aggregate, CommandId, Decide, DecideCx, Decision, Event, ExecuteError, KindSettings,
+        LoadError, Loaded, Message, Repository, Tenure, UnknownEvents, Version,
+    };
+}
+
+#[doc(hidden)]
+pub use tenure_core::api::__private;

@@ -1,0 +1,298 @@
+//! How a node is started: what it is, then where it runs.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::time::Duration;
+use tenure_core::api::{StartError, StartOptions, start_with};
+use tenure_core::driver::Shell;
+use tenure_core::step::Limits;
+
+/// A running node. Clones are handles of the same node; it runs until it is
+/// [stopped](tenure_core::api::Tenure::stop), or until its last handle is dropped.
+///
+/// What it can do is on [`tenure_core::api::Tenure`], to which it dereferences.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    node: tenure_core::api::Tenure,
+}
+
+impl Tenure {
+    /// Begins to describe a node.
+    ///
+    /// ```
+    /// # use tenure::Tenure;
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let tenure = Tenure::builder().namespace("bank").start("mem:").await?;
+    /// tenure.stop().await;
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder {
+            options: StartOptions::new(""),
+            named: false,
+        }
+    }
+}
+
+impl Deref for Tenure {
+    type Target = tenure_core::api::Tenure;
+
+    fn deref(&self) -> &Self::Target {
+        &self.node
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TenureError {
+    /// The builder has no namespace.
+    #[error("no namespace was named; call `.namespace(\"…\")` on the builder")]
+    NoNamespace,
+    /// The place has no scheme that is known.
+    #[error(
+        "{place:?} is no place to run in; use \"mem:\", \"mem:<name>\" or \"nats://host:port\""
+    )]
+    UnknownPlace {
+        /// The place, without what may be secret in it.
+        place: String,
+    },
+    /// The place needs a feature that this build has not.
+    #[error(
+        "{place:?} needs the feature {feature:?} of the crate tenure, which this build has not; enable it in Cargo.toml"
+    )]
+    NoFeature {
+        /// The place, without what may be secret in it.
+        place: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The name of a shared store is empty or has characters that do not belong there.
+    #[error(
+        "{place:?} names no store; use \"mem:\" for a fresh one, or letters, digits, '-' and '_' after the colon"
+    )]
+    StoreName {
+        /// The place.
+        place: String,
+    },
+    /// The server could not be connected to.
+    #[error("{0}")]
+    Connect(Box<dyn std::error::Error + Send + Sync>),
+    /// The namespace could not be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// A node that is not started yet.
+///
+/// What is not set takes the namespace as it is; a new namespace gets the defaults.
+#[derive(Clone, Debug)]
+#[must_use = "a node runs when it is started"]
+pub struct Builder {
+    options: StartOptions,
+    named: bool,
+}
+
+impl Builder {
+    /// The namespace: 1 to 32 characters of `a-z`, `0-9`, `-` and `_`. It has to be set.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.options.namespace = namespace.into();
+        self.named = true;
+        self
+    }
+
+    /// The node's name, for people.
+    pub fn node(mut self, node: impl Into<String>) -> Self {
+        self.options.node = node.into();
+        self
+    }
+
+    /// How many shards a new namespace gets; fixed for good.
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.options.shards = Some(shards);
+        self
+    }
+
+    /// How many event streams a new namespace gets; fixed for good.
+    pub fn streams(mut self, streams: u16) -> Self {
+        self.options.streams = Some(streams);
+        self
+    }
+
+    /// How many servers hold each stream at least.
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.options.replicas = Some(replicas);
+        self
+    }
+
+    /// The hash key of a new namespace's layout.
+    pub fn layout_key(mut self, key: u128) -> Self {
+        self.options.layout_key = Some(key);
+        self
+    }
+
+    /// Whether streams that are absent may be created; they may when it is not set.
+    pub fn create(mut self, create: bool) -> Self {
+        self.options.create = create;
+        self
+    }
+
+    /// How many loops step the machines.
+    pub fn lanes(mut self, lanes: NonZeroUsize) -> Self {
+        self.options.lanes = lanes;
+        self
+    }
+
+    /// How many requests wait for one lane before a caller has to.
+    pub fn queue_max(mut self, requests: NonZeroUsize) -> Self {
+        self.options.queue_max = requests;
+        self
+    }
+
+    /// How long a command or question waits for its answer, unless it says otherwise.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// How long opening the namespace may take.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.options.start_timeout = timeout;
+        self
+    }
+
+    /// How long `stop` lets what is under way end.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.options.stop_timeout = timeout;
+        self
+    }
+
+    /// The machines' limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Starts the node in a place: `mem:` is a fresh store in memory, `mem:<name>` one that this
+    /// process shares under the name, `nats://…` a server (or several, with commas between).
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be, cannot be reached, or its namespace cannot be opened.
+    pub async fn start(self, place: &str) -> Result<Tenure, TenureError> {
+        match place.split_once(':') {
+            Some(("mem", name)) => self.start_mem(place, name).await,
+            Some(("nats" | "tls" | "ws" | "wss", rest)) if rest.starts_with("//") => {
+                self.start_nats(place).await
+            }
+            Some(_) | None => Err(TenureError::UnknownPlace {
+                place: without_secrets(place),
+            }),
+        }
+    }
+
+    /// Starts the node in a world of your own.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be opened.
+    pub async fn start_with<S: Shell>(self, shell: S) -> Result<Tenure, TenureError> {
+        if !self.named {
+            return Err(TenureError::NoNamespace);
+        }
+        let node = start_with(shell, self.options).await?;
+        Ok(Tenure { node })
+    }
+
+    #[cfg(feature = "mem")]
+    async fn start_mem(self, place: &str, name: &str) -> Result<Tenure, TenureError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !name.chars().all(plain) {
+            return Err(TenureError::StoreName {
+                place: place.to_owned(),
+            });
+        }
+        let shell = match name {
+            "" => tenure_mem::MemShell::fresh(),
+            name => tenure_mem::MemShell::named(name),
+        };
+        self.start_with(shell).await
+    }
+
+    #[cfg(not(feature = "mem"))]
+    async fn start_mem(self, place: &str, _: &str) -> Result<Tenure, TenureError> {
+        Err(TenureError::NoFeature {
+            place: place.to_owned(),
+            feature: "mem",
+        })
+    }
+
+    /// Starts the node over a client that the program has. A connection of Tenure's own is better:
+    /// see `NatsShell::with_client` for what is weaker.
+    ///
+    /// # Errors
+    ///
+    /// When the client is not connected, or the namespace cannot be opened.
+    #[cfg(feature = "nats")]
+    pub async fn start_with_client(
+        self,
+        client: async_nats::Client,
+    ) -> Result<Tenure, TenureError> {
+        if !self.named {
+            return Err(TenureError::NoNamespace);
+        }
+        let shell = tenure_nats::NatsShell::with_client(client).await;
+        let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
+        self.start_with(shell).await
+    }
+
+    #[cfg(feature = "nats")]
+    async fn start_nats(self, place: &str) -> Result<Tenure, TenureError> {
+        if !self.named {
+            return Err(TenureError::NoNamespace);
+        }
+        let shell = tenure_nats::NatsShell::connect(place).await;
+        let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
+        self.start_with(shell).await
+    }
+
+    #[cfg(not(feature = "nats"))]
+    async fn start_nats(self, place: &str) -> Result<Tenure, TenureError> {
+        Err(TenureError::NoFeature {
+            place: without_secrets(place),
+            feature: "nats",
+        })
+    }
+}
+
+/// A place without the user, password or token before its `@`.
+fn without_secrets(place: &str) -> String {
+    match (place.split_once("//"), place.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}//…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        (_, None) => place.to_owned(),
+    }
+}
+
+impl fmt::Display for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.namespace())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn a_place_in_an_error_has_no_secrets() {
+        assert_eq!(
+            without_secrets("nats://a:b@host:4222"),
+            "nats://…@host:4222"
+        );
+        assert_eq!(without_secrets("tls://token@h,nats://x:y@i"), "tls://…@i");
+        assert_eq!(without_secrets("mem:bank"), "mem:bank");
+    }
+}
