@@ -1,5 +1,6 @@
 //! The stories of opening a namespace: what is asked, what is answered, and what comes of it.
 
+mod faults;
 mod kinds;
 mod model;
 mod opening;
