@@ -130,6 +130,10 @@ impl Shard {
             return self.rest(slot);
         };
         let Some(held) = &entity.held else {
+            if mode == WriteMode::Owned && matches!(self.owned.fence, Fence::Unowned) {
+                // The shard was lost while the host was at it.
+                return self.disown_entity(t, slot, &Refusal::NotOwner);
+            }
             return self.load(t, slot, Why::Open, Sequence::NONE);
         };
         match front {
