@@ -24,7 +24,7 @@ impl Shard {
         } = submit;
         let ahead_ms = id.map_or(0, |id| id.time().0.saturating_sub(wall.0));
         let ahead_max_ms = self.limits.id_ahead_max_ms;
-        let arrived = t.cx.now;
+        let arrived = self.moment;
         let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
             return;
         };
@@ -56,7 +56,7 @@ impl Shard {
             entity,
             deadline,
         } = read;
-        let arrived = t.cx.now;
+        let arrived = self.moment;
         let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
             return;
         };

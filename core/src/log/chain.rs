@@ -187,13 +187,14 @@ impl Shard {
         }
         self.abandon_load(slot);
         let at_least = self.loading(slot).at_least;
-        let mut fresh = Load::new(now, at_least);
+        let mut fresh = Load::new(self.moment, at_least);
         fresh.reread = true;
         *self.loading(slot) = fresh;
         self.load_on(t, slot);
     }
 
     fn fold_if_whole(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let moment = self.moment;
         let load = self.loading(slot);
         let LoadStage::Chain { open, again } = &load.stage else {
             return;
@@ -211,7 +212,7 @@ impl Shard {
             reached!(t.cx, "load: starts over without what was held");
             let restart = Load {
                 snapshot_ignored: true,
-                ..Load::new(t.cx.now, load.at_least)
+                ..Load::new(moment, load.at_least)
             };
             *self.loading(slot) = restart;
             self.forget_held(slot);

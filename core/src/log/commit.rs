@@ -25,7 +25,7 @@ impl Shard {
             return;
         }
         let stream = self.names.stream.clone();
-        let now = t.cx.now;
+        let moment = self.moment;
         let high_water = self.high_water;
         let entity = self.entity(slot);
         let Phase::Commit(draft, stage) = &mut entity.phase else {
@@ -33,7 +33,7 @@ impl Shard {
         };
         let Some(held) = &entity.held else { return };
         *stage = Stage::Flying;
-        draft.sent = Some(now);
+        draft.sent = Some(moment);
         draft.sent_above = high_water;
         let publish = Publish {
             stream,

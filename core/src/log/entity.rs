@@ -7,10 +7,15 @@ use crate::format::{Commit, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::Subject;
-use crate::step::{Limits, Time};
+use crate::step::Limits;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+
+/// One step of the machine, counted from its first. What was sent in a step was sent after what
+/// arrived in it or before it, however coarse the clock is; no clock is in that argument (L3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(pub(super) u64);
 
 /// One entity in memory.
 #[derive(Clone, Debug)]
@@ -44,9 +49,9 @@ pub(super) struct Held {
     /// Commits since the snapshot.
     pub(super) since_snapshot: u32,
     pub(super) ids: CommandTable,
-    /// The state was the latest at this time or after: when the read that found it was sent, or
-    /// the commit that passed on it.
-    pub(super) confirmed: Time,
+    /// The state was the latest then or after: when the read that found it was sent, or the commit
+    /// that passed on it.
+    pub(super) confirmed: Moment,
 }
 
 /// A caller that waits.
@@ -63,7 +68,7 @@ pub(super) struct Command {
     pub(super) id: Option<CommandId>,
     pub(super) expected: Expected,
     pub(super) wall: WallTime,
-    pub(super) arrived: Time,
+    pub(super) arrived: Moment,
     /// How often it was decided for nothing.
     pub(super) conflicts: u32,
 }
@@ -72,7 +77,7 @@ pub(super) struct Command {
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) ticket: Ticket,
-    pub(super) arrived: Time,
+    pub(super) arrived: Moment,
 }
 
 /// What is under way for an entity; at most one thing at a time (L1).
@@ -124,7 +129,7 @@ pub(super) struct Draft {
     /// The stream lost its tail since an attempt was sent: what it rests on may be gone.
     pub(super) lost: bool,
     /// The latest attempt was sent then; `None` before the first.
-    pub(super) sent: Option<Time>,
+    pub(super) sent: Option<Moment>,
     /// The stream reached this far when the latest attempt was sent (S13).
     pub(super) sent_above: Sequence,
     /// Owned mode: the epoch of the latest attempt.
@@ -216,7 +221,7 @@ impl Held {
             snapshot: Some(named),
             since_snapshot: 0,
             ids: CommandTable::of_snapshot(snapshot),
-            confirmed: Time::ZERO,
+            confirmed: Moment::default(),
         }
     }
 

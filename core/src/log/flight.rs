@@ -2,14 +2,14 @@
 //! one (S8, S14).
 
 use super::Refusal;
-use super::entity::{Draft, Member, Phase, Pledge, Stage};
+use super::entity::{Draft, Member, Moment, Phase, Pledge, Stage};
 use super::owned::{Fence, Flight};
 use super::shard::{Op, Retry, Shard, Turn};
 use crate::id::{BatchId, Epoch, Sequence, Slot};
 use crate::port::{
     Expect, Fence as FenceExpect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest,
 };
-use crate::step::{Outcome, Purpose, Time};
+use crate::step::{Outcome, Purpose};
 use crate::{reached, sometimes};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -82,7 +82,7 @@ impl Shard {
 
     fn send_single(&mut self, t: &mut Turn<'_, '_>, slot: Slot, epoch: Epoch) {
         let expect = self.fence(epoch);
-        if let Some(publish) = self.stamped(slot, epoch, t.cx.now, expect) {
+        if let Some(publish) = self.stamped(slot, epoch, expect) {
             self.owned.singles_count += 1;
             self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));
         }
@@ -96,15 +96,15 @@ impl Shard {
     }
 
     /// An entity's draft as a message under an epoch; `None` when it has none to send.
-    fn stamped(&mut self, slot: Slot, epoch: Epoch, now: Time, expect: Expect) -> Option<Publish> {
+    fn stamped(&mut self, slot: Slot, epoch: Epoch, expect: Expect) -> Option<Publish> {
         let stream = self.names.stream.clone();
-        let high_water = self.high_water;
+        let (moment, high_water) = (self.moment, self.high_water);
         let entity = self.entities.get_mut(&slot)?;
         let Phase::Commit(draft, stage @ Stage::Ready) = &mut entity.phase else {
             return None;
         };
         *stage = Stage::Flying;
-        draft.sent = Some(now);
+        draft.sent = Some(moment);
         draft.sent_above = high_water;
         draft.sent_epoch = Some(epoch);
         draft.commit.epoch = Some(epoch);
@@ -140,12 +140,11 @@ impl Shard {
         if commits.is_empty() && self.owned.pledged.is_empty() {
             return;
         }
-        let now = t.cx.now;
         let mut messages = Vec::new();
         for slot in &commits {
             let held = self.entity(*slot).held.as_ref();
             let own = Expect::OwnLast(held.map_or(Sequence::NONE, |held| held.sequence));
-            messages.extend(self.stamped(*slot, epoch, now, own));
+            messages.extend(self.stamped(*slot, epoch, own));
         }
         let barrier = Publish {
             stream: self.names.stream.clone(),
@@ -177,7 +176,7 @@ impl Shard {
             Op::Flight(Flight {
                 commits,
                 pledged,
-                sent: now,
+                sent: self.moment,
                 epoch,
             }),
             request,
@@ -355,7 +354,7 @@ impl Shard {
     }
 
     /// A barrier passed: what waited for it may be answered.
-    fn redeem(&mut self, t: &mut Turn<'_, '_>, pledged: BTreeSet<Slot>, sent: Time) {
+    fn redeem(&mut self, t: &mut Turn<'_, '_>, pledged: BTreeSet<Slot>, sent: Moment) {
         for slot in pledged {
             let entity = self.entity(slot);
             if let Some(held) = &mut entity.held {

@@ -1,6 +1,6 @@
 //! Loading: one proof-carrying read, then the chain of commits that it lists (S11, S12).
 
-use super::entity::{Entity, Held, Phase, Taking, Why};
+use super::entity::{Entity, Held, Moment, Phase, Taking, Why};
 use super::shard::{Op, Retry, Shard, Turn};
 use super::{Damage, FoldError, Refusal, Reply};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     /// The read that will prove the state was sent then.
-    pub(super) asked: Time,
+    pub(super) asked: Moment,
     /// The stream was known to reach this far when it was sent; what was acknowledged since may
     /// be missing from the answer on any stream.
     pub(super) asked_above: Sequence,
@@ -83,9 +83,9 @@ impl Floor {
 }
 
 impl Load {
-    pub(super) fn new(now: Time, at_least: Sequence) -> Self {
+    pub(super) fn new(moment: Moment, at_least: Sequence) -> Self {
         Self {
-            asked: now,
+            asked: moment,
             asked_above: Sequence::NONE,
             at_least,
             stage: LoadStage::Start,
@@ -110,7 +110,7 @@ impl Load {
 impl Shard {
     /// Reads an entity's log, at least up to a sequence.
     pub(super) fn load(&mut self, t: &mut Turn<'_, '_>, slot: Slot, why: Why, at_least: Sequence) {
-        let load = Load::new(t.cx.now, at_least);
+        let load = Load::new(self.moment, at_least);
         self.entity(slot).phase = Phase::Load(load.into(), why);
         self.load_on(t, slot);
     }
@@ -134,10 +134,9 @@ impl Shard {
             LoadStage::Start => {
                 let request = StoreRequest::Latest { stream, subjects };
                 let op = self.ask(t, Op::Latest(slot), request);
-                let now = t.cx.now;
-                let high_water = self.high_water;
+                let (moment, high_water) = (self.moment, self.high_water);
                 let load = self.loading(slot);
-                load.asked = now;
+                load.asked = moment;
                 load.asked_above = high_water;
                 load.stage = LoadStage::Latest(op);
             }
@@ -338,7 +337,7 @@ impl Shard {
                 let at_least = self.loading(slot).at_least;
                 let restart = Load {
                     snapshot_ignored: true,
-                    ..Load::new(t.cx.now, at_least)
+                    ..Load::new(self.moment, at_least)
                 };
                 *self.loading(slot) = restart;
                 return self.load_on(t, slot);

@@ -1,12 +1,12 @@
 //! Owned mode: the fence, claims and seals, and who may send what when (S6 to S9).
 
-use super::entity::{Member, Phase, Pledge, Stage, Why};
+use super::entity::{Member, Moment, Phase, Pledge, Stage, Why};
 use super::shard::{Op, Retry, Shard, Turn};
 use super::{Note, Refusal, Reply};
 use crate::format::{Ownership, Unknown, WriteMode};
 use crate::id::{ClaimId, Epoch, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest};
-use crate::step::{Limits, Outcome, Purpose, Time};
+use crate::step::{Limits, Outcome, Purpose};
 use crate::{reached, sometimes};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -61,7 +61,7 @@ pub(super) struct Claim {
 pub(super) struct Flight {
     pub(super) commits: Vec<Slot>,
     pub(super) pledged: BTreeSet<Slot>,
-    pub(super) sent: Time,
+    pub(super) sent: Moment,
     pub(super) epoch: Epoch,
 }
 

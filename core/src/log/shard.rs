@@ -1,6 +1,6 @@
 //! The machine itself: its state, and one step routed to the concern that it is about.
 
-use super::entity::{Entity, Phase, Stage, Taking};
+use super::entity::{Entity, Moment, Phase, Stage, Taking};
 use super::owned::{Fence, Flight, Owned};
 use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
 use crate::format::{SnapshotRef, WriteMode};
@@ -43,6 +43,7 @@ pub struct Shard {
     pub(super) low_since: Option<Time>,
     pub(super) owned: Owned,
     now: Time,
+    pub(super) moment: Moment,
     op_next: u64,
     pub(super) slot_next: u64,
     draw_next: u64,
@@ -176,6 +177,7 @@ impl Shard {
             low_since: None,
             owned: Owned::new(&limits),
             now: Time::ZERO,
+            moment: Moment::default(),
             op_next: 0,
             slot_next: 0,
             draw_next: 0,
@@ -460,6 +462,7 @@ impl Machine for Shard {
             return out.push(Effect::Halt(HaltReason::ClockWentBack));
         }
         self.now = cx.now;
+        self.moment.0 += 1;
         let t = &mut Turn { cx, out };
         match input {
             Input::Tick => self.on_tick(t),

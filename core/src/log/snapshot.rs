@@ -8,7 +8,7 @@ use crate::id::{Sequence, Slot, SnapshotTag};
 use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
 use crate::reached;
 use crate::step::{Outcome, Purpose};
-use alloc::format;
+use alloc::string::ToString;
 use bytes::Bytes;
 
 impl Shard {
@@ -95,7 +95,7 @@ impl Shard {
                 let entity = entity.id.clone();
                 t.note(Note::SnapshotFailed {
                     entity,
-                    cause: format!("{refused:?}"),
+                    cause: refused.to_string(),
                 });
             }
             Outcome::Unknown => {
