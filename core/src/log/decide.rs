@@ -150,6 +150,11 @@ impl Shard {
         let mut round = Round::default();
         let mut last = self.version(slot);
         for (command, Decided { verdict, .. }) in commands.into_iter().zip(decided) {
+            if !round.barred.is_empty() {
+                // Decided on what a barred command led to, which never will be (L2).
+                round.members.push(Member::undecided(command));
+                continue;
+            }
             let promise = match verdict {
                 Verdict::Accepted {
                     events,
