@@ -392,7 +392,18 @@ impl Shard {
 
     /// The same load again after a wait.
     pub(super) fn load_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        self.back_off(t, slot);
+        match &self.entity(slot).phase {
+            // A lost tail was found, and the entity has begun anew.
+            Phase::Load(load, _) if matches!(load.stage, LoadStage::Latest(_)) => {}
+            Phase::Load(..) => self.back_off(t, slot),
+            Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode => {}
+        }
     }
 
     /// Nobody who waits can be served.
