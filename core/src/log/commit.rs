@@ -1,6 +1,6 @@
 //! Storing a commit by itself, in direct mode, and what its answers mean (S7, S9, S10).
 
-use super::entity::{Draft, Phase, Stage, Taking, Why};
+use super::entity::{Draft, Phase, Stage, Taking, Why, predecessor};
 use super::shard::{Op, Shard, Turn};
 use super::{Refusal, Reply, StoredCommit, Work};
 use crate::format::WriteMode;
@@ -112,7 +112,9 @@ impl Shard {
             return self.next(t, slot);
         }
         let sealed = self.config.mode == WriteMode::Owned;
-        if found.is_empty() {
+        let held = self.entity(slot).held.as_ref();
+        let last = held.map_or(Sequence::NONE, |held| held.sequence);
+        if last == predecessor(&draft.commit) {
             // The subject did not move.
             if sealed {
                 reached!(
@@ -126,7 +128,13 @@ impl Shard {
             }
             return self.wait(t, slot, draft);
         }
-        // It can never be stored: its subject went on without it.
+        if draft.lost && draft.doubt {
+            // What it rests on is gone, but sequences are given again: it may be stored yet.
+            reached!(t.cx, "log: an unknown commit's predecessor was lost");
+            self.give_up(t, draft);
+            return self.next(t, slot);
+        }
+        // It can never be stored: its subject went on without it, or what it rests on is gone.
         sometimes!(t.cx, draft.doubt, "direct: an unknown commit was overtaken");
         self.decide_again(t, slot, draft.members);
     }

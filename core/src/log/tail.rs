@@ -58,17 +58,17 @@ impl Shard {
             Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
                 self.requeue(slot, members)
             }
-            Phase::Load(_, Why::Look(draft)) => self.give_up(t, draft),
-            Phase::Commit(draft, stage) => {
-                if draft.sent.is_none() {
-                    self.requeue(slot, draft.members);
-                } else if stage == Stage::Flying {
-                    // Its answer still comes, but what it rests on may be gone.
-                    let mut draft = draft;
-                    draft.lost = true;
-                    self.entity(slot).phase = Phase::Commit(draft, stage);
-                } else {
+            Phase::Commit(mut draft, Stage::Flying) => {
+                // Its answer still comes, but what it rests on may be gone.
+                draft.lost = true;
+                self.entity(slot).phase = Phase::Commit(draft, Stage::Flying);
+            }
+            Phase::Load(_, Why::Look(draft)) | Phase::Commit(draft, _) => {
+                if draft.doubt {
                     self.give_up(t, draft);
+                } else {
+                    // It was never sent, or surely refused.
+                    self.requeue(slot, draft.members);
                 }
             }
             phase @ (Phase::Decide { .. }
