@@ -174,6 +174,8 @@ pub(super) enum Taking {
     No,
     /// Its body is being stored.
     Storing(SnapshotRef),
+    /// Its body is being stored, but what it was taken of does not count any more.
+    Wasted,
     /// Its body is stored; the next commit names it.
     Stored(SnapshotRef),
 }
@@ -206,7 +208,7 @@ impl Entity {
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
             && self.queue.is_empty()
-            && !matches!(self.snapshot, Taking::Storing(_))
+            && matches!(self.snapshot, Taking::No | Taking::Stored(_))
     }
 }
 
@@ -260,7 +262,7 @@ impl Held {
     ) -> (Option<SnapshotRef>, Vec<Sequence>) {
         let fresh = match taking {
             Taking::Stored(named) if self.chain.contains(&named.sequence) => Some(*named),
-            Taking::Stored(_) | Taking::Storing(_) | Taking::No => None,
+            Taking::Stored(_) | Taking::Storing(_) | Taking::Wasted | Taking::No => None,
         };
         let since = fresh.map_or(Sequence::NONE, |named| named.sequence);
         let earlier = self

@@ -301,9 +301,10 @@ impl Shard {
     pub(super) fn forget_held(&mut self, slot: Slot) {
         let entity = self.entity(slot);
         entity.held = None;
-        if !matches!(entity.snapshot, Taking::Storing(_)) {
-            entity.snapshot = Taking::No;
-        }
+        entity.snapshot = match entity.snapshot {
+            Taking::No | Taking::Stored(_) => Taking::No,
+            Taking::Storing(_) | Taking::Wasted => Taking::Wasted,
+        };
     }
 
     /// Repeats an entity's next request after a wait that grows with each repetition.

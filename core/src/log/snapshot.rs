@@ -73,10 +73,16 @@ impl Shard {
         reply: StoreReply,
     ) {
         let entity = self.entity(slot);
-        let Taking::Storing(named) = entity.snapshot else {
-            return t.halt("a snapshot was stored that was not taken");
+        let named = match core::mem::replace(&mut entity.snapshot, Taking::No) {
+            Taking::Storing(named) => named,
+            Taking::Wasted => {
+                reached!(t.cx, "log: a snapshot is of a state that was dropped");
+                return self.rest(slot);
+            }
+            Taking::No | Taking::Stored(_) => {
+                return t.halt("a snapshot was stored that was not taken");
+            }
         };
-        entity.snapshot = Taking::No;
         match reply {
             Outcome::Done(_) => {
                 // The chain may have been dropped and read again meanwhile; a snapshot that it
