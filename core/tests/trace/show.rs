@@ -1,5 +1,6 @@
 //! How requests, answers and replies read in a story: short names, one line each.
 
+use crate::world::WALL_START_MS;
 use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Ownership, Snapshot};
 use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence};
@@ -284,7 +285,10 @@ fn refusal_text(refusal: &Refusal) -> String {
         Refusal::Contended { tries } => format!("others won {tries} times"),
         Refusal::Unknown => "unknown whether it happened".to_owned(),
         Refusal::Deadline => "its deadline came, nothing happened".to_owned(),
-        Refusal::Expired { horizon } => format!("its id may be forgotten (horizon {horizon})"),
+        Refusal::Expired { horizon } => {
+            let ago_ms = WALL_START_MS.saturating_sub(horizon.0);
+            format!("its id may be forgotten (horizon {ago_ms} ms before the start)")
+        }
         Refusal::Ahead {
             ahead_ms,
             ahead_max_ms,

@@ -23,7 +23,7 @@ use tenure_core::{Cx, Dice, Effects, Limits, Machine, Time};
 use tenure_mem::store::{Store, StoreConfig};
 
 /// The wall clock at the world's start.
-const WALL_START_MS: u64 = 1_000_000_000;
+pub(crate) const WALL_START_MS: u64 = 1_000_000_000;
 /// More steps than any story needs.
 const STEPS_MAX: usize = 200_000;
 
@@ -76,6 +76,8 @@ struct Job {
     node: String,
     op: OpId,
     task: Task,
+    /// It was held up once; no further fault meets it.
+    released: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -376,7 +378,13 @@ impl World {
 
     fn job(&mut self, name: &str, op: OpId, task: Task) {
         let node = name.to_owned();
-        self.jobs.push_back(Job { node, op, task });
+        let released = false;
+        self.jobs.push_back(Job {
+            node,
+            op,
+            task,
+            released,
+        });
     }
 
     /// Answers everything, wave by wave, and lets time pass where a machine waits to try again.
@@ -470,7 +478,12 @@ impl World {
     }
 
     fn serve(&mut self, job: Job) {
-        let Job { node, op, task } = job;
+        let Job {
+            node,
+            op,
+            task,
+            released,
+        } = job;
         match task {
             Task::Work(work) => {
                 let host = self.nodes.get_mut(&node).expect("a node");
@@ -482,7 +495,7 @@ impl World {
                 let class = Class::of(&request);
                 let fault = self.faults.iter();
                 let mut fault = fault.map(|(n, c, _)| (n.as_str(), *c));
-                let fault = fault.position(|f| f == (node.as_str(), class));
+                let fault = fault.position(|f| f == (node.as_str(), class) && !released);
                 let fate = fault.map(|place| self.faults.remove(place).2);
                 self.store_answers(&node, op, request, fate);
             }
@@ -495,6 +508,7 @@ impl World {
             node: node.to_owned(),
             op,
             task: Task::Store(request),
+            released: true,
         };
         let reply = match fate {
             None => self.apply(&request),
@@ -642,8 +656,8 @@ impl World {
 fn corrupted(reply: StoreReply) -> StoreReply {
     let wrong = |message: Message| {
         let mut bytes = message.payload.to_vec();
-        if let Some(last) = bytes.last_mut() {
-            *last ^= 1;
+        if let Some(first) = bytes.first_mut() {
+            *first ^= 1;
         }
         Message {
             payload: bytes.into(),
