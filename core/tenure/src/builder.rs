@@ -243,7 +243,8 @@ impl Builder {
         if !self.named {
             return Err(TenureError::NoNamespace);
         }
-        let shell = tenure_nats::NatsShell::with_client(client).await;
+        let store_timeout = self.options.limits.store_timeout;
+        let shell = tenure_nats::NatsShell::with_client(client, store_timeout).await;
         let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
         self.start_with(shell).await
     }
@@ -253,7 +254,9 @@ impl Builder {
         if !self.named {
             return Err(TenureError::NoNamespace);
         }
-        let shell = tenure_nats::NatsShell::connect(place).await;
+        let store_timeout = self.options.limits.store_timeout;
+        let options = tenure_nats::NatsOptions::new(place).store_timeout(store_timeout);
+        let shell = tenure_nats::NatsShell::connect(options).await;
         let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
         self.start_with(shell).await
     }
