@@ -232,7 +232,7 @@ impl Shard {
             .find(|message| message.subject == subject);
         match last {
             None => self.on_absent_entity(t, slot),
-            Some(message) => self.on_head(t, slot, message),
+            Some(message) => self.on_head(t, slot, message, proof.up_to),
         }
     }
 
@@ -282,7 +282,7 @@ impl Shard {
         }
     }
 
-    fn on_head(&mut self, t: &mut Turn<'_, '_>, slot: Slot, message: Message) {
+    fn on_head(&mut self, t: &mut Turn<'_, '_>, slot: Slot, message: Message, up_to: Sequence) {
         let sequence = message.sequence;
         let commit = match self.commit_of(slot, &message) {
             Ok(commit) => commit,
@@ -298,7 +298,7 @@ impl Shard {
             if sequence <= held_at {
                 // A subject's last message never goes back: the stream lost its tail and grew again.
                 reached!(t.cx, "load: an entity went back");
-                return self.lost_tail(t, sequence);
+                return self.lost_tail(t, up_to);
             }
             if held_at.is_some() {
                 self.loading(slot).floor = Floor::Held(held_at, version);

@@ -40,7 +40,8 @@ impl Shard {
     /// Begins again with what callers want and nothing else.
     pub(super) fn drop_all(&mut self, t: &mut Turn<'_, '_>, now: Sequence) {
         reached!(t.cx, "log: the stream lost its tail");
-        let was = core::mem::replace(&mut self.high_water, Sequence::NONE);
+        // What was seen of the shorter stream is known of it too (read-your-writes).
+        let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
         t.note(Note::LostTail { was, now });
         let slots: Vec<_> = self.entities.keys().copied().collect();
