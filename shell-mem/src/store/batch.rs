@@ -20,7 +20,8 @@ impl Store {
     ///
     /// The first and the last message ask for an answer. What happens to another one (a stream
     /// elsewhere takes it, it is too large) shows as a gap. A batch whose last message is not
-    /// collected stays open.
+    /// collected stays open. Where the first is refused and the last goes to another stream, a
+    /// server may tell either first; the model tells the first one's refusal.
     pub(super) fn stage(&mut self, at: WallTime, messages: &[Publish]) -> Result<String, Refused> {
         let [first, ..] = messages else {
             return Err(Refused::BadRequest("a batch needs a message".into()));

@@ -26,10 +26,11 @@ impl From<Refused> for Not {
 pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
     size(view, publish, None)?;
     named_stream(view, publish)?;
-    ttl(view, publish)?;
+    ttl_allowed(view, publish)?;
     expected(view, &InFlight::NONE, publish)?;
     duplicate(view, at, publish)?;
     rollup(view, publish)?;
+    ttl_valid(publish)?;
     space(view, &InFlight::NONE, publish)?;
     Ok(())
 }
@@ -67,12 +68,27 @@ pub(super) fn named_stream(view: View<'_>, publish: &Publish) -> Result<(), Refu
     }
 }
 
+/// The check of replicated streams and of batches.
 pub(super) fn ttl(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
     match publish.ttl_s {
-        None => Ok(()),
         Some(_) if !view.settings().allow_ttl => Err(Refused::TtlDisabled),
-        Some(0) => Err(Refused::TtlInvalid),
-        Some(_) => Ok(()),
+        Some(_) | None => ttl_valid(publish),
+    }
+}
+
+/// The first of an unreplicated stream's two checks: a TTL that is not valid is not seen by it.
+fn ttl_allowed(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
+    match publish.ttl_s {
+        Some(1..) if !view.settings().allow_ttl => Err(Refused::TtlDisabled),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn ttl_valid(publish: &Publish) -> Result<(), Refused> {
+    if publish.ttl_s == Some(0) {
+        Err(Refused::TtlInvalid)
+    } else {
+        Ok(())
     }
 }
 

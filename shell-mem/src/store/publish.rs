@@ -105,11 +105,11 @@ impl Stream {
         if let Some(id) = &publish.dedup {
             self.dedup.remember(at, id, sequence);
         }
+        self.enforce_limits(&publish.subject, sequence);
         match publish.rollup {
             Rollup::No => {}
             Rollup::Subject => self.roll_up(&publish.subject, sequence),
         }
-        self.enforce_limits(&publish.subject, sequence);
         (sequence, announcement)
     }
 

@@ -32,17 +32,19 @@ impl Store {
                 .ok_or(Refused::NoResponders)
                 .and_then(|view| get(view, *sequence)),
             StoreRequest::Get {
-                sequence: Sequence::NONE,
-                source: Source::Leader,
-                ..
-            } => Err(Refused::BadRequest("a message get needs a sequence".into())),
-            StoreRequest::Get {
                 stream,
                 sequence,
                 source: Source::Leader,
-            } => view(stream)
-                .ok_or(Refused::NoStream)
-                .and_then(|view| get(view, *sequence)),
+            } => {
+                match view(stream) {
+                    Some(view) => get(view, *sequence),
+                    // One server looks at the request first, a cluster at its name.
+                    None if !sequence.is_some() && !self.config.capabilities.clustered => {
+                        Err(no_sequence())
+                    }
+                    None => Err(Refused::NoStream),
+                }
+            }
             StoreRequest::Scan {
                 stream,
                 filter,
@@ -85,10 +87,14 @@ fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
 
 fn get(view: View<'_>, sequence: Sequence) -> Result<StoreDone, Refused> {
     if !sequence.is_some() {
-        return Err(Refused::BadRequest("a message get needs a sequence".into()));
+        return Err(no_sequence());
     }
     let stored = view.at(sequence.0).ok_or(Refused::NotFound)?;
     Ok(StoreDone::Message(stored.message.clone()))
+}
+
+fn no_sequence() -> Refused {
+    Refused::BadRequest("a message get needs a sequence".into())
 }
 
 fn scan(

@@ -39,6 +39,10 @@ impl Store {
         if taken.into_iter().any(|taken| overlaps(taken)) {
             return Outcome::Refused(Refused::SubjectOverlap);
         }
+        if settings.replicas > self.config.servers {
+            let text = "no suitable peers for placement".into();
+            return Outcome::Refused(Refused::Other { code: 10_005, text });
+        }
         let stream = Stream::new(settings, at, self.config.removed_max);
         let info = stream.now().info();
         self.streams.insert(info.settings.name.clone(), stream);
@@ -75,16 +79,9 @@ impl Store {
         if contradicts_itself(&settings) {
             return Err(Refused::Forbidden);
         }
-        if settings.replicas > self.config.servers {
-            let (code, text) = if self.config.capabilities.clustered {
-                (10_005, "no suitable peers for placement")
-            } else {
-                (10_074, "replicas > 1 not supported in non-clustered mode")
-            };
-            return Err(Refused::Other {
-                code,
-                text: text.into(),
-            });
+        if settings.replicas > 1 && !self.config.capabilities.clustered {
+            let text = "replicas > 1 not supported in non-clustered mode".into();
+            return Err(Refused::Other { code: 10_074, text });
         }
         Ok(settings)
     }
