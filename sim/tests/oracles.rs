@@ -1,0 +1,84 @@
+//! The oracles' own test: a store that breaks its word is caught, each way of breaking it by an
+//! oracle that is meant to see it.
+
+use std::collections::BTreeSet;
+use tenure_sim::{Corruption, Plan, Profile, World};
+
+/// The oracles that spoke in some seeds of a corrupted store.
+fn caught(corruption: Corruption, profile: Profile, seeds: u64) -> (BTreeSet<&'static str>, u64) {
+    let mut oracles = BTreeSet::new();
+    let mut count = 0;
+    for seed in 0..seeds {
+        let plan = Plan::new(seed, profile);
+        let report = World::new(plan).corrupted(corruption).run();
+        if let Some(violation) = report.violation {
+            println!("{corruption:?}, seed {seed}: {violation}");
+            oracles.insert(violation.oracle);
+            count += 1;
+        }
+    }
+    (oracles, count)
+}
+
+fn assert_caught(corruption: Corruption, profile: Profile, by: &[&str]) {
+    let seeds = 6;
+    let (oracles, count) = caught(corruption, profile, seeds);
+    assert!(
+        count > 0,
+        "{corruption:?} was not caught in {seeds} seeds of {profile}"
+    );
+    assert!(
+        by.iter().any(|name| oracles.contains(name)),
+        "{corruption:?} was caught by {oracles:?} and not by any of {by:?}"
+    );
+}
+
+#[test]
+fn a_message_that_vanishes_is_caught() {
+    assert_caught(Corruption::LostMessage, Profile::Calm, &["ledger"]);
+}
+
+#[test]
+fn a_commit_that_is_stored_again_is_caught() {
+    assert_caught(Corruption::Doubled, Profile::Calm, &["predecessor"]);
+}
+
+#[test]
+fn commits_that_change_places_are_caught() {
+    assert_caught(Corruption::Swapped, Profile::Calm, &["ledger"]);
+}
+
+#[test]
+fn a_commit_of_a_former_epoch_is_caught() {
+    assert_caught(Corruption::Zombie, Profile::Owned, &["fence"]);
+}
+
+#[test]
+fn expectations_that_are_not_checked_are_caught() {
+    assert_caught(Corruption::Unchecked, Profile::Direct, &["predecessor"]);
+    assert_caught(
+        Corruption::Unchecked,
+        Profile::Owned,
+        &["fence", "predecessor"],
+    );
+}
+
+#[test]
+fn an_acknowledgement_of_nothing_is_caught() {
+    assert_caught(Corruption::LyingAck, Profile::Calm, &["acknowledged", "once"]);
+}
+
+#[test]
+fn an_old_state_under_a_new_proof_is_caught() {
+    assert_caught(Corruption::FalseProof, Profile::Direct, &["reads"]);
+}
+
+#[test]
+fn command_ids_that_vanish_are_caught() {
+    assert_caught(Corruption::ForgottenIds, Profile::Swarm, &["once"]);
+}
+
+#[test]
+fn a_store_that_falls_silent_is_caught() {
+    assert_caught(Corruption::Deaf, Profile::Calm, &["convergence"]);
+}
