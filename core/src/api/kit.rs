@@ -17,7 +17,6 @@ pub struct Given<A> {
 }
 
 /// What a command came to. See [`given`].
-#[must_use = "say what should have come of it: `then`, `nothing`, `replies` or `rejects`"]
 pub struct When<A: Aggregate, R, E> {
     before: A,
     result: Result<Came<A, R>, E>,
@@ -126,6 +125,7 @@ impl<A: Aggregate> Given<A> {
     /// # Panics
     ///
     /// When the kind's name cannot be one, or what was decided cannot be encoded.
+    #[must_use = "say what should have come of it: `then`, `nothing`, `replies` or `rejects`"]
     #[track_caller]
     pub fn when<C: Message>(
         self,
