@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the examples share: the bank account of `accounting`.
+
+pub mod account;

@@ -1,0 +1,213 @@
+//! A bank account: its state, what can happen to it, and what each command comes to.
+
+use serde::{Deserialize, Serialize};
+use tenure::{Aggregate, Decide, DecideCx, Decision, Event, Message};
+
+/// The state of an account, built from its events alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// `None` until it is opened.
+    balance: Option<u64>,
+}
+
+/// What can happen to an account. Names and versions are stored; the Rust names are free to change.
+#[derive(Clone, Debug, PartialEq, Eq, Event)]
+pub enum AccountEvent {
+    /// It was opened with this balance.
+    #[event(name = "opened", version = 1)]
+    Opened {
+        /// What is in it from the start.
+        balance: u64,
+    },
+    /// Money came in.
+    #[event(name = "deposited", version = 1)]
+    Deposited {
+        /// How much.
+        amount: u64,
+    },
+    /// Money went out.
+    #[event(name = "withdrawn", version = 1)]
+    Withdrawn {
+        /// How much.
+        amount: u64,
+    },
+}
+
+use AccountEvent::{Deposited, Opened, Withdrawn};
+
+/// Opens an account.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "open", version = 1)]
+pub struct Open {
+    /// What is in it from the start.
+    pub balance: u64,
+}
+
+/// Puts money into an account.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "deposit", version = 1)]
+pub struct Deposit {
+    /// How much.
+    pub amount: u64,
+}
+
+/// Takes money out of an account.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "withdraw", version = 1)]
+pub struct Withdraw {
+    /// How much.
+    pub amount: u64,
+}
+
+/// Why an account says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum AccountError {
+    /// It cannot be opened twice.
+    #[error("the account is open already")]
+    AlreadyOpen,
+    /// It has to be opened first.
+    #[error("the account is not open; open it first")]
+    NotOpen,
+    /// It never goes below zero.
+    #[error("insufficient funds: {amount} were asked for, {balance} are there")]
+    InsufficientFunds {
+        /// What is in it.
+        balance: u64,
+        /// What was asked for.
+        amount: u64,
+    },
+    /// It has an upper limit, too.
+    #[error("{amount} more is too much for one account")]
+    TooMuch {
+        /// What was to come in.
+        amount: u64,
+    },
+}
+
+impl Account {
+    /// What is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::NotOpen`] until it is opened.
+    pub fn balance(&self) -> Result<u64, AccountError> {
+        self.balance.ok_or(AccountError::NotOpen)
+    }
+}
+
+impl Aggregate for Account {
+    type Event = AccountEvent;
+    const KIND: &'static str = "account";
+
+    fn evolve(&mut self, event: &AccountEvent) {
+        self.balance = match event {
+            Opened { balance } => Some(*balance),
+            Deposited { amount } => self.balance.map(|balance| balance + amount),
+            Withdrawn { amount } => self.balance.map(|balance| balance - amount),
+        };
+    }
+}
+
+impl Decide<Open> for Account {
+    type Reply = u64;
+    type Error = AccountError;
+
+    fn decide(&self, open: &Open, _: &DecideCx<'_>) -> Result<Decision<Self, u64>, AccountError> {
+        let balance = open.balance;
+        match self.balance {
+            None => Ok(Decision::event(Opened { balance }).reply(balance)),
+            Some(_) => Err(AccountError::AlreadyOpen),
+        }
+    }
+}
+
+impl Decide<Deposit> for Account {
+    type Reply = u64;
+    type Error = AccountError;
+
+    fn decide(
+        &self,
+        deposit: &Deposit,
+        _: &DecideCx<'_>,
+    ) -> Result<Decision<Self, u64>, AccountError> {
+        let amount = deposit.amount;
+        let balance = self.balance()?.checked_add(amount);
+        let balance = balance.ok_or(AccountError::TooMuch { amount })?;
+        Ok(Decision::event(Deposited { amount }).reply(balance))
+    }
+}
+
+impl Decide<Withdraw> for Account {
+    type Reply = u64;
+    type Error = AccountError;
+
+    fn decide(
+        &self,
+        withdraw: &Withdraw,
+        _: &DecideCx<'_>,
+    ) -> Result<Decision<Self, u64>, AccountError> {
+        let (balance, amount) = (self.balance()?, withdraw.amount);
+        match balance.checked_sub(amount) {
+            Some(rest) => Ok(Decision::event(Withdrawn { amount }).reply(rest)),
+            None => Err(AccountError::InsufficientFunds { balance, amount }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure::kit::given;
+
+    #[test]
+    fn an_account_is_opened_once() {
+        given::<Account>([])
+            .when(Open { balance: 100 })
+            .then([Opened { balance: 100 }])
+            .replies(100);
+        given::<Account>([Opened { balance: 100 }])
+            .when(Open { balance: 5 })
+            .rejects(AccountError::AlreadyOpen);
+    }
+
+    #[test]
+    fn money_comes_in() {
+        given::<Account>([Opened { balance: 100 }])
+            .when(Deposit { amount: 50 })
+            .then([Deposited { amount: 50 }])
+            .replies(150);
+    }
+
+    #[test]
+    fn money_goes_out_as_long_as_there_is_some() {
+        let account = given::<Account>([Opened { balance: 100 }, Withdrawn { amount: 30 }]);
+        account
+            .clone()
+            .when(Withdraw { amount: 70 })
+            .then([Withdrawn { amount: 70 }])
+            .replies(0);
+        account
+            .when(Withdraw { amount: 71 })
+            .rejects(AccountError::InsufficientFunds {
+                balance: 70,
+                amount: 71,
+            });
+    }
+
+    #[test]
+    fn nothing_happens_to_an_account_that_is_not_open() {
+        given::<Account>([])
+            .when(Deposit { amount: 50 })
+            .rejects(AccountError::NotOpen);
+        given::<Account>([])
+            .when(Withdraw { amount: 30 })
+            .rejects(AccountError::NotOpen);
+    }
+
+    #[test]
+    fn a_balance_does_not_overflow() {
+        given::<Account>([Opened { balance: u64::MAX }])
+            .when(Deposit { amount: 1 })
+            .rejects(AccountError::TooMuch { amount: 1 });
+    }
+}

@@ -1,0 +1,122 @@
+//! The accounting example in every place that it runs in, and what it says to wrong input.
+
+use std::process::{Command, Output};
+use tenure_nats_server::NatsServer;
+
+const BALANCES: [&str; 3] = ["alice 150", "bob 70", "charlie 300"];
+
+fn accounting(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_accounting"));
+    command.args(arguments).output().expect("the example runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
+/// What it printed, after it ended with the right balances.
+fn balanced(arguments: &[&str]) -> String {
+    let output = accounting(arguments);
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
+    let lines: Vec<_> = printed.lines().collect();
+    assert!(lines.ends_with(&BALANCES), "{arguments:?}: {printed}");
+    assert_eq!(errors, "", "{arguments:?}");
+    printed
+}
+
+/// The one line that it failed with.
+fn refused(arguments: &[&str]) -> String {
+    let output = accounting(arguments);
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{arguments:?}: {printed}{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+    assert_eq!(printed, "", "{arguments:?}");
+    errors
+}
+
+#[test]
+fn it_runs_in_memory() {
+    let printed = balanced(&[]);
+    assert!(printed.contains("read back by a second node"), "{printed}");
+    balanced(&["--shell", "mem", "--namespace", "bank"]);
+}
+
+#[test]
+fn it_runs_on_a_server_of_its_own() {
+    let printed = balanced(&["--shell", "nats"]);
+    assert!(printed.contains("read back by process"), "{printed}");
+}
+
+#[test]
+fn it_runs_again_and_again_on_one_server() {
+    let server = NatsServer::start().expect("a nats-server");
+    let url = server.url();
+    let first = balanced(&["--nats", &url]);
+    assert!(!first.contains("earlier run"), "{first}");
+    let second = balanced(&["--nats", &url]);
+    assert!(
+        second.contains("opened alice with 100, by an earlier run"),
+        "{second}"
+    );
+    let other = balanced(&["--nats", &url, "--namespace", "other"]);
+    assert!(!other.contains("earlier run"), "{other}");
+    let read = balanced(&["--nats", &url, "--read-back"]);
+    assert!(!read.contains("opened"), "{read}");
+}
+
+#[test]
+fn credentials_are_those_that_the_server_knows() {
+    let users = "authorization { users: [{ user: teller, password: secret }] }";
+    let server = NatsServer::builder()
+        .config(users)
+        .start()
+        .expect("a nats-server");
+    let url = server.url();
+    balanced(&["--nats", &url, "--user", "teller", "--password", "secret"]);
+    for wrong in [
+        vec!["--nats", &url],
+        vec!["--nats", &url, "--user", "teller", "--password", "guess"],
+    ] {
+        let error = refused(&wrong);
+        assert!(error.contains("refuses the credentials"), "{error}");
+        assert!(!error.contains("guess"), "{error}");
+    }
+    let error = refused(&["--nats", &url, "--creds", "absent.creds"]);
+    assert!(error.contains("absent.creds"), "{error}");
+}
+
+#[test]
+fn wrong_input_is_told_in_one_line() {
+    for (arguments, told) in [
+        (vec!["--shell", "redis"], "redis"),
+        (
+            vec!["--shell", "nats", "--nats", "nats://h"],
+            "cannot be used with",
+        ),
+        (vec!["--user", "teller"], "--password"),
+        (
+            vec!["--nats", "http://localhost"],
+            "only nats:// and tls:// are known",
+        ),
+        (
+            vec!["--nats", "nats://127.0.0.1:9"],
+            "no nats-server answers at",
+        ),
+        (vec!["--namespace", ""], "namespace"),
+        (vec!["--namespace", "a.b"], "namespace"),
+        (vec!["--namespace", "tenure"], "reserved"),
+        (
+            vec!["--namespace", "a-name-of-thirty-three-characters"],
+            "32",
+        ),
+        (vec!["--deposit"], "--deposit"),
+    ] {
+        let error = refused(&arguments);
+        assert!(error.contains(told), "{arguments:?}: {error}");
+    }
+}
