@@ -2,6 +2,7 @@
 
 use crate::refusal;
 use crate::wire::{Answer, Until, Wire};
+use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, PublishErrorKind, Subject};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -78,6 +79,10 @@ pub(crate) async fn ask(
     until: Until,
     deadlines: Deadlines,
 ) -> Asked {
+    // The client would keep it for the next connection, if it makes one (S8).
+    if client.connection_state() != State::Connected {
+        return Outcome::Refused(Refused::NotConnected);
+    }
     let subjects = messages
         .iter()
         .map(|message| message.subject.clone())

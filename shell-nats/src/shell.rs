@@ -44,6 +44,7 @@ impl Drop for Keeper {
 
 impl NatsShell {
     /// Connects. Fails when no server can be reached now; later losses are mended by the shell.
+    /// Dropping the future gives the connection up.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), tenure_nats::ConnectError> {
