@@ -121,7 +121,7 @@ impl Shard {
 
     /// Takes up the next caller of an entity with nothing under way.
     pub(super) fn next(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let mode = self.config.mode;
+        let (mode, linked) = (self.config.mode, self.linked);
         let entity = self.entity(slot);
         if !matches!(entity.phase, Phase::Idle) {
             return;
@@ -136,6 +136,10 @@ impl Shard {
             }
             return self.load(t, slot, Why::Open, Sequence::NONE);
         };
+        if held.checked < linked {
+            reached!(t.cx, "load: what is held is checked after a reconnect");
+            return self.load(t, slot, Why::Open, Sequence::NONE);
+        }
         match front {
             Caller::Command(_) => self.decide(t, slot),
             Caller::Reader(reader) if reader.arrived <= held.confirmed => self.answer(t, slot),

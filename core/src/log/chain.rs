@@ -202,6 +202,21 @@ impl Shard {
         if !open.is_empty() || !again.is_empty() {
             return;
         }
+        if let Floor::Held(at, version) = load.floor
+            && let Some(now) = load.commits.remove(&at)
+        {
+            let last = load.commits.keys().next_back().copied().unwrap_or(at);
+            let held = self.entity(slot).held.as_ref();
+            let same = match held.and_then(|held| held.commit) {
+                Some(id) => id == now.id,
+                None => version == now.last,
+            };
+            if !same {
+                reached!(t.cx, "load: another commit is where one was");
+                return self.lost_tail(t, last);
+            }
+        }
+        let load = self.loading(slot);
         if let Err(broken) = whole(&load.floor, &load.commits) {
             if matches!(load.floor, Floor::Nothing) {
                 let what = "the commit does not follow the one before it".to_string();

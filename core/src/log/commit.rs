@@ -13,6 +13,9 @@ use alloc::boxed::Box;
 impl Shard {
     /// Sends an entity's draft, or queues it where sending is the shard's business.
     pub(super) fn send(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        if !self.is_checked(slot) {
+            return self.check_anew(t, slot);
+        }
         match self.config.mode {
             WriteMode::Direct => self.send_direct(t, slot),
             WriteMode::Owned => self.line_up(t, slot),
@@ -182,7 +185,9 @@ impl Shard {
                 entity.snapshot = Taking::No;
             }
             held.absorb(&StoredCommit { sequence, commit }, &limits);
-            held.confirmed = held.confirmed.max(sent.unwrap_or_default());
+            let sent = sent.unwrap_or_default();
+            held.confirmed = held.confirmed.max(sent);
+            held.checked = held.checked.max(sent);
         }
         self.release(t, members, sequence);
         self.run(t, Op::Settle(slot), Work::Settle { slot, keep: true });

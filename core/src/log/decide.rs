@@ -124,8 +124,8 @@ impl Shard {
         if !asked.eq(decided.iter().map(|decided| decided.ticket)) {
             return t.halt("the host decided other commands than it was asked to");
         }
-        if self.entity(slot).held.is_none() {
-            // The state was dropped meanwhile (a lost tail, a lost shard).
+        if !self.is_checked(slot) {
+            // The state was dropped meanwhile (a lost tail, a lost shard), or is to be checked.
             let members = commands.into_iter().map(Member::undecided).collect();
             self.requeue(slot, members);
             return self.next(t, slot);

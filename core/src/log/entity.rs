@@ -52,6 +52,9 @@ pub(super) struct Held {
     /// The state was the latest then or after: when the read that found it was sent, or the commit
     /// that passed on it.
     pub(super) confirmed: Moment,
+    /// Its last commit was found in the log by a read that was sent then or later, or was stored by
+    /// an attempt that was.
+    pub(super) checked: Moment,
 }
 
 /// A caller that waits.
@@ -224,6 +227,7 @@ impl Held {
             since_snapshot: 0,
             ids: CommandTable::of_snapshot(snapshot),
             confirmed: Moment::default(),
+            checked: Moment::default(),
         }
     }
 

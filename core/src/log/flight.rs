@@ -244,6 +244,9 @@ impl Shard {
             return self.rest(slot);
         }
         self.entity(slot).phase = Phase::Commit(draft, stage);
+        if !self.is_checked(slot) {
+            return self.check_anew(t, slot);
+        }
         match stage {
             Stage::Ready => self.owned.ready.push_back(slot),
             Stage::Waiting => self.back_off(t, slot),
@@ -361,9 +364,16 @@ impl Shard {
                 held.confirmed = held.confirmed.max(sent);
             }
             match core::mem::replace(&mut entity.phase, Phase::Idle) {
-                Phase::Barrier(Pledge::Replies(members)) => {
+                Phase::Barrier(Pledge::Replies(members))
+                    if members.iter().all(|it| it.command.arrived <= sent) =>
+                {
                     self.release(t, members, Sequence::NONE);
                     self.next(t, slot);
+                }
+                // They came after this barrier, in the place of others that it was sent for.
+                Phase::Barrier(Pledge::Replies(members)) => {
+                    self.entity(slot).phase = Phase::Barrier(Pledge::Replies(members));
+                    self.owned.pledged.insert(slot);
                 }
                 Phase::Barrier(Pledge::Readers) => self.next(t, slot),
                 phase @ (Phase::Idle

@@ -302,6 +302,10 @@ impl Shard {
             }
             if held_at.is_some() {
                 self.loading(slot).floor = Floor::Held(held_at, version);
+                if !self.is_checked(slot) {
+                    // It must be the same commit that is there now.
+                    self.fetch(t, slot, held_at, Source::Replica);
+                }
             }
         }
         let named = commit.snapshot.filter(|_| !commit.tombstone);
@@ -368,10 +372,11 @@ impl Shard {
         let Phase::Load(load, why) = core::mem::replace(&mut entity.phase, Phase::Idle) else {
             return t.halt("a load ended that had not begun");
         };
-        if mode == WriteMode::Direct
-            && let Some(held) = &mut entity.held
-        {
-            held.confirmed = held.confirmed.max(load.asked);
+        if let Some(held) = &mut entity.held {
+            held.checked = held.checked.max(load.asked);
+            if mode == WriteMode::Direct {
+                held.confirmed = held.confirmed.max(load.asked);
+            }
         }
         match why {
             Why::Open => self.next(t, slot),

@@ -1,6 +1,6 @@
 //! The machine itself: its state, and one step routed to the concern that it is about.
 
-use super::entity::{Entity, Moment, Phase, Stage, Taking};
+use super::entity::{Entity, Moment, Phase, Pledge, Stage, Taking, Why};
 use super::owned::{Fence, Flight, Owned};
 use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
 use crate::format::{SnapshotRef, WriteMode};
@@ -44,6 +44,8 @@ pub struct Shard {
     pub(super) owned: Owned,
     now: Time,
     pub(super) moment: Moment,
+    /// When the store was connected last: what was held before is checked before it is used.
+    pub(super) linked: Moment,
     op_next: u64,
     pub(super) slot_next: u64,
     draw_next: u64,
@@ -178,6 +180,7 @@ impl Shard {
             owned: Owned::new(&limits),
             now: Time::ZERO,
             moment: Moment::default(),
+            linked: Moment::default(),
             op_next: 0,
             slot_next: 0,
             draw_next: 0,
@@ -217,13 +220,53 @@ impl Shard {
         sometimes!(t.cx, shape.replicated, "log: the stream is replicated");
         self.shape = shape;
         self.up = true;
+        self.linked = self.moment;
         if self.config.mode == WriteMode::Owned {
             // A stream may come back without its tail: the seal's sequence tells, before anything
             // else is stored under the epoch (S13).
             self.seal(t);
             self.claim_on(t);
         }
+        for slot in self.entities.keys().copied().collect::<Vec<_>>() {
+            self.check_anew(t, slot);
+        }
         self.unpark(t);
+    }
+
+    /// Whether what is held of an entity was in the log since the store was connected.
+    ///
+    /// A stream may have lost its tail and grown again under other writers: its length then tells
+    /// nothing, only the commits do (S13, K3).
+    pub(super) fn is_checked(&mut self, slot: Slot) -> bool {
+        let linked = self.linked;
+        let held = self.entity(slot).held.as_ref();
+        held.is_some_and(|held| held.checked >= linked)
+    }
+
+    /// What rests on the held state of an entity and was not sent begins anew after a reconnect;
+    /// a commit in doubt is looked for.
+    pub(super) fn check_anew(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        match core::mem::replace(&mut self.entity(slot).phase, Phase::Idle) {
+            Phase::Commit(draft, Stage::Ready | Stage::Waiting) if draft.doubt => {
+                self.load(t, slot, Why::Look(draft), Sequence::NONE);
+            }
+            Phase::Commit(draft, Stage::Ready | Stage::Waiting) => {
+                self.requeue(slot, draft.members);
+                self.next(t, slot);
+            }
+            Phase::Barrier(Pledge::Replies(members)) => {
+                self.requeue(slot, members);
+                self.next(t, slot);
+            }
+            Phase::Barrier(Pledge::Readers) => self.next(t, slot),
+            phase @ (Phase::Idle
+            | Phase::Load(..)
+            | Phase::Decide { .. }
+            | Phase::Commit(_, Stage::Flying | Stage::Doubtful)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode) => self.entity(slot).phase = phase,
+        }
     }
 
     /// Lets everyone go on who waited for the link or for ownership.
