@@ -145,11 +145,12 @@ pub(crate) fn answer<T: DeserializeOwned>(message: &Message) -> Outcome<T, Refus
     struct Failed {
         error: refusal::ApiError,
     }
-    if message.status.is_some() {
-        return refusal::status(message).map_or(Outcome::Unknown, Outcome::Refused);
-    }
+    // The error says more than a status: 10167 comes with a status (429) as well.
     if let Ok(Failed { error }) = serde_json::from_slice(&message.payload) {
         return refusal::refused(error).map_or(Outcome::Unknown, Outcome::Refused);
+    }
+    if message.status.is_some() {
+        return refusal::status(message).map_or(Outcome::Unknown, Outcome::Refused);
     }
     match serde_json::from_slice(&message.payload) {
         Ok(answer) => Outcome::Done(answer),
