@@ -297,3 +297,88 @@ fn stored(message: async_nats::Message) -> Option<(Message, Option<u64>)> {
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get_last(name)?.as_str().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{End, LAST, PENDING, Replied, UP_TO, whole};
+    use async_nats::{HeaderMap, Message, StatusCode, Subject};
+
+    fn message(status: Option<u16>, headers: &[(&str, &str)]) -> Message {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
+        Message {
+            subject: Subject::from("_INBOX.x.1"),
+            reply: None,
+            payload: "body".into(),
+            headers: Some(map),
+            status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+            description: None,
+            length: 0,
+        }
+    }
+
+    fn stored(sequence: &str, after: &str) -> Message {
+        message(
+            None,
+            &[
+                ("Nats-Sequence", "999"),
+                ("Nats-Subject", "s.a"),
+                ("Nats-Sequence", sequence),
+                ("Nats-Time-Stamp", "2026-11-21T13:36:15Z"),
+                (LAST, after),
+            ],
+        )
+    }
+
+    fn answer(before: Vec<Message>, last: Message) -> Option<(Vec<u64>, End)> {
+        let (messages, end) = whole(Replied { before, last })?;
+        let sequences = messages.iter().map(|message| message.sequence.0);
+        Some((sequences.collect(), end))
+    }
+
+    fn end(after: &str) -> Message {
+        message(Some(204), &[(PENDING, "0"), (LAST, after), (UP_TO, "9")])
+    }
+
+    #[test]
+    fn a_whole_answer_is_a_chain_and_its_end() {
+        let found = answer(vec![stored("2", "0"), stored("5", "2")], end("5"));
+        let Some((sequences, End::Reached { pending: 0, up_to })) = found else {
+            panic!("not whole")
+        };
+        // The last header of a name is the server's own; those before it were stored.
+        assert_eq!(sequences, [2, 5]);
+        assert_eq!(up_to.map(|up_to| up_to.0), Some(9));
+    }
+
+    #[test]
+    fn an_answer_with_a_part_missing_is_none() {
+        assert!(
+            answer(vec![stored("5", "2")], end("5")).is_none(),
+            "the first"
+        );
+        let middle = vec![stored("2", "0"), stored("7", "5")];
+        assert!(answer(middle, end("7")).is_none(), "one between");
+        assert!(
+            answer(vec![stored("2", "0")], end("5")).is_none(),
+            "the last"
+        );
+        assert!(answer(Vec::new(), end("5")).is_none(), "all");
+        let order = vec![stored("5", "0"), stored("2", "5")];
+        assert!(answer(order, end("2")).is_none(), "the order");
+        // Something else than an end came last: the answer had more messages than any has.
+        assert!(answer(vec![stored("2", "0")], stored("5", "2")).is_none());
+        assert!(answer(vec![stored("2", "0")], message(Some(204), &[])).is_none());
+    }
+
+    #[test]
+    fn nothing_is_nothing_only_when_it_comes_first() {
+        let nothing = answer(Vec::new(), message(Some(404), &[]));
+        assert!(matches!(nothing, Some((_, End::Nothing))));
+        assert!(answer(vec![stored("2", "0")], message(Some(404), &[])).is_none());
+        let refused = answer(Vec::new(), message(Some(413), &[]));
+        assert!(matches!(refused, Some((_, End::Refused(_)))));
+    }
+}

@@ -62,7 +62,7 @@ impl NatsShell {
         let server = session.address.to_string();
         // Unconstrained: a receive loop that yields by count falls behind its subscription, and
         // the client then drops answers.
-        let task = tokio::spawn(tokio::task::unconstrained(keeper::keep(
+        let task = tokio::spawn(tokio::task::coop::unconstrained(keeper::keep(
             options,
             Servers::new(addresses),
             session,
@@ -115,7 +115,7 @@ impl NatsShell {
             Arc::clone(&present),
         );
         present.send_replace(link);
-        let task = Keeper(tokio::spawn(tokio::task::unconstrained(task)));
+        let task = Keeper(tokio::spawn(tokio::task::coop::unconstrained(task)));
         let shell = Self::new(present, task, store_timeout, IN_FLIGHT_MAX);
         let server = server.to_owned();
         match session::jetstream(&client, &wire, Deadlines::start(store_timeout)).await {

@@ -81,6 +81,16 @@ fn a_cluster_of_three_elects_a_leader_and_survives_a_kill() {
     cluster.wait_ready().unwrap();
 }
 
+/// Runs one of these tests in a process of its own and tells what it printed.
+fn elsewhere(test: &str, name: &str, value: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(name, value)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn a_server_dies_with_an_owner_that_aborts() {
     const ROLE: &str = "TENURE_TEST_OWNER";
@@ -89,25 +99,28 @@ fn a_server_dies_with_an_owner_that_aborts() {
         println!("pid={};", server.pid().unwrap());
         std::process::abort();
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_server_dies_with_an_owner_that_aborts",
-            "--nocapture",
-        ])
-        .env(ROLE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = elsewhere("a_server_dies_with_an_owner_that_aborts", ROLE, "1");
     let pid = said
         .split_once("pid=")
-        .and_then(|(_, rest)| rest.split_once(';'))
-        .unwrap()
-        .0;
-    let pid = pid.parse().unwrap();
+        .and_then(|(_, rest)| rest.split_once(';'));
+    let pid = pid.unwrap().0.parse().unwrap();
     let end = Instant::now() + PATIENCE;
     while lives(pid) {
         assert!(Instant::now() < end, "the server outlives its owner");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_binary_that_is_not_there_is_named() {
+    const WRONG: &str = "/no/such/nats-server";
+    if std::env::var("NATS_SERVER").is_ok_and(|path| path == WRONG) {
+        println!("error={};", NatsServer::start().unwrap_err());
+        return;
+    }
+    let said = elsewhere("a_binary_that_is_not_there_is_named", "NATS_SERVER", WRONG);
+    assert!(
+        said.contains("NATS_SERVER is \"/no/such/nats-server\""),
+        "{said}"
+    );
 }
