@@ -122,6 +122,8 @@ pub struct Plan {
     pub streams: u16,
     /// Whether they are replicated.
     pub replicated: bool,
+    /// By how much each node's wall clock is ahead, in milliseconds.
+    pub skew_ms: Vec<u64>,
     /// How many clients ask.
     pub clients: u64,
     /// How many entities each shard has.
@@ -193,6 +195,9 @@ impl Plan {
         limits.batch_messages_max = size([1, 2, 256][size(range(11, 0, 2))]);
         limits.chain_max = size([2, 5, 64][size(range(12, 0, 2))]);
         limits.command_ids_max = size([2, 8, 128][size(range(13, 0, 2))]);
+        limits.command_ids_min = size(range(21, 1, 8)).min(limits.command_ids_max);
+        limits.command_id_age_ms = [200, 2_000, 120_000][size(range(22, 0, 2))];
+        limits.conflict_tries_max = [6, 256][size(range(23, 0, 1))];
         limits.store_timeout = Span::from_millis(range(14, 100, 1_500));
         limits.absent_patience = Span::from_secs(5);
         limits.lost_tail_patience = Span::from_millis(range(15, 2_000, 4_000));
@@ -203,6 +208,9 @@ impl Plan {
             nodes,
             streams: u16::try_from(streams).expect("a small number"),
             replicated,
+            skew_ms: (0..nodes)
+                .map(|_| range(24, 0, 1) * range(25, 0, 3_000))
+                .collect(),
             clients: range(17, 1, 6),
             entities: range(18, 1, 3),
             snapshot_every: u32::try_from(range(19, 1, 6)).expect("a small number"),

@@ -65,7 +65,11 @@ fn expectations_that_are_not_checked_are_caught() {
 
 #[test]
 fn an_acknowledgement_of_nothing_is_caught() {
-    assert_caught(Corruption::LyingAck, Profile::Calm, &["acknowledged", "once"]);
+    assert_caught(
+        Corruption::LyingAck,
+        Profile::Calm,
+        &["acknowledged", "once"],
+    );
 }
 
 #[test]

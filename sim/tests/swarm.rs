@@ -20,7 +20,10 @@ fn seeds_of_every_profile_break_nothing() {
                 failure.ending, failure.seed, failure.profile, failure.what
             );
         }
-        assert!(tally.failures.is_empty(), "a promise is broken in {profile}");
+        assert!(
+            tally.failures.is_empty(),
+            "a promise is broken in {profile}"
+        );
         assert!(
             tally.commits > tally.seeds * 20,
             "{profile} stores next to nothing: {} commits in {} seeds",

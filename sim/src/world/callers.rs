@@ -95,7 +95,7 @@ impl World {
                 entity: entity.id.clone(),
                 id: wish.id,
                 expected: wish.expected,
-                wall: self.wall(),
+                wall: self.wall_of(node),
                 deadline,
             }),
         };
@@ -205,7 +205,10 @@ impl World {
         let named = self.draws.chance(What::Ask, client, 600);
         let bits = self.draws.bits(What::CommandId, client);
         let ahead = self.draws.chance(What::Ask, client, 10);
-        let mut wall = self.wall();
+        let maker = self
+            .draws
+            .below(What::CommandId, client, self.nodes.len() as u64);
+        let mut wall = self.wall_of(usize::try_from(maker).expect("an index fits"));
         if ahead {
             wall.0 += 2 * self.plan.limits.id_ahead_max_ms;
         }

@@ -211,6 +211,11 @@ impl World {
         WallTime(WALL_START.0 + self.now / 1_000_000)
     }
 
+    /// A node's own wall clock.
+    fn wall_of(&self, node: usize) -> WallTime {
+        WallTime(self.wall().0 + self.plan.skew_ms[node])
+    }
+
     fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Trace::None = self.trace {
             return;
