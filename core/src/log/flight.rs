@@ -359,7 +359,10 @@ impl Shard {
     /// A barrier passed: what waited for it may be answered.
     fn redeem(&mut self, t: &mut Turn<'_, '_>, pledged: BTreeSet<Slot>, sent: Moment) {
         for slot in pledged {
-            let entity = self.entity(slot);
+            // What waited may have been served in another way, and the entity forgotten.
+            let Some(entity) = self.entities.get_mut(&slot) else {
+                continue;
+            };
             if let Some(held) = &mut entity.held {
                 held.confirmed = held.confirmed.max(sent);
             }
