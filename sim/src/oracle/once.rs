@@ -33,7 +33,7 @@ impl Oracle for Once {
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Stored { placed, .. } => self.stored(view, placed),
-            Seen::Told(asked) => self.told(asked),
+            Seen::Told(asked) => self.told(view, asked),
             Seen::LostTail { stream, keep_up_to } => {
                 self.commands
                     .retain(|_, it| it.stream != stream || it.sequence <= keep_up_to);
@@ -95,7 +95,7 @@ impl Once {
         Ok(())
     }
 
-    fn told(&mut self, asked: &Asked) -> Result<(), String> {
+    fn told(&mut self, view: View<'_>, asked: &Asked) -> Result<(), String> {
         let ticket = asked.ticket;
         let Some(told) = &asked.told else {
             return Ok(());
@@ -122,7 +122,8 @@ impl Once {
             }
             Reply::Found { version, outcome } => match stored {
                 Some(it) if it.outcome == outcome && it.version == *version => Ok(()),
-                Some(_) | None if asked.voided => Ok(()),
+                // It was stored once; the node does not know of the loss yet.
+                Some(_) | None if view.plan.faults.loses_acknowledged() => Ok(()),
                 Some(it) => Err(format!(
                     "{ticket:?} found another outcome than what is stored at {:?}",
                     it.sequence
