@@ -120,3 +120,25 @@ fn wrong_input_is_told_in_one_line() {
         assert!(error.contains(told), "{arguments:?}: {error}");
     }
 }
+
+/// The README's permissions are enough, for a namespace that is not there yet, too; and they are
+/// for no other.
+#[test]
+fn the_permissions_in_the_readme_are_enough_for_their_namespace() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```conf\n").expect("a block of settings");
+    let (permissions, _) = rest.split_once("```").expect("its end");
+    let server = NatsServer::builder()
+        .config(permissions)
+        .start()
+        .expect("a nats-server");
+    let url = server.url();
+    let mut arguments = vec!["--nats", &url, "--user", "bank", "--password", "secret"];
+    arguments.extend(["--namespace", "bank"]);
+    balanced(&arguments);
+    balanced(&arguments);
+    arguments.pop();
+    arguments.push("other");
+    let error = refused(&arguments);
+    assert!(error.contains("may not"), "{error}");
+}

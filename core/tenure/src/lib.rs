@@ -133,3 +133,8 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub use tenure_core::api::__private;
+
+/// The README's code, compiled and run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
