@@ -4,16 +4,17 @@ use super::entity::{Entity, Held, Moment, Phase, Taking, Why};
 use super::shard::{Op, Retry, Shard, Turn};
 use super::{Damage, FoldError, Refusal, Reply};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
-use crate::id::{CommitId, OpId, Sequence, Slot, Version};
+use crate::id::{CommitId, Epoch, OpId, Sequence, Slot, Version};
 use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
+use crate::reached;
 use crate::step::{Outcome, Time};
-use crate::{reached, sometimes};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// A load on its way.
 #[derive(Clone, Debug)]
@@ -248,12 +249,8 @@ impl Shard {
                     && Ownership::decode(&message.payload).is_ok_and(|o| o.claim == epoch.claim)
             });
             if !mine {
-                let later = own.is_some_and(|message| message.sequence > epoch.sequence);
-                sometimes!(t.cx, later, "load: the answer has a later ownership record");
-                if later {
-                    // A later claim, as it seems: the CAS of a seal tells for sure.
-                    self.seal(t);
-                }
+                let at = own.map_or(Sequence::NONE, |message| message.sequence);
+                self.not_mine(t, slot, at, epoch);
                 return false;
             }
         }
@@ -265,6 +262,30 @@ impl Shard {
             return false;
         }
         true
+    }
+
+    /// The ownership record in an answer is not mine, but another one.
+    fn not_mine(&mut self, t: &mut Turn<'_, '_>, slot: Slot, at: Sequence, epoch: Epoch) {
+        let known = self.loading(slot).asked_above;
+        match at.cmp(&epoch.sequence) {
+            Ordering::Greater => {
+                // A later claim, as it seems: the CAS of a seal tells for sure.
+                reached!(t.cx, "load: the answer has a later ownership record");
+                self.seal(t);
+            }
+            Ordering::Equal => {
+                // My claim was lost with the tail, and its sequence was given to another one: that
+                // fence lets both of us pass, so this node must not commit any more (K3).
+                reached!(t.cx, "load: another claim has my sequence");
+                self.lost_tail(t, at);
+            }
+            // Asked before my claim was acknowledged, an answer may well lack it.
+            Ordering::Less if known < epoch.sequence => {}
+            Ordering::Less => {
+                reached!(t.cx, "load: the answer lacks my ownership record");
+                self.look_low(t, at, known);
+            }
+        }
     }
 
     fn on_absent_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
@@ -397,6 +418,9 @@ impl Shard {
 
     /// The same load again after a wait.
     pub(super) fn load_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        if self.parked.contains(&slot) {
+            return;
+        }
         match &self.entity(slot).phase {
             // A lost tail was found, and the entity has begun anew.
             Phase::Load(load, _) if matches!(load.stage, LoadStage::Latest(_)) => {}

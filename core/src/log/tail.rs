@@ -11,7 +11,10 @@ use alloc::vec::Vec;
 impl Shard {
     /// The stream is known to reach this far.
     pub(super) fn raise_high_water(&mut self, sequence: Sequence) {
-        self.high_water = self.high_water.max(sequence);
+        if sequence > self.high_water {
+            self.high_water = sequence;
+            self.low_since = None;
+        }
     }
 
     /// The stream looks shorter than it was `known` to be when it was asked: at once a lost tail
