@@ -35,6 +35,15 @@ fn the_step_contract() {
 }
 
 #[test]
-fn the_log() {
-    stories!("stories/log/*.txt", "stories/log", world::World::new());
+fn the_log_in_direct_mode() {
+    stories!(
+        "stories/direct/*.txt",
+        "stories/direct",
+        world::World::new()
+    );
+}
+
+#[test]
+fn the_log_in_owned_mode() {
+    stories!("stories/owned/*.txt", "stories/owned", world::World::new());
 }

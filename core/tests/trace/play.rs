@@ -193,6 +193,7 @@ fn order<'a>(words: &'a [&'a str]) -> Result<(Order, &'a [&'a str]), String> {
 fn fate_of(words: &[&str]) -> Result<Fate, String> {
     Ok(match words {
         ["held"] => Fate::Held,
+        ["slow"] => Fate::Slow,
         ["answer-lost"] => Fate::AnswerLost,
         ["lost"] => Fate::Lost,
         ["late"] => Fate::Late,
@@ -209,7 +210,11 @@ fn fate_of(words: &[&str]) -> Result<Fate, String> {
             "WrongLast" => Refused::WrongLast { actual: None },
             _ => return Err(format!("{what:?} is no refusal that scripts know")),
         }),
-        _ => return Err("held, answer-lost, lost, late, corrupt, absent, stale or refused".into()),
+        _ => {
+            return Err(
+                "held, slow, answer-lost, lost, late, corrupt, absent, stale or refused".into(),
+            );
+        }
     })
 }
 

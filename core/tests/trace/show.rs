@@ -17,7 +17,7 @@ pub(crate) struct Names {
     claims: BTreeMap<ClaimId, usize>,
 }
 
-/// What a request is about, as scripts name it.
+/// What a request or a work is about, as scripts name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     Commit,
@@ -28,10 +28,12 @@ pub(crate) enum Class {
     Latest,
     Body,
     Get,
+    /// Any work of the host's.
+    Host,
 }
 
 impl Class {
-    pub(crate) const ALL: [(&'static str, Self); 8] = [
+    pub(crate) const ALL: [(&'static str, Self); 9] = [
         ("commit", Self::Commit),
         ("batch", Self::Batch),
         ("barrier", Self::Barrier),
@@ -40,6 +42,7 @@ impl Class {
         ("latest", Self::Latest),
         ("body", Self::Body),
         ("get", Self::Get),
+        ("host", Self::Host),
     ];
 
     pub(crate) fn of(request: &StoreRequest) -> Self {
@@ -152,7 +155,8 @@ impl Names {
             | Class::Batch
             | Class::Latest
             | Class::Body
-            | Class::Get => target.clone(),
+            | Class::Get
+            | Class::Host => target.clone(),
         };
         let expect = match &publish.expect {
             Expect::Nothing => String::new(),

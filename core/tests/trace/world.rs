@@ -54,8 +54,10 @@ impl Default for Setup {
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It waits with the store until it is released.
+    /// It waits before the store until it is released.
     Held,
+    /// It is carried out at once, and its answer waits until it is released.
+    Slow,
     /// It is carried out, and its answer is lost.
     AnswerLost,
     /// It is lost on the way.
@@ -105,6 +107,7 @@ pub(crate) struct World {
     nodes: BTreeMap<String, Node>,
     jobs: VecDeque<Job>,
     held: Vec<Job>,
+    slow: Vec<(String, OpId, StoreReply)>,
     late: Vec<Job>,
     faults: Vec<(String, Class, Fate)>,
     /// Sequences that no server finds any more.
@@ -141,6 +144,7 @@ impl World {
             nodes: BTreeMap::new(),
             jobs: VecDeque::new(),
             held: Vec::new(),
+            slow: Vec::new(),
             late: Vec::new(),
             faults: Vec::new(),
             vanished: BTreeSet::new(),
@@ -201,6 +205,7 @@ impl World {
         self.boots += 1;
         self.jobs.retain(|job| job.node != name);
         self.held.retain(|job| job.node != name);
+        self.slow.retain(|(node, ..)| node != name);
         self.callers.retain(|_, node| node != name);
         let config = ShardConfig {
             namespace: namespace(),
@@ -484,21 +489,34 @@ impl World {
             task,
             released,
         } = job;
+        let class = match &task {
+            Task::Store(request) => Class::of(request),
+            Task::Work(_) => Class::Host,
+        };
+        let fault = self.faults.iter();
+        let mut fault = fault.map(|(n, c, _)| (n.as_str(), *c));
+        let fault = fault.position(|f| f == (node.as_str(), class) && !released);
+        let fate = fault.map(|place| self.faults.remove(place).2);
         match task {
-            Task::Work(work) => {
-                let host = self.nodes.get_mut(&node).expect("a node");
-                let (ran, text) = host.bank.run(&work);
-                self.line(&node, '.', &text);
-                self.step(&node, Input::Ran { op, ran });
-            }
-            Task::Store(request) => {
-                let class = Class::of(&request);
-                let fault = self.faults.iter();
-                let mut fault = fault.map(|(n, c, _)| (n.as_str(), *c));
-                let fault = fault.position(|f| f == (node.as_str(), class) && !released);
-                let fate = fault.map(|place| self.faults.remove(place).2);
-                self.store_answers(&node, op, request, fate);
-            }
+            Task::Work(work) => match fate {
+                None => {
+                    let host = self.nodes.get_mut(&node).expect("a node");
+                    let (ran, text) = host.bank.run(&work);
+                    self.line(&node, '.', &text);
+                    self.step(&node, Input::Ran { op, ran });
+                }
+                Some(fate) => {
+                    assert_eq!(fate, Fate::Held, "the host can only be slow");
+                    self.line(&node, 'x', &format!("the host is slow with {op:?}"));
+                    self.held.push(Job {
+                        node,
+                        op,
+                        task: Task::Work(work),
+                        released: true,
+                    });
+                }
+            },
+            Task::Store(request) => self.store_answers(&node, op, request, fate),
         }
     }
 
@@ -515,6 +533,13 @@ impl World {
             Some(Fate::Held) => {
                 self.line(node, 'x', &format!("{op:?} is held up"));
                 self.held.push(job(request));
+                return;
+            }
+            Some(Fate::Slow) => {
+                let reply = self.apply(&request);
+                let answer = self.names.answer(&reply);
+                self.line(node, 'x', &format!("{op:?} {answer}; the answer is slow"));
+                self.slow.push((node.to_owned(), op, reply));
                 return;
             }
             Some(Fate::AnswerLost) => {
@@ -567,6 +592,14 @@ impl World {
         let (mine, rest): (Vec<_>, Vec<_>) = held.into_iter().partition(|job| job.node == node);
         self.held = rest;
         self.jobs.extend(mine);
+        let slow = std::mem::take(&mut self.slow);
+        let (mine, rest): (Vec<_>, Vec<_>) = slow.into_iter().partition(|(name, ..)| name == node);
+        self.slow = rest;
+        for (_, op, reply) in mine {
+            let text = self.names.answer(&reply);
+            self.line(node, '<', &format!("{op:?} {text}"));
+            self.step(node, Input::Stored { op, reply });
+        }
     }
 
     /// What was late arrives.
