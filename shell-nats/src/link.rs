@@ -1,7 +1,7 @@
 //! One connection as requests see it: hand over, wait, and tell apart what is known of the end.
 
 use crate::refusal;
-use crate::wire::{Answer, Until, Wire};
+use crate::wire::{Answer, NotEntered, Until, Wire};
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, PublishErrorKind, Subject};
 use bytes::Bytes;
@@ -87,8 +87,10 @@ pub(crate) async fn ask(
         .iter()
         .map(|message| message.subject.clone())
         .collect();
-    let Some(mut waiting) = wire.enter(subjects, writes, until) else {
-        return Outcome::Refused(Refused::NotConnected);
+    let mut waiting = match wire.enter(subjects, writes, until) {
+        Ok(waiting) => waiting,
+        Err(NotEntered::Lost) => return Outcome::Refused(Refused::NotConnected),
+        Err(NotEntered::Denied(text)) => return Outcome::Refused(Refused::Denied(text)),
     };
     let reply = waiting.reply();
     for message in &messages {

@@ -23,6 +23,8 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 struct Asks {
     open: bool,
+    /// Why no answer can arrive: the server's text.
+    denied: Option<String>,
     /// Makes tokens unique, so that a late answer never meets another ask in the same place.
     serial: u64,
     waiting: Slab<Ask>,
@@ -49,6 +51,15 @@ pub(crate) enum Until {
     Status,
 }
 
+/// Why an ask is not entered: nothing of it may be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotEntered {
+    /// The connection is lost.
+    Lost,
+    /// The user may not listen for the answer; the server's text.
+    Denied(String),
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -63,6 +74,7 @@ impl Wire {
     pub(crate) fn new(inbox: String) -> Arc<Self> {
         let asks = Asks {
             open: true,
+            denied: None,
             serial: 0,
             waiting: Slab::new(),
         };
@@ -77,17 +89,20 @@ impl Wire {
         format!("{}.*", self.inbox)
     }
 
-    /// Enters an ask; `None` when the connection is lost.
+    /// Enters an ask, before anything of it is sent.
     pub(crate) fn enter(
         self: &Arc<Self>,
         subjects: Vec<Subject>,
         writes: bool,
         until: Until,
-    ) -> Option<Waiting> {
+    ) -> Result<Waiting, NotEntered> {
         let (sender, answer) = oneshot::channel();
         let mut asks = self.asks();
         if !asks.open {
-            return None;
+            return Err(NotEntered::Lost);
+        }
+        if let Some(text) = &asks.denied {
+            return Err(NotEntered::Denied(text.clone()));
         }
         asks.serial += 1;
         let serial = asks.serial;
@@ -101,7 +116,7 @@ impl Wire {
         };
         let key = asks.waiting.insert(ask);
         drop(asks);
-        Some(Waiting {
+        Ok(Waiting {
             wire: Arc::clone(self),
             key,
             serial,
@@ -165,7 +180,9 @@ impl Wire {
 
     /// Takes asks again: a connection that is not ours came back.
     pub(crate) fn open(&self) {
-        self.asks().open = true;
+        let mut asks = self.asks();
+        asks.open = true;
+        asks.denied = None;
     }
 
     /// How many asks wait for an answer.
@@ -207,10 +224,11 @@ impl Wire {
         }
     }
 
-    /// No answer can arrive, or none may be asked for: every ask is hopeless. What was sent is
-    /// taken by the server all the same, so writes stay unknown.
+    /// No answer can arrive: every ask is hopeless, also the next ones. What was sent is taken by
+    /// the server all the same, so writes stay unknown.
     fn deny_all(&self, text: &str) {
         let mut asks = self.asks();
+        asks.denied = Some(text.to_owned());
         let all: Vec<Ask> = asks.waiting.drain().collect();
         drop(asks);
         for ask in all.into_iter().filter(|ask| !ask.writes) {
@@ -306,7 +324,7 @@ impl Violation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Until, Violation, Wire};
+    use super::{Answer, NotEntered, Until, Violation, Wire};
     use async_nats::{Message, StatusCode, Subject};
     use std::sync::Arc;
 
@@ -371,9 +389,10 @@ mod tests {
         let ask = wire.enter(Vec::new(), true, Until::First).unwrap();
         wire.close();
         assert!(ask.await.is_none());
-        assert!(wire.enter(Vec::new(), true, Until::First).is_none());
+        let lost = wire.enter(Vec::new(), true, Until::First);
+        assert_eq!(lost.unwrap_err(), NotEntered::Lost);
         wire.open();
-        assert!(wire.enter(Vec::new(), true, Until::First).is_some());
+        assert!(wire.enter(Vec::new(), true, Until::First).is_ok());
     }
 
     #[tokio::test]
@@ -395,6 +414,19 @@ mod tests {
         assert!(one.await.is_none() && two.await.is_none());
         assert_eq!(wire.waiting(), 1);
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn without_an_inbox_reads_are_denied_and_writes_unknown() {
+        let wire = wire();
+        let text = "Permissions Violation for Subscription to \"_INBOX.x.*\"";
+        let read = wire.enter(Vec::new(), false, Until::First).unwrap();
+        let write = wire.enter(Vec::new(), true, Until::First).unwrap();
+        wire.take_error(text);
+        assert!(matches!(read.await, Some(Answer::Denied(said)) if said == text));
+        assert!(write.await.is_none());
+        let next = wire.enter(Vec::new(), true, Until::First);
+        assert_eq!(next.unwrap_err(), NotEntered::Denied(text.into()));
     }
 
     #[test]
