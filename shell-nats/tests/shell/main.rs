@@ -13,3 +13,4 @@ mod requests;
 mod rights;
 mod scene;
 mod tls;
+mod truth;
