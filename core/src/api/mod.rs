@@ -38,6 +38,8 @@ pub use message::Message;
 pub use repository::Repository;
 pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
 
+pub use bytes::Bytes;
+
 pub(crate) use repository::KindHandle;
 
 /// What the derive macros' output is written with; not for people.

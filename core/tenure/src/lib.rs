@@ -102,6 +102,7 @@
 mod builder;
 
 pub use builder::{Builder, Tenure, TenureError};
+pub use tenure_core::api::Bytes;
 pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
     Decider, Decision, Event, Execute, ExecuteCommand, ExecuteError, ExecuteReceipt, History,

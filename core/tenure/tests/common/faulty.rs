@@ -1,0 +1,91 @@
+//! A world in memory whose store can be made to misbehave.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use tenure::MemShell;
+use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::id::WallTime;
+use tenure_core::port::{StoreReply, StoreRequest};
+use tenure_core::step::Time;
+use tokio::sync::mpsc;
+
+/// What is done to a request; `None` lets it through.
+pub type Fault = Box<dyn FnMut(&StoreRequest) -> Option<Fate> + Send>;
+
+/// What becomes of a request.
+pub enum Fate {
+    /// It is answered with this, and never reaches the store.
+    Answer(StoreReply),
+    /// It reaches the store, but its answer is this.
+    Instead(StoreReply),
+    /// It gets no answer.
+    Silence,
+}
+
+/// A shell in memory with a fault.
+#[derive(Clone)]
+pub struct FaultyShell {
+    mem: MemShell,
+    fault: Arc<Mutex<Fault>>,
+}
+
+impl FaultyShell {
+    pub fn new() -> Self {
+        Self {
+            mem: MemShell::fresh(),
+            fault: Arc::new(Mutex::new(Box::new(|_| None))),
+        }
+    }
+
+    /// The same store, without a fault.
+    pub fn healthy(&self) -> MemShell {
+        self.mem.clone()
+    }
+
+    /// From now on requests go through this.
+    pub fn set(&self, fault: impl FnMut(&StoreRequest) -> Option<Fate> + Send + 'static) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(fault);
+    }
+}
+
+impl Shell for FaultyShell {
+    fn now(&self) -> Time {
+        self.mem.now()
+    }
+
+    fn wall(&self) -> WallTime {
+        self.mem.wall()
+    }
+
+    fn seed(&self) -> u128 {
+        self.mem.seed()
+    }
+
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
+        self.mem.sleep_until(at)
+    }
+
+    async fn store(&self, request: StoreRequest) -> StoreReply {
+        let fate = {
+            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            fault(&request)
+        };
+        match fate {
+            None => self.mem.store(request).await,
+            Some(Fate::Answer(reply)) => reply,
+            Some(Fate::Instead(reply)) => {
+                self.mem.store(request).await;
+                reply
+            }
+            Some(Fate::Silence) => std::future::pending().await,
+        }
+    }
+
+    fn inbox(&self) -> mpsc::Receiver<Inbound> {
+        self.mem.inbox()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        self.mem.spawn(task)
+    }
+}

@@ -1,0 +1,94 @@
+//! What the tests share: a world to run in, and an aggregate to run.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    unused_macros,
+    reason = "each test uses a part"
+)]
+
+mod account;
+mod faulty;
+
+pub use account::*;
+pub use faulty::{Fate, FaultyShell};
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use tenure::{Builder, MemShell, Repository, Tenure};
+
+/// A place with a store that lives as long as this does. Nodes started in it see one store.
+pub struct World {
+    place: String,
+    #[cfg(feature = "nats")]
+    _server: Option<tenure_nats_server::NatsServer>,
+}
+
+impl World {
+    /// In memory.
+    pub fn mem() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            place: format!("mem:world-{n}"),
+            #[cfg(feature = "nats")]
+            _server: None,
+        }
+    }
+
+    /// On a nats-server of its own.
+    #[cfg(feature = "nats")]
+    pub fn nats() -> Self {
+        let server = tenure_nats_server::NatsServer::start().expect("a nats-server");
+        Self {
+            place: server.url(),
+            _server: Some(server),
+        }
+    }
+
+    /// What a builder's `start` takes.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A node on this world's store, with an empty memory.
+    pub async fn node(&self) -> Tenure {
+        self.start(Tenure::builder().namespace("bank")).await
+    }
+
+    /// The accounts of a new node.
+    pub async fn accounts(&self) -> Repository<Account> {
+        let node = self.node().await;
+        node.repository().await.expect("a repository")
+    }
+
+    /// A node of one's own making.
+    pub async fn start(&self, builder: Builder) -> Tenure {
+        builder.start(&self.place).await.expect("a node")
+    }
+}
+
+/// Runs each test in memory and, where this build has it, on a real nats-server.
+macro_rules! on_both_shells {
+    ($($name:ident),* $(,)?) => {
+        mod mem {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(&crate::common::World::mem()).await;
+                }
+            )*
+        }
+
+        #[cfg(feature = "nats")]
+        mod nats {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(&crate::common::World::nats()).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_shells;
