@@ -83,6 +83,16 @@ fn command_ids_that_vanish_are_caught() {
 }
 
 #[test]
+fn a_commit_on_another_ground_is_caught() {
+    assert_caught(Corruption::OldGround, Profile::Calm, &["decision"]);
+}
+
+#[test]
+fn replies_that_are_held_back_are_caught() {
+    assert_caught(Corruption::Mute, Profile::Calm, &["in-time"]);
+}
+
+#[test]
 fn a_store_that_falls_silent_is_caught() {
     assert_caught(Corruption::Deaf, Profile::Calm, &["convergence"]);
 }

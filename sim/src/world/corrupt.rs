@@ -34,13 +34,17 @@ pub enum Corruption {
     FalseProof,
     /// When command ids are missing from what is read.
     ForgottenIds,
+    /// When a commit says that it was decided on another state than the one it follows.
+    OldGround,
     /// When the store never answers again after everything healed.
     Deaf,
+    /// When nodes hold replies back.
+    Mute,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -49,7 +53,9 @@ impl Corruption {
         Self::LyingAck,
         Self::FalseProof,
         Self::ForgottenIds,
+        Self::OldGround,
         Self::Deaf,
+        Self::Mute,
     ];
 }
 
@@ -66,7 +72,9 @@ impl World {
                 | Corruption::LyingAck
                 | Corruption::FalseProof
                 | Corruption::ForgottenIds
-                | Corruption::Deaf,
+                | Corruption::OldGround
+                | Corruption::Deaf
+                | Corruption::Mute,
             )
             | None => Some(()),
         };
@@ -107,6 +115,16 @@ impl World {
                     duplicate: false,
                 })));
             }
+            Some(Corruption::OldGround) => match &mut request {
+                StoreRequest::Publish(publish) => shift_ground(publish),
+                StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(shift_ground),
+                StoreRequest::Latest { .. }
+                | StoreRequest::Get { .. }
+                | StoreRequest::Scan { .. }
+                | StoreRequest::CreateStream(_)
+                | StoreRequest::StreamInfo { .. }
+                | StoreRequest::Capabilities => {}
+            },
             Some(_) | None => {}
         }
         Ok(request)
@@ -246,6 +264,22 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
         data: event.encode(0),
     }];
     commit
+}
+
+/// Lets the first event of a commit rest on another state.
+fn shift_ground(publish: &mut Publish) {
+    let Ok(mut commit) = Commit::decode(&publish.payload) else {
+        return;
+    };
+    let first = commit.events.first_mut();
+    if let Some((record, event)) = first.and_then(|record| {
+        let event = Added::of(record)?;
+        Some((record, event))
+    }) {
+        let seen = event.seen ^ 1;
+        record.data = Added { seen, ..event }.encode(0);
+        publish.payload = commit.encode();
+    }
 }
 
 fn forget_ids(message: &mut Message) {

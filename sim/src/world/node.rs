@@ -2,6 +2,7 @@
 //! are carried out, in any order and spread over time.
 
 use super::World;
+use super::corrupt::Corruption;
 use super::event::{Event, Place};
 use crate::brief;
 use crate::draw::What;
@@ -168,7 +169,10 @@ impl World {
     }
 
     fn soon(&mut self, what: What, part: u64, place: Place, effect: Effect) {
-        let delay = if self.draws.chance(what, part, 500) {
+        let mute = self.corruption == Some(Corruption::Mute);
+        let delay = if mute && matches!(effect, Effect::Reply { .. }) {
+            Span::from_secs(5)
+        } else if self.draws.chance(what, part, 500) {
             Span::ZERO
         } else {
             self.draws
