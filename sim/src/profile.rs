@@ -22,8 +22,8 @@ pub enum Profile {
     Churn,
     /// Everything at once, drawn anew for each seed.
     Swarm,
-    /// One node writes directly or as the owner, and the store loses acknowledged messages. Voids
-    /// P1 and what rests on it for the lost part; what comes after must hold all the same (S13).
+    /// Both modes, and the store loses acknowledged messages while every link is down. Voids P1 and
+    /// what rests on it for the lost part; what comes after must hold all the same (S13).
     Tail,
 }
 
@@ -152,8 +152,7 @@ impl Plan {
         let mut range = |part, min, max| draws.range(What::Plan, part, min, max);
         let size = |n: u64| usize::try_from(n).expect("a small number");
         let nodes = match profile {
-            // With several, one may write at sequences that another saw before the loss.
-            Profile::Tail => 1,
+            Profile::Tail => size(range(1, 1, 3)),
             Profile::Calm
             | Profile::Direct
             | Profile::Owned

@@ -8,9 +8,9 @@ fn seeds_of_every_profile_break_nothing() {
         let swarm = Swarm {
             profile,
             from: 1,
-            seeds: 12,
+            seeds: 24,
             threads: 2,
-            twice_every: 6,
+            twice_every: 8,
             failures_max: 1,
         };
         let tally = swarm.run();
