@@ -1,6 +1,7 @@
 //! Identities, positions and counts: each a type of its own.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A position in a stream, given by the store. [`Sequence::NONE`] (0) is the place before the first
 /// message, and stands for "no message" in expectations.
@@ -8,7 +9,8 @@ use core::fmt;
 pub struct Sequence(pub u64);
 
 /// The version of an entity: that of its last event. [`Version::ABSENT`] (0) is before the first.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// With serde it is a plain number.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u64);
 
 /// Milliseconds since the Unix epoch on some node's wall clock. For ids, stamps and reminders;
