@@ -1,0 +1,256 @@
+//! A place to run in, its store as it is below the framework, and waits for a state with a
+//! deadline.
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tenure::{Builder, MemShell, NatsShell, Shell as _, Tenure, TenureError};
+use tenure_core::port::{StoreReply, StoreRequest};
+use tenure_nats_server::{NatsServer, NatsServerBuilder};
+
+/// How long a test may take, and a wait for a state, before it has failed.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// One namespace of a store, in memory or on a server.
+pub(crate) struct World {
+    pub(crate) namespace: String,
+    store: Store,
+}
+
+enum Store {
+    Mem(String),
+    Nats(Arc<NatsServer>),
+}
+
+/// What is stored in one stream: its last sequence, and how many messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) last: u64,
+    pub(crate) messages: u64,
+}
+
+/// One stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) subject: String,
+    pub(crate) sequence: u64,
+    pub(crate) payload: Bytes,
+}
+
+/// A namespace that no other test has.
+fn namespace() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl World {
+    /// An empty store in memory.
+    pub(crate) fn mem() -> Self {
+        let namespace = namespace();
+        Self {
+            store: Store::Mem(namespace.clone()),
+            namespace,
+        }
+    }
+
+    /// A fresh namespace on the server that the tests share.
+    pub(crate) fn nats() -> Self {
+        static SHARED: OnceLock<Arc<NatsServer>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| Arc::new(NatsServer::start().unwrap()));
+        Self::on(Arc::clone(shared))
+    }
+
+    /// A fresh namespace on a server of its own.
+    pub(crate) fn alone(server: NatsServerBuilder) -> Self {
+        Self::on(Arc::new(server.start().unwrap()))
+    }
+
+    fn on(server: Arc<NatsServer>) -> Self {
+        Self {
+            namespace: namespace(),
+            store: Store::Nats(server),
+        }
+    }
+
+    /// The place, as `start` takes it.
+    pub(crate) fn place(&self) -> String {
+        match &self.store {
+            Store::Mem(name) => format!("mem:{name}"),
+            Store::Nats(server) => server.url(),
+        }
+    }
+
+    /// The server.
+    pub(crate) fn server(&self) -> &NatsServer {
+        match &self.store {
+            Store::Mem(_) => panic!("a store in memory has no server"),
+            Store::Nats(server) => server,
+        }
+    }
+
+    /// A node that is to be started here.
+    pub(crate) fn builder(&self) -> Builder {
+        Tenure::builder()
+            .namespace(&self.namespace)
+            .timeout(Duration::from_secs(20))
+    }
+
+    /// One more node: as good as another process, since nodes share nothing but the store.
+    pub(crate) async fn node(&self) -> Tenure {
+        self.start(self.builder()).await.unwrap()
+    }
+
+    /// Starts a node here.
+    pub(crate) async fn start(&self, node: Builder) -> Result<Tenure, TenureError> {
+        node.start(&self.place()).await
+    }
+
+    /// What the namespace's streams hold, by stream, read past the framework.
+    pub(crate) async fn extents(&self) -> BTreeMap<String, Extent> {
+        let prefix = format!("{}_", self.namespace);
+        let mut extents = BTreeMap::new();
+        match &self.store {
+            Store::Mem(name) => MemShell::named(name).with_store(|store| {
+                for stream in store.streams().filter(|name| name.starts_with(&prefix)) {
+                    let extent = Extent {
+                        last: store.last(stream).0,
+                        messages: store.messages(stream).count() as u64,
+                    };
+                    extents.insert(stream.to_owned(), extent);
+                }
+            }),
+            Store::Nats(_) => {
+                let mut streams = self.jetstream().await.streams();
+                while let Some(info) = streams.try_next().await.unwrap() {
+                    if info.config.name.starts_with(&prefix) {
+                        let extent = Extent {
+                            last: info.state.last_sequence,
+                            messages: info.state.messages,
+                        };
+                        extents.insert(info.config.name, extent);
+                    }
+                }
+            }
+        }
+        extents
+    }
+
+    /// What one stream of the namespace holds: `ctl`, `ev_0` or `snap`.
+    pub(crate) async fn extent(&self, stream: &str) -> Extent {
+        let name = format!("{}_{stream}", self.namespace);
+        self.extents().await[&name]
+    }
+
+    /// The messages of one stream of the namespace that a filter takes in, read past the framework
+    /// as any tool does: on a server through a consumer.
+    pub(crate) async fn messages(&self, stream: &str, filter: &str) -> Vec<Stored> {
+        let name = format!("{}_{stream}", self.namespace);
+        match &self.store {
+            Store::Mem(store) => MemShell::named(store).with_store(|store| {
+                let all = store.messages(&name).filter(|m| takes(filter, &m.subject));
+                all.map(|message| Stored {
+                    subject: message.subject.clone(),
+                    sequence: message.sequence.0,
+                    payload: message.payload.clone(),
+                })
+                .collect()
+            }),
+            Store::Nats(_) => {
+                let stream = self.jetstream().await.get_stream(&name).await.unwrap();
+                let config = OrderedConfig {
+                    filter_subject: filter.to_owned(),
+                    ..OrderedConfig::default()
+                };
+                let consumer = stream.create_consumer(config).await.unwrap();
+                let pending = consumer.cached_info().num_pending;
+                let mut messages = consumer.messages().await.unwrap();
+                let mut stored = Vec::new();
+                for _ in 0..pending {
+                    let message = messages.next().await.unwrap().unwrap();
+                    stored.push(Stored {
+                        subject: message.subject.to_string(),
+                        sequence: message.info().unwrap().stream_sequence,
+                        payload: message.payload.clone(),
+                    });
+                }
+                stored
+            }
+        }
+    }
+
+    /// All commits of a kind, whatever their ids.
+    pub(crate) async fn commits(&self, kind: &str) -> Vec<Stored> {
+        let filter = format!("{}.ev.*.{kind}.*", self.namespace);
+        self.messages("ev_0", &filter).await
+    }
+
+    /// Asks the store itself, as somebody else could.
+    pub(crate) async fn ask(&self, request: StoreRequest) -> StoreReply {
+        match &self.store {
+            Store::Mem(name) => MemShell::named(name).store(request).await,
+            Store::Nats(server) => {
+                let shell = NatsShell::connect(server.url()).await.unwrap();
+                shell.store(request).await
+            }
+        }
+    }
+
+    /// A client of the server's, with the rights of whoever needs none.
+    pub(crate) async fn jetstream(&self) -> jetstream::Context {
+        let client = async_nats::connect(self.server().url()).await.unwrap();
+        jetstream::new(client)
+    }
+
+    /// Whether the store is a server.
+    pub(crate) fn on_nats(&self) -> bool {
+        matches!(self.store, Store::Nats(_))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        match &self.store {
+            Store::Mem(name) => MemShell::forget(name),
+            Store::Nats(_) => {}
+        }
+    }
+}
+
+/// Whether a subject filter takes in a subject.
+fn takes(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            (_, None) => return false,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted != token => return false,
+            (_, Some(_)) => {}
+        }
+    }
+    tokens.next().is_none()
+}
+
+/// Waits for the end of something that must end.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    within(what, async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
