@@ -143,6 +143,7 @@ impl Shard {
                         self.expand(t, slot, sequence);
                     }
                     Ok(_) => t.halt("a read by sequence brought another sequence"),
+                    Err(_) if self.is_floor(slot, sequence) => self.replaced(t, slot),
                     Err(what) => self.damaged(t, slot, sequence, what),
                 }
             }
@@ -182,6 +183,10 @@ impl Shard {
             );
             return self.load_again(t, slot);
         }
+        if self.is_floor(slot, sequence) {
+            return self.replaced(t, slot);
+        }
+        let load = self.loading(slot);
         if load.reread {
             return self.damaged(t, slot, sequence, "a listed commit is absent".to_string());
         }
@@ -205,15 +210,13 @@ impl Shard {
         if let Floor::Held(at, version) = load.floor
             && let Some(now) = load.commits.remove(&at)
         {
-            let last = load.commits.keys().next_back().copied().unwrap_or(at);
             let held = self.entity(slot).held.as_ref();
             let same = match held.and_then(|held| held.commit) {
                 Some(id) => id == now.id,
                 None => version == now.last,
             };
             if !same {
-                reached!(t.cx, "load: another commit is where one was");
-                return self.lost_tail(t, last);
+                return self.replaced(t, slot);
             }
         }
         let load = self.loading(slot);
@@ -234,6 +237,18 @@ impl Shard {
             return self.load_on(t, slot);
         }
         self.fold(t, slot);
+    }
+
+    /// Whether a sequence is that of the last commit that is held.
+    fn is_floor(&mut self, slot: Slot, sequence: Sequence) -> bool {
+        matches!(self.loading(slot).floor, Floor::Held(at, _) if at == sequence)
+    }
+
+    /// Another message, or none, is where the last commit was that is held.
+    fn replaced(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        reached!(t.cx, "load: another commit is where one was");
+        let head = self.loading(slot).commits.keys().next_back().copied();
+        self.lost_tail(t, head.unwrap_or(Sequence::NONE));
     }
 
     /// Lets the host fold what was read.

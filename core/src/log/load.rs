@@ -257,7 +257,8 @@ impl Shard {
         let needed = self.high_water.max(self.loading(slot).at_least);
         if proof.up_to < needed {
             reached!(t.cx, "load: the answer is older than what is known");
-            let known = self.loading(slot).asked_above;
+            let load = self.loading(slot);
+            let known = load.asked_above.max(load.at_least);
             self.look_low(t, proof.up_to, known);
             return false;
         }
