@@ -282,6 +282,7 @@ impl World {
             }
             Note::Sealed(_) => {
                 reached!(self, "world: an owner sealed its shard");
+                self.owners[place.shard] = Some((place.node, place.life));
             }
             Note::Superseded { .. } => {
                 reached!(self, "world: an owner learnt that it was superseded");
