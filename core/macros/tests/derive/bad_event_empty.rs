@@ -1,0 +1,6 @@
+use tenure_macros::Event;
+
+#[derive(Event)]
+enum Happened {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use tenure_macros::Event;
+
+#[derive(Event)]
+#[event(name = "wrapped", version = 1)]
+struct Wrapped<T>(T);
+
+fn main() {}
