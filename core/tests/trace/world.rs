@@ -9,10 +9,12 @@ use tenure_core::format::{
     Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{
-    CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, WallTime,
+    CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, Version,
+    WallTime,
 };
 use tenure_core::log::{
-    Effect, Expected, Input, KindConfig, KindIndex, Read, Shape, Shard, ShardConfig, Submit, Work,
+    Effect, Expected, Input, KindConfig, KindIndex, Read, Reply, Shape, Shard, ShardConfig, Submit,
+    Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{
@@ -114,8 +116,8 @@ pub(crate) struct World {
     vanished: BTreeSet<Sequence>,
     /// Who waits for a reply, and at which node.
     callers: BTreeMap<Ticket, String>,
-    /// Every ticket that was ever used.
-    tickets: BTreeSet<Ticket>,
+    /// What each caller was told.
+    told: BTreeMap<Ticket, Reply>,
     commands: BTreeMap<String, CommandId>,
     boots: u64,
     /// The stream was damaged on purpose.
@@ -149,7 +151,7 @@ impl World {
             faults: Vec::new(),
             vanished: BTreeSet::new(),
             callers: BTreeMap::new(),
-            tickets: BTreeSet::new(),
+            told: BTreeMap::new(),
             commands: BTreeMap::new(),
             boots: 0,
             damaged: false,
@@ -263,6 +265,12 @@ impl World {
         self.nodes.contains_key(name)
     }
 
+    /// What a caller was told.
+    #[allow(dead_code, reason = "stories read it, the log's properties ask for it")]
+    pub(crate) fn told(&self, ticket: Ticket) -> Option<&Reply> {
+        self.told.get(&ticket)
+    }
+
     /// A command id that scripts call by a name; made at its first use, so many milliseconds from
     /// then.
     pub(crate) fn command(&mut self, name: &str, offset_ms: i64) -> CommandId {
@@ -325,8 +333,8 @@ impl World {
     }
 
     fn arrive(&mut self, node: &str, ticket: Ticket, order: Order) {
-        let fresh =
-            self.callers.insert(ticket, node.to_owned()).is_none() && self.tickets.insert(ticket);
+        let fresh = self.callers.insert(ticket, node.to_owned()).is_none()
+            && !self.told.contains_key(&ticket);
         assert!(fresh, "{ticket:?} was used before");
         let node = self.nodes.get_mut(node).expect("a node");
         node.bank.take(ticket, order);
@@ -367,6 +375,7 @@ impl World {
                 let said = node.bank.answer(ticket, &reply);
                 let text = self.names.reply(&reply, said);
                 self.line(name, '=', &format!("{ticket:?} {text}"));
+                self.told.insert(ticket, reply);
             }
             Effect::Forget { slot } => {
                 let node = self.nodes.get_mut(name).expect("a node");
@@ -650,8 +659,21 @@ impl World {
         }
     }
 
+    /// The commits of each entity by its subject, in the order of the log.
+    pub(crate) fn commits(&self) -> BTreeMap<String, Vec<(Sequence, Commit)>> {
+        let mut commits: BTreeMap<String, Vec<(Sequence, Commit)>> = BTreeMap::new();
+        for message in self.messages(&event_stream()) {
+            if message.subject.starts_with("bank.ev.") {
+                let commit = Commit::decode(&message.payload).expect("a commit");
+                let of = commits.entry(message.subject).or_default();
+                of.push((message.sequence, commit));
+            }
+        }
+        commits
+    }
+
     /// Checks what must hold after every story: each caller was told, no probe's claim is broken,
-    /// and each commit follows the one before it (P1).
+    /// and what was acknowledged is in the log, each commit after the one before it (P1).
     pub(crate) fn check(&mut self) {
         assert_eq!(self.probe.broken(), None, "a probe's claim is broken");
         let waiting: Vec<_> = self.callers.keys().copied().collect();
@@ -661,27 +683,27 @@ impl World {
         if self.damaged {
             return;
         }
-        let mut last: BTreeMap<String, (Sequence, Commit)> = BTreeMap::new();
-        for message in self.messages(&event_stream()) {
-            if !message.subject.starts_with("bank.ev.") {
-                continue;
+        let commits = self.commits();
+        for (name, commits) in &commits {
+            let mut before = (Sequence::NONE, Version::ABSENT);
+            for (sequence, commit) in commits {
+                let listed = commit.earlier.first().copied();
+                let covered = commit.snapshot.map(|named| named.sequence);
+                let predecessor = listed.or(covered).unwrap_or(Sequence::NONE);
+                assert_eq!(
+                    (predecessor, commit.before),
+                    before,
+                    "{sequence:?} does not follow its predecessor in {}",
+                    subject(name)
+                );
+                before = (*sequence, commit.last);
             }
-            let commit = Commit::decode(&message.payload).expect("a commit");
-            let before = last.get(&message.subject);
-            let (sequence, version) = before
-                .map(|(sequence, commit)| (*sequence, commit.last))
-                .unwrap_or_default();
-            let listed = commit.earlier.first().copied();
-            let covered = commit.snapshot.map(|named| named.sequence);
-            let predecessor = listed.or(covered).unwrap_or(Sequence::NONE);
-            let entity = subject(&message.subject);
-            assert_eq!(
-                (predecessor, commit.before),
-                (sequence, version),
-                "{:?} does not follow its predecessor in {entity}",
-                message.sequence
-            );
-            last.insert(message.subject, (message.sequence, commit));
+        }
+        let stored: BTreeSet<Sequence> = commits.values().flatten().map(|(s, _)| *s).collect();
+        for (ticket, reply) in &self.told {
+            if let Reply::Committed { sequence, .. } = reply {
+                assert!(stored.contains(sequence), "{ticket:?} is not in the log");
+            }
         }
     }
 }
