@@ -87,6 +87,8 @@ pub struct Faults {
     pub slow: u64,
     /// When the store refuses for now: overloaded, nobody responds, too many batches.
     pub refusal: u64,
+    /// When the store refuses a write for good: it is full.
+    pub full: u64,
     /// When a replica that lags answers a read (K2).
     pub stale_read: u64,
     /// When a former leader answers a write from what it knows (K5).
@@ -252,6 +254,7 @@ impl Faults {
         faults.slow = rate(105, 80);
         faults.refusal = rate(106, 80);
         faults.bad_snapshot = rate(107, 300);
+        faults.full = rate(110, 10);
         if replicated {
             faults.stale_read = rate(108, 300);
             faults.old_leader = rate(109, 60);

@@ -5,6 +5,7 @@
 use super::{Class, Oracle, Seen, View};
 use tenure_core::Span;
 use tenure_core::log::{Refusal, Reply};
+use tenure_core::port::Refused;
 
 /// How much later than its deadline a reply may leave.
 pub(super) const SLACK: Span = Span::from_millis(50);
@@ -27,6 +28,7 @@ impl Oracle for Replies {
         };
         let wrong = match &told.reply {
             Reply::Refused(Refusal::Damaged(_)) => !view.plan.faults.loses_acknowledged(),
+            Reply::Refused(Refusal::Store(Refused::NoSpace)) => view.plan.faults.full == 0,
             Reply::Refused(Refusal::Fold(_) | Refusal::Store(_)) => true,
             Reply::Refused(_) => false,
             Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => {

@@ -32,8 +32,12 @@ impl World {
         } else {
             1
         };
-        for _ in 0..count {
-            let wish = self.wish(entity, client);
+        let mut wish = self.wish(entity, client);
+        for number in 0..count {
+            // Now and then a caller sends the same command twice.
+            if number > 0 && !self.draws.chance(What::Again, client + 8, 100) {
+                wish = self.wish(entity, client);
+            }
             let patience = self.draws.span(
                 What::Ask,
                 client,

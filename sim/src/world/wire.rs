@@ -40,7 +40,9 @@ enum Fate {
     Fine,
     Lost,
     LostAnswer,
+    SlowAnswer,
     Refused,
+    Full,
     Stale,
 }
 
@@ -54,7 +56,7 @@ impl World {
         let timeout = self.plan.limits.store_timeout;
         let writes = request.writes();
         // Each kind of fault has its draw, whether it comes to pass or not.
-        let mut draws = [false; 8];
+        let mut draws = [false; 9];
         for (index, rate) in [
             faults.lost_request,
             faults.late_request,
@@ -64,6 +66,7 @@ impl World {
             faults.refusal,
             faults.stale_read,
             faults.old_leader,
+            faults.full,
         ]
         .into_iter()
         .enumerate()
@@ -80,9 +83,11 @@ impl World {
             refusal,
             stale_read,
             old_leader,
+            full,
         ] = draws;
+        let slow_back = slow && self.draws.chance(What::Fate, part << 8 | 0xFF, 500);
         let mut travel = self.travel(part);
-        if slow {
+        if slow && !slow_back {
             reached!(self, "fault: slow request");
             travel = travel.saturating_mul(100);
         }
@@ -90,10 +95,14 @@ impl World {
             Fate::Lost
         } else if refusal {
             Fate::Refused
+        } else if writes && full {
+            Fate::Full
         } else if (!writes && stale_read) || (writes && old_leader) {
             Fate::Stale
         } else if lost_answer {
             Fate::LostAnswer
+        } else if slow_back {
+            Fate::SlowAnswer
         } else {
             Fate::Fine
         };
@@ -155,6 +164,10 @@ impl World {
                 let index = usize::try_from(index).expect("an index fits");
                 self.come_back(id, Outcome::Refused(refusals[index].clone()));
             }
+            Fate::Full => {
+                reached!(self, "fault: refusal for good");
+                self.come_back(id, Outcome::Refused(Refused::NoSpace));
+            }
             Fate::Stale => {
                 let back = self.draws.range(What::Lag, part, 1, 12);
                 let last = stream_of(&request).map_or(Sequence::NONE, |s| self.store.last(s));
@@ -177,7 +190,7 @@ impl World {
                 }
             }
             Fate::Lost => {}
-            Fate::Fine | Fate::LostAnswer => self.execute(Some(id), &request),
+            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), &request),
         }
     }
 
@@ -244,7 +257,11 @@ impl World {
             self.tell(|| format!("the answer to {id:?} is lost"));
             return;
         }
-        let travel = self.travel(part);
+        let mut travel = self.travel(part);
+        if fate == Fate::SlowAnswer {
+            reached!(self, "fault: slow answer");
+            travel = travel.saturating_mul(100);
+        }
         let reply = Box::new(reply);
         self.at(travel, Event::Answer { flight: id, reply });
     }
