@@ -1,12 +1,13 @@
-//! What a read (or a command that stored nothing) was answered from was committed, and is new
-//! enough: no older than what the same node acknowledged before; and where the answer was
-//! confirmed by the store's one truth or by a barrier, no older than the question (P5, L3).
+//! What a read (or a command that stored nothing, or met another version) was answered from was
+//! committed, and is new enough: no older than what the same node acknowledged before; and where
+//! the answer was confirmed by the store's one truth or by a barrier, no older than the question
+//! (P5, L3).
 
 use super::{Oracle, Seen, View};
 use crate::history::Asked;
 use tenure_core::format::WriteMode;
 use tenure_core::id::{Sequence, Version};
-use tenure_core::log::Reply;
+use tenure_core::log::{Refusal, Reply};
 
 #[derive(Debug)]
 pub(super) struct Reads;
@@ -30,6 +31,7 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
     };
     let version = match told.reply {
         Reply::Nothing { version } | Reply::Read { version } => version,
+        Reply::Refused(Refusal::Conflict { actual }) => actual,
         Reply::Committed { .. } | Reply::Found { .. } | Reply::Refused(_) => return Ok(()),
     };
     let (ticket, subject) = (asked.ticket, &asked.entity.subject);

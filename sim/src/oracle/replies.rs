@@ -30,6 +30,14 @@ impl Oracle for Replies {
             Reply::Refused(Refusal::Damaged(_)) => !view.plan.faults.loses_acknowledged(),
             Reply::Refused(Refusal::Store(Refused::NoSpace)) => view.plan.faults.full == 0,
             Reply::Refused(Refusal::Fold(_) | Refusal::Store(_)) => true,
+            Reply::Refused(Refusal::Deadline) => told.at < asked.due,
+            Reply::Refused(Refusal::Expired { horizon }) => {
+                asked.wish.id.is_none_or(|id| id.time() > *horizon)
+            }
+            Reply::Refused(Refusal::Ahead {
+                ahead_ms,
+                ahead_max_ms,
+            }) => ahead_ms <= ahead_max_ms,
             Reply::Refused(_) => false,
             Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => {
                 asked.wish.command.is_none()
