@@ -173,7 +173,7 @@ const GRACE: Span = Span::from_secs(1);
 
 /// How often a command whose id the framework made gets a newer one, when others filled the
 /// entity's memory of ids before it was decided.
-const IDS_MAX: u32 = 64;
+pub(crate) const IDS_MAX: u32 = 64;
 
 impl<A: Aggregate> Sending<'_, A> {
     pub(crate) async fn run<D: Decider<A>>(
@@ -190,6 +190,7 @@ impl<A: Aggregate> Sending<'_, A> {
                 Answer::Reply(_)
                 | Answer::Halted(_)
                 | Answer::Refused(_)
+                | Answer::Unusable(_)
                 | Answer::Stopped
                 | Answer::Cut => None,
             };
@@ -273,6 +274,7 @@ impl<A: Aggregate> Sending<'_, A> {
             }
             (Answer::Reply(Reply::Refused(refusal)), _) => Err(self.refused(id, refusal)),
             (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }),
+            (Answer::Unusable(error), _) => Err(ExecuteError::Space(error)),
             (Answer::Stopped, _) => Err(ExecuteError::Stopped),
             (Answer::Halted(_) | Answer::Cut, _)
             | (

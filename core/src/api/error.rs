@@ -6,6 +6,7 @@ use crate::id::{CommandId, Version, WallTime};
 use crate::log::{Damage, FoldError};
 use crate::name::{EntityId, KindName, NameError};
 use crate::port::Refused;
+use crate::space::SpaceError;
 
 /// Why a command has no reply.
 ///
@@ -131,6 +132,10 @@ pub enum ExecuteError<E> {
     /// The store refuses for good. Nothing happened.
     #[error("the store refused: {0}")]
     Store(Refused),
+    /// The namespace cannot be used any more: at a reconnect it was not as it must be. Nothing
+    /// happened.
+    #[error("the namespace cannot be used any more: {0}")]
+    Space(SpaceError),
     /// The shard's machine found its own state wrong before. Nothing happened.
     #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
     Halted {
@@ -172,6 +177,7 @@ impl<E> ExecuteError<E> {
             | Self::Name(_)
             | Self::Fold(_)
             | Self::Damaged(_)
+            | Self::Space(_)
             | Self::Halted { .. }
             | Self::Stopped => false,
         }
@@ -244,6 +250,9 @@ pub enum LoadError {
     /// The user's code panicked.
     #[error("{0}")]
     Failed(String),
+    /// The namespace cannot be used any more: at a reconnect it was not as it must be.
+    #[error("the namespace cannot be used any more: {0}")]
+    Space(SpaceError),
     /// The shard's machine found its own state wrong.
     #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
     Halted {
@@ -267,6 +276,7 @@ impl LoadError {
             | Self::Fold(_)
             | Self::Damaged(_)
             | Self::Failed(_)
+            | Self::Space(_)
             | Self::Halted { .. }
             | Self::Stopped => false,
         }

@@ -220,6 +220,7 @@ impl Pages {
             Err(HistoryFailure::Refused(HistoryRefusal::Store(refused))) => {
                 Err(LoadError::Store(refused))
             }
+            Err(HistoryFailure::Unusable(error)) => Err(LoadError::Space(error)),
             Err(HistoryFailure::Halted(reason)) => Err(LoadError::Halted { reason }),
             Err(HistoryFailure::Stopped) => Err(LoadError::Stopped),
         }

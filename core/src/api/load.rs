@@ -83,6 +83,7 @@ pub(crate) fn load_error(answer: Answer) -> LoadError {
     match answer {
         Answer::Reply(Reply::Refused(refusal)) => refused(refusal),
         Answer::Halted(reason) | Answer::Refused(reason) => LoadError::Halted { reason },
+        Answer::Unusable(error) => LoadError::Space(error),
         Answer::Stopped | Answer::Cut => LoadError::Stopped,
         Answer::Reply(
             reply @ (Reply::Committed { .. }

@@ -1,6 +1,6 @@
 //! The log itself, below aggregates: events with versions, appended and read as they are.
 
-use super::call::{Infallibly, execute_error};
+use super::call::{IDS_MAX, Infallibly, execute_error};
 use super::history::{History, Pages};
 use super::raw::RawAsk;
 use super::{AppendError, ExecuteError, LoadError, RawEvent, Tenure, load};
@@ -9,7 +9,7 @@ use crate::driver::{EntityRequest, What};
 use crate::id::{CommandId, Sequence, Version, WallTime};
 use crate::log::{Cursor, Expected, FoldError, Refusal, Reply};
 use crate::name::{EntityId, NameError};
-use crate::step::Span;
+use crate::step::{Span, Time};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -174,15 +174,33 @@ impl Append {
     }
 
     async fn run(self) -> Result<Appended, AppendError> {
-        let entity = self.entity.map_err(Infallibly::Name)?;
+        let entity = self.entity.clone().map_err(Infallibly::Name)?;
         if self.events.is_empty() {
             return Err(AppendError::Empty);
         }
         let handle = &self.log.tenure.inner.handle;
         let deadline = handle.now() + self.timeout;
-        // The id of a caller is held against what the entity remembers; a fresh one names the
-        // append in an `Unknown`.
-        let id = self.id.unwrap_or_else(|| handle.command_id(WallTime(0)));
+        let mut id = self.id.unwrap_or_else(|| handle.command_id(WallTime(0)));
+        for _ in 1..IDS_MAX {
+            let answer = self.send(id, entity.clone(), deadline).await?;
+            match (answer, self.id) {
+                // Nobody knows the id and it was not run, so another one is as good.
+                (Answer::Reply(Reply::Refused(Refusal::Expired { horizon })), None) => {
+                    id = handle.command_id(WallTime(horizon.0.saturating_add(1)));
+                }
+                (answer, _) => return conclude(id, self.expected, answer),
+            }
+        }
+        Err(ExecuteError::Contended { tries: IDS_MAX }.into())
+    }
+
+    async fn send(
+        &self,
+        id: CommandId,
+        entity: EntityId,
+        deadline: Time,
+    ) -> Result<Answer, AppendError> {
+        let handle = &self.log.tenure.inner.handle;
         let (done, answered) = oneshot::channel();
         let request = EntityRequest {
             kind: Arc::clone(&self.log.entry),
@@ -195,13 +213,13 @@ impl Append {
                 wall: handle.wall(),
             },
             caller: Box::new(RawAsk {
-                events: self.events,
+                events: self.events.clone(),
                 done,
             }),
         };
         handle.entity(request).await.map_err(Infallibly::from)?;
-        let answer = answered.await.map_err(|_| Infallibly::Unknown { id })?;
-        conclude(id, self.expected, answer)
+        // Without an answer the lane is gone, and nobody knows.
+        Ok(answered.await.map_err(|_| Infallibly::Unknown { id })?)
     }
 }
 
@@ -235,6 +253,7 @@ fn conclude(id: CommandId, expected: Expected, answer: Answer) -> Result<Appende
         }
         (Answer::Reply(Reply::Refused(refusal)), _) => Err(execute_error(id, refusal).into()),
         (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }.into()),
+        (Answer::Unusable(error), _) => Err(ExecuteError::Space(error).into()),
         (Answer::Stopped, _) => Err(ExecuteError::Stopped.into()),
         (
             Answer::Halted(_)

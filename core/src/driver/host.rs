@@ -3,6 +3,7 @@
 use crate::id::{Slot, Ticket, Version};
 use crate::log::{Base, Decided, Expected, FoldError, KindConfig, Reply, StoredCommit};
 use crate::name::EntityId;
+use crate::space::SpaceError;
 use bytes::Bytes;
 use std::any::Any;
 use std::fmt;
@@ -72,6 +73,8 @@ pub(crate) enum Answer {
     Halted(String),
     /// The shard's machine had halted before; nothing happened.
     Refused(String),
+    /// The namespace cannot be used any more; nothing happened.
+    Unusable(SpaceError),
     /// The node stopped before the request was begun; nothing happened.
     Stopped,
     /// The node stopped while the request was under way.

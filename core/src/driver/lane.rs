@@ -15,6 +15,7 @@ use crate::log::{
 };
 use crate::name::Namespace;
 use crate::port::{Ack, StoreDone, StoreReply, StoreRequest};
+use crate::space::SpaceError;
 use crate::step::{CountingProbe, Cx, Dice, Effects, Limits, Machine, Outcome, Span, Time};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -134,6 +135,8 @@ pub(crate) struct Lane<S: Shell> {
     layout: Option<Arc<Layout>>,
     shapes: Option<Arc<[Shape]>>,
     generation: u64,
+    /// Why nothing new can be begun.
+    failed: Option<SpaceError>,
     space: Option<SpaceSeat>,
     seats: BTreeMap<ShardKey, Seat>,
     histories: BTreeMap<u64, HistorySeat>,
@@ -189,6 +192,7 @@ impl<S: Shell> Lane<S> {
             layout: None,
             shapes: None,
             generation: 0,
+            failed: None,
             space: parts.space,
             seats: BTreeMap::new(),
             histories: BTreeMap::new(),
@@ -318,6 +322,7 @@ impl<S: Shell> Lane<S> {
 
     fn link_changed(&mut self) {
         let Link { generation, state } = self.link.borrow_and_update().clone();
+        self.failed = None;
         let now = self.shell.now();
         let was_up = self.shapes.is_some();
         match state {
@@ -338,6 +343,9 @@ impl<S: Shell> Lane<S> {
                 self.shapes = None;
                 if was_up {
                     self.feed_all(now, |_| Some(Input::Down));
+                }
+                if let LinkState::Failed(error) = state {
+                    self.failed = Some(error);
                 }
             }
         }
@@ -390,6 +398,10 @@ impl<S: Shell> Lane<S> {
     fn entity(&mut self, request: EntityRequest) {
         let now = self.shell.now();
         self.counters.requests += 1;
+        if let Some(error) = &self.failed {
+            self.counters.answers += 1;
+            return request.caller.finish(Answer::Unusable(error.clone()));
+        }
         let key = ShardKey::of(&request.kind, request.shard);
         if !self.seats.contains_key(&key) {
             if self.layout.is_none() {
@@ -424,6 +436,12 @@ impl<S: Shell> Lane<S> {
 
     fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {
         self.counters.requests += 1;
+        if let Some(error) = &self.failed {
+            self.counters.answers += 1;
+            // A caller that went away needs no answer.
+            let _ = done.send(Err(HistoryFailure::Unusable(error.clone())));
+            return;
+        }
         self.tickets += 1;
         let n = self.tickets;
         let seat = HistorySeat {

@@ -53,6 +53,7 @@ pub(crate) type HistoryAnswer = Result<HistoryPage, HistoryFailure>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HistoryFailure {
     Refused(HistoryRefusal),
+    Unusable(SpaceError),
     Halted(String),
     Stopped,
 }

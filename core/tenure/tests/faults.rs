@@ -211,6 +211,52 @@ async fn a_refusal_for_good_reaches_the_caller() {
     );
 }
 
+#[tokio::test]
+async fn a_reconnect_is_verified_and_commands_go_on() {
+    let (shell, accounts) = faulty().await;
+    accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    for _ in 0..3 {
+        shell.disconnect();
+        shell.connect();
+        accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    }
+    shell.disconnect();
+    let waiting = tokio::spawn(accounts.execute("alice", Move { cents: 1 }).into_future());
+    shell.connect();
+    assert_eq!(waiting.await.unwrap().unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_no_more_at_a_reconnect_is_told_to_everyone_after() {
+    let (shell, accounts) = faulty().await;
+    accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    shell.set(|request| {
+        let looks = matches!(request, StoreRequest::StreamInfo { .. });
+        looks.then_some(Fate::Answer(Outcome::Refused(Refused::NoJetStream)))
+    });
+    shell.disconnect();
+    shell.connect();
+    let timeout = Duration::from_millis(20);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        // Until the loss is known commands go on, and until the failure is known they wait.
+        let sent = accounts
+            .execute("alice", Move { cents: 1 })
+            .timeout(timeout);
+        let result = sent.await;
+        if matches!(result, Err(ExecuteError::Space(_))) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{result:?}");
+    }
+    assert!(matches!(
+        accounts.load("alice").await,
+        Err(LoadError::Space(_))
+    ));
+    let history = accounts.history("alice").unwrap().next().await;
+    assert!(matches!(history, Err(LoadError::Space(_))), "{history:?}");
+}
+
 /// An answer that no store gives: the machine finds its state wrong, and its shard ends. Who waits
 /// is told, everyone after is told, other shards go on.
 #[tokio::test]

@@ -118,10 +118,11 @@ async fn bad_places_and_names_are_refused() {
     let name = |name: &str| {
         let builder = Tenure::builder().namespace(name);
         async move {
-            match builder.start("mem:").await.unwrap_err() {
-                TenureError::Start(StartError::Name(error)) => error,
-                other => panic!("{other:?}"),
-            }
+            let error = builder.start("mem:").await.unwrap_err();
+            let TenureError::Start(StartError::Name(error)) = error else {
+                panic!("{error:?}");
+            };
+            error
         }
     };
     assert!(matches!(name("").await, NameError::Empty { .. }));

@@ -78,9 +78,12 @@ async fn a_stop_ends_though_the_store_is_silent() {
         .stop_timeout(Duration::from_millis(50));
     let node = builder.start_with(shell.clone()).await.unwrap();
     let accounts = node.repository::<Account>().await.unwrap();
-    shell.set(|request| match request {
-        StoreRequest::Publish(_) | StoreRequest::Scan { .. } => Some(Fate::Silence),
-        _ => None,
+    shell.set(|request| {
+        let silent = matches!(
+            request,
+            StoreRequest::Publish(_) | StoreRequest::Scan { .. }
+        );
+        silent.then_some(Fate::Silence)
     });
     let command = tokio::spawn(accounts.execute("alice", Move { cents: 1 }).into_future());
     let history = {

@@ -27,6 +27,7 @@ pub enum Fate {
 pub struct FaultyShell {
     mem: MemShell,
     fault: Arc<Mutex<Fault>>,
+    inboxes: Arc<Mutex<Vec<mpsc::Sender<Inbound>>>>,
 }
 
 impl FaultyShell {
@@ -34,12 +35,37 @@ impl FaultyShell {
         Self {
             mem: MemShell::fresh(),
             fault: Arc::new(Mutex::new(Box::new(|_| None))),
+            inboxes: Arc::default(),
         }
     }
 
     /// The same store, without a fault.
     pub fn healthy(&self) -> MemShell {
         self.mem.clone()
+    }
+
+    /// The connection goes.
+    pub fn disconnect(&self) {
+        self.tell(&Inbound::Disconnected);
+    }
+
+    /// The connection is there again.
+    pub fn connect(&self) {
+        let capabilities = self
+            .mem
+            .with_store(|store| store.config().capabilities.clone());
+        self.tell(&Inbound::Connected(capabilities));
+    }
+
+    fn tell(&self, inbound: &Inbound) {
+        for inbox in self
+            .inboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            inbox.try_send(inbound.clone()).expect("room in the inbox");
+        }
     }
 
     /// From now on requests go through this.
@@ -82,7 +108,12 @@ impl Shell for FaultyShell {
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
-        self.mem.inbox()
+        let (sender, receiver) = mpsc::channel(16);
+        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        inboxes.push(sender);
+        drop(inboxes);
+        self.connect();
+        receiver
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
