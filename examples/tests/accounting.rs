@@ -91,6 +91,17 @@ fn credentials_are_those_that_the_server_knows() {
 }
 
 #[test]
+fn a_server_that_cannot_be_used_is_told_in_one_line() {
+    let server = NatsServer::builder().without_jetstream().start();
+    let server = server.expect("a nats-server");
+    let error = refused(&["--nats", &server.url()]);
+    assert!(error.contains("no JetStream"), "{error}");
+    server.kill().expect("it runs");
+    let error = refused(&["--nats", &server.url()]);
+    assert!(error.contains("no nats-server answers at"), "{error}");
+}
+
+#[test]
 fn wrong_input_is_told_in_one_line() {
     for (arguments, told) in [
         (vec!["--shell", "redis"], "redis"),
