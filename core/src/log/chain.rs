@@ -221,13 +221,18 @@ impl Shard {
         }
         let load = self.loading(slot);
         if let Err(broken) = whole(&load.floor, &load.commits) {
-            if matches!(load.floor, Floor::Nothing) {
-                let what = "the commit does not follow the one before it".to_string();
-                return self.damaged(t, slot, broken, what);
+            match load.floor {
+                Floor::Nothing => {
+                    let what = "the commit does not follow the one before it".to_string();
+                    return self.damaged(t, slot, broken, what);
+                }
+                // What was acknowledged does not lead to the last message.
+                Floor::Held(..) => return self.replaced(t, slot),
+                Floor::Snapshot(..) => {}
             }
-            // What is held, or the snapshot, does not lead to the last message: start over from
-            // the log alone.
-            reached!(t.cx, "load: starts over without what was held");
+            // The snapshot does not lead to the last message: start over from the log alone.
+            let load = self.loading(slot);
+            reached!(t.cx, "load: starts over without the snapshot");
             let restart = Load {
                 snapshot_ignored: true,
                 ..Load::new(moment, load.at_least)

@@ -232,7 +232,7 @@ impl Shard {
             .into_iter()
             .find(|message| message.subject == subject);
         match last {
-            None => self.on_absent_entity(t, slot),
+            None => self.on_absent_entity(t, slot, proof.up_to),
             Some(message) => self.on_head(t, slot, message, proof.up_to),
         }
     }
@@ -289,17 +289,17 @@ impl Shard {
         }
     }
 
-    fn on_absent_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+    fn on_absent_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot, up_to: Sequence) {
         let held = self.entity(slot).held.as_ref().map(|held| held.sequence);
         match held {
             // The host needs a state to decide on, so an absent entity is folded too.
             None => self.fold(t, slot),
             Some(Sequence::NONE) => self.loaded(t, slot, None),
-            Some(held) => {
-                // Everything it had is gone, though the stream did not get shorter.
+            Some(_) => {
+                // Nothing of it is left, though the stream is not shorter: a lost tail that others
+                // have grown over.
                 reached!(t.cx, "load: all commits of an entity vanished");
-                let what = "all commits of the entity were removed".to_string();
-                self.damaged(t, slot, held, what);
+                self.lost_tail(t, up_to);
             }
         }
     }
