@@ -52,7 +52,6 @@ impl Shard {
 
     /// Direct mode: the store answered a commit.
     pub(super) fn on_commit(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
-        let expected = self.entity(slot).held.as_ref().map(|held| held.sequence);
         let Phase::Commit(mut draft, _) =
             core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
         else {
@@ -65,8 +64,11 @@ impl Shard {
             Outcome::Done(_) => t.halt("the answer to a publish is another kind"),
             Outcome::Refused(Refused::WrongLast { actual }) => {
                 let actual = actual.unwrap_or(Sequence::NONE);
-                let behind = expected.is_some_and(|expected| actual < expected);
+                let behind = actual < predecessor(&draft.commit);
                 sometimes!(t.cx, behind, "direct: a server refused from old state");
+                // A leader that was replaced refuses for itself only: its successor hears the same
+                // message, and may store it.
+                draft.doubt |= behind;
                 self.load(t, slot, Why::Look(draft), actual);
             }
             Outcome::Refused(refused) if refused.passes() => {

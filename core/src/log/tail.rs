@@ -67,12 +67,12 @@ impl Shard {
                 draft.lost = true;
                 self.entity(slot).phase = Phase::Commit(draft, Stage::Flying);
             }
-            Phase::Load(_, Why::Look(draft)) | Phase::Commit(draft, _) => {
-                if draft.doubt {
-                    self.give_up(t, draft);
-                } else {
-                    // It was never sent, or surely refused.
+            Phase::Load(_, Why::Look(draft)) => self.give_up(t, draft),
+            Phase::Commit(draft, _) => {
+                if draft.sent.is_none() {
                     self.requeue(slot, draft.members);
+                } else {
+                    self.give_up(t, draft);
                 }
             }
             phase @ (Phase::Decide { .. }
