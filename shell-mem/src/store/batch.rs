@@ -132,6 +132,8 @@ impl Store {
 /// What a batch's earlier members did.
 #[derive(Debug, Default)]
 struct Staged<'a> {
+    /// How many there are in the whole batch.
+    count: usize,
     written: BTreeSet<&'a str>,
     expected: BTreeMap<&'a str, Sequence>,
     ids: BTreeSet<&'a str>,
@@ -146,7 +148,10 @@ pub(super) fn check(
     in_flight: &InFlight,
     messages: &[Publish],
 ) -> Result<(), Refused> {
-    let mut staged = Staged::default();
+    let mut staged = Staged {
+        count: messages.len(),
+        ..Staged::default()
+    };
     for publish in messages {
         check::named_stream(view, publish)?;
         check::ttl(view, publish)?;
@@ -244,7 +249,8 @@ fn space<'a>(
 ) -> Result<(), Refused> {
     staged.written.insert(publish.subject.as_str());
     staged.messages += 1;
-    staged.bytes += stored_bytes_of(view.settings(), publish);
+    let place = BatchPlace::of(staged.messages as usize, staged.count);
+    staged.bytes += stored_bytes_of(view.settings(), publish, Some(place));
     let messages = in_flight.messages() + staged.messages;
     let space = view
         .stream()

@@ -169,7 +169,7 @@ pub(super) fn space(
     in_flight: &InFlight,
     publish: &Publish,
 ) -> Result<(), Refused> {
-    let bytes = in_flight.bytes() + stored_bytes_of(view.settings(), publish);
+    let bytes = in_flight.bytes() + stored_bytes_of(view.settings(), publish, None);
     let space = view.stream().has_space(in_flight.messages() + 1, bytes);
     if space { Ok(()) } else { Err(Refused::NoSpace) }
 }

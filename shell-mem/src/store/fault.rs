@@ -27,6 +27,11 @@ impl Store {
     /// A write that such a leader would refuse is refused from the old state, with an `actual` that
     /// may be below what the caller expects; one that it would take never gets its quorum, so its
     /// outcome is unknown (K5).
+    ///
+    /// The same bytes may reach the old leader and the new one, as both listen on the stream's
+    /// subjects. The old one's refusal can then arrive first, for a write that the new one stores:
+    /// a world that hands a request to both shows it. Nothing that a replicated stream refuses is
+    /// sure not to be stored until the subject is read with proof, or the epoch is sealed.
     pub fn answer_as_of(
         &self,
         at: WallTime,

@@ -52,10 +52,7 @@ fn batch(capabilities: &Capabilities, messages: &[Publish]) -> Result<(), Refuse
         return Err(Refused::BadRequest("a batch is for one stream".into()));
     }
     messages.iter().enumerate().try_for_each(|(n, publish)| {
-        let place = BatchPlace {
-            number: n + 1,
-            last: n + 1 == messages.len(),
-        };
+        let place = BatchPlace::of(n + 1, messages.len());
         message(capabilities, publish, Some(place))
     })
 }

@@ -2,8 +2,7 @@
 
 use super::check::{self, Not};
 use super::publish::{store_all, window_ms};
-use super::size::stored_bytes_of;
-use super::stream::Stream;
+use super::size::{BatchPlace, stored_bytes_of};
 use super::{Store, batch, form};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -22,6 +21,8 @@ struct Proposal {
     id: ProposalId,
     messages: Vec<Publish>,
     batch: bool,
+    /// What its messages will count for in the stream's size.
+    bytes: u64,
 }
 
 /// What a stream's leader has proposed and not stored yet, oldest first.
@@ -62,19 +63,19 @@ impl InFlight {
         self.bytes
     }
 
-    fn push(&mut self, stream: &Stream, proposal: Proposal) {
+    fn push(&mut self, proposal: Proposal) {
         for publish in &proposal.messages {
             for subject in touched(publish) {
                 *self.subjects.entry(subject.clone()).or_default() += 1;
             }
             self.ids.extend(publish.dedup.clone());
             self.messages += 1;
-            self.bytes += stored_bytes_of(&stream.settings, publish);
         }
+        self.bytes += proposal.bytes;
         self.proposals.push_back(proposal);
     }
 
-    fn pop(&mut self, stream: &Stream) -> Option<Proposal> {
+    fn pop(&mut self) -> Option<Proposal> {
         let proposal = self.proposals.pop_front()?;
         for publish in &proposal.messages {
             for subject in touched(publish) {
@@ -91,8 +92,8 @@ impl InFlight {
                 self.ids.remove(id);
             }
             self.messages -= 1;
-            self.bytes -= stored_bytes_of(&stream.settings, publish);
         }
+        self.bytes -= proposal.bytes;
         Some(proposal)
     }
 }
@@ -174,14 +175,18 @@ impl Store {
         }
         let id = ProposalId(self.next_proposal);
         self.next_proposal += 1;
-        let proposal = Proposal {
-            id,
-            messages: messages.to_vec(),
-            batch: as_batch,
+        let bytes = |(n, publish)| {
+            let place = as_batch.then_some(BatchPlace::of(n + 1, messages.len()));
+            stored_bytes_of(&stream.settings, publish, place)
         };
-        let mut in_flight = core::mem::take(&mut stream.in_flight);
-        in_flight.push(stream, proposal);
-        stream.in_flight = in_flight;
+        let bytes = messages.iter().enumerate().map(bytes).sum();
+        let messages = messages.to_vec();
+        stream.in_flight.push(Proposal {
+            id,
+            messages,
+            batch: as_batch,
+            bytes,
+        });
         self.proposals.insert(id, name);
         Ok(id)
     }
@@ -201,9 +206,7 @@ impl Store {
             .streams
             .get_mut(&name)
             .expect("a proposal's stream exists");
-        let mut in_flight = core::mem::take(&mut stream.in_flight);
-        let proposal = in_flight.pop(stream).expect("a proposal is in flight");
-        stream.in_flight = in_flight;
+        let proposal = stream.in_flight.pop().expect("a proposal is in flight");
         assert_eq!(
             proposal.id, id,
             "a stream's proposals commit in their order"

@@ -173,10 +173,7 @@ pub(super) fn store_all(
     let mut announcements = Vec::new();
     let mut last = 0;
     for (n, publish) in messages.iter().enumerate() {
-        let place = BatchPlace {
-            number: n + 1,
-            last: n + 1 == messages.len(),
-        };
+        let place = BatchPlace::of(n + 1, messages.len());
         let (sequence, announcement) = stream.store(at, publish, batch.then_some(place));
         announcements.extend(announcement);
         last = sequence;

@@ -54,9 +54,23 @@ pub(super) fn header_bytes(publish: &Publish, place: Option<BatchPlace>) -> usiz
     bytes
 }
 
+impl BatchPlace {
+    /// The place of the message with a number, from 1, in a batch of so many.
+    pub(super) fn of(number: usize, count: usize) -> Self {
+        Self {
+            number,
+            last: number == count,
+        }
+    }
+}
+
 /// What a message counts for in its stream's size before it is stored.
-pub(super) fn stored_bytes_of(settings: &StreamSettings, publish: &Publish) -> u64 {
-    let headers = header_bytes(publish, None);
+pub(super) fn stored_bytes_of(
+    settings: &StreamSettings,
+    publish: &Publish,
+    place: Option<BatchPlace>,
+) -> u64 {
+    let headers = header_bytes(publish, place);
     stored_bytes(
         settings.storage,
         publish.subject.len(),
