@@ -86,7 +86,12 @@ impl Alphabet {
             messages_per_subject_max: 4,
             ..settings("D")
         };
-        let streams = vec![settings("A"), bucket, narrow, forgetful];
+        let mut streams = vec![settings("A"), bucket, narrow, forgetful];
+        if round % 3 == 1 {
+            for settings in &mut streams[NARROW..] {
+                (settings.messages_max, settings.bytes_max) = (-1, 1_500);
+            }
+        }
         Self {
             streams,
             round,
@@ -243,25 +248,32 @@ impl Alphabet {
 
     fn batch(&mut self, random: &mut Random, store: &Store) -> StoreRequest {
         let home = *random.pick(&[EVENTS, EVENTS, EVENTS, EVENTS, BUCKET, NARROW, FORGETFUL]);
-        let count = if random.permille(6) {
+        let count = if random.permille(20) {
             1_001
         } else {
             1 + random.below(5)
         };
-        let name = self.streams[home].name.clone();
+        let named = if random.permille(20) {
+            self.stream(random)
+        } else {
+            self.streams[home].name.clone()
+        };
         let messages = (0..count)
             .map(|n| {
                 // Where a batch's first message is refused and its last one goes elsewhere, two
                 // streams answer, and which answer comes first is chance.
-                let stray = n > 0 && home != NARROW && count < 10 && random.permille(20);
-                let mut publish = self.publish_to(home, stray, random, store);
-                if n > 0 && !random.permille(5) || count > 10 {
-                    publish.stream.clone_from(&name);
+                let stray = n > 0 && home != NARROW && count < 10 && random.permille(30);
+                let publish = match count {
+                    1_001 => message(&named, &self.subject(home, random)),
+                    _ => self.publish_to(home, stray, random, store),
+                };
+                match random.below(200) {
+                    0 if count < 10 => publish,
+                    _ => Publish {
+                        stream: named.clone(),
+                        ..publish
+                    },
                 }
-                if count > 10 {
-                    publish = message(&name, &self.subject(home, random));
-                }
-                publish
             })
             .collect();
         let id = BatchId(u128::from(random.next()) << 64 | u128::from(random.next()));

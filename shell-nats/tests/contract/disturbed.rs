@@ -93,11 +93,8 @@ async fn scene(
     join(writers, trouble).await;
     cluster.wait_ready().expect("the cluster is whole");
     let log = log(&shell, stream, history.acknowledged()).await;
-    let stale = history.check(name, (config(&shell).await, settings), &log, table);
-    println!(
-        "scene: {name}: {} messages, {stale} answers from old state",
-        log.len()
-    );
+    let odd = history.check(name, (config(&shell).await, settings), &log, table);
+    println!("scene: {name}: {} messages, {odd:?}", log.len());
 }
 
 /// Waits until so many more sequences were acknowledged.

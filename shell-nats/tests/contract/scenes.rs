@@ -29,6 +29,7 @@ pub(crate) async fn all(seed: u64) -> Table {
     without_rights(&mut table).await;
     dedup_window(&mut table).await;
     late_marker(&mut table).await;
+    age(&mut table).await;
     frozen(&mut table).await;
     restarted(&mut table).await;
     restored(seed, &mut table).await;
@@ -274,6 +275,25 @@ async fn late_marker(table: &mut Table) {
             wanted.message.expired_marker
         );
     }
+}
+
+/// A stream with an age forgets all that is older, and its sequences go on.
+async fn age(table: &mut Table) {
+    let aged = StreamSettings {
+        age_max_ns: 1_000_000_000,
+        dedup_window_ns: 1_000_000_000,
+        ..settings("S", 1)
+    };
+    let mut stage = Stage::new("age", NatsServer::builder(), aged).await;
+    stage.store(5).await;
+    let info = StoreRequest::StreamInfo { stream: "S".into() };
+    let empty = |reply: &StoreReply| matches!(reply, Outcome::Done(StoreDone::Stream(info)) if info.messages == 0);
+    until(&stage.shell, &info, empty).await;
+    while let Some(over) = stage.model.first_over() {
+        stage.model.expire(over);
+    }
+    stage.both(table, info).await;
+    stage.store(1).await;
 }
 
 /// A frozen server: nobody knows what became of a request.

@@ -17,7 +17,7 @@ use tenure_nats::NatsShell;
 /// How many requests or bursts go to one set of streams.
 const ASKS_PER_ROUND: usize = 250;
 /// How long a world may look for a row that it has not seen.
-const PATIENCE: Span = Span::from_secs(60);
+const PATIENCE: Span = Span::from_secs(120);
 
 /// Runs a world to its end on a runtime of its own.
 pub(crate) fn block_on<T>(world: impl Future<Output = T>) -> T {
