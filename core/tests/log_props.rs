@@ -21,7 +21,7 @@ use proptest::option;
 use proptest::prelude::*;
 use show::Class;
 use std::collections::BTreeMap;
-use tenure_core::format::{Commit, WriteMode};
+use tenure_core::format::{Commit, Snapshot, WriteMode};
 use tenure_core::id::{Sequence, Ticket, Version};
 use tenure_core::log::{Expected, Input, Reply};
 use tenure_core::{Limits, Span};
@@ -316,6 +316,10 @@ proptest! {
         for (_, commit) in world.commits().into_values().flatten() {
             prop_assert!(commit.earlier.len() <= settings.chain_max);
             prop_assert!(commit.commands.len() <= settings.commit_commands_max);
+        }
+        for message in world.messages("bank_snap") {
+            let body = Snapshot::decode(&message.payload).expect("a snapshot");
+            prop_assert!(body.commands.len() <= settings.command_ids_max);
         }
     }
 }
