@@ -452,7 +452,9 @@ impl Shard {
                         t.reply(self, member.command.ticket, Reply::Refused(refusal.clone()));
                     }
                 }
-                Why::Look(draft) => self.give_up(t, draft),
+                Why::Look(draft) if draft.doubt => self.give_up(t, draft),
+                // It was surely refused: nothing happened.
+                Why::Look(draft) => self.refuse(t, draft.members, &refusal),
             }
         }
         for caller in queue {
