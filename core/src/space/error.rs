@@ -162,7 +162,9 @@ pub enum SpaceError {
         refused: Refused,
     },
     /// The store did not answer, or not for good, in time.
-    #[error("the namespace could not be opened in time; at last: {last}")]
+    #[error(
+        "the store did not serve the namespace in time (at last: {last}): look whether it is up, and try again"
+    )]
     Timeout {
         /// What was in the way at last.
         last: String,

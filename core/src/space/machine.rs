@@ -164,11 +164,10 @@ impl Space {
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in late {
-            let last = self
-                .kinds
-                .get(&ticket)
-                .map(|task| task.last.clone())
-                .unwrap_or_default();
+            let last = match (&self.phase, self.kinds.get(&ticket)) {
+                (Phase::Open, Some(task)) => task.last.clone(),
+                (_, _) => self.last.clone(),
+            };
             self.kind_over(ticket, Err(SpaceError::Timeout { last }), out);
         }
         for job in self.asks.due(cx.now) {
