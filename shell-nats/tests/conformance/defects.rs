@@ -12,8 +12,6 @@ use std::time::Duration;
 use tenure::{
     AppendError, Decision, ExecuteError, LoadError, Log, Namespace, RawEvent, Repository, Version,
 };
-use tenure_core::port::{Expect, Publish, Rollup, StoreDone, StoreRequest};
-use tenure_core::step::Outcome;
 use tenure_nats_server::NatsServer;
 
 on_both_shells![
@@ -342,19 +340,7 @@ async fn defect_14_a_commit_of_another_entity_is_not_folded(world: &World) {
     // Somebody copies a's commit to where b's would be.
     let subject = stored.subject.strip_suffix(".a").unwrap();
     let subject = format!("{subject}.b");
-    let copied = Publish {
-        stream: format!("{}_ev_0", world.namespace),
-        subject,
-        expect: Expect::Nothing,
-        rollup: Rollup::No,
-        dedup: None,
-        ttl_s: None,
-        payload: stored.payload,
-    };
-    match world.ask(StoreRequest::Publish(copied)).await {
-        Outcome::Done(StoreDone::Published(_)) => {}
-        other => panic!("{other:?}"),
-    }
+    world.publish("ev_0", &subject, &stored.payload).await;
     let before = world.extents().await;
     let loaded = counters.load("b").await;
     assert!(matches!(loaded, Err(LoadError::Damaged(_))), "{loaded:?}");

@@ -25,6 +25,7 @@ macro_rules! on_both_shells {
     };
 }
 
+mod bad_input;
 mod counter;
 mod defects;
 mod repository;

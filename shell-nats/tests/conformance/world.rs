@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tenure::{Builder, MemShell, NatsShell, Shell as _, Tenure, TenureError};
-use tenure_core::port::{StoreReply, StoreRequest};
+use tenure_core::port::{
+    Capabilities, Expect, Publish, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
+};
+use tenure_core::step::Outcome;
 use tenure_nats_server::{NatsServer, NatsServerBuilder};
 
 /// How long a test may take, and a wait for a state, before it has failed.
@@ -76,6 +79,36 @@ impl World {
             namespace: namespace(),
             store: Store::Nats(server),
         }
+    }
+
+    /// The same store, and another namespace.
+    pub(crate) fn neighbour(&self) -> Self {
+        let store = match &self.store {
+            Store::Mem(name) => Store::Mem(name.clone()),
+            Store::Nats(server) => Store::Nats(Arc::clone(server)),
+        };
+        Self {
+            namespace: namespace(),
+            store,
+        }
+    }
+
+    /// An empty store of its own that takes messages up to a size.
+    pub(crate) fn with_max_payload(&self, bytes: usize) -> Self {
+        match &self.store {
+            Store::Mem(_) => Self::mem_with(|capabilities| capabilities.payload_bytes_max = bytes),
+            Store::Nats(_) => {
+                Self::alone(NatsServer::builder().config(format!("max_payload: {bytes}")))
+            }
+        }
+    }
+
+    /// A store in memory that says something else of itself.
+    pub(crate) fn mem_with(change: impl FnOnce(&mut Capabilities)) -> Self {
+        let world = Self::mem();
+        MemShell::named(&world.namespace)
+            .with_store(|store| change(&mut store.config_mut().capabilities));
+        world
     }
 
     /// The place, as `start` takes it.
@@ -147,6 +180,14 @@ impl World {
         self.extents().await[&name]
     }
 
+    /// What the namespace's event streams hold.
+    pub(crate) async fn events_stored(&self) -> BTreeMap<String, Extent> {
+        let events = format!("{}_ev_", self.namespace);
+        let mut extents = self.extents().await;
+        extents.retain(|name, extent| name.starts_with(&events) && extent.last > 0);
+        extents
+    }
+
     /// The messages of one stream of the namespace that a filter takes in, read past the framework
     /// as any tool does: on a server through a consumer.
     pub(crate) async fn messages(&self, stream: &str, filter: &str) -> Vec<Stored> {
@@ -201,10 +242,40 @@ impl World {
         }
     }
 
+    /// Publishes a message to a stream of the namespace past the framework.
+    pub(crate) async fn publish(&self, stream: &str, subject: &str, payload: &[u8]) {
+        let publish = Publish {
+            stream: format!("{}_{stream}", self.namespace),
+            subject: subject.to_owned(),
+            expect: Expect::Nothing,
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload: Bytes::copy_from_slice(payload),
+        };
+        match self.ask(StoreRequest::Publish(publish)).await {
+            Outcome::Done(StoreDone::Published(_)) => {}
+            other => panic!("not published: {other:?}"),
+        }
+    }
+
+    /// Creates a stream past the framework.
+    pub(crate) async fn create_stream(&self, settings: StreamSettings) {
+        match self.ask(StoreRequest::CreateStream(settings)).await {
+            Outcome::Done(StoreDone::Stream(_)) => {}
+            other => panic!("not created: {other:?}"),
+        }
+    }
+
     /// A client of the server's, with the rights of whoever needs none.
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
         let client = async_nats::connect(self.server().url()).await.unwrap();
         jetstream::new(client)
+    }
+
+    /// A text without what differs between two runs.
+    pub(crate) fn anonymous(&self, text: &str) -> String {
+        without_ids(&without_ports(&text.replace(&self.namespace, "<ns>")))
     }
 
     /// Whether the store is a server.
@@ -235,6 +306,44 @@ fn takes(filter: &str, subject: &str) -> bool {
         }
     }
     tokens.next().is_none()
+}
+
+/// A text with `<server>` for each address that the tests did not write themselves.
+fn without_ports(text: &str) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let mut parts = text.split(HOST);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
+        match &part[..end] {
+            "" | "4222" => out = out + HOST + part,
+            _ => out = out + "<server>" + &part[end..],
+        }
+    }
+    out
+}
+
+/// A text with `<id>` for each id of 128 bits, with hyphens or without, and for each time in it.
+fn without_ids(text: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(word) {
+        let (before, from) = rest.split_at(start);
+        let (token, after) = from.split_at(from.find(|c| !word(c)).unwrap_or(from.len()));
+        let hex = |token: &str| token.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let digits = |token: &str| token.chars().all(|c| c.is_ascii_digit());
+        out += before;
+        out += match token.len() {
+            32 | 36 if hex(token) => "<id>",
+            8 | 13 if digits(token) => "<ms>",
+            _ => token,
+        };
+        rest = after;
+    }
+    out + rest
 }
 
 /// Waits for the end of something that must end.
