@@ -1,6 +1,7 @@
 //! The simulator on the command line; the library's documentation says what it does.
 
 use clap::{Parser, Subcommand};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use tenure_core::step::CountingProbe;
 use tenure_sim::{Class, Ending, Plan, Profile, Swarm, World, run_once};
@@ -89,8 +90,11 @@ fn run(seed: u64, profile: Profile, trace: bool) -> ExitCode {
     println!("{plan:#?}");
     if trace {
         // The story comes out even when the run panics.
-        let report = World::new(plan).printing().run();
-        return ended(report.violation.map(|violation| violation.class));
+        let world = World::new(plan).printing();
+        return match catch_unwind(AssertUnwindSafe(|| world.run())) {
+            Ok(report) => ended(report.violation.map(|violation| violation.class)),
+            Err(_) => ExitCode::from(Ending::Panic.code()),
+        };
     }
     match run_once(seed, profile, true) {
         Ok(report) => {
