@@ -64,7 +64,8 @@ pub struct Ledger {
     seen: BTreeMap<String, Vec<Message>>,
     upto: BTreeMap<String, Sequence>,
     entities: BTreeMap<String, Vec<Placed>>,
-    claims: BTreeMap<String, Vec<Epoch>>,
+    /// By ownership subject: each record's stream and epoch.
+    claims: BTreeMap<String, Vec<(String, Epoch)>>,
 }
 
 impl Ledger {
@@ -131,8 +132,8 @@ impl Ledger {
             .get(subject)?
             .iter()
             .rev()
+            .map(|(_, epoch)| *epoch)
             .find(|epoch| epoch.sequence < sequence)
-            .copied()
     }
 
     /// Takes in what a stream has more of than before.
@@ -202,6 +203,9 @@ impl Ledger {
         if let Some(upto) = self.upto.get_mut(stream) {
             *upto = keep_up_to.min(*upto);
         }
+        for claims in self.claims.values_mut() {
+            claims.retain(|(of, epoch)| of != stream || epoch.sequence <= keep_up_to);
+        }
         for history in self.entities.values_mut() {
             history.retain(|placed| placed.stream != stream || placed.sequence <= keep_up_to);
         }
@@ -249,7 +253,8 @@ impl Ledger {
                     sequence: message.sequence,
                     claim: record.claim,
                 };
-                self.claims.entry(subject.clone()).or_default().push(epoch);
+                let claims = self.claims.entry(subject.clone()).or_default();
+                claims.push((stream.into(), epoch));
                 Ok(Some(Entry::Claim {
                     subject: subject.clone(),
                     epoch,
