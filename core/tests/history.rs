@@ -87,13 +87,13 @@ impl World {
             ttl_s: None,
             payload,
         };
-        match self
+        let reply = self
             .store
-            .apply(WallTime(1), &StoreRequest::Publish(publish))
-        {
-            Outcome::Done(StoreDone::Published(ack)) => ack.sequence,
-            other => panic!("{other:?}"),
-        }
+            .apply(WallTime(1), &StoreRequest::Publish(publish));
+        let Outcome::Done(StoreDone::Published(ack)) = reply else {
+            panic!("{reply:?}");
+        };
+        ack.sequence
     }
 
     /// Reads one page; `answer` may stand in for the store.
