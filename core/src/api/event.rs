@@ -7,7 +7,26 @@ use bytes::Bytes;
 
 /// The events of one kind of aggregate, each with a stable name and version.
 ///
-/// Derive it. Only an event's own fields are encoded; its name and version stand beside them in the
+/// Derive it:
+///
+/// ```
+/// # use tenure_core::api::Event;
+/// #[derive(Debug, tenure_macros::Event)]
+/// # #[event(crate = "tenure_core::api")]
+/// enum OrderEvent {
+///     #[event(name = "placed", version = 2)]
+///     Placed { customer: String, cents: u64 },
+///     // As it was before; still readable.
+///     #[event(name = "placed", version = 1)]
+///     PlacedWithoutPrice { customer: String },
+///     #[event(name = "shipped", version = 1)]
+///     Shipped,
+/// }
+/// assert_eq!(OrderEvent::Shipped.name(), "shipped");
+/// assert_eq!(OrderEvent::TYPES.len(), 3);
+/// ```
+///
+/// Only an event's own fields are encoded; its name and version stand beside them in the
 /// log, so that a renamed Rust type changes nothing that is stored.
 pub trait Event: Sized + Send + 'static {
     /// Every (name, version) that [`decode`](Self::decode) knows.

@@ -21,6 +21,19 @@ use tokio::sync::oneshot;
 ///
 /// It writes in direct mode, beside repositories of the same kind in this process or others: each
 /// append checks the entity's last commit. Get one with [`Tenure::log`](super::Tenure::log).
+///
+/// ```
+/// # use tenure_core::api::{RawEvent, Tenure};
+/// # use tenure_core::id::Version;
+/// # async fn example(tenure: &Tenure) -> Result<(), Box<dyn std::error::Error>> {
+/// let log = tenure.log("order").await?;
+/// let placed = RawEvent::new("placed", 1, &b"\xa0"[..]);
+/// // An import keeps the versions that events had elsewhere.
+/// let shipped = RawEvent::new("shipped", 1, &b"\xa0"[..]).at(Version(7));
+/// let appended = log.append("order-1", [placed, shipped]).expected_none().await?;
+/// assert_eq!(appended.version, Version(7));
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Log {
     pub(crate) tenure: Tenure,

@@ -23,6 +23,67 @@ use std::sync::Arc;
 /// In [direct mode](crate::format::WriteMode::Direct) any number of processes may hold
 /// repositories of one kind: each command is decided on the latest state, and decided again when
 /// another writer was first.
+///
+/// What is read was committed, and is never older than what this node itself saw committed. On a
+/// replicated stream it may be older than what another node committed a moment ago; a command is
+/// safe from that, because its commit is checked by the store.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use std::time::Duration;
+/// # use tenure_core::api::*;
+/// # #[derive(Clone, Debug, Default)] struct Account { cents: i64 }
+/// # #[derive(Debug, tenure_macros::Event)] #[event(crate = "tenure_core::api")]
+/// # enum AccountEvent { #[event(name = "deposited", version = 1)] Deposited { cents: i64 } }
+/// # impl Aggregate for Account {
+/// #     type Event = AccountEvent;
+/// #     const KIND: &'static str = "account";
+/// #     fn evolve(&mut self, event: &AccountEvent) {
+/// #         let AccountEvent::Deposited { cents } = event;
+/// #         self.cents += cents;
+/// #     }
+/// # }
+/// # #[derive(Serialize, Deserialize, tenure_macros::Message)]
+/// # #[message(name = "deposit", version = 1, crate = "tenure_core::api")]
+/// # struct Deposit { cents: i64 }
+/// # #[derive(Debug, Serialize, Deserialize, thiserror::Error)] #[error("an amount is positive")] struct NotPositive;
+/// # impl Decide<Deposit> for Account {
+/// #     type Reply = i64;
+/// #     type Error = NotPositive;
+/// #     fn decide(&self, c: &Deposit, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, NotPositive> {
+/// #         if c.cents <= 0 { return Err(NotPositive); }
+/// #         Ok(Decision::event(AccountEvent::Deposited { cents: c.cents }).reply(self.cents + c.cents))
+/// #     }
+/// # }
+/// # async fn example(tenure: &Tenure) -> Result<(), Box<dyn std::error::Error>> {
+/// let accounts = tenure.repository::<Account>().await?;
+///
+/// let balance = accounts.execute("alice", Deposit { cents: 100 }).await?;
+///
+/// // With an id of one's own the command may be sent again, and takes effect once.
+/// let id = tenure.command_id();
+/// let sent = accounts.execute("alice", Deposit { cents: 50 }).id(id).timeout(Duration::from_secs(1));
+/// let receipt = match sent.receipt().await {
+///     Err(error) if error.is_unknown() => {
+///         accounts.execute("alice", Deposit { cents: 50 }).id(id).receipt().await?
+///     }
+///     other => other?,
+/// };
+/// println!("{balance}, then {} at version {}", receipt.reply, receipt.version);
+///
+/// // A closure decides on the latest state; it may run again.
+/// let interest = accounts.transact("alice", |account| -> Result<_, NotPositive> {
+///     let cents = account.cents / 100;
+///     Ok(Decision::event(AccountEvent::Deposited { cents }).reply(cents))
+/// });
+/// println!("{} of interest", interest.await?);
+///
+/// let mut history = accounts.history("alice")?.backward();
+/// while let Some(past) = history.next().await? {
+///     println!("{} {:?}", past.version, past.event);
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Repository<A: Aggregate> {
     pub(crate) kind: KindHandle<A>,
 }
@@ -117,7 +178,7 @@ impl<A: Aggregate> Repository<A> {
         Execute::new(self.clone(), id.as_ref(), closure)
     }
 
-    /// Loads an entity's latest state.
+    /// Loads an entity's state: the latest that this node can see (see [`Repository`]).
     ///
     /// Cancel safe.
     ///

@@ -1,0 +1,102 @@
+//! The shell in memory: shared stores, clocks, and what goes with time.
+
+use bytes::Bytes;
+use std::time::Duration;
+use tenure_core::driver::{Inbound, Shell};
+use tenure_core::port::{
+    Expect, Publish, Refused, Rollup, StoreDone, StoreRequest, StreamSettings,
+};
+use tenure_core::step::{Outcome, Span};
+use tenure_mem::MemShell;
+
+fn publish(ttl_s: Option<u32>) -> StoreRequest {
+    StoreRequest::Publish(Publish {
+        stream: "s".into(),
+        subject: "s.a".into(),
+        expect: Expect::Nothing,
+        rollup: Rollup::No,
+        dedup: None,
+        ttl_s,
+        payload: Bytes::from_static(b"x"),
+    })
+}
+
+fn latest() -> StoreRequest {
+    StoreRequest::Latest {
+        stream: "s".into(),
+        subjects: vec!["s.a".into()],
+    }
+}
+
+async fn with_stream(shell: &MemShell) {
+    let mut settings = StreamSettings::event_log("s".into(), vec!["s.>".into()], 1);
+    settings.allow_ttl = true;
+    let created = shell.store(StoreRequest::CreateStream(settings)).await;
+    assert!(matches!(created, Outcome::Done(_)), "{created:?}");
+}
+
+#[tokio::test]
+async fn clones_and_names_share_a_store_and_fresh_ones_do_not() {
+    let shell = MemShell::named("shell-test");
+    with_stream(&shell).await;
+    let clone = shell.clone();
+    assert!(matches!(clone.store(publish(None)).await, Outcome::Done(_)));
+    let again = MemShell::named("shell-test");
+    assert!(matches!(
+        again.store(latest()).await,
+        Outcome::Done(StoreDone::Latest(_))
+    ));
+    MemShell::forget("shell-test");
+    for empty in [MemShell::named("shell-test"), MemShell::fresh()] {
+        let reply = empty.store(latest()).await;
+        assert!(matches!(reply, Outcome::Refused(_)), "{reply:?}");
+    }
+    assert!(
+        matches!(shell.store(latest()).await, Outcome::Done(_)),
+        "it stays on its store"
+    );
+}
+
+#[tokio::test]
+async fn what_has_a_time_to_live_goes_by_itself() {
+    let shell = MemShell::fresh();
+    with_stream(&shell).await;
+    assert!(matches!(
+        shell.store(publish(Some(1))).await,
+        Outcome::Done(_)
+    ));
+    assert!(matches!(shell.store(latest()).await, Outcome::Done(_)));
+    let patience = shell.now() + Span::from_secs(30);
+    while !matches!(
+        shell.store(latest()).await,
+        Outcome::Refused(Refused::NotFound)
+    ) {
+        assert!(shell.now() < patience, "it never went");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn it_is_connected_from_the_start_and_its_clock_goes_on() {
+    let shell = MemShell::fresh();
+    assert!(matches!(
+        shell.inbox().recv().await,
+        Some(Inbound::Connected(_))
+    ));
+    let before = shell.now();
+    shell.sleep_until(before + Span::from_millis(5)).await;
+    assert!(shell.now() >= before + Span::from_millis(5));
+    assert_ne!(shell.seed(), shell.seed());
+}
+
+#[tokio::test]
+async fn a_spawned_task_can_be_ended() {
+    let shell = MemShell::fresh();
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let task = shell.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(sender);
+    });
+    task.abort();
+    assert!(receiver.await.is_err(), "its end drops what it holds");
+}
