@@ -302,11 +302,9 @@ impl<A: Aggregate> Round<'_, A> {
         if events.is_empty() {
             return Ok(());
         }
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => self.committed.clone(),
-        };
+        let (before, committed) = (self.state.take(), self.committed);
         let evolved = caught(|| {
+            let mut state = before.unwrap_or_else(|| committed.clone());
             for event in events {
                 state.evolve(event);
             }

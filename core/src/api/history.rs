@@ -93,11 +93,18 @@ impl<E> History<E> {
     /// When a page cannot be read, or an event cannot be decoded.
     pub async fn next(&mut self) -> Result<Option<Past<E>>, LoadError> {
         while self.here.is_empty() {
+            let here = self.pages.cursor.clone();
             let Some(commits) = self.pages.next().await? else {
                 return Ok(None);
             };
-            let events = self.decoded(&commits);
-            self.here.extend(events?);
+            match self.decoded(&commits) {
+                Ok(events) => self.here.extend(events),
+                Err(error) => {
+                    // The page is not left out: whoever asks again gets it, or the error, again.
+                    self.pages.cursor = here;
+                    return Err(error);
+                }
+            }
         }
         Ok(self.here.pop_front())
     }

@@ -2,7 +2,7 @@
 
 use super::entities::{Ask, Question};
 use super::{Aggregate, KindHandle, LoadError};
-use crate::driver::host::Answer;
+use crate::driver::host::{Answer, caught};
 use crate::driver::{EntityRequest, What};
 use crate::id::Version;
 use crate::log::{Refusal, Reply};
@@ -20,10 +20,13 @@ pub struct Loaded<A> {
     pub version: Version,
 }
 
+/// What a question came to, or the text of the panic of user code in it.
+type Read<T> = Result<T, String>;
+
 struct Reading<F, T> {
     read: Option<F>,
-    result: Option<T>,
-    done: oneshot::Sender<(Answer, Option<T>)>,
+    result: Option<Read<T>>,
+    done: oneshot::Sender<(Answer, Option<Read<T>>)>,
 }
 
 impl<A, F, T> Question<A> for Reading<F, T>
@@ -33,7 +36,9 @@ where
     T: Send + 'static,
 {
     fn answer(&mut self, state: &A, version: Version) {
-        self.result = self.read.take().map(|read| read(state, version));
+        let read = self.read.take();
+        // Reading may clone the state, which is the user's code.
+        self.result = read.map(|read| caught(|| read(state, version)));
     }
 
     fn finish(self: Box<Self>, answer: Answer) {
@@ -72,7 +77,9 @@ where
     };
     handle.entity(request).await?;
     match answered.await {
-        Ok((Answer::Reply(Reply::Read { .. }), Some(result))) => Ok(result),
+        Ok((Answer::Reply(Reply::Read { .. }), Some(result))) => {
+            result.map_err(|panic| LoadError::Failed(format!("the state panicked: {panic}")))
+        }
         Ok((answer, _)) => Err(load_error(answer)),
         // The lane is gone.
         Err(_) => Err(LoadError::Stopped),

@@ -53,7 +53,7 @@ pub struct StartOptions {
     pub start_timeout: Duration,
     /// How long `stop` lets what is under way end.
     pub stop_timeout: Duration,
-    /// The machines' limits.
+    /// The machines' limits; `start_timeout` takes the place of its `open_timeout`.
     pub limits: Limits,
 }
 

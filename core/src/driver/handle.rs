@@ -114,6 +114,7 @@ impl Handle {
         });
         let (link_tx, mut link) = watch::channel(Link {
             generation: 0,
+            layout: None,
             state: LinkState::Opening,
         });
         let (stop, stop_rx) = watch::channel(None);
@@ -299,11 +300,15 @@ impl Handle {
 
 async fn opened(link: &mut watch::Receiver<Link>) -> Result<Arc<Layout>, LaunchFailure> {
     loop {
-        match &link.borrow_and_update().state {
-            LinkState::Up { layout, .. } => return Ok(Arc::clone(layout)),
-            LinkState::Failed(error) => return Err(LaunchFailure::Space(error.clone())),
-            LinkState::Halted(reason) => return Err(LaunchFailure::Halted(reason.clone())),
-            LinkState::Opening | LinkState::Down => {}
+        let Link { layout, state, .. } = link.borrow_and_update().clone();
+        match (layout, state) {
+            (_, LinkState::Failed(error)) => return Err(LaunchFailure::Space(error)),
+            (_, LinkState::Halted(reason)) => return Err(LaunchFailure::Halted(reason)),
+            // It was open, be it that the connection was lost since.
+            (Some(layout), LinkState::Opening | LinkState::Down | LinkState::Up { .. }) => {
+                return Ok(layout);
+            }
+            (None, LinkState::Opening | LinkState::Down | LinkState::Up { .. }) => {}
         }
         if link.changed().await.is_err() {
             let reason = format!("{:?} ended", Who::Space);

@@ -321,12 +321,17 @@ impl<S: Shell> Lane<S> {
     }
 
     fn link_changed(&mut self) {
-        let Link { generation, state } = self.link.borrow_and_update().clone();
+        let Link {
+            generation,
+            layout,
+            state,
+        } = self.link.borrow_and_update().clone();
+        self.layout = layout;
         self.failed = None;
         let now = self.shell.now();
         let was_up = self.shapes.is_some();
         match state {
-            LinkState::Up { layout, shapes } => {
+            LinkState::Up { shapes } => {
                 if was_up && generation == self.generation {
                     return;
                 }
@@ -334,7 +339,6 @@ impl<S: Shell> Lane<S> {
                     // It went down and came back between two looks.
                     self.feed_all(now, |_| Some(Input::Down));
                 }
-                self.layout = Some(layout);
                 self.shapes = Some(Arc::clone(&shapes));
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));

@@ -13,6 +13,9 @@ pub(crate) struct Link {
     /// Rises with each time that the store was verified, so that a change down and up again
     /// between two looks is seen.
     pub(crate) generation: u64,
+    /// The layout, from when the namespace was opened on: who looks late finds it here, whatever
+    /// became of the connection since.
+    pub(crate) layout: Option<Arc<Layout>>,
     pub(crate) state: LinkState,
 }
 
@@ -22,7 +25,6 @@ pub(crate) enum LinkState {
     Opening,
     /// Open, connected and verified.
     Up {
-        layout: Arc<Layout>,
         /// Of each event stream, by its number.
         shapes: Arc<[Shape]>,
     },

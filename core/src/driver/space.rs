@@ -156,15 +156,16 @@ impl SpaceSeat {
     fn open(&self, opened: Opened, event: &'static str) {
         tracing::info!(layout = %opened.layout.id, "{event}");
         let (layout, shapes) = (Arc::new(opened.layout), opened.shapes.into());
-        self.say(|_| Some(LinkState::Up { layout, shapes }));
+        self.link.send_modify(|link| {
+            link.generation += 1;
+            link.layout = Some(layout);
+            link.state = LinkState::Up { shapes };
+        });
     }
 
     fn say(&self, next: impl FnOnce(&LinkState) -> Option<LinkState>) {
         self.link.send_if_modified(|link| match next(&link.state) {
             Some(state) => {
-                if matches!(state, LinkState::Up { .. }) {
-                    link.generation += 1;
-                }
                 link.state = state;
                 true
             }

@@ -16,7 +16,8 @@ pub struct Limits {
     pub shard_queue_max: usize,
     /// Commands that one commit takes.
     pub commit_commands_max: usize,
-    /// Commits of one shard that are in flight, each of another entity.
+    /// Owned mode, unreplicated stream: commits of one shard that are in flight, each of another
+    /// entity. In direct mode the shell bounds what is in flight.
     pub commits_in_flight_max: usize,
     /// Entity messages in one atomic batch. The server takes 1,000 messages, the fence being one.
     pub batch_messages_max: usize,
@@ -54,7 +55,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            effects_max: 65_536,
+            // A step may answer all callers of a shard, and ask and forget for each entity.
+            effects_max: 1 << 20,
             entities_max: 65_536,
             entity_queue_max: 4_096,
             shard_queue_max: 65_536,

@@ -169,7 +169,8 @@ impl Builder {
         self
     }
 
-    /// The machines' limits.
+    /// The machines' limits; [`start_timeout`](Self::start_timeout) takes the place of its
+    /// `open_timeout`.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
         self

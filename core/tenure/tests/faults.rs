@@ -17,12 +17,20 @@ on_both_shells!(
     a_panic_in_decide_fails_its_command_alone,
     a_panic_in_evolve_fails_its_command_alone,
     a_stored_event_that_makes_evolve_panic_fails_the_load,
+    a_state_whose_clone_panics_fails_its_readers_alone,
 );
 
 /// An aggregate with bad code.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Clumsy {
     sum: i64,
+}
+
+impl Clone for Clumsy {
+    fn clone(&self) -> Self {
+        assert!(self.sum != 1_000, "a thousand");
+        Self { sum: self.sum }
+    }
 }
 
 #[derive(Debug, Event)]
@@ -77,6 +85,24 @@ async fn a_panic_in_decide_fails_its_command_alone(world: &World) {
 
 async fn a_panic_in_evolve_fails_its_command_alone(world: &World) {
     with_neighbours(world, 13, "evolve panicked: thirteen").await;
+}
+
+async fn a_state_whose_clone_panics_fails_its_readers_alone(world: &World) {
+    let node = world.node().await;
+    let clumsy = node.repository::<Clumsy>().await.unwrap();
+    clumsy.execute("c", Add(1_000)).await.unwrap();
+    let load = clumsy.load("c").await;
+    assert!(
+        matches!(&load, Err(LoadError::Failed(cause)) if cause.contains("a thousand")),
+        "{load:?}"
+    );
+    let execute = clumsy.execute("c", Add(1)).await;
+    assert!(
+        matches!(&execute, Err(ExecuteError::Failed(cause)) if cause.contains("a thousand")),
+        "{execute:?}"
+    );
+    assert_eq!(clumsy.version("c").await.unwrap(), Version(1));
+    assert_eq!(node.counters().await.halts, 0);
 }
 
 async fn a_stored_event_that_makes_evolve_panic_fails_the_load(world: &World) {
