@@ -1,5 +1,6 @@
 //! How a node is started: what it is, then where it runs.
 
+use super::place::{Kind, Place, Scheme, scheme};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
@@ -176,21 +177,30 @@ impl Builder {
         self
     }
 
-    /// Starts the node in a place: `mem:` is a fresh store in memory, `mem:<name>` one that this
-    /// process shares under the name, `nats://…` a server (or several, with commas between).
+    /// Starts the node in a [place](Place): `mem:`, `mem:<name>`, `nats://…`, connection options
+    /// or a client.
     ///
     /// # Errors
     ///
     /// When the place cannot be, cannot be reached, or its namespace cannot be opened.
-    pub async fn start(self, place: &str) -> Result<Tenure, TenureError> {
-        match place.split_once(':') {
-            Some(("mem", name)) => self.start_mem(place, name).await,
-            Some(("nats" | "tls" | "ws" | "wss", rest)) if rest.starts_with("//") => {
-                self.start_nats(place).await
+    pub async fn start(self, place: impl Into<Place>) -> Result<Tenure, TenureError> {
+        if !self.named {
+            return Err(TenureError::NoNamespace);
+        }
+        match place.into().0 {
+            Kind::Text(text) => match scheme(&text)? {
+                Scheme::Mem(name) => self.start_mem(&text, name).await,
+                Scheme::Nats => self.start_nats(&text).await,
+            },
+            #[cfg(feature = "nats")]
+            Kind::Options(options) => self.connect(*options).await,
+            #[cfg(feature = "nats")]
+            Kind::Client(client) => {
+                let store_timeout = self.options.limits.store_timeout;
+                let shell = tenure_nats::NatsShell::with_client(client, store_timeout).await;
+                let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
+                self.start_with(shell).await
             }
-            Some(_) | None => Err(TenureError::UnknownPlace {
-                place: without_secrets(place),
-            }),
         }
     }
 
@@ -208,13 +218,7 @@ impl Builder {
     }
 
     #[cfg(feature = "mem")]
-    async fn start_mem(self, place: &str, name: &str) -> Result<Tenure, TenureError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !name.chars().all(plain) {
-            return Err(TenureError::StoreName {
-                place: place.to_owned(),
-            });
-        }
+    async fn start_mem(self, _: &str, name: &str) -> Result<Tenure, TenureError> {
         let shell = match name {
             "" => tenure_mem::MemShell::fresh(),
             name => tenure_mem::MemShell::named(name),
@@ -230,33 +234,15 @@ impl Builder {
         })
     }
 
-    /// Starts the node over a client that the program has. A connection of Tenure's own is better:
-    /// see `NatsShell::with_client` for what is weaker.
-    ///
-    /// # Errors
-    ///
-    /// When the client is not connected, or the namespace cannot be opened.
     #[cfg(feature = "nats")]
-    pub async fn start_with_client(
-        self,
-        client: async_nats::Client,
-    ) -> Result<Tenure, TenureError> {
-        if !self.named {
-            return Err(TenureError::NoNamespace);
-        }
+    async fn start_nats(self, urls: &str) -> Result<Tenure, TenureError> {
         let store_timeout = self.options.limits.store_timeout;
-        let shell = tenure_nats::NatsShell::with_client(client, store_timeout).await;
-        let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
-        self.start_with(shell).await
+        let options = tenure_nats::NatsOptions::new(urls).store_timeout(store_timeout);
+        self.connect(options).await
     }
 
     #[cfg(feature = "nats")]
-    async fn start_nats(self, place: &str) -> Result<Tenure, TenureError> {
-        if !self.named {
-            return Err(TenureError::NoNamespace);
-        }
-        let store_timeout = self.options.limits.store_timeout;
-        let options = tenure_nats::NatsOptions::new(place).store_timeout(store_timeout);
+    async fn connect(self, options: tenure_nats::NatsOptions) -> Result<Tenure, TenureError> {
         let shell = tenure_nats::NatsShell::connect(options).await;
         let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
         self.start_with(shell).await
@@ -265,38 +251,14 @@ impl Builder {
     #[cfg(not(feature = "nats"))]
     async fn start_nats(self, place: &str) -> Result<Tenure, TenureError> {
         Err(TenureError::NoFeature {
-            place: without_secrets(place),
+            place: super::place::without_secrets(place),
             feature: "nats",
         })
-    }
-}
-
-/// A place without the user, password or token before its `@`.
-fn without_secrets(place: &str) -> String {
-    match (place.split_once("//"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}//…@{host}"),
-        (None, Some((_, host))) => format!("…@{host}"),
-        (_, None) => place.to_owned(),
     }
 }
 
 impl fmt::Display for Tenure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.namespace())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn a_place_in_an_error_has_no_secrets() {
-        assert_eq!(
-            without_secrets("nats://a:b@host:4222"),
-            "nats://…@host:4222"
-        );
-        assert_eq!(without_secrets("tls://token@h,nats://x:y@i"), "tls://…@i");
-        assert_eq!(without_secrets("mem:bank"), "mem:bank");
     }
 }

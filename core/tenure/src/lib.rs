@@ -100,8 +100,10 @@
 //! - `nats`: the places `nats://…`, and clients of your own.
 
 mod builder;
+mod place;
 
 pub use builder::{Builder, Tenure, TenureError};
+pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
