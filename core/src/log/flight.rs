@@ -2,7 +2,7 @@
 //! one (S8, S14).
 
 use super::Refusal;
-use super::entity::{Draft, Member, Moment, Phase, Pledge, Stage};
+use super::entity::{Draft, Member, Moment, Phase, Pledge, Stage, predecessor};
 use super::owned::{Fence, Flight};
 use super::shard::{Op, Retry, Shard, Turn};
 use crate::id::{BatchId, Epoch, Sequence, Slot};
@@ -311,10 +311,18 @@ impl Shard {
                 self.redeem(t, pledged, sent);
             }
             Outcome::Done(_) => t.halt("the answer to a batch is another kind"),
-            Outcome::Refused(Refused::WrongLast { .. }) => {
+            Outcome::Refused(Refused::WrongLast { actual }) => {
                 // Which check failed is not told; after a seal each entity is read with proof.
+                // Unless a subject ends beyond all that was expected it may be a former leader
+                // that refuses from old state, while its successor stores the same bytes.
                 reached!(t.cx, "owned: a batch's or barrier's check failed");
                 self.pledge_again(t, pledged);
+                let ahead = drafts.iter().map(|(_, draft)| predecessor(&draft.commit));
+                let ahead = ahead.fold(epoch.sequence, Sequence::max);
+                let sure = actual.is_some_and(|actual| actual > ahead);
+                for (_, draft) in &mut drafts {
+                    draft.doubt |= !sure;
+                }
                 self.look_all(t, drafts, epoch);
             }
             Outcome::Refused(refused) if refused.passes() => {
