@@ -73,6 +73,7 @@ impl Shard {
             }
             Outcome::Refused(refused) if refused.passes() => {
                 reached!(t.cx, "direct: a commit was refused for now");
+                draft.doubt |= !refused.settles(self.shape.replicated);
                 self.wait(t, slot, draft);
             }
             Outcome::Refused(refused) => self.refused_for_good(t, slot, draft, refused),
@@ -212,7 +213,7 @@ impl Shard {
         refused: Refused,
     ) {
         reached!(t.cx, "log: a commit was refused for good");
-        if draft.doubt {
+        if draft.doubt || !refused.settles(self.shape.replicated) {
             self.give_up(t, draft);
             self.forget_held(slot);
         } else {

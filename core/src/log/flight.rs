@@ -233,13 +233,21 @@ impl Shard {
         }
     }
 
-    /// A commit that was surely not stored, to be sent again.
+    /// A commit that is sent again: it was surely not stored, or its own check keeps it from being
+    /// stored twice.
     fn hold(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Box<Draft>, stage: Stage) {
-        if self.entity(slot).held.is_none() || draft.is_alone() {
+        let unowned = matches!(self.owned.fence, Fence::Unowned);
+        let groundless = self.entity(slot).held.is_none() || draft.is_alone();
+        if draft.doubt && (unowned || groundless) {
+            self.give_up(t, draft);
+            self.forget_held(slot);
+            return self.next_or_refuse(t, slot);
+        }
+        if groundless {
             self.requeue(slot, draft.members);
             return self.next_or_refuse(t, slot);
         }
-        if matches!(self.owned.fence, Fence::Unowned) {
+        if unowned {
             self.refuse(t, draft.members, &Refusal::NotOwner);
             return self.rest(slot);
         }
@@ -328,7 +336,9 @@ impl Shard {
             Outcome::Refused(refused) if refused.passes() => {
                 reached!(t.cx, "owned: a batch or barrier was refused for now");
                 self.pledge_again(t, pledged);
-                for (slot, draft) in drafts {
+                let settled = refused.settles(self.shape.replicated);
+                for (slot, mut draft) in drafts {
+                    draft.doubt |= !settled;
                     self.hold(t, slot, draft, Stage::Ready);
                 }
                 let delay = self.delay(t, self.owned.tries);

@@ -11,6 +11,9 @@ use crate::{reached, sometimes};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+/// Claims of unknown end that are kept in mind.
+const CLAIMS_TRIED_MAX: usize = 1_024;
+
 /// The shard's business in owned mode.
 #[derive(Clone, Debug)]
 pub(super) struct Owned {
@@ -156,6 +159,10 @@ impl Shard {
             return;
         }
         let id = ClaimId(t.cx.dice.roll128(Purpose::ClaimId, ordinal));
+        if claim.tried.len() == CLAIMS_TRIED_MAX {
+            // Forgetting one costs the ownership if it is stored after all, never a promise.
+            claim.tried.remove(0);
+        }
         claim.tried.push(id);
         claim.sent_above = self.high_water;
         let record = Ownership {
@@ -211,7 +218,9 @@ impl Shard {
             Outcome::Refused(refused)
                 if refused.passes() || matches!(refused, Refused::WrongLast { .. }) =>
             {
-                claim.tried.pop();
+                if refused.settles(self.shape.replicated) {
+                    claim.tried.pop();
+                }
                 self.claim_later(t);
             }
             Outcome::Refused(refused) => {

@@ -149,6 +149,43 @@ impl Refused {
         }
     }
 
+    /// Whether a refused write was surely not stored.
+    ///
+    /// On an unreplicated stream it was not. On a replicated one two servers may believe that they
+    /// lead it while one replaces the other: both hear the publish, and the refusal of the former
+    /// may come before the acknowledgement of its successor. There only those refusals are sure
+    /// that nobody heard of, or that every leader would give. (10071 is judged by what it says.)
+    pub fn settles(&self, replicated: bool) -> bool {
+        match self {
+            Self::WrongLast { .. }
+            | Self::InProcess
+            | Self::DuplicateInProcess
+            | Self::DuplicateInBatch
+            | Self::TooManyBatches
+            | Self::BatchIncomplete
+            | Self::Overloaded
+            | Self::NoSpace
+            | Self::Other { .. } => !replicated,
+            Self::BatchTooLarge
+            | Self::BatchDisabled
+            | Self::NoResponders
+            | Self::NotConnected
+            | Self::TooLarge
+            | Self::NoStream
+            | Self::WrongStream
+            | Self::StreamExists
+            | Self::SubjectOverlap
+            | Self::NotFound
+            | Self::RollupDisabled
+            | Self::TtlDisabled
+            | Self::TtlInvalid
+            | Self::NoJetStream
+            | Self::Forbidden
+            | Self::Denied(_)
+            | Self::BadRequest(_) => true,
+        }
+    }
+
     /// Whether the same request may simply be sent again, with a wait (S10).
     pub fn passes(&self) -> bool {
         match self {
