@@ -81,6 +81,14 @@ impl Version {
     pub const fn next(self) -> Self {
         Self(self.0.checked_add(1).expect("a version below u64::MAX"))
     }
+
+    /// The version that many events after this one; `None` when there is no such: an import may
+    /// have used the last one.
+    #[must_use]
+    pub fn after(self, events: usize) -> Option<Self> {
+        let events = u64::try_from(events).ok()?;
+        self.0.checked_add(events).map(Self)
+    }
 }
 
 macro_rules! bits128 {

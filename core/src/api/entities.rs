@@ -286,10 +286,10 @@ impl<A: Aggregate> Round<'_, A> {
             .iter()
             .map(|event| encode_event(event, self.facts.codec))
             .collect::<Result<Vec<_>, _>>()?;
+        let version = self.version.after(events.len());
+        let version = version.ok_or("no version is left above the entity's last one")?;
         self.evolve(&events)?;
-        for _ in &events {
-            self.version = self.version.next();
-        }
+        self.version = version;
         self.events.extend(events);
         Ok(Verdict::Accepted {
             events: encoded,

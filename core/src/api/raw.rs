@@ -128,7 +128,7 @@ fn append(ask: &RawAsk, expected: Expected, version: &mut Version) -> Verdict {
 /// The version after the events; `None` when they do not rise.
 fn last_version(before: Version, events: &[NewEvent]) -> Option<Version> {
     events.iter().try_fold(before, |last, event| {
-        let version = event.version.unwrap_or_else(|| last.next());
+        let version = event.version.or_else(|| last.after(1))?;
         (version > last).then_some(version)
     })
 }
@@ -157,5 +157,6 @@ mod tests {
         assert_eq!(last(&[Some(4)]), Some(Version(4)));
         assert_eq!(last(&[Some(3)]), None);
         assert_eq!(last(&[Some(7), Some(7)]), None);
+        assert_eq!(last(&[Some(u64::MAX), None]), None);
     }
 }

@@ -410,7 +410,7 @@ fn numbered(
 ) -> Result<Version, Refusal> {
     let begin = into.len();
     for event in events {
-        let version = event.version.unwrap_or(last.next());
+        let version = event.version.or_else(|| last.after(1)).unwrap_or(last);
         if version <= last {
             into.truncate(begin);
             return Err(Refusal::VersionNotRising {

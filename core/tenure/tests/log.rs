@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Account, AccountEvent, Move, World, on_both_shells};
+use std::collections::BTreeMap;
 use tenure::prelude::*;
 use tenure::{AppendError, Codec, KindError, Log, RawEvent};
 
@@ -11,6 +12,7 @@ on_both_shells!(
     an_expectation_is_kept,
     versions_rise_or_nothing_is_stored,
     an_import_keeps_its_gaps,
+    after_the_last_version_there_is_no_event_more,
     an_append_with_an_id_takes_effect_once,
     the_log_and_a_repository_see_each_other,
     of_appends_at_one_version_one_wins,
@@ -171,4 +173,28 @@ async fn an_owned_kind_has_no_log(world: &World) {
         .log_with("owned", KindSettings::default().owned())
         .await;
     assert!(matches!(log, Err(KindError::Owned { .. })), "{log:?}");
+}
+
+async fn after_the_last_version_there_is_no_event_more(world: &World) {
+    let node = world.node().await;
+    let log = node.log("account").await.unwrap();
+    let accounts = node.repository::<Account>().await.unwrap();
+    let data = Codec::Cbor.encode(&BTreeMap::from([("cents", 1)])).unwrap();
+    let event = || RawEvent::new("moved", 1, data.clone());
+    let last = Version(u64::MAX);
+    log.append("alice", [event().at(last)]).await.unwrap();
+    for events in [vec![event()], vec![event().at(last)]] {
+        let refused = log.append("alice", events).await;
+        assert!(
+            matches!(refused, Err(AppendError::VersionNotRising { .. })),
+            "{refused:?}"
+        );
+    }
+    let refused = accounts.execute("alice", Move { cents: 1 }).await;
+    assert!(
+        matches!(&refused, Err(ExecuteError::Failed(cause)) if cause.contains("no version")),
+        "{refused:?}"
+    );
+    assert_eq!(accounts.version("alice").await.unwrap(), last);
+    assert_eq!(node.counters().await.halts, 0);
 }
