@@ -228,6 +228,7 @@ impl Pages {
                 Err(LoadError::Store(refused))
             }
             Err(HistoryFailure::Unusable(error)) => Err(LoadError::Space(error)),
+            Err(HistoryFailure::Overloaded) => Err(LoadError::Overloaded),
             Err(HistoryFailure::Halted(reason)) => Err(LoadError::Halted { reason }),
             Err(HistoryFailure::Stopped) => Err(LoadError::Stopped),
         }

@@ -446,6 +446,11 @@ impl<S: Shell> Lane<S> {
             let _ = done.send(Err(HistoryFailure::Unusable(error.clone())));
             return;
         }
+        if self.histories.len() >= self.facts.limits.histories_max {
+            self.counters.answers += 1;
+            let _ = done.send(Err(HistoryFailure::Overloaded));
+            return;
+        }
         self.tickets += 1;
         let n = self.tickets;
         let seat = HistorySeat {

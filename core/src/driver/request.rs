@@ -54,6 +54,8 @@ pub(crate) type HistoryAnswer = Result<HistoryPage, HistoryFailure>;
 pub(crate) enum HistoryFailure {
     Refused(HistoryRefusal),
     Unusable(SpaceError),
+    /// Too many are under way.
+    Overloaded,
     Halted(String),
     Stopped,
 }

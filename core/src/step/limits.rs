@@ -50,6 +50,8 @@ pub struct Limits {
     pub open_timeout: Span,
     /// Kinds whose first use is under way at once.
     pub kinds_max: usize,
+    /// Pages of histories that one lane reads at once; the next one is refused `Overloaded`.
+    pub histories_max: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +79,7 @@ impl Default for Limits {
             lost_tail_patience: Span::from_secs(10),
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,
+            histories_max: 4_096,
         }
     }
 }

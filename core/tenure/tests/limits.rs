@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Account, AccountEvent, Move, World, on_both_shells};
+use futures_util::future::join_all;
 use tenure::prelude::*;
 use tenure::{AppendError, Limits, RawEvent};
 
@@ -10,6 +11,7 @@ on_both_shells!(
     a_commit_above_the_servers_limit_is_refused_alone,
     a_reply_that_is_too_large_is_refused_alone,
     too_many_commands_at_once_are_overload,
+    too_many_histories_at_once_are_overload,
 );
 
 const MEGABYTE: usize = 1 << 20;
@@ -109,4 +111,27 @@ async fn too_many_commands_at_once_are_overload(world: &World) {
         "{done} done, {overloaded} overloaded"
     );
     assert_eq!(accounts.load("alice").await.unwrap().state.cents, done);
+}
+
+async fn too_many_histories_at_once_are_overload(world: &World) {
+    let mut limits = Limits::default();
+    limits.histories_max = 2;
+    let node = world
+        .start(Tenure::builder().namespace("bank").limits(limits))
+        .await;
+    let accounts = node.repository::<Account>().await.unwrap();
+    accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    let read = || accounts.history("alice").unwrap().collect();
+    let mut done = 0;
+    for result in join_all((0..50).map(|_| read())).await {
+        match result {
+            Ok(past) => {
+                assert_eq!(past.len(), 1);
+                done += 1;
+            }
+            Err(error) => assert!(matches!(error, LoadError::Overloaded), "{error:?}"),
+        }
+    }
+    assert!((2..50).contains(&done), "{done} done");
+    assert_eq!(read().await.unwrap().len(), 1);
 }
