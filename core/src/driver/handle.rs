@@ -178,8 +178,22 @@ impl Handle {
         self.clock.now()
     }
 
+    /// What a proven read of a stream must take in. An unreplicated stream's one server knows all
+    /// that it has; what it has not was lost with a tail, and no read would ever reach it (S13).
     pub(crate) fn high_water(&self, partition: Partition) -> Sequence {
-        self.high_water.of(partition)
+        let alone = match &self.link.borrow().state {
+            LinkState::Up { shapes } => shapes
+                .get(usize::from(partition.0))
+                .is_some_and(|shape| !shape.replicated),
+            LinkState::Opening | LinkState::Down | LinkState::Failed(_) | LinkState::Halted(_) => {
+                false
+            }
+        };
+        if alone {
+            Sequence::NONE
+        } else {
+            self.high_water.of(partition)
+        }
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -66,6 +66,8 @@ pub(crate) struct Seat {
     tickets: BTreeMap<Ticket, KindIndex>,
     /// Work of the host that is not done yet.
     works: VecDeque<(OpId, Work)>,
+    /// Another process owns the shard now: it is not taken back.
+    superseded: bool,
     halted: Option<String>,
 }
 
@@ -80,6 +82,7 @@ impl Seat {
             slots: BTreeMap::new(),
             tickets: BTreeMap::new(),
             works: VecDeque::new(),
+            superseded: false,
             halted: None,
         }
     }
@@ -107,9 +110,17 @@ impl Seat {
         if let Some(shape) = shape {
             self.feed(env, Input::Up(shape));
         }
+        self.claim(env);
+    }
+
+    /// Becomes the shard's owner, unless it is or another process was after it. A claim that the
+    /// store refused, because it was full perhaps, is so made again for the next caller.
+    fn claim(&mut self, env: &mut Env<'_>) {
         match self.key.mode {
-            WriteMode::Direct => {}
-            WriteMode::Owned => self.feed(env, Input::Claim),
+            WriteMode::Owned if !self.superseded && self.machine.epoch().is_none() => {
+                self.feed(env, Input::Claim);
+            }
+            WriteMode::Owned | WriteMode::Direct => {}
         }
     }
 
@@ -124,6 +135,7 @@ impl Seat {
             ..
         } = request;
         let kind = self.kind(env, &kind);
+        self.claim(env);
         if let Some(reason) = &self.halted {
             env.counters.answers += 1;
             return caller.finish(Answer::Refused(reason.clone()));
@@ -263,7 +275,7 @@ impl Seat {
         }
     }
 
-    fn note(&self, env: &mut Env<'_>, note: &Note) {
+    fn note(&mut self, env: &mut Env<'_>, note: &Note) {
         let shard = self.key.shard.0;
         match note {
             Note::LostTail { was, now } => {
@@ -283,6 +295,7 @@ impl Seat {
                 tracing::info!(shard, epoch = epoch.sequence.0, claim = %epoch.claim, "shard_sealed");
             }
             Note::Superseded { was } => {
+                self.superseded = true;
                 tracing::warn!(shard, epoch = was.sequence.0, claim = %was.claim, "shard_superseded");
             }
         }

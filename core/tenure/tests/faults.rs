@@ -64,6 +64,33 @@ impl Decide<Add> for Clumsy {
     }
 }
 
+/// The same, written by the owners of its shards.
+#[derive(Clone, Debug, Default)]
+struct Owned(i64);
+
+impl Aggregate for Owned {
+    type Event = ClumsyEvent;
+    const KIND: &'static str = "owned";
+
+    fn evolve(&mut self, event: &ClumsyEvent) {
+        let ClumsyEvent::Added(n) = event;
+        self.0 += n;
+    }
+
+    fn settings() -> KindSettings {
+        KindSettings::default().owned()
+    }
+}
+
+impl Decide<Add> for Owned {
+    type Reply = i64;
+    type Error = ();
+
+    fn decide(&self, command: &Add, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, ()> {
+        Ok(Decision::event(ClumsyEvent::Added(command.0)).reply(self.0 + command.0))
+    }
+}
+
 async fn with_neighbours(world: &World, bad: i64, text: &str) {
     let clumsy = world.node().await.repository::<Clumsy>().await.unwrap();
     let (before, failed, after) = tokio::join!(
@@ -234,6 +261,63 @@ async fn a_refusal_for_good_reaches_the_caller() {
     assert_eq!(
         accounts.execute("alice", Move { cents: 1 }).await.unwrap(),
         1
+    );
+}
+
+#[tokio::test]
+async fn a_claim_that_was_refused_is_made_again_for_the_next_caller() {
+    let shell = FaultyShell::new();
+    let node = Tenure::builder().namespace("bank");
+    let node = node.start_with(shell.clone()).await.unwrap();
+    let owned = node.repository::<Owned>().await.unwrap();
+    shell
+        .set(|request| writes(request).then_some(Fate::Answer(Outcome::Refused(Refused::NoSpace))));
+    for _ in 0..2 {
+        let error = owned.execute("c", Add(1)).await.unwrap_err();
+        assert!(
+            matches!(error, ExecuteError::Store(Refused::NoSpace)),
+            "{error:?}"
+        );
+    }
+    shell.set(|_| None);
+    assert_eq!(owned.execute("c", Add(1)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_shard_that_another_process_took_is_not_taken_back() {
+    let shell = FaultyShell::new();
+    let node = || Tenure::builder().namespace("bank");
+    let here = node().start_with(shell.clone()).await.unwrap();
+    let there = node().start_with(shell.clone()).await.unwrap();
+    let here = here.repository::<Owned>().await.unwrap();
+    let there = there.repository::<Owned>().await.unwrap();
+    assert_eq!(here.execute("c", Add(1)).await.unwrap(), 1);
+    assert_eq!(there.execute("c", Add(1)).await.unwrap(), 2);
+    for _ in 0..2 {
+        let error = here.execute("c", Add(1)).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::NotOwner), "{error:?}");
+    }
+    assert_eq!(there.execute("c", Add(1)).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_history_ends_where_the_store_does_that_lost_its_tail() {
+    let (shell, accounts) = faulty().await;
+    for _ in 0..3 {
+        accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    }
+    shell.disconnect();
+    shell.healthy().with_store(|store| {
+        let last = store.last("bank_ev_0");
+        store.lose_tail("bank_ev_0", tenure::Sequence(last.0 - 1));
+    });
+    shell.connect();
+    // Nobody has used the shard since, so it is the reader that meets the shorter stream.
+    let past = accounts.history("alice").unwrap().collect().await.unwrap();
+    assert_eq!(past.len(), 2);
+    assert_eq!(
+        accounts.execute("alice", Move { cents: 1 }).await.unwrap(),
+        3
     );
 }
 
