@@ -30,6 +30,8 @@ pub(crate) enum What {
     Late,
     /// Which passing refusal the store gives.
     Refusal,
+    /// Whether a leader's successor hears what it refused.
+    Successor,
     /// How far behind a replica is.
     Lag,
     /// Whether the host cannot read a snapshot.

@@ -40,6 +40,13 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
     match (&told.reply, asked.entity.mode) {
         (Reply::Committed { .. }, _) => Ok(()),
         (Reply::Refused(Refusal::NotOwner), WriteMode::Owned) if !asked.owner => Ok(()),
+        // A node that does not know yet that it lost the shard meets the owner's batch in process,
+        // and cannot tell by whom its own was refused.
+        (Reply::Refused(Refusal::Unknown), WriteMode::Owned)
+            if !asked.owner && view.plan.replicated =>
+        {
+            Ok(())
+        }
         // A lost tail may be noticed as late as this, and then leaves doubts.
         (Reply::Refused(Refusal::Unknown), _) if view.plan.faults.loses_acknowledged() => Ok(()),
         (Reply::Read { .. }, _) => {

@@ -162,10 +162,13 @@ impl World {
                 };
                 let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
                 let index = usize::try_from(index).expect("an index fits");
-                self.come_back(id, Outcome::Refused(refusals[index].clone()));
+                let refused = refusals[index].clone();
+                self.heard_by_successor(part, &refused, &request);
+                self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Full => {
                 reached!(self, "fault: refusal for good");
+                self.heard_by_successor(part, &Refused::NoSpace, &request);
                 self.come_back(id, Outcome::Refused(Refused::NoSpace));
             }
             Fate::Stale => {
@@ -185,12 +188,27 @@ impl World {
                         brief::answer(&reply)
                     )
                 });
+                if let Outcome::Refused(refused) = &reply {
+                    self.heard_by_successor(part, refused, &request);
+                }
                 if reply != Outcome::Unknown {
                     self.come_back(id, reply);
                 }
             }
             Fate::Lost => {}
             Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), &request),
+        }
+    }
+
+    /// When one server replaces another as leader both hear a publish: what the former refuses the
+    /// successor may store.
+    fn heard_by_successor(&mut self, part: u64, refused: &Refused, request: &StoreRequest) {
+        let heard = !refused.settles(self.plan.replicated)
+            && request.writes()
+            && self.draws.chance(What::Successor, part, 500);
+        if heard {
+            reached!(self, "fault: a successor hears what its forerunner refused");
+            self.execute(None, request);
         }
     }
 
