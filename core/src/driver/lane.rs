@@ -1,26 +1,26 @@
 //! One lane: the loop that feeds some of a node's machines and runs their effects.
 
 use super::counters::Counters;
-use super::host::{Answer, caught};
+use super::history::HistorySeat;
+use super::host::Answer;
 use super::link::{HighWater, Link, LinkState};
-use super::recorder::{Recorded, Recorder};
+use super::recorder::Recorder;
 use super::request::{EntityRequest, HistoryAnswer, HistoryFailure, Request};
 use super::seat::{Seat, ShardKey};
 use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
+use super::timers::Timers;
 use crate::format::Layout;
 use crate::id::{Incarnation, OpId, Partition, Ticket};
-use crate::log::{
-    Effect, History, HistoryAsk, HistoryEffect, HistoryInput, Input, Shape, ShardConfig,
-};
+use crate::log::{Effect, HistoryAsk, HistoryInput, Input, Shape, ShardConfig};
 use crate::name::Namespace;
 use crate::port::{Ack, StoreDone, StoreReply, StoreRequest};
 use crate::space::SpaceError;
-use crate::step::{CountingProbe, Cx, Dice, Effects, Limits, Machine, Outcome, Span, Time};
+use crate::step::{CountingProbe, Dice, Effects, Limits, Outcome, Span, Time};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -84,12 +84,6 @@ struct Answered {
     wrote: Option<Partition>,
 }
 
-struct HistorySeat {
-    machine: History,
-    dice: Dice,
-    done: Option<oneshot::Sender<HistoryAnswer>>,
-}
-
 /// Counts a lane as running until it is dropped, even by a panic.
 pub(crate) struct Running(pub(crate) Arc<watch::Sender<usize>>);
 
@@ -142,8 +136,7 @@ pub(crate) struct Lane<S: Shell> {
     histories: BTreeMap<u64, HistorySeat>,
     tickets: u64,
 
-    deadlines: BTreeMap<Who, Time>,
-    timers: BTreeSet<(Time, Who)>,
+    timers: Timers<Who>,
 
     probe: CountingProbe,
     recorder: Recorder<Who>,
@@ -197,8 +190,7 @@ impl<S: Shell> Lane<S> {
             seats: BTreeMap::new(),
             histories: BTreeMap::new(),
             tickets: 0,
-            deadlines: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             probe: CountingProbe::default(),
             recorder: Recorder::new(),
             counters: Counters::default(),
@@ -296,11 +288,8 @@ impl<S: Shell> Lane<S> {
         for seat in self.seats.values_mut() {
             seat.finish_all(&mut env!(self, now), &Answer::Cut);
         }
-        while let Some((_, seat)) = self.histories.pop_first() {
-            // A caller that went away needs no answer.
-            let _ = seat
-                .done
-                .map(|done| done.send(Err(HistoryFailure::Stopped)));
+        while let Some((_, mut seat)) = self.histories.pop_first() {
+            seat.stop();
         }
         if let Some(space) = &mut self.space {
             space.stop();
@@ -453,53 +442,17 @@ impl<S: Shell> Lane<S> {
         }
         self.tickets += 1;
         let n = self.tickets;
-        let seat = HistorySeat {
-            machine: History::new(ask, self.facts.limits),
-            dice: self.dice.fork(1 << 32 | n),
-            done: Some(done),
-        };
+        let dice = self.dice.fork(1 << 32 | n);
+        let seat = HistorySeat::new(ask, self.facts.limits, dice, done);
         self.histories.insert(n, seat);
         self.feed_history(n, HistoryInput::Tick);
     }
 
     fn feed_history(&mut self, n: u64, input: HistoryInput) {
         let now = self.shell.now();
-        let Some(seat) = self.histories.get_mut(&n) else {
-            return;
-        };
-        let mut out = Effects::new(self.facts.limits.effects_max);
-        let mut cx = Cx {
-            now,
-            dice: seat.dice,
-            probe: &mut self.probe,
-        };
-        let recorded = Recorded::History(Box::new(input.clone()));
-        self.recorder.push(now, Who::History(n), recorded);
-        let stepped = caught(|| seat.machine.step(&mut cx, input, &mut out));
-        let mut answer = stepped
-            .err()
-            .map(|panic| Err(HistoryFailure::Halted(format!("a step panicked: {panic}"))));
-        for effect in out.drain() {
-            match effect {
-                HistoryEffect::Store { op, request } => {
-                    self.stores.push((Who::History(n), op, request));
-                }
-                HistoryEffect::Done(result) => {
-                    answer = Some(result.map_err(HistoryFailure::Refused));
-                }
-                HistoryEffect::Halt(reason) => {
-                    answer = Some(Err(HistoryFailure::Halted(reason.to_string())));
-                }
-            }
-        }
-        if let Some(answer) = answer {
-            if let Err(HistoryFailure::Halted(reason)) = &answer {
-                tracing::error!(machine = ?Who::History(n), reason, "machine_halted");
-                self.counters.halts += 1;
-            }
-            self.counters.answers += 1;
-            // A caller that went away needs no answer.
-            let _ = seat.done.take().map(|done| done.send(answer));
+        if let Some(seat) = self.histories.get_mut(&n)
+            && seat.feed(&mut env!(self, now), n, input)
+        {
             self.histories.remove(&n);
         }
         self.after(Who::History(n));
@@ -541,7 +494,7 @@ impl<S: Shell> Lane<S> {
         for _ in 0..BATCH_MAX {
             let now = self.shell.now();
             let who = match self.timers.first() {
-                Some((at, who)) if *at <= now => *who,
+                Some((at, who)) if at <= now => who,
                 Some(_) | None => return,
             };
             match who {
@@ -593,31 +546,16 @@ impl<S: Shell> Lane<S> {
         let deadline = match who {
             Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
-            Who::History(n) => self
-                .histories
-                .get(&n)
-                .and_then(|seat| seat.machine.next_deadline()),
+            Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
         };
-        let at = deadline.map(|deadline| deadline.at);
-        let before = match at {
-            Some(at) => self.deadlines.insert(who, at),
-            None => self.deadlines.remove(&who),
-        };
-        if before != at {
-            if let Some(before) = before {
-                self.timers.remove(&(before, who));
-            }
-            if let Some(at) = at {
-                self.timers.insert((at, who));
-            }
-        }
+        self.timers.set(who, deadline.map(|deadline| deadline.at));
     }
 
     fn wake_at(&self) -> Option<Time> {
         let timer = self
             .timers
             .first()
-            .map(|(at, _)| (*at).max(self.shell.now() + SLEEP_MIN));
+            .map(|(at, _)| at.max(self.shell.now() + SLEEP_MIN));
         match (timer, self.stop_at) {
             (Some(timer), Some(stop)) => Some(timer.min(stop)),
             (one, None) | (None, one) => one,

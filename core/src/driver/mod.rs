@@ -8,6 +8,7 @@
 
 mod counters;
 mod handle;
+mod history;
 pub(crate) mod host;
 mod lane;
 mod link;
@@ -16,6 +17,7 @@ mod request;
 mod seat;
 mod shell;
 mod space;
+mod timers;
 
 pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Account, Fate, FaultyShell, Move, World, on_both_shells};
+use futures_util::FutureExt;
 use std::time::Duration;
 use tenure::StoreRequest;
 use tenure::prelude::*;
@@ -62,11 +63,20 @@ async fn what_is_under_way_ends_and_what_comes_after_is_refused(world: &World) {
 async fn a_node_lives_as_long_as_its_last_handle(world: &World) {
     let accounts = world.node().await.repository::<Account>().await.unwrap();
     accounts.execute("alice", Move { cents: 1 }).await.unwrap();
-    let abandoned = accounts.execute("alice", Move { cents: 1 }).into_future();
-    tokio::spawn(abandoned);
+    let mut abandoned = accounts.execute("alice", Move { cents: 1 }).into_future();
+    // Polled once, it is with the lane; then the last handles go.
+    assert!((&mut abandoned).now_or_never().is_none());
+    drop(abandoned);
     drop(accounts);
-    let accounts = world.accounts().await;
-    accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    let elsewhere = world.accounts().await;
+    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+    while elsewhere.version("alice").await.unwrap() != Version(2) {
+        assert!(
+            tokio::time::Instant::now() < patience,
+            "what was under way still ends"
+        );
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,10 @@ use super::{
 use crate::format::Commit;
 use crate::id::{OpId, Sequence, Version};
 use crate::log::{Damage, StoredCommit};
-use crate::port::{Message, Page, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
+use crate::port::{Message, Page, Proof, Refused, StoreDone, StoreReply, StoreRequest};
 use crate::step::{
     Cx, Deadline, Effects, HaltReason, Limits, Machine, Outcome, Purpose, Span, Time,
 };
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -20,15 +19,15 @@ use alloc::vec::Vec;
 /// Reads one page of one entity's history. Step it with a `Tick` first.
 #[derive(Clone, Debug)]
 pub struct History {
-    ask: HistoryAsk,
-    limits: Limits,
+    pub(super) ask: HistoryAsk,
+    pub(super) limits: Limits,
     state: State,
     ops: u64,
     tries: u32,
 }
 
 #[derive(Clone, Debug)]
-enum State {
+pub(super) enum State {
     /// One request is to be sent at `at`.
     Wanted {
         at: Time,
@@ -50,7 +49,7 @@ enum State {
 
 /// What one request is for.
 #[derive(Clone, Debug)]
-enum Plan {
+pub(super) enum Plan {
     /// The entity's last commit, with proof.
     Head { forward: bool },
     /// Commits after `sequence`, up to `head`.
@@ -64,7 +63,7 @@ enum Plan {
 }
 
 /// What a step comes to, when it is not over.
-enum Next {
+pub(super) enum Next {
     State(State),
     Done(Result<HistoryPage, HistoryRefusal>),
     Halt(HaltReason),
@@ -339,101 +338,7 @@ impl History {
         Next::Done(Ok(HistoryPage { commits, next }))
     }
 
-    /// Takes in one fetched commit.
-    fn linked(
-        &mut self,
-        cx: &mut Cx<'_>,
-        op: OpId,
-        chain: &mut Chain,
-        reply: StoreReply,
-    ) -> Result<(), Next> {
-        let Some(link) = chain.asked(op) else {
-            return Err(Next::Halt(HaltReason::UnknownOp(op)));
-        };
-        let LinkState::Asked {
-            source,
-            absent_since,
-            ..
-        } = link.state
-        else {
-            return Err(Next::Halt(HaltReason::UnknownOp(op)));
-        };
-        let refused = match reply {
-            Outcome::Done(StoreDone::Message(message)) if message.sequence == link.sequence => {
-                let stored = self
-                    .decode(&message)
-                    .map_err(|damage| Next::Done(Err(HistoryRefusal::Damaged(damage))))?;
-                link.state = LinkState::Found(Box::new(stored));
-                return Ok(());
-            }
-            Outcome::Done(_) => return Err(Next::Halt(HaltReason::WrongAnswer(op))),
-            Outcome::Refused(refused) => Some(refused),
-            Outcome::Unknown => None,
-        };
-        let mut absent_since = absent_since;
-        match refused {
-            Some(Refused::NotFound) => {
-                let since = *absent_since.get_or_insert(cx.now);
-                if cx.now.since(since) > self.limits.absent_patience {
-                    let what = "a later commit lists it, and it is absent".into();
-                    let damage = self.damage(link.sequence, what);
-                    return Err(Next::Done(Err(HistoryRefusal::Damaged(damage))));
-                }
-            }
-            Some(refused) if !refused.passes() => {
-                return Err(Next::Done(Err(HistoryRefusal::Store(refused))));
-            }
-            Some(_) | None => {}
-        }
-        link.state = LinkState::Wanted {
-            at: cx.now + self.delay(cx),
-            source: match source {
-                Source::Replica => Source::Leader,
-                Source::Leader => Source::Replica,
-            },
-            absent_since,
-        };
-        Ok(())
-    }
-
-    /// Ends the page when all of its commits are here.
-    fn chained(&self, read: Vec<StoredCommit>, version: Option<Version>, chain: Chain) -> Next {
-        let Some(found) = chain.complete() else {
-            return Next::State(State::Chain {
-                read,
-                version,
-                chain,
-            });
-        };
-        let mut version = version;
-        for stored in &found {
-            if let Some(version) = version
-                && stored.commit.last != version
-            {
-                let what = format!(
-                    "it ends at version {}, the commit after it follows {version}",
-                    stored.commit.last
-                );
-                let damage = self.damage(stored.sequence, what);
-                return Next::Done(Err(HistoryRefusal::Damaged(damage)));
-            }
-            version = Some(stored.commit.before);
-        }
-        let mut commits = read;
-        commits.extend(found);
-        let listed = match (chain.beyond.is_empty(), commits.last()) {
-            (false, _) => chain.beyond,
-            (true, Some(oldest)) => before(&oldest.commit),
-            (true, None) => Vec::new(),
-        };
-        let next = match version {
-            Some(version) if !listed.is_empty() => Some(Cursor::Before { listed, version }),
-            Some(_) | None => None,
-        };
-        Next::Done(Ok(HistoryPage { commits, next }))
-    }
-
-    fn decode(&self, message: &Message) -> Result<StoredCommit, Damage> {
+    pub(super) fn decode(&self, message: &Message) -> Result<StoredCommit, Damage> {
         let commit = Commit::decode(&message.payload)
             .map_err(|error| self.damage(message.sequence, error.to_string()))?;
         let fits = message.subject == self.ask.subject
@@ -449,7 +354,7 @@ impl History {
         })
     }
 
-    fn damage(&self, sequence: Sequence, what: String) -> Damage {
+    pub(super) fn damage(&self, sequence: Sequence, what: String) -> Damage {
         Damage {
             stream: self.ask.stream.clone(),
             sequence,
@@ -463,7 +368,7 @@ impl History {
     }
 
     /// The wait before a repetition: it doubles, and is half jitter.
-    fn delay(&mut self, cx: &Cx<'_>) -> Span {
+    pub(super) fn delay(&mut self, cx: &Cx<'_>) -> Span {
         let doubled = self
             .limits
             .retry_delay_min

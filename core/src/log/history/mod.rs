@@ -6,6 +6,7 @@
 //! commits' lists of earlier sequences (S12). What is listed and absent is asked again, then it is
 //! [`Damage`], never left out.
 
+mod backward;
 mod chain;
 mod machine;
 
