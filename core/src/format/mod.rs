@@ -8,6 +8,8 @@
 //! a field have a fixed shape, so what is added to a command or an event goes into a field of its
 //! own. Everything else is a new version.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
+
 mod anchor;
 mod commit;
 mod error;
