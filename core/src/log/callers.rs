@@ -171,17 +171,12 @@ impl Shard {
                 tickets,
             },
         );
-        self.entity(slot).phase = Phase::Answer { readers };
+        self.entity(slot).phase = Phase::Answer { readers, version };
     }
 
     pub(super) fn on_answered(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let entity = self.entity(slot);
-        let version = entity
-            .held
-            .as_ref()
-            .map(|held| held.version)
-            .unwrap_or_default();
-        let Phase::Answer { readers } = core::mem::replace(&mut entity.phase, Phase::Idle) else {
+        let phase = core::mem::replace(&mut self.entity(slot).phase, Phase::Idle);
+        let Phase::Answer { readers, version } = phase else {
             return t.halt("the host answered without being asked to");
         };
         for reader in readers {

@@ -98,8 +98,11 @@ pub(super) enum Phase {
     Barrier(Pledge),
     /// The host makes the committed state current.
     Settle,
-    /// The host answers readers.
-    Answer { readers: Vec<Reader> },
+    /// The host answers readers from the state at this version.
+    Answer {
+        readers: Vec<Reader>,
+        version: Version,
+    },
     /// The host encodes the state for a snapshot.
     Encode,
 }
