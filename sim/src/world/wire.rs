@@ -116,7 +116,9 @@ impl World {
             let request = Box::new(request.clone());
             self.at(after, Event::Straggle { request });
         } else {
-            if twice && checks_itself(&request) {
+            // What is refused is refused in all its copies.
+            let taken = matches!(fate, Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer);
+            if twice && taken && checks_itself(&request) {
                 reached!(self, "fault: request twice");
                 let after = self.draws.span(What::Late, part, travel, Plan::LATE_MAX);
                 let request = Box::new(request.clone());
