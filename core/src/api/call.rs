@@ -1,6 +1,7 @@
 //! One command on its way: decided by the host, answered to its caller.
 
 use super::entities::{Ask, Draft, Job};
+use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
 use crate::driver::host::Answer;
 use crate::driver::{EntityRequest, What};
@@ -285,32 +286,36 @@ impl<A: Aggregate> Sending<'_, A> {
     }
 
     fn refused<E>(&self, id: CommandId, refusal: Refusal) -> ExecuteError<E> {
-        let kind = || self.kind.entry.config.record.name.clone();
+        let Whom { kind, id: entity } = Whom::of(&self.kind.entry, &self.entity);
         match (refusal, self.expected) {
             (Refusal::Conflict { actual }, Expected::Exactly(_)) if self.create => {
                 ExecuteError::AlreadyExists {
-                    kind: kind(),
-                    id: self.entity.clone(),
+                    kind,
+                    id: entity,
                     version: actual,
                 }
             }
-            (Refusal::Conflict { actual }, Expected::Exactly(expected)) => {
-                ExecuteError::Conflict { expected, actual }
-            }
-            (Refusal::Conflict { .. }, Expected::Present) => ExecuteError::NotFound {
-                kind: kind(),
-                id: self.entity.clone(),
+            (Refusal::Conflict { actual }, Expected::Exactly(expected)) => ExecuteError::Conflict {
+                kind,
+                id: entity,
+                expected,
+                actual,
             },
+            (Refusal::Conflict { .. }, Expected::Present) => {
+                ExecuteError::NotFound { kind, id: entity }
+            }
             (Refusal::Conflict { .. }, Expected::Any) => ExecuteError::Contended { tries: 1 },
-            (refusal, _) => execute_error(id, refusal),
+            (refusal, _) => execute_error(id, Whom { kind, id: entity }, refusal),
         }
     }
 }
 
 /// A refusal without a meaning of its own for this command.
-pub(crate) fn execute_error<E>(id: CommandId, refusal: Refusal) -> ExecuteError<E> {
+pub(crate) fn execute_error<E>(id: CommandId, whom: Whom, refusal: Refusal) -> ExecuteError<E> {
     match refusal {
         Refusal::Conflict { actual } => ExecuteError::Conflict {
+            kind: whom.kind,
+            id: whom.id,
             expected: actual,
             actual,
         },
@@ -336,7 +341,11 @@ pub(crate) fn execute_error<E>(id: CommandId, refusal: Refusal) -> ExecuteError<
         )),
         Refusal::NotOwner => ExecuteError::NotOwner,
         Refusal::Failed(cause) => ExecuteError::Failed(cause),
-        Refusal::Fold(error) => ExecuteError::Fold(error),
+        Refusal::Fold(cause) => ExecuteError::Fold {
+            kind: whom.kind,
+            id: whom.id,
+            cause,
+        },
         Refusal::Damaged(damage) => ExecuteError::Damaged(damage),
         Refusal::Store(refused) => ExecuteError::Store(refused),
     }

@@ -2,11 +2,27 @@
 
 use super::CodecError;
 use crate::driver::NotSent;
+use crate::driver::host::KindEntry;
 use crate::id::{CommandId, Version, WallTime};
 use crate::log::{Damage, FoldError};
 use crate::name::{EntityId, KindName, NameError};
 use crate::port::Refused;
 use crate::space::SpaceError;
+
+/// The entity that an error is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Whom {
+    pub(crate) kind: KindName,
+    pub(crate) id: EntityId,
+}
+
+impl Whom {
+    pub(crate) fn of(entry: &KindEntry, id: &EntityId) -> Self {
+        let kind = entry.config.record.name.clone();
+        let id = id.clone();
+        Self { kind, id }
+    }
+}
 
 /// Why a command has no reply.
 ///
@@ -39,8 +55,14 @@ pub enum ExecuteError<E> {
         id: EntityId,
     },
     /// The entity is not at the expected version. Load it and decide again.
-    #[error("the entity is at version {actual}, expected was {expected}; load it and decide again")]
+    #[error(
+        "{kind} {id:?} is at version {actual}, expected was {expected}; load it and decide again"
+    )]
     Conflict {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
         /// What was expected.
         expected: Version,
         /// What it is at.
@@ -124,8 +146,15 @@ pub enum ExecuteError<E> {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The entity's stored events cannot be folded by this build. Nothing happened.
-    #[error(transparent)]
-    Fold(FoldError),
+    #[error("{kind} {id:?} cannot be loaded: {cause}")]
+    Fold {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// What is in the way.
+        cause: FoldError,
+    },
     /// The entity's stored commits do not fit together. Nothing happened.
     #[error(transparent)]
     Damaged(Damage),
@@ -143,7 +172,7 @@ pub enum ExecuteError<E> {
         reason: String,
     },
     /// The node has stopped. Nothing happened.
-    #[error("this node has stopped; nothing happened")]
+    #[error("this node has stopped; nothing happened, send it to another")]
     Stopped,
 }
 
@@ -175,7 +204,7 @@ impl<E> ExecuteError<E> {
             | Self::Failed(_)
             | Self::Reply { .. }
             | Self::Name(_)
-            | Self::Fold(_)
+            | Self::Fold { .. }
             | Self::Damaged(_)
             | Self::Space(_)
             | Self::Halted { .. }
@@ -239,8 +268,15 @@ pub enum LoadError {
     #[error("another node owns the entity's shard; ask there")]
     NotOwner,
     /// The entity's stored events cannot be folded by this build.
-    #[error(transparent)]
-    Fold(#[from] FoldError),
+    #[error("{kind} {id:?} cannot be loaded: {cause}")]
+    Fold {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// What is in the way.
+        cause: FoldError,
+    },
     /// The entity's stored commits do not fit together.
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -260,11 +296,16 @@ pub enum LoadError {
         reason: String,
     },
     /// The node has stopped.
-    #[error("this node has stopped")]
+    #[error("this node has stopped; ask another")]
     Stopped,
 }
 
 impl LoadError {
+    pub(crate) fn fold(whom: Whom, cause: FoldError) -> Self {
+        let Whom { kind, id } = whom;
+        Self::Fold { kind, id, cause }
+    }
+
     /// Whether the same question may go well when it is asked again.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -273,7 +314,7 @@ impl LoadError {
             Self::NotFound { .. }
             | Self::Ahead { .. }
             | Self::Name(_)
-            | Self::Fold(_)
+            | Self::Fold { .. }
             | Self::Damaged(_)
             | Self::Failed(_)
             | Self::Space(_)
@@ -300,16 +341,28 @@ pub enum AppendError {
     #[error("an append needs at least one event")]
     Empty,
     /// The entity is not at the expected version.
-    #[error("the entity is at version {actual}, expected was {expected}; read it and append again")]
+    #[error(
+        "{kind} {id:?} is at version {actual}, expected was {expected}; read it and append again"
+    )]
     Conflict {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
         /// What was expected.
         expected: Version,
         /// What it is at.
         actual: Version,
     },
     /// An event's own version does not rise. Nothing was stored.
-    #[error("an event has version {given}, the one before it has {last}: versions must rise")]
+    #[error(
+        "an event for {kind} {id:?} has version {given}, the one before it has {last}: versions must rise"
+    )]
     VersionNotRising {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
         /// The version before it.
         last: Version,
         /// The version it was given.

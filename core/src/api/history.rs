@@ -1,5 +1,6 @@
 //! An entity's history, page by page.
 
+use super::error::Whom;
 use super::{LoadError, Tenure};
 use crate::driver::HistoryFailure;
 use crate::driver::host::KindEntry;
@@ -145,7 +146,9 @@ impl<E> History<E> {
         for StoredCommit { sequence, commit } in commits {
             let begin = page.len();
             for record in &commit.events {
-                let Some(event) = (self.decode)(record)? else {
+                let decoded = (self.decode)(record);
+                let decoded = decoded.map_err(|cause| LoadError::fold(self.pages.whom(), cause));
+                let Some(event) = decoded? else {
                     continue;
                 };
                 let commands = &commit.commands;
@@ -192,6 +195,11 @@ impl Pages {
             cursor: Some(cursor),
             commits_max: 64,
         }
+    }
+
+    /// Whose they are.
+    pub(crate) fn whom(&self) -> Whom {
+        Whom::of(&self.entry, &self.entity)
     }
 
     /// The next commits; `None` at the end.

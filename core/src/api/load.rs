@@ -1,6 +1,7 @@
 //! Questions to an entity's state.
 
 use super::entities::{Ask, Question};
+use super::error::Whom;
 use super::{Aggregate, KindHandle, LoadError};
 use crate::driver::host::{Answer, caught};
 use crate::driver::{EntityRequest, What};
@@ -67,6 +68,7 @@ where
         result: None,
         done,
     };
+    let whom = Whom::of(&kind.entry, &entity);
     let request = EntityRequest {
         kind: kind.entry.clone(),
         shard: handle.shard_of(&kind.entry, &entity),
@@ -80,15 +82,15 @@ where
         Ok((Answer::Reply(Reply::Read { .. }), Some(result))) => {
             result.map_err(|panic| LoadError::Failed(format!("the state panicked: {panic}")))
         }
-        Ok((answer, _)) => Err(load_error(answer)),
+        Ok((answer, _)) => Err(load_error(answer, whom)),
         // The lane is gone.
         Err(_) => Err(LoadError::Stopped),
     }
 }
 
-pub(crate) fn load_error(answer: Answer) -> LoadError {
+pub(crate) fn load_error(answer: Answer, whom: Whom) -> LoadError {
     match answer {
-        Answer::Reply(Reply::Refused(refusal)) => refused(refusal),
+        Answer::Reply(Reply::Refused(refusal)) => refused(refusal, whom),
         Answer::Halted(reason) | Answer::Refused(reason) => LoadError::Halted { reason },
         Answer::Unusable(error) => LoadError::Space(error),
         Answer::Stopped | Answer::Cut => LoadError::Stopped,
@@ -103,12 +105,12 @@ pub(crate) fn load_error(answer: Answer) -> LoadError {
     }
 }
 
-fn refused(refusal: Refusal) -> LoadError {
+fn refused(refusal: Refusal, whom: Whom) -> LoadError {
     match refusal {
         Refusal::Deadline | Refusal::Unknown => LoadError::Deadline,
         Refusal::Overloaded => LoadError::Overloaded,
         Refusal::NotOwner => LoadError::NotOwner,
-        Refusal::Fold(error) => LoadError::Fold(error),
+        Refusal::Fold(cause) => LoadError::fold(whom, cause),
         Refusal::Damaged(damage) => LoadError::Damaged(damage),
         Refusal::Store(refused) => LoadError::Store(refused),
         Refusal::Failed(cause) => LoadError::Failed(cause),

@@ -1,6 +1,7 @@
 //! The log itself, below aggregates: events with versions, appended and read as they are.
 
 use super::call::{IDS_MAX, Infallibly, execute_error};
+use super::error::Whom;
 use super::history::{History, Pages};
 use super::raw::RawAsk;
 use super::{AppendError, ExecuteError, LoadError, RawEvent, Tenure, load};
@@ -103,6 +104,7 @@ impl Log {
         let entity = EntityId::new(id.as_ref())?;
         let handle = &self.tenure.inner.handle;
         let deadline = handle.now() + self.tenure.inner.timeout;
+        let whom = Whom::of(&self.entry, &entity);
         let (done, answered) = oneshot::channel();
         let request = EntityRequest {
             kind: Arc::clone(&self.entry),
@@ -118,7 +120,7 @@ impl Log {
         handle.entity(request).await?;
         match answered.await {
             Ok(Answer::Reply(Reply::Read { version })) => Ok(version),
-            Ok(answer) => Err(load::load_error(answer)),
+            Ok(answer) => Err(load::load_error(answer, whom)),
             // The lane is gone.
             Err(_) => Err(LoadError::Stopped),
         }
@@ -201,7 +203,10 @@ impl Append {
                 (Answer::Reply(Reply::Refused(Refusal::Expired { horizon })), None) => {
                     id = handle.command_id(WallTime(horizon.0.saturating_add(1)));
                 }
-                (answer, _) => return conclude(id, self.expected, answer),
+                (answer, _) => {
+                    let whom = Whom::of(&self.log.entry, &entity);
+                    return conclude(id, whom, self.expected, answer);
+                }
             }
         }
         Err(ExecuteError::Contended { tries: IDS_MAX }.into())
@@ -245,7 +250,12 @@ impl IntoFuture for Append {
     }
 }
 
-fn conclude(id: CommandId, expected: Expected, answer: Answer) -> Result<Appended, AppendError> {
+fn conclude(
+    id: CommandId,
+    whom: Whom,
+    expected: Expected,
+    answer: Answer,
+) -> Result<Appended, AppendError> {
     let appended = |version, sequence, duplicate| Appended {
         version,
         sequence,
@@ -260,11 +270,21 @@ fn conclude(id: CommandId, expected: Expected, answer: Answer) -> Result<Appende
         (
             Answer::Reply(Reply::Refused(Refusal::Conflict { actual })),
             Expected::Exactly(expected),
-        ) => Err(AppendError::Conflict { expected, actual }),
+        ) => Err(AppendError::Conflict {
+            kind: whom.kind,
+            id: whom.id,
+            expected,
+            actual,
+        }),
         (Answer::Reply(Reply::Refused(Refusal::VersionNotRising { last, given })), _) => {
-            Err(AppendError::VersionNotRising { last, given })
+            Err(AppendError::VersionNotRising {
+                kind: whom.kind,
+                id: whom.id,
+                last,
+                given,
+            })
         }
-        (Answer::Reply(Reply::Refused(refusal)), _) => Err(execute_error(id, refusal).into()),
+        (Answer::Reply(Reply::Refused(refusal)), _) => Err(execute_error(id, whom, refusal).into()),
         (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }.into()),
         (Answer::Unusable(error), _) => Err(ExecuteError::Space(error).into()),
         (Answer::Stopped, _) => Err(ExecuteError::Stopped.into()),

@@ -232,7 +232,8 @@ impl<A: Aggregate> Repository<A> {
                     if record.version > version {
                         break 'pages;
                     }
-                    state = fold_event(&self.kind.facts, state, record)?;
+                    state = fold_event(&self.kind.facts, state, record)
+                        .map_err(|cause| LoadError::fold(pages.whom(), cause))?;
                     reached = record.version;
                 }
                 if stored.commit.tombstone {

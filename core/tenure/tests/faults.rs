@@ -144,10 +144,13 @@ async fn a_stored_event_that_makes_evolve_panic_fails_the_load(world: &World) {
     assert!(
         matches!(
             load,
-            LoadError::Fold(FoldError::Panicked {
-                version: Version(1),
+            LoadError::Fold {
+                cause: FoldError::Panicked {
+                    version: Version(1),
+                    ..
+                },
                 ..
-            })
+            }
         ),
         "{load:?}"
     );

@@ -55,7 +55,10 @@ async fn an_expectation_is_kept(world: &World) {
     let log = log(world).await;
     log.append("a", [raw(b"1")]).expected_none().await.unwrap();
     let none = log.append("a", [raw(b"x")]).expected_none().await;
-    let Err(AppendError::Conflict { expected, actual }) = none else {
+    let Err(AppendError::Conflict {
+        expected, actual, ..
+    }) = none
+    else {
         panic!("{none:?}");
     };
     assert_eq!((expected, actual), (Version::ABSENT, Version(1)));
@@ -82,7 +85,12 @@ async fn versions_rise_or_nothing_is_stored(world: &World) {
         (vec![raw(b"x"), raw(b"y").at(Version(6))], 6, 6),
     ] {
         let refused = log.append("a", events).await;
-        let Err(error @ AppendError::VersionNotRising { last: l, given: g }) = refused else {
+        let Err(
+            error @ AppendError::VersionNotRising {
+                last: l, given: g, ..
+            },
+        ) = refused
+        else {
             panic!("{refused:?}");
         };
         assert_eq!((l, g), (Version(last), Version(given)));

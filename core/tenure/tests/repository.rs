@@ -106,7 +106,10 @@ async fn an_expected_version_is_kept(world: &World) {
         .execute("alice", Move { cents: 1 })
         .expected(Version(1))
         .await;
-    let Err(ExecuteError::Conflict { expected, actual }) = stale else {
+    let Err(ExecuteError::Conflict {
+        expected, actual, ..
+    }) = stale
+    else {
         panic!("{stale:?}");
     };
     assert_eq!((expected, actual), (Version(1), Version(2)));

@@ -39,11 +39,15 @@ async fn an_unknown_event_fails_the_load_and_names_itself(world: &World) {
         .unwrap();
 
     let load = accounts.load("alice").await.unwrap_err();
-    let LoadError::Fold(FoldError::UnknownEvent {
-        name,
-        schema,
-        version,
-    }) = &load
+    let LoadError::Fold {
+        cause:
+            FoldError::UnknownEvent {
+                name,
+                schema,
+                version,
+            },
+        ..
+    } = &load
     else {
         panic!("{load:?}");
     };
@@ -53,7 +57,10 @@ async fn an_unknown_event_fails_the_load_and_names_itself(world: &World) {
     );
     assert!(load.to_string().contains("deploy one that does"), "{load}");
     let execute = accounts.execute("alice", Move { cents: 1 }).await;
-    assert!(matches!(execute, Err(ExecuteError::Fold(_))), "{execute:?}");
+    assert!(
+        matches!(execute, Err(ExecuteError::Fold { .. })),
+        "{execute:?}"
+    );
     assert!(accounts.history("alice").unwrap().collect().await.is_err());
     let before = accounts.load_at("alice", Version(1)).await.unwrap();
     assert_eq!(before.state.cents, 1, "what came before it can be read");
@@ -93,12 +100,16 @@ async fn an_undecodable_event_is_an_error_that_names_it(world: &World) {
         .await
         .unwrap();
     let load = accounts.load("alice").await.unwrap_err();
-    let LoadError::Fold(FoldError::Undecodable {
-        name,
-        version,
-        cause,
+    let LoadError::Fold {
+        cause:
+            FoldError::Undecodable {
+                name,
+                version,
+                cause,
+                ..
+            },
         ..
-    }) = &load
+    } = &load
     else {
         panic!("{load:?}");
     };
@@ -108,7 +119,7 @@ async fn an_undecodable_event_is_an_error_that_names_it(world: &World) {
     for _ in 0..2 {
         // An error is not the end, and asking again leaves nothing out.
         let next = history.next().await;
-        assert!(matches!(next, Err(LoadError::Fold(_))), "{next:?}");
+        assert!(matches!(next, Err(LoadError::Fold { .. })), "{next:?}");
     }
     assert_eq!(
         log.history("alice").unwrap().collect().await.unwrap().len(),

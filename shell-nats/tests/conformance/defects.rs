@@ -242,7 +242,10 @@ async fn defect_05_after_a_conflict_the_next_command_succeeds(world: &World) {
         let stale = here.load("a").await.unwrap().version;
         there.execute("a", one()).await.unwrap();
         let conflict = here.execute("a", one()).expected(stale).await;
-        let Err(ExecuteError::Conflict { expected, actual }) = conflict else {
+        let Err(ExecuteError::Conflict {
+            expected, actual, ..
+        }) = conflict
+        else {
             panic!("{conflict:?}");
         };
         assert_eq!((expected, actual), (stale, Version(stale.0 + 1)));
@@ -321,6 +324,7 @@ async fn defect_14_versions_must_rise(world: &World) {
         let Err(AppendError::VersionNotRising {
             last: Version(l),
             given: Version(g),
+            ..
         }) = refused
         else {
             panic!("{refused:?}");

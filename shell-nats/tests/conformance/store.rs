@@ -189,7 +189,10 @@ async fn appends_at_one_version_fail_with_conflict_only(world: &World) {
         let (done, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         assert_eq!(done.len(), 1, "at version {version}");
         for error in failed.into_iter().map(Result::unwrap_err) {
-            let AppendError::Conflict { expected, actual } = error else {
+            let AppendError::Conflict {
+                expected, actual, ..
+            } = error
+            else {
                 panic!("{error:?}");
             };
             assert_eq!((expected, actual), (Version(version), Version(version + 1)));

@@ -43,7 +43,7 @@ async fn an_expectation_that_does_not_hold(world: &World, page: &mut Page) {
         .await;
     let conflict = |expected, actual| (Version(expected), Version(actual));
     assert!(
-        matches!(error, ExecuteError::Conflict { expected, actual }
+        matches!(error, ExecuteError::Conflict { expected, actual, .. }
             if (expected, actual) == conflict(2, 3)),
         "{error:?}"
     );
@@ -55,7 +55,7 @@ async fn an_expectation_that_does_not_hold(world: &World, page: &mut Page) {
     let stale = log.append("a", [incremented(1)]).expected(Version(1));
     let error = page.refused(world, "append at an old version", stale).await;
     assert!(
-        matches!(error, AppendError::Conflict { expected, actual }
+        matches!(error, AppendError::Conflict { expected, actual, .. }
             if (expected, actual) == conflict(1, 3)),
         "{error:?}"
     );

@@ -47,11 +47,15 @@ async fn an_event_that_this_build_does_not_know(world: &World, page: &mut Page) 
     let error = page
         .refused(world, "load", Box::pin(counters.load("a")))
         .await;
-    let LoadError::Fold(FoldError::UnknownEvent {
-        name,
-        schema,
-        version,
-    }) = error
+    let LoadError::Fold {
+        cause:
+            FoldError::UnknownEvent {
+                name,
+                schema,
+                version,
+            },
+        ..
+    } = error
     else {
         panic!("{error:?}");
     };
@@ -63,14 +67,20 @@ async fn an_event_that_this_build_does_not_know(world: &World, page: &mut Page) 
         .refused(world, "execute", counters.execute("a", one()))
         .await;
     assert!(
-        matches!(error, ExecuteError::Fold(FoldError::UnknownEvent { .. })),
+        matches!(
+            error,
+            ExecuteError::Fold {
+                cause: FoldError::UnknownEvent { .. },
+                ..
+            }
+        ),
         "{error:?}"
     );
     let history = counters.history("a").unwrap().collect();
     let error = page
         .refused(world, "read the history", Box::pin(history))
         .await;
-    assert!(matches!(error, LoadError::Fold(_)), "{error:?}");
+    assert!(matches!(error, LoadError::Fold { .. }), "{error:?}");
     // Its neighbours are well.
     assert_eq!(count_and_version(&counters, "b").await, (1, 1));
 
@@ -95,7 +105,10 @@ async fn an_event_of_another_version(world: &World, page: &mut Page) {
     assert!(
         matches!(
             error,
-            LoadError::Fold(FoldError::UnknownEvent { schema: 2, .. })
+            LoadError::Fold {
+                cause: FoldError::UnknownEvent { schema: 2, .. },
+                ..
+            }
         ),
         "{error:?}"
     );
@@ -121,7 +134,11 @@ async fn an_event_that_cannot_be_decoded(world: &World, page: &mut Page) {
         let error = page
             .refused(world, tried, Box::pin(counters.load(id)))
             .await;
-        let LoadError::Fold(FoldError::Undecodable { name, version, .. }) = &error else {
+        let LoadError::Fold {
+            cause: FoldError::Undecodable { name, version, .. },
+            ..
+        } = &error
+        else {
             panic!("{error:?}");
         };
         assert_eq!((name.as_str(), *version), ("incremented", Version(1)));
@@ -129,7 +146,10 @@ async fn an_event_that_cannot_be_decoded(world: &World, page: &mut Page) {
         assert!(
             matches!(
                 &executed,
-                Err(ExecuteError::Fold(FoldError::Undecodable { .. }))
+                Err(ExecuteError::Fold {
+                    cause: FoldError::Undecodable { .. },
+                    ..
+                })
             ),
             "{executed:?}"
         );

@@ -82,5 +82,9 @@ fn what_users_are_told() {
             text += &page::print(mem, nats());
         }
     }
-    insta::assert_snapshot!("what_users_are_told", text);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("what_users_are_told", text));
 }

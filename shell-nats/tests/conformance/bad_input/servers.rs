@@ -180,7 +180,9 @@ async fn rights_that_are_missing(_: &World, page: &mut Page) {
         ),
         "{error:?}"
     );
-    let counters = counters_of::<0>(&world.node().await).await;
+    // One shard, so that the subject of an entity is known.
+    let node = world.start(world.builder().shards(1)).await.unwrap();
+    let counters = counters_of::<0>(&node).await;
     counters.execute("a", one()).await.unwrap();
     let start = Box::pin(start_as(&world, "noread:p"));
     let error = page.refused(&world, "to read", start).await;
