@@ -31,7 +31,7 @@ pub enum NameError {
         what: &'static str,
     },
     /// It is too long.
-    #[error("the {what} has {bytes} bytes; at most {bytes_max} are allowed")]
+    #[error("the {what} has {bytes} bytes; shorten it to {bytes_max}")]
     TooLong {
         /// What was to be named.
         what: &'static str,
@@ -75,6 +75,7 @@ impl Namespace {
     /// When the name is empty, too long, reserved or has a character that is not allowed.
     pub fn new(name: &str) -> Result<Self, NameError> {
         let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let first = (first, "a letter or digit (a-z, 0-9) in the first place");
         plain("namespace", name, Self::BYTES_MAX, first).map(Self)
     }
 
@@ -94,7 +95,9 @@ impl KindName {
     ///
     /// When the name is empty, too long, reserved or has a character that is not allowed.
     pub fn new(name: &str) -> Result<Self, NameError> {
-        plain("kind", name, Self::BYTES_MAX, |c| c.is_ascii_lowercase()).map(Self)
+        let first = |c: char| c.is_ascii_lowercase();
+        let first = (first, "a letter (a-z) in the first place");
+        plain("kind", name, Self::BYTES_MAX, first).map(Self)
     }
 
     /// The name.
@@ -141,22 +144,26 @@ fn plain(
     what: &'static str,
     name: &str,
     bytes_max: usize,
-    first: impl Fn(char) -> bool,
+    (first, allowed_first): (impl Fn(char) -> bool, &'static str),
 ) -> Result<String, NameError> {
-    const ALLOWED: &str =
-        "a-z, 0-9, '-' and '_', beginning with a letter (a namespace also with a digit)";
+    const ALLOWED: &str = "a-z, 0-9, '-' and '_'";
     length(what, name, bytes_max)?;
     let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let wrong = name
         .chars()
         .enumerate()
         .find(|(n, c)| if *n == 0 { !first(*c) } else { !rest(*c) });
-    if let Some((_, character)) = wrong {
+    if let Some((place, character)) = wrong {
+        let allowed = if place == 0 && rest(character) {
+            allowed_first
+        } else {
+            ALLOWED
+        };
         return Err(NameError::Character {
             what,
             name: name.to_owned(),
             character,
-            allowed: ALLOWED,
+            allowed,
         });
     }
     if RESERVED.contains(&name) {
@@ -235,7 +242,7 @@ mod tests {
         let error = EntityId::new(&"x".repeat(1_025)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the entity id has 1025 bytes; at most 1024 are allowed"
+            "the entity id has 1025 bytes; shorten it to 1024"
         );
     }
 }

@@ -82,6 +82,9 @@ fn one(text: &str) -> Result<Address, &'static str> {
         Some((credentials, place)) => (Some(credentials), place),
         None => (None, rest),
     };
+    if place.contains('/') {
+        return Err("a path follows the host");
+    }
     let (user, password) = match credentials.map(|text| text.split_once(':').ok_or(text)) {
         None => (None, None),
         Some(Ok((user, password))) => (Some(decoded(user)?), Some(decoded(password)?)),

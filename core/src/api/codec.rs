@@ -50,8 +50,7 @@ impl Codec {
         match self {
             Self::Cbor => {
                 let mut rest = bytes;
-                let value =
-                    ciborium::from_reader(&mut rest).map_err(|e| CodecError::new(e.to_string()))?;
+                let value = ciborium::from_reader(&mut rest).map_err(|e| not_cbor(&e))?;
                 if rest.is_empty() {
                     Ok(value)
                 } else {
@@ -64,6 +63,17 @@ impl Codec {
             Self::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::new(e.to_string())),
         }
     }
+}
+
+/// What a decoder says, for people.
+fn not_cbor<E>(error: &ciborium::de::Error<E>) -> CodecError {
+    use ciborium::de::Error;
+    CodecError::new(match error {
+        Error::Io(_) => "the bytes end too early".to_owned(),
+        Error::Syntax(at) => format!("byte {at} is no CBOR"),
+        Error::Semantic(_, what) => what.clone(),
+        Error::RecursionLimitExceeded => "the value is nested too deep".to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ pub enum KindError {
         reason: String,
     },
     /// The node has stopped.
-    #[error("this node has stopped")]
+    #[error("this node has stopped; start another")]
     Stopped,
 }
 

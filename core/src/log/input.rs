@@ -168,7 +168,9 @@ pub enum FoldError {
         version: Version,
     },
     /// The event's bytes are not what its type expects.
-    #[error("event {name:?} version {schema} (at version {version}) cannot be decoded: {cause}")]
+    #[error(
+        "event {name:?} version {schema} (at version {version}) cannot be decoded ({cause}); deploy a build whose type of it fits"
+    )]
     Undecodable {
         /// The event's name.
         name: String,

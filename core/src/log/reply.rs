@@ -104,7 +104,9 @@ pub enum Refusal {
 
 /// What is wrong with an entity's stored commits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log is damaged at sequence {sequence} of stream {stream:?}: {what}")]
+#[error(
+    "the log is damaged at sequence {sequence} of stream {stream:?} ({what}); restore the stream from a backup"
+)]
 pub struct Damage {
     /// The stream.
     pub stream: String,

@@ -253,7 +253,7 @@ impl fmt::Display for Refused {
             Self::NoSpace => "the stream, the account or the server is full",
             Self::NoJetStream => "the account has no JetStream",
             Self::Forbidden => "the stream is closed for this request",
-            Self::Denied(text) => return write!(f, "the user may not do that: {text}"),
+            Self::Denied(text) => return write!(f, "the user may not do that, grant it ({text})"),
             Self::BadRequest(text) => {
                 return write!(f, "the server cannot read the request: {text}");
             }

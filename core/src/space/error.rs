@@ -14,7 +14,7 @@ use core::fmt::{self, Write};
 pub enum SpaceError {
     /// The wish itself cannot be.
     #[error(
-        "a namespace cannot have {shards} shards in {streams} streams: it has 1 to {shards_max} shards, and 1 stream up to 1 per shard"
+        "a namespace cannot have {shards} shards in {streams} event streams: ask for 1 to {shards_max} shards, and for 1 stream up to 1 per shard"
     )]
     BadWish {
         /// The shards wished for.
@@ -45,7 +45,7 @@ pub enum SpaceError {
     },
     /// A stream is absent and may not be created.
     #[error(
-        "stream {stream:?} does not exist and may not be created here: save this as {stream}.json and run `nats stream add --config {stream}.json`: {config}"
+        "stream {stream:?} does not exist and may not be created here: save this as {stream}.json and let a user who may run `nats stream add --config {stream}.json`: {config}"
     )]
     StreamMissing {
         /// The stream.
@@ -66,7 +66,7 @@ pub enum SpaceError {
     Settings(Vec<Mismatch>),
     /// A stream has fewer replicas than are wanted.
     #[error(
-        "stream {stream:?} has {actual} of the {wanted} replicas that are wanted: run `nats stream edit {stream} --replicas {wanted}` on a cluster that has them, or ask for {actual}"
+        "stream {stream:?} has, or can have here, {actual} of the {wanted} replicas that are wanted: run `nats stream edit {stream} --replicas {wanted}` on a cluster that has them, or ask for {actual}"
     )]
     LessDurable {
         /// The stream.
@@ -151,8 +151,10 @@ pub enum SpaceError {
         kinds_max: usize,
     },
     /// A record cannot be read.
-    #[error("a record of the namespace cannot be read")]
-    Format(#[from] FormatError),
+    #[error(
+        "a record of the namespace cannot be read ({0}): use the program that wrote it, or restore it from a backup"
+    )]
+    Format(FormatError),
     /// The store refuses for good.
     #[error("the store refused to {what}: {refused}")]
     Refused {
@@ -182,6 +184,6 @@ impl fmt::Display for Lines<'_> {
             }
             write!(f, "{mismatch}")?;
         }
-        Ok(())
+        f.write_str("\nchange it (`nats stream edit`), or choose another namespace")
     }
 }

@@ -66,7 +66,7 @@ async fn an_id_that_cannot_be_is_refused(world: &World) {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the entity id has 1025 bytes; at most 1024 are allowed"
+        "the entity id has 1025 bytes; shorten it to 1024"
     );
     let load = accounts.load(&long).await;
     assert!(

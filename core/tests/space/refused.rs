@@ -22,7 +22,8 @@ fn foreign_settings_are_refused_and_nothing_is_written() {
         "stream \"bank_ev_0\" has max_age = 24h; Tenure needs 0, because an event log must not \
          expire\n\
          stream \"bank_ev_0\" has deny_delete = false; Tenure needs true, because an older \
-         ownership record comes back when the newest goes"
+         ownership record comes back when the newest goes\n\
+         change it (`nats stream edit`), or choose another namespace"
     );
     assert_eq!(store, before);
 }
