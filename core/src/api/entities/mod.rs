@@ -1,16 +1,24 @@
 //! The host of an aggregate: its entities' states in one shard, and the callers who wait.
 
-use super::{Aggregate, CodecError, DecideCx, Event, UnknownEvents};
+mod fold;
+mod round;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fold::{decode_event, fold_commits, fold_event};
+
+use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, caught};
-use crate::format::{Codec, EventRecord, Snapshot};
+use crate::format::{Codec, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
-use crate::log::{Base, Decided, Expected, FoldError, NewEvent, StoredCommit, Verdict};
+use crate::log::{Base, Decided, Expected, FoldError, StoredCommit};
 use crate::name::{EntityId, KindName, Namespace};
 use bytes::Bytes;
+use round::Round;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// What the entities of a kind have in common.
 #[derive(Clone, Debug)]
@@ -228,191 +236,5 @@ impl<A: Aggregate> Host for Entities<A> {
         while let Some((_, ask)) = self.callers.pop_first() {
             Box::new(ask).finish(answer.clone());
         }
-    }
-}
-
-/// Commands of one entity, decided one after another.
-struct Round<'a, A: Aggregate> {
-    facts: &'a KindFacts,
-    committed: &'a A,
-    id: &'a EntityId,
-    version: Version,
-    /// The state after the events so far; `None` while there are none.
-    state: Option<A>,
-    /// The events so far, to rebuild the state when `evolve` panics half way.
-    events: Vec<A::Event>,
-}
-
-impl<A: Aggregate> Round<'_, A> {
-    fn decide(&mut self, job: &mut dyn Job<A>, expected: Expected) -> Verdict {
-        let met = match expected {
-            Expected::Any => true,
-            Expected::Exactly(version) => version == self.version,
-            Expected::Present => self.version != Version::ABSENT,
-        };
-        if !met {
-            return Verdict::Conflict(self.version);
-        }
-        let cx = DecideCx {
-            namespace: &self.facts.namespace,
-            kind: &self.facts.kind,
-            entity: self.id,
-            version: self.version,
-            time: job.time(),
-            command: job.id(),
-        };
-        let state = self.state.as_ref().unwrap_or(self.committed);
-        match caught(|| job.decide(state, &cx, self.facts.codec)) {
-            Ok(Draft::Rejected) => Verdict::Rejected,
-            Ok(Draft::Accepted {
-                events,
-                outcome,
-                record,
-            }) => self
-                .accept(events, outcome, record)
-                .unwrap_or_else(Verdict::Failed),
-            Err(panic) => Verdict::Failed(format!("decide panicked: {panic}")),
-        }
-    }
-
-    fn accept(
-        &mut self,
-        events: Vec<A::Event>,
-        outcome: Result<Bytes, CodecError>,
-        record: bool,
-    ) -> Result<Verdict, String> {
-        let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
-        let encoded = events
-            .iter()
-            .map(|event| encode_event(event, self.facts.codec))
-            .collect::<Result<Vec<_>, _>>()?;
-        let version = self.version.after(events.len());
-        let version = version.ok_or("no version is left above the entity's last one")?;
-        self.evolve(&events)?;
-        self.version = version;
-        self.events.extend(events);
-        Ok(Verdict::Accepted {
-            events: encoded,
-            outcome,
-            record,
-        })
-    }
-
-    fn evolve(&mut self, events: &[A::Event]) -> Result<(), String> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let (before, committed) = (self.state.take(), self.committed);
-        let evolved = caught(|| {
-            let mut state = before.unwrap_or_else(|| committed.clone());
-            for event in events {
-                state.evolve(event);
-            }
-            state
-        });
-        match evolved {
-            Ok(state) => {
-                self.state = Some(state);
-                Ok(())
-            }
-            Err(panic) => {
-                self.rebuild();
-                Err(format!("evolve panicked: {panic}"))
-            }
-        }
-    }
-
-    /// The state after the events so far, which `evolve` took before.
-    fn rebuild(&mut self) {
-        if self.events.is_empty() {
-            return;
-        }
-        let mut state = self.committed.clone();
-        for event in &self.events {
-            state.evolve(event);
-        }
-        self.state = Some(state);
-    }
-}
-
-fn encode_event<E: Event>(event: &E, codec: Codec) -> Result<NewEvent, String> {
-    let data = caught(|| event.encode(codec))
-        .and_then(|encoded| encoded.map_err(|e| e.to_string()))
-        .map_err(|cause| format!("event {:?} cannot be encoded: {cause}", event.name()))?;
-    Ok(NewEvent {
-        version: None,
-        name: event.name().to_owned(),
-        schema: event.schema(),
-        data,
-    })
-}
-
-/// Folds stored commits, oldest first, onto a state. A tombstone resets it.
-pub(crate) fn fold_commits<A: Aggregate>(
-    facts: &KindFacts,
-    mut state: A,
-    commits: &[StoredCommit],
-) -> Result<A, FoldError> {
-    for stored in commits {
-        for record in &stored.commit.events {
-            state = fold_event(facts, state, record)?;
-        }
-        if stored.commit.tombstone {
-            state = A::default();
-        }
-    }
-    Ok(state)
-}
-
-/// Folds one stored event onto a state.
-pub(crate) fn fold_event<A: Aggregate>(
-    facts: &KindFacts,
-    mut state: A,
-    record: &EventRecord,
-) -> Result<A, FoldError> {
-    let Some(event) = decode_event::<A::Event>(facts, record)? else {
-        return Ok(state);
-    };
-    caught(|| {
-        state.evolve(&event);
-        state
-    })
-    .map_err(|cause| FoldError::Panicked {
-        version: record.version,
-        cause,
-    })
-}
-
-/// Decodes a stored event; `None` when the policy leaves it out.
-pub(crate) fn decode_event<E: Event>(
-    facts: &KindFacts,
-    record: &EventRecord,
-) -> Result<Option<E>, FoldError> {
-    let decoded = caught(|| E::decode(&record.name, record.schema, facts.codec, &record.data))
-        .and_then(|decoded| decoded.map_err(|e| e.to_string()));
-    match (decoded, facts.unknown_events) {
-        (Ok(Some(event)), _) => Ok(Some(event)),
-        (Ok(None), UnknownEvents::Skip) => {
-            facts.skipped.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                kind = %facts.kind,
-                event = record.name,
-                schema = record.schema,
-                version = record.version.0,
-                "event_skipped"
-            );
-            Ok(None)
-        }
-        (Ok(None), UnknownEvents::Fail) => Err(FoldError::UnknownEvent {
-            name: record.name.clone(),
-            schema: record.schema,
-            version: record.version,
-        }),
-        (Err(cause), _) => Err(FoldError::Undecodable {
-            name: record.name.clone(),
-            schema: record.schema,
-            version: record.version,
-            cause,
-        }),
     }
 }

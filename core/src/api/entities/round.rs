@@ -1,0 +1,126 @@
+//! One round of decisions on one entity.
+
+use super::{Draft, Job, KindFacts};
+use crate::api::{Aggregate, CodecError, DecideCx, Event};
+use crate::driver::host::caught;
+use crate::format::Codec;
+use crate::id::Version;
+use crate::log::{Expected, NewEvent, Verdict};
+use crate::name::EntityId;
+use bytes::Bytes;
+
+/// Commands of one entity, decided one after another.
+pub(super) struct Round<'a, A: Aggregate> {
+    pub(super) facts: &'a KindFacts,
+    pub(super) committed: &'a A,
+    pub(super) id: &'a EntityId,
+    pub(super) version: Version,
+    /// The state after the events so far; `None` while there are none.
+    pub(super) state: Option<A>,
+    /// The events so far, to rebuild the state when `evolve` panics half way.
+    pub(super) events: Vec<A::Event>,
+}
+
+impl<A: Aggregate> Round<'_, A> {
+    pub(super) fn decide(&mut self, job: &mut dyn Job<A>, expected: Expected) -> Verdict {
+        let met = match expected {
+            Expected::Any => true,
+            Expected::Exactly(version) => version == self.version,
+            Expected::Present => self.version != Version::ABSENT,
+        };
+        if !met {
+            return Verdict::Conflict(self.version);
+        }
+        let cx = DecideCx {
+            namespace: &self.facts.namespace,
+            kind: &self.facts.kind,
+            entity: self.id,
+            version: self.version,
+            time: job.time(),
+            command: job.id(),
+        };
+        let state = self.state.as_ref().unwrap_or(self.committed);
+        match caught(|| job.decide(state, &cx, self.facts.codec)) {
+            Ok(Draft::Rejected) => Verdict::Rejected,
+            Ok(Draft::Accepted {
+                events,
+                outcome,
+                record,
+            }) => self
+                .accept(events, outcome, record)
+                .unwrap_or_else(Verdict::Failed),
+            Err(panic) => Verdict::Failed(format!("decide panicked: {panic}")),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        events: Vec<A::Event>,
+        outcome: Result<Bytes, CodecError>,
+        record: bool,
+    ) -> Result<Verdict, String> {
+        let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
+        let encoded = events
+            .iter()
+            .map(|event| encode_event(event, self.facts.codec))
+            .collect::<Result<Vec<_>, _>>()?;
+        let version = self.version.after(events.len());
+        let version = version.ok_or("no version is left above the entity's last one")?;
+        self.evolve(&events)?;
+        self.version = version;
+        self.events.extend(events);
+        Ok(Verdict::Accepted {
+            events: encoded,
+            outcome,
+            record,
+        })
+    }
+
+    fn evolve(&mut self, events: &[A::Event]) -> Result<(), String> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let (before, committed) = (self.state.take(), self.committed);
+        let evolved = caught(|| {
+            let mut state = before.unwrap_or_else(|| committed.clone());
+            for event in events {
+                state.evolve(event);
+            }
+            state
+        });
+        match evolved {
+            Ok(state) => {
+                self.state = Some(state);
+                Ok(())
+            }
+            Err(panic) => {
+                self.rebuild();
+                Err(format!("evolve panicked: {panic}"))
+            }
+        }
+    }
+
+    /// The state after the events so far, which `evolve` took before.
+    fn rebuild(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut state = self.committed.clone();
+        for event in &self.events {
+            state.evolve(event);
+        }
+        self.state = Some(state);
+    }
+}
+
+fn encode_event<E: Event>(event: &E, codec: Codec) -> Result<NewEvent, String> {
+    let data = caught(|| event.encode(codec))
+        .and_then(|encoded| encoded.map_err(|e| e.to_string()))
+        .map_err(|cause| format!("event {:?} cannot be encoded: {cause}", event.name()))?;
+    Ok(NewEvent {
+        version: None,
+        name: event.name().to_owned(),
+        schema: event.schema(),
+        data,
+    })
+}
