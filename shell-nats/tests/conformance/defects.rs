@@ -129,13 +129,27 @@ async fn defect_02_a_writer_that_gives_up_leaves_all_or_nothing(world: &World) {
 /// The writer dies with its server, which comes back: a store in memory dies with its writer.
 #[tokio::test]
 async fn defect_02_a_writer_that_dies_with_its_server_leaves_all_or_nothing() {
-    const APPENDS: usize = 200;
     let world = World::alone(NatsServer::builder());
     let node = world.builder().stop_timeout(Duration::ZERO);
     let writer = world.start(node).await.unwrap();
     let log = writer.log("counter").await.unwrap();
-    let appends: Vec<_> = (0..APPENDS)
-        .map(|n| tokio::spawn(fifty(&log, &format!("e{n}")).into_future()))
+    // Each appends until it cannot, so that fifty appends are under way at any time.
+    let writers: Vec<_> = (0..50)
+        .map(|n| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut told = Vec::new();
+                loop {
+                    let id = format!("e{n}-{}", told.len());
+                    let result = fifty(&log, &id).await;
+                    let over = result.is_err();
+                    told.push((id, result));
+                    if over {
+                        return told;
+                    }
+                }
+            })
+        })
         .collect();
     until("some are acknowledged", || async {
         writer.counters().await.answers >= 20
@@ -146,21 +160,22 @@ async fn defect_02_a_writer_that_dies_with_its_server_leaves_all_or_nothing() {
     world.server().restart().unwrap();
     let reader = world.node().await.log("counter").await.unwrap();
     let mut acknowledged = 0;
-    for (n, append) in appends.into_iter().enumerate() {
-        let told = within("an answer", append).await.unwrap();
-        let whole = whole_or_absent(&reader, &format!("e{n}")).await;
-        match told {
-            Ok(appended) => {
-                assert_eq!(appended.version, Version(50));
-                assert!(whole, "e{n} is acknowledged and absent");
-                acknowledged += 1;
+    for writer in writers {
+        for (id, told) in within("the answers", writer).await.unwrap() {
+            let whole = whole_or_absent(&reader, &id).await;
+            match told {
+                Ok(appended) => {
+                    assert_eq!(appended.version, Version(50));
+                    assert!(whole, "{id} is acknowledged and absent");
+                    acknowledged += 1;
+                }
+                Err(error) if error.is_unknown() => {}
+                Err(AppendError::Execute(ExecuteError::Stopped)) => assert!(!whole, "{id}"),
+                Err(other) => panic!("{other:?}"),
             }
-            Err(error) if error.is_unknown() => {}
-            Err(AppendError::Execute(ExecuteError::Stopped)) => assert!(!whole, "e{n}"),
-            Err(other) => panic!("{other:?}"),
         }
     }
-    assert!((20..APPENDS).contains(&acknowledged), "{acknowledged}");
+    assert!(acknowledged >= 20, "{acknowledged}");
 }
 
 fn fifty(log: &Log, id: &str) -> tenure::Append {
