@@ -76,7 +76,10 @@ impl Shard {
                 draft.doubt |= !refused.settles(self.shape.replicated);
                 self.wait(t, slot, draft);
             }
-            Outcome::Refused(refused) => self.refused_for_good(t, slot, draft, refused),
+            Outcome::Refused(refused) => {
+                draft.doubt |= !refused.settles(self.shape.replicated);
+                self.refused_for_good(t, slot, draft, refused);
+            }
             Outcome::Unknown => {
                 reached!(t.cx, "direct: a commit's outcome is unknown");
                 draft.doubt = true;
@@ -123,14 +126,7 @@ impl Shard {
         if last == predecessor(&draft.commit) {
             // The subject did not move.
             if sealed {
-                reached!(
-                    t.cx,
-                    "owned: a sealed commit was not stored and is sent again"
-                );
-                let mut again = draft;
-                again.doubt = false;
-                self.entity(slot).phase = Phase::Commit(again, Stage::Ready);
-                return self.send(t, slot);
+                return self.surely_not_stored(t, slot, draft);
             }
             return self.wait(t, slot, draft);
         }
@@ -143,6 +139,23 @@ impl Shard {
         // It can never be stored: its subject went on without it, or what it rests on is gone.
         sometimes!(t.cx, draft.doubt, "direct: an unknown commit was overtaken");
         self.decide_again(t, slot, draft.members);
+    }
+
+    /// Owned mode: after a seal and a read with proof, a commit was not stored and never will be.
+    fn surely_not_stored(&mut self, t: &mut Turn<'_, '_>, slot: Slot, mut draft: Box<Draft>) {
+        draft.doubt = false;
+        if let Some(refused) = draft.refused.take() {
+            return self.refused_for_good(t, slot, draft, refused);
+        }
+        if draft.is_alone() {
+            return self.next(t, slot);
+        }
+        reached!(
+            t.cx,
+            "owned: a sealed commit was not stored and is sent again"
+        );
+        self.entity(slot).phase = Phase::Commit(draft, Stage::Ready);
+        self.send(t, slot);
     }
 
     /// A commit is acknowledged.
@@ -213,7 +226,7 @@ impl Shard {
         refused: Refused,
     ) {
         reached!(t.cx, "log: a commit was refused for good");
-        if draft.doubt || !refused.settles(self.shape.replicated) {
+        if draft.doubt {
             self.give_up(t, draft);
             self.forget_held(slot);
         } else {

@@ -264,6 +264,7 @@ impl Shard {
             commit,
             members: round.members,
             doubt: false,
+            refused: None,
             lost: false,
             sent: None,
             sent_above: Sequence::NONE,

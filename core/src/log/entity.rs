@@ -6,7 +6,7 @@ use super::{Expected, KindIndex, Reply, StoredCommit};
 use crate::format::{Commit, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
 use crate::name::EntityId;
-use crate::port::Subject;
+use crate::port::{Refused, Subject};
 use crate::step::Limits;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -132,6 +132,8 @@ pub(super) struct Draft {
     pub(super) members: Vec<Member>,
     /// An attempt ended `Unknown`: it may have been stored.
     pub(super) doubt: bool,
+    /// The store will not take it; what is left is to find out that it did not.
+    pub(super) refused: Option<Refused>,
     /// The stream lost its tail since an attempt was sent: what it rests on may be gone.
     pub(super) lost: bool,
     /// The latest attempt was sent then; `None` before the first.

@@ -238,10 +238,14 @@ impl Shard {
     fn hold(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Box<Draft>, stage: Stage) {
         let unowned = matches!(self.owned.fence, Fence::Unowned);
         let groundless = self.entity(slot).held.is_none() || draft.is_alone();
-        if draft.doubt && (unowned || groundless) {
+        if draft.doubt && unowned {
             self.give_up(t, draft);
             self.forget_held(slot);
             return self.next_or_refuse(t, slot);
+        }
+        if draft.doubt && groundless {
+            // Nothing may be loaded while it can still be stored: it is sealed away first (S9).
+            return self.doubt(t, slot, draft);
         }
         if groundless {
             self.requeue(slot, draft.members);
@@ -347,8 +351,16 @@ impl Shard {
                 return;
             }
             Outcome::Refused(refused) => {
-                for (slot, draft) in drafts {
-                    self.refused_for_good(t, slot, draft, refused.clone());
+                if refused.settles(self.shape.replicated) {
+                    for (slot, draft) in drafts {
+                        self.refused_for_good(t, slot, draft, refused.clone());
+                    }
+                } else {
+                    for (_, draft) in &mut drafts {
+                        draft.doubt = true;
+                        draft.refused = Some(refused.clone());
+                    }
+                    self.look_all(t, drafts, epoch);
                 }
                 self.break_pledges(t, pledged, &Refusal::Store(refused));
             }
