@@ -380,9 +380,7 @@ impl Shard {
                 // Its answer still comes.
                 self.entity(slot).phase = Phase::Commit(draft, Stage::Flying);
             }
-            Phase::Load(_, Why::Look(draft)) | Phase::Commit(draft, Stage::Doubtful)
-                if draft.doubt =>
-            {
+            Phase::Load(_, Why::Look(draft)) | Phase::Commit(draft, _) if draft.doubt => {
                 self.give_up(t, draft);
             }
             // It was surely not stored, and never will be.

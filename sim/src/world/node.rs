@@ -10,7 +10,8 @@ use crate::history::Told;
 use crate::host::Host;
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeSet, VecDeque};
-use tenure_core::id::Ticket;
+use tenure_core::format::TakeOver;
+use tenure_core::id::{Epoch, Sequence, ShardId, Ticket};
 use tenure_core::log::{Effect, Input, Note, Reply, Shard, Work};
 use tenure_core::port::Refused;
 use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
@@ -274,15 +275,25 @@ impl World {
         self.at(Span::from_nanos(at - self.now), Event::Tick { place, at });
     }
 
+    /// A node learnt of its epoch; by then another's may have followed.
+    fn owned_by(&mut self, place: Place, epoch: Epoch) {
+        let id = ShardId(u16::try_from(place.shard).expect("a small number"));
+        let subject = self.namespace.ownership_subject(TakeOver::Fenced, id);
+        let current = self.ledger.epoch_before(&subject, Sequence(u64::MAX));
+        if current.is_none_or(|current| current.sequence <= epoch.sequence) {
+            self.owners[place.shard] = Some((place.node, place.life));
+        }
+    }
+
     fn note(&mut self, place: Place, note: &Note) {
         match note {
-            Note::Claimed(_) => {
+            Note::Claimed(epoch) => {
                 reached!(self, "world: a shard changed hands");
-                self.owners[place.shard] = Some((place.node, place.life));
+                self.owned_by(place, *epoch);
             }
-            Note::Sealed(_) => {
+            Note::Sealed(epoch) => {
                 reached!(self, "world: an owner sealed its shard");
-                self.owners[place.shard] = Some((place.node, place.life));
+                self.owned_by(place, *epoch);
             }
             Note::Superseded { .. } => {
                 reached!(self, "world: an owner learnt that it was superseded");
