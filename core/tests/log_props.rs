@@ -209,6 +209,11 @@ fn walk(commits: &BTreeMap<Sequence, Commit>) -> Vec<Sequence> {
 fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
     let mut answers = Vec::new();
     for entity in ENTITIES {
+        // A known id is answered from what is held; a read brings that up to the last commit.
+        *ticket += 1;
+        let deadline = world.now() + PATIENCE;
+        world.read(node, Ticket(*ticket), entity, deadline);
+        world.run(None);
         for id in 0..12_u8 {
             *ticket += 1;
             let id = world.command(&format!("{entity}{id}"), 0);
