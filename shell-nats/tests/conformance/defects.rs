@@ -20,6 +20,7 @@ on_both_shells![
     defect_02_a_writer_that_gives_up_leaves_all_or_nothing,
     defect_04_a_failed_transaction_leaves_nothing_for_the_next,
     defect_04_a_rejection_leaves_nothing_for_its_neighbours_in_a_commit,
+    defect_04_a_commit_that_was_not_stored_leaves_nothing_for_the_next,
     defect_05_after_a_conflict_the_next_command_succeeds,
     defect_12_any_id_is_stored_loaded_and_seen_by_every_filter,
     defect_14_versions_must_rise,
@@ -247,6 +248,23 @@ async fn defect_04_a_rejection_leaves_nothing_for_its_neighbours_in_a_commit(wor
     assert_eq!(count_and_version(&repository, "a").await, (20, 20));
     let fresh = counters_of::<0>(&world.node().await).await;
     assert_eq!(count_and_version(&fresh, "a").await, (20, 20));
+}
+
+async fn defect_04_a_commit_that_was_not_stored_leaves_nothing_for_the_next(world: &World) {
+    let small = world.with_max_payload(65_536);
+    let repository = counters_of::<0>(&small.node().await).await;
+    repository.create("a", one()).await.unwrap();
+    let before = small.extents().await;
+    // Its events are made and folded; the commit of them all is more than the server takes.
+    let failed = repository.execute("a", Increment { by: 5_000 }).await;
+    assert!(
+        matches!(failed, Err(ExecuteError::TooLarge { .. })),
+        "{failed:?}"
+    );
+    assert_eq!(small.extents().await, before);
+    assert_eq!(count_and_version(&repository, "a").await, (1, 1));
+    assert_eq!(repository.execute("a", one()).await.unwrap(), 2);
+    assert_eq!(count_and_version(&repository, "a").await, (2, 2));
 }
 
 async fn defect_05_after_a_conflict_the_next_command_succeeds(world: &World) {
