@@ -507,6 +507,11 @@ impl Shard {
                 commit.kind
             ));
         }
+        let named = commit.snapshot.map(|named| named.sequence);
+        let latest = commit.earlier.first().copied().max(named);
+        if latest.is_some_and(|sequence| sequence >= message.sequence) {
+            return Err("it lists a commit that is not before it".to_string());
+        }
         Ok(commit)
     }
 

@@ -201,16 +201,6 @@ impl Shard {
         }
     }
 
-    /// Entities in memory.
-    pub fn entities_count(&self) -> usize {
-        self.entities.len()
-    }
-
-    /// Callers without a reply.
-    pub fn callers_count(&self) -> usize {
-        self.callers.len()
-    }
-
     /// The highest acknowledged sequence of the stream (S13).
     pub fn high_water(&self) -> Sequence {
         self.high_water

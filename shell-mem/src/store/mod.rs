@@ -143,11 +143,6 @@ impl Store {
         self.announcements.drain(..).collect()
     }
 
-    /// Whether announcements wait to be taken.
-    pub fn has_announcements(&self) -> bool {
-        !self.announcements.is_empty()
-    }
-
     /// The configuration.
     pub fn config(&self) -> &StoreConfig {
         &self.config
