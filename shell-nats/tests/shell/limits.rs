@@ -3,7 +3,6 @@
 use crate::scene::{Asks, Scene, connected, listen, message, next, refused, within};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use std::time::Duration;
 use tenure_core::driver::{Inbound, Shell};
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{Ack, Publish, Refused, StoreDone, StoreRequest};
