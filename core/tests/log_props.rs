@@ -161,8 +161,17 @@ fn lived(settings: &Settings, acts: &[Act]) -> (World, u64) {
                 });
                 let deadline = world.now() + PATIENCE;
                 let (entity, order) = (ENTITIES[*entity], order.clone());
-                let any = Expected::Any;
-                world.submit(node(*n), Ticket(ticket), entity, order, id, any, deadline);
+                let (any, known) = (Expected::Any, Sequence::NONE);
+                world.submit(
+                    node(*n),
+                    Ticket(ticket),
+                    entity,
+                    order,
+                    id,
+                    any,
+                    known,
+                    deadline,
+                );
             }
             Act::Fault(n, fate) => {
                 let class = match (settings.mode, settings.replicated) {
@@ -212,7 +221,7 @@ fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
         // A known id is answered from what is held; a read brings that up to the last commit.
         *ticket += 1;
         let deadline = world.now() + PATIENCE;
-        world.read(node, Ticket(*ticket), entity, deadline);
+        world.read(node, Ticket(*ticket), entity, Sequence::NONE, deadline);
         world.run(None);
         for id in 0..12_u8 {
             *ticket += 1;
@@ -228,6 +237,7 @@ fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
                 order,
                 Some(id),
                 any,
+                Sequence::NONE,
                 deadline,
             );
             world.run(None);

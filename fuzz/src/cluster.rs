@@ -153,6 +153,7 @@ impl Cluster {
             id: id.map(|id| CommandId::new(wall, u128::from(id))),
             expected: Expected::Any,
             wall,
+            at_least: Sequence::NONE,
             deadline: self.now + Span::from_millis(u64::from(within_ms)),
         };
         self.step(n, Input::Submit(submit));
@@ -171,6 +172,7 @@ impl Cluster {
                 ticket,
                 kind: KindIndex(0),
                 entity,
+                at_least: Sequence::NONE,
                 deadline,
             }),
         );

@@ -16,6 +16,11 @@ pub struct Counters {
     pub store_unknown: u64,
     /// Stored events that were left out, by the policy for unknown events.
     pub events_skipped: u64,
+    /// Commands that were decided again, because others were first.
+    pub conflicts: u64,
+    /// How often a log found that its stream lost acknowledged messages; each log of the stream
+    /// finds it for itself.
+    pub lost_tails: u64,
     /// Machines that halted.
     pub halts: u64,
     /// The machines' probes.
@@ -30,6 +35,8 @@ impl Counters {
         self.store_requests += other.store_requests;
         self.store_unknown += other.store_unknown;
         self.events_skipped += other.events_skipped;
+        self.conflicts += other.conflicts;
+        self.lost_tails += other.lost_tails;
         self.halts += other.halts;
         self.probes.absorb(&other.probes);
     }

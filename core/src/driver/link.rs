@@ -60,10 +60,39 @@ impl HighWater {
         }
     }
 
-    /// After a lost tail the mark is what the stream has now.
-    pub(crate) fn reset(&self, partition: Partition, to: Sequence) {
+    /// One log found that the stream lost its tail and reaches `now` instead of `was`. A mark that
+    /// other logs moved since is theirs: it may be of the stream as it grew again. One that stands
+    /// on what was lost all the same is found out by the next log that is told to reach it.
+    pub(crate) fn lost_tail(&self, partition: Partition, was: Sequence, now: Sequence) {
         if let Some(mark) = self.streams.get(usize::from(partition.0)) {
-            mark.store(to.0, Ordering::Relaxed);
+            let lowered = mark.compare_exchange(was.0, now.0, Ordering::Relaxed, Ordering::Relaxed);
+            if lowered.is_err() {
+                mark.fetch_max(now.0, Ordering::Relaxed);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: Partition = Partition(0);
+
+    #[test]
+    fn a_late_finder_of_a_lost_tail_does_not_lower_what_others_raised() {
+        let marks = HighWater::new(1);
+        marks.raise(STREAM, Sequence(150));
+        marks.lost_tail(STREAM, Sequence(150), Sequence(110));
+        assert_eq!(
+            marks.of(STREAM),
+            Sequence(110),
+            "the first finder lowers it"
+        );
+        marks.raise(STREAM, Sequence(120));
+        marks.lost_tail(STREAM, Sequence(140), Sequence(111));
+        assert_eq!(marks.of(STREAM), Sequence(120), "a late one does not");
+        marks.lost_tail(STREAM, Sequence(140), Sequence(130));
+        assert_eq!(marks.of(STREAM), Sequence(130), "but it may know more");
     }
 }

@@ -142,6 +142,7 @@ impl Seat {
         }
         self.host(kind).admit(ticket, caller);
         self.tickets.insert(ticket, kind);
+        let at_least = env.high_water.of(self.machine.config().stream);
         let input = match what {
             What::Command { id, expected, wall } => Input::Submit(Submit {
                 ticket,
@@ -150,12 +151,14 @@ impl Seat {
                 id,
                 expected,
                 wall,
+                at_least,
                 deadline,
             }),
             What::Question => Input::Read(Read {
                 ticket,
                 kind,
                 entity,
+                at_least,
                 deadline,
             }),
         };
@@ -185,10 +188,16 @@ impl Seat {
                 dice: self.dice,
                 probe: &mut *env.probe,
             };
+            let (known, conflicts) = (self.machine.high_water(), self.machine.conflicts());
             let stepped = caught(|| self.machine.step(&mut cx, input, env.log_effects));
             let mut halt = stepped
                 .err()
                 .map(|panic| format!("a step panicked: {panic}"));
+            env.counters.conflicts += self.machine.conflicts() - conflicts;
+            if self.machine.high_water() > known {
+                let stream = self.machine.config().stream;
+                env.high_water.raise(stream, self.machine.high_water());
+            }
             let mut effects = core::mem::take(env.log_scratch);
             effects.extend(env.log_effects.drain());
             if halt.is_none() {
@@ -279,7 +288,9 @@ impl Seat {
         let shard = self.key.shard.0;
         match note {
             Note::LostTail { was, now } => {
-                env.high_water.reset(self.machine.config().stream, *now);
+                env.counters.lost_tails += 1;
+                let stream = self.machine.config().stream;
+                env.high_water.lost_tail(stream, *was, *now);
                 tracing::warn!(shard, was = was.0, now = now.0, "store_lost_tail");
             }
             Note::SnapshotIgnored { entity, cause } => {

@@ -20,6 +20,7 @@ impl Shard {
             id,
             expected,
             wall,
+            at_least,
             deadline,
         } = submit;
         let ahead_ms = id.map_or(0, |id| id.time().0.saturating_sub(wall.0));
@@ -43,6 +44,7 @@ impl Shard {
             expected,
             wall,
             arrived,
+            at_least,
             conflicts: 0,
         };
         self.entity(slot).queue.push_back(Caller::Command(command));
@@ -54,15 +56,19 @@ impl Shard {
             ticket,
             kind,
             entity,
+            at_least,
             deadline,
         } = read;
         let arrived = self.moment;
         let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
             return;
         };
-        self.entity(slot)
-            .queue
-            .push_back(Caller::Reader(Reader { ticket, arrived }));
+        let reader = Reader {
+            ticket,
+            arrived,
+            at_least,
+        };
+        self.entity(slot).queue.push_back(Caller::Reader(reader));
         self.next(t, slot);
     }
 

@@ -334,6 +334,7 @@ impl Shard {
                 let refusal = Refusal::Contended { tries };
                 t.reply(self, member.command.ticket, Reply::Refused(refusal));
             } else {
+                self.conflicts += 1;
                 again.push(member);
             }
         }

@@ -72,6 +72,8 @@ pub(super) struct Command {
     pub(super) expected: Expected,
     pub(super) wall: WallTime,
     pub(super) arrived: Moment,
+    /// Its node knew that the stream reaches this far.
+    pub(super) at_least: Sequence,
     /// How often it was decided for nothing.
     pub(super) conflicts: u32,
 }
@@ -81,6 +83,8 @@ pub(super) struct Command {
 pub(super) struct Reader {
     pub(super) ticket: Ticket,
     pub(super) arrived: Moment,
+    /// Its node knew that the stream reaches this far.
+    pub(super) at_least: Sequence,
 }
 
 /// What is under way for an entity; at most one thing at a time (L1).
@@ -195,6 +199,26 @@ impl Caller {
             Self::Reader(reader) => reader.ticket,
         }
     }
+
+    /// What a read that serves it must take in, unless the stream lost its tail at `lost` or
+    /// later: what was known before that does not count (S13).
+    fn needs(&self, lost: Moment) -> Sequence {
+        match self {
+            Self::Command(command) => command.needs(lost),
+            Self::Reader(reader) if reader.arrived > lost => reader.at_least,
+            Self::Reader(_) => Sequence::NONE,
+        }
+    }
+}
+
+impl Command {
+    fn needs(&self, lost: Moment) -> Sequence {
+        if self.arrived > lost {
+            self.at_least
+        } else {
+            Sequence::NONE
+        }
+    }
 }
 
 impl Entity {
@@ -210,6 +234,26 @@ impl Entity {
             tries: 0,
             used: 0,
         }
+    }
+
+    /// What a read of the log must take in to serve everyone who waits; `lost` is when the stream
+    /// lost its tail last.
+    pub(super) fn needs(&self, lost: Moment) -> Sequence {
+        let queue = self.queue.iter().map(|caller| caller.needs(lost));
+        let members: &[Member] = match &self.phase {
+            Phase::Load(_, Why::Confirm(members)) => members,
+            // What a commit passes on is the latest, whatever its node knew.
+            Phase::Load(_, Why::Open | Why::Look(_))
+            | Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode => &[],
+        };
+        let members = members.iter().map(|member| member.command.needs(lost));
+        queue.chain(members).max().unwrap_or(Sequence::NONE)
     }
 
     /// Whether it can be forgotten.

@@ -1,7 +1,7 @@
 //! What a shard's log reacts to.
 
 use super::{KindConfig, KindIndex};
-use crate::id::{CommandId, OpId, Ticket, Version, WallTime};
+use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
 use crate::step::Time;
@@ -66,6 +66,9 @@ pub struct Submit {
     pub expected: Expected,
     /// The node's wall clock at arrival; the commit's stamp, and what ids are held against.
     pub wall: WallTime,
+    /// What its node knew at arrival of how far the stream reaches, from all its logs: what is
+    /// answered takes in at least that (S13).
+    pub at_least: Sequence,
     /// When the caller gives up: before it was sent nothing happens, after that it is `Unknown`.
     pub deadline: Time,
 }
@@ -90,6 +93,9 @@ pub struct Read {
     pub kind: KindIndex,
     /// The entity.
     pub entity: EntityId,
+    /// What its node knew at arrival of how far the stream reaches, from all its logs: what is
+    /// answered takes in at least that (S13).
+    pub at_least: Sequence,
     /// When the caller gives up.
     pub deadline: Time,
 }

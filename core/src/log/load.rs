@@ -135,9 +135,11 @@ impl Shard {
             LoadStage::Start => {
                 let request = StoreRequest::Latest { stream, subjects };
                 let op = self.ask(t, Op::Latest(slot), request);
-                let (moment, high_water) = (self.moment, self.high_water);
+                let (moment, high_water, lost) = (self.moment, self.high_water, self.lost);
+                let needs = self.entity(slot).needs(lost);
                 let load = self.loading(slot);
                 load.asked = moment;
+                load.at_least = load.at_least.max(needs);
                 load.asked_above = high_water;
                 load.stage = LoadStage::Latest(op);
             }

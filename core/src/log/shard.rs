@@ -41,6 +41,11 @@ pub struct Shard {
     pub(super) high_water: Sequence,
     /// Since when the stream has looked shorter than that.
     pub(super) low_since: Option<Time>,
+    /// When the stream was found without its tail last: what callers knew until then of how far it
+    /// reaches does not count.
+    pub(super) lost: Moment,
+    /// Commands that were decided again.
+    pub(super) conflicts: u64,
     pub(super) owned: Owned,
     now: Time,
     pub(super) moment: Moment,
@@ -177,6 +182,8 @@ impl Shard {
             parked: BTreeSet::new(),
             high_water: Sequence::NONE,
             low_since: None,
+            lost: Moment::default(),
+            conflicts: 0,
             owned: Owned::new(&limits),
             now: Time::ZERO,
             moment: Moment::default(),
@@ -204,6 +211,11 @@ impl Shard {
     /// The highest acknowledged sequence of the stream (S13).
     pub fn high_water(&self) -> Sequence {
         self.high_water
+    }
+
+    /// How many commands were decided again since the start, because others were first.
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts
     }
 
     fn on_up(&mut self, t: &mut Turn<'_, '_>, shape: Shape) {

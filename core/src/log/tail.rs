@@ -26,6 +26,8 @@ impl Shard {
         let now = t.cx.now;
         let since = *self.low_since.get_or_insert(now);
         if !self.shape.replicated || now.since(since) >= self.limits.lost_tail_patience {
+            // What another log of this node knew is lost with the rest.
+            self.high_water = self.high_water.max(known);
             self.lost_tail(t, up_to);
         }
     }
@@ -46,6 +48,7 @@ impl Shard {
         // What was seen of the shorter stream is known of it too (read-your-writes).
         let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
+        self.lost = self.moment;
         t.note(Note::LostTail { was, now });
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{FoldError, StoreRequest};
+use tenure_core::driver::Recorded;
+use tenure_core::log::Input;
 use tenure_core::port::{Page, Refused, StoreDone};
 use tenure_core::step::Outcome;
 
@@ -453,4 +455,30 @@ async fn the_flight_recorder_tells_what_was_fed() {
     for part in ["space", "log shard", "Submit", "Decided", "Stored"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
+}
+
+#[tokio::test]
+async fn what_one_log_wrote_every_log_of_the_node_must_take_in() {
+    let node = World::mem().node().await;
+    let accounts = node.repository::<Account>().await.unwrap();
+    let command = accounts.execute("alice", Move { cents: 1 });
+    let receipt = command.receipt().await.unwrap();
+    let wrote = receipt.sequence.unwrap();
+    let names = ["bob", "carol", "dave", "erin"];
+    for name in names {
+        accounts.load_or_create(name).await.unwrap();
+        accounts.execute(name, Move { cents: 1 }).await.unwrap();
+    }
+    let recordings = node.recordings().await;
+    let inputs = recordings.iter().flat_map(|lane| &lane.entries);
+    let mut reads = 0;
+    for entry in inputs {
+        if let Recorded::Log(input) = &entry.input
+            && let Input::Read(read) = &**input
+        {
+            reads += 1;
+            assert!(read.at_least >= wrote, "{read:?} knows less than {wrote}");
+        }
+    }
+    assert_eq!(reads, names.len());
 }

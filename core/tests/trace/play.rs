@@ -60,7 +60,8 @@ impl World {
             }
             ["read", ticket, entity, options @ ..] => {
                 let caller = self.caller(options)?;
-                self.read(node, ticket_of(ticket)?, entity, caller.deadline);
+                let ticket = ticket_of(ticket)?;
+                self.read(node, ticket, entity, caller.at_least, caller.deadline);
             }
             ["submit", ticket, entity, rest @ ..] => {
                 let (order, options) = order(rest)?;
@@ -69,9 +70,12 @@ impl World {
                 let Caller {
                     id,
                     expected,
+                    at_least,
                     deadline,
                 } = caller;
-                self.submit(node, ticket, entity, order, id, expected, deadline);
+                self.submit(
+                    node, ticket, entity, order, id, expected, at_least, deadline,
+                );
             }
             _ => return Err("no such command of a node".into()),
         }
@@ -85,7 +89,8 @@ impl World {
         for n in 0..count {
             let ticket = Ticket(1_000_000 + n);
             let order = Order::Deposit(1);
-            self.submit(node, ticket, entity, order, None, Expected::Any, deadline);
+            let (any, known) = (Expected::Any, Sequence::NONE);
+            self.submit(node, ticket, entity, order, None, any, known, deadline);
             self.run(Some(node));
         }
         self.loud = loud;
@@ -95,6 +100,7 @@ impl World {
         let mut caller = Caller {
             id: None,
             expected: Expected::Any,
+            at_least: Sequence::NONE,
             deadline: self.now() + span(PATIENCE)?,
         };
         for option in options {
@@ -105,8 +111,13 @@ impl World {
                 }
                 Some(("for", text)) => caller.deadline = self.now() + span(text)?,
                 Some(("at", version)) => caller.expected = Expected::Exactly(version_of(version)?),
+                Some(("after", text)) => caller.at_least = sequence_of(text)?,
                 None if *option == "present" => caller.expected = Expected::Present,
-                _ => return Err(format!("{option:?} is no option: id=, for=, at=, present")),
+                _ => {
+                    return Err(format!(
+                        "{option:?} is no option: id=, for=, at=, after=, present"
+                    ));
+                }
             }
         }
         Ok(caller)
@@ -116,6 +127,7 @@ impl World {
 struct Caller {
     id: Option<CommandId>,
     expected: Expected,
+    at_least: Sequence,
     deadline: Time,
 }
 

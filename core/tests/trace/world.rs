@@ -305,6 +305,7 @@ impl World {
         order: Order,
         id: Option<CommandId>,
         expected: Expected,
+        at_least: Sequence,
         deadline: Time,
     ) {
         self.arrive(node, ticket, order);
@@ -315,18 +316,27 @@ impl World {
             id,
             expected,
             wall: self.wall(),
+            at_least,
             deadline,
         };
         self.step(node, Input::Submit(submit));
     }
 
     /// A caller comes with a question.
-    pub(crate) fn read(&mut self, node: &str, ticket: Ticket, entity: &str, deadline: Time) {
+    pub(crate) fn read(
+        &mut self,
+        node: &str,
+        ticket: Ticket,
+        entity: &str,
+        at_least: Sequence,
+        deadline: Time,
+    ) {
         self.arrive(node, ticket, Order::Ask);
         let read = Read {
             ticket,
             kind: KindIndex(0),
             entity: EntityId::new(entity).expect("an entity's id"),
+            at_least,
             deadline,
         };
         self.step(node, Input::Read(read));

@@ -93,6 +93,7 @@ pub(super) fn world(plan: Plan) -> World {
             waiting: VecDeque::new(),
             born: 0,
             shards: Vec::new(),
+            marks: BTreeMap::new(),
         });
         world.at(Span::ZERO, Event::Restart { node });
     }
@@ -126,6 +127,7 @@ impl World {
         revived.waiting.clear();
         revived.born = now;
         revived.shards = shards;
+        revived.marks.clear();
         for shard in 0..self.plan.shards.len() {
             let place = Place { node, life, shard };
             for kind in 0..KINDS.len() {

@@ -86,11 +86,13 @@ impl World {
         let stopped = asked_node
             .stopped_until
             .map_or(0, |until| until.saturating_sub(self.now));
+        let at_least = self.mark(node, entity.shard);
         let input = match wish.command {
             None => Input::Read(Read {
                 ticket,
                 kind: entity.kind,
                 entity: entity.id.clone(),
+                at_least,
                 deadline,
             }),
             Some(_) => Input::Submit(Submit {
@@ -100,6 +102,7 @@ impl World {
                 id: wish.id,
                 expected: wish.expected,
                 wall: self.wall_of(node),
+                at_least,
                 deadline,
             }),
         };

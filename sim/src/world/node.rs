@@ -9,9 +9,9 @@ use crate::draw::What;
 use crate::history::Told;
 use crate::host::Host;
 use crate::oracle::{Class, Violation};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::format::TakeOver;
-use tenure_core::id::{Epoch, Sequence, ShardId, Ticket};
+use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Ticket};
 use tenure_core::log::{Effect, Input, Note, Reply, Shard, Work};
 use tenure_core::port::Refused;
 use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
@@ -28,6 +28,8 @@ pub(super) struct Node {
     /// When this life began, in true nanoseconds: the zero of its clock.
     pub(super) born: u64,
     pub(super) shards: Vec<Running>,
+    /// How far each stream is known to reach, over all shards (S13).
+    pub(super) marks: BTreeMap<Partition, Sequence>,
 }
 
 /// One shard of a node.
@@ -106,6 +108,7 @@ impl World {
         let now = node.clock(self.now);
         let running = &mut node.shards[place.shard];
         let ticked = matches!(input, Input::Tick);
+        let known = running.machine.high_water();
         let mut effects = Effects::new(self.plan.limits.effects_max);
         let mut cx = Cx {
             now,
@@ -113,6 +116,11 @@ impl World {
             probe: &mut self.probe,
         };
         running.machine.step(&mut cx, input, &mut effects);
+        if running.machine.high_water() > known {
+            let stream = running.machine.config().stream;
+            let mark = node.marks.entry(stream).or_default();
+            *mark = running.machine.high_water().max(*mark);
+        }
         let mut effects: Vec<_> = effects.drain().collect();
         if ticked && effects.is_empty() {
             running.spins += 1;
@@ -285,6 +293,13 @@ impl World {
         }
     }
 
+    /// How far the node knows that the stream behind one of its shards reaches.
+    pub(super) fn mark(&self, node: usize, shard: usize) -> Sequence {
+        let node = &self.nodes[node];
+        let stream = node.shards[shard].machine.config().stream;
+        node.marks.get(&stream).copied().unwrap_or_default()
+    }
+
     fn note(&mut self, place: Place, note: &Note) {
         match note {
             Note::Claimed(epoch) => {
@@ -298,7 +313,16 @@ impl World {
             Note::Superseded { .. } => {
                 reached!(self, "world: an owner learnt that it was superseded");
             }
-            Note::LostTail { .. } => {
+            Note::LostTail { was, now } => {
+                let node = &mut self.nodes[place.node];
+                let stream = node.shards[place.shard].machine.config().stream;
+                // A mark that others have moved since is theirs.
+                let mark = node.marks.entry(stream).or_default();
+                *mark = if *mark == *was {
+                    *now
+                } else {
+                    (*mark).max(*now)
+                };
                 reached!(self, "world: a node noticed a lost tail");
             }
             Note::SnapshotIgnored { .. } => {
