@@ -106,7 +106,10 @@ impl History {
 
     pub(crate) fn tell(&mut self, ticket: Ticket, told: Told) -> Option<&Asked> {
         let asked = self.asked.get_mut(&ticket)?;
-        if let Reply::Committed { sequence, .. } = told.reply {
+        // What was acknowledged before a loss and is told after it is not owed any more.
+        if let Reply::Committed { sequence, .. } = told.reply
+            && !asked.voided
+        {
             let (node, life) = asked.place;
             let mark = self
                 .acknowledged
