@@ -405,10 +405,8 @@ impl Node {
                 };
                 Ran::Decided(commands.into_iter().map(decide).collect())
             }
-            Work::Settle { slot, keep } => {
-                if let Some(state) = self.states.get_mut(&slot)
-                    && keep
-                {
+            Work::Settle { slot } => {
+                if let Some(state) = self.states.get_mut(&slot) {
                     state.committed = state.provisional;
                 }
                 Ran::Settled

@@ -72,7 +72,7 @@ impl Host for RawEntities {
             .collect()
     }
 
-    fn settle(&mut self, _: Slot, _: bool) {}
+    fn settle(&mut self, _: Slot) {}
 
     fn answer(&mut self, _: Slot, _: Version, _: &[Ticket]) {}
 

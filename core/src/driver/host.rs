@@ -34,8 +34,8 @@ pub(crate) trait Host: Send {
         commands: &[(Ticket, Expected)],
     ) -> Vec<Decided>;
 
-    /// Promotes or drops the provisional state.
-    fn settle(&mut self, slot: Slot, keep: bool);
+    /// Makes the provisional state the committed one.
+    fn settle(&mut self, slot: Slot);
 
     /// Answers readers from the committed state.
     fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]);

@@ -268,8 +268,8 @@ impl Seat {
                 version,
                 commands,
             } => Ran::Decided(self.at(slot).decide(slot, version, &commands)),
-            Work::Settle { slot, keep } => {
-                self.at(slot).settle(slot, keep);
+            Work::Settle { slot } => {
+                self.at(slot).settle(slot);
                 Ran::Settled
             }
             Work::Answer {

@@ -206,7 +206,7 @@ impl Shard {
             held.checked = held.checked.max(sent);
         }
         self.release(t, members, sequence);
-        self.run(t, Op::Settle(slot), Work::Settle { slot, keep: true });
+        self.run(t, Op::Settle(slot), Work::Settle { slot });
         self.entity(slot).phase = Phase::Settle;
     }
 

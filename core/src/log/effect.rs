@@ -62,8 +62,8 @@ pub enum Work {
         commits: Vec<StoredCommit>,
     },
     /// Decide commands one after another, each on the state that the one before left, starting
-    /// from the committed state. Answer: `Ran::Decided`. The state they lead to is provisional
-    /// until `Settle`.
+    /// from the committed state. Answer: `Ran::Decided`. The state they lead to is provisional:
+    /// `Settle` makes it the committed one, the next `Decide` or `Fold` drops it.
     Decide {
         /// The slot.
         slot: Slot,
@@ -72,12 +72,10 @@ pub enum Work {
         /// The commands.
         commands: Vec<(Ticket, Expected)>,
     },
-    /// Make the provisional state the committed one, or drop it. Answer: `Ran::Settled`.
+    /// Make the provisional state the committed one. Answer: `Ran::Settled`.
     Settle {
         /// The slot.
         slot: Slot,
-        /// Whether it was committed.
-        keep: bool,
     },
     /// Answer these readers' questions from the committed state; the callers themselves get
     /// `Reply::Read` afterwards. Answer: `Ran::Answered`.

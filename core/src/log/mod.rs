@@ -8,8 +8,8 @@
 //! # The life of a command
 //!
 //! ```text
-//! Submit ─▶ queue ─▶ load ─▶ decide ─▶ store ─┬─ Done ────▶ settle(keep) ─▶ Committed
-//!                     ▲                       ├─ conflict ▶ settle(drop) ─▶ load, decide again
+//! Submit ─▶ queue ─▶ load ─▶ decide ─▶ store ─┬─ Done ────▶ settle ─▶ Committed
+//!                     ▲                       ├─ conflict ▶ load, decide again
 //!                     └───────────────────────┴─ Unknown ─▶ direct: the same attempt again, then look
 //!                                                           owned: seal, read with proof, then again
 //! ```

@@ -90,15 +90,10 @@ impl Bank {
                 version,
                 commands,
             } => self.decide(*slot, *version, commands),
-            Work::Settle { slot, keep } => {
+            Work::Settle { slot } => {
                 let account = self.account(*slot);
-                if *keep {
-                    account.committed = account.provisional;
-                } else {
-                    account.provisional = account.committed;
-                }
-                let verb = if *keep { "keep" } else { "drop" };
-                let line = format!("{verb} {} at {}", account.name, account.committed.said());
+                account.committed = account.provisional;
+                let line = format!("keep {} at {}", account.name, account.committed.said());
                 (Ran::Settled, line)
             }
             Work::Answer {

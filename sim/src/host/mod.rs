@@ -85,15 +85,13 @@ impl Host {
                 version,
                 commands,
             } => self.decide(slot, version, &commands),
-            Work::Settle { slot, keep } => {
+            Work::Settle { slot } => {
                 let held = self.slot(slot)?;
                 let provisional = held
                     .provisional
                     .take()
                     .ok_or_else(|| format!("settle of {slot:?}, which has nothing provisional"))?;
-                if keep {
-                    held.committed = provisional;
-                }
+                held.committed = provisional;
                 Ok(Ran::Settled)
             }
             Work::Answer {

@@ -348,7 +348,7 @@ fn slot_of(work: &Work) -> tenure_core::id::Slot {
     match work {
         Work::Fold { slot, .. }
         | Work::Decide { slot, .. }
-        | Work::Settle { slot, .. }
+        | Work::Settle { slot }
         | Work::Answer { slot, .. }
         | Work::Snapshot { slot } => *slot,
     }

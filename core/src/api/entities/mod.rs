@@ -188,12 +188,11 @@ impl<A: Aggregate> Host for Entities<A> {
         decided
     }
 
-    fn settle(&mut self, slot: Slot, keep: bool) {
-        if let Some(entity) = self.slots.get_mut(&slot) {
-            match entity.provisional.take() {
-                Some(state) if keep => entity.committed = state,
-                Some(_) | None => {}
-            }
+    fn settle(&mut self, slot: Slot) {
+        if let Some(entity) = self.slots.get_mut(&slot)
+            && let Some(state) = entity.provisional.take()
+        {
+            entity.committed = state;
         }
     }
 

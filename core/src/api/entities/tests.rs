@@ -110,13 +110,12 @@ fn each_command_of_a_round_sees_those_before_it() {
         round(&mut host, 0, &[(1, any), (2, any), (3, any)]),
         ["1", "3", "6"]
     );
-    host.settle(SLOT, false);
     assert_eq!(
         round(&mut host, 0, &[(1, any)]),
         ["1"],
         "what was not kept is gone"
     );
-    host.settle(SLOT, true);
+    host.settle(SLOT);
     assert_eq!(
         round(&mut host, 1, &[(1, any)]),
         ["2"],
@@ -137,7 +136,7 @@ fn a_panic_takes_nothing_from_the_commands_around_it() {
         "7",
     ];
     assert_eq!(round(&mut host, 0, &commands), expected);
-    host.settle(SLOT, true);
+    host.settle(SLOT);
     assert_eq!(round(&mut host, 3, &[(1, any)]), ["8"]);
 }
 
