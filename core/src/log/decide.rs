@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// What a message's headers take at most, beside its body: expectations, stream, batch.
-const HEADER_BYTES_MAX: usize = 768;
+pub(super) const HEADER_BYTES_MAX: usize = 768;
 
 impl Draft {
     /// A caller does not wait any more.

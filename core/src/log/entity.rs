@@ -29,6 +29,9 @@ pub(super) struct Entity {
     pub(super) held: Option<Held>,
     pub(super) phase: Phase,
     pub(super) snapshot: Taking,
+    /// So many commits had come since the last snapshot when one failed; the next waits for as
+    /// many again as lie between two.
+    pub(super) snapshot_failed: Option<u32>,
     /// Repetitions in a row, for the back-off.
     pub(super) tries: u32,
     /// When it was last used, in steps; for eviction.
@@ -231,6 +234,7 @@ impl Entity {
             held: None,
             phase: Phase::Idle,
             snapshot: Taking::No,
+            snapshot_failed: None,
             tries: 0,
             used: 0,
         }

@@ -1,5 +1,6 @@
 //! Taking snapshots: the body is put first, and counts when a commit names it (S20).
 
+use super::decide::HEADER_BYTES_MAX;
 use super::entity::{Phase, Taking, snapshot_ref};
 use super::shard::{Op, Shard, Turn};
 use super::{Note, Work};
@@ -8,6 +9,7 @@ use crate::id::{Sequence, Slot, SnapshotTag};
 use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
 use crate::reached;
 use crate::step::{Outcome, Purpose};
+use alloc::format;
 use alloc::string::ToString;
 use bytes::Bytes;
 
@@ -17,8 +19,12 @@ impl Shard {
         let every = self.kind_of(slot).snapshot_every;
         let entity = self.entity(slot);
         let since = entity.held.as_ref().map_or(0, |held| held.since_snapshot);
-        let due = every.is_some_and(|every| since >= every) && entity.snapshot == Taking::No;
-        if !due || !self.up {
+        let due = every.is_some_and(|every| match entity.snapshot_failed {
+            // Fewer commits than then: another writer's snapshot was named meanwhile.
+            Some(failed) if since >= failed => since - failed >= every,
+            Some(_) | None => since >= every,
+        });
+        if !due || entity.snapshot != Taking::No || !self.up {
             return false;
         }
         self.run(t, Op::Encode(slot), Work::Snapshot { slot });
@@ -34,7 +40,12 @@ impl Shard {
         let kind = self.kind_of(slot).clone();
         let layout = self.config.layout;
         let key = self.config.key;
+        let bytes_max = self.shape.payload_bytes_max;
         let entity = self.entity(slot);
+        if let Some(held) = &entity.held {
+            // Of a snapshot that comes to nothing too; one that is stored clears it.
+            entity.snapshot_failed = Some(held.since_snapshot);
+        }
         if let (Some(state), Some(held)) = (state, &entity.held) {
             let body = Snapshot {
                 layout,
@@ -49,6 +60,14 @@ impl Shard {
                 unknown: Unknown::default(),
             };
             let payload = body.encode();
+            let bytes = payload.len() + HEADER_BYTES_MAX;
+            if bytes > bytes_max {
+                reached!(t.cx, "log: a snapshot is too large for a message");
+                let entity = entity.id.clone();
+                let cause = format!("it has {bytes} bytes, the server takes {bytes_max}");
+                t.note(Note::SnapshotFailed { entity, cause });
+                return self.next(t, slot);
+            }
             let named = snapshot_ref(held, tag, key.hash(&payload));
             entity.snapshot = Taking::Storing(named);
             let publish = Publish {
@@ -77,6 +96,7 @@ impl Shard {
             Taking::Storing(named) => named,
             Taking::Wasted => {
                 reached!(t.cx, "log: a snapshot is of a state that was dropped");
+                entity.snapshot_failed = None;
                 return self.rest(slot);
             }
             Taking::No | Taking::Stored(_) => {
@@ -85,6 +105,7 @@ impl Shard {
         };
         match reply {
             Outcome::Done(_) => {
+                entity.snapshot_failed = None;
                 // The chain may have been dropped and read again meanwhile; a snapshot that it
                 // does not pass through cannot be named.
                 let passes = entity
