@@ -8,38 +8,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use tenure_core::id::{BatchId, Sequence, WallTime};
 use tenure_core::port::{
-    Ack, Discard, Expect, Fence, Message, Persist, Publish, Refused, Republish, Retention, Rollup,
-    Source, Storage, StoreDone, StoreReply, StoreRequest, StreamSettings,
+    Ack, Expect, Fence, Message, Persist, Publish, Refused, Republish, Rollup, Source, StoreDone,
+    StoreReply, StoreRequest, StreamSettings,
 };
 use tenure_core::step::Outcome;
 
 const T0: WallTime = WallTime(1_000_000);
 
 fn settings(name: &str, replicas: u32) -> StreamSettings {
-    StreamSettings {
-        name: name.into(),
-        subjects: vec![name.to_lowercase() + ".>"],
-        replicas,
-        storage: Storage::File,
-        retention: Retention::Limits,
-        discard: Discard::New,
-        age_max_ns: 0,
-        messages_max: -1,
-        messages_per_subject_max: -1,
-        bytes_max: -1,
-        message_bytes_max: -1,
-        deny_delete: true,
-        deny_purge: false,
-        allow_rollup: true,
-        allow_direct: true,
-        allow_atomic: true,
-        allow_ttl: false,
-        marker_ttl_s: 0,
-        dedup_window_ns: 120_000_000_000,
-        persist: Persist::Default,
-        republish: None,
-        foreign: Vec::new(),
-    }
+    StreamSettings::event_log(name.into(), vec![name.to_lowercase() + ".>"], replicas)
 }
 
 /// A store with one stream `S` that takes in `s.>`, and short ways to ask it.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{
-    Discard, Expect, Fence, Persist, Publish, Republish, Retention, Rollup, Source, Storage,
-    StoreRequest, StreamSettings,
+    Discard, Expect, Fence, Publish, Republish, Rollup, Source, Storage, StoreRequest,
+    StreamSettings,
 };
 use tenure_mem::store::Store;
 
@@ -388,30 +388,8 @@ fn near(last: Option<&tenure_core::port::Message>, random: &mut Random) -> Seque
 
 /// The settings of an event stream that takes in the subjects of its name.
 pub(crate) fn settings(name: &str, replicas: u32) -> StreamSettings {
-    StreamSettings {
-        name: name.into(),
-        subjects: vec![format!("{}.>", name.to_lowercase())],
-        replicas,
-        storage: Storage::File,
-        retention: Retention::Limits,
-        discard: Discard::New,
-        age_max_ns: 0,
-        messages_max: -1,
-        messages_per_subject_max: -1,
-        bytes_max: -1,
-        message_bytes_max: -1,
-        deny_delete: true,
-        deny_purge: false,
-        allow_rollup: true,
-        allow_direct: true,
-        allow_atomic: true,
-        allow_ttl: false,
-        marker_ttl_s: 0,
-        dedup_window_ns: 120_000_000_000,
-        persist: Persist::Default,
-        republish: None,
-        foreign: Vec::new(),
-    }
+    let subjects = vec![format!("{}.>", name.to_lowercase())];
+    StreamSettings::event_log(name.into(), subjects, replicas)
 }
 
 /// A message that expects nothing.

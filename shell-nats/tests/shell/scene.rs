@@ -8,8 +8,8 @@ use std::time::Duration;
 use tenure_core::driver::{Inbound, Shell};
 use tenure_core::id::Sequence;
 use tenure_core::port::{
-    Ack, Capabilities, Discard, Expect, Message, Persist, Publish, Refused, Retention, Rollup,
-    Storage, StoreDone, StoreReply, StoreRequest, StreamInfo, StreamSettings,
+    Ack, Capabilities, Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply,
+    StoreRequest, StreamInfo, StreamSettings,
 };
 use tenure_core::step::Outcome;
 use tenure_nats::{NatsOptions, NatsShell};
@@ -118,30 +118,7 @@ pub(crate) fn message(subject: &str, body: &'static str) -> Publish {
 
 /// The settings of an event stream (K3).
 pub(crate) fn events(name: &str, subject: &str) -> StreamSettings {
-    StreamSettings {
-        name: name.into(),
-        subjects: vec![subject.into()],
-        replicas: 1,
-        storage: Storage::File,
-        retention: Retention::Limits,
-        discard: Discard::New,
-        age_max_ns: 0,
-        messages_max: -1,
-        messages_per_subject_max: -1,
-        bytes_max: -1,
-        message_bytes_max: -1,
-        deny_delete: true,
-        deny_purge: false,
-        allow_rollup: true,
-        allow_direct: true,
-        allow_atomic: true,
-        allow_ttl: false,
-        marker_ttl_s: 0,
-        dedup_window_ns: 120_000_000_000,
-        persist: Persist::Default,
-        republish: None,
-        foreign: Vec::new(),
-    }
+    StreamSettings::event_log(name.into(), vec![subject.into()], 1)
 }
 
 /// The subjects and bodies of messages.

@@ -15,9 +15,7 @@ use tenure_core::format::{
 use tenure_core::id::{Incarnation, KindId, LayoutId, ShardId, WallTime};
 use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig};
 use tenure_core::name::{EntityId, KindName, Namespace};
-use tenure_core::port::{
-    Discard, Expect, Persist, Publish, Retention, Rollup, Storage, StoreRequest, StreamSettings,
-};
+use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
 use tenure_core::step::CountingProbe;
 use tenure_core::{Dice, Outcome, Span};
 use tenure_mem::store::{Store, StoreConfig};
@@ -214,30 +212,8 @@ fn store(plan: &Plan) -> Store {
 }
 
 fn create(store: &mut Store, plan: &Plan, name: &str, subjects: Vec<String>) {
-    let settings = StreamSettings {
-        name: name.into(),
-        subjects,
-        replicas: if plan.replicated { 3 } else { 1 },
-        storage: Storage::File,
-        retention: Retention::Limits,
-        discard: Discard::New,
-        age_max_ns: 0,
-        messages_max: -1,
-        messages_per_subject_max: -1,
-        bytes_max: -1,
-        message_bytes_max: -1,
-        deny_delete: true,
-        deny_purge: false,
-        allow_rollup: true,
-        allow_direct: true,
-        allow_atomic: true,
-        allow_ttl: false,
-        marker_ttl_s: 0,
-        dedup_window_ns: 120_000_000_000,
-        persist: Persist::Default,
-        republish: None,
-        foreign: Vec::new(),
-    };
+    let replicas = if plan.replicated { 3 } else { 1 };
+    let settings = StreamSettings::event_log(name.into(), subjects, replicas);
     must(store.apply(WallTime(0), &StoreRequest::CreateStream(settings)));
 }
 
