@@ -26,8 +26,9 @@ impl Whom {
 
 /// Why a command has no reply.
 ///
-/// [`is_unknown`](Self::is_unknown) is the great divide: everything else means that nothing
-/// happened.
+/// [`is_unknown`](Self::is_unknown) is the great divide: everything else means that the command did
+/// nothing now, and did nothing before unless the variant says so ([`Reply`](Self::Reply): it took
+/// effect; [`Expired`](Self::Expired): it may have, long ago).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError<E> {
@@ -165,8 +166,9 @@ pub enum ExecuteError<E> {
     /// happened.
     #[error("the namespace cannot be used any more: {0}")]
     Space(SpaceError),
-    /// The shard's machine found its own state wrong before. Nothing happened.
-    #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
+    /// The machine of the shard or of the namespace found its own state wrong before. Nothing
+    /// happened.
+    #[error("a machine of this node halted ({reason}); restart the node and report the recording")]
     Halted {
         /// Why.
         reason: String,
@@ -177,10 +179,16 @@ pub enum ExecuteError<E> {
 }
 
 impl<E> ExecuteError<E> {
-    /// Whether the command may have taken effect, now or later. Otherwise it did not (or, for an
-    /// id that is given again, its effect is not repeated).
+    /// Whether the command may take or have taken effect by this sending of it. Otherwise it did
+    /// not; under an id that was sent before, an earlier sending may have, see
+    /// [`took_effect`](Self::took_effect).
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. })
+    }
+
+    /// Whether the command surely took effect, though there is no reply to show for it.
+    pub fn took_effect(&self) -> bool {
+        matches!(self, Self::Reply { .. })
     }
 
     /// Whether the same command may go well when it is sent again; an unknown one has to be sent
@@ -289,8 +297,8 @@ pub enum LoadError {
     /// The namespace cannot be used any more: at a reconnect it was not as it must be.
     #[error("the namespace cannot be used any more: {0}")]
     Space(SpaceError),
-    /// The shard's machine found its own state wrong.
-    #[error("the shard halted on this node ({reason}); restart the node and report the recording")]
+    /// The machine of the shard or of the namespace found its own state wrong.
+    #[error("a machine of this node halted ({reason}); restart the node and report the recording")]
     Halted {
         /// Why.
         reason: String,

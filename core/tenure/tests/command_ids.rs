@@ -15,6 +15,7 @@ on_both_shells!(
     an_id_older_than_the_horizon_is_refused,
     an_id_ahead_of_the_clock_is_refused,
     commands_without_an_id_never_expire,
+    a_stored_reply_that_cannot_be_decoded_says_that_the_command_took_effect,
 );
 
 async fn a_repeated_id_gives_the_same_reply_and_takes_effect_once(world: &World) {
@@ -196,4 +197,20 @@ async fn commands_without_an_id_never_expire(world: &World) {
         command.await.unwrap().unwrap();
     }
     assert_eq!(accounts.load("alice").await.unwrap().state.cents, 60);
+}
+
+async fn a_stored_reply_that_cannot_be_decoded_says_that_the_command_took_effect(world: &World) {
+    let node = world.node().await;
+    let accounts = node.repository::<Account>().await.unwrap();
+    accounts.create("alice", open("Alice", 100)).await.unwrap();
+    let id = node.command_id();
+    let command = accounts.execute("alice", Move { cents: 5 });
+    command.id(id).await.unwrap();
+    let other = |_: &Account| -> Result<Decision<_, String>, ()> {
+        Ok(Decision::events([]).reply("5".into()))
+    };
+    let error = accounts.transact("alice", other).id(id).await.unwrap_err();
+    assert!(matches!(error, ExecuteError::Reply { .. }), "{error:?}");
+    assert!(error.took_effect() && !error.is_unknown() && !error.is_retryable());
+    assert_eq!(accounts.load("alice").await.unwrap().state.cents, 105);
 }
