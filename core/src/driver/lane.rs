@@ -60,6 +60,14 @@ impl fmt::Debug for Who {
     }
 }
 
+/// Why a lane begins nothing new.
+enum Unusable {
+    /// The namespace cannot be used.
+    Space(SpaceError),
+    /// The machine that keeps it verified halted.
+    Halted(String),
+}
+
 /// What machines share while one of them is stepped.
 pub(crate) struct Env<'a> {
     pub(crate) now: Time,
@@ -130,7 +138,7 @@ pub(crate) struct Lane<S: Shell> {
     shapes: Option<Arc<[Shape]>>,
     generation: u64,
     /// Why nothing new can be begun.
-    failed: Option<SpaceError>,
+    failed: Option<Unusable>,
     space: Option<SpaceSeat>,
     seats: BTreeMap<ShardKey, Seat>,
     histories: BTreeMap<u64, HistorySeat>,
@@ -332,14 +340,19 @@ impl<S: Shell> Lane<S> {
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
             }
-            LinkState::Opening | LinkState::Down | LinkState::Failed(_) | LinkState::Halted(_) => {
+            state @ (LinkState::Opening
+            | LinkState::Down
+            | LinkState::Failed(_)
+            | LinkState::Halted(_)) => {
                 self.shapes = None;
                 if was_up {
                     self.feed_all(now, |_| Some(Input::Down));
                 }
-                if let LinkState::Failed(error) = state {
-                    self.failed = Some(error);
-                }
+                self.failed = match state {
+                    LinkState::Failed(error) => Some(Unusable::Space(error)),
+                    LinkState::Halted(reason) => Some(Unusable::Halted(reason)),
+                    LinkState::Opening | LinkState::Down | LinkState::Up { .. } => None,
+                };
             }
         }
     }
@@ -391,9 +404,12 @@ impl<S: Shell> Lane<S> {
     fn entity(&mut self, request: EntityRequest) {
         let now = self.shell.now();
         self.counters.requests += 1;
-        if let Some(error) = &self.failed {
+        if let Some(why) = &self.failed {
             self.counters.answers += 1;
-            return request.caller.finish(Answer::Unusable(error.clone()));
+            return request.caller.finish(match why {
+                Unusable::Space(error) => Answer::Unusable(error.clone()),
+                Unusable::Halted(reason) => Answer::Refused(reason.clone()),
+            });
         }
         let key = ShardKey::of(&request.kind, request.shard);
         if !self.seats.contains_key(&key) {
@@ -429,10 +445,13 @@ impl<S: Shell> Lane<S> {
 
     fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {
         self.counters.requests += 1;
-        if let Some(error) = &self.failed {
+        if let Some(why) = &self.failed {
             self.counters.answers += 1;
             // A caller that went away needs no answer.
-            let _ = done.send(Err(HistoryFailure::Unusable(error.clone())));
+            let _ = done.send(Err(match why {
+                Unusable::Space(error) => HistoryFailure::Unusable(error.clone()),
+                Unusable::Halted(reason) => HistoryFailure::Halted(reason.clone()),
+            }));
             return;
         }
         if self.histories.len() >= self.facts.limits.histories_max {
