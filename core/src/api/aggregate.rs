@@ -24,7 +24,7 @@ pub trait Aggregate: Default + Clone + Send + 'static {
     /// Changes the state by an event. Pure and infallible: what was decided has happened.
     fn evolve(&mut self, event: &Self::Event);
 
-    /// How the kind is written. Mode, class, codec and placement are fixed at the kind's first use
+    /// How the kind is written. Mode, codec and placement are fixed at the kind's first use
     /// in a namespace.
     fn settings() -> KindSettings {
         KindSettings::default()
@@ -85,8 +85,9 @@ pub trait Decide<C: Message>: Aggregate {
 pub struct KindSettings {
     /// Who may write (stored).
     pub mode: WriteMode,
-    /// When a shard may change hands (stored).
-    pub class: TakeOver,
+    /// When a shard may change hands (stored). Not to be chosen: a kind keeps its class for good,
+    /// and nothing acts on the leased one yet.
+    pub(crate) class: TakeOver,
     /// How values are encoded (stored).
     pub codec: Codec,
     /// What of the id places an entity (stored).

@@ -4,11 +4,11 @@ use super::entities::{Entities, KindFacts};
 use super::raw::RawEntities;
 use super::repository::KindHandle;
 use super::{Aggregate, KindSettings, Log, Repository, UnknownEvents};
-use crate::driver::host::{Host, KindEntry};
+use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
     Counters, Handle, KindFailure, Launch, LaunchFailure, NotSent, Recording, Shell,
 };
-use crate::format::{KindRecord, LayoutKey, WriteMode};
+use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
 use crate::id::{CommandId, Ticket, WallTime};
 use crate::log::KindConfig;
 use crate::name::{KindName, NameError, Namespace};
@@ -120,6 +120,18 @@ pub enum KindError {
         /// The kind.
         kind: KindName,
     },
+    /// Snapshots are asked for that the type does not make.
+    #[error(
+        "kind {kind} is to take a snapshot every {every} commits, but {aggregate} makes none: implement Aggregate::snapshot and Aggregate::restore, or leave out snapshot_every"
+    )]
+    NoSnapshots {
+        /// The kind.
+        kind: KindName,
+        /// After how many commits.
+        every: u32,
+        /// The type.
+        aggregate: &'static str,
+    },
     /// Its record is not as the settings say, or cannot be read or made.
     #[error(transparent)]
     Space(SpaceError),
@@ -223,11 +235,21 @@ impl Tenure {
     ///
     /// # Errors
     ///
-    /// When the kind is recorded otherwise, or another type of this process is it.
+    /// When the kind is recorded otherwise, another type of this process is it, or it is to take
+    /// snapshots that its type does not make.
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
         let name = KindName::new(A::KIND)?;
         self.claim_type::<A>(&name)?;
         let settings = A::settings();
+        if let Some(every) = settings.snapshot_every
+            && !makes_snapshots::<A>(settings.codec)
+        {
+            return Err(KindError::NoSnapshots {
+                kind: name,
+                every,
+                aggregate: type_name::<A>(),
+            });
+        }
         let record = self.record(name, settings).await?;
         let facts = self.facts(&record, settings.unknown_events);
         let host_facts = facts.clone();
@@ -340,6 +362,7 @@ impl Tenure {
             class: settings.class,
             codec: settings.codec,
             placement: settings.placement,
+            timeout: self.inner.timeout,
         };
         let deadline = self.inner.handle.now() + self.inner.timeout;
         match self.inner.handle.kind(wish, deadline).await? {
@@ -375,5 +398,15 @@ impl Tenure {
             let kind = name.clone();
             Err(KindError::Taken { kind, other })
         }
+    }
+}
+
+/// Whether a type makes snapshots and takes them back; tried on the state before the first event.
+/// One that panics or cannot be encoded is one that it makes.
+fn makes_snapshots<A: Aggregate>(codec: Codec) -> bool {
+    match caught(|| A::default().snapshot(codec)) {
+        Ok(None) => false,
+        Ok(Some(Ok(state))) => !matches!(caught(|| A::restore(&state, codec)), Ok(None)),
+        Ok(Some(Err(_))) | Err(_) => true,
     }
 }

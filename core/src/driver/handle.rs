@@ -32,7 +32,7 @@ pub(crate) struct Launch {
     pub(crate) limits: Limits,
 }
 
-/// How much longer than the machine that opens the namespace its caller waits.
+/// How much longer than the machine that opens the namespace and its kinds a caller waits.
 const GRACE: Span = Span::from_secs(1);
 
 /// Why a node did not start.
@@ -235,7 +235,8 @@ impl Handle {
         Ok(answer.await.unwrap_or(Err(HistoryFailure::Stopped)))
     }
 
-    /// The record of a kind, made at its first use; `None` when it took until the deadline.
+    /// The record of a kind, made at its first use. Its machine gives up at the deadline, with what
+    /// was in the way; `None` when not even that came.
     pub(crate) async fn kind(
         &self,
         wish: KindWish,
@@ -246,7 +247,7 @@ impl Handle {
         Ok(tokio::select! {
             biased;
             answer = answer => Some(answer.unwrap_or(Err(KindFailure::Stopped))),
-            () = self.clock.sleep_until(deadline) => None,
+            () = self.clock.sleep_until(deadline + GRACE) => None,
         })
     }
 

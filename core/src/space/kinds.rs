@@ -34,10 +34,7 @@ impl Space {
         let id = KindId(cx.dice.roll128(Purpose::KindId, self.kind_ids));
         self.kind_ids += 1;
         let mut task = KindTask::new(wish, id);
-        task.deadline = self
-            .opened
-            .as_ref()
-            .map(|_| cx.now + self.limits.open_timeout);
+        task.deadline = self.opened.as_ref().map(|_| cx.now + task.wish.timeout);
         self.kinds.insert(ticket, task);
         if matches!(self.phase, Phase::Open) {
             self.start_kind(cx, ticket, out);
@@ -48,8 +45,7 @@ impl Space {
         let (Some(task), Some(opened)) = (self.kinds.get_mut(&ticket), &self.opened) else {
             return;
         };
-        task.deadline
-            .get_or_insert(cx.now + self.limits.open_timeout);
+        task.deadline.get_or_insert(cx.now + task.wish.timeout);
         let offered = task.start(&self.wish.namespace, opened.layout.id);
         match self.records.get(&task.wish.name) {
             Some(stored) => {

@@ -40,7 +40,7 @@ use crate::id::{OpId, Ticket, WallTime};
 use crate::log::Shape;
 use crate::name::{KindName, Namespace};
 use crate::port::{Capabilities, StoreReply, StoreRequest};
-use crate::step::HaltReason;
+use crate::step::{HaltReason, Span};
 use alloc::vec::Vec;
 
 /// What a namespace is to be. What is `None` is taken from the namespace if it exists.
@@ -89,6 +89,9 @@ pub struct KindWish {
     pub codec: Codec,
     /// What of the id places an entity.
     pub placement: Placement,
+    /// How long it may take, from when the namespace is open; then the answer is what was in the
+    /// way.
+    pub timeout: Span,
 }
 
 /// One input of [`Space`].

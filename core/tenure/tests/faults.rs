@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tenure::prelude::*;
-use tenure::{FoldError, StoreRequest};
+use tenure::{FoldError, KindError, SpaceError, StoreRequest};
 use tenure_core::driver::Recorded;
 use tenure_core::log::Input;
 use tenure_core::port::{Page, Refused, StoreDone};
@@ -372,6 +372,44 @@ async fn a_namespace_that_is_no_more_at_a_reconnect_is_told_to_everyone_after() 
     assert!(matches!(history, Err(LoadError::Space(_))), "{history:?}");
 }
 
+/// The machine that keeps the namespace verified finds its state wrong: the shards cannot go on, and
+/// nobody waits for a deadline to be told.
+#[tokio::test]
+async fn a_halt_of_the_namespaces_machine_is_told_to_everyone_after() {
+    let (shell, accounts) = faulty().await;
+    accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+    shell.set(|request| {
+        let looks = matches!(request, StoreRequest::StreamInfo { .. });
+        let page = Page {
+            messages: Vec::new(),
+            more: false,
+        };
+        looks.then_some(Fate::Answer(Outcome::Done(StoreDone::Page(page))))
+    });
+    shell.disconnect();
+    shell.connect();
+    let timeout = Duration::from_millis(20);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        // Until the loss is known commands go on, and until the halt is known they wait.
+        let sent = accounts
+            .execute("alice", Move { cents: 1 })
+            .timeout(timeout);
+        let result = sent.await;
+        if matches!(result, Err(ExecuteError::Halted { .. })) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{result:?}");
+    }
+    let loaded = accounts.load("alice").await;
+    assert!(matches!(loaded, Err(LoadError::Halted { .. })));
+    let history = accounts.history("alice").unwrap().next().await;
+    assert!(
+        matches!(history, Err(LoadError::Halted { .. })),
+        "{history:?}"
+    );
+}
+
 /// An answer that no store gives: the machine finds its state wrong, and its shard ends. Who waits
 /// is told, everyone after is told, other shards go on.
 #[tokio::test]
@@ -481,4 +519,23 @@ async fn what_one_log_wrote_every_log_of_the_node_must_take_in() {
         }
     }
     assert_eq!(reads, names.len());
+}
+
+#[tokio::test]
+async fn a_kind_that_takes_too_long_says_what_was_in_the_way() {
+    let shell = FaultyShell::new();
+    let node = Tenure::builder()
+        .namespace("bank")
+        .timeout(Duration::from_millis(50))
+        .start_with(shell.clone())
+        .await
+        .unwrap();
+    shell.set(|request| {
+        writes(request).then_some(Fate::Answer(Outcome::Refused(Refused::NoResponders)))
+    });
+    let error = node.repository::<Account>().await.unwrap_err();
+    let KindError::Space(SpaceError::Timeout { last }) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(last.contains("nobody answers"), "{last}");
 }

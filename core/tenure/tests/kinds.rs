@@ -12,6 +12,7 @@ on_both_shells!(
     an_owned_kind_is_written_by_a_lone_process,
     a_kind_in_json_is_read_back,
     a_kinds_name_is_checked,
+    a_kind_without_snapshots_cannot_ask_for_them,
 );
 
 macro_rules! kind {
@@ -41,6 +42,7 @@ kind!(
     "written",
     KindSettings::default().json().placed_before('/')
 );
+kind!(Unkept, "unkept", KindSettings::default().snapshot_every(10));
 kind!(Misnamed, "Mis.named", KindSettings::default());
 
 async fn deposit<A: Aggregate<Event = AccountEvent>>(
@@ -110,4 +112,13 @@ async fn a_kinds_name_is_checked(world: &World) {
     let misnamed = node.repository::<Misnamed>().await.unwrap_err();
     assert!(matches!(misnamed, KindError::Name(_)), "{misnamed:?}");
     assert!(matches!(node.log("").await, Err(KindError::Name(_))));
+}
+
+async fn a_kind_without_snapshots_cannot_ask_for_them(world: &World) {
+    let error = world.node().await.repository::<Unkept>().await.unwrap_err();
+    assert!(
+        matches!(error, KindError::NoSnapshots { every: 10, .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("Aggregate::snapshot"), "{error}");
 }

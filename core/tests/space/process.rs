@@ -157,5 +157,6 @@ pub(crate) fn account(ticket: u64) -> KindWish {
         class: TakeOver::Fenced,
         codec: Codec::Cbor,
         placement: Placement::Whole,
+        timeout: Limits::default().open_timeout,
     }
 }
