@@ -110,6 +110,40 @@ pub enum RefusedClass {
     Other,
 }
 
+impl RefusedClass {
+    /// Every class, in the order of the table.
+    pub const ALL: [Self; 28] = [
+        Self::WrongLastAhead,
+        Self::WrongLastBehind,
+        Self::WrongLastUntold,
+        Self::InProcess,
+        Self::DuplicateInProcess,
+        Self::DuplicateInBatch,
+        Self::TooManyBatches,
+        Self::BatchIncomplete,
+        Self::BatchTooLarge,
+        Self::BatchDisabled,
+        Self::Overloaded,
+        Self::NoResponders,
+        Self::NotConnected,
+        Self::TooLarge,
+        Self::NoStream,
+        Self::WrongStream,
+        Self::StreamExists,
+        Self::SubjectOverlap,
+        Self::NotFound,
+        Self::RollupDisabled,
+        Self::TtlDisabled,
+        Self::TtlInvalid,
+        Self::NoSpace,
+        Self::NoJetStream,
+        Self::Forbidden,
+        Self::Denied,
+        Self::BadRequest,
+        Self::Other,
+    ];
+}
+
 impl Refused {
     /// The class, given the sequence that the request expected (where it expected one).
     pub fn class(&self, expected: Option<Sequence>) -> RefusedClass {
@@ -259,5 +293,67 @@ impl fmt::Display for Refused {
             }
             Self::Other { code, text } => return write!(f, "{text} ({code})"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    /// The variant after this one. A new variant does not compile until it has its place here.
+    fn after(refused: &Refused) -> Option<Refused> {
+        Some(match refused {
+            Refused::WrongLast { .. } => Refused::InProcess,
+            Refused::InProcess => Refused::DuplicateInProcess,
+            Refused::DuplicateInProcess => Refused::DuplicateInBatch,
+            Refused::DuplicateInBatch => Refused::TooManyBatches,
+            Refused::TooManyBatches => Refused::BatchIncomplete,
+            Refused::BatchIncomplete => Refused::BatchTooLarge,
+            Refused::BatchTooLarge => Refused::BatchDisabled,
+            Refused::BatchDisabled => Refused::Overloaded,
+            Refused::Overloaded => Refused::NoResponders,
+            Refused::NoResponders => Refused::NotConnected,
+            Refused::NotConnected => Refused::TooLarge,
+            Refused::TooLarge => Refused::NoStream,
+            Refused::NoStream => Refused::WrongStream,
+            Refused::WrongStream => Refused::StreamExists,
+            Refused::StreamExists => Refused::SubjectOverlap,
+            Refused::SubjectOverlap => Refused::NotFound,
+            Refused::NotFound => Refused::RollupDisabled,
+            Refused::RollupDisabled => Refused::TtlDisabled,
+            Refused::TtlDisabled => Refused::TtlInvalid,
+            Refused::TtlInvalid => Refused::NoSpace,
+            Refused::NoSpace => Refused::NoJetStream,
+            Refused::NoJetStream => Refused::Forbidden,
+            Refused::Forbidden => Refused::Denied(String::new()),
+            Refused::Denied(_) => Refused::BadRequest(String::new()),
+            Refused::BadRequest(_) => Refused::Other {
+                code: 0,
+                text: String::new(),
+            },
+            Refused::Other { .. } => return None,
+        })
+    }
+
+    #[test]
+    fn every_refusal_has_its_class_among_all_classes() {
+        let last = |actual| Refused::WrongLast { actual };
+        let expected = Some(Sequence(5));
+        let mut seen = BTreeSet::from([
+            last(Some(Sequence(6))).class(expected),
+            last(Some(Sequence(4))).class(expected),
+        ]);
+        let mut next = Some(last(None));
+        while let Some(refused) = next {
+            seen.insert(refused.class(None));
+            next = after(&refused);
+        }
+        assert_eq!(seen, BTreeSet::from(RefusedClass::ALL));
+        assert_eq!(
+            seen.len(),
+            RefusedClass::ALL.len(),
+            "a class is listed twice"
+        );
     }
 }

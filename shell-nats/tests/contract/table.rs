@@ -46,7 +46,9 @@ impl Class {
 
     fn all() -> impl Iterator<Item = Self> {
         let answers = [Answer::Done, Answer::Duplicate, Answer::Unknown];
-        let answers = answers.into_iter().chain(REFUSED.map(Answer::Refused));
+        let answers = answers
+            .into_iter()
+            .chain(RefusedClass::ALL.map(Answer::Refused));
         let answers: Vec<_> = answers.collect();
         REQUESTS.into_iter().flat_map(move |request| {
             answers
@@ -109,37 +111,6 @@ const REQUESTS: [Request; 9] = [
     Request::CreateStream,
     Request::StreamInfo,
     Request::Capabilities,
-];
-
-const REFUSED: [RefusedClass; 28] = [
-    RefusedClass::WrongLastAhead,
-    RefusedClass::WrongLastBehind,
-    RefusedClass::WrongLastUntold,
-    RefusedClass::InProcess,
-    RefusedClass::DuplicateInProcess,
-    RefusedClass::DuplicateInBatch,
-    RefusedClass::TooManyBatches,
-    RefusedClass::BatchIncomplete,
-    RefusedClass::BatchTooLarge,
-    RefusedClass::BatchDisabled,
-    RefusedClass::Overloaded,
-    RefusedClass::NoResponders,
-    RefusedClass::NotConnected,
-    RefusedClass::TooLarge,
-    RefusedClass::NoStream,
-    RefusedClass::WrongStream,
-    RefusedClass::StreamExists,
-    RefusedClass::SubjectOverlap,
-    RefusedClass::NotFound,
-    RefusedClass::RollupDisabled,
-    RefusedClass::TtlDisabled,
-    RefusedClass::TtlInvalid,
-    RefusedClass::NoSpace,
-    RefusedClass::NoJetStream,
-    RefusedClass::Forbidden,
-    RefusedClass::Denied,
-    RefusedClass::BadRequest,
-    RefusedClass::Other,
 ];
 
 /// What was seen.
