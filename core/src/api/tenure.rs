@@ -285,7 +285,8 @@ impl Tenure {
         self.log_with(kind, KindSettings::default()).await
     }
 
-    /// The log of a kind whose settings are not the default ones.
+    /// The log of a kind whose settings are not the default ones. What concerns an aggregate's state
+    /// means nothing here: events are told as they are stored, and a log takes no snapshots.
     ///
     /// Cancel safe.
     ///
