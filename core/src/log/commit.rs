@@ -27,11 +27,17 @@ impl Shard {
             self.parked.insert(slot);
             return;
         }
+        if self.window.singles_count >= self.window.singles_max {
+            reached!(t.cx, "direct: a commit waits for others to be answered");
+            self.window.ready.push_back(slot);
+            return;
+        }
         let stream = self.names.stream.clone();
         let moment = self.moment;
         let high_water = self.high_water;
         let entity = self.entity(slot);
-        let Phase::Commit(draft, stage) = &mut entity.phase else {
+        let Phase::Commit(draft, stage @ (Stage::Ready | Stage::Waiting)) = &mut entity.phase
+        else {
             return;
         };
         let Some(held) = &entity.held else { return };
@@ -47,11 +53,29 @@ impl Shard {
             ttl_s: None,
             payload: draft.commit.encode(),
         };
+        self.window.singles_count += 1;
         self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));
+    }
+
+    /// Direct mode: sends what waited for room among the commits in flight.
+    fn fill_window(&mut self, t: &mut Turn<'_, '_>) {
+        while self.window.singles_count < self.window.singles_max
+            && let Some(slot) = self.window.ready.pop_front()
+        {
+            if self.entities.contains_key(&slot) {
+                self.send_direct(t, slot);
+            }
+        }
     }
 
     /// Direct mode: the store answered a commit.
     pub(super) fn on_commit(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
+        self.window.singles_count -= 1;
+        self.on_answer(t, slot, reply);
+        self.fill_window(t);
+    }
+
+    fn on_answer(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
         let Phase::Commit(mut draft, _) =
             core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
         else {

@@ -24,7 +24,7 @@ impl Shard {
         }
         if let Phase::Commit(_, stage) = &mut self.entity(slot).phase {
             *stage = Stage::Ready;
-            self.owned.ready.push_back(slot);
+            self.window.ready.push_back(slot);
         }
         self.pump(t);
     }
@@ -64,14 +64,14 @@ impl Shard {
             return;
         }
         if self.shape.replicated {
-            if !self.owned.flying && self.owned.singles_count == 0 {
+            if !self.owned.flying && self.window.singles_count == 0 {
                 let commits = self.batch();
                 self.fly(t, epoch, commits);
             }
             return;
         }
-        while self.owned.singles_count < self.owned.singles_max
-            && let Some(slot) = self.owned.ready.pop_front()
+        while self.window.singles_count < self.window.singles_max
+            && let Some(slot) = self.window.ready.pop_front()
         {
             self.send_single(t, slot, epoch);
         }
@@ -83,7 +83,7 @@ impl Shard {
     fn send_single(&mut self, t: &mut Turn<'_, '_>, slot: Slot, epoch: Epoch) {
         let expect = self.fence(epoch);
         if let Some(publish) = self.stamped(slot, epoch, expect) {
-            self.owned.singles_count += 1;
+            self.window.singles_count += 1;
             self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));
         }
     }
@@ -123,7 +123,7 @@ impl Shard {
     fn batch(&mut self) -> Vec<Slot> {
         let mut commits = Vec::new();
         while commits.len() < self.limits.batch_messages_max
-            && let Some(slot) = self.owned.ready.pop_front()
+            && let Some(slot) = self.window.ready.pop_front()
         {
             let entity = self.entities.get(&slot);
             let ready = entity.is_some_and(|e| matches!(e.phase, Phase::Commit(_, Stage::Ready)));
@@ -185,7 +185,7 @@ impl Shard {
 
     /// The store answered a single commit.
     pub(super) fn on_single(&mut self, t: &mut Turn<'_, '_>, slot: Slot, reply: StoreReply) {
-        self.owned.singles_count -= 1;
+        self.window.singles_count -= 1;
         let Phase::Commit(draft, _) = core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
         else {
             return t.halt("a commit was answered that was not sent");
@@ -260,7 +260,7 @@ impl Shard {
             return self.check_anew(t, slot);
         }
         match stage {
-            Stage::Ready => self.owned.ready.push_back(slot),
+            Stage::Ready => self.window.ready.push_back(slot),
             Stage::Waiting => self.back_off(t, slot),
             Stage::Flying | Stage::Doubtful => {}
         }

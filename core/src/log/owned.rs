@@ -6,9 +6,9 @@ use super::{Note, Refusal, Reply};
 use crate::format::{Ownership, Unknown, WriteMode};
 use crate::id::{ClaimId, Epoch, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest};
-use crate::step::{Limits, Outcome, Purpose};
+use crate::step::{Outcome, Purpose};
 use crate::{reached, sometimes};
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// Claims of unknown end that are kept in mind.
@@ -18,17 +18,12 @@ const CLAIMS_TRIED_MAX: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Owned {
     pub(super) fence: Fence,
-    /// Entities whose draft may be sent, in order.
-    pub(super) ready: VecDeque<Slot>,
-    /// Commits that are being stored by themselves.
-    pub(super) singles_count: usize,
     /// A batch or a barrier is in flight.
     pub(super) flying: bool,
     /// Entities that wait for a barrier.
     pub(super) pledged: BTreeSet<Slot>,
     /// Repetitions in a row.
     pub(super) tries: u32,
-    pub(super) singles_max: usize,
 }
 
 /// Who may write.
@@ -69,15 +64,12 @@ pub(super) struct Flight {
 }
 
 impl Owned {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             fence: Fence::Unowned,
-            ready: VecDeque::new(),
-            singles_count: 0,
             flying: false,
             pledged: BTreeSet::new(),
             tries: 0,
-            singles_max: limits.commits_in_flight_max,
         }
     }
 }
@@ -359,7 +351,7 @@ impl Shard {
     /// This node does not own the shard: everyone who waits is told, and nothing held is kept (S17).
     fn disown(&mut self, t: &mut Turn<'_, '_>, refusal: &Refusal) {
         self.owned.fence = Fence::Unowned;
-        self.owned.ready.clear();
+        self.window.ready.clear();
         self.owned.pledged.clear();
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {

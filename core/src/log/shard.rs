@@ -9,7 +9,7 @@ use crate::name::EntityId;
 use crate::port::{StoreReply, StoreRequest, Subject};
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
 use crate::{reached, sometimes};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -46,6 +46,7 @@ pub struct Shard {
     pub(super) lost: Moment,
     /// Commands that were decided again.
     pub(super) conflicts: u64,
+    pub(super) window: Window,
     pub(super) owned: Owned,
     now: Time,
     pub(super) moment: Moment,
@@ -55,6 +56,16 @@ pub struct Shard {
     pub(super) slot_next: u64,
     draw_next: u64,
     used_next: u64,
+}
+
+/// Commits that are sent by themselves: how many are in flight, and which come next.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    /// Entities whose draft may be sent, in order; what is not ready any more is passed over.
+    pub(super) ready: VecDeque<Slot>,
+    /// Commits that are being stored by themselves.
+    pub(super) singles_count: usize,
+    pub(super) singles_max: usize,
 }
 
 /// Subjects and streams of a shard.
@@ -184,7 +195,12 @@ impl Shard {
             low_since: None,
             lost: Moment::default(),
             conflicts: 0,
-            owned: Owned::new(&limits),
+            window: Window {
+                ready: VecDeque::new(),
+                singles_count: 0,
+                singles_max: limits.commits_in_flight_max,
+            },
+            owned: Owned::new(),
             now: Time::ZERO,
             moment: Moment::default(),
             linked: Moment::default(),

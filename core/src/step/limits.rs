@@ -16,8 +16,8 @@ pub struct Limits {
     pub shard_queue_max: usize,
     /// Commands that one commit takes.
     pub commit_commands_max: usize,
-    /// Owned mode, unreplicated stream: commits of one shard that are in flight, each of another
-    /// entity. In direct mode the shell bounds what is in flight.
+    /// Commits of one shard that are in flight, each of another entity. In owned mode on a replicated
+    /// stream one batch is.
     pub commits_in_flight_max: usize,
     /// Entity messages in one atomic batch. The server takes 1,000 messages, the fence being one.
     pub batch_messages_max: usize,
