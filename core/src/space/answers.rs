@@ -2,7 +2,7 @@
 
 use super::ask::{Job, Whose};
 use super::layout::{check_layout, layout_record, new_layout};
-use super::machine::{Link, Phase, Space};
+use super::machine::{Link, Phase, Space, Survey};
 use super::record::{Next, Settled, no_answer, refused_to};
 use super::stream::{Absent, StreamTask};
 use super::{Effect, Opened, SpaceError};
@@ -29,7 +29,13 @@ impl Space {
             Some(Whose::Job(job)) => job,
         };
         let next = match job {
-            Job::Stream(place) => self.stream_answered(place, reply),
+            Job::Stream(place) => {
+                let next = self.stream_answered(place, reply);
+                match self.surveyed(cx, next, out) {
+                    Some(next) => next,
+                    None => return,
+                }
+            }
             Job::Layout => self.layout_answered(reply),
             Job::Used => self.used_answered(reply),
             Job::Kind(ticket) => {
@@ -67,7 +73,7 @@ impl Space {
     fn stream_answered(&mut self, place: usize, reply: StoreReply) -> Next<()> {
         let task = match &mut self.phase {
             Phase::Control { task, .. } => Some(task),
-            Phase::Streams { tasks, .. } => tasks.get_mut(place),
+            Phase::Survey { tasks, .. } | Phase::Streams { tasks, .. } => tasks.get_mut(place),
             Phase::Down
             | Phase::Layout { .. }
             | Phase::Used { .. }
@@ -76,6 +82,45 @@ impl Space {
             | Phase::Halted => None,
         };
         task.map_or(Next::Wrong, |task| task.answered(reply))
+    }
+
+    /// Nothing is made before the other streams were looked at (N6): turns to the survey, or back
+    /// from one that found something; else what comes next is as it was.
+    fn surveyed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        next: Next<()>,
+        out: &mut Effects<Effect>,
+    ) -> Option<Next<()>> {
+        match (&self.phase, &next) {
+            (Phase::Control { link, task, survey }, Next::Ask) if task.creates() => {
+                match survey {
+                    Survey::Clean => return Some(next),
+                    Survey::Foreign(error) => return Some(Next::Fail(error.clone())),
+                    Survey::Unknown => {}
+                }
+                let link = link.clone();
+                let layout = new_layout(&self.wish, &link.capabilities, link.wall, cx.dice);
+                let tasks = self.stream_tasks(&link, &layout, self.absent());
+                let tasks = tasks.into_iter().map(StreamTask::surveyed).collect();
+                self.phase = Phase::Survey { link, tasks };
+                self.carry_on(cx, out);
+                None
+            }
+            (Phase::Survey { link, .. }, Next::Fail(error)) => {
+                let survey = Survey::Foreign(error.clone());
+                self.look_at_control(link.clone(), survey, out);
+                None
+            }
+            (_, _) => Some(next),
+        }
+    }
+
+    fn look_at_control(&mut self, link: Link, survey: Survey, out: &mut Effects<Effect>) {
+        self.asks.abandon_all();
+        let task = StreamTask::control(&self.wish, &link.capabilities, self.absent());
+        self.phase = Phase::Control { link, task, survey };
+        self.ask(Job::Stream(0), out);
     }
 
     /// The next phase follows when the layout is known.
@@ -142,12 +187,17 @@ impl Space {
         Next::Done(())
     }
 
-    fn look_at_streams(&mut self, link: Link, layout: Layout, absent: Absent) {
+    /// The event streams and the stream of snapshots.
+    fn stream_tasks(&self, link: &Link, layout: &Layout, absent: Absent) -> Vec<StreamTask> {
         let events = layout.partitions().map(|partition| {
-            StreamTask::events(&self.wish, &link.capabilities, &layout, partition, absent)
+            StreamTask::events(&self.wish, &link.capabilities, layout, partition, absent)
         });
         let snapshots = StreamTask::snapshots(&self.wish, &link.capabilities, self.absent());
-        let tasks = events.chain([snapshots]).collect();
+        events.chain([snapshots]).collect()
+    }
+
+    fn look_at_streams(&mut self, link: Link, layout: Layout, absent: Absent) {
+        let tasks = self.stream_tasks(&link, &layout, absent);
         self.phase = Phase::Streams {
             link,
             layout,
@@ -171,6 +221,16 @@ impl Space {
                     offered,
                 };
                 self.ask(Job::Layout, out);
+            }
+            Phase::Survey { link, tasks } => {
+                if tasks.iter().all(|task| task.ready().is_some()) {
+                    return self.look_at_control(link, Survey::Clean, out);
+                }
+                let places = 0..tasks.len();
+                self.phase = Phase::Survey { link, tasks };
+                for place in places {
+                    self.ask_once(Job::Stream(place), out);
+                }
             }
             Phase::Used { link, layout } => {
                 self.phase = Phase::Used { link, layout };

@@ -40,7 +40,13 @@ pub(super) enum Phase {
     /// Not connected.
     Down,
     /// The control stream is looked at.
-    Control { link: Link, task: StreamTask },
+    Control {
+        link: Link,
+        task: StreamTask,
+        survey: Survey,
+    },
+    /// It is absent: the other streams are looked at before anything is made (N6).
+    Survey { link: Link, tasks: Vec<StreamTask> },
     /// The layout record is read or made.
     Layout {
         link: Link,
@@ -61,6 +67,17 @@ pub(super) enum Phase {
     Over(SpaceError),
     /// The machine's own state was wrong.
     Halted,
+}
+
+/// What is known of the other streams when the control stream is absent.
+#[derive(Clone, Debug)]
+pub(super) enum Survey {
+    /// Nothing yet.
+    Unknown,
+    /// They are absent, or as they must be.
+    Clean,
+    /// One is not; it is the end unless another process is making the namespace just now.
+    Foreign(SpaceError),
 }
 
 /// What was told when the connection came up.
@@ -112,6 +129,7 @@ impl Space {
             Phase::Over(_) | Phase::Halted => return,
             Phase::Down
             | Phase::Control { .. }
+            | Phase::Survey { .. }
             | Phase::Layout { .. }
             | Phase::Used { .. }
             | Phase::Streams { .. }
@@ -131,7 +149,8 @@ impl Space {
             self.absent()
         };
         let task = StreamTask::control(&self.wish, &link.capabilities, absent);
-        self.phase = Phase::Control { link, task };
+        let survey = Survey::Unknown;
+        self.phase = Phase::Control { link, task, survey };
         self.ask(Job::Stream(0), out);
     }
 
@@ -140,6 +159,7 @@ impl Space {
             Phase::Over(_) | Phase::Halted => {}
             Phase::Down
             | Phase::Control { .. }
+            | Phase::Survey { .. }
             | Phase::Layout { .. }
             | Phase::Used { .. }
             | Phase::Streams { .. }
@@ -193,7 +213,7 @@ impl Space {
     fn request(&self, job: Job) -> Option<StoreRequest> {
         match (job, &self.phase) {
             (Job::Stream(_), Phase::Control { task, .. }) => Some(task.request()),
-            (Job::Stream(place), Phase::Streams { tasks, .. }) => {
+            (Job::Stream(place), Phase::Streams { tasks, .. } | Phase::Survey { tasks, .. }) => {
                 let task = tasks.get(place)?;
                 task.ready().is_none().then(|| task.request())
             }
@@ -230,6 +250,7 @@ impl Space {
     pub(super) fn may_come_back(&self, now: Time, error: &SpaceError) -> bool {
         let since = match &self.phase {
             Phase::Control { link, .. }
+            | Phase::Survey { link, .. }
             | Phase::Layout { link, .. }
             | Phase::Used { link, .. }
             | Phase::Streams { link, .. } => link.since,

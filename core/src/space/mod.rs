@@ -22,6 +22,8 @@
 //! - N3: an anchor is the first message of its stream.
 //! - N4: an event stream that is gone from a namespace in use is never made anew.
 //! - N5: each `Kind` gets one `KindReady` or `KindFailed`.
+//! - N6: when the control stream is absent, the other streams are looked at before anything is
+//!   made: a foreign one ends the opening with nothing written.
 
 mod answers;
 mod ask;

@@ -36,6 +36,8 @@ pub(super) struct StreamTask {
     wanted: StreamSettings,
     absent: Absent,
     anchor: Option<(Record, Anchor)>,
+    /// Nothing is made: what is absent is fine, and any anchor is.
+    survey: bool,
     stage: Stage,
 }
 
@@ -59,6 +61,7 @@ impl StreamTask {
             wanted,
             absent,
             anchor: None,
+            survey: false,
             stage: Stage::Look,
         }
     }
@@ -73,6 +76,7 @@ impl StreamTask {
             wanted,
             absent,
             anchor: None,
+            survey: false,
             stage: Stage::Look,
         }
     }
@@ -100,8 +104,22 @@ impl StreamTask {
             wanted,
             absent,
             anchor: Some((record, anchor)),
+            survey: false,
             stage: Stage::Look,
         }
+    }
+
+    /// The same, but only looked at.
+    pub(super) fn surveyed(self) -> Self {
+        Self {
+            survey: true,
+            ..self
+        }
+    }
+
+    /// Whether it is absent and to be created next.
+    pub(super) fn creates(&self) -> bool {
+        self.stage == Stage::Create
     }
 
     /// The number of replicas, when the stream is ready.
@@ -143,6 +161,10 @@ impl StreamTask {
                 | StoreDone::Page(_)
                 | StoreDone::Capabilities(_),
             ) => Next::Wrong,
+            Outcome::Refused(Refused::NoStream) if self.survey => {
+                self.stage = Stage::Ready(0);
+                Next::Done(())
+            }
             Outcome::Refused(Refused::NoStream) => match self.absent {
                 Absent::Create => {
                     self.stage = Stage::Create;
@@ -211,7 +233,8 @@ impl StreamTask {
             [_, ..] => return Next::Fail(SpaceError::Settings(mismatches)),
         }
         let replicas = info.settings.replicas;
-        if self.anchor.is_some() {
+        let empty = self.survey && !info.last.is_some();
+        if self.anchor.is_some() && !empty {
             self.stage = Stage::Anchor(replicas);
             Next::Ask
         } else {
@@ -224,7 +247,12 @@ impl StreamTask {
         let Some((record, wanted)) = &mut self.anchor else {
             return Next::Wrong;
         };
-        let stored = match record.answered(reply) {
+        let answered = record.answered(reply);
+        if self.survey && matches!(answered, Next::Ask | Next::Done(_)) {
+            self.stage = Stage::Ready(replicas);
+            return Next::Done(());
+        }
+        let stored = match answered {
             Next::Done(Settled::Mine) => Ok(wanted.clone()),
             Next::Done(Settled::Stored(bytes)) => Anchor::decode(&bytes),
             Next::Ask => return Next::Ask,

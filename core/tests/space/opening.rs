@@ -20,6 +20,9 @@ fn a_new_namespace_is_made_in_order() {
         asked,
         [
             "info bank_ctl",
+            "info bank_ev_0",
+            "info bank_snap",
+            "info bank_ctl",
             "create bank_ctl",
             "latest bank.ctl.layout",
             "publish bank.ctl.layout",

@@ -29,6 +29,44 @@ fn foreign_settings_are_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn nothing_is_made_beside_a_foreign_event_stream() {
+    let mut other = Store::default();
+    Process::up(wish(), 1).opened(&mut other);
+    let mut store = Store::default();
+    store.adopt("bank_ev_0", &other);
+    store.settings("bank_ev_0").age_max_ns = 1;
+    let before = store.clone();
+    let error = Process::up(wish(), 2).failed(&mut store);
+    assert!(matches!(error, SpaceError::Settings(_)), "{error:?}");
+    assert_eq!(store, before);
+
+    let mut store = Store::default();
+    store.adopt("bank_ev_0", &other);
+    store.clear_stream("bank_ev_0");
+    store.put("bank_ev_0", "bank.ev.1.order.7", Bytes::from_static(b"x"));
+    let before = store.clone();
+    let error = Process::up(wish(), 2).failed(&mut store);
+    assert!(matches!(error, SpaceError::NotAnchored { .. }), "{error:?}");
+    assert_eq!(store, before);
+}
+
+#[test]
+fn a_namespace_that_is_made_meanwhile_is_no_foreign_one() {
+    let mut store = Store::default();
+    let mut late = Process::up(wish(), 1);
+    let (op, request) = late.serve_until(&mut store, "info bank_ev_0");
+    // Another process makes the namespace, with another number of streams.
+    let wanted = SpaceWish {
+        streams: Some(2),
+        ..wish()
+    };
+    let opened = Process::up(wanted, 2).opened(&mut store);
+    let reply = store.answer(&request);
+    late.reply(op, reply);
+    assert_eq!(late.opened(&mut store), opened);
+}
+
+#[test]
 fn fewer_replicas_than_wanted_say_what_to_change() {
     let mut store = Store::default();
     Process::up(wish(), 1).opened(&mut store);

@@ -41,7 +41,8 @@ impl Page {
     }
 
     /// Tries to open what must be refused; no event stream may have been written to meanwhile.
-    /// The records of a new namespace are made before its event streams are.
+    /// For what only making the first streams reveals: the records of a new namespace are made
+    /// before its event streams are.
     pub(crate) async fn not_opened<T, E>(
         &mut self,
         world: &World,

@@ -20,6 +20,15 @@ super::scenes! {
     nats: [a_stream_that_is_lost, a_stream_that_was_changed],
 }
 
+/// Starts what cannot be opened, where a look tells: nothing at all may be written.
+async fn untouched(world: &World, page: &mut Page, tried: &str, node: Builder) -> SpaceError {
+    let start = Box::pin(world.start(node));
+    match page.refused(world, tried, start).await {
+        TenureError::Start(StartError::Space(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Starts what cannot be opened.
 async fn start(world: &World, page: &mut Page, tried: &str, node: Builder) -> SpaceError {
     let start = Box::pin(world.start(node));
@@ -119,7 +128,7 @@ async fn a_stream_with_foreign_settings(world: &World, page: &mut Page) {
         let mut settings = events(&world);
         change(&mut settings);
         world.create_stream(settings).await;
-        let error = start(&world, page, setting, world.builder()).await;
+        let error = untouched(&world, page, setting, world.builder()).await;
         let SpaceError::Settings(mismatches) = &error else {
             panic!("{error:?}");
         };
@@ -137,7 +146,7 @@ async fn a_stream_with_foreign_settings(world: &World, page: &mut Page) {
             ..events(world)
         })
         .await;
-    let error = start(world, page, "several", world.builder()).await;
+    let error = untouched(world, page, "several", world.builder()).await;
     assert!(
         matches!(&error, SpaceError::Settings(mismatches) if mismatches.len() >= 4),
         "{error:?}"
@@ -181,7 +190,7 @@ async fn a_stream_that_is_somebody_elses(world: &World, page: &mut Page) {
     world.create_stream(events(world)).await;
     let subject = format!("{}.ev.7.order.4711", world.namespace);
     world.publish("ev_0", &subject, b"{\"paid\":true}").await;
-    let error = start(world, page, "it begins with an order", world.builder()).await;
+    let error = untouched(world, page, "it begins with an order", world.builder()).await;
     assert!(matches!(error, SpaceError::NotAnchored { .. }), "{error:?}");
 }
 
