@@ -72,7 +72,7 @@ impl Space {
 
     fn stream_answered(&mut self, place: usize, reply: StoreReply) -> Next<()> {
         let task = match &mut self.phase {
-            Phase::Control { task, .. } => Some(task),
+            Phase::Control { task, .. } => Some(&mut **task),
             Phase::Survey { tasks, .. } | Phase::Streams { tasks, .. } => tasks.get_mut(place),
             Phase::Down
             | Phase::Layout { .. }
@@ -96,7 +96,7 @@ impl Space {
             (Phase::Control { link, task, survey }, Next::Ask) if task.creates() => {
                 match survey {
                     Survey::Clean => return Some(next),
-                    Survey::Foreign(error) => return Some(Next::Fail(error.clone())),
+                    Survey::Foreign(error) => return Some(Next::Fail(SpaceError::clone(error))),
                     Survey::Unknown => {}
                 }
                 let link = link.clone();
@@ -108,7 +108,7 @@ impl Space {
                 None
             }
             (Phase::Survey { link, .. }, Next::Fail(error)) => {
-                let survey = Survey::Foreign(error.clone());
+                let survey = Survey::Foreign(error.clone().into());
                 self.look_at_control(link.clone(), survey, out);
                 None
             }
@@ -118,7 +118,7 @@ impl Space {
 
     fn look_at_control(&mut self, link: Link, survey: Survey, out: &mut Effects<Effect>) {
         self.asks.abandon_all();
-        let task = StreamTask::control(&self.wish, &link.capabilities, self.absent());
+        let task = StreamTask::control(&self.wish, &link.capabilities, self.absent()).into();
         self.phase = Phase::Control { link, task, survey };
         self.ask(Job::Stream(0), out);
     }
@@ -214,7 +214,7 @@ impl Space {
                     Some(layout) => layout.clone(),
                     None => new_layout(&self.wish, &link.capabilities, link.wall, cx.dice),
                 };
-                let record = layout_record(&self.wish.namespace, &offered, before.is_some());
+                let record = layout_record(&self.wish.namespace, &offered, before.is_some()).into();
                 self.phase = Phase::Layout {
                     link,
                     record,

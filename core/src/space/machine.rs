@@ -10,6 +10,7 @@ use crate::id::{Sequence, Ticket, WallTime};
 use crate::name::KindName;
 use crate::port::{Capabilities, StoreRequest};
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Time};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -42,7 +43,7 @@ pub(super) enum Phase {
     /// The control stream is looked at.
     Control {
         link: Link,
-        task: StreamTask,
+        task: Box<StreamTask>,
         survey: Survey,
     },
     /// It is absent: the other streams are looked at before anything is made (N6).
@@ -50,7 +51,7 @@ pub(super) enum Phase {
     /// The layout record is read or made.
     Layout {
         link: Link,
-        record: Record,
+        record: Box<Record>,
         offered: Layout,
     },
     /// Somebody else made the layout: are there kinds already?
@@ -77,7 +78,7 @@ pub(super) enum Survey {
     /// They are absent, or as they must be.
     Clean,
     /// One is not; it is the end unless another process is making the namespace just now.
-    Foreign(SpaceError),
+    Foreign(Box<SpaceError>),
 }
 
 /// What was told when the connection came up.
@@ -148,7 +149,7 @@ impl Space {
         } else {
             self.absent()
         };
-        let task = StreamTask::control(&self.wish, &link.capabilities, absent);
+        let task = StreamTask::control(&self.wish, &link.capabilities, absent).into();
         let survey = Survey::Unknown;
         self.phase = Phase::Control { link, task, survey };
         self.ask(Job::Stream(0), out);
