@@ -51,19 +51,23 @@ enum Stage {
 }
 
 impl StreamTask {
+    fn new(wanted: StreamSettings, absent: Absent, anchor: Option<(Record, Anchor)>) -> Self {
+        Self {
+            wanted,
+            absent,
+            anchor,
+            survey: false,
+            stage: Stage::Look,
+        }
+    }
+
     /// The stream of layout and kind records.
     pub(super) fn control(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
         let ns = &wish.namespace;
         let replicas = replicas(wish, capabilities);
         let subjects = ns.control_stream_subjects();
         let wanted = StreamSettings::control(ns.control_stream(), subjects, replicas);
-        Self {
-            wanted,
-            absent,
-            anchor: None,
-            survey: false,
-            stage: Stage::Look,
-        }
+        Self::new(wanted, absent, None)
     }
 
     /// The stream of snapshot bodies. It can be lost without loss: each body can be made anew.
@@ -72,13 +76,7 @@ impl StreamTask {
         let replicas = replicas(wish, capabilities);
         let subjects = ns.snapshot_stream_subjects();
         let wanted = StreamSettings::snapshots(ns.snapshot_stream(), subjects, replicas);
-        Self {
-            wanted,
-            absent,
-            anchor: None,
-            survey: false,
-            stage: Stage::Look,
-        }
+        Self::new(wanted, absent, None)
     }
 
     /// An event stream.
@@ -100,13 +98,7 @@ impl StreamTask {
             unknown: Unknown::default(),
         };
         let record = anchor_record(ns, partition, anchor.encode(), absent == Absent::Lost);
-        Self {
-            wanted,
-            absent,
-            anchor: Some((record, anchor)),
-            survey: false,
-            stage: Stage::Look,
-        }
+        Self::new(wanted, absent, Some((record, anchor)))
     }
 
     /// The same, but only looked at.
