@@ -5,13 +5,12 @@ use super::machine::{Phase, Space};
 use super::record::{Next, Record, Settled};
 use super::{Effect, KindWish, SpaceError};
 use crate::format::{KindRecord, Unknown};
-use crate::id::{KindId, LayoutId, Sequence, Ticket};
+use crate::id::{KindId, LayoutId, Ticket};
 use crate::name::Namespace;
-use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
+use crate::port::{StoreReply, StoreRequest};
 use crate::step::{Cx, Effects, Purpose, Time};
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use core::fmt::Display;
 
 impl Space {
@@ -110,23 +109,10 @@ impl KindTask {
             placement: self.wish.placement,
             unknown: Unknown::default(),
         };
-        let stream = ns.control_stream();
-        let subject = ns.kind_subject(&self.wish.name);
-        let read = StoreRequest::Latest {
-            stream: stream.clone(),
-            subjects: vec![subject.clone()],
-        };
-        let write = Publish {
-            stream,
-            subject,
-            expect: Expect::OwnLast(Sequence::NONE),
-            rollup: Rollup::No,
-            dedup: None,
-            ttl_s: None,
-            payload: offered.encode(),
-        };
         let what = format!("the record of kind {}", self.wish.name);
-        self.work = Some((Record::new(what, read, write, false), offered.clone()));
+        let subject = ns.kind_subject(&self.wish.name);
+        let record = Record::control(what, ns, subject, offered.encode(), false);
+        self.work = Some((record, offered.clone()));
         offered
     }
 

@@ -3,13 +3,12 @@
 use super::record::Record;
 use super::{SpaceError, SpaceWish};
 use crate::format::{Layout, LayoutKey};
-use crate::id::{LayoutId, Sequence, WallTime};
+use crate::id::{LayoutId, WallTime};
 use crate::name::Namespace;
-use crate::port::{Capabilities, Expect, Publish, Rollup, StoreRequest};
+use crate::port::Capabilities;
 use crate::step::{Dice, Purpose};
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec;
 
 /// The shards of a new namespace.
 pub(super) const SHARDS: u16 = 256;
@@ -40,21 +39,8 @@ pub(super) fn new_layout(
 
 /// The record of the layout. `fixed`: it must be there.
 pub(super) fn layout_record(ns: &Namespace, offered: &Layout, fixed: bool) -> Record {
-    let (stream, subject) = (ns.control_stream(), ns.layout_subject());
-    let read = StoreRequest::Latest {
-        stream: stream.clone(),
-        subjects: vec![subject.clone()],
-    };
-    let write = Publish {
-        stream,
-        subject,
-        expect: Expect::OwnLast(Sequence::NONE),
-        rollup: Rollup::No,
-        dedup: None,
-        ttl_s: None,
-        payload: offered.encode(),
-    };
-    Record::new("the layout record".into(), read, write, fixed)
+    let what = "the layout record".into();
+    Record::control(what, ns, ns.layout_subject(), offered.encode(), fixed)
 }
 
 /// Whether a stored layout is the one from before, and what was wished for.

@@ -1,10 +1,13 @@
 //! One record that is made once, by CAS, and then only read: a layout, an anchor, a kind (N2).
 
 use super::SpaceError;
-use crate::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use crate::id::Sequence;
+use crate::name::Namespace;
+use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject};
 use crate::step::Outcome;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use bytes::Bytes;
 
 /// What to do after an answer.
@@ -50,6 +53,31 @@ enum Stage {
 }
 
 impl Record {
+    /// A record of the control stream, alone on its subject.
+    pub(super) fn control(
+        what: String,
+        ns: &Namespace,
+        subject: Subject,
+        payload: Bytes,
+        fixed: bool,
+    ) -> Self {
+        let stream = ns.control_stream();
+        let read = StoreRequest::Latest {
+            stream: stream.clone(),
+            subjects: vec![subject.clone()],
+        };
+        let write = Publish {
+            stream,
+            subject,
+            expect: Expect::OwnLast(Sequence::NONE),
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload,
+        };
+        Self::new(what, read, write, fixed)
+    }
+
     pub(super) fn new(what: String, read: StoreRequest, write: Publish, fixed: bool) -> Self {
         Self {
             what,
