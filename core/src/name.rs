@@ -2,23 +2,24 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
 /// A namespace: one log, one layout, isolated from others by name.
 ///
 /// 1 to 32 characters of `a-z`, `0-9`, `-` and `_`, the first a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Namespace(String);
+pub struct Namespace(Arc<str>);
 
 /// The stable name of a kind of entity.
 ///
 /// 1 to 64 characters of `a-z`, `0-9`, `-` and `_`, the first a letter.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KindName(String);
+pub struct KindName(Arc<str>);
 
 /// The identity of an entity among those of its kind: 1 to 1,024 bytes of any UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityId(String);
+pub struct EntityId(Arc<str>);
 
 /// A name that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +118,7 @@ impl EntityId {
     /// When the id is empty or longer than 1,024 bytes.
     pub fn new(id: &str) -> Result<Self, NameError> {
         length("entity id", id, Self::BYTES_MAX)?;
-        Ok(Self(id.to_owned()))
+        Ok(Self(id.into()))
     }
 
     /// The id.
@@ -145,7 +146,7 @@ fn plain(
     name: &str,
     bytes_max: usize,
     (first, allowed_first): (impl Fn(char) -> bool, &'static str),
-) -> Result<String, NameError> {
+) -> Result<Arc<str>, NameError> {
     const ALLOWED: &str = "a-z, 0-9, '-' and '_'";
     length(what, name, bytes_max)?;
     let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -172,7 +173,7 @@ fn plain(
             name: name.to_owned(),
         });
     }
-    Ok(name.to_owned())
+    Ok(name.into())
 }
 
 macro_rules! text {

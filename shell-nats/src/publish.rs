@@ -149,7 +149,7 @@ fn outgoing(publish: Publish) -> Result<Outgoing, Refused> {
         headers.insert(header::NATS_MESSAGE_TTL, format!("{seconds}s").as_str());
     }
     Ok(Outgoing {
-        subject: Subject::from(subject),
+        subject: Subject::from(subject.as_str()),
         headers,
         payload,
     })

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use tenure_core::id::Sequence;
-use tenure_core::port::{Message, Page, Proof, Refused, Source, StoreDone, StoreReply};
+use tenure_core::port::{self, Message, Page, Proof, Refused, Source, StoreDone, StoreReply};
 use tenure_core::step::Outcome;
 
 const LAST: &str = "Nats-Last-Sequence";
@@ -23,7 +23,7 @@ struct DirectGet<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_by_subj: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    multi_last: Option<&'a [String]>,
+    multi_last: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
 }
@@ -32,7 +32,7 @@ struct DirectGet<'a> {
 pub(crate) async fn latest(
     link: &Link,
     stream: &str,
-    subjects: &[String],
+    subjects: &[port::Subject],
     deadlines: Deadlines,
 ) -> StoreReply {
     if subjects.is_empty() || subjects.len() > 1_000 {
@@ -41,7 +41,7 @@ pub(crate) async fn latest(
     }
     let batch = u32::try_from(subjects.len()).ok();
     let body = DirectGet {
-        multi_last: Some(subjects),
+        multi_last: Some(subjects.iter().map(port::Subject::as_str).collect()),
         batch,
         ..DirectGet::default()
     };
@@ -189,7 +189,7 @@ async fn get_leader(
                 .lines()
                 .any(|line| line == "Nats-Marker-Reason: MaxAge"),
             payload: BASE64.decode(&got.data).ok()?.into(),
-            subject: got.subject.clone(),
+            subject: got.subject.as_str().into(),
         })
     };
     read().map_or(Outcome::Unknown, Outcome::Done)
@@ -285,7 +285,7 @@ fn stored(message: async_nats::Message) -> Option<(Message, Option<u64>)> {
     // The server's own headers stand after those that were stored with the message.
     let own = |name: &str| headers.get_last(name).map(|value| value.as_str());
     let read = Message {
-        subject: own("Nats-Subject")?.to_owned(),
+        subject: own("Nats-Subject")?.into(),
         sequence: Sequence(number(headers, "Nats-Sequence")?),
         stored: stamp::parse(own("Nats-Time-Stamp")?)?,
         expired_marker: own("Nats-Marker-Reason") == Some("MaxAge"),

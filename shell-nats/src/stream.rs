@@ -189,7 +189,7 @@ struct WireRepublish {
 impl Config {
     fn of(settings: StreamSettings) -> Self {
         Self {
-            name: settings.name,
+            name: settings.name.into(),
             subjects: settings.subjects,
             retention: WireRetention::of(settings.retention),
             storage: WireStorage::of(settings.storage),
@@ -251,7 +251,7 @@ impl Config {
     fn read(self) -> StreamSettings {
         StreamSettings {
             foreign: self.foreign(),
-            name: self.name,
+            name: self.name.into(),
             subjects: self.subjects,
             replicas: self.num_replicas,
             storage: self.storage.read(),

@@ -6,6 +6,7 @@ use tenure_core::format::WriteMode;
 use tenure_core::id::{CommandId, Sequence, Ticket};
 use tenure_core::log::{Expected, KindIndex, Reply};
 use tenure_core::name::EntityId;
+use tenure_core::port::Subject;
 
 /// An entity of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Entity {
     /// Its id.
     pub id: EntityId,
     /// Its subject.
-    pub subject: String,
+    pub subject: Subject,
 }
 
 /// What a caller wants.

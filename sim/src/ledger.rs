@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Ownership};
 use tenure_core::id::{Epoch, Sequence, Version};
 use tenure_core::name::Namespace;
-use tenure_core::port::Message;
+use tenure_core::port::{Message, Subject};
 use tenure_mem::store::Store;
 
 /// A commit, where it is, and what it made of its entity.
@@ -15,7 +15,7 @@ pub struct Placed {
     /// Its stream.
     pub stream: String,
     /// Its subject.
-    pub subject: String,
+    pub subject: Subject,
     /// Its sequence.
     pub sequence: Sequence,
     /// When it was stored, in true nanoseconds.
@@ -44,14 +44,14 @@ pub enum Entry {
     /// A commit: the place of its [`Placed`] in the entity's history.
     Commit {
         /// The entity's subject.
-        subject: String,
+        subject: Subject,
         /// Its index there.
         index: usize,
     },
     /// An ownership record.
     Claim {
         /// Its subject.
-        subject: String,
+        subject: Subject,
         /// What it says.
         epoch: Epoch,
     },
@@ -63,9 +63,9 @@ pub struct Ledger {
     namespace: Namespace,
     seen: BTreeMap<String, Vec<Message>>,
     upto: BTreeMap<String, Sequence>,
-    entities: BTreeMap<String, Vec<Placed>>,
+    entities: BTreeMap<Subject, Vec<Placed>>,
     /// By ownership subject: each record's stream and epoch.
-    claims: BTreeMap<String, Vec<(String, Epoch)>>,
+    claims: BTreeMap<Subject, Vec<(String, Epoch)>>,
 }
 
 impl Ledger {

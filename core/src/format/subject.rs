@@ -4,6 +4,7 @@ use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
 use super::{FormatError, Layout, TakeOver};
 use crate::id::{Partition, ShardId, SnapshotTag, Version};
 use crate::name::{EntityId, KindName, Namespace};
+use crate::port::{StreamName, Subject};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -53,57 +54,57 @@ impl TakeOver {
 /// Subjects.
 impl Namespace {
     /// `<ns>.ev.<shard>.<kind>.<id>`: the commits of one entity.
-    pub fn event_subject(&self, shard: ShardId, kind: &KindName, id: &EntityId) -> String {
+    pub fn event_subject(&self, shard: ShardId, kind: &KindName, id: &EntityId) -> Subject {
         let mut subject = String::with_capacity(
             self.as_str().len() + kind.as_str().len() + 3 * id.as_str().len() + 12,
         );
         self.entity(&mut subject, "ev", shard, kind, id);
-        subject
+        subject.into()
     }
 
     /// `<ns>.ev.<shard>.<kind>.*`: the commits of one kind in one shard, as a filter.
-    pub fn kind_filter(&self, shard: ShardId, kind: &KindName) -> String {
-        format!("{self}.ev.{shard}.{kind}.*")
+    pub fn kind_filter(&self, shard: ShardId, kind: &KindName) -> Subject {
+        format!("{self}.ev.{shard}.{kind}.*").into()
     }
 
     /// `<ns>.ev.<shard>.>`: the commits of one shard, as a filter.
-    pub fn shard_filter(&self, shard: ShardId) -> String {
-        format!("{self}.ev.{shard}.>")
+    pub fn shard_filter(&self, shard: ShardId) -> Subject {
+        format!("{self}.ev.{shard}.>").into()
     }
 
     /// `<ns>.own.<class>.<shard>`: the ownership record of a shard.
-    pub fn ownership_subject(&self, class: TakeOver, shard: ShardId) -> String {
-        format!("{self}.own.{}.{shard}", class.letter())
+    pub fn ownership_subject(&self, class: TakeOver, shard: ShardId) -> Subject {
+        format!("{self}.own.{}.{shard}", class.letter()).into()
     }
 
     /// `<ns>.bar.<class>.<shard>`: the barrier of a shard.
-    pub fn barrier_subject(&self, class: TakeOver, shard: ShardId) -> String {
-        format!("{self}.bar.{}.{shard}", class.letter())
+    pub fn barrier_subject(&self, class: TakeOver, shard: ShardId) -> Subject {
+        format!("{self}.bar.{}.{shard}", class.letter()).into()
     }
 
     /// `<ns>.idx.<class>.<shard>`: the index of a shard.
-    pub fn index_subject(&self, class: TakeOver, shard: ShardId) -> String {
-        format!("{self}.idx.{}.{shard}", class.letter())
+    pub fn index_subject(&self, class: TakeOver, shard: ShardId) -> Subject {
+        format!("{self}.idx.{}.{shard}", class.letter()).into()
     }
 
     /// `<ns>.lay.<stream>`: the anchor of an event stream, its first message.
-    pub fn anchor_subject(&self, partition: Partition) -> String {
-        format!("{self}.lay.{partition}")
+    pub fn anchor_subject(&self, partition: Partition) -> Subject {
+        format!("{self}.lay.{partition}").into()
     }
 
     /// `<ns>.ctl.layout`: the layout record.
-    pub fn layout_subject(&self) -> String {
-        format!("{self}.ctl.layout")
+    pub fn layout_subject(&self) -> Subject {
+        format!("{self}.ctl.layout").into()
     }
 
     /// `<ns>.ctl.kind.<kind>`: the record of a kind.
-    pub fn kind_subject(&self, kind: &KindName) -> String {
-        format!("{self}.ctl.kind.{kind}")
+    pub fn kind_subject(&self, kind: &KindName) -> Subject {
+        format!("{self}.ctl.kind.{kind}").into()
     }
 
     /// `<ns>.ctl.kind.*`: the records of all kinds, as a filter.
-    pub fn kind_records_filter(&self) -> String {
-        format!("{self}.ctl.kind.*")
+    pub fn kind_records_filter(&self) -> Subject {
+        format!("{self}.ctl.kind.*").into()
     }
 
     /// `<ns>.snap.<shard>.<kind>.<id>.<version>.<tag>`: the body of a snapshot.
@@ -114,14 +115,14 @@ impl Namespace {
         id: &EntityId,
         version: Version,
         tag: SnapshotTag,
-    ) -> String {
+    ) -> Subject {
         let mut subject = String::with_capacity(
             self.as_str().len() + kind.as_str().len() + 3 * id.as_str().len() + 68,
         );
         self.entity(&mut subject, "snap", shard, kind, id);
         // Writing to a `String` cannot fail.
         let _ = write!(subject, ".{version}.{tag}");
-        subject
+        subject.into()
     }
 
     /// What an event's subject says.
@@ -167,18 +168,18 @@ impl Namespace {
 /// Streams.
 impl Namespace {
     /// `<ns>_ev_<n>`: an event stream.
-    pub fn event_stream(&self, partition: Partition) -> String {
-        format!("{self}_ev_{partition}")
+    pub fn event_stream(&self, partition: Partition) -> StreamName {
+        format!("{self}_ev_{partition}").into()
     }
 
     /// `<ns>_ctl`: the stream of the layout and kind records.
-    pub fn control_stream(&self) -> String {
-        format!("{self}_ctl")
+    pub fn control_stream(&self) -> StreamName {
+        format!("{self}_ctl").into()
     }
 
     /// `<ns>_snap`: the stream of snapshot bodies.
-    pub fn snapshot_stream(&self) -> String {
-        format!("{self}_snap")
+    pub fn snapshot_stream(&self) -> StreamName {
+        format!("{self}_snap").into()
     }
 
     /// What an event stream takes in: everything of the namespace's log when it is the only one,
@@ -189,10 +190,10 @@ impl Namespace {
             return ["ev", "own", "bar", "idx"]
                 .iter()
                 .map(|family| format!("{self}.{family}.>"))
-                .chain([anchor])
+                .chain([String::from(anchor)])
                 .collect();
         }
-        let mut subjects = vec![anchor];
+        let mut subjects = vec![String::from(anchor)];
         for shard in layout.shards_of(partition) {
             subjects.push(format!("{self}.ev.{shard}.>"));
             subjects.push(format!("{self}.own.*.{shard}"));

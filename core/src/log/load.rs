@@ -473,7 +473,7 @@ impl Shard {
         what: String,
     ) {
         reached!(t.cx, "load: the log is damaged");
-        let stream = self.names.stream.clone();
+        let stream = self.names.stream.clone().into();
         self.load_failed(
             t,
             slot,

@@ -259,7 +259,7 @@ impl Shard {
         let Ok(record) = Ownership::decode(&message.payload) else {
             reached!(t.cx, "owned: an ownership record cannot be read");
             let what = "the ownership record cannot be read".into();
-            let stream = self.names.stream.clone();
+            let stream = self.names.stream.clone().into();
             let damage = super::Damage {
                 stream,
                 sequence: message.sequence,

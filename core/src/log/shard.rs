@@ -6,11 +6,10 @@ use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, Shard
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
 use crate::name::EntityId;
-use crate::port::{StoreReply, StoreRequest, Subject};
+use crate::port::{StoreReply, StoreRequest, StreamName, Subject};
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
 use crate::{reached, sometimes};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The event log of one (class, shard) on one node.
@@ -71,8 +70,8 @@ pub(super) struct Window {
 /// Subjects and streams of a shard.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
-    pub(super) stream: String,
-    pub(super) snapshots: String,
+    pub(super) stream: StreamName,
+    pub(super) snapshots: StreamName,
     pub(super) anchor: Subject,
     pub(super) own: Subject,
     pub(super) barrier: Subject,

@@ -5,16 +5,18 @@
 //! A shell maps and never retries or decides.
 
 mod capabilities;
+mod name;
 mod refused;
 mod request;
 mod stream;
 mod verify;
 
 pub use capabilities::{Capabilities, ServerVersion};
+pub use name::{StreamName, Subject};
 pub use refused::{Refused, RefusedClass};
 pub use request::{
     Ack, Expect, Fence, Message, Page, Proof, Publish, Rollup, Source, StoreDone, StoreReply,
-    StoreRequest, Subject,
+    StoreRequest,
 };
 pub use stream::{
     Discard, Mismatch, Persist, Republish, Retention, Storage, StreamInfo, StreamSettings,

@@ -1,14 +1,11 @@
 //! The requests, and what a store says when one is done.
 
-use super::{Capabilities, Refused, StreamInfo, StreamSettings};
+use super::{Capabilities, Refused, StreamInfo, StreamName, StreamSettings, Subject};
 use crate::id::{BatchId, Sequence, WallTime};
 use crate::step::Outcome;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
-
-/// A literal NATS subject, or a filter where a request says so.
-pub type Subject = String;
 
 /// One request to the store. Each has one answer, a [`StoreReply`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +25,7 @@ pub enum StoreRequest {
     /// [`Refused::NotFound`] without a point.
     Latest {
         /// The stream.
-        stream: String,
+        stream: StreamName,
         /// 1 to 1,000 literal subjects.
         subjects: Vec<Subject>,
     },
@@ -36,7 +33,7 @@ pub enum StoreRequest {
     /// [`Refused::NotFound`], which a replica that lags says as well.
     Get {
         /// The stream.
-        stream: String,
+        stream: StreamName,
         /// The position.
         sequence: Sequence,
         /// Who is asked.
@@ -46,7 +43,7 @@ pub enum StoreRequest {
     /// `next_by_subj`). Done: [`StoreDone::Page`].
     Scan {
         /// The stream.
-        stream: String,
+        stream: StreamName,
         /// A subject filter; wildcards are allowed.
         filter: Subject,
         /// The first sequence looked at.
@@ -61,7 +58,7 @@ pub enum StoreRequest {
     /// [`Refused::NoStream`].
     StreamInfo {
         /// The stream.
-        stream: String,
+        stream: StreamName,
     },
     /// Asks what the store is and can do. Done: [`StoreDone::Capabilities`].
     Capabilities,
@@ -71,7 +68,7 @@ pub enum StoreRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     /// The stream that must answer (`Nats-Expected-Stream`).
-    pub stream: String,
+    pub stream: StreamName,
     /// The literal subject.
     pub subject: Subject,
     /// What must hold in the stream.

@@ -1,5 +1,6 @@
 //! Streams: the settings that the protocol needs, and the check that one has them (S3, K3).
 
+use super::StreamName;
 use crate::id::{Sequence, WallTime};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
     /// Its name.
-    pub name: String,
+    pub name: StreamName,
     /// The subjects and filters that it takes in.
     pub subjects: Vec<String>,
     /// How many servers hold it.

@@ -1,7 +1,7 @@
 //! The settings that the protocol needs of its streams, and the check that a stream has them
 //! (S3, K3).
 
-use super::{Discard, Mismatch, Persist, Retention, Storage, StreamSettings};
+use super::{Discard, Mismatch, Persist, Retention, Storage, StreamName, StreamSettings};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -14,7 +14,7 @@ const DEDUP_WINDOW_NS: u64 = 120_000_000_000;
 impl StreamSettings {
     /// A stream of events with the records that fence them: nothing in it expires, is discarded or
     /// can be deleted one by one.
-    pub fn event_log(name: String, subjects: Vec<String>, replicas: u32) -> Self {
+    pub fn event_log(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
         Self {
             name,
             subjects,
@@ -43,13 +43,13 @@ impl StreamSettings {
 
     /// The stream of the layout and kind records; they are written once, and only direct gets and
     /// checked publishes are used on it.
-    pub fn control(name: String, subjects: Vec<String>, replicas: u32) -> Self {
+    pub fn control(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
         Self::event_log(name, subjects, replicas)
     }
 
     /// The stream of snapshot bodies: immutable, but an old one may be deleted after a commit named
     /// its successor (S20).
-    pub fn snapshots(name: String, subjects: Vec<String>, replicas: u32) -> Self {
+    pub fn snapshots(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
         let log = Self::event_log(name, subjects, replicas);
         Self {
             deny_delete: false,

@@ -118,8 +118,8 @@ impl Record {
                 Next::Done(Settled::Stored(message.payload))
             }
             Outcome::Done(StoreDone::Message(message)) => Next::Fail(SpaceError::NotAnchored {
-                stream: self.write.stream.clone(),
-                subject: message.subject,
+                stream: self.write.stream.clone().into(),
+                subject: message.subject.into(),
             }),
             Outcome::Done(
                 StoreDone::Published(_)
@@ -137,7 +137,7 @@ impl Record {
     fn absent(&mut self) -> Next<Settled> {
         if self.fixed {
             return Next::Fail(SpaceError::StreamLost {
-                stream: self.write.stream.clone(),
+                stream: self.write.stream.clone().into(),
             });
         }
         self.stage = Stage::Write;

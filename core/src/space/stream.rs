@@ -164,7 +164,7 @@ impl StreamTask {
                 }
                 Absent::Missing => Next::Fail(self.missing()),
                 Absent::Lost => Next::Fail(SpaceError::StreamLost {
-                    stream: self.wanted.name.clone(),
+                    stream: self.wanted.name.clone().into(),
                 }),
             },
             Outcome::Refused(refused) => refused_to(what(), refused),
@@ -189,7 +189,7 @@ impl StreamTask {
                 Next::Ask
             }
             Outcome::Refused(Refused::SubjectOverlap) => Next::Fail(SpaceError::Overlap {
-                stream: self.wanted.name.clone(),
+                stream: self.wanted.name.clone().into(),
                 subjects: self.wanted.subjects.join(", "),
             }),
             Outcome::Refused(Refused::Denied(_)) => Next::Fail(self.missing()),
@@ -260,7 +260,7 @@ impl StreamTask {
                 found: stored.layout,
             }),
             Ok(stored) if stored.stream != wanted.stream => Next::Fail(SpaceError::WrongPlace {
-                stream: self.wanted.name.clone(),
+                stream: self.wanted.name.clone().into(),
                 found: stored.stream,
             }),
             Ok(_) => {
@@ -272,7 +272,7 @@ impl StreamTask {
 
     fn missing(&self) -> SpaceError {
         SpaceError::StreamMissing {
-            stream: self.wanted.name.clone(),
+            stream: self.wanted.name.clone().into(),
             config: self.wanted.to_json(),
         }
     }
@@ -280,7 +280,7 @@ impl StreamTask {
     fn less_durable(&self, actual: u32) -> SpaceError {
         let (stream, wanted) = (self.wanted.name.clone(), self.wanted.replicas);
         SpaceError::LessDurable {
-            stream,
+            stream: stream.into(),
             wanted,
             actual,
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{
     Ack, Capabilities, Expect, Message, Page, Proof, Publish, Refused, ServerVersion, StoreDone,
-    StoreReply, StoreRequest, StreamInfo, StreamSettings,
+    StoreReply, StoreRequest, StreamInfo, StreamName, StreamSettings, Subject,
 };
 use tenure_core::step::Outcome;
 
@@ -20,13 +20,13 @@ pub(crate) fn capabilities() -> Capabilities {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Store {
-    streams: BTreeMap<String, Stream>,
+    streams: BTreeMap<StreamName, Stream>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stream {
     pub(crate) settings: StreamSettings,
-    messages: Vec<(String, Bytes)>,
+    messages: Vec<(Subject, Bytes)>,
 }
 
 impl Store {
@@ -68,7 +68,7 @@ impl Store {
         }))
     }
 
-    fn latest(&self, name: &str, subjects: &[String]) -> StoreReply {
+    fn latest(&self, name: &str, subjects: &[Subject]) -> StoreReply {
         let stream = self.stream(name);
         let messages: Vec<Message> = stream
             .all()
@@ -107,7 +107,7 @@ impl Store {
 
     fn publish(&mut self, publish: &Publish) -> StoreReply {
         let stream = self.streams.get_mut(&publish.stream).expect("a stream");
-        let place = |subject: &String| stream.messages.iter().rposition(|(s, _)| s == subject);
+        let place = |subject: &Subject| stream.messages.iter().rposition(|(s, _)| s == subject);
         let last = match &publish.expect {
             Expect::OwnLast(_) => place(&publish.subject).map_or(0, |place| place + 1),
             Expect::StreamLast(_) => stream.messages.len(),
@@ -164,7 +164,7 @@ impl Store {
     /// Stores a message past all checks.
     pub(crate) fn put(&mut self, name: &str, subject: &str, payload: Bytes) {
         let stream = self.streams.get_mut(name).expect("a stream");
-        stream.messages.push((subject.to_owned(), payload));
+        stream.messages.push((subject.into(), payload));
     }
 
     /// Empties all streams.
@@ -188,8 +188,7 @@ impl Store {
 
     /// Takes a stream of another store over.
     pub(crate) fn adopt(&mut self, name: &str, other: &Self) {
-        self.streams
-            .insert(name.to_owned(), other.stream(name).clone());
+        self.streams.insert(name.into(), other.stream(name).clone());
     }
 }
 

@@ -18,7 +18,8 @@ use tenure_core::log::{
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{
-    Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
+    Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamName,
+    StreamSettings, Subject,
 };
 use tenure_core::step::{CountingProbe, Outcome};
 use tenure_core::{Cx, Dice, Effects, Limits, Machine, Time};
@@ -129,7 +130,7 @@ fn namespace() -> Namespace {
     Namespace::new("bank").expect("a namespace")
 }
 
-pub(crate) fn event_stream() -> String {
+pub(crate) fn event_stream() -> StreamName {
     namespace().event_stream(Partition(0))
 }
 
@@ -670,8 +671,8 @@ impl World {
     }
 
     /// The commits of each entity by its subject, in the order of the log.
-    pub(crate) fn commits(&self) -> BTreeMap<String, Vec<(Sequence, Commit)>> {
-        let mut commits: BTreeMap<String, Vec<(Sequence, Commit)>> = BTreeMap::new();
+    pub(crate) fn commits(&self) -> BTreeMap<Subject, Vec<(Sequence, Commit)>> {
+        let mut commits: BTreeMap<Subject, Vec<(Sequence, Commit)>> = BTreeMap::new();
         for message in self.messages(&event_stream()) {
             if message.subject.starts_with("bank.ev.") {
                 let commit = Commit::decode(&message.payload).expect("a commit");

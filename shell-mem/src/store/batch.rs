@@ -6,9 +6,8 @@ use super::proposal::InFlight;
 use super::size::{BatchPlace, stored_bytes_of};
 use super::stream::View;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Expect, Publish, Refused, Rollup};
+use tenure_core::port::{Expect, Publish, Refused, Rollup, StreamName};
 
 /// How many messages the server takes in one batch.
 const MESSAGES_MAX: usize = 1_000;
@@ -22,7 +21,11 @@ impl Store {
     /// elsewhere takes it, it is too large) shows as a gap. A batch whose last message is not
     /// collected stays open. Where the first is refused and the last goes to another stream, a
     /// server may tell either first; the model tells the first one's refusal.
-    pub(super) fn stage(&mut self, at: WallTime, messages: &[Publish]) -> Result<String, Refused> {
+    pub(super) fn stage(
+        &mut self,
+        at: WallTime,
+        messages: &[Publish],
+    ) -> Result<StreamName, Refused> {
         let [first, ..] = messages else {
             return Err(Refused::BadRequest("a batch needs a message".into()));
         };

@@ -31,6 +31,7 @@ use stream::Stream;
 use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{
     Capabilities, Message, Refused, ServerVersion, Source, StoreDone, StoreReply, StoreRequest,
+    StreamName,
 };
 use tenure_core::step::Outcome;
 
@@ -107,9 +108,9 @@ pub struct Announcement {
 #[derive(Clone, Debug)]
 pub struct Store {
     config: StoreConfig,
-    streams: BTreeMap<String, Stream>,
+    streams: BTreeMap<StreamName, Stream>,
     announcements: VecDeque<Announcement>,
-    proposals: BTreeMap<ProposalId, String>,
+    proposals: BTreeMap<ProposalId, StreamName>,
     next_proposal: u64,
 }
 
@@ -155,7 +156,7 @@ impl Store {
 
     /// The streams by name.
     pub fn streams(&self) -> impl Iterator<Item = &str> {
-        self.streams.keys().map(String::as_str)
+        self.streams.keys().map(StreamName::as_str)
     }
 
     /// The messages of a stream in its order; none when there is no such stream.

@@ -8,7 +8,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Ack, Expect, Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::port::{
+    Ack, Expect, Publish, Refused, StoreDone, StoreReply, StoreRequest, StreamName, Subject,
+};
 use tenure_core::step::Outcome;
 
 /// A write that a replicated stream's leader took and that is not stored yet.
@@ -30,7 +32,7 @@ struct Proposal {
 pub(super) struct InFlight {
     proposals: VecDeque<Proposal>,
     /// How many proposals write to a subject or expect something of it.
-    subjects: BTreeMap<String, usize>,
+    subjects: BTreeMap<Subject, usize>,
     ids: BTreeSet<String>,
     messages: u64,
     bytes: u64,
@@ -99,7 +101,7 @@ impl InFlight {
 }
 
 /// The subjects that later expectations must wait for.
-fn touched(publish: &Publish) -> impl Iterator<Item = &String> {
+fn touched(publish: &Publish) -> impl Iterator<Item = &Subject> {
     let fence = match &publish.expect {
         Expect::Fence(fence) if fence.subject != publish.subject => Some(&fence.subject),
         Expect::Fence(_) | Expect::Nothing | Expect::OwnLast(_) | Expect::StreamLast(_) => None,
@@ -218,7 +220,7 @@ impl Store {
 
     /// The stream that a proposal is for; `None` when it was committed or dropped.
     pub fn proposal_stream(&self, id: ProposalId) -> Option<&str> {
-        self.proposals.get(&id).map(String::as_str)
+        self.proposals.get(&id).map(StreamName::as_str)
     }
 
     /// When the leaders of all replicated streams are lost: what they proposed is never stored.
@@ -243,7 +245,7 @@ impl Store {
         at: WallTime,
         messages: &[Publish],
         as_batch: bool,
-    ) -> Result<String, Refused> {
+    ) -> Result<StreamName, Refused> {
         let first = messages.first().and_then(|first| self.stream_of(first));
         if let Some(first) = first.and_then(|name| self.streams.get(&name))
             && first.in_flight.messages() >= self.config.in_flight_max as u64
@@ -257,7 +259,7 @@ impl Store {
     }
 
     /// The stream that takes in a message's subject, which may not be the one it names.
-    pub(super) fn stream_of(&self, publish: &Publish) -> Option<String> {
+    pub(super) fn stream_of(&self, publish: &Publish) -> Option<StreamName> {
         if let Some(stream) = self.streams.get(&publish.stream)
             && stream.takes_in(&publish.subject)
         {

@@ -4,18 +4,17 @@ use super::Store;
 use super::filter;
 use super::stream::View;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 use tenure_core::id::Sequence;
 use tenure_core::port::{
-    Message, Page, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest,
+    Message, Page, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest, StreamName, Subject,
 };
 use tenure_core::step::Outcome;
 
 impl Store {
     /// Answers a read as of the present, or as of a sequence.
     pub(super) fn read(&self, request: &StoreRequest, as_of: Option<Sequence>) -> StoreReply {
-        let view = |name: &String| {
+        let view = |name: &StreamName| {
             let stream = self.streams.get(name)?;
             Some(as_of.map_or(stream.now(), |up_to| stream.as_of(up_to.0)))
         };
@@ -69,7 +68,7 @@ impl Store {
 
 /// A subject without a message adds nothing; when no subject has one the server answers without a
 /// point (K2).
-fn latest(view: View<'_>, subjects: &[String]) -> Result<StoreDone, Refused> {
+fn latest(view: View<'_>, subjects: &[Subject]) -> Result<StoreDone, Refused> {
     let found: BTreeMap<Sequence, &Message> = subjects
         .iter()
         .filter_map(|subject| view.last_of(subject))

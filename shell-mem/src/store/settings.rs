@@ -53,7 +53,7 @@ impl Store {
     fn complete(&self, asked: &StreamSettings) -> Result<StreamSettings, Refused> {
         let mut settings = asked.clone();
         if settings.subjects.is_empty() {
-            settings.subjects = vec![settings.name.clone()];
+            settings.subjects = vec![settings.name.as_str().into()];
         }
         for limit in [
             &mut settings.messages_max,

@@ -3,11 +3,10 @@
 use super::filter::FilterSet;
 use super::proposal::InFlight;
 use super::publish::DedupWindow;
-use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Message, StreamInfo, StreamSettings};
+use tenure_core::port::{Message, StreamInfo, StreamSettings, Subject};
 
 /// A message with what the stream itself needs to know of it.
 #[derive(Clone, Debug)]
@@ -46,7 +45,7 @@ pub(super) struct Stream {
     last: u64,
     bytes: u64,
     messages: BTreeMap<u64, Stored>,
-    subjects: BTreeMap<String, SubjectIndex>,
+    subjects: BTreeMap<Subject, SubjectIndex>,
     expiries: BTreeSet<(WallTime, u64)>,
     removed: BTreeMap<u64, Removed>,
     removed_order: VecDeque<u64>,
@@ -248,7 +247,7 @@ impl Stream {
     fn restore(&mut self, sequence: u64, stored: Stored) {
         let index = self
             .subjects
-            .entry(stored.message.subject.to_owned())
+            .entry(stored.message.subject.clone())
             .or_default();
         index.removed.remove(&sequence);
         let place = index.live.partition_point(|live| *live < sequence);

@@ -196,7 +196,7 @@ impl World {
             Store::Mem(store) => MemShell::named(store).with_store(|store| {
                 let all = store.messages(&name).filter(|m| takes(filter, &m.subject));
                 all.map(|message| Stored {
-                    subject: message.subject.clone(),
+                    subject: message.subject.clone().into(),
                     sequence: message.sequence.0,
                     payload: message.payload.clone(),
                 })
@@ -245,8 +245,8 @@ impl World {
     /// Publishes a message to a stream of the namespace past the framework.
     pub(crate) async fn publish(&self, stream: &str, subject: &str, payload: &[u8]) {
         let publish = Publish {
-            stream: format!("{}_{stream}", self.namespace),
-            subject: subject.to_owned(),
+            stream: format!("{}_{stream}", self.namespace).into(),
+            subject: subject.into(),
             expect: Expect::Nothing,
             rollup: Rollup::No,
             dedup: None,

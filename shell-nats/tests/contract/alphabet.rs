@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{
-    Discard, Expect, Fence, Publish, Republish, Rollup, Source, Storage, StoreRequest,
-    StreamSettings,
+    Discard, Expect, Fence, Publish, Republish, Rollup, Source, Storage, StoreRequest, StreamName,
+    StreamSettings, Subject,
 };
 use tenure_mem::store::Store;
 
@@ -179,7 +179,7 @@ impl Alphabet {
         store: &Store,
     ) -> Publish {
         let subject = if !elsewhere && random.permille(5) {
-            format!("{}.*", self.streams[home].name.to_lowercase())
+            format!("{}.*", self.streams[home].name.to_lowercase()).into()
         } else if elsewhere {
             let other = usize::try_from(random.below(4)).unwrap();
             if random.permille(500) {
@@ -307,8 +307,8 @@ impl Alphabet {
         let stream = self.stream(random);
         let home = self.home(&stream);
         let filter = match random.below(4) {
-            0 => format!("{}.>", stream.to_lowercase()),
-            1 => format!("{}.*", stream.to_lowercase()),
+            0 => format!("{}.>", stream.to_lowercase()).into(),
+            1 => format!("{}.*", stream.to_lowercase()).into(),
             2 => "nobody.>".into(),
             _ => self.subject(home, random),
         };
@@ -351,7 +351,7 @@ impl Alphabet {
         }
     }
 
-    fn stream(&self, random: &mut Random) -> String {
+    fn stream(&self, random: &mut Random) -> StreamName {
         match random.below(1_000) {
             0..60 => return "NONE".into(),
             60..80 => return "no good".into(),
@@ -369,9 +369,9 @@ impl Alphabet {
             .unwrap_or(EVENTS)
     }
 
-    fn subject(&self, home: usize, random: &mut Random) -> String {
+    fn subject(&self, home: usize, random: &mut Random) -> Subject {
         let name = self.streams[home].name.to_lowercase();
-        format!("{name}.{}", random.below(SUBJECTS))
+        format!("{name}.{}", random.below(SUBJECTS)).into()
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::time::Duration;
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{
-    Expect, Fence, Message, Publish, Refused, Source, StoreDone, StoreReply, StoreRequest,
+    Expect, Fence, Message, Publish, Refused, Source, StoreDone, StoreReply, StoreRequest, Subject,
 };
 use tenure_core::step::{Outcome, Span};
 use tenure_nats::{NatsOptions, NatsShell};
@@ -242,7 +242,7 @@ impl Writer<'_> {
         }
     }
 
-    fn publish(&self, subject: String, expect: Expect) -> Publish {
+    fn publish(&self, subject: Subject, expect: Expect) -> Publish {
         self.bodies.set(self.bodies.get() + 1);
         let payload = self.bodies.get().to_string().into();
         Publish {
@@ -252,11 +252,11 @@ impl Writer<'_> {
         }
     }
 
-    fn subject(&self) -> String {
-        format!("{}.{}", self.stream.to_lowercase(), self.number)
+    fn subject(&self) -> Subject {
+        format!("{}.{}", self.stream.to_lowercase(), self.number).into()
     }
 
-    fn fence(&self) -> String {
-        format!("{}.own", self.stream.to_lowercase())
+    fn fence(&self) -> Subject {
+        format!("{}.own", self.stream.to_lowercase()).into()
     }
 }

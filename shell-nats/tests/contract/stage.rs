@@ -6,7 +6,7 @@ use crate::table::{Class, Table};
 use crate::world::{config, until};
 use tenure_core::driver::Shell as _;
 use tenure_core::id::{BatchId, Sequence};
-use tenure_core::port::{Source, StoreReply, StoreRequest, StreamSettings};
+use tenure_core::port::{Source, StoreReply, StoreRequest, StreamName, StreamSettings};
 use tenure_core::step::Span;
 use tenure_mem::store::Store;
 use tenure_nats::{NatsOptions, NatsShell};
@@ -94,7 +94,7 @@ impl Stage {
 
 /// A request of each kind that a healthy server takes.
 pub(crate) fn one_of_each() -> Vec<StoreRequest> {
-    let stream = || String::from("S");
+    let stream = || StreamName::from("S");
     let get = |source| StoreRequest::Get {
         stream: stream(),
         sequence: Sequence(1),

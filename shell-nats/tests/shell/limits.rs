@@ -52,7 +52,7 @@ async fn the_longest_subject_is_published_and_acknowledged() {
     let sequence = shell.published(message(&subject, "long")).await;
     let latest = StoreRequest::Latest {
         stream: "S".into(),
-        subjects: vec![subject.clone()],
+        subjects: vec![subject.as_str().into()],
     };
     let Outcome::Done(StoreDone::Latest(found)) = shell.ask(latest).await else {
         panic!()

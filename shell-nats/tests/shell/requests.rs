@@ -5,7 +5,7 @@ use tenure_core::driver::Shell;
 use tenure_core::id::{BatchId, Sequence, WallTime};
 use tenure_core::port::{
     Ack, Expect, Fence, Page, Persist, Proof, Publish, Refused, Republish, Rollup, Source,
-    StoreDone, StoreReply, StoreRequest,
+    StoreDone, StoreReply, StoreRequest, Subject,
 };
 use tenure_core::step::Outcome;
 
@@ -24,10 +24,7 @@ fn batch(id: u128, messages: Vec<Publish>) -> StoreRequest {
 }
 
 fn latest(subjects: &[&str]) -> StoreRequest {
-    let subjects = subjects
-        .iter()
-        .map(|subject| (*subject).to_owned())
-        .collect();
+    let subjects = subjects.iter().map(|subject| (*subject).into()).collect();
     StoreRequest::Latest {
         stream: "S".into(),
         subjects,
@@ -232,7 +229,7 @@ async fn a_thousand_subjects_are_read_at_once() {
         shell,
         server: _server,
     } = Scene::with_stream().await;
-    let subjects: Vec<String> = (0..1_000).map(|n| format!("s.{n}")).collect();
+    let subjects: Vec<Subject> = (0..1_000).map(|n| format!("s.{n}").into()).collect();
     let writes = subjects
         .iter()
         .map(|subject| message(subject, "x"))
@@ -253,7 +250,7 @@ async fn a_thousand_subjects_are_read_at_once() {
             .map(|message| &message.subject)
             .eq(&subjects)
     );
-    let more = subjects.into_iter().chain(["s.more".to_owned()]).collect();
+    let more = subjects.into_iter().chain(["s.more".into()]).collect();
     let more = StoreRequest::Latest {
         stream: "S".into(),
         subjects: more,

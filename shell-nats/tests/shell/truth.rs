@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tenure_core::driver::Shell;
 use tenure_core::id::{BatchId, Sequence};
-use tenure_core::port::{Ack, StoreDone, StoreReply, StoreRequest};
+use tenure_core::port::{Ack, StoreDone, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span};
 use tenure_nats::NatsShell;
 use tenure_nats_server::NatsServer;
@@ -45,11 +45,11 @@ async fn write(shell: NatsShell, writer: u64, stop: Arc<AtomicBool>) -> Vec<Stor
 }
 
 /// Every message of the stream: subject to sequence.
-async fn stored(shell: &NatsShell) -> BTreeMap<String, Sequence> {
+async fn stored(shell: &NatsShell) -> BTreeMap<Subject, Sequence> {
     let mut found = BTreeMap::new();
     let mut from = Sequence(1);
     loop {
-        let filter = "s.>".to_owned();
+        let filter = "s.>".into();
         let scan = StoreRequest::Scan {
             stream: "S".into(),
             filter,
@@ -112,7 +112,7 @@ async fn what_is_said_of_writes_is_true_over_kills_and_freezes() {
         for (number, reply) in (0_u64..).zip(replies) {
             let parts = if number.is_multiple_of(2) { 1 } else { BATCH };
             let places: Vec<_> = (0..parts)
-                .filter_map(|part| found.get(&subject(writer, number, part)))
+                .filter_map(|part| found.get(subject(writer, number, part).as_str()))
                 .collect();
             let name = subject(writer, number, 0);
             let whole = places.len() as u64 == parts;

@@ -7,10 +7,11 @@ use crate::host::Added;
 use crate::ledger::Ledger;
 use tenure_core::id::{Sequence, Version};
 use tenure_core::log::{Reply, Verdict};
+use tenure_core::port::Subject;
 
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
-    commits: Vec<(String, String, Sequence)>,
+    commits: Vec<(String, Subject, Sequence)>,
 }
 
 impl Oracle for Acknowledged {

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
 use tenure_core::log::{Refusal, Reply};
+use tenure_core::port::Subject;
 
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    commands: BTreeMap<(String, CommandId), Effect>,
+    commands: BTreeMap<(Subject, CommandId), Effect>,
     tickets: BTreeMap<Ticket, (String, Sequence)>,
     denied: BTreeSet<Ticket>,
 }

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use tenure_core::id::{LayoutId, WallTime};
 use tenure_core::name::Namespace;
+use tenure_core::port::StreamName;
 use tenure_core::step::CountingProbe;
 use tenure_core::{Probe as _, Span, reached};
 use tenure_mem::store::Store;
@@ -45,7 +46,7 @@ pub struct World {
     namespace: Namespace,
     layout: LayoutId,
     entities: Vec<Entity>,
-    streams: Vec<String>,
+    streams: Vec<StreamName>,
     store: Store,
     wire: Wire,
     nodes: Vec<Node>,

@@ -356,7 +356,7 @@ impl History {
 
     pub(super) fn damage(&self, sequence: Sequence, what: String) -> Damage {
         Damage {
-            stream: self.ask.stream.clone(),
+            stream: self.ask.stream.clone().into(),
             sequence,
             what,
         }

@@ -15,9 +15,8 @@ pub use machine::History;
 use super::{Damage, StoredCommit};
 use crate::id::{KindId, OpId, Sequence, Version};
 use crate::name::EntityId;
-use crate::port::{Refused, StoreReply, StoreRequest, Subject};
+use crate::port::{Refused, StoreReply, StoreRequest, StreamName, Subject};
 use crate::step::{HaltReason, Time};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The most commits that one page may have.
@@ -27,7 +26,7 @@ pub const PAGE_COMMITS_MAX: u32 = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryAsk {
     /// The entity's event stream.
-    pub stream: String,
+    pub stream: StreamName,
     /// The stream's anchor.
     pub anchor: Subject,
     /// The entity's subject.

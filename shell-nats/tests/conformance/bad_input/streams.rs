@@ -44,7 +44,7 @@ fn events(world: &World) -> StreamSettings {
     let subjects = ["ev", "own", "bar", "idx"].map(|family| format!("{ns}.{family}.>"));
     let mut subjects = subjects.to_vec();
     subjects.push(format!("{ns}.lay.0"));
-    let settings = StreamSettings::event_log(format!("{ns}_ev_0"), subjects, 1);
+    let settings = StreamSettings::event_log(format!("{ns}_ev_0").into(), subjects, 1);
     let republish = Some(Republish {
         source: format!("{ns}.own.>"),
         destination: format!("{ns}.rep.>"),
@@ -76,8 +76,8 @@ async fn a_stream_that_may_not_be_created(world: &World, page: &mut Page) {
             let subjects = |family| vec![format!("{ns}.{family}.>")];
             world
                 .create_stream(match stream {
-                    "ctl" => StreamSettings::control(name, subjects("ctl"), 1),
-                    "snap" => StreamSettings::snapshots(name, subjects("snap"), 1),
+                    "ctl" => StreamSettings::control(name.into(), subjects("ctl"), 1),
+                    "snap" => StreamSettings::snapshots(name.into(), subjects("snap"), 1),
                     _ => events(world),
                 })
                 .await;
@@ -158,7 +158,7 @@ async fn a_control_stream_with_foreign_settings(world: &World, page: &mut Page) 
         format!("{}_ctl", world.namespace),
         format!("{}.ctl.>", world.namespace),
     );
-    let mut settings = StreamSettings::control(name, vec![subject], 1);
+    let mut settings = StreamSettings::control(name.into(), vec![subject], 1);
     settings.age_max_ns = 3_600_000_000_000;
     world.create_stream(settings).await;
     let start = Box::pin(world.start(world.builder()));
@@ -177,7 +177,7 @@ async fn a_stream_that_takes_the_subjects(world: &World, page: &mut Page) {
         let world = world.neighbour();
         let ns = &world.namespace;
         let mut settings = events(&world);
-        settings.name = format!("everything-of-{ns}");
+        settings.name = format!("everything-of-{ns}").into();
         settings.subjects = vec![format!("{ns}.{family}.>")];
         settings.republish = None;
         world.create_stream(settings).await;
