@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use tenure_core::Outcome;
 use tenure_core::id::{BatchId, Sequence, WallTime};
 use tenure_core::port::{
-    Expect, Fence, Publish, Rollup, Source, StoreDone, StoreRequest, StreamSettings,
+    Expect, Fence, Publish, Rollup, Source, StoreDone, StoreRequest, StreamName, StreamSettings,
+    Subject,
 };
 use tenure_mem::store::{Store, StoreConfig};
 
@@ -34,8 +35,8 @@ struct Message {
 
 const STREAM: &str = "fuzz_ev_0";
 
-fn subject(n: u8) -> String {
-    format!("fuzz.ev.0.kind.{}", n % 5)
+fn subject(n: u8) -> Subject {
+    format!("fuzz.ev.0.kind.{}", n % 5).into()
 }
 
 fn publish(message: &Message) -> Publish {
@@ -71,7 +72,7 @@ fuzz_target!(|acts: Vec<Act>| {
     let mut last = Sequence::NONE;
     for act in acts {
         at += 1;
-        let stream = String::from(STREAM);
+        let stream = StreamName::from(STREAM);
         let request = match act {
             Act::Publish(message) => StoreRequest::Publish(publish(&message)),
             Act::Batch(id, messages) => StoreRequest::Batch {
