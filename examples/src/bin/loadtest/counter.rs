@@ -1,0 +1,65 @@
+//! What every user has: a counter, kept as events.
+
+use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
+use tenure::{
+    Aggregate, Bytes, Codec, CodecError, Decide, DecideCx, Decision, Event, KindSettings, Message,
+};
+
+/// How the kind is written in this run; an aggregate's settings are its type's, not a value's.
+pub(crate) static SETTINGS: OnceLock<KindSettings> = OnceLock::new();
+
+/// The state.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Counter {
+    count: u64,
+}
+
+#[derive(Debug, Event)]
+pub(crate) enum CounterEvent {
+    #[event(name = "added", version = 1)]
+    Added { amount: u64 },
+}
+
+/// Adds to the counter, and is answered with what it comes to.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "add", version = 1)]
+pub(crate) struct Add {
+    pub(crate) amount: u64,
+}
+
+impl Aggregate for Counter {
+    type Event = CounterEvent;
+    const KIND: &'static str = "counter";
+
+    fn evolve(&mut self, event: &CounterEvent) {
+        let CounterEvent::Added { amount } = event;
+        self.count += amount;
+    }
+
+    fn settings() -> KindSettings {
+        SETTINGS.get().copied().unwrap_or_default()
+    }
+
+    fn snapshot(&self, codec: Codec) -> Option<Result<Bytes, CodecError>> {
+        Some(codec.encode(self))
+    }
+
+    fn restore(state: &[u8], codec: Codec) -> Option<Result<Self, CodecError>> {
+        Some(codec.decode(state))
+    }
+}
+
+/// A counter says no to nothing.
+#[derive(Clone, Copy, Debug, thiserror::Error, Serialize, Deserialize)]
+pub(crate) enum Never {}
+
+impl Decide<Add> for Counter {
+    type Reply = u64;
+    type Error = Never;
+
+    fn decide(&self, add: &Add, _: &DecideCx<'_>) -> Result<Decision<Self, u64>, Never> {
+        let amount = add.amount;
+        Ok(Decision::event(CounterEvent::Added { amount }).reply(self.count + amount))
+    }
+}

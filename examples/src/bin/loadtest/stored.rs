@@ -1,0 +1,55 @@
+//! What is in Tenure's event streams, as the bare client sees it.
+
+use crate::block::Failure;
+use async_nats::jetstream;
+use async_nats::jetstream::stream::Stream;
+
+/// The event streams of a namespace.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    streams: Vec<Stream>,
+}
+
+/// How many messages are looked at for their mean size.
+const SAMPLE: u64 = 64;
+
+impl Stored {
+    pub(crate) async fn open(url: &str, namespace: &str) -> Result<Self, Failure> {
+        let context = jetstream::new(async_nats::connect(url).await?);
+        let mut streams = Vec::new();
+        for number in 0.. {
+            match context.get_stream(format!("{namespace}_ev_{number}")).await {
+                Ok(stream) => streams.push(stream),
+                Err(_) => break,
+            }
+        }
+        Ok(Self { streams })
+    }
+
+    /// How many messages there are.
+    pub(crate) async fn messages(&mut self) -> Result<u64, Failure> {
+        let mut messages = 0;
+        for stream in &mut self.streams {
+            messages += stream.info().await?.state.messages;
+        }
+        Ok(messages)
+    }
+
+    /// The mean payload of the latest commits, in bytes.
+    pub(crate) async fn payload_bytes(&mut self) -> Result<usize, Failure> {
+        let (mut bytes, mut count) = (0, 0);
+        for stream in &mut self.streams {
+            let last = stream.info().await?.state.last_sequence;
+            for sequence in last.saturating_sub(SAMPLE).max(1)..=last {
+                // A barrier that was rolled up is not there any more.
+                if let Ok(message) = stream.direct_get(sequence).await
+                    && message.subject.contains(".ev.")
+                {
+                    bytes += message.payload.len();
+                    count += 1;
+                }
+            }
+        }
+        Ok(bytes.checked_div(count).unwrap_or(0))
+    }
+}
