@@ -1,6 +1,6 @@
 //! What a user writes: the state, how events change it, and what each command decides.
 
-use super::{CodecError, DecideCx, Decision, Event, Message};
+use super::{CodecError, DecideCx, Decision, Event, Message, Upcasters};
 use crate::format::{Codec, Placement, TakeOver, WriteMode};
 use bytes::Bytes;
 use serde::Serialize;
@@ -19,6 +19,12 @@ pub trait Aggregate: Default + Clone + Send + 'static {
 
     /// The version of the state's type, as snapshots carry it. Snapshots of another version are
     /// ignored and the events are replayed instead.
+    ///
+    /// Raise it when the events behind a snapshot would lead to another state than the one in it:
+    /// the state's own shape changed, [`evolve`](Self::evolve) did, an
+    /// [upcaster](Self::upcasters) gives events another meaning, or events that were skipped
+    /// ([`UnknownEvents::Skip`]) are known now. A new upcaster alone does not: it makes events
+    /// readable whose effect, if there is a snapshot after them, is in it already.
     const SNAPSHOT_SCHEMA: u16 = 1;
 
     /// Changes the state by an event. Pure and infallible: what was decided has happened.
@@ -28,6 +34,15 @@ pub trait Aggregate: Default + Clone + Send + 'static {
     /// in a namespace.
     fn settings() -> KindSettings {
         KindSettings::default()
+    }
+
+    /// How events of types that this build has no longer become events that it has; by default
+    /// there are none.
+    ///
+    /// They are checked before the kind is used; [`check_upcasters`](super::check_upcasters) does
+    /// so in a unit test.
+    fn upcasters() -> Upcasters {
+        Upcasters::none()
     }
 
     /// The encoded state, for a snapshot; `None`, the default, means that the kind has none.
@@ -98,7 +113,9 @@ pub struct KindSettings {
     pub snapshot_every: Option<u32>,
 }
 
-/// What a process does with stored events that its build does not know.
+/// What a process does with stored events that its build does not know: neither its event type
+/// decodes them nor a step of its [upcasters](Aggregate::upcasters) begins with them. It is about
+/// events of newer builds; a step that fails is an error under either policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownEvents {
     /// Loading fails with an error that names the event.

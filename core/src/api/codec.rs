@@ -31,8 +31,10 @@ impl Codec {
         match self {
             Self::Cbor => {
                 let mut bytes = Vec::new();
-                ciborium::into_writer(value, &mut bytes)
-                    .map_err(|e| CodecError::new(e.to_string()))?;
+                ciborium::into_writer(value, &mut bytes).map_err(|error| match error {
+                    ciborium::ser::Error::Io(error) => CodecError::new(error.to_string()),
+                    ciborium::ser::Error::Value(what) => CodecError::new(what),
+                })?;
                 Ok(bytes.into())
             }
             Self::Json => serde_json::to_vec(value)

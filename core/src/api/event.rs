@@ -28,6 +28,12 @@ use bytes::Bytes;
 ///
 /// Only an event's own fields are encoded; its name and version stand beside them in the
 /// log, so that a renamed Rust type changes nothing that is stored.
+///
+/// Fields are serde's: a field that the type does not name is ignored, one that is absent is an
+/// error unless it is an `Option` or has `#[serde(default)]`. So a field may be added within a
+/// version if older builds may ignore it and this one can do without it. Any other change is a new
+/// version, and the old one stays a variant, as above, or goes through an
+/// [upcaster](super::Upcasters).
 pub trait Event: Sized + Send + 'static {
     /// Every (name, version) that [`decode`](Self::decode) knows.
     const TYPES: &'static [(&'static str, u16)];

@@ -1,6 +1,7 @@
 //! An entity's history, page by page.
 
 use super::error::Whom;
+use super::upcast::Decoded;
 use super::{LoadError, Tenure};
 use crate::driver::HistoryFailure;
 use crate::driver::host::KindEntry;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 pub struct Past<E> {
     /// The event.
     pub event: E,
-    /// The entity's version after it.
+    /// The entity's version after it. Events that [upcasters](super::Upcasters) made of one stored
+    /// event have one version, that of the stored one.
     pub version: Version,
     /// When its commit was decided, on the writer's wall clock.
     pub time: WallTime,
@@ -30,8 +32,8 @@ pub struct Past<E> {
     pub command: Option<CommandId>,
 }
 
-/// How a stored event becomes a typed one; `None` leaves it out.
-type Decoder<E> = Box<dyn Fn(&EventRecord) -> Result<Option<E>, FoldError> + Send + Sync>;
+/// How a stored event becomes typed ones; none leave it out.
+type Decoder<E> = Box<dyn Fn(&EventRecord) -> Result<Decoded<E>, FoldError> + Send + Sync>;
 
 /// An entity's events as of the first page, read page by page as they are asked for.
 ///
@@ -148,21 +150,20 @@ impl<E> History<E> {
             for record in &commit.events {
                 let decoded = (self.decode)(record);
                 let decoded = decoded.map_err(|cause| LoadError::fold(self.pages.whom(), cause));
-                let Some(event) = decoded? else {
-                    continue;
-                };
                 let commands = &commit.commands;
-                page.push(Past {
-                    event,
-                    version: record.version,
-                    time: commit.time,
-                    sequence: *sequence,
-                    commit: commit.id,
-                    command: commands
-                        .iter()
-                        .find(|command| command.version >= record.version)
-                        .map(|command| command.id),
-                });
+                page.extend(decoded?.map(|event| {
+                    Past {
+                        event,
+                        version: record.version,
+                        time: commit.time,
+                        sequence: *sequence,
+                        commit: commit.id,
+                        command: commands
+                            .iter()
+                            .find(|command| command.version >= record.version)
+                            .map(|command| command.id),
+                    }
+                }));
             }
             if self.backward {
                 page[begin..].reverse();

@@ -4,6 +4,7 @@ use super::call::{IDS_MAX, Infallibly, execute_error};
 use super::error::Whom;
 use super::history::{History, Pages};
 use super::raw::RawAsk;
+use super::upcast::Decoded;
 use super::{AppendError, ExecuteError, LoadError, RawEvent, Tenure, load};
 use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
@@ -73,7 +74,9 @@ impl Log {
         }
     }
 
-    /// An entity's events, oldest first, as they are stored. Empty for one that does not exist.
+    /// An entity's events, oldest first, as they are stored: no upcaster touches them (an
+    /// [`EventReader`](super::EventReader) does, for a tool that wants it). Empty for one that does
+    /// not exist.
     ///
     /// # Errors
     ///
@@ -83,7 +86,7 @@ impl Log {
         let (tenure, entry) = (self.tenure.clone(), Arc::clone(&self.entry));
         let pages = Pages::new(tenure, entry, entity, Cursor::Oldest);
         let decode = |record: &crate::format::EventRecord| -> Result<_, FoldError> {
-            Ok(Some(RawEvent {
+            Ok(Decoded::current(RawEvent {
                 name: record.name.clone(),
                 schema: record.schema,
                 version: Some(record.version),

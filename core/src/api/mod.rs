@@ -23,6 +23,8 @@ mod message;
 mod raw;
 mod repository;
 mod tenure;
+mod upcast;
+mod value;
 
 pub use aggregate::{Aggregate, Decide, KindSettings, UnknownEvents};
 pub use call::{Closure, Command, Decider, Receipt};
@@ -37,6 +39,10 @@ pub use log::{Append, Appended, Log};
 pub use message::Message;
 pub use repository::Repository;
 pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
+pub use upcast::{
+    EventReader, EventType, Mistake, Parts, Upcasters, UpcastersError, check_upcasters,
+};
+pub use value::{Fields, Value};
 
 pub use bytes::Bytes;
 

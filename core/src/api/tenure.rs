@@ -3,6 +3,7 @@
 use super::entities::{Entities, KindFacts};
 use super::raw::RawEntities;
 use super::repository::KindHandle;
+use super::upcast::{Steps, UpcastersError};
 use super::{Aggregate, KindSettings, Log, Repository, UnknownEvents};
 use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
@@ -132,6 +133,9 @@ pub enum KindError {
         /// The type.
         aggregate: &'static str,
     },
+    /// There are mistakes in its upcasters.
+    #[error(transparent)]
+    Upcasters(#[from] UpcastersError),
     /// Its record is not as the settings say, or cannot be read or made.
     #[error(transparent)]
     Space(SpaceError),
@@ -235,10 +239,11 @@ impl Tenure {
     ///
     /// # Errors
     ///
-    /// When the kind is recorded otherwise, another type of this process is it, or it is to take
-    /// snapshots that its type does not make.
+    /// When there are mistakes in the kind's upcasters, it is recorded otherwise, another type of
+    /// this process is it, or it is to take snapshots that its type does not make.
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
         let name = KindName::new(A::KIND)?;
+        let steps = Steps::of::<A>()?;
         self.claim_type::<A>(&name)?;
         let settings = A::settings();
         if let Some(every) = settings.snapshot_every
@@ -251,7 +256,7 @@ impl Tenure {
             });
         }
         let record = self.record(name, settings).await?;
-        let facts = self.facts(&record, settings.unknown_events);
+        let facts = self.facts(&record, settings.unknown_events, steps);
         let host_facts = facts.clone();
         let entry = KindEntry {
             config: KindConfig {
@@ -375,12 +380,13 @@ impl Tenure {
         }
     }
 
-    fn facts(&self, record: &KindRecord, unknown_events: UnknownEvents) -> KindFacts {
+    fn facts(&self, record: &KindRecord, unknown_events: UnknownEvents, steps: Steps) -> KindFacts {
         KindFacts {
             namespace: self.namespace().clone(),
             kind: record.name.clone(),
             codec: record.codec,
             unknown_events,
+            steps,
             skipped: Arc::clone(&self.inner.skipped),
         }
     }

@@ -161,9 +161,9 @@ pub struct NewEvent {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoldError {
-    /// This build has no such event.
+    /// This build has no such event, and no step from it.
     #[error(
-        "this build knows no event {name:?} version {schema} (at version {version}); deploy one that does, or set the kind's policy for unknown events to skip"
+        "this build knows no event {name:?} version {schema} (at version {version}); deploy one that does, add an upcaster from it, or set the kind's policy for unknown events to skip"
     )]
     UnknownEvent {
         /// The event's name.
@@ -185,6 +185,22 @@ pub enum FoldError {
         /// The entity's version at it.
         version: Version,
         /// What the decoder said.
+        cause: String,
+    },
+    /// A step of the kind's upcasters failed.
+    #[error(
+        "event {name:?} version {schema} (at version {version}) cannot be upcast: the step from {step} failed ({cause}); correct the step, or deploy a build whose step takes this event"
+    )]
+    Upcast {
+        /// The name under which the event is stored.
+        name: String,
+        /// The version of its stored type.
+        schema: u16,
+        /// The entity's version at it.
+        version: Version,
+        /// The step: from which type to which.
+        step: String,
+        /// What went wrong in it.
         cause: String,
     },
     /// The snapshot's state cannot be decoded; the machine loads without it.

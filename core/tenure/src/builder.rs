@@ -5,7 +5,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::Duration;
-use tenure_core::api::{StartError, StartOptions, start_with};
+use tenure_core::api::{
+    Aggregate, StartError, StartOptions, UpcastersError, check_upcasters, start_with,
+};
 use tenure_core::driver::Shell;
 use tenure_core::step::Limits;
 
@@ -33,6 +35,7 @@ impl Tenure {
         Builder {
             options: StartOptions::new(""),
             named: false,
+            mistaken: Vec::new(),
         }
     }
 }
@@ -81,6 +84,12 @@ pub enum TenureError {
     /// The server could not be connected to.
     #[error("{0}")]
     Connect(Box<dyn std::error::Error + Send + Sync>),
+    /// There are mistakes in the upcasters of kinds that the builder was told of.
+    #[error("{}", one_below_the_other(.kinds))]
+    Upcasters {
+        /// What is wrong, by kind.
+        kinds: Vec<UpcastersError>,
+    },
     /// The namespace could not be opened.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -94,6 +103,12 @@ pub enum TenureError {
 pub struct Builder {
     options: StartOptions,
     named: bool,
+    mistaken: Vec<UpcastersError>,
+}
+
+fn one_below_the_other(kinds: &[UpcastersError]) -> String {
+    let texts: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    texts.join("\n")
 }
 
 impl Builder {
@@ -177,6 +192,30 @@ impl Builder {
         self
     }
 
+    /// A kind that the node will use: its upcasters are checked at the start, before anything is
+    /// connected. A kind that is not named here is checked when its repository is asked for.
+    ///
+    /// ```
+    /// # use tenure::{Tenure, TenureError, Aggregate, Event, Upcasters};
+    /// # #[derive(Event)] #[event(name = "opened", version = 3)] struct Opened;
+    /// # #[derive(Clone, Default)] struct Account;
+    /// # impl Aggregate for Account {
+    /// #     type Event = Opened;
+    /// #     const KIND: &'static str = "account";
+    /// #     fn evolve(&mut self, _: &Opened) {}
+    /// #     fn upcasters() -> Upcasters { Upcasters::none().rename(("opened", 1), ("opened", 2)) }
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let tenure = Tenure::builder().namespace("bank").kind::<Account>().start("mem:").await;
+    /// assert!(matches!(tenure, Err(TenureError::Upcasters { .. })));
+    /// # });
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn kind<A: Aggregate>(mut self) -> Self {
+        self.mistaken.extend(check_upcasters::<A>().err());
+        self
+    }
+
     /// Starts the node in a [place](Place): `mem:`, `mem:<name>`, `nats://…`, connection options
     /// or a client.
     ///
@@ -184,9 +223,7 @@ impl Builder {
     ///
     /// When the place cannot be, cannot be reached, or its namespace cannot be opened.
     pub async fn start(self, place: impl Into<Place>) -> Result<Tenure, TenureError> {
-        if !self.named {
-            return Err(TenureError::NoNamespace);
-        }
+        self.check()?;
         match place.into().0 {
             Kind::Text(text) => match scheme(&text)? {
                 Scheme::Mem(name) => self.start_mem(&text, name).await,
@@ -210,11 +247,21 @@ impl Builder {
     ///
     /// When the namespace cannot be opened.
     pub async fn start_with<S: Shell>(self, shell: S) -> Result<Tenure, TenureError> {
+        self.check()?;
+        let node = start_with(shell, self.options).await?;
+        Ok(Tenure { node })
+    }
+
+    /// What is wrong whatever the place.
+    fn check(&self) -> Result<(), TenureError> {
         if !self.named {
             return Err(TenureError::NoNamespace);
         }
-        let node = start_with(shell, self.options).await?;
-        Ok(Tenure { node })
+        if !self.mistaken.is_empty() {
+            let kinds = self.mistaken.clone();
+            return Err(TenureError::Upcasters { kinds });
+        }
+        Ok(())
     }
 
     #[cfg(feature = "mem")]

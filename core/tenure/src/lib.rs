@@ -107,9 +107,10 @@ pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
-    Decider, Decision, Event, Execute, ExecuteCommand, ExecuteError, ExecuteReceipt, History,
-    KindError, KindSettings, LoadError, Loaded, Log, Message, Past, RawEvent, Receipt, Repository,
-    StartError, StartOptions, Transact, UnknownEvents, kit,
+    Decider, Decision, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
+    ExecuteReceipt, Fields, History, KindError, KindSettings, LoadError, Loaded, Log, Message,
+    Mistake, Parts, Past, RawEvent, Receipt, Repository, StartError, StartOptions, Transact,
+    UnknownEvents, Upcasters, UpcastersError, Value, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
@@ -130,7 +131,7 @@ pub use tenure_nats::{ConnectError, NatsOptions, NatsShell};
 pub mod prelude {
     pub use crate::{
         Aggregate, CommandId, Decide, DecideCx, Decision, Event, ExecuteError, KindSettings,
-        LoadError, Loaded, Message, Repository, Tenure, UnknownEvents, Version,
+        LoadError, Loaded, Message, Repository, Tenure, UnknownEvents, Upcasters, Version,
     };
 }
 

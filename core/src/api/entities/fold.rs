@@ -1,7 +1,8 @@
 //! From stored events to a state.
 
 use super::KindFacts;
-use crate::api::{Aggregate, Event, UnknownEvents};
+use crate::api::upcast::{Decoded, Reading, StoredEvent};
+use crate::api::{Aggregate, Event, EventType, UnknownEvents};
 use crate::driver::host::caught;
 use crate::format::EventRecord;
 use crate::log::{FoldError, StoredCommit};
@@ -30,11 +31,11 @@ pub(crate) fn fold_event<A: Aggregate>(
     mut state: A,
     record: &EventRecord,
 ) -> Result<A, FoldError> {
-    let Some(event) = decode_event::<A::Event>(facts, record)? else {
-        return Ok(state);
-    };
+    let events = decode_event::<A::Event>(facts, record)?;
     caught(|| {
-        state.evolve(&event);
+        for event in events {
+            state.evolve(&event);
+        }
         state
     })
     .map_err(|cause| FoldError::Panicked {
@@ -43,16 +44,21 @@ pub(crate) fn fold_event<A: Aggregate>(
     })
 }
 
-/// Decodes a stored event; `None` when the policy leaves it out.
+/// The current events that a stored one is, in order: none when it was dropped, or when the policy
+/// leaves it out.
 pub(crate) fn decode_event<E: Event>(
     facts: &KindFacts,
     record: &EventRecord,
-) -> Result<Option<E>, FoldError> {
-    let decoded = caught(|| E::decode(&record.name, record.schema, facts.codec, &record.data))
-        .and_then(|decoded| decoded.map_err(|e| e.to_string()));
-    match (decoded, facts.unknown_events) {
-        (Ok(Some(event)), _) => Ok(Some(event)),
-        (Ok(None), UnknownEvents::Skip) => {
+) -> Result<Decoded<E>, FoldError> {
+    let stored = StoredEvent {
+        name: &record.name,
+        schema: record.schema,
+        version: record.version,
+        data: &record.data,
+    };
+    match (facts.steps.read(facts.codec, stored)?, facts.unknown_events) {
+        (Reading::Known(events), _) => Ok(events),
+        (Reading::Unknown(_), UnknownEvents::Skip) => {
             facts.skipped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 kind = %facts.kind,
@@ -61,18 +67,14 @@ pub(crate) fn decode_event<E: Event>(
                 version = record.version.0,
                 "event_skipped"
             );
-            Ok(None)
+            Ok(Decoded::none())
         }
-        (Ok(None), UnknownEvents::Fail) => Err(FoldError::UnknownEvent {
-            name: record.name.clone(),
-            schema: record.schema,
-            version: record.version,
-        }),
-        (Err(cause), _) => Err(FoldError::Undecodable {
-            name: record.name.clone(),
-            schema: record.schema,
-            version: record.version,
-            cause,
-        }),
+        (Reading::Unknown(EventType { name, schema }), UnknownEvents::Fail) => {
+            Err(FoldError::UnknownEvent {
+                name,
+                schema,
+                version: record.version,
+            })
+        }
     }
 }

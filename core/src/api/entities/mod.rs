@@ -7,6 +7,7 @@ mod tests;
 
 pub(crate) use fold::{decode_event, fold_commits, fold_event};
 
+use super::upcast::Steps;
 use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, caught};
 use crate::format::{Codec, Snapshot};
@@ -27,6 +28,7 @@ pub(crate) struct KindFacts {
     pub(crate) kind: KindName,
     pub(crate) codec: Codec,
     pub(crate) unknown_events: UnknownEvents,
+    pub(crate) steps: Steps,
     /// Counts the events that were left out.
     pub(crate) skipped: Arc<AtomicU64>,
 }

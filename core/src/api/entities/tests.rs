@@ -76,6 +76,7 @@ fn host() -> Entities<Sum> {
         namespace: Namespace::new("test").unwrap(),
         kind: KindName::new("sum").unwrap(),
         codec: Codec::Json,
+        steps: crate::api::upcast::Steps::default(),
         unknown_events: UnknownEvents::Fail,
         skipped: Arc::default(),
     });
