@@ -9,6 +9,7 @@
 //! - [`format`](mod@format): what is stored and sent, byte for byte.
 //! - [`space`]: opens a namespace: layout, streams, kinds.
 //! - [`log`]: the event log of one shard: load, decide, commit, resolve.
+//! - [`cache`]: which entity is forgotten when too many are in memory.
 //!
 //! # Features
 //!
@@ -20,6 +21,7 @@ extern crate alloc;
 
 #[cfg(feature = "driver")]
 pub mod api;
+pub mod cache;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod format;

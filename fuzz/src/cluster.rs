@@ -123,6 +123,7 @@ impl Cluster {
                 record: record.clone(),
                 snapshot_every: Some(3),
                 snapshot_schema: 1,
+                cached: true,
             };
             cluster.step(n, Input::Kind(kind));
             cluster.step(
@@ -299,6 +300,11 @@ impl Cluster {
     fn ticket(&mut self) -> Ticket {
         self.ticket_next += 1;
         Ticket(self.ticket_next)
+    }
+
+    /// A node makes room.
+    pub fn evict(&mut self, node: u8) {
+        self.step(self.node(node), Input::Evict);
     }
 
     fn take(&mut self, node: u8, nth: u8) -> Option<(usize, OpId, StoreRequest)> {

@@ -50,6 +50,9 @@ enum Act {
     Advance {
         ms: u16,
     },
+    Evict {
+        node: u8,
+    },
 }
 
 impl<'a> Arbitrary<'a> for Story {
@@ -103,6 +106,7 @@ impl Story {
                 Act::Refuse { node, nth, how } => cluster.refuse(node, nth, passing(how)),
                 Act::ArriveLate { nth } => cluster.arrive_late(nth),
                 Act::Advance { ms } => cluster.advance(ms),
+                Act::Evict { node } => cluster.evict(node),
             }
         }
         cluster.settle();

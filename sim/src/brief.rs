@@ -40,7 +40,9 @@ pub(crate) fn input(input: &Input) -> String {
                 format!("{op:?} {ran:?}")
             }
         },
-        Input::Tick | Input::Up(_) | Input::Down | Input::Claim => format!("{input:?}"),
+        Input::Tick | Input::Up(_) | Input::Down | Input::Claim | Input::Evict => {
+            format!("{input:?}")
+        }
     }
 }
 

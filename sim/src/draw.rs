@@ -56,6 +56,8 @@ pub(crate) enum What {
     Again,
     /// The random bits of a command id.
     CommandId,
+    /// When a shard is told to make room, as by pressure of others.
+    Evict,
 }
 
 /// Rows of draws.

@@ -132,6 +132,10 @@ pub struct Plan {
     pub entities: u64,
     /// When the second kind takes snapshots.
     pub snapshot_every: u32,
+    /// Whether each kind's entities stay in memory.
+    pub cached: [bool; 2],
+    /// In so many of 1,000 steps a shard is told to make room a moment later.
+    pub pressure: u64,
     /// The largest message that the store takes.
     pub payload_bytes_max: usize,
     /// The mean time between two questions of a client.
@@ -188,7 +192,8 @@ impl Plan {
             }
         };
         let mut limits = Limits::default();
-        limits.entities_max = size([2, 64][size(range(6, 0, 1))]);
+        limits.entities_max = size([0, 1, 2, 4, 64][size(range(6, 0, 4))]);
+        limits.snapshots_unnamed_max = size([1, 64][size(range(27, 0, 1))]);
         limits.entity_queue_max = size([4, 256][size(range(7, 0, 1))]);
         limits.shard_queue_max = size([8, 1_024][size(range(8, 0, 1))]);
         limits.commit_commands_max = size([1, 3, 128][size(range(9, 0, 2))]);
@@ -215,6 +220,8 @@ impl Plan {
             clients: range(17, 1, 6),
             entities: range(18, 1, 3),
             snapshot_every: u32::try_from(range(19, 1, 6)).expect("a small number"),
+            cached: [range(28, 0, 7) > 0, range(29, 0, 7) > 0],
+            pressure: [0, 3, 100][size(range(30, 0, 2))],
             payload_bytes_max: 16_384,
             pace: Span::from_millis(range(20, 10, 120)),
             limits,

@@ -111,6 +111,8 @@ pub struct KindSettings {
     pub unknown_events: UnknownEvents,
     /// After how many commits this process takes a snapshot; `None` is never.
     pub snapshot_every: Option<u32>,
+    /// Whether this process keeps entities at rest in memory.
+    pub cached: bool,
 }
 
 /// What a process does with stored events that its build does not know: neither its event type
@@ -134,6 +136,7 @@ impl Default for KindSettings {
             placement: Placement::Whole,
             unknown_events: UnknownEvents::Fail,
             snapshot_every: None,
+            cached: true,
         }
     }
 }
@@ -168,6 +171,14 @@ impl KindSettings {
     /// has to implement [`Aggregate::snapshot`] and [`Aggregate::restore`].
     pub const fn snapshot_every(mut self, commits: u32) -> Self {
         self.snapshot_every = Some(commits);
+        self
+    }
+
+    /// Whether this process keeps entities of the kind in memory when nothing is under way for them,
+    /// as far as the node's cache has room; it does when this is not set. Without it each use loads
+    /// its entity: for kinds with many entities that are seldom used twice.
+    pub const fn cached(mut self, cached: bool) -> Self {
+        self.cached = cached;
         self
     }
 }

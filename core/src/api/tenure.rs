@@ -54,7 +54,11 @@ pub struct StartOptions {
     pub start_timeout: Duration,
     /// How long `stop` lets what is under way end.
     pub stop_timeout: Duration,
-    /// The machines' limits; `start_timeout` takes the place of its `open_timeout`.
+    /// How many entities the node keeps in memory, over all kinds, shards and lanes; 0 keeps none.
+    /// When it is not set the limits' `entities_max` holds.
+    pub cache: Option<usize>,
+    /// The machines' limits; `start_timeout` takes the place of its `open_timeout`, and `cache` of
+    /// its `entities_max`.
     pub limits: Limits,
 }
 
@@ -74,6 +78,7 @@ impl StartOptions {
             timeout: Duration::from_secs(5),
             start_timeout: Duration::from_secs(15),
             stop_timeout: Duration::from_secs(5),
+            cache: None,
             limits: Limits::default(),
         }
     }
@@ -207,6 +212,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
     };
     let mut limits = options.limits;
     limits.open_timeout = options.start_timeout.into();
+    limits.entities_max = options.cache.unwrap_or(limits.entities_max);
     let launch = Launch {
         wish,
         node: options.node,
@@ -263,6 +269,7 @@ impl Tenure {
                 record,
                 snapshot_every: settings.snapshot_every,
                 snapshot_schema: A::SNAPSHOT_SCHEMA,
+                cached: settings.cached,
             },
             raw: false,
             host: Box::new(move || -> Box<dyn Host> {
@@ -310,6 +317,7 @@ impl Tenure {
                 record,
                 snapshot_every: None,
                 snapshot_schema: 0,
+                cached: settings.cached,
             },
             raw: true,
             host: Box::new(|| -> Box<dyn Host> { Box::new(RawEntities::default()) }),

@@ -18,6 +18,16 @@ pub struct Counters {
     pub events_skipped: u64,
     /// Commands that were decided again, because others were first.
     pub conflicts: u64,
+    /// Commands and questions whose entity was in memory when they arrived.
+    pub cache_hits: u64,
+    /// Commands and questions that waited until their entity was loaded.
+    pub cache_misses: u64,
+    /// Entities that were forgotten, to make room or because their kind is not kept.
+    pub cache_evictions: u64,
+    /// Entities in memory at this moment.
+    pub entities_held: u64,
+    /// Bytes that are kept at this moment for entities at rest; the users' states are not counted.
+    pub resting_bytes: u64,
     /// How often a log found that its stream lost acknowledged messages; each log of the stream
     /// finds it for itself.
     pub lost_tails: u64,
@@ -36,6 +46,11 @@ impl Counters {
         self.store_unknown += other.store_unknown;
         self.events_skipped += other.events_skipped;
         self.conflicts += other.conflicts;
+        self.cache_hits += other.cache_hits;
+        self.cache_misses += other.cache_misses;
+        self.cache_evictions += other.cache_evictions;
+        self.entities_held += other.entities_held;
+        self.resting_bytes += other.resting_bytes;
         self.lost_tails += other.lost_tails;
         self.halts += other.halts;
         self.probes.absorb(&other.probes);

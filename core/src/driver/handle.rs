@@ -129,6 +129,7 @@ impl Handle {
             lanes.push(requests_tx);
             let lane = Lane::new(LaneParts {
                 index,
+                lanes: launch.lanes,
                 shell: shell.clone(),
                 facts: Arc::clone(&facts),
                 requests,

@@ -10,6 +10,7 @@ use super::seat::{Seat, ShardKey};
 use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
 use super::timers::Timers;
+use crate::cache::Cache;
 use crate::format::Layout;
 use crate::id::{Incarnation, OpId, Partition, Ticket};
 use crate::log::{Effect, HistoryAsk, HistoryInput, Input, Shape, ShardConfig};
@@ -104,6 +105,8 @@ impl Drop for Running {
 /// What a lane is made with.
 pub(crate) struct LaneParts<S> {
     pub(crate) index: usize,
+    /// How many lanes the node has.
+    pub(crate) lanes: usize,
     pub(crate) shell: S,
     pub(crate) facts: Arc<NodeFacts>,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -141,6 +144,7 @@ pub(crate) struct Lane<S: Shell> {
     failed: Option<Unusable>,
     space: Option<SpaceSeat>,
     seats: BTreeMap<ShardKey, Seat>,
+    cache: Cache<ShardKey>,
     histories: BTreeMap<u64, HistorySeat>,
     tickets: u64,
 
@@ -173,6 +177,7 @@ macro_rules! env {
 impl<S: Shell> Lane<S> {
     pub(crate) fn new(parts: LaneParts<S>) -> Self {
         let inbox = parts.space.is_some().then(|| parts.shell.inbox());
+        let cache = Cache::new(&parts.facts.limits, parts.index, parts.lanes);
         Self {
             index: parts.index,
             boot: parts.shell.now(),
@@ -196,6 +201,7 @@ impl<S: Shell> Lane<S> {
             failed: None,
             space: parts.space,
             seats: BTreeMap::new(),
+            cache,
             histories: BTreeMap::new(),
             tickets: 0,
             timers: Timers::default(),
@@ -389,6 +395,8 @@ impl<S: Shell> Lane<S> {
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
                 counters.probes = self.probe.clone();
+                counters.entities_held = self.cache.entities() as u64;
+                counters.resting_bytes = self.cache.resting_bytes() as u64;
                 // A caller that went away needs no answer.
                 let _ = done.send(counters);
             }
@@ -542,8 +550,31 @@ impl<S: Shell> Lane<S> {
         }
     }
 
+    /// Tells the cache what a shard keeps, and has forgotten what does not fit.
+    fn fit(&mut self, key: ShardKey) {
+        let Some(stock) = self.seats.get_mut(&key).and_then(Seat::new_stock) else {
+            return;
+        };
+        self.cache.set(key, stock);
+        while let Some(other) = self.cache.excess() {
+            let now = self.shell.now();
+            let Some(seat) = self.seats.get_mut(&other) else {
+                return;
+            };
+            seat.feed(&mut env!(self, now), Input::Evict);
+            match seat.new_stock() {
+                Some(stock) => self.cache.set(other, stock),
+                // A machine that halted keeps what it has.
+                None => return,
+            }
+        }
+    }
+
     /// After a machine was stepped: begins its requests and notes its deadline.
     fn after(&mut self, who: Who) {
+        if let Who::Shard(key) = who {
+            self.fit(key);
+        }
         for (who, op, request) in self.stores.drain(..) {
             self.counters.store_requests += 1;
             let wrote = match (who, &self.layout) {

@@ -7,7 +7,8 @@ use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
 use crate::log::{
-    Effect, Input, KindIndex, Note, Ran, Read, Shape, Shard, ShardConfig, Submit, Work,
+    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Shape, Shard, ShardConfig, Stock,
+    Submit, Work,
 };
 use crate::step::{Cx, Deadline, Dice, Limits, Machine};
 use std::collections::{BTreeMap, VecDeque};
@@ -66,6 +67,10 @@ pub(crate) struct Seat {
     tickets: BTreeMap<Ticket, KindIndex>,
     /// Work of the host that is not done yet.
     works: VecDeque<(OpId, Work)>,
+    /// What the cache was told that the machine keeps.
+    told: Stock,
+    /// What the counters were told.
+    counted: CacheCounts,
     /// Another process owns the shard now: it is not taken back.
     superseded: bool,
     halted: Option<String>,
@@ -82,6 +87,8 @@ impl Seat {
             slots: BTreeMap::new(),
             tickets: BTreeMap::new(),
             works: VecDeque::new(),
+            told: Stock::default(),
+            counted: CacheCounts::default(),
             superseded: false,
             halted: None,
         }
@@ -99,6 +106,17 @@ impl Seat {
         shapes
             .get(usize::from(self.machine.config().stream.0))
             .copied()
+    }
+
+    /// What the machine keeps, if that changed since it was asked last.
+    pub(crate) fn new_stock(&mut self) -> Option<Stock> {
+        let stock = match self.halted {
+            // Its entities are gone with its callers, as far as anybody can use them.
+            Some(_) => Stock::default(),
+            None => self.machine.stock(),
+        };
+        let before = core::mem::replace(&mut self.told, stock);
+        (before != stock).then_some(stock)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -194,6 +212,11 @@ impl Seat {
                 .err()
                 .map(|panic| format!("a step panicked: {panic}"));
             env.counters.conflicts += self.machine.conflicts() - conflicts;
+            let counts = self.machine.cache_counts();
+            let before = core::mem::replace(&mut self.counted, counts);
+            env.counters.cache_hits += counts.hits - before.hits;
+            env.counters.cache_misses += counts.misses - before.misses;
+            env.counters.cache_evictions += counts.evictions - before.evictions;
             if self.machine.high_water() > known {
                 let stream = self.machine.config().stream;
                 env.high_water.raise(stream, self.machine.high_water());

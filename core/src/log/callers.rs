@@ -120,8 +120,12 @@ impl Shard {
         });
         self.callers.insert(ticket, (slot, deadline));
         self.deadlines.insert((deadline, ticket));
-        let used = self.entity(slot).used;
-        self.resting.remove(&(used, slot));
+        self.wake(slot);
+        if self.entity(slot).held.is_some() {
+            self.cache_counts.hits += 1;
+        } else {
+            self.cache_counts.misses += 1;
+        }
         Some(slot)
     }
 

@@ -2,6 +2,7 @@
 
 use super::ids::CommandTable;
 use super::load::Load;
+use super::rest::Rested;
 use super::{Expected, KindIndex, Reply, StoredCommit};
 use crate::format::{Commit, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
@@ -34,8 +35,8 @@ pub(super) struct Entity {
     pub(super) snapshot_failed: Option<u32>,
     /// Repetitions in a row, for the back-off.
     pub(super) tries: u32,
-    /// When it was last used, in steps; for eviction.
-    pub(super) used: u64,
+    /// Its place among the entities at rest; `None` while something is under way.
+    pub(super) rested: Option<Rested>,
 }
 
 /// What the log is known to say of an entity whose state the host holds.
@@ -236,7 +237,7 @@ impl Entity {
             snapshot: Taking::No,
             snapshot_failed: None,
             tries: 0,
-            used: 0,
+            rested: None,
         }
     }
 

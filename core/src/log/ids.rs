@@ -15,6 +15,8 @@ use bytes::Bytes;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandTable {
     known: BTreeMap<CommandId, (Version, Bytes)>,
+    /// Bytes of all outcomes.
+    outcome_bytes: usize,
     horizon: WallTime,
 }
 
@@ -31,13 +33,34 @@ pub(super) enum Known {
 
 impl CommandTable {
     pub(super) fn of_snapshot(snapshot: &Snapshot) -> Self {
-        let known = snapshot.commands.iter();
-        Self {
-            known: known
-                .map(|(id, version, outcome)| (*id, (*version, outcome.clone())))
-                .collect(),
+        let mut table = Self {
             horizon: snapshot.horizon,
+            ..Self::default()
+        };
+        for (id, version, outcome) in &snapshot.commands {
+            table.learn(*id, *version, outcome);
         }
+        table
+    }
+
+    /// Keeps a copy of the outcome: the bytes that it stands in, a whole message perhaps, must not
+    /// stay in memory with it.
+    fn learn(&mut self, id: CommandId, version: Version, outcome: &Bytes) {
+        let outcome = Bytes::copy_from_slice(outcome);
+        self.outcome_bytes += outcome.len();
+        if let Some((_, before)) = self.known.insert(id, (version, outcome)) {
+            self.outcome_bytes -= before.len();
+        }
+    }
+
+    /// How many ids it holds.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// How many bytes their outcomes have.
+    pub(super) fn outcome_bytes(&self) -> usize {
+        self.outcome_bytes
     }
 
     pub(super) fn horizon(&self) -> WallTime {
@@ -59,8 +82,7 @@ impl CommandTable {
     pub(super) fn absorb(&mut self, commit: &Commit, limits: &Limits) {
         self.horizon = self.horizon.max(commit.horizon);
         for command in &commit.commands {
-            self.known
-                .insert(command.id, (command.version, command.outcome.clone()));
+            self.learn(command.id, command.version, &command.outcome);
         }
         let kept_since = WallTime(commit.time.0.saturating_sub(limits.command_id_age_ms));
         while self.known.len() > limits.command_ids_min {
@@ -71,7 +93,9 @@ impl CommandTable {
             if time >= kept_since && self.known.len() <= limits.command_ids_max {
                 break;
             }
-            self.known.pop_first();
+            if let Some((_, (_, outcome))) = self.known.pop_first() {
+                self.outcome_bytes -= outcome.len();
+            }
             self.horizon = self.horizon.max(time);
         }
     }

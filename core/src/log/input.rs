@@ -22,6 +22,8 @@ pub enum Input {
     Kind(KindConfig),
     /// Owned mode: become the shard's owner, whoever owns it now.
     Claim,
+    /// The entity that rests longest is to be forgotten, to make room for others.
+    Evict,
     /// A caller's command.
     Submit(Submit),
     /// A caller wants to read an entity.

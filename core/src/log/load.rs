@@ -374,10 +374,11 @@ impl Shard {
         }
         let Folded { held, found } = *outcome;
         let last = held.sequence;
+        let unnamed = self.unnamed_snapshot(slot, &held);
         let entity = self.entity(slot);
         entity.held = Some(held);
-        if matches!(entity.snapshot, Taking::Stored(_)) {
-            entity.snapshot = Taking::No;
+        if matches!(entity.snapshot, Taking::Stored(_) | Taking::No) {
+            entity.snapshot = unnamed;
         }
         self.raise_high_water(last);
         self.loaded(t, slot, Some(found));

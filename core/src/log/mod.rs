@@ -37,6 +37,7 @@ mod input;
 mod load;
 mod owned;
 mod reply;
+mod rest;
 mod shard;
 mod snapshot;
 mod tail;
@@ -48,6 +49,7 @@ pub use history::{
 };
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
 pub use reply::{Damage, Refusal, Reply};
+pub use rest::{CacheCounts, Stock};
 pub use shard::Shard;
 
 use crate::format::{KindRecord, LayoutKey, TakeOver, WriteMode};
@@ -87,6 +89,9 @@ pub struct KindConfig {
     pub snapshot_every: Option<u32>,
     /// The version of the kind's state type, as snapshots carry it; another one is ignored.
     pub snapshot_schema: u16,
+    /// Whether an entity at rest stays in memory, as far as there is room; else it is forgotten at
+    /// once, and loaded for each use.
+    pub cached: bool,
 }
 
 /// A kind registered with a shard, in the order of registration.

@@ -353,6 +353,7 @@ impl Shard {
         self.owned.fence = Fence::Unowned;
         self.window.ready.clear();
         self.owned.pledged.clear();
+        self.unnamed.clear();
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {
             self.disown_entity(t, slot, refusal);

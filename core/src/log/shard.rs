@@ -2,13 +2,14 @@
 
 use super::entity::{Entity, Moment, Phase, Pledge, Stage, Taking, Why};
 use super::owned::{Fence, Flight, Owned};
+use super::rest::{CacheCounts, Resting, Unnamed};
 use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
 use crate::name::EntityId;
 use crate::port::{StoreReply, StoreRequest, StreamName, Subject};
+use crate::sometimes;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
-use crate::{reached, sometimes};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -25,8 +26,12 @@ pub struct Shard {
     pub(super) kinds: Vec<KindConfig>,
     pub(super) entities: BTreeMap<Slot, Entity>,
     pub(super) index: BTreeMap<(KindIndex, EntityId), Slot>,
-    /// Entities that may be forgotten, least recently used first.
-    pub(super) resting: BTreeSet<(u64, Slot)>,
+    /// Entities that may be forgotten.
+    pub(super) resting: Resting,
+    /// Entities that came to rest in this step and whose kind is not kept in memory.
+    pub(super) passing: Vec<Slot>,
+    pub(super) unnamed: Unnamed,
+    pub(super) cache_counts: CacheCounts,
     /// What each outstanding operation is for.
     pub(super) ops: BTreeMap<OpId, Op>,
     /// Callers without a reply, each with its entity and deadline.
@@ -47,14 +52,13 @@ pub struct Shard {
     pub(super) conflicts: u64,
     pub(super) window: Window,
     pub(super) owned: Owned,
-    now: Time,
+    pub(super) now: Time,
     pub(super) moment: Moment,
     /// When the store was connected last: what was held before is checked before it is used.
     pub(super) linked: Moment,
     op_next: u64,
     pub(super) slot_next: u64,
     draw_next: u64,
-    used_next: u64,
 }
 
 /// Commits that are sent by themselves: how many are in flight, and which come next.
@@ -184,7 +188,10 @@ impl Shard {
             kinds: Vec::new(),
             entities: BTreeMap::new(),
             index: BTreeMap::new(),
-            resting: BTreeSet::new(),
+            resting: Resting::default(),
+            passing: Vec::new(),
+            unnamed: Unnamed::default(),
+            cache_counts: CacheCounts::default(),
             ops: BTreeMap::new(),
             callers: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -206,7 +213,6 @@ impl Shard {
             op_next: 0,
             slot_next: 0,
             draw_next: 0,
-            used_next: 0,
         }
     }
 
@@ -238,6 +244,7 @@ impl Shard {
         self.shape = shape;
         self.up = true;
         self.linked = self.moment;
+        self.unnamed.clear();
         if self.config.mode == WriteMode::Owned {
             // A stream may come back without its tail: the seal's sequence tells, before anything
             // else is stored under the epoch (S13).
@@ -328,32 +335,6 @@ impl Shard {
         {
             self.deadlines.pop_first();
             self.overdue(t, ticket);
-        }
-    }
-
-    /// An entity has nothing to do: it may be forgotten.
-    pub(super) fn rest(&mut self, slot: Slot) {
-        let used = self.used_next;
-        let entity = self.entity(slot);
-        if !entity.is_idle() {
-            return;
-        }
-        let before = core::mem::replace(&mut entity.used, used);
-        self.used_next += 1;
-        self.resting.remove(&(before, slot));
-        self.resting.insert((used, slot));
-    }
-
-    /// Forgets the least recently used entities beyond the limit.
-    fn evict(&mut self, t: &mut Turn<'_, '_>) {
-        while self.entities.len() > self.limits.entities_max
-            && let Some((_, slot)) = self.resting.pop_first()
-        {
-            reached!(t.cx, "log: an entity is forgotten to make room");
-            if let Some(entity) = self.entities.remove(&slot) {
-                self.index.remove(&(entity.kind, entity.id));
-            }
-            t.out.push(Effect::Forget { slot });
         }
     }
 
@@ -531,12 +512,15 @@ impl Machine for Shard {
             Input::Down => self.up = false,
             Input::Kind(kind) => self.kinds.push(kind),
             Input::Claim => self.claim(t),
+            Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),
             Input::Read(read) => self.on_read(t, read),
             Input::Ran { op, ran } => self.on_ran(t, op, ran),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
         }
-        self.evict(t);
+        if !self.passing.is_empty() {
+            self.forget_passing(t);
+        }
     }
 
     fn next_deadline(&self) -> Option<Deadline> {

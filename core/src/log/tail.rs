@@ -49,6 +49,7 @@ impl Shard {
         let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
         self.lost = self.moment;
+        self.unnamed.clear();
         t.note(Note::LostTail { was, now });
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {

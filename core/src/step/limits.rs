@@ -8,8 +8,16 @@ use super::Span;
 pub struct Limits {
     /// Effects that one step may push.
     pub effects_max: usize,
-    /// Entities that one shard keeps in memory; the least recently used idle one goes first.
+    /// Entities that the node keeps in memory, over all shards: of those at rest the one that was
+    /// used longest ago goes first. While more have something under way, there are more. 0 keeps
+    /// none: each use loads its entity.
     pub entities_max: usize,
+    /// Bytes that the node keeps for entities at rest, the users' states not counted: some 500 for an
+    /// entity, 112 for each command id, and the stored outcomes.
+    pub resting_bytes_max: usize,
+    /// Snapshots that one shard remembers for entities that it forgot before a commit could name
+    /// them; the oldest is forgotten first, and taken anew when it is due.
+    pub snapshots_unnamed_max: usize,
     /// Commands and reads that wait for one entity; the next one is refused `Overloaded`.
     pub entity_queue_max: usize,
     /// Commands and reads that wait in one shard; the next one is refused `Overloaded`.
@@ -60,6 +68,8 @@ impl Default for Limits {
             // A step may answer all callers of a shard, and ask and forget for each entity.
             effects_max: 1 << 20,
             entities_max: 65_536,
+            resting_bytes_max: 256 << 20,
+            snapshots_unnamed_max: 1_024,
             entity_queue_max: 4_096,
             shard_queue_max: 65_536,
             commit_commands_max: 128,

@@ -185,8 +185,21 @@ impl Builder {
         self
     }
 
+    /// How many entities the node keeps in memory, over all kinds, shards and lanes; 65,536 when it
+    /// is not set. The one that was used longest ago makes room for the next. 0 turns the cache off:
+    /// each use loads its entity from the log.
+    ///
+    /// An entity takes its state's size and some 500 bytes, and 112 bytes for each command id that
+    /// it remembers (64 at rest for long, 8,192 at most) with the stored reply;
+    /// [`Limits::resting_bytes_max`] bounds what is not the state. What is forgotten is in the log:
+    /// the next use loads it, and finds a command id again.
+    pub fn cache(mut self, entities: usize) -> Self {
+        self.options.cache = Some(entities);
+        self
+    }
+
     /// The machines' limits; [`start_timeout`](Self::start_timeout) takes the place of its
-    /// `open_timeout`.
+    /// `open_timeout`, and [`cache`](Self::cache) of its `entities_max`.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
         self

@@ -149,6 +149,7 @@ fn setup(words: &[&str]) -> Result<Setup, String> {
             ("direct", _) => setup.mode = WriteMode::Direct,
             ("owned", _) => setup.mode = WriteMode::Owned,
             ("replicated", _) => setup.replicated = true,
+            ("uncached", _) => setup.cached = false,
             (_, Some((name, value))) => set(&mut setup, name, value)?,
             (name, None) => setup.nodes.push(name.to_owned()),
         }
@@ -161,6 +162,8 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
     match name {
         "snapshot_every" => setup.snapshot_every = Some(number(value)?),
         "payload_bytes_max" => setup.payload_bytes_max = number(value)?,
+        "resting_bytes_max" => limits.resting_bytes_max = number(value)?,
+        "snapshots_unnamed_max" => limits.snapshots_unnamed_max = number(value)?,
         "entities_max" => limits.entities_max = number(value)?,
         "entity_queue_max" => limits.entity_queue_max = number(value)?,
         "shard_queue_max" => limits.shard_queue_max = number(value)?,

@@ -5,6 +5,7 @@ use crate::bank::{Bank, Order};
 use crate::show::{Class, Names, subject};
 use crate::story::clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tenure_core::cache::Cache;
 use tenure_core::format::{
     Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
@@ -38,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) replicated: bool,
     pub(crate) limits: Limits,
     pub(crate) snapshot_every: Option<u32>,
+    pub(crate) cached: bool,
     pub(crate) payload_bytes_max: usize,
 }
 
@@ -49,6 +51,7 @@ impl Default for Setup {
             replicated: false,
             limits: Limits::default(),
             snapshot_every: None,
+            cached: true,
             payload_bytes_max: 1 << 20,
         }
     }
@@ -94,6 +97,7 @@ enum Task {
 struct Node {
     shard: Shard,
     bank: Bank,
+    cache: Cache<()>,
     dice: Dice,
 }
 
@@ -224,6 +228,7 @@ impl World {
         let node = Node {
             shard: Shard::new(config, self.setup.limits),
             bank: Bank::default(),
+            cache: Cache::new(&self.setup.limits, 0, 1),
             dice: Dice::new(u128::from(self.boots)),
         };
         self.nodes.insert(name.to_owned(), node);
@@ -241,6 +246,7 @@ impl World {
             record,
             snapshot_every: self.setup.snapshot_every,
             snapshot_schema: 1,
+            cached: self.setup.cached,
         };
         self.step(name, Input::Kind(kind));
         self.up(name);
@@ -361,8 +367,14 @@ impl World {
             probe: &mut self.probe,
         };
         node.shard.step(&mut cx, input, &mut out);
+        let stock = node.shard.stock();
+        node.cache.set((), stock);
+        let excess = node.cache.excess();
         for effect in out.drain() {
             self.effect(name, effect);
+        }
+        if excess.is_some() {
+            self.step(name, Input::Evict);
         }
     }
 

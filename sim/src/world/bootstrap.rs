@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::oracle;
 use crate::profile::Plan;
 use std::collections::{BTreeMap, VecDeque};
+use tenure_core::cache::Cache;
 use tenure_core::format::{
     Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
@@ -92,6 +93,7 @@ pub(super) fn world(plan: Plan) -> World {
             born: 0,
             shards: Vec::new(),
             marks: BTreeMap::new(),
+            cache: Cache::new(&world.plan.limits, 0, 1),
         });
         world.at(Span::ZERO, Event::Restart { node });
     }
@@ -126,6 +128,7 @@ impl World {
         revived.born = now;
         revived.shards = shards;
         revived.marks.clear();
+        revived.cache = Cache::new(&self.plan.limits, 0, 1);
         for shard in 0..self.plan.shards.len() {
             let place = Place { node, life, shard };
             for kind in 0..KINDS.len() {
@@ -176,6 +179,7 @@ impl World {
             },
             snapshot_every: (kind == 1).then_some(self.plan.snapshot_every),
             snapshot_schema: 1,
+            cached: self.plan.cached[kind],
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::history::Told;
 use crate::host::Host;
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tenure_core::cache::Cache;
 use tenure_core::format::TakeOver;
 use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Ticket};
 use tenure_core::log::{Effect, Input, Note, Reply, Shard, Work};
@@ -30,6 +31,8 @@ pub(super) struct Node {
     pub(super) shards: Vec<Running>,
     /// How far each stream is known to reach, over all shards (S13).
     pub(super) marks: BTreeMap<Partition, Sequence>,
+    /// What its shards keep in memory.
+    pub(super) cache: Cache<usize>,
 }
 
 /// One shard of a node.
@@ -143,7 +146,28 @@ impl World {
             self.begin(place, effect)?;
         }
         self.wake(place);
-        Ok(())
+        self.fit(place)
+    }
+
+    /// Sees to it that the node keeps no more than it may, and now and then lets a shard make room
+    /// for no reason of its own, as if another one were crowded.
+    fn fit(&mut self, place: Place) -> Result<(), Violation> {
+        let pressure = self.plan.pressure;
+        if !self.healed && self.draws.chance(What::Evict, place.part(), pressure) {
+            let wait = self
+                .draws
+                .span(What::Evict, place.part(), Span::ZERO, Span::from_millis(5));
+            let input = Box::new(Input::Evict);
+            self.at(wait, Event::Deliver { place, input });
+        }
+        let node = &mut self.nodes[place.node];
+        let stock = node.shards[place.shard].machine.stock();
+        node.cache.set(place.shard, stock);
+        let Some(shard) = node.cache.excess() else {
+            return Ok(());
+        };
+        reached!(self, "world: a node keeps more than it may");
+        self.step(Place { shard, ..place }, Input::Evict)
     }
 
     /// Starts to carry out an effect.

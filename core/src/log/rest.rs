@@ -1,0 +1,233 @@
+//! Entities at rest: nothing is under way for them and nobody waits, so they may be forgotten. The
+//! machine says what it keeps ([`Stock`]), a [`Cache`](crate::cache::Cache) over all shards of the
+//! node says whose entity goes, and `Input::Evict` makes the machine forget its oldest one.
+
+use super::entity::{Entity, Held, Taking};
+use super::shard::{Shard, Turn};
+use super::{Effect, KindIndex};
+use crate::format::SnapshotRef;
+use crate::id::Slot;
+use crate::name::EntityId;
+use crate::reached;
+use crate::step::Time;
+use alloc::collections::BTreeMap;
+
+/// What one id of the command table takes beside its outcome: its parts, and its share of a node of
+/// the ordered map that is half full at worst.
+const COMMAND_ID_BYTES: usize = 112;
+
+/// What a shard keeps in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Entities in memory, those included for which something is under way.
+    pub entities: usize,
+    /// Bytes that the machine keeps for the entities at rest: names, lists of commits, command ids
+    /// with their outcomes. The users' states are not among them; the machine does not know them.
+    pub resting_bytes: usize,
+    /// When the entity that rests longest was used last; `None` when none is at rest.
+    pub oldest: Option<Time>,
+}
+
+/// What was in memory when it was wanted, and what was not, since the machine began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Commands and reads whose entity's state was held when they arrived.
+    pub hits: u64,
+    /// Commands and reads that had to wait until it was loaded.
+    pub misses: u64,
+    /// Entities at rest that were forgotten.
+    pub evictions: u64,
+}
+
+/// Entities at rest, the one that was used longest ago first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resting {
+    order: BTreeMap<Rested, Resident>,
+    bytes: usize,
+    next: u64,
+}
+
+/// When an entity came to rest, and the how manieth it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rested {
+    at: Time,
+    ordinal: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resident {
+    slot: Slot,
+    bytes: usize,
+}
+
+impl Resting {
+    fn enter(&mut self, at: Time, slot: Slot, bytes: usize) -> Rested {
+        let ordinal = self.next;
+        self.next += 1;
+        let rested = Rested { at, ordinal };
+        self.order.insert(rested, Resident { slot, bytes });
+        self.bytes += bytes;
+        rested
+    }
+
+    fn leave(&mut self, rested: Rested) {
+        if let Some(resident) = self.order.remove(&rested) {
+            self.bytes -= resident.bytes;
+        }
+    }
+
+    fn oldest(&self) -> Option<(Time, Slot)> {
+        let (rested, resident) = self.order.first_key_value()?;
+        Some((rested.at, resident.slot))
+    }
+}
+
+/// Snapshots whose bodies are stored and which no commit names yet, of entities that were forgotten
+/// meanwhile: without them an entity that never stays in memory would never have a snapshot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unnamed {
+    of: BTreeMap<(KindIndex, EntityId), (u64, SnapshotRef)>,
+    order: BTreeMap<u64, (KindIndex, EntityId)>,
+    next: u64,
+}
+
+impl Unnamed {
+    fn keep(&mut self, kind: KindIndex, id: EntityId, named: SnapshotRef, max: usize) {
+        self.take(kind, &id);
+        let ordinal = self.next;
+        self.next += 1;
+        self.order.insert(ordinal, (kind, id.clone()));
+        self.of.insert((kind, id), (ordinal, named));
+        while self.of.len() > max
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.of.remove(&oldest);
+        }
+    }
+
+    fn take(&mut self, kind: KindIndex, id: &EntityId) -> Option<SnapshotRef> {
+        if self.of.is_empty() {
+            return None;
+        }
+        let (ordinal, named) = self.of.remove(&(kind, id.clone()))?;
+        self.order.remove(&ordinal);
+        Some(named)
+    }
+
+    /// What the stored snapshots were taken of may be gone.
+    pub(super) fn clear(&mut self) {
+        self.of.clear();
+        self.order.clear();
+    }
+}
+
+impl Shard {
+    /// What this shard keeps in memory.
+    pub fn stock(&self) -> Stock {
+        Stock {
+            entities: self.entities.len(),
+            resting_bytes: self.resting.bytes,
+            oldest: self.resting.oldest().map(|(at, _)| at),
+        }
+    }
+
+    /// What was in memory when it was wanted.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache_counts
+    }
+
+    /// An entity has nothing to do: it may be forgotten, and is at the end of the step where its kind
+    /// is not kept in memory.
+    pub(super) fn rest(&mut self, slot: Slot) {
+        self.wake(slot);
+        let now = self.now;
+        let entity = self.entity(slot);
+        if !entity.is_idle() {
+            return;
+        }
+        let bytes = entity.bytes();
+        let rested = self.resting.enter(now, slot, bytes);
+        self.entity(slot).rested = Some(rested);
+        if !self.kind_of(slot).cached {
+            self.passing.push(slot);
+        }
+    }
+
+    /// An entity is wanted.
+    pub(super) fn wake(&mut self, slot: Slot) {
+        if let Some(rested) = self.entity(slot).rested.take() {
+            self.resting.leave(rested);
+        }
+    }
+
+    /// Forgets the entity that rests longest, if one does.
+    pub(super) fn evict(&mut self, t: &mut Turn<'_, '_>) {
+        if let Some((_, slot)) = self.resting.oldest() {
+            reached!(t.cx, "log: an entity is forgotten to make room");
+            self.forget(t, slot);
+        }
+    }
+
+    /// Forgets entities of kinds that are not kept, unless they are wanted again by now.
+    pub(super) fn forget_passing(&mut self, t: &mut Turn<'_, '_>) {
+        while let Some(slot) = self.passing.pop() {
+            let entity = self.entities.get(&slot);
+            if entity.is_some_and(|entity| entity.rested.is_some()) {
+                reached!(
+                    t.cx,
+                    "log: an entity of a kind that is not kept is forgotten"
+                );
+                self.forget(t, slot);
+            }
+        }
+    }
+
+    fn forget(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        self.wake(slot);
+        self.cache_counts.evictions += 1;
+        if let Some(entity) = self.entities.remove(&slot) {
+            let Entity {
+                kind, id, snapshot, ..
+            } = entity;
+            self.index.remove(&(kind, id.clone()));
+            match snapshot {
+                Taking::Stored(named) => {
+                    reached!(
+                        t.cx,
+                        "log: a forgotten entity's snapshot waits for its name"
+                    );
+                    let max = self.limits.snapshots_unnamed_max;
+                    self.unnamed.keep(kind, id, named, max);
+                }
+                Taking::No | Taking::Storing(_) | Taking::Wasted => {}
+            }
+        }
+        t.out.push(Effect::Forget { slot });
+    }
+
+    /// A snapshot that was stored before the entity was forgotten, if its commits still lead there.
+    pub(super) fn unnamed_snapshot(&mut self, slot: Slot, held: &Held) -> Taking {
+        let entity = self
+            .entities
+            .get(&slot)
+            .expect("a slot of an entity in memory");
+        match self.unnamed.take(entity.kind, &entity.id) {
+            Some(named) if held.chain.contains(&named.sequence) => Taking::Stored(named),
+            Some(_) | None => Taking::No,
+        }
+    }
+}
+
+impl Entity {
+    /// What the machine keeps for it, in bytes.
+    fn bytes(&self) -> usize {
+        // The id is kept in the index too.
+        let names = 2 * self.id.as_str().len() + self.subject.len();
+        let held = self.held.as_ref().map_or(0, |held| {
+            size_of_val(held.chain.as_slice())
+                + held.ids.len() * COMMAND_ID_BYTES
+                + held.ids.outcome_bytes()
+        });
+        size_of::<Self>() + names + held
+    }
+}
