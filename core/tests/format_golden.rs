@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use std::fmt::Debug;
+use std::sync::Arc;
 use tenure_core::format::{
     Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, FormatError, FrameReader,
-    FrameWriter, KindRecord, Layout, LayoutKey, Ownership, Placement, Snapshot, SnapshotRef,
-    TakeOver, Unknown, WriteMode,
+    FrameWriter, KindRecord, Layout, LayoutKey, Metadata, MetadataRecord, Ownership, Placement,
+    Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
@@ -66,6 +67,7 @@ fn commit() -> Commit {
             },
         ],
         tombstone: true,
+        metadata: Vec::new(),
         unknown: Unknown::default(),
     }
 }
@@ -82,6 +84,49 @@ fn least_commit() -> Commit {
         events: Vec::new(),
         tombstone: false,
         ..commit()
+    }
+}
+
+/// Three commands: the first has all that metadata can have, the second only a header and no event,
+/// the third says nothing; a fourth without an id is not among the commands.
+fn commit_with_metadata() -> Commit {
+    let full = Metadata::new()
+        .correlation("order-17")
+        .causation("0123")
+        .traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .unwrap()
+        .tracestate("a=1")
+        .unwrap()
+        .header("user", "Zoë")
+        .header("tenant", "acme");
+    let record = |command, first, events, metadata| MetadataRecord {
+        command,
+        first,
+        events,
+        metadata: Arc::new(metadata),
+    };
+    let commit = least_commit();
+    let event = |version| EventRecord {
+        version: Version(version),
+        name: "e".into(),
+        schema: 1,
+        data: Bytes::new(),
+    };
+    let command = |id, version| CommandRecord {
+        id: CommandId(COMMAND.0 + id),
+        version: Version(version),
+        outcome: Bytes::new(),
+    };
+    Commit {
+        last: Version(4),
+        commands: vec![command(0, 2), command(1, 2), command(2, 3)],
+        events: vec![event(1), event(2), event(3), event(4)],
+        metadata: vec![
+            record(Some(0), 0, 2, full),
+            record(Some(1), 2, 0, Metadata::new().header("user", "")),
+            record(None, 3, 1, Metadata::new().correlation("c")),
+        ],
+        ..commit
     }
 }
 
@@ -238,6 +283,12 @@ fn check<T: Debug + PartialEq>(
 #[test]
 fn what_is_written_is_what_was_always_written() {
     check("commit", &commit(), Commit::encode, Commit::decode);
+    check(
+        "commit-metadata",
+        &commit_with_metadata(),
+        Commit::encode,
+        Commit::decode,
+    );
     check(
         "commit-least",
         &least_commit(),

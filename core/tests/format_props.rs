@@ -5,10 +5,12 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use std::sync::Arc;
 use tenure_core::format::{
     Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, EventSubject, FormatError,
-    FrameReader, FrameWriter, KindRecord, Layout, LayoutKey, Ownership, Placement,
-    SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode, unescape_id,
+    FrameReader, FrameWriter, KindRecord, Layout, LayoutKey, Metadata, MetadataRecord, Ownership,
+    Placement, SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, TraceContext, Unknown,
+    WriteMode, unescape_id,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
@@ -76,6 +78,75 @@ fn snapshot_ref() -> impl Strategy<Value = SnapshotRef> {
     )
 }
 
+/// A trace context in its text form, with a state of up to 32 members.
+fn trace() -> impl Strategy<Value = TraceContext> {
+    let member = "[a-z][a-z0-9_*/-]{0,20}=[!-+--<>-~]{1,20}";
+    let members =
+        proptest::collection::btree_map("[a-z]{1,3}(@[a-z]{1,3})?", "[!-+--<>-~]{1,20}", 0..32);
+    let one = member.prop_map(|member: String| member);
+    let state = prop_oneof![
+        one,
+        members.prop_map(|members| {
+            let members: Vec<String> = members
+                .into_iter()
+                .map(|(k, v)| format!("{k}={v}"))
+                .collect();
+            members.join(" ,, ")
+        }),
+    ];
+    (1_u128.., 1_u64.., any::<u8>(), state).prop_map(|(trace, parent, flags, state)| {
+        let parent = format!("00-{trace:032x}-{parent:016x}-{flags:02x}");
+        TraceContext::parse(&parent)
+            .unwrap()
+            .with_state(&state)
+            .unwrap()
+    })
+}
+
+fn metadata() -> impl Strategy<Value = Metadata> {
+    let text = "\\PC{0,20}";
+    let headers = proptest::collection::btree_map("\\PC{1,12}", "\\PC{0,20}", 0..6);
+    (text, text, option::of(trace()), headers).prop_map(
+        |(correlation, causation, trace, headers)| {
+            let metadata = Metadata::new()
+                .correlation(correlation)
+                .causation(causation);
+            let metadata = trace.into_iter().fold(metadata, Metadata::trace_context);
+            headers
+                .into_iter()
+                .fold(metadata, |metadata, (name, value)| {
+                    metadata.header(name, value)
+                })
+        },
+    )
+}
+
+/// Members of a commit with so many commands and events: each takes a command or none, and some
+/// events.
+fn records(
+    metadata: Vec<(bool, usize, bool, Metadata)>,
+    commands: usize,
+    events: usize,
+) -> Vec<MetadataRecord> {
+    let (mut command, mut event) = (0, 0);
+    let mut records = Vec::new();
+    for (named, take, said, metadata) in metadata {
+        let take = take.min(events - event);
+        let named = named && command < commands;
+        if said {
+            records.push(MetadataRecord {
+                command: named.then_some(command),
+                first: event,
+                events: take,
+                metadata: Arc::new(metadata),
+            });
+        }
+        command += usize::from(named);
+        event += take;
+    }
+    records
+}
+
 prop_compose! {
     fn commit()(
         (id, layout, kind) in any::<(u128, u128, u128)>(),
@@ -87,8 +158,10 @@ prop_compose! {
         snapshot in option::of(snapshot_ref()),
         commands in commands(),
         events in events(),
+        metadata in vec((any::<bool>(), 0_usize..4, any::<bool>(), metadata()), 0..5),
         unknown in unknown(),
     ) -> Commit {
+        let metadata = records(metadata, commands.len(), events.len());
         let steps: Vec<u64> = events.iter().map(|(step, ..)| *step).collect();
         let versions = rising(before, &steps);
         Commit {
@@ -115,6 +188,7 @@ prop_compose! {
                 EventRecord { version, name, schema, data }
             }).collect(),
             tombstone,
+            metadata,
             unknown,
         }
     }

@@ -69,6 +69,7 @@ impl World {
                 data: Bytes::new(),
             }],
             tombstone: false,
+            metadata: Vec::new(),
             unknown: Unknown::default(),
         };
         change(&mut commit);

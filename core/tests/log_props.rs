@@ -169,6 +169,7 @@ fn lived(settings: &Settings, acts: &[Act]) -> (World, u64) {
                     order,
                     id,
                     any,
+                    None,
                     known,
                     deadline,
                 );
@@ -237,6 +238,7 @@ fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
                 order,
                 Some(id),
                 any,
+                None,
                 Sequence::NONE,
                 deadline,
             );

@@ -153,6 +153,7 @@ impl Cluster {
             entity: entity_id(entity),
             id: id.map(|id| CommandId::new(wall, u128::from(id))),
             expected: Expected::Any,
+            metadata: None,
             wall,
             at_least: Sequence::NONE,
             deadline: self.now + Span::from_millis(u64::from(within_ms)),

@@ -88,6 +88,11 @@ fn a_commit_on_another_ground_is_caught() {
 }
 
 #[test]
+fn metadata_of_another_command_is_caught() {
+    assert_caught(Corruption::StrangeMetadata, Profile::Calm, &["metadata"]);
+}
+
+#[test]
 fn replies_that_are_held_back_are_caught() {
     assert_caught(Corruption::Mute, Profile::Calm, &["in-time"]);
 }

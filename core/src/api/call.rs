@@ -5,7 +5,7 @@ use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
 use crate::driver::host::Answer;
 use crate::driver::{EntityRequest, What};
-use crate::format::Codec;
+use crate::format::{Codec, Metadata};
 use crate::id::{CommandId, Sequence, Version, WallTime};
 use crate::log::{Expected, Refusal, Reply};
 use crate::name::EntityId;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What decides: a command, or a closure.
@@ -92,6 +93,7 @@ where
 struct Call<A: Aggregate, D: Decider<A>> {
     id: CommandId,
     time: WallTime,
+    metadata: Option<Arc<Metadata>>,
     decider: D,
     decided: Option<Result<D::Reply, D::Error>>,
     done: oneshot::Sender<Called<A, D>>,
@@ -112,6 +114,10 @@ impl<A: Aggregate, D: Decider<A>> Job<A> for Call<A, D> {
 
     fn time(&self) -> WallTime {
         self.time
+    }
+
+    fn metadata(&self) -> Option<Arc<Metadata>> {
+        self.metadata.clone()
     }
 
     fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A> {
@@ -166,6 +172,7 @@ pub(crate) struct Sending<'a, A: Aggregate> {
     pub(crate) expected: Expected,
     /// The entity must not exist, and a conflict says so.
     pub(crate) create: bool,
+    pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) timeout: Span,
 }
 
@@ -219,6 +226,7 @@ impl<A: Aggregate> Sending<'_, A> {
         let job = Call {
             id,
             time: wall,
+            metadata: self.metadata.clone(),
             decider,
             decided: None,
             done,
@@ -231,6 +239,7 @@ impl<A: Aggregate> Sending<'_, A> {
             what: What::Command {
                 id: Some(id),
                 expected: self.expected,
+                metadata: self.metadata.clone(),
                 wall,
             },
             caller: Box::new(Ask::<A>::Job(Box::new(job))),
@@ -339,6 +348,7 @@ pub(crate) fn execute_error<E>(id: CommandId, whom: Whom, refusal: Refusal) -> E
         Refusal::VersionNotRising { last, given } => ExecuteError::Failed(format!(
             "an event has version {given}, the one before it has {last}"
         )),
+        Refusal::Metadata(error) => ExecuteError::Metadata(error),
         Refusal::NotOwner => ExecuteError::NotOwner,
         Refusal::Failed(cause) => ExecuteError::Failed(cause),
         Refusal::Fold(cause) => ExecuteError::Fold {

@@ -1,6 +1,7 @@
 //! What a command comes to: events and a reply.
 
 use super::Aggregate;
+use crate::format::Metadata;
 use crate::id::{CommandId, Version, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
 use std::fmt;
@@ -94,6 +95,7 @@ pub struct DecideCx<'a> {
     pub(crate) version: Version,
     pub(crate) time: WallTime,
     pub(crate) command: CommandId,
+    pub(crate) metadata: &'a Metadata,
 }
 
 impl<'a> DecideCx<'a> {
@@ -125,5 +127,10 @@ impl<'a> DecideCx<'a> {
     /// The command's id.
     pub fn command(&self) -> CommandId {
         self.command
+    }
+
+    /// What the command says of itself beside its content; empty when it says nothing.
+    pub fn metadata(&self) -> &'a Metadata {
+        self.metadata
     }
 }

@@ -3,6 +3,7 @@
 use super::CodecError;
 use crate::driver::NotSent;
 use crate::driver::host::KindEntry;
+use crate::format::MetadataError;
 use crate::id::{CommandId, Version, WallTime};
 use crate::log::{Damage, FoldError};
 use crate::name::{EntityId, KindName, NameError};
@@ -129,6 +130,9 @@ pub enum ExecuteError<E> {
         /// The limit in bytes.
         bytes_max: usize,
     },
+    /// The command's metadata is more than a commit keeps of one. Nothing happened.
+    #[error("{0}; nothing happened")]
+    Metadata(MetadataError),
     /// Another node owns the entity's shard. Nothing happened.
     #[error("another node owns the entity's shard; nothing happened, send it there")]
     NotOwner,
@@ -209,6 +213,7 @@ impl<E> ExecuteError<E> {
             | Self::Ahead { .. }
             | Self::TooLarge { .. }
             | Self::ReplyTooLarge { .. }
+            | Self::Metadata(_)
             | Self::Failed(_)
             | Self::Reply { .. }
             | Self::Name(_)

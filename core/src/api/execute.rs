@@ -2,6 +2,7 @@
 
 use super::call::{Closure, Command, Decider, Receipt, Sending};
 use super::{Aggregate, ExecuteError, Repository};
+use crate::format::Metadata;
 use crate::id::{CommandId, Version};
 use crate::log::Expected;
 use crate::name::{EntityId, NameError};
@@ -9,6 +10,7 @@ use crate::step::Span;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A command that is sent when it is awaited.
@@ -25,6 +27,7 @@ pub struct Execute<A: Aggregate, D: Decider<A>> {
     id: Option<CommandId>,
     expected: Expected,
     create: bool,
+    metadata: Option<Arc<Metadata>>,
     timeout: Span,
 }
 
@@ -44,6 +47,7 @@ impl<A: Aggregate, D: Decider<A>> Execute<A, D> {
             id: None,
             expected: Expected::Any,
             create: false,
+            metadata: None,
             timeout,
         }
     }
@@ -81,6 +85,14 @@ impl<A: Aggregate, D: Decider<A>> Execute<A, D> {
         self
     }
 
+    /// What the command says of itself beside its content: it is stored with its events, and told
+    /// with them ([`Past::metadata`](super::Past::metadata)). Of a command that took effect before
+    /// the first one stays.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
+        self
+    }
+
     /// Asks for the reply together with the version, the sequence, and whether it is the answer
     /// of an earlier attempt.
     pub fn receipt(self) -> ExecuteReceipt<A, D> {
@@ -94,6 +106,7 @@ impl<A: Aggregate, D: Decider<A>> Execute<A, D> {
             id: self.id,
             expected: self.expected,
             create: self.create,
+            metadata: self.metadata,
             timeout: self.timeout,
         };
         sending.run(self.decider).await

@@ -1,11 +1,12 @@
 //! An entity's history, page by page.
 
 use super::error::Whom;
+use super::metadata::EMPTY;
 use super::upcast::Decoded;
 use super::{LoadError, Tenure};
 use crate::driver::HistoryFailure;
 use crate::driver::host::KindEntry;
-use crate::format::EventRecord;
+use crate::format::{EventRecord, Metadata};
 use crate::id::{CommandId, CommitId, Sequence, Version, WallTime};
 use crate::log::{Cursor, FoldError, HistoryAsk, HistoryRefusal, PAGE_COMMITS_MAX, StoredCommit};
 use crate::name::EntityId;
@@ -30,6 +31,32 @@ pub struct Past<E> {
     pub commit: CommitId,
     /// The command that it came of.
     pub command: Option<CommandId>,
+    metadata: Option<Arc<Metadata>>,
+}
+
+impl<E> Past<E> {
+    /// What its command said of itself beside its content; empty when it said nothing.
+    pub fn metadata(&self) -> &Metadata {
+        self.metadata.as_deref().unwrap_or(&EMPTY)
+    }
+
+    /// The id that all of one piece of work have in common: its command's correlation id. A command
+    /// without one begins a piece of work of its own, which its id (without an id, its commit's)
+    /// stands for.
+    pub fn correlation_id(&self) -> String {
+        match self.metadata().correlation_id() {
+            Some(id) => id.to_owned(),
+            None => self.cause(),
+        }
+    }
+
+    /// Its command's id, as what it caused names it; its commit's for a command without one.
+    pub(crate) fn cause(&self) -> String {
+        match self.command {
+            Some(id) => id.to_string(),
+            None => self.commit.to_string(),
+        }
+    }
 }
 
 /// How a stored event becomes typed ones; none leave it out.
@@ -147,7 +174,7 @@ impl<E> History<E> {
         let mut page = Vec::new();
         for StoredCommit { sequence, commit } in commits {
             let begin = page.len();
-            for record in &commit.events {
+            for (index, record) in commit.events.iter().enumerate() {
                 let decoded = (self.decode)(record);
                 let decoded = decoded.map_err(|cause| LoadError::fold(self.pages.whom(), cause));
                 let commands = &commit.commands;
@@ -162,6 +189,7 @@ impl<E> History<E> {
                             .iter()
                             .find(|command| command.version >= record.version)
                             .map(|command| command.id),
+                        metadata: commit.metadata_of(index).cloned(),
                     }
                 }));
             }

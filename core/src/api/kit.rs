@@ -1,5 +1,6 @@
 //! Given, when, then: tests of an aggregate without a store.
 
+use super::metadata::EMPTY;
 use super::{Aggregate, CodecError, Decide, DecideCx, Event, Message};
 use crate::format::Codec;
 use crate::id::{CommandId, Version, WallTime};
@@ -147,6 +148,7 @@ impl<A: Aggregate> Given<A> {
             version: self.version,
             time: self.time,
             command: CommandId::new(self.time, 0),
+            metadata: &EMPTY,
         };
         let result = self.state.decide(&command, &cx).map(|decision| Came {
             events: decision

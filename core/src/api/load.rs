@@ -120,6 +120,7 @@ fn refused(refusal: Refusal, whom: Whom) -> LoadError {
         | Refusal::Ahead { .. }
         | Refusal::TooLarge { .. }
         | Refusal::OutcomeTooLarge { .. }
+        | Refusal::Metadata(_)
         | Refusal::VersionNotRising { .. }) => LoadError::Halted {
             reason: format!("a question was refused with {refusal:?}"),
         },

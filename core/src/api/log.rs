@@ -8,6 +8,7 @@ use super::upcast::Decoded;
 use super::{AppendError, ExecuteError, LoadError, RawEvent, Tenure, load};
 use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
+use crate::format::Metadata;
 use crate::id::{CommandId, Sequence, Version, WallTime};
 use crate::log::{Cursor, Expected, FoldError, Refusal, Reply};
 use crate::name::{EntityId, NameError};
@@ -70,6 +71,7 @@ impl Log {
             events: events.into_iter().collect(),
             id: None,
             expected: Expected::Any,
+            metadata: None,
             timeout: self.tenure.inner.timeout,
         }
     }
@@ -144,6 +146,7 @@ pub struct Append {
     events: Vec<RawEvent>,
     id: Option<CommandId>,
     expected: Expected,
+    metadata: Option<Arc<Metadata>>,
     timeout: Span,
 }
 
@@ -182,6 +185,12 @@ impl Append {
     /// An id under which the append takes effect at most once.
     pub fn id(mut self, id: CommandId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// What is stored beside the events; see [`Execute::metadata`](super::Execute::metadata).
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
         self
     }
 
@@ -231,6 +240,7 @@ impl Append {
             what: What::Command {
                 id: Some(id),
                 expected: self.expected,
+                metadata: self.metadata.clone(),
                 wall: handle.wall(),
             },
             caller: Box::new(RawAsk {

@@ -20,6 +20,7 @@ pub mod kit;
 mod load;
 mod log;
 mod message;
+mod metadata;
 mod raw;
 mod repository;
 mod tenure;
@@ -44,6 +45,7 @@ pub use upcast::{
 };
 pub use value::{Fields, Value};
 
+pub use crate::format::{Metadata, MetadataError, TraceContext, TraceError};
 pub use bytes::Bytes;
 
 pub(crate) use repository::KindHandle;

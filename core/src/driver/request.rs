@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::host::{Answer, Caller, KindEntry};
 use super::recorder::Recording;
-use crate::format::KindRecord;
+use crate::format::{KindRecord, Metadata};
 use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{Expected, HistoryAsk, HistoryPage, HistoryRefusal};
 use crate::name::EntityId;
@@ -41,6 +41,7 @@ pub(crate) enum What {
     Command {
         id: Option<CommandId>,
         expected: Expected,
+        metadata: Option<Arc<Metadata>>,
         wall: WallTime,
     },
     Question,

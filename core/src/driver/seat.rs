@@ -162,12 +162,18 @@ impl Seat {
         self.tickets.insert(ticket, kind);
         let at_least = env.high_water.of(self.machine.config().stream);
         let input = match what {
-            What::Command { id, expected, wall } => Input::Submit(Submit {
+            What::Command {
+                id,
+                expected,
+                metadata,
+                wall,
+            } => Input::Submit(Submit {
                 ticket,
                 kind,
                 entity,
                 id,
                 expected,
+                metadata,
                 wall,
                 at_least,
                 deadline,

@@ -1,6 +1,7 @@
 //! A commit: one JetStream message with 1 to n commands of one entity (S4).
 
 use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
+use super::metadata::{self, Metadata, MetadataRecord};
 use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{
@@ -8,6 +9,7 @@ use crate::id::{
 };
 use crate::name::EntityId;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -44,6 +46,8 @@ pub struct Commit {
     pub events: Vec<EventRecord>,
     /// The entity was deleted by this commit; `commands` then holds the ids that it remembers.
     pub tombstone: bool,
+    /// What its commands said of themselves, for those that said anything, in their order.
+    pub metadata: Vec<MetadataRecord>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -103,6 +107,12 @@ impl Commit {
             .iter()
             .map(|event| event.name.len() + event.data.len())
             .sum();
+        let metadata = self.metadata.iter();
+        let metadata: usize = metadata.map(MetadataRecord::encoded_len_max).sum();
+        let metadata = match self.metadata.is_empty() {
+            true => 0,
+            false => 1 + HEAD_MAX + metadata,
+        };
         map_len_max(14, &self.unknown)
             + 3 * BITS128_LEN
             + (HEAD_MAX + self.entity.as_str().len())
@@ -113,6 +123,16 @@ impl Commit {
             + (HEAD_MAX + self.commands.len() * COMMAND_LEN_MAX + outcomes)
             + (HEAD_MAX + self.events.len() * (1 + 4 * HEAD_MAX) + events)
             + 1
+            + metadata
+    }
+
+    /// What the command of an event said of itself; `None` when it said nothing. Events are counted
+    /// from 0.
+    pub fn metadata_of(&self, event: usize) -> Option<&Arc<Metadata>> {
+        let records = self.metadata.iter();
+        let mut of =
+            records.filter(|record| (record.first..record.first + record.events).contains(&event));
+        of.next().map(|record| &record.metadata)
     }
 
     /// The commit's bytes; the same commit has the same bytes everywhere.
@@ -175,6 +195,13 @@ impl Commit {
         if self.tombstone {
             fields.key(14).yes();
         }
+        if !self.metadata.is_empty() {
+            let mut values = fields.key(15);
+            values.array(self.metadata.len());
+            for record in &self.metadata {
+                record.write(&mut values);
+            }
+        }
         fields.finish()
     }
 
@@ -183,8 +210,8 @@ impl Commit {
     /// # Errors
     ///
     /// When the bytes are no commit of this version, or one that contradicts itself: events rise
-    /// strictly above `before`, `last` is the last event's version (`before` without events), and
-    /// `earlier` strictly falls.
+    /// strictly above `before`, `last` is the last event's version (`before` without events),
+    /// `earlier` strictly falls, and metadata is of commands and events that are there.
     pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
         let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
@@ -195,6 +222,7 @@ impl Commit {
         let mut commands = Vec::new();
         let mut events = Vec::new();
         let mut tombstone = false;
+        let mut metadata = Vec::new();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -212,6 +240,7 @@ impl Commit {
                 12 => commands = r.commands(command)?,
                 13 => events = read_events(r)?,
                 14 => tombstone = r.yes("tombstone")?,
+                15 => metadata = read_metadata(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -230,6 +259,7 @@ impl Commit {
             commands,
             events,
             tombstone,
+            metadata,
             unknown,
         };
         let mut version = commit.before;
@@ -240,6 +270,11 @@ impl Commit {
         r.holds(
             commit.last == version,
             "its last version is not that of its last event",
+        )?;
+        let (commands, events) = (commit.commands.len(), commit.events.len());
+        r.holds(
+            metadata::fits(&commit.metadata, commands, events),
+            "its metadata is of commands or events that it has not",
         )?;
         Ok(commit)
     }
@@ -309,16 +344,26 @@ fn read_events(r: &mut Reader<'_>) -> Result<Vec<EventRecord>, FormatError> {
     Ok(events)
 }
 
+fn read_metadata(r: &mut Reader<'_>) -> Result<Vec<MetadataRecord>, FormatError> {
+    let items = r.array("metadata", metadata::RECORD_LEN_MIN)?;
+    let mut records = Vec::with_capacity(items);
+    for _ in 0..items {
+        records.push(MetadataRecord::read(r)?);
+    }
+    Ok(records)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CommandRecord, Commit, EventRecord, SnapshotRef};
-    use crate::format::{FormatError, Unknown};
+    use crate::format::{FormatError, Metadata, MetadataRecord, Unknown};
     use crate::id::{
         ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version,
         WallTime,
     };
     use crate::name::EntityId;
     use alloc::string::ToString;
+    use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
     use bytes::Bytes;
@@ -351,7 +396,20 @@ mod tests {
             }],
             events: vec![event(5), event(7)],
             tombstone: true,
+            metadata: vec![metadata(0, 1, "order-17"), metadata(1, 1, "ünïcode")],
             unknown: Unknown(vec![(30, Bytes::from_static(b"\x82\x01\x60"))]),
+        }
+    }
+
+    fn metadata(first: usize, events: usize, correlation: &str) -> MetadataRecord {
+        let said = Metadata::new()
+            .correlation(correlation)
+            .header("user", "Zoë");
+        MetadataRecord {
+            command: (first == 1).then_some(0),
+            first,
+            events,
+            metadata: Arc::new(said),
         }
     }
 
@@ -403,6 +461,11 @@ mod tests {
             },
             Commit {
                 events: Vec::new(),
+                metadata: Vec::new(),
+                ..commit()
+            },
+            Commit {
+                metadata: vec![metadata(1, 2, "two events, and one is left")],
                 ..commit()
             },
         ];
@@ -422,6 +485,7 @@ mod tests {
         let empty = Commit {
             events: Vec::new(),
             last: Version(4),
+            metadata: vec![metadata(0, 0, "of a command that was recorded")],
             ..commit()
         };
         assert_eq!(Commit::decode(&empty.encode()), Ok(empty));

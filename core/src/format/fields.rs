@@ -147,6 +147,11 @@ impl Values<'_> {
         ok(self.0.array(items as u64).map(|_| ()));
         self
     }
+
+    pub(super) fn map(&mut self, entries: usize) -> &mut Self {
+        ok(self.0.map(entries as u64).map(|_| ()));
+        self
+    }
 }
 
 /// Writing to memory cannot fail; the type says so, and the compiler holds us to it.

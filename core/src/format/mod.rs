@@ -18,10 +18,12 @@ mod fields;
 mod frame;
 mod kind;
 mod layout;
+mod metadata;
 mod own;
 mod reader;
 mod snapshot;
 mod subject;
+mod trace;
 
 pub use anchor::Anchor;
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
@@ -30,9 +32,11 @@ pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
 pub use frame::{Entry, EntryKind, FrameFull, FrameReader, FrameWriter};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use layout::{Layout, LayoutKey};
+pub use metadata::{Metadata, MetadataError, MetadataRecord};
 pub use own::Ownership;
 pub use snapshot::Snapshot;
 pub use subject::{EventSubject, SUBJECT_BYTES_MAX};
+pub use trace::{TraceContext, TraceError};
 
 use alloc::vec::Vec;
 use bytes::Bytes;

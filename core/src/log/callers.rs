@@ -19,6 +19,7 @@ impl Shard {
             entity,
             id,
             expected,
+            metadata,
             wall,
             at_least,
             deadline,
@@ -38,10 +39,20 @@ impl Shard {
             t.reply(self, ticket, Reply::Refused(refusal));
             return self.rest(slot);
         }
+        let (headers_max, bytes_max) = (
+            self.limits.metadata_headers_max,
+            self.limits.metadata_bytes_max,
+        );
+        if let Some(Err(error)) = metadata.as_ref().map(|it| it.check(headers_max, bytes_max)) {
+            reached!(t.cx, "log: a command has too much metadata");
+            t.reply(self, ticket, Reply::Refused(Refusal::Metadata(error)));
+            return self.rest(slot);
+        }
         let command = Command {
             ticket,
             id,
             expected,
+            metadata,
             wall,
             arrived,
             at_least,

@@ -4,7 +4,7 @@ use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, NewEvent, Refusal, Reply, Verdict, Work};
-use crate::format::{CommandRecord, Commit, EventRecord, Unknown, WriteMode};
+use crate::format::{CommandRecord, Commit, EventRecord, MetadataRecord, Unknown, WriteMode};
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::step::Purpose;
 use crate::{reached, sometimes};
@@ -36,6 +36,7 @@ struct Round {
     barred: Vec<(Command, Refusal)>,
     events: Vec<EventRecord>,
     commands: Vec<CommandRecord>,
+    metadata: Vec<MetadataRecord>,
     stored: usize,
 }
 
@@ -170,6 +171,7 @@ impl Shard {
                         round.barred.push((command, refusal));
                         continue;
                     } else {
+                        let first = round.events.len();
                         match numbered(last, events, &mut round.events) {
                             Ok(version) => last = version,
                             Err(refusal) => {
@@ -182,6 +184,13 @@ impl Shard {
                             version: last,
                             outcome,
                         };
+                        let metadata = command.metadata.clone().map(|metadata| MetadataRecord {
+                            command: command.id.map(|_| round.commands.len()),
+                            first,
+                            events: round.events.len() - first,
+                            metadata,
+                        });
+                        round.metadata.extend(metadata);
                         round.commands.extend(command.id.map(record));
                         round.stored += 1;
                         Promise::Stored(last)
@@ -254,6 +263,7 @@ impl Shard {
             commands: round.commands,
             events: round.events,
             tombstone: false,
+            metadata: round.metadata,
             unknown: Unknown::default(),
         };
         let bytes = commit.encoded_len_max() + HEADER_BYTES_MAX;

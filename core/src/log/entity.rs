@@ -4,13 +4,14 @@ use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
 use super::{Expected, KindIndex, Reply, StoredCommit};
-use crate::format::{Commit, Snapshot, SnapshotRef};
+use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::{Refused, Subject};
 use crate::step::Limits;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// One step of the machine, counted from its first. What was sent in a step was sent after what
@@ -74,6 +75,7 @@ pub(super) struct Command {
     pub(super) ticket: Ticket,
     pub(super) id: Option<CommandId>,
     pub(super) expected: Expected,
+    pub(super) metadata: Option<Arc<Metadata>>,
     pub(super) wall: WallTime,
     pub(super) arrived: Moment,
     /// Its node knew that the stream reaches this far.

@@ -140,6 +140,7 @@ mod tests {
             }],
             events: vec![],
             tombstone: false,
+            metadata: vec![],
             unknown: Unknown::default(),
         }
     }

@@ -1,11 +1,13 @@
 //! What a shard's log reacts to.
 
 use super::{KindConfig, KindIndex};
+use crate::format::Metadata;
 use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
 use crate::step::Time;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -66,6 +68,8 @@ pub struct Submit {
     pub id: Option<CommandId>,
     /// What version it must meet.
     pub expected: Expected,
+    /// What it says of itself; stored with its events.
+    pub metadata: Option<Arc<Metadata>>,
     /// The node's wall clock at arrival; the commit's stamp, and what ids are held against.
     pub wall: WallTime,
     /// What its node knew at arrival of how far the stream reaches, from all its logs: what is

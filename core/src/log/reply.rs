@@ -1,6 +1,7 @@
 //! What a caller is told.
 
 use super::FoldError;
+use crate::format::MetadataError;
 use crate::id::{Sequence, Version, WallTime};
 use crate::port::Refused;
 use alloc::string::String;
@@ -90,6 +91,8 @@ pub enum Refusal {
         /// The version it was given.
         given: Version,
     },
+    /// The command's metadata is more than a commit keeps of one; nothing happened.
+    Metadata(MetadataError),
     /// Owned mode: this node does not own the shard; nothing happened.
     NotOwner,
     /// The user's code panicked or a value could not be encoded; nothing happened.

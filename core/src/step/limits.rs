@@ -40,6 +40,10 @@ pub struct Limits {
     pub command_id_age_ms: u64,
     /// Bytes of one stored outcome.
     pub outcome_bytes_max: usize,
+    /// Headers that one command's metadata has at most.
+    pub metadata_headers_max: usize,
+    /// Bytes of one command's metadata in all its texts.
+    pub metadata_bytes_max: usize,
     /// How far a command id may be ahead of the owner's wall clock, in milliseconds.
     pub id_ahead_max_ms: u64,
     /// How often one command is decided anew after a conflict.
@@ -80,6 +84,8 @@ impl Default for Limits {
             command_ids_min: 64,
             command_id_age_ms: 120_000,
             outcome_bytes_max: 4_096,
+            metadata_headers_max: 64,
+            metadata_bytes_max: 8_192,
             id_ahead_max_ms: 60_000,
             conflict_tries_max: 256,
             store_timeout: Span::from_secs(5),

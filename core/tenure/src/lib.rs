@@ -109,8 +109,9 @@ pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
     Decider, Decision, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
     ExecuteReceipt, Fields, History, KindError, KindSettings, LoadError, Loaded, Log, Message,
-    Mistake, Parts, Past, RawEvent, Receipt, Repository, StartError, StartOptions, Transact,
-    UnknownEvents, Upcasters, UpcastersError, Value, check_upcasters, kit,
+    Metadata, MetadataError, Mistake, Parts, Past, RawEvent, Receipt, Repository, StartError,
+    StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters, UpcastersError,
+    Value, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
@@ -131,7 +132,8 @@ pub use tenure_nats::{ConnectError, NatsOptions, NatsShell};
 pub mod prelude {
     pub use crate::{
         Aggregate, CommandId, Decide, DecideCx, Decision, Event, ExecuteError, KindSettings,
-        LoadError, Loaded, Message, Repository, Tenure, UnknownEvents, Upcasters, Version,
+        LoadError, Loaded, Message, Metadata, Repository, Tenure, UnknownEvents, Upcasters,
+        Version,
     };
 }
 

@@ -5,7 +5,7 @@ use crate::show::Class;
 use crate::story::{Stage, span};
 use crate::world::{Fate, Setup, World};
 use tenure_core::Time;
-use tenure_core::format::WriteMode;
+use tenure_core::format::{Metadata, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
 use tenure_core::log::{Expected, Input};
 use tenure_core::port::Refused;
@@ -70,11 +70,12 @@ impl World {
                 let Caller {
                     id,
                     expected,
+                    metadata,
                     at_least,
                     deadline,
                 } = caller;
                 self.submit(
-                    node, ticket, entity, order, id, expected, at_least, deadline,
+                    node, ticket, entity, order, id, expected, metadata, at_least, deadline,
                 );
             }
             _ => return Err("no such command of a node".into()),
@@ -90,7 +91,9 @@ impl World {
             let ticket = Ticket(1_000_000 + n);
             let order = Order::Deposit(1);
             let (any, known) = (Expected::Any, Sequence::NONE);
-            self.submit(node, ticket, entity, order, None, any, known, deadline);
+            self.submit(
+                node, ticket, entity, order, None, any, None, known, deadline,
+            );
             self.run(Some(node));
         }
         self.loud = loud;
@@ -100,6 +103,7 @@ impl World {
         let mut caller = Caller {
             id: None,
             expected: Expected::Any,
+            metadata: None,
             at_least: Sequence::NONE,
             deadline: self.now() + span(PATIENCE)?,
         };
@@ -109,13 +113,16 @@ impl World {
                     let (name, offset_ms) = named(name)?;
                     caller.id = Some(self.command(name, offset_ms));
                 }
+                Some(("said", text)) => {
+                    caller.metadata = Some(Metadata::new().correlation(text));
+                }
                 Some(("for", text)) => caller.deadline = self.now() + span(text)?,
                 Some(("at", version)) => caller.expected = Expected::Exactly(version_of(version)?),
                 Some(("after", text)) => caller.at_least = sequence_of(text)?,
                 None if *option == "present" => caller.expected = Expected::Present,
                 _ => {
                     return Err(format!(
-                        "{option:?} is no option: id=, for=, at=, after=, present"
+                        "{option:?} is no option: id=, said=, for=, at=, after=, present"
                     ));
                 }
             }
@@ -127,6 +134,7 @@ impl World {
 struct Caller {
     id: Option<CommandId>,
     expected: Expected,
+    metadata: Option<Metadata>,
     at_least: Sequence,
     deadline: Time,
 }
@@ -174,6 +182,7 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         "command_ids_max" => limits.command_ids_max = number(value)?,
         "command_ids_min" => limits.command_ids_min = number(value)?,
         "outcome_bytes_max" => limits.outcome_bytes_max = number(value)?,
+        "metadata_bytes_max" => limits.metadata_bytes_max = number(value)?,
         "conflict_tries_max" => limits.conflict_tries_max = number(value)?,
         "absent_patience" => limits.absent_patience = span(value)?,
         "lost_tail_patience" => limits.lost_tail_patience = span(value)?,

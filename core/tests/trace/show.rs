@@ -194,6 +194,11 @@ impl Names {
         if !commit.commands.is_empty() {
             text += &format!(" ids {}", commit.commands.len());
         }
+        for record in &commit.metadata {
+            let said = record.metadata.correlation_id().unwrap_or_default();
+            let events = record.first..record.first + record.events;
+            text += &format!(" said {said:?} of events {events:?}");
+        }
         match commit.earlier.as_slice() {
             [] => {}
             [newest, .., oldest] if commit.earlier.len() > 4 => {
@@ -307,6 +312,7 @@ fn refusal_text(refusal: &Refusal) -> String {
         Refusal::VersionNotRising { last, given } => {
             format!("version {given:?} does not rise above {last:?}")
         }
+        Refusal::Metadata(error) => error.to_string(),
         Refusal::NotOwner => "not the owner".to_owned(),
         Refusal::Failed(text) => text.clone(),
         Refusal::Fold(error) => error.to_string(),

@@ -5,9 +5,11 @@ use crate::bank::{Bank, Order};
 use crate::show::{Class, Names, subject};
 use crate::story::clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use tenure_core::cache::Cache;
 use tenure_core::format::{
-    Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
+    Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Metadata, Placement, TakeOver, Unknown,
+    WriteMode,
 };
 use tenure_core::id::{
     CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, Version,
@@ -312,6 +314,7 @@ impl World {
         order: Order,
         id: Option<CommandId>,
         expected: Expected,
+        metadata: Option<Metadata>,
         at_least: Sequence,
         deadline: Time,
     ) {
@@ -322,6 +325,7 @@ impl World {
             entity: EntityId::new(entity).expect("an entity's id"),
             id,
             expected,
+            metadata: metadata.map(Arc::new),
             wall: self.wall(),
             at_least,
             deadline,

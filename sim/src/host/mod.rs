@@ -5,7 +5,7 @@ mod command;
 mod state;
 
 pub use command::Command;
-pub(crate) use command::{Style, decide};
+pub(crate) use command::{Style, decide, metadata};
 pub(crate) use state::EVENT;
 pub use state::{Added, State};
 

@@ -5,6 +5,7 @@ mod acknowledged;
 mod convergence;
 mod decision;
 mod fence;
+mod metadata;
 mod once;
 mod predecessor;
 mod reads;
@@ -106,6 +107,7 @@ pub(crate) fn all() -> Vec<Box<dyn Oracle>> {
         Box::new(fence::Fence),
         Box::new(once::Once::default()),
         Box::new(decision::Decision),
+        Box::new(metadata::Metadata),
         Box::new(acknowledged::Acknowledged::default()),
         Box::new(reads::Reads),
         Box::new(replies::Replies),

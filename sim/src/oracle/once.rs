@@ -149,7 +149,7 @@ impl Once {
 }
 
 /// The ticket that an outcome was decided for.
-fn decided_for(outcome: &Bytes) -> Option<Ticket> {
+pub(super) fn decided_for(outcome: &Bytes) -> Option<Ticket> {
     let ticket = outcome.get(..8)?.try_into().ok()?;
     Some(Ticket(u64::from_be_bytes(ticket)))
 }

@@ -101,6 +101,7 @@ impl World {
                 entity: entity.id.clone(),
                 id: wish.id,
                 expected: wish.expected,
+                metadata: crate::host::metadata(ticket),
                 wall: self.wall_of(node),
                 at_least,
                 deadline,

@@ -36,6 +36,8 @@ pub enum Corruption {
     ForgottenIds,
     /// When a commit says that it was decided on another state than the one it follows.
     OldGround,
+    /// When a commit's metadata is told of the next command.
+    StrangeMetadata,
     /// When the store never answers again after everything healed.
     Deaf,
     /// When nodes hold replies back.
@@ -44,7 +46,7 @@ pub enum Corruption {
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -54,6 +56,7 @@ impl Corruption {
         Self::FalseProof,
         Self::ForgottenIds,
         Self::OldGround,
+        Self::StrangeMetadata,
         Self::Deaf,
         Self::Mute,
     ];
@@ -73,6 +76,7 @@ impl World {
                 | Corruption::FalseProof
                 | Corruption::ForgottenIds
                 | Corruption::OldGround
+                | Corruption::StrangeMetadata
                 | Corruption::Deaf
                 | Corruption::Mute,
             )
@@ -118,6 +122,16 @@ impl World {
             Some(Corruption::OldGround) => match &mut request {
                 StoreRequest::Publish(publish) => shift_ground(publish),
                 StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(shift_ground),
+                StoreRequest::Latest { .. }
+                | StoreRequest::Get { .. }
+                | StoreRequest::Scan { .. }
+                | StoreRequest::CreateStream(_)
+                | StoreRequest::StreamInfo { .. }
+                | StoreRequest::Capabilities => {}
+            },
+            Some(Corruption::StrangeMetadata) => match &mut request {
+                StoreRequest::Publish(publish) => mistell(publish),
+                StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(mistell),
                 StoreRequest::Latest { .. }
                 | StoreRequest::Get { .. }
                 | StoreRequest::Scan { .. }
@@ -257,6 +271,7 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
     commit.earlier.insert(0, last.sequence);
     commit.earlier.truncate(chain_max);
     commit.commands.clear();
+    commit.metadata.clear();
     commit.events = vec![EventRecord {
         version: commit.last,
         name: crate::host::EVENT.into(),
@@ -282,9 +297,31 @@ fn shift_ground(publish: &mut Publish) {
     }
 }
 
+/// Lets the metadata of a commit's commands go round.
+fn mistell(publish: &mut Publish) {
+    let Ok(mut commit) = Commit::decode(&publish.payload) else {
+        return;
+    };
+    let mut said: Vec<_> = commit
+        .metadata
+        .iter()
+        .map(|record| record.metadata.clone())
+        .collect();
+    if said.len() > 1 {
+        said.rotate_left(1);
+        for (record, metadata) in commit.metadata.iter_mut().zip(said) {
+            record.metadata = metadata;
+        }
+        publish.payload = commit.encode();
+    }
+}
+
 fn forget_ids(message: &mut Message) {
     if let Ok(mut commit) = Commit::decode(&message.payload) {
         commit.commands.clear();
+        for record in &mut commit.metadata {
+            record.command = None;
+        }
         message.payload = commit.encode();
     }
 }

@@ -10,7 +10,7 @@ pub(crate) use fold::{decode_event, fold_commits, fold_event};
 use super::upcast::Steps;
 use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, caught};
-use crate::format::{Codec, Snapshot};
+use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
 use crate::log::{Base, Decided, Expected, FoldError, StoredCommit};
 use crate::name::{EntityId, KindName, Namespace};
@@ -40,6 +40,9 @@ pub(crate) trait Job<A: Aggregate>: Send {
 
     /// When it arrived.
     fn time(&self) -> WallTime;
+
+    /// What it says of itself.
+    fn metadata(&self) -> Option<Arc<Metadata>>;
 
     /// Decides it, and keeps the typed reply; may run again.
     fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A>;

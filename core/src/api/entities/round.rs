@@ -1,6 +1,7 @@
 //! One round of decisions on one entity.
 
 use super::{Draft, Job, KindFacts};
+use crate::api::metadata::EMPTY;
 use crate::api::{Aggregate, CodecError, DecideCx, Event};
 use crate::driver::host::caught;
 use crate::format::Codec;
@@ -31,13 +32,18 @@ impl<A: Aggregate> Round<'_, A> {
         if !met {
             return Verdict::Conflict(self.version);
         }
+        let (time, command) = (job.time(), job.id());
+        // The job decides by itself, so what it says of itself is held beside it.
+        let metadata = job.metadata();
+        let metadata = metadata.as_deref().unwrap_or(&EMPTY);
         let cx = DecideCx {
             namespace: &self.facts.namespace,
             kind: &self.facts.kind,
             entity: self.id,
             version: self.version,
-            time: job.time(),
-            command: job.id(),
+            time,
+            command,
+            metadata,
         };
         let state = self.state.as_ref().unwrap_or(self.committed);
         match caught(|| job.decide(state, &cx, self.facts.codec)) {

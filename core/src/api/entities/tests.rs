@@ -3,7 +3,7 @@
 use super::{Ask, Draft, Entities, Job, KindFacts};
 use crate::api::{Aggregate, CodecError, DecideCx, Event, UnknownEvents};
 use crate::driver::host::{Answer, Host};
-use crate::format::{Codec, Snapshot};
+use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
 use crate::log::{Base, Decided, Expected, FoldError, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
@@ -55,6 +55,10 @@ impl Job<Sum> for Add {
 
     fn time(&self) -> WallTime {
         WallTime(1)
+    }
+
+    fn metadata(&self) -> Option<Arc<Metadata>> {
+        None
     }
 
     fn decide(&mut self, state: &Sum, _: &DecideCx<'_>, codec: Codec) -> Draft<Sum> {
