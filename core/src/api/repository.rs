@@ -303,7 +303,7 @@ impl<A: Aggregate> Repository<A> {
         load::read(&self.kind, entity.clone(), self.timeout(), loaded).await
     }
 
-    fn pages(&self, entity: EntityId, cursor: Cursor) -> history::Pages {
+    pub(crate) fn pages(&self, entity: EntityId, cursor: Cursor) -> history::Pages {
         let (tenure, entry) = (self.kind.tenure.clone(), Arc::clone(&self.kind.entry));
         history::Pages::new(tenure, entry, entity, cursor)
     }
@@ -312,7 +312,7 @@ impl<A: Aggregate> Repository<A> {
         self.kind.tenure.inner.timeout
     }
 
-    fn not_found(&self, id: EntityId) -> LoadError {
+    pub(crate) fn not_found(&self, id: EntityId) -> LoadError {
         LoadError::NotFound {
             kind: self.kind.entry.config.record.name.clone(),
             id,

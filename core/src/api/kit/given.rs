@@ -1,7 +1,7 @@
-//! Given, when, then: tests of an aggregate without a store.
+//! Given, when, then.
 
-use super::metadata::EMPTY;
-use super::{Aggregate, CodecError, Decide, DecideCx, Event, Message};
+use crate::api::metadata::EMPTY;
+use crate::api::{Aggregate, CodecError, Decide, DecideCx, Event, Message};
 use crate::format::Codec;
 use crate::id::{CommandId, Version, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
