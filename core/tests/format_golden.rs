@@ -141,7 +141,20 @@ fn snapshot() -> Snapshot {
         commands: vec![(COMMAND, Version(31), Bytes::from_static(b"\x18\x64"))],
         schema: 3,
         state: Bytes::from_static(b"\xa1\x67balance\x18\x64"),
+        older: Vec::new(),
         unknown: Unknown::default(),
+    }
+}
+
+fn later_snapshot() -> Snapshot {
+    Snapshot {
+        older: vec![SnapshotRef {
+            version: Version(20),
+            sequence: Sequence(700),
+            tag: SnapshotTag(0x5a90_0000_0000_0000_0000_0000_0000_0004),
+            hash: 0xfedc_ba98_7654_3210,
+        }],
+        ..snapshot()
     }
 }
 
@@ -296,6 +309,12 @@ fn what_is_written_is_what_was_always_written() {
         Commit::decode,
     );
     check("snapshot", &snapshot(), Snapshot::encode, Snapshot::decode);
+    check(
+        "snapshot-later",
+        &later_snapshot(),
+        Snapshot::encode,
+        Snapshot::decode,
+    );
     check("layout", &layout(), Layout::encode, Layout::decode);
     check("kind", &kind(), KindRecord::encode, KindRecord::decode);
     check(

@@ -201,6 +201,7 @@ prop_compose! {
         (version, sequence, horizon, schema) in any::<(u64, u64, u64, u16)>(),
         commands in commands(),
         state in bytes(),
+        older in vec(snapshot_ref(), 0..4),
         unknown in unknown(),
     ) -> Snapshot {
         Snapshot {
@@ -215,6 +216,7 @@ prop_compose! {
             }).collect(),
             schema,
             state,
+            older,
             unknown,
         }
     }

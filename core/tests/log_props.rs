@@ -23,7 +23,7 @@ use show::Class;
 use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Snapshot, WriteMode};
 use tenure_core::id::{Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Input, Reply};
+use tenure_core::log::{Expected, Input, Reply, SnapshotPolicy};
 use tenure_core::{Limits, Span};
 use world::{Fate, Setup, World};
 
@@ -92,21 +92,38 @@ fn act() -> impl Strategy<Value = Act> {
 struct Settings {
     mode: WriteMode,
     replicated: bool,
-    snapshot_every: Option<u32>,
+    snapshots: SnapshotPolicy,
     chain_max: usize,
     command_ids_max: usize,
     command_ids_min: usize,
     commit_commands_max: usize,
 }
 
+fn policy() -> impl Strategy<Value = SnapshotPolicy> {
+    let taken = prop_oneof![
+        Just(SnapshotPolicy::never()),
+        (1_u32..6).prop_map(SnapshotPolicy::every),
+        (0_u32..6).prop_map(SnapshotPolicy::after_load),
+        (1_u32..6, 0_u32..6)
+            .prop_map(|(every, load)| SnapshotPolicy::every(every).or_after_load(load)),
+    ];
+    (taken, 1_u32..4, option::of(1_u64..20)).prop_map(|(taken, keep, expiry_s)| {
+        let kept = taken.keep(keep);
+        match expiry_s {
+            Some(seconds) if !kept.is_never() => kept.expires_after(Span::from_secs(seconds)),
+            Some(_) | None => kept,
+        }
+    })
+}
+
 fn settings() -> impl Strategy<Value = Settings> {
     let mode = prop_oneof![Just(WriteMode::Direct), Just(WriteMode::Owned)];
-    let shape = (mode, any::<bool>(), option::of(1_u32..6), 1_usize..6);
+    let shape = (mode, any::<bool>(), policy(), 1_usize..6);
     let ids = (1_usize..8, 0_usize..4, 1_usize..5);
     (shape, ids).prop_map(|(shape, (most, least, commands))| Settings {
         mode: shape.0,
         replicated: shape.1,
-        snapshot_every: shape.2,
+        snapshots: shape.2,
         chain_max: shape.3,
         command_ids_max: most,
         command_ids_min: least.min(most),
@@ -135,7 +152,7 @@ fn lived(settings: &Settings, acts: &[Act]) -> (World, u64) {
         mode: settings.mode,
         replicated: settings.replicated,
         limits: limits(settings),
-        snapshot_every: settings.snapshot_every,
+        snapshots: settings.snapshots,
         ..Setup::default()
     });
     let owned = settings.mode == WriteMode::Owned;
@@ -335,8 +352,13 @@ proptest! {
             prop_assert!(commit.commands.len() <= settings.commit_commands_max);
         }
         for message in world.messages("bank_snap") {
+            if message.payload.is_empty() {
+                // A deleted one.
+                continue;
+            }
             let body = Snapshot::decode(&message.payload).expect("a snapshot");
             prop_assert!(body.commands.len() <= settings.command_ids_max);
+            prop_assert!(body.older.len() <= SnapshotPolicy::KEEP_MAX as usize);
         }
     }
 }

@@ -11,7 +11,7 @@ use tenure_core::id::{
 };
 use tenure_core::log::{
     Base, Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Ran, Read, Reply,
-    Shape, Shard, ShardConfig, Submit, Verdict, Work,
+    Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
@@ -121,7 +121,7 @@ impl Cluster {
         for n in 0..count {
             let kind = KindConfig {
                 record: record.clone(),
-                snapshot_every: Some(3),
+                snapshots: SnapshotPolicy::every(3).or_after_load(2),
                 snapshot_schema: 1,
                 cached: true,
             };
@@ -424,7 +424,8 @@ impl Node {
                     .states
                     .get(&slot)
                     .map(|state| state.committed.to_be_bytes());
-                Ran::Snapshotted(state.map(|bytes| Bytes::copy_from_slice(&bytes)))
+                let state = state.expect("a slot that was folded");
+                Ran::Snapshotted(Ok(Bytes::copy_from_slice(&state)))
             }
         }
     }

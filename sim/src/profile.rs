@@ -4,6 +4,7 @@ use crate::draw::{Draws, What};
 use std::fmt;
 use std::str::FromStr;
 use tenure_core::format::WriteMode;
+use tenure_core::log::SnapshotPolicy;
 use tenure_core::{Limits, Span};
 
 /// A family of runs. Each faulty one draws which of its faults a seed has, and how often.
@@ -130,8 +131,8 @@ pub struct Plan {
     pub clients: u64,
     /// How many entities each shard has.
     pub entities: u64,
-    /// When the second kind takes snapshots.
-    pub snapshot_every: u32,
+    /// When the second kind takes snapshots, and how many are kept.
+    pub snapshots: SnapshotPolicy,
     /// Whether each kind's entities stay in memory.
     pub cached: [bool; 2],
     /// In so many of 1,000 steps a shard is told to make room a moment later.
@@ -208,9 +209,13 @@ impl Plan {
         limits.absent_patience = Span::from_secs(5);
         limits.lost_tail_patience = Span::from_millis(range(15, 2_000, 4_000));
         limits.retry_delay_max = Span::from_millis(range(16, 20, 500));
+        limits.snapshot_bodies_max = size([1, 64][size(range(45, 0, 1))]);
+        limits.snapshot_chores_max = size([1, 64][size(range(46, 0, 1))]);
+        let snapshots = policy(&mut range);
         Self {
             seed,
             profile,
+            snapshots,
             nodes,
             streams: u16::try_from(streams).expect("a small number"),
             replicated,
@@ -219,7 +224,6 @@ impl Plan {
                 .collect(),
             clients: range(17, 1, 6),
             entities: range(18, 1, 3),
-            snapshot_every: u32::try_from(range(19, 1, 6)).expect("a small number"),
             cached: [range(28, 0, 7) > 0, range(29, 0, 7) > 0],
             pressure: [0, 3, 100][size(range(30, 0, 2))],
             payload_bytes_max: 16_384,
@@ -228,6 +232,22 @@ impl Plan {
             faults: Faults::draw(&mut draws, profile, replicated, &shards),
             shards,
         }
+    }
+}
+
+/// Each way of taking snapshots, with as many kept as may be and sometimes an end.
+fn policy(range: &mut impl FnMut(u64, u64, u64) -> u64) -> SnapshotPolicy {
+    let mut number = |part, min, max| u32::try_from(range(part, min, max)).expect("a small number");
+    let (commits, replayed) = (number(19, 1, 8), number(40, 0, 8));
+    let policy = match number(41, 0, 3) {
+        0 => SnapshotPolicy::after_load(replayed),
+        1 => SnapshotPolicy::every(commits).or_after_load(replayed),
+        _ => SnapshotPolicy::every(commits),
+    };
+    let kept = policy.keep(number(42, 1, 3));
+    match number(43, 0, 2) {
+        0 => kept.expires_after(Span::from_secs(u64::from(number(44, 1, 6)))),
+        _ => kept,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{CodecError, DecideCx, Decision, Event, Message, Upcasters};
 use crate::format::{Codec, Placement, TakeOver, WriteMode};
+use crate::log::SnapshotPolicy;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,8 +110,8 @@ pub struct KindSettings {
     pub placement: Placement,
     /// What this process does with events that it does not know.
     pub unknown_events: UnknownEvents,
-    /// After how many commits this process takes a snapshot; `None` is never.
-    pub snapshot_every: Option<u32>,
+    /// When this process takes snapshots, and how many are kept.
+    pub snapshots: SnapshotPolicy,
     /// Whether this process keeps entities at rest in memory.
     pub cached: bool,
 }
@@ -135,7 +136,7 @@ impl Default for KindSettings {
             codec: Codec::Cbor,
             placement: Placement::Whole,
             unknown_events: UnknownEvents::Fail,
-            snapshot_every: None,
+            snapshots: SnapshotPolicy::never(),
             cached: true,
         }
     }
@@ -167,10 +168,16 @@ impl KindSettings {
         self
     }
 
-    /// This process takes a snapshot when `commits` commits came since the last one. The aggregate
-    /// has to implement [`Aggregate::snapshot`] and [`Aggregate::restore`].
-    pub const fn snapshot_every(mut self, commits: u32) -> Self {
-        self.snapshot_every = Some(commits);
+    /// When this process takes snapshots, how many are kept and for how long. The aggregate has to
+    /// implement [`Aggregate::snapshot`] and [`Aggregate::restore`].
+    ///
+    /// ```
+    /// use tenure_core::api::{KindSettings, SnapshotPolicy};
+    ///
+    /// let settings = KindSettings::default().snapshots(SnapshotPolicy::every(100).keep(3));
+    /// ```
+    pub const fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.snapshots = policy;
         self
     }
 

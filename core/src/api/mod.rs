@@ -46,6 +46,8 @@ pub use upcast::{
 pub use value::{Fields, Value};
 
 pub use crate::format::{Metadata, MetadataError, TraceContext, TraceError};
+pub use crate::log::{SnapshotPolicy, SnapshotPolicyError};
+
 pub use bytes::Bytes;
 
 pub(crate) use repository::KindHandle;

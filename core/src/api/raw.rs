@@ -76,8 +76,8 @@ impl Host for RawEntities {
 
     fn answer(&mut self, _: Slot, _: Version, _: &[Ticket]) {}
 
-    fn snapshot(&mut self, _: Slot) -> Option<Bytes> {
-        None
+    fn snapshot(&mut self, _: Slot) -> Result<Bytes, String> {
+        Err("a log takes no snapshots".to_owned())
     }
 
     fn forget(&mut self, _: Slot) {}

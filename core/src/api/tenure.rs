@@ -11,7 +11,7 @@ use crate::driver::{
 };
 use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
 use crate::id::{CommandId, Ticket, WallTime};
-use crate::log::KindConfig;
+use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
 use crate::name::{KindName, NameError, Namespace};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
@@ -126,15 +126,21 @@ pub enum KindError {
         /// The kind.
         kind: KindName,
     },
+    /// Its policy for snapshots cannot be one.
+    #[error("the snapshot policy of kind {kind} cannot be one: {cause}")]
+    SnapshotPolicy {
+        /// The kind.
+        kind: KindName,
+        /// What is wrong with it, and what to write instead.
+        cause: SnapshotPolicyError,
+    },
     /// Snapshots are asked for that the type does not make.
     #[error(
-        "kind {kind} is to take a snapshot every {every} commits, but {aggregate} makes none: implement Aggregate::snapshot and Aggregate::restore, or leave out snapshot_every"
+        "kind {kind} is to take snapshots, but {aggregate} makes none: implement Aggregate::snapshot and Aggregate::restore, or leave out the policy"
     )]
     NoSnapshots {
         /// The kind.
         kind: KindName,
-        /// After how many commits.
-        every: u32,
         /// The type.
         aggregate: &'static str,
     },
@@ -246,18 +252,20 @@ impl Tenure {
     /// # Errors
     ///
     /// When there are mistakes in the kind's upcasters, it is recorded otherwise, another type of
-    /// this process is it, or it is to take snapshots that its type does not make.
+    /// this process is it, its policy for snapshots cannot be one, or it is to take snapshots that
+    /// its type does not make.
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
         let name = KindName::new(A::KIND)?;
         let steps = Steps::of::<A>()?;
         self.claim_type::<A>(&name)?;
         let settings = A::settings();
-        if let Some(every) = settings.snapshot_every
-            && !makes_snapshots::<A>(settings.codec)
-        {
+        let policy = settings.snapshots;
+        if let Err(cause) = policy.check() {
+            return Err(KindError::SnapshotPolicy { kind: name, cause });
+        }
+        if !policy.is_never() && !makes_snapshots::<A>(settings.codec) {
             return Err(KindError::NoSnapshots {
                 kind: name,
-                every,
                 aggregate: type_name::<A>(),
             });
         }
@@ -267,7 +275,7 @@ impl Tenure {
         let entry = KindEntry {
             config: KindConfig {
                 record,
-                snapshot_every: settings.snapshot_every,
+                snapshots: policy,
                 snapshot_schema: A::SNAPSHOT_SCHEMA,
                 cached: settings.cached,
             },
@@ -315,7 +323,7 @@ impl Tenure {
         let entry = KindEntry {
             config: KindConfig {
                 record,
-                snapshot_every: None,
+                snapshots: SnapshotPolicy::never(),
                 snapshot_schema: 0,
                 cached: settings.cached,
             },

@@ -31,6 +31,16 @@ pub struct Counters {
     /// How often a log found that its stream lost acknowledged messages; each log of the stream
     /// finds it for itself.
     pub lost_tails: u64,
+    /// Bodies of snapshots that were stored; one counts when a commit names it.
+    pub snapshots_stored: u64,
+    /// Loads that began at a snapshot.
+    pub snapshots_used: u64,
+    /// Snapshots that a load found and could not use.
+    pub snapshots_ignored: u64,
+    /// Snapshots that could not be made or stored, and old ones that could not be deleted.
+    pub snapshots_failed: u64,
+    /// Bodies of snapshots that were deleted, because newer ones are kept or no commit names them.
+    pub snapshots_deleted: u64,
     /// Machines that halted.
     pub halts: u64,
     /// The machines' probes.
@@ -52,6 +62,11 @@ impl Counters {
         self.entities_held += other.entities_held;
         self.resting_bytes += other.resting_bytes;
         self.lost_tails += other.lost_tails;
+        self.snapshots_stored += other.snapshots_stored;
+        self.snapshots_used += other.snapshots_used;
+        self.snapshots_ignored += other.snapshots_ignored;
+        self.snapshots_failed += other.snapshots_failed;
+        self.snapshots_deleted += other.snapshots_deleted;
         self.halts += other.halts;
         self.probes.absorb(&other.probes);
     }

@@ -40,8 +40,8 @@ pub(crate) trait Host: Send {
     /// Answers readers from the committed state.
     fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]);
 
-    /// Encodes the committed state.
-    fn snapshot(&mut self, slot: Slot) -> Option<Bytes>;
+    /// Encodes the committed state; an error says why there is no snapshot.
+    fn snapshot(&mut self, slot: Slot) -> Result<Bytes, String>;
 
     /// Drops the state of a slot.
     fn forget(&mut self, slot: Slot);

@@ -322,10 +322,24 @@ impl Seat {
                 env.high_water.lost_tail(stream, *was, *now);
                 tracing::warn!(shard, was = was.0, now = now.0, "store_lost_tail");
             }
+            Note::SnapshotStored { entity } => {
+                env.counters.snapshots_stored += 1;
+                tracing::debug!(shard, entity = entity.as_str(), "snapshot_stored");
+            }
+            Note::SnapshotUsed { entity } => {
+                env.counters.snapshots_used += 1;
+                tracing::debug!(shard, entity = entity.as_str(), "snapshot_used");
+            }
+            Note::SnapshotDeleted { entity } => {
+                env.counters.snapshots_deleted += 1;
+                tracing::debug!(shard, entity = entity.as_str(), "snapshot_deleted");
+            }
             Note::SnapshotIgnored { entity, cause } => {
+                env.counters.snapshots_ignored += 1;
                 tracing::warn!(shard, entity = entity.as_str(), cause, "snapshot_ignored");
             }
             Note::SnapshotFailed { entity, cause } => {
+                env.counters.snapshots_failed += 1;
                 tracing::warn!(shard, entity = entity.as_str(), cause, "snapshot_failed");
             }
             Note::Claimed(epoch) => {

@@ -167,12 +167,7 @@ impl Commit {
             }
         }
         if let Some(snapshot) = &self.snapshot {
-            let mut values = fields.key(10);
-            let values = values
-                .array(4)
-                .uint(snapshot.version.0)
-                .uint(snapshot.sequence.0);
-            values.bits128(snapshot.tag.0).uint(snapshot.hash);
+            fields.key(10).snapshot(snapshot);
         }
         if self.horizon != WallTime::default() {
             fields.key(11).uint(self.horizon.0);
@@ -235,7 +230,7 @@ impl Commit {
                 7 => before = Some(Version(r.uint("version before")?)),
                 8 => last = Some(Version(r.uint("last version")?)),
                 9 => earlier = read_earlier(r)?,
-                10 => snapshot = Some(read_snapshot(r)?),
+                10 => snapshot = Some(r.snapshot("snapshot")?),
                 11 => horizon = WallTime(r.uint("horizon")?),
                 12 => commands = r.commands(command)?,
                 13 => events = read_events(r)?,
@@ -307,17 +302,6 @@ fn read_earlier(r: &mut Reader<'_>) -> Result<Vec<Sequence>, FormatError> {
         earlier.push(Sequence(sequence));
     }
     Ok(earlier)
-}
-
-fn read_snapshot(r: &mut Reader<'_>) -> Result<SnapshotRef, FormatError> {
-    const FIELD: &str = "snapshot";
-    r.tuple(FIELD, 4)?;
-    Ok(SnapshotRef {
-        version: Version(r.uint(FIELD)?),
-        sequence: Sequence(r.uint(FIELD)?),
-        tag: SnapshotTag(r.bits128(FIELD)?),
-        hash: r.uint(FIELD)?,
-    })
 }
 
 fn command(id: CommandId, version: Version, outcome: Bytes) -> CommandRecord {

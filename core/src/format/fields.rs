@@ -1,7 +1,7 @@
 //! The one way in which values become bytes: a CBOR map with small integer keys in rising order, the
 //! format's version under key 0 first, shortest heads, definite lengths.
 
-use super::Unknown;
+use super::{SnapshotRef, Unknown};
 use crate::id::{CommandId, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -17,6 +17,9 @@ pub(super) const BITS128_LEN: usize = 17;
 
 /// The longest stored command without its outcome, in bytes.
 pub(super) const COMMAND_LEN_MAX: usize = 1 + BITS128_LEN + 2 * HEAD_MAX;
+
+/// The longest stored reference to a snapshot, in bytes.
+pub(super) const SNAPSHOT_REF_LEN_MAX: usize = 1 + BITS128_LEN + 3 * HEAD_MAX;
 
 /// A map's upper bound without its values: its own head, the version, and each key.
 pub(super) fn map_len_max(fields: usize, unknown: &Unknown) -> usize {
@@ -141,6 +144,12 @@ impl Values<'_> {
     /// A command with its outcome, as commits and snapshots remember it.
     pub(super) fn command(&mut self, id: CommandId, version: Version, outcome: &[u8]) {
         self.array(3).bits128(id.0).uint(version.0).bytes(outcome);
+    }
+
+    /// A reference to a snapshot.
+    pub(super) fn snapshot(&mut self, named: &SnapshotRef) {
+        let values = self.array(4).uint(named.version.0).uint(named.sequence.0);
+        values.bits128(named.tag.0).uint(named.hash);
     }
 
     pub(super) fn array(&mut self, items: usize) -> &mut Self {

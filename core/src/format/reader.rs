@@ -4,8 +4,8 @@
 //! repeated keys, lengths that are not given, and trailing bytes.
 
 use super::fields::BITS128_LEN;
-use super::{FormatError, Unknown};
-use crate::id::{CommandId, Version};
+use super::{FormatError, SnapshotRef, Unknown};
+use crate::id::{CommandId, Sequence, SnapshotTag, Version};
 use crate::name::EntityId;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -157,6 +157,17 @@ impl<'b> Reader<'b> {
             commands.push(make(id, version, self.bytes(FIELD)?));
         }
         Ok(commands)
+    }
+
+    /// A reference to a snapshot.
+    pub(super) fn snapshot(&mut self, field: &'static str) -> Result<SnapshotRef, FormatError> {
+        self.tuple(field, 4)?;
+        Ok(SnapshotRef {
+            version: Version(self.uint(field)?),
+            sequence: Sequence(self.uint(field)?),
+            tag: SnapshotTag(self.bits128(field)?),
+            hash: self.uint(field)?,
+        })
     }
 
     /// A flag that is only written when it is set.

@@ -1,8 +1,10 @@
 //! A snapshot's body: immutable, current only because a commit names it (S20).
 
-use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
+use super::fields::{
+    BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, SNAPSHOT_REF_LEN_MAX, map_len_max,
+};
 use super::reader::Reader;
-use super::{FormatError, Unknown};
+use super::{FormatError, SnapshotRef, Unknown};
 use crate::id::{CommandId, KindId, LayoutId, Sequence, Version, WallTime};
 use crate::name::EntityId;
 use alloc::vec::Vec;
@@ -30,6 +32,9 @@ pub struct Snapshot {
     pub schema: u16,
     /// The encoded state.
     pub state: Bytes,
+    /// The snapshots before this one that were kept when it was taken, newest first. Whoever goes
+    /// on from this one knows by them which to delete.
+    pub older: Vec<SnapshotRef>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -47,12 +52,13 @@ impl Snapshot {
             .iter()
             .map(|(_, _, outcome)| outcome.len())
             .sum();
-        map_len_max(9, &self.unknown)
+        map_len_max(10, &self.unknown)
             + 2 * BITS128_LEN
             + (HEAD_MAX + self.entity.as_str().len())
             + 4 * HEAD_MAX
             + (HEAD_MAX + self.commands.len() * COMMAND_LEN_MAX + outcomes)
             + (HEAD_MAX + self.state.len())
+            + (HEAD_MAX + self.older.len() * SNAPSHOT_REF_LEN_MAX)
     }
 
     /// The snapshot's bytes.
@@ -75,6 +81,13 @@ impl Snapshot {
         }
         fields.key(8).uint(u64::from(self.schema));
         fields.key(9).bytes(&self.state);
+        if !self.older.is_empty() {
+            let mut values = fields.key(10);
+            values.array(self.older.len());
+            for named in &self.older {
+                values.snapshot(named);
+            }
+        }
         fields.finish()
     }
 
@@ -89,7 +102,7 @@ impl Snapshot {
         let (mut layout, mut kind, mut entity, mut version) = (None, None, None, None);
         let (mut sequence, mut schema, mut state) = (None, None, None);
         let mut horizon = WallTime::default();
-        let mut commands = Vec::new();
+        let (mut commands, mut older) = (Vec::new(), Vec::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -102,6 +115,7 @@ impl Snapshot {
                 7 => commands = r.commands(|id, version, outcome| (id, version, outcome))?,
                 8 => schema = Some(r.number("schema")?),
                 9 => state = Some(r.bytes("state")?),
+                10 => older = read_older(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -115,7 +129,14 @@ impl Snapshot {
             commands,
             schema: r.need("schema", schema)?,
             state: r.need("state", state)?,
+            older,
             unknown,
         })
     }
+}
+
+fn read_older(r: &mut Reader<'_>) -> Result<Vec<SnapshotRef>, FormatError> {
+    const FIELD: &str = "older";
+    let items = r.array(FIELD, 1 + BITS128_LEN + 3)?;
+    (0..items).map(|_| r.snapshot(FIELD)).collect()
 }

@@ -148,7 +148,10 @@ impl Shard {
             return;
         }
         let Some(front) = entity.queue.front() else {
-            return self.rest(slot);
+            if !self.take_after_load(t, slot) {
+                self.rest(slot);
+            }
+            return;
         };
         let Some(held) = &entity.held else {
             if mode == WriteMode::Owned && matches!(self.owned.fence, Fence::Unowned) {

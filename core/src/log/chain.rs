@@ -1,7 +1,7 @@
 //! The chain of a load: the snapshot's body, then the commits that are listed (S12, S20).
 
-use super::entity::{Held, predecessor};
-use super::load::{Floor, Folded, Load, LoadStage};
+use super::entity::{Held, Phase, Why, predecessor};
+use super::load::{Floor, Folded, LoadStage};
 use super::shard::{Op, Shard, Turn};
 use super::{Base, Note, Refusal, StoredCommit, Work};
 use crate::format::{Commit, Snapshot, SnapshotRef};
@@ -38,19 +38,45 @@ impl Shard {
         match usable {
             Ok(snapshot) => {
                 reached!(t.cx, "load: from a snapshot");
-                self.loading(slot).floor = Floor::Snapshot(snapshot.into(), named);
+                let load = self.loading(slot);
+                sometimes!(
+                    t.cx,
+                    !load.broken.is_empty(),
+                    "load: from an older snapshot than the newest"
+                );
+                load.commits = load.commits.split_off(&Sequence(named.sequence.0 + 1));
+                load.floor = Floor::Snapshot(snapshot.into(), named);
             }
-            Err(cause) => self.ignore_snapshot(t, slot, cause),
+            Err(cause) => self.ignore_snapshot(t, slot, named, cause),
         }
-        let head = self.loading(slot).commits.keys().next_back().copied();
-        self.expand(t, slot, head.unwrap_or(Sequence::NONE));
+        self.expand_all(t, slot);
     }
 
-    pub(super) fn ignore_snapshot(&mut self, t: &mut Turn<'_, '_>, slot: Slot, cause: String) {
+    /// A snapshot cannot be used: the one before it is tried, if it is kept, else the entity is
+    /// replayed.
+    pub(super) fn ignore_snapshot(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        named: SnapshotRef,
+        cause: String,
+    ) {
         reached!(t.cx, "load: a snapshot is ignored");
         let entity = self.entity(slot).id.clone();
         t.note(Note::SnapshotIgnored { entity, cause });
-        self.loading(slot).snapshot_ignored = true;
+        self.loading(slot).broken.insert(named.sequence);
+    }
+
+    /// Whether a load may begin at a snapshot that a commit names.
+    pub(super) fn may_begin_at(&mut self, slot: Slot, named: &SnapshotRef) -> bool {
+        let kept = self.kind_of(slot).snapshots.kept();
+        // Whoever looks for a commit must see every one since then; a snapshot hides some (S9).
+        let looking = matches!(self.entity(slot).phase, Phase::Load(_, Why::Look(_)));
+        let load = self.loading(slot);
+        matches!(load.floor, Floor::Nothing)
+            && !looking
+            && load.broken.len() < kept
+            && !load.broken.contains(&named.sequence)
     }
 
     fn snapshot_of(
@@ -83,10 +109,37 @@ impl Shard {
         }
     }
 
+    /// Asks for what all commits list, with what is known of snapshots now.
+    fn expand_all(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let load = self.loading(slot);
+        load.candidate = None;
+        let commits: Vec<_> = load.commits.keys().rev().copied().collect();
+        for sequence in &commits {
+            self.ask_listed(t, slot, *sequence);
+        }
+        self.fold_if_whole(t, slot);
+    }
+
     /// Asks for what a commit lists and is not known yet; folds when nothing is missing.
     pub(super) fn expand(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
+        self.ask_listed(t, slot, sequence);
+        self.fold_if_whole(t, slot);
+    }
+
+    fn ask_listed(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
+        let named = self.loading(slot).commits.get(&sequence);
+        let named = named.filter(|commit| !commit.tombstone);
+        let named = named.and_then(|commit| commit.snapshot);
+        let begin = named.filter(|named| self.may_begin_at(slot, named));
         let load = self.loading(slot);
-        let floor = load.floor.sequence();
+        if let Some(begin) = begin {
+            let newer = |other: &SnapshotRef| other.sequence > begin.sequence;
+            load.candidate = load.candidate.filter(newer).or(Some(begin));
+        }
+        let covered = load
+            .candidate
+            .map_or(Sequence::NONE, |named| named.sequence);
+        let floor = load.floor.sequence().max(covered);
         let Some(commit) = load.commits.get(&sequence) else {
             return;
         };
@@ -123,7 +176,6 @@ impl Shard {
         for sequence in missing {
             self.fetch(t, slot, sequence, Source::Replica);
         }
-        self.fold_if_whole(t, slot);
     }
 
     /// The answer to the read of one listed commit.
@@ -191,10 +243,10 @@ impl Shard {
             return self.damaged(t, slot, sequence, "a listed commit is absent".to_string());
         }
         self.abandon_load(slot);
-        let at_least = self.loading(slot).at_least;
-        let mut fresh = Load::new(self.moment, at_least);
-        fresh.reread = true;
-        *self.loading(slot) = fresh;
+        let moment = self.moment;
+        let load = self.loading(slot);
+        load.anew(moment);
+        load.reread = true;
         self.load_on(t, slot);
     }
 
@@ -206,6 +258,10 @@ impl Shard {
         };
         if !open.is_empty() || !again.is_empty() {
             return;
+        }
+        if let Some(named) = load.candidate.take() {
+            load.stage = LoadStage::BodyWanted(named);
+            return self.load_on(t, slot);
         }
         if let Floor::Held(at, version) = load.floor
             && let Some(now) = load.commits.remove(&at)
@@ -221,23 +277,19 @@ impl Shard {
         }
         let load = self.loading(slot);
         if let Err(broken) = whole(&load.floor, &load.commits) {
-            match load.floor {
+            let named = match load.floor {
                 Floor::Nothing => {
                     let what = "the commit does not follow the one before it".to_string();
                     return self.damaged(t, slot, broken, what);
                 }
                 // What was acknowledged does not lead to the last message.
                 Floor::Held(..) => return self.replaced(t, slot),
-                Floor::Snapshot(..) => {}
-            }
-            // The snapshot does not lead to the last message: start over from the log alone.
-            let load = self.loading(slot);
-            reached!(t.cx, "load: starts over without the snapshot");
-            let restart = Load {
-                snapshot_ignored: true,
-                ..Load::new(moment, load.at_least)
+                Floor::Snapshot(_, named) => named,
             };
-            *self.loading(slot) = restart;
+            reached!(t.cx, "load: starts over without the snapshot");
+            let cause = "it does not lead to the entity's last commit".to_string();
+            self.ignore_snapshot(t, slot, named, cause);
+            self.loading(slot).anew(moment);
             self.forget_held(slot);
             return self.load_on(t, slot);
         }
@@ -262,20 +314,30 @@ impl Shard {
         let load = self.loading(slot);
         let commits = core::mem::take(&mut load.commits);
         let floor = core::mem::replace(&mut load.floor, Floor::Nothing);
+        let broken = load.broken.clone();
+        let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
         let entity = self.entity(slot);
         let (kind, id) = (entity.kind, entity.id.clone());
-        let (base, mut held) = match floor {
-            Floor::Nothing => (Base::Nothing, Held::default()),
-            Floor::Held(..) => (Base::Held, entity.held.clone().unwrap_or_default()),
+        let (base, mut held, from) = match floor {
+            Floor::Nothing => (Base::Nothing, Held::default(), None),
+            Floor::Held(..) => (Base::Held, entity.held.clone().unwrap_or_default(), None),
             Floor::Snapshot(snapshot, named) => {
-                let held = Held::of_snapshot(&snapshot, named);
-                (Base::Snapshot(*snapshot), held)
+                let held = Held::of_snapshot(&snapshot);
+                (Base::Snapshot(*snapshot), held, Some(named))
             }
         };
+        let replayed = (base != Base::Held).then_some(count);
         let stored = |(sequence, commit)| StoredCommit { sequence, commit };
         let commits: Vec<_> = commits.into_iter().map(stored).collect();
         for stored in &commits {
             held.absorb(stored, &limits);
+        }
+        if held
+            .snapshot
+            .is_some_and(|named| broken.contains(&named.sequence))
+        {
+            held.snapshot_broken = true;
+            held.since_snapshot = count;
         }
         let found = commits
             .iter()
@@ -289,7 +351,13 @@ impl Shard {
             commits,
         };
         let op = self.run(t, Op::Fold(slot), work);
-        self.loading(slot).stage = LoadStage::Fold(op, Folded { held, found }.into());
+        let folded = Folded {
+            held,
+            from,
+            replayed,
+            found,
+        };
+        self.loading(slot).stage = LoadStage::Fold(op, folded.into());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Storing a commit by itself, in direct mode, and what its answers mean (S7, S9, S10).
 
-use super::entity::{Draft, Phase, Stage, Taking, Why, predecessor};
+use super::entity::{Draft, Phase, Stage, Why, predecessor};
 use super::shard::{Op, Shard, Turn};
 use super::{Refusal, Reply, StoredCommit, Work};
 use crate::format::WriteMode;
@@ -221,14 +221,12 @@ impl Shard {
         let entity = self.entity(slot);
         entity.tries = 0;
         if let Some(held) = &mut entity.held {
-            if entity.snapshot == commit.snapshot.map_or(Taking::No, Taking::Stored) {
-                entity.snapshot = Taking::No;
-            }
             held.absorb(&StoredCommit { sequence, commit }, &limits);
             let sent = sent.unwrap_or_default();
             held.confirmed = held.confirmed.max(sent);
             held.checked = held.checked.max(sent);
         }
+        self.on_named(slot);
         self.release(t, members, sequence);
         self.run(t, Op::Settle(slot), Work::Settle { slot });
         self.entity(slot).phase = Phase::Settle;

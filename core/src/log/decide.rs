@@ -238,11 +238,10 @@ impl Shard {
         let ordinal = self.draw();
         let kind = self.kind_of(slot).record.id;
         let layout = self.config.layout;
-        let chain_max = self.limits.chain_max;
         let bytes_max = self.shape.payload_bytes_max;
+        let (snapshot, earlier) = self.name_snapshot(slot, t.cx.now);
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
-        let (snapshot, earlier) = held.next_chain(&entity.snapshot, chain_max);
         let stamps = round.members.iter().map(|member| member.command.wall);
         let last = round
             .events

@@ -132,7 +132,22 @@ pub enum Note {
         /// Why.
         cause: String,
     },
-    /// A snapshot could not be stored.
+    /// A snapshot's body is stored; it counts when a commit names it.
+    SnapshotStored {
+        /// The entity.
+        entity: EntityId,
+    },
+    /// The entity was loaded from a snapshot.
+    SnapshotUsed {
+        /// The entity.
+        entity: EntityId,
+    },
+    /// A snapshot's body that nobody needs any more is gone.
+    SnapshotDeleted {
+        /// The entity.
+        entity: EntityId,
+    },
+    /// A snapshot could not be made, stored or deleted.
     SnapshotFailed {
         /// The entity.
         entity: EntityId,

@@ -3,12 +3,12 @@
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
-use super::{Expected, KindIndex, Reply, StoredCommit};
+use super::{Expected, KindIndex, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
-use crate::id::{CommandId, CommitId, Epoch, Sequence, SnapshotTag, Ticket, Version, WallTime};
+use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::{Refused, Subject};
-use crate::step::Limits;
+use crate::step::{Limits, Time};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -34,6 +34,10 @@ pub(super) struct Entity {
     /// So many commits had come since the last snapshot when one failed; the next waits for as
     /// many again as lie between two.
     pub(super) snapshot_failed: Option<u32>,
+    /// A load replayed so much that the state is to be snapshotted.
+    pub(super) replayed: bool,
+    /// No bodies are left that nobody names, as far as is known.
+    pub(super) swept: bool,
     /// Repetitions in a row, for the back-off.
     pub(super) tries: u32,
     /// Its place among the entities at rest; `None` while something is under way.
@@ -51,8 +55,16 @@ pub(super) struct Held {
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
     pub(super) chain: Vec<Sequence>,
     pub(super) snapshot: Option<SnapshotRef>,
-    /// Commits since the snapshot.
+    /// When the first commit that names it was decided, on its writer's wall clock.
+    pub(super) snapshot_time: WallTime,
+    /// Snapshots that were current before it, newest first.
+    pub(super) older: Vec<SnapshotRef>,
+    /// A load found that the current snapshot cannot be used.
+    pub(super) snapshot_broken: bool,
+    /// Commits since the last snapshot that can be used.
     pub(super) since_snapshot: u32,
+    /// When the last commit was decided, on its writer's wall clock.
+    pub(super) time: WallTime,
     pub(super) ids: CommandTable,
     /// The state was the latest then or after: when the read that found it was sent, or the commit
     /// that passed on it.
@@ -191,12 +203,26 @@ pub(super) enum Taking {
     /// None.
     No,
     /// Its body is being stored.
-    Storing(SnapshotRef),
+    Storing(Body),
     /// Its body is being stored, but what it was taken of does not count any more.
-    Wasted,
+    Wasted(SnapshotRef),
     /// Its body is stored; the next commit names it.
-    Stored(SnapshotRef),
+    Stored(Body),
 }
+
+/// A snapshot's body that no acknowledged commit names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) named: SnapshotRef,
+    /// When it was sent; its life begins then or later.
+    pub(super) sent: Time,
+    /// A commit that names it was drafted. That commit may be stored whatever this node believes,
+    /// so the body is deleted only when another snapshot is current.
+    pub(super) offered: bool,
+}
+
+/// How many snapshots that were current before are kept in mind.
+const OLDER_MAX: usize = 2 * SnapshotPolicy::KEEP_MAX as usize;
 
 impl Caller {
     pub(super) fn ticket(&self) -> Ticket {
@@ -238,6 +264,8 @@ impl Entity {
             phase: Phase::Idle,
             snapshot: Taking::No,
             snapshot_failed: None,
+            replayed: false,
+            swept: false,
             tries: 0,
             rested: None,
         }
@@ -272,15 +300,24 @@ impl Entity {
 }
 
 impl Held {
-    /// The state that a snapshot's body holds.
-    pub(super) fn of_snapshot(snapshot: &Snapshot, named: SnapshotRef) -> Self {
+    /// The state that a snapshot's body holds. No commit that it covers names it; the ones after
+    /// it tell which is current.
+    pub(super) fn of_snapshot(snapshot: &Snapshot) -> Self {
+        let (before, older) = match snapshot.older.split_first() {
+            Some((before, older)) => (Some(*before), older.to_vec()),
+            None => (None, Vec::new()),
+        };
         Self {
             version: snapshot.version,
             sequence: snapshot.sequence,
             commit: None,
             chain: Vec::new(),
-            snapshot: Some(named),
+            snapshot: before,
+            snapshot_time: WallTime::default(),
+            older,
+            snapshot_broken: false,
             since_snapshot: 0,
+            time: WallTime::default(),
             ids: CommandTable::of_snapshot(snapshot),
             confirmed: Moment::default(),
             checked: Moment::default(),
@@ -293,7 +330,21 @@ impl Held {
         self.version = commit.last;
         self.sequence = *sequence;
         self.commit = Some(commit.id);
-        self.since_snapshot = if commit.earlier.len() < limits.chain_max {
+        self.time = commit.time;
+        if commit.snapshot != self.snapshot {
+            self.older.splice(..0, self.snapshot);
+            self.older.truncate(OLDER_MAX);
+            self.snapshot = commit.snapshot;
+            self.older.retain(|older| Some(*older) != commit.snapshot);
+            self.snapshot_time = commit.time;
+            self.snapshot_broken = false;
+        }
+        if commit.tombstone {
+            // What was before it is nobody's past any more: a sweep finds it.
+            self.older.clear();
+        }
+        let counted = commit.earlier.len() < limits.chain_max && !self.snapshot_broken;
+        self.since_snapshot = if counted {
             u32::try_from(commit.earlier.len())
                 .unwrap_or(u32::MAX)
                 .saturating_add(1)
@@ -309,7 +360,6 @@ impl Held {
                 .copied()
                 .take(limits.chain_max.saturating_sub(1)),
         );
-        self.snapshot = commit.snapshot;
         self.ids.absorb(commit, limits);
     }
 
@@ -317,13 +367,9 @@ impl Held {
     /// it.
     pub(super) fn next_chain(
         &self,
-        taking: &Taking,
+        fresh: Option<SnapshotRef>,
         chain_max: usize,
     ) -> (Option<SnapshotRef>, Vec<Sequence>) {
-        let fresh = match taking {
-            Taking::Stored(named) if self.chain.contains(&named.sequence) => Some(*named),
-            Taking::Stored(_) | Taking::Storing(_) | Taking::Wasted | Taking::No => None,
-        };
         let since = fresh.map_or(Sequence::NONE, |named| named.sequence);
         let earlier = self
             .chain
@@ -340,14 +386,4 @@ pub(super) fn predecessor(commit: &Commit) -> Sequence {
     listed
         .or(commit.snapshot.map(|s| s.sequence))
         .unwrap_or(Sequence::NONE)
-}
-
-/// The name of a snapshot's body, which the subject and the reference share.
-pub(super) fn snapshot_ref(held: &Held, tag: SnapshotTag, hash: u64) -> SnapshotRef {
-    SnapshotRef {
-        version: held.version,
-        sequence: held.sequence,
-        tag,
-        hash,
-    }
 }

@@ -117,8 +117,8 @@ pub enum Ran {
     Settled,
     /// Of `Answer`: the host has answered the callers' questions from its state.
     Answered,
-    /// Of `Snapshot`: the encoded state; `None` when the kind has none.
-    Snapshotted(Option<Bytes>),
+    /// Of `Snapshot`: the encoded state, or why there is none.
+    Snapshotted(Result<Bytes, String>),
 }
 
 /// The verdict on one command.

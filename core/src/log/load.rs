@@ -2,7 +2,7 @@
 
 use super::entity::{Entity, Held, Moment, Phase, Taking, Why};
 use super::shard::{Op, Retry, Shard, Turn};
-use super::{Damage, FoldError, Refusal, Reply};
+use super::{Damage, FoldError, Note, Refusal, Reply};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
 use crate::id::{CommitId, Epoch, OpId, Sequence, Slot, Version};
 use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply, StoreRequest};
@@ -33,8 +33,10 @@ pub(super) struct Load {
     pub(super) absent_since: Option<Time>,
     /// The last message was read again after an absence.
     pub(super) reread: bool,
-    /// The snapshot cannot be used.
-    pub(super) snapshot_ignored: bool,
+    /// The newest snapshot that was found and not looked at.
+    pub(super) candidate: Option<SnapshotRef>,
+    /// The snapshots that cannot be used, by the last commit that they cover.
+    pub(super) broken: BTreeSet<Sequence>,
 }
 
 /// How far a load is.
@@ -69,6 +71,10 @@ pub(super) enum Floor {
 #[derive(Clone, Debug)]
 pub(super) struct Folded {
     pub(super) held: Held,
+    /// The snapshot that they were folded onto.
+    pub(super) from: Option<SnapshotRef>,
+    /// How many commits were replayed; `None` when the state was held before.
+    pub(super) replayed: Option<u32>,
     /// The commits that were folded.
     pub(super) found: Vec<(Sequence, CommitId)>,
 }
@@ -94,8 +100,18 @@ impl Load {
             commits: BTreeMap::new(),
             absent_since: None,
             reread: false,
-            snapshot_ignored: false,
+            candidate: None,
+            broken: BTreeSet::new(),
         }
+    }
+
+    /// The same load from its begin, with what it knows of snapshots.
+    pub(super) fn anew(&mut self, moment: Moment) {
+        let broken = core::mem::take(&mut self.broken);
+        *self = Self {
+            broken,
+            ..Self::new(moment, self.at_least)
+        };
     }
 
     /// Operations whose answers would come to this load.
@@ -333,14 +349,10 @@ impl Shard {
             }
         }
         let named = commit.snapshot.filter(|_| !commit.tombstone);
-        // Whoever looks for a commit must see every one since then; a snapshot hides some (S9).
-        let looking = matches!(self.entity(slot).phase, Phase::Load(_, Why::Look(_)));
-        let load = self.loading(slot);
-        load.commits.insert(sequence, commit);
-        let fresh = matches!(load.floor, Floor::Nothing) && !load.snapshot_ignored && !looking;
+        self.loading(slot).commits.insert(sequence, commit);
         match named {
-            Some(named) if fresh => {
-                load.stage = LoadStage::BodyWanted(named);
+            Some(named) if self.may_begin_at(slot, &named) => {
+                self.loading(slot).stage = LoadStage::BodyWanted(named);
                 self.load_on(t, slot);
             }
             Some(_) | None => self.expand(t, slot, sequence),
@@ -358,28 +370,38 @@ impl Shard {
         let LoadStage::Fold(_, outcome) = stage else {
             return t.halt("the host folded without being asked to");
         };
-        match folded {
-            Ok(()) => {}
-            Err(FoldError::Snapshot { cause }) => {
-                self.ignore_snapshot(t, slot, cause);
-                let at_least = self.loading(slot).at_least;
-                let restart = Load {
-                    snapshot_ignored: true,
-                    ..Load::new(self.moment, at_least)
-                };
-                *self.loading(slot) = restart;
+        let Folded {
+            held,
+            from,
+            replayed,
+            found,
+        } = *outcome;
+        match (folded, from) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                let entity = self.entity(slot).id.clone();
+                t.note(Note::SnapshotUsed { entity });
+            }
+            (Err(FoldError::Snapshot { cause }), Some(from)) => {
+                self.ignore_snapshot(t, slot, from, cause);
+                let moment = self.moment;
+                self.loading(slot).anew(moment);
                 return self.load_on(t, slot);
             }
-            Err(error) => return self.load_failed(t, slot, Refusal::Fold(error)),
+            (Err(error), _) => return self.load_failed(t, slot, Refusal::Fold(error)),
         }
-        let Folded { held, found } = *outcome;
         let last = held.sequence;
-        let unnamed = self.unnamed_snapshot(slot, &held);
+        let policy = self.kind_of(slot).snapshots;
+        let unnamed = self.unnamed_body(slot);
         let entity = self.entity(slot);
         entity.held = Some(held);
-        if matches!(entity.snapshot, Taking::Stored(_) | Taking::No) {
-            entity.snapshot = unnamed;
+        entity.replayed |= policy
+            .replayed()
+            .is_some_and(|most| replayed.is_some_and(|count| count > most));
+        if let Some(body) = unnamed {
+            entity.snapshot = Taking::Stored(body);
         }
+        self.keep_body(slot);
         self.raise_high_water(last);
         self.loaded(t, slot, Some(found));
     }

@@ -36,10 +36,12 @@ mod ids;
 mod input;
 mod load;
 mod owned;
+mod policy;
 mod reply;
 mod rest;
 mod shard;
 mod snapshot;
+mod sweep;
 mod tail;
 
 pub use effect::{Base, Effect, Note, StoredCommit, Work};
@@ -48,6 +50,7 @@ pub use history::{
     PAGE_COMMITS_MAX,
 };
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
+pub use policy::{SnapshotPolicy, SnapshotPolicyError};
 pub use reply::{Damage, Refusal, Reply};
 pub use rest::{CacheCounts, Stock};
 pub use shard::Shard;
@@ -85,8 +88,8 @@ pub struct ShardConfig {
 pub struct KindConfig {
     /// The kind's record.
     pub record: KindRecord,
-    /// A snapshot is taken when this many commits came since the last one; `None` is never.
-    pub snapshot_every: Option<u32>,
+    /// When snapshots are taken, and how many are kept; one that its check lets through.
+    pub snapshots: SnapshotPolicy,
     /// The version of the kind's state type, as snapshots carry it; another one is ignored.
     pub snapshot_schema: u16,
     /// Whether an entity at rest stays in memory, as far as there is room; else it is forgotten at

@@ -353,7 +353,7 @@ impl Shard {
         self.owned.fence = Fence::Unowned;
         self.window.ready.clear();
         self.owned.pledged.clear();
-        self.unnamed.clear();
+        self.drop_unnamed(0);
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {
             self.disown_entity(t, slot, refusal);

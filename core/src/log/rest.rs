@@ -2,10 +2,9 @@
 //! machine says what it keeps ([`Stock`]), a [`Cache`](crate::cache::Cache) over all shards of the
 //! node says whose entity goes, and `Input::Evict` makes the machine forget its oldest one.
 
-use super::entity::{Entity, Held, Taking};
+use super::entity::{Body, Entity, Taking};
 use super::shard::{Shard, Turn};
 use super::{Effect, KindIndex};
-use crate::format::SnapshotRef;
 use crate::id::Slot;
 use crate::name::EntityId;
 use crate::reached;
@@ -86,38 +85,37 @@ impl Resting {
 /// meanwhile: without them an entity that never stays in memory would never have a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unnamed {
-    of: BTreeMap<(KindIndex, EntityId), (u64, SnapshotRef)>,
+    of: BTreeMap<(KindIndex, EntityId), (u64, Body)>,
     order: BTreeMap<u64, (KindIndex, EntityId)>,
     next: u64,
 }
 
 impl Unnamed {
-    fn keep(&mut self, kind: KindIndex, id: EntityId, named: SnapshotRef, max: usize) {
+    fn keep(&mut self, kind: KindIndex, id: EntityId, body: Body) {
         self.take(kind, &id);
         let ordinal = self.next;
         self.next += 1;
         self.order.insert(ordinal, (kind, id.clone()));
-        self.of.insert((kind, id), (ordinal, named));
-        while self.of.len() > max
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.of.remove(&oldest);
-        }
+        self.of.insert((kind, id), (ordinal, body));
     }
 
-    fn take(&mut self, kind: KindIndex, id: &EntityId) -> Option<SnapshotRef> {
+    fn take(&mut self, kind: KindIndex, id: &EntityId) -> Option<Body> {
         if self.of.is_empty() {
             return None;
         }
-        let (ordinal, named) = self.of.remove(&(kind, id.clone()))?;
+        let (ordinal, body) = self.of.remove(&(kind, id.clone()))?;
         self.order.remove(&ordinal);
-        Some(named)
+        Some(body)
     }
 
-    /// What the stored snapshots were taken of may be gone.
-    pub(super) fn clear(&mut self) {
-        self.of.clear();
-        self.order.clear();
+    /// Takes out the one that waits longest, if there are more than so many.
+    fn pop_beyond(&mut self, max: usize) -> Option<(KindIndex, EntityId, Body)> {
+        if self.of.len() <= max {
+            return None;
+        }
+        let (_, whose) = self.order.pop_first()?;
+        let (_, body) = self.of.remove(&whose)?;
+        Some((whose.0, whose.1, body))
     }
 }
 
@@ -191,29 +189,35 @@ impl Shard {
             } = entity;
             self.index.remove(&(kind, id.clone()));
             match snapshot {
-                Taking::Stored(named) => {
+                Taking::Stored(body) => {
                     reached!(
                         t.cx,
                         "log: a forgotten entity's snapshot waits for its name"
                     );
-                    let max = self.limits.snapshots_unnamed_max;
-                    self.unnamed.keep(kind, id, named, max);
+                    self.unnamed.keep(kind, id, body);
+                    self.drop_unnamed(self.limits.snapshots_unnamed_max);
                 }
-                Taking::No | Taking::Storing(_) | Taking::Wasted => {}
+                Taking::No | Taking::Storing(_) | Taking::Wasted(_) => {}
             }
         }
         t.out.push(Effect::Forget { slot });
     }
 
-    /// A snapshot that was stored before the entity was forgotten, if its commits still lead there.
-    pub(super) fn unnamed_snapshot(&mut self, slot: Slot, held: &Held) -> Taking {
+    /// A snapshot that was stored before the entity was forgotten.
+    pub(super) fn unnamed_body(&mut self, slot: Slot) -> Option<Body> {
         let entity = self
             .entities
             .get(&slot)
             .expect("a slot of an entity in memory");
-        match self.unnamed.take(entity.kind, &entity.id) {
-            Some(named) if held.chain.contains(&named.sequence) => Taking::Stored(named),
-            Some(_) | None => Taking::No,
+        self.unnamed.take(entity.kind, &entity.id)
+    }
+
+    /// Keeps so many of them in mind; the bodies of the others are deleted.
+    pub(super) fn drop_unnamed(&mut self, keep: usize) {
+        while let Some((kind, id, body)) = self.unnamed.pop_beyond(keep) {
+            if !body.offered {
+                self.erase_body(kind, id, &body.named);
+            }
         }
     }
 }

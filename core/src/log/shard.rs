@@ -1,8 +1,9 @@
 //! The machine itself: its state, and one step routed to the concern that it is about.
 
-use super::entity::{Entity, Moment, Phase, Pledge, Stage, Taking, Why};
+use super::entity::{Entity, Moment, Phase, Pledge, Stage, Why};
 use super::owned::{Fence, Flight, Owned};
 use super::rest::{CacheCounts, Resting, Unnamed};
+use super::sweep::Chores;
 use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
@@ -52,6 +53,9 @@ pub struct Shard {
     pub(super) conflicts: u64,
     pub(super) window: Window,
     pub(super) owned: Owned,
+    /// Bodies of snapshots that are on their way to the store.
+    pub(super) bodies_count: usize,
+    pub(super) chores: Chores,
     pub(super) now: Time,
     pub(super) moment: Moment,
     /// When the store was connected last: what was held before is checked before it is used.
@@ -129,6 +133,10 @@ pub(super) enum Op {
     Encode(Slot),
     /// A snapshot's body is being stored.
     Keep(Slot),
+    /// A body that nobody needs any more is being deleted.
+    Erase(KindIndex, EntityId),
+    /// The bodies of an entity are being listed.
+    Sweep(Slot, Vec<Subject>),
     /// A commit is being stored by itself.
     Commit(Slot),
     /// Owned mode: commits and a barrier are being stored, or a barrier alone.
@@ -207,6 +215,8 @@ impl Shard {
                 singles_max: limits.commits_in_flight_max,
             },
             owned: Owned::new(),
+            bodies_count: 0,
+            chores: Chores::default(),
             now: Time::ZERO,
             moment: Moment::default(),
             linked: Moment::default(),
@@ -244,7 +254,7 @@ impl Shard {
         self.shape = shape;
         self.up = true;
         self.linked = self.moment;
-        self.unnamed.clear();
+        self.drop_unnamed(0);
         if self.config.mode == WriteMode::Owned {
             // A stream may come back without its tail: the seal's sequence tells, before anything
             // else is stored under the epoch (S13).
@@ -340,12 +350,11 @@ impl Shard {
 
     /// What the host holds for an entity is not to be used again.
     pub(super) fn forget_held(&mut self, slot: Slot) {
+        self.drop_body(slot);
         let entity = self.entity(slot);
         entity.held = None;
-        entity.snapshot = match entity.snapshot {
-            Taking::No | Taking::Stored(_) => Taking::No,
-            Taking::Storing(_) | Taking::Wasted => Taking::Wasted,
-        };
+        entity.replayed = false;
+        entity.swept = false;
     }
 
     /// Repeats an entity's next request after a wait that grows with each repetition.
@@ -434,11 +443,23 @@ impl Shard {
             .entities
             .get(&slot)
             .expect("a slot of an entity in memory");
-        let kind = &self.kind_of(slot).record.name;
+        self.body_subject(entity.kind, &entity.id, named)
+    }
+
+    /// The subject of a snapshot's body.
+    pub(super) fn body_subject(
+        &self,
+        kind: KindIndex,
+        entity: &EntityId,
+        named: &SnapshotRef,
+    ) -> Subject {
+        let kind = &self.kinds[usize::from(kind.0)].record.name;
         let ShardConfig {
             namespace, shard, ..
         } = &self.config;
-        namespace.snapshot_subject(*shard, kind, &entity.id, named.version, named.tag)
+        namespace
+            .snapshot_subject(*shard, kind, entity, named.version, named.tag)
+            .into()
     }
 
     fn on_stored(&mut self, t: &mut Turn<'_, '_>, op: OpId, reply: StoreReply) {
@@ -450,6 +471,8 @@ impl Shard {
             Op::Body(slot) => self.on_body(t, slot, reply),
             Op::Get(slot) => self.on_get(t, slot, op, reply),
             Op::Keep(slot) => self.on_snapshot_stored(t, slot, reply),
+            Op::Erase(kind, entity) => self.on_erased(t, kind, entity, reply),
+            Op::Sweep(slot, kept) => self.on_swept(t, slot, &kept, reply),
             Op::Commit(slot) => match self.config.mode {
                 WriteMode::Direct => self.on_commit(t, slot, reply),
                 WriteMode::Owned => self.on_single(t, slot, reply),
@@ -485,6 +508,8 @@ impl Shard {
                 | Op::Answer(_)
                 | Op::Encode(_)
                 | Op::Keep(_)
+                | Op::Erase(..)
+                | Op::Sweep(..)
                 | Op::Commit(_)
                 | Op::Flight(_)
                 | Op::Claim
@@ -510,7 +535,10 @@ impl Machine for Shard {
             Input::Tick => self.on_tick(t),
             Input::Up(shape) => self.on_up(t, shape),
             Input::Down => self.up = false,
-            Input::Kind(kind) => self.kinds.push(kind),
+            Input::Kind(kind) => {
+                assert!(kind.snapshots.check().is_ok(), "a policy that was checked");
+                self.kinds.push(kind);
+            }
             Input::Claim => self.claim(t),
             Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),
@@ -521,6 +549,7 @@ impl Machine for Shard {
         if !self.passing.is_empty() {
             self.forget_passing(t);
         }
+        self.do_chores(t);
     }
 
     fn next_deadline(&self) -> Option<Deadline> {

@@ -49,7 +49,7 @@ impl Shard {
         let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
         self.lost = self.moment;
-        self.unnamed.clear();
+        self.drop_unnamed(0);
         t.note(Note::LostTail { was, now });
         let slots: Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {

@@ -77,7 +77,7 @@ pub struct Publish {
     pub rollup: Rollup,
     /// Deduplication id (`Nats-Msg-Id`). No commit, claim or heartbeat carries one (S8).
     pub dedup: Option<String>,
-    /// Time to live in whole seconds (`Nats-TTL`); for heartbeat buckets only.
+    /// Time to live in whole seconds (`Nats-TTL`); never in an event stream.
     pub ttl_s: Option<u32>,
     /// The message's body.
     pub payload: Bytes,

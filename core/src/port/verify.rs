@@ -47,13 +47,14 @@ impl StreamSettings {
         Self::event_log(name, subjects, replicas)
     }
 
-    /// The stream of snapshot bodies: immutable, but an old one may be deleted after a commit named
-    /// its successor (S20).
+    /// The stream of snapshot bodies: immutable, but an old one is deleted after a commit named its
+    /// successor (S20), by a message that replaces it and expires, and bodies may expire themselves.
     pub fn snapshots(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
         let log = Self::event_log(name, subjects, replicas);
         Self {
             deny_delete: false,
             allow_atomic: false,
+            allow_ttl: true,
             ..log
         }
     }
@@ -191,7 +192,11 @@ impl StreamSettings {
         if wanted.deny_delete {
             check.equal("deny_delete", self.deny_delete, true, LAST);
         }
-        check.equal("allow_msg_ttl", self.allow_ttl, wanted.allow_ttl, LAST);
+        let ttl = match wanted.allow_ttl {
+            true => "old snapshots are deleted by messages that expire",
+            false => LAST,
+        };
+        check.equal("allow_msg_ttl", self.allow_ttl, wanted.allow_ttl, ttl);
         if wanted.allow_rollup {
             check.equal(
                 "allow_rollup_hdrs",
@@ -473,7 +478,7 @@ mod tests {
         };
         assert_eq!(settings(&log(), &memory), [""; 0]);
         let snapshots = StreamSettings::snapshots("s".into(), log().subjects, 1);
-        assert_eq!(settings(&log(), &snapshots), [""; 0]);
+        assert_eq!(settings(&log(), &snapshots), ["allow_msg_ttl"]);
     }
 
     #[test]

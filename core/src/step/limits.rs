@@ -48,6 +48,11 @@ pub struct Limits {
     pub id_ahead_max_ms: u64,
     /// How often one command is decided anew after a conflict.
     pub conflict_tries_max: u32,
+    /// Bodies of snapshots of one shard that are being stored at once, and as many that are being
+    /// looked at or deleted; an entity whose turn does not come is snapshotted later.
+    pub snapshot_bodies_max: usize,
+    /// Deletions of snapshots of one shard that wait; what is beyond is found by a later sweep.
+    pub snapshot_chores_max: usize,
     /// How long one store request may take before its outcome is `Unknown`.
     pub store_timeout: Span,
     /// The wait before the first repetition; each further one doubles it.
@@ -88,6 +93,8 @@ impl Default for Limits {
             metadata_bytes_max: 8_192,
             id_ahead_max_ms: 60_000,
             conflict_tries_max: 256,
+            snapshot_bodies_max: 64,
+            snapshot_chores_max: 4_096,
             store_timeout: Span::from_secs(5),
             retry_delay_min: Span::from_millis(2),
             retry_delay_max: Span::from_secs(1),

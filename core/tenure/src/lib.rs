@@ -116,11 +116,11 @@ pub use tenure_core::api::{
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
 pub use tenure_core::id::{CommandId, CommitId, Sequence, Version, WallTime};
-pub use tenure_core::log::{Damage, FoldError};
+pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};
 pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
 pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};
 pub use tenure_core::space::SpaceError;
-pub use tenure_core::step::Limits;
+pub use tenure_core::step::{Limits, Span};
 pub use tenure_macros::{Event, Message};
 
 #[cfg(feature = "mem")]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Account, AccountEvent, Move, World, on_both_shells, open};
 use tenure::prelude::*;
-use tenure::{Codec, CodecError, RawEvent};
+use tenure::{Codec, CodecError, RawEvent, SnapshotPolicy};
 
 on_both_shells!(
     a_long_history_is_the_same_forward_and_backward,
@@ -204,7 +204,7 @@ impl Aggregate for Counter {
     }
 
     fn settings() -> KindSettings {
-        KindSettings::default().snapshot_every(4)
+        KindSettings::default().snapshots(SnapshotPolicy::every(4))
     }
 
     fn snapshot(&self, codec: Codec) -> Option<Result<tenure::Bytes, CodecError>> {

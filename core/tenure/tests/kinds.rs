@@ -4,7 +4,7 @@ mod common;
 
 use common::{Account, AccountEvent, World, on_both_shells};
 use tenure::prelude::*;
-use tenure::{CodecError, KindError, SpaceError};
+use tenure::{CodecError, KindError, SnapshotPolicy, SpaceError};
 
 on_both_shells!(
     a_kind_is_fixed_at_first_use,
@@ -42,7 +42,16 @@ kind!(
     "written",
     KindSettings::default().json().placed_before('/')
 );
-kind!(Unkept, "unkept", KindSettings::default().snapshot_every(10));
+kind!(
+    Unkept,
+    "unkept",
+    KindSettings::default().snapshots(SnapshotPolicy::every(10))
+);
+kind!(
+    Uneven,
+    "uneven",
+    KindSettings::default().snapshots(SnapshotPolicy::every(0))
+);
 kind!(Misnamed, "Mis.named", KindSettings::default());
 
 async fn deposit<A: Aggregate<Event = AccountEvent>>(
@@ -116,9 +125,12 @@ async fn a_kinds_name_is_checked(world: &World) {
 
 async fn a_kind_without_snapshots_cannot_ask_for_them(world: &World) {
     let error = world.node().await.repository::<Unkept>().await.unwrap_err();
+    assert!(matches!(error, KindError::NoSnapshots { .. }), "{error:?}");
+    assert!(error.to_string().contains("Aggregate::snapshot"), "{error}");
+    let error = world.node().await.repository::<Uneven>().await.unwrap_err();
     assert!(
-        matches!(error, KindError::NoSnapshots { every: 10, .. }),
+        matches!(error, KindError::SnapshotPolicy { .. }),
         "{error:?}"
     );
-    assert!(error.to_string().contains("Aggregate::snapshot"), "{error}");
+    assert!(error.to_string().contains("every(1) or more"), "{error}");
 }

@@ -114,7 +114,7 @@ impl Bank {
                 let account = self.account(*slot);
                 let line = format!("encode {} at {}", account.name, account.committed.said());
                 let bytes = account.committed.balance.to_string();
-                (Ran::Snapshotted(Some(bytes.into())), line)
+                (Ran::Snapshotted(Ok(bytes.into())), line)
             }
         }
     }

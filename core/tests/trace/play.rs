@@ -7,7 +7,7 @@ use crate::world::{Fate, Setup, World};
 use tenure_core::Time;
 use tenure_core::format::{Metadata, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Input};
+use tenure_core::log::{Expected, Input, SnapshotPolicy};
 use tenure_core::port::Refused;
 
 /// How long a caller waits that does not say.
@@ -22,6 +22,8 @@ impl Stage for World {
             ["run", node, "by", "rounds"] => self.run_by_rounds(Some(node)),
             ["advance", by] => self.advance(self.now() + span(by)?),
             ["log"] => self.say_log(),
+            ["bodies"] => self.say_bodies(),
+            ["lose", "bodies"] => self.lose_bodies(),
             ["in", "flight"] => self.in_flight(),
             ["tail", sequence] => self.lose_tail(sequence_of(sequence)?),
             ["vanish", sequence] => self.vanish(sequence_of(sequence)?),
@@ -47,6 +49,13 @@ impl World {
             ["down"] => self.step(node, Input::Down),
             ["up"] => self.up(node),
             ["restarts"] => self.boot(node),
+            ["restarts", "with", settings @ ..] => {
+                for word in settings {
+                    let (name, value) = word.split_once('=').ok_or("a setting, name=value")?;
+                    set(&mut self.setup, name, value)?;
+                }
+                self.boot(node);
+            }
             ["released"] => self.release(node),
             ["late"] => self.arrive_late(node),
             ["fault", class, fate @ ..] => {
@@ -168,7 +177,10 @@ fn setup(words: &[&str]) -> Result<Setup, String> {
 fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
     let limits = &mut setup.limits;
     match name {
-        "snapshot_every" => setup.snapshot_every = Some(number(value)?),
+        "snapshots" => setup.snapshots = policy(value)?,
+        "snapshot_schema" => setup.snapshot_schema = number(value)?,
+        "snapshot_bodies_max" => limits.snapshot_bodies_max = number(value)?,
+        "snapshot_chores_max" => limits.snapshot_chores_max = number(value)?,
         "payload_bytes_max" => setup.payload_bytes_max = number(value)?,
         "resting_bytes_max" => limits.resting_bytes_max = number(value)?,
         "snapshots_unnamed_max" => limits.snapshots_unnamed_max = number(value)?,
@@ -189,6 +201,25 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         _ => return Err(format!("{name:?} is no setting")),
     }
     Ok(())
+}
+
+/// `never`, or several of `every:3`, `after-load:5`, `keep:1`, `expire:10s`, with commas.
+fn policy(text: &str) -> Result<SnapshotPolicy, String> {
+    let mut policy: Option<SnapshotPolicy> = None;
+    for word in text.split(',') {
+        let so_far = policy.unwrap_or_default();
+        policy = Some(match word.split_once(':') {
+            None if word == "never" => SnapshotPolicy::never(),
+            Some(("every", n)) => SnapshotPolicy::every(number(n)?),
+            Some(("after-load", n)) => so_far.or_after_load(number(n)?),
+            Some(("keep", n)) => so_far.keep(number(n)?),
+            Some(("expire", time)) => so_far.expires_after(span(time)?),
+            _ => return Err(format!("{word:?} is no part of a policy")),
+        });
+    }
+    let policy = policy.unwrap_or_default();
+    policy.check().map_err(|error| error.to_string())?;
+    Ok(policy)
 }
 
 fn order<'a>(words: &'a [&'a str]) -> Result<(Order, &'a [&'a str]), String> {
@@ -222,6 +253,7 @@ fn fate_of(words: &[&str]) -> Result<Fate, String> {
         ["lost"] => Fate::Lost,
         ["late"] => Fate::Late,
         ["corrupt"] => Fate::Corrupt,
+        ["fails"] => Fate::Fails,
         ["absent"] => Fate::Refused(Refused::NotFound),
         ["stale", sequence] => Fate::Stale(sequence_of(sequence)?),
         ["refused", what] => Fate::Refused(match *what {
@@ -236,7 +268,8 @@ fn fate_of(words: &[&str]) -> Result<Fate, String> {
         }),
         _ => {
             return Err(
-                "held, slow, answer-lost, lost, late, corrupt, absent, stale or refused".into(),
+                "held, slow, answer-lost, lost, late, corrupt, fails, absent, stale or refused"
+                    .into(),
             );
         }
     })

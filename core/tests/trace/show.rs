@@ -6,7 +6,7 @@ use tenure_core::format::{Commit, Ownership, Snapshot};
 use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence};
 use tenure_core::log::{Note, Refusal, Reply};
 use tenure_core::port::{
-    Expect, Message, Publish, Refused, Source, StoreDone, StoreReply, StoreRequest,
+    Expect, Message, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
 };
 use tenure_core::step::Outcome;
 
@@ -25,22 +25,28 @@ pub(crate) enum Class {
     Barrier,
     Claim,
     Snapshot,
+    /// The message that deletes a snapshot's body.
+    Erase,
     Latest,
     Body,
+    /// The list of an entity's bodies.
+    Sweep,
     Get,
     /// Any work of the host's.
     Host,
 }
 
 impl Class {
-    pub(crate) const ALL: [(&'static str, Self); 9] = [
+    pub(crate) const ALL: [(&'static str, Self); 11] = [
         ("commit", Self::Commit),
         ("batch", Self::Batch),
         ("barrier", Self::Barrier),
         ("claim", Self::Claim),
         ("snapshot", Self::Snapshot),
+        ("erase", Self::Erase),
         ("latest", Self::Latest),
         ("body", Self::Body),
+        ("sweep", Self::Sweep),
         ("get", Self::Get),
         ("host", Self::Host),
     ];
@@ -52,6 +58,7 @@ impl Class {
                 Some("ev") => Self::Commit,
                 Some("own") => Self::Claim,
                 Some("bar") => Self::Barrier,
+                Some("snap") if publish.payload.is_empty() => Self::Erase,
                 Some("snap") => Self::Snapshot,
                 other => panic!("a publish to {other:?}"),
             },
@@ -64,8 +71,8 @@ impl Class {
                 }
             }
             StoreRequest::Get { .. } => Self::Get,
-            StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
+            StoreRequest::Scan { .. } => Self::Sweep,
+            StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
             | StoreRequest::Capabilities => panic!("a log asked for {}", request.name()),
         }
@@ -82,6 +89,7 @@ pub(crate) fn subject(subject: &str) -> String {
     let tokens: Vec<_> = subject.split('.').collect();
     match tokens.as_slice() {
         [_, "ev", _, _, id] => (*id).to_owned(),
+        [_, "snap", _, _, id, "*", "*"] => format!("snapshots of {id}"),
         [_, "snap", _, _, id, version, _] => format!("snapshot {id} v{version}"),
         [_, family, ..] => (*family).to_owned(),
         _ => subject.to_owned(),
@@ -126,8 +134,16 @@ impl Names {
                 };
                 vec![format!("read {sequence:?} from {whom}")]
             }
-            StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
+            StoreRequest::Scan {
+                filter,
+                from,
+                messages_max,
+                ..
+            } => vec![format!(
+                "list {messages_max} of {} from {from:?}",
+                subject(filter)
+            )],
+            StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
             | StoreRequest::Capabilities => vec![request.name().to_owned()],
         }
@@ -151,10 +167,12 @@ impl Names {
                 Err(error) => format!("{target} {error}"),
             },
             Class::Snapshot
+            | Class::Erase
             | Class::Barrier
             | Class::Batch
             | Class::Latest
             | Class::Body
+            | Class::Sweep
             | Class::Get
             | Class::Host => target.clone(),
         };
@@ -168,7 +186,12 @@ impl Names {
             }
             Expect::StreamLast(sequence) => format!(", if the stream ends at {sequence:?}"),
         };
-        format!("{body}{expect}")
+        let life = match (publish.rollup, publish.ttl_s) {
+            (Rollup::Subject, Some(s)) => format!(", instead of all of it, for {s} s"),
+            (Rollup::No, Some(s)) => format!(", for {s} s"),
+            (Rollup::Subject | Rollup::No, None) => String::new(),
+        };
+        format!("{body}{expect}{life}")
     }
 
     /// A commit: its id, versions, events, commands, list and snapshot.
@@ -225,6 +248,7 @@ impl Names {
                 let record = Ownership::decode(&message.payload);
                 record.map(|r| format!("{} of {}", self.claim_id(r.claim), r.node))
             }
+            Some("snap") if message.payload.is_empty() => Ok("deleted".to_owned()),
             Some("snap") => {
                 let body = Snapshot::decode(&message.payload);
                 body.map(|b| format!("of {:?}", b.sequence))
@@ -245,6 +269,11 @@ impl Names {
                 format!("as of {:?}: {}", proof.up_to, found.join("; "))
             }
             Outcome::Done(StoreDone::Message(message)) => self.message(message),
+            Outcome::Done(StoreDone::Page(page)) => {
+                let found: Vec<_> = page.messages.iter().map(|m| self.message(m)).collect();
+                let more = if page.more { "; more" } else { "" };
+                format!("found: {}{more}", found.join("; "))
+            }
             Outcome::Done(other) => format!("{other:?}"),
             Outcome::Refused(Refused::WrongLast {
                 actual: Some(actual),
@@ -274,6 +303,9 @@ impl Names {
             Note::LostTail { was, now } => {
                 format!("the stream lost its tail: it reached {was:?}, now {now:?}")
             }
+            Note::SnapshotStored { entity } => format!("snapshot of {entity} stored"),
+            Note::SnapshotUsed { entity } => format!("snapshot of {entity} used"),
+            Note::SnapshotDeleted { entity } => format!("snapshot of {entity} deleted"),
             Note::SnapshotIgnored { entity, cause } => {
                 format!("snapshot of {entity} ignored: {cause}")
             }

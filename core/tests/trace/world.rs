@@ -16,8 +16,8 @@ use tenure_core::id::{
     WallTime,
 };
 use tenure_core::log::{
-    Effect, Expected, Input, KindConfig, KindIndex, Read, Reply, Shape, Shard, ShardConfig, Submit,
-    Work,
+    Base, Effect, Expected, FoldError, Input, KindConfig, KindIndex, Ran, Read, Reply, Shape,
+    Shard, ShardConfig, SnapshotPolicy, Submit, Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{
@@ -40,7 +40,8 @@ pub(crate) struct Setup {
     pub(crate) mode: WriteMode,
     pub(crate) replicated: bool,
     pub(crate) limits: Limits,
-    pub(crate) snapshot_every: Option<u32>,
+    pub(crate) snapshots: SnapshotPolicy,
+    pub(crate) snapshot_schema: u16,
     pub(crate) cached: bool,
     pub(crate) payload_bytes_max: usize,
 }
@@ -52,7 +53,8 @@ impl Default for Setup {
             mode: WriteMode::Direct,
             replicated: false,
             limits: Limits::default(),
-            snapshot_every: None,
+            snapshots: SnapshotPolicy::never(),
+            snapshot_schema: 1,
             cached: true,
             payload_bytes_max: 1 << 20,
         }
@@ -78,6 +80,8 @@ pub(crate) enum Fate {
     Stale(Sequence),
     /// What it brings has a wrong byte.
     Corrupt,
+    /// The host's code for snapshots fails.
+    Fails,
 }
 
 /// Something that a node waits for.
@@ -246,8 +250,8 @@ impl World {
         };
         let kind = KindConfig {
             record,
-            snapshot_every: self.setup.snapshot_every,
-            snapshot_schema: 1,
+            snapshots: self.setup.snapshots,
+            snapshot_schema: self.setup.snapshot_schema,
             cached: self.setup.cached,
         };
         self.step(name, Input::Kind(kind));
@@ -529,9 +533,15 @@ impl World {
             Task::Store(request) => Class::of(request),
             Task::Work(_) => Class::Host,
         };
-        let fault = self.faults.iter();
-        let mut fault = fault.map(|(n, c, _)| (n.as_str(), *c));
-        let fault = fault.position(|f| f == (node.as_str(), class) && !released);
+        let snapshots = match &task {
+            Task::Work(work) => is_of_snapshots(work),
+            Task::Store(_) => false,
+        };
+        let fault = self.faults.iter().position(|(n, c, fate)| {
+            (n.as_str(), *c) == (node.as_str(), class)
+                && !released
+                && (*fate != Fate::Fails || snapshots)
+        });
         let fate = fault.map(|place| self.faults.remove(place).2);
         match task {
             Task::Work(work) => match fate {
@@ -541,8 +551,18 @@ impl World {
                     self.line(&node, '.', &text);
                     self.step(&node, Input::Ran { op, ran });
                 }
+                Some(Fate::Fails) => {
+                    let ran = match work {
+                        Work::Fold { .. } => Ran::Folded(Err(FoldError::Snapshot {
+                            cause: "restore panicked".to_owned(),
+                        })),
+                        _ => Ran::Snapshotted(Err("snapshot panicked".to_owned())),
+                    };
+                    self.line(&node, 'x', &format!("the host fails at {op:?}"));
+                    self.step(&node, Input::Ran { op, ran });
+                }
                 Some(fate) => {
-                    assert_eq!(fate, Fate::Held, "the host can only be slow");
+                    assert_eq!(fate, Fate::Held, "the host can only be slow or fail");
                     self.line(&node, 'x', &format!("the host is slow with {op:?}"));
                     self.held.push(Job {
                         node,
@@ -603,6 +623,7 @@ impl World {
                 self.line(node, 'x', &format!("{op:?} brings a wrong byte"));
                 corrupted(self.apply(&request))
             }
+            Some(Fate::Fails) => panic!("only the host fails"),
         };
         let text = self.names.answer(&reply);
         self.line(node, '<', &format!("{op:?} {text}"));
@@ -614,6 +635,9 @@ impl World {
             && self.vanished.contains(sequence)
         {
             return Outcome::Refused(Refused::NotFound);
+        }
+        if self.store.next_expiry().is_some_and(|at| at <= self.wall()) {
+            self.store.expire(self.wall());
         }
         self.store.apply(self.wall(), request)
     }
@@ -666,6 +690,25 @@ impl World {
     pub(crate) fn lose_tail(&mut self, keep_up_to: Sequence) {
         self.damaged = true;
         self.store.lose_tail(&event_stream(), keep_up_to);
+    }
+
+    /// The stream of snapshots is lost.
+    pub(crate) fn lose_bodies(&mut self) {
+        let stream = namespace().snapshot_stream();
+        self.store.lose_tail(&stream, Sequence::NONE);
+    }
+
+    /// Says what the stream of snapshots holds.
+    pub(crate) fn say_bodies(&mut self) {
+        self.store.expire(self.wall());
+        let bodies = self.messages(&namespace().snapshot_stream());
+        if bodies.is_empty() {
+            self.say("no bodies".to_owned());
+        }
+        for message in bodies {
+            let text = self.names.message(&message);
+            self.say(text);
+        }
     }
 
     pub(crate) fn vanish(&mut self, sequence: Sequence) {
@@ -732,6 +775,15 @@ impl World {
                 assert!(stored.contains(sequence), "{ticket:?} is not in the log");
             }
         }
+    }
+}
+
+/// Whether the user's code for snapshots runs in a work.
+fn is_of_snapshots(work: &Work) -> bool {
+    match work {
+        Work::Snapshot { .. } => true,
+        Work::Fold { base, .. } => matches!(base, Base::Snapshot(_)),
+        Work::Decide { .. } | Work::Settle { .. } | Work::Answer { .. } => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tenure::prelude::*;
-use tenure::{Codec, CodecError, RawEvent};
+use tenure::{Codec, CodecError, RawEvent, SnapshotPolicy};
 
 /// A counter. `EVERY` is after how many commits this process takes a snapshot; 0 is never.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl<const EVERY: u32> Aggregate for Counter<EVERY> {
     fn settings() -> KindSettings {
         match EVERY {
             0 => KindSettings::default(),
-            commits => KindSettings::default().snapshot_every(commits),
+            commits => KindSettings::default().snapshots(SnapshotPolicy::every(commits)),
         }
     }
 

@@ -112,7 +112,7 @@ impl Host {
                 Ok(Ran::Answered)
             }
             Work::Snapshot { slot } => {
-                Ok(Ran::Snapshotted(Some(self.slot(slot)?.committed.encode())))
+                Ok(Ran::Snapshotted(Ok(self.slot(slot)?.committed.encode())))
             }
         }
     }

@@ -14,7 +14,7 @@ use tenure_core::format::{
     Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{Incarnation, KindId, LayoutId, ShardId, WallTime};
-use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig};
+use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig, SnapshotPolicy};
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
 use tenure_core::step::CountingProbe;
@@ -30,11 +30,13 @@ pub(super) fn world(plan: Plan) -> World {
     let shards = u16::try_from(plan.shards.len()).expect("a small number");
     let layout = Layout::new(LAYOUT, LAYOUT_KEY, WallTime(0), shards, plan.streams);
     let mut store = store(&plan);
+    let replicas = if plan.replicated { 3 } else { 1 };
     let mut streams = Vec::new();
     for partition in layout.partitions() {
         let name = namespace.event_stream(partition);
         let subjects = namespace.event_stream_subjects(&layout, partition);
-        create(&mut store, &plan, &name, subjects);
+        let settings = StreamSettings::event_log(name.clone(), subjects, replicas);
+        must(store.apply(WallTime(0), &StoreRequest::CreateStream(settings)));
         let anchor = Anchor {
             layout: LAYOUT,
             stream: partition,
@@ -52,13 +54,9 @@ pub(super) fn world(plan: Plan) -> World {
         must(store.apply(WallTime(0), &StoreRequest::Publish(publish)));
         streams.push(name);
     }
-    let snapshots = namespace.snapshot_stream();
-    create(
-        &mut store,
-        &plan,
-        &snapshots,
-        namespace.snapshot_stream_subjects(),
-    );
+    let subjects = namespace.snapshot_stream_subjects();
+    let snapshots = StreamSettings::snapshots(namespace.snapshot_stream(), subjects, replicas);
+    must(store.apply(WallTime(0), &StoreRequest::CreateStream(snapshots)));
     let mut world = World {
         draws: Draws::new(plan.seed),
         now: 0,
@@ -177,7 +175,10 @@ impl World {
                 placement: Placement::Whole,
                 unknown: Unknown::default(),
             },
-            snapshot_every: (kind == 1).then_some(self.plan.snapshot_every),
+            snapshots: match kind {
+                1 => self.plan.snapshots,
+                _ => SnapshotPolicy::never(),
+            },
             snapshot_schema: 1,
             cached: self.plan.cached[kind],
         }
@@ -213,12 +214,6 @@ fn store(plan: &Plan) -> Store {
     config.capabilities.payload_bytes_max = plan.payload_bytes_max;
     config.removed_max = 64;
     Store::new(config)
-}
-
-fn create(store: &mut Store, plan: &Plan, name: &str, subjects: Vec<String>) {
-    let replicas = if plan.replicated { 3 } else { 1 };
-    let settings = StreamSettings::event_log(name.into(), subjects, replicas);
-    must(store.apply(WallTime(0), &StoreRequest::CreateStream(settings)));
 }
 
 fn must(reply: tenure_core::port::StoreReply) {

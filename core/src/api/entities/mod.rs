@@ -117,7 +117,7 @@ impl<A: Aggregate> Entities<A> {
             Ok(Some(Ok(state))) => return Ok(state),
             Ok(Some(Err(error))) => error.to_string(),
             Ok(None) => "this build restores no snapshots of the kind".to_owned(),
-            Err(panic) => panic,
+            Err(panic) => format!("Aggregate::restore panicked: {panic}"),
         };
         Err(FoldError::Snapshot { cause })
     }
@@ -210,19 +210,13 @@ impl<A: Aggregate> Host for Entities<A> {
         }
     }
 
-    fn snapshot(&mut self, slot: Slot) -> Option<Bytes> {
-        let state = &self.slots.get(&slot)?.committed;
-        match caught(|| state.snapshot(self.facts.codec)) {
-            Ok(Some(Ok(bytes))) => Some(bytes),
-            Ok(None) => None,
-            Ok(Some(Err(error))) => {
-                tracing::warn!(kind = %self.facts.kind, %error, "snapshot_not_encoded");
-                None
-            }
-            Err(panic) => {
-                tracing::warn!(kind = %self.facts.kind, error = panic, "snapshot_not_encoded");
-                None
-            }
+    fn snapshot(&mut self, slot: Slot) -> Result<Bytes, String> {
+        let entity = self.slots.get(&slot).expect("a folded slot");
+        match caught(|| entity.committed.snapshot(self.facts.codec)) {
+            Ok(Some(Ok(bytes))) => Ok(bytes),
+            Ok(Some(Err(error))) => Err(error.to_string()),
+            Ok(None) => Err("Aggregate::snapshot makes none of this state".to_owned()),
+            Err(panic) => Err(format!("Aggregate::snapshot panicked: {panic}")),
         }
     }
 

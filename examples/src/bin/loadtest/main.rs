@@ -25,7 +25,7 @@ use servers::Where;
 use std::process::ExitCode;
 use std::sync::Arc;
 use stored::Stored;
-use tenure::{Counters, KindSettings};
+use tenure::{Counters, KindSettings, SnapshotPolicy};
 use tokio::runtime::Runtime;
 
 /// The raw peer of the run, if there is one.
@@ -222,7 +222,9 @@ fn started(options: Options) -> Result<(), Failure> {
     options.check()?;
     let mut settings = KindSettings::default();
     settings.mode = options.kind.write_mode();
-    settings.snapshot_every = options.snapshots.0;
+    if let Some(commits) = options.snapshots.0 {
+        settings = settings.snapshots(SnapshotPolicy::every(commits));
+    }
     SETTINGS
         .set(settings)
         .map_err(|_| "settings are set once")?;
