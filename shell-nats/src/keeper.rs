@@ -129,7 +129,7 @@ async fn serve(
     };
     tokio::select! {
         biased;
-        () = session::receive(inbox, Arc::clone(&wire)) => {}
+        () = session::receive(inbox, Arc::clone(&wire), options.store_timeout) => {}
         () = announce => {}
     }
     wire.close();

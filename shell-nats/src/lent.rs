@@ -20,6 +20,7 @@ pub(crate) async fn watch(
     wire: Arc<Wire>,
     inbox: Subscriber,
     present: Arc<Present>,
+    store_timeout: Duration,
 ) {
     let looks = async {
         let mut connects = connects(&client);
@@ -49,7 +50,7 @@ pub(crate) async fn watch(
     };
     tokio::select! {
         biased;
-        () = session::receive(inbox, Arc::clone(&wire)) => {}
+        () = session::receive(inbox, Arc::clone(&wire), store_timeout) => {}
         () = looks => {}
     }
     present.send_replace(None);

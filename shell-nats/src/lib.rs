@@ -30,6 +30,7 @@ mod session;
 mod shell;
 mod stamp;
 mod stream;
+mod submit;
 mod wire;
 
 pub use error::ConnectError;

@@ -1,15 +1,17 @@
 //! One connection as requests see it: hand over, wait, and tell apart what is known of the end.
 
 use crate::refusal;
-use crate::wire::{Answer, NotEntered, Until, Wire};
+use crate::wire::{Answer, NotEntered, Question, Subjects, Until, Waiting, Wire};
 use async_nats::connection::State;
-use async_nats::{Client, HeaderMap, Message, PublishErrorKind, Subject};
+use async_nats::{Client, HeaderMap, Message, PublishErrorKind};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::port::{Capabilities, Refused};
+use tenure_core::port::{Capabilities, Refused, Subject};
 use tenure_core::step::Outcome;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 /// The longest control line that a server takes, by its default (`max_control_line`). A longer one
@@ -79,18 +81,16 @@ pub(crate) async fn ask(
     until: Until,
     deadlines: Deadlines,
 ) -> Asked {
-    // The client would keep it for the next connection, if it makes one (S8).
-    if client.connection_state() != State::Connected {
-        return Outcome::Refused(Refused::NotConnected);
-    }
-    let subjects = messages
-        .iter()
-        .map(|message| message.subject.clone())
-        .collect();
-    let mut waiting = match wire.enter(subjects, writes, until) {
+    let subjects = messages.iter().map(|message| message.subject.clone());
+    let question = Question {
+        subjects: Subjects::Many(subjects.collect()),
+        writes,
+        until,
+        due: None,
+    };
+    let mut waiting = match enter(client, wire, question) {
         Ok(waiting) => waiting,
-        Err(NotEntered::Lost) => return Outcome::Refused(Refused::NotConnected),
-        Err(NotEntered::Denied(text)) => return Outcome::Refused(Refused::Denied(text)),
+        Err(refused) => return Outcome::Refused(refused),
     };
     let reply = waiting.reply();
     for message in &messages {
@@ -120,6 +120,58 @@ pub(crate) async fn ask(
         answer = &mut waiting => answer.map_or(Outcome::Unknown, replied),
         () = &mut late => Outcome::Unknown,
     }
+}
+
+/// Hands a write of one message over, if that takes no wait; the wire ends the ask without an
+/// answer when it is due. `None`: the client's queue is full, and nothing was handed over.
+///
+/// A refusal from here is definite, as one of [`ask`] is.
+pub(crate) fn hand_over_now(
+    client: &Client,
+    wire: &Arc<Wire>,
+    message: Outgoing,
+    due: Instant,
+) -> Option<Result<Waiting, Refused>> {
+    let question = Question {
+        subjects: Subjects::One(message.subject.clone()),
+        writes: true,
+        until: Until::First,
+        due: Some(due),
+    };
+    let waiting = match enter(client, wire, question) {
+        Ok(waiting) => waiting,
+        Err(refused) => return Some(Err(refused)),
+    };
+    let reply = waiting.reply();
+    if let Err(refused) = message.check(&reply, client.max_payload()) {
+        return Some(Err(refused));
+    }
+    let Outgoing {
+        subject,
+        headers,
+        payload,
+    } = message;
+    let handed = client.publish_with_reply_and_headers(
+        async_nats::Subject::from(subject.as_str()),
+        reply,
+        headers,
+        payload,
+    );
+    // Unconstrained: it would else wait for a turn of this task, with room in the queue.
+    let handed = unconstrained(handed).now_or_never()?;
+    Some(handed.map(|()| waiting).map_err(|error| not_handed(&error)))
+}
+
+fn enter(client: &Client, wire: &Arc<Wire>, question: Question) -> Result<Waiting, Refused> {
+    // The client would keep it for the next connection, if it makes one (S8).
+    if client.connection_state() != State::Connected {
+        return Err(Refused::NotConnected);
+    }
+    wire.enter(question)
+        .map_err(|not_entered| match not_entered {
+            NotEntered::Lost => Refused::NotConnected,
+            NotEntered::Denied(text) => Refused::Denied(text),
+        })
 }
 
 /// Asks the JetStream API and reads its answer.
@@ -163,7 +215,7 @@ pub(crate) fn answer<T: DeserializeOwned>(message: &Message) -> Outcome<T, Refus
     }
 }
 
-fn replied(answer: Answer) -> Asked {
+pub(crate) fn replied(answer: Answer) -> Asked {
     match answer {
         Answer::Replied { last, before } => Outcome::Done(Replied { before, last }),
         Answer::Denied(text) => Outcome::Refused(Refused::Denied(text)),
@@ -173,7 +225,7 @@ fn replied(answer: Answer) -> Asked {
 async fn hand_over(
     client: &Client,
     messages: Vec<Outgoing>,
-    reply: Subject,
+    reply: async_nats::Subject,
 ) -> Result<(), Refused> {
     let end = messages.len().saturating_sub(1);
     for (
@@ -187,19 +239,34 @@ async fn hand_over(
     {
         let handed = if place == 0 || place == end {
             client
-                .publish_with_reply_and_headers(subject, reply.clone(), headers, payload)
+                .publish_with_reply_and_headers(
+                    async_nats::Subject::from(subject.as_str()),
+                    reply.clone(),
+                    headers,
+                    payload,
+                )
                 .await
         } else {
-            client.publish_with_headers(subject, headers, payload).await
+            client
+                .publish_with_headers(
+                    async_nats::Subject::from(subject.as_str()),
+                    headers,
+                    payload,
+                )
+                .await
         };
-        handed.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => Refused::TooLarge,
-            PublishErrorKind::InvalidSubject => Refused::BadRequest(error.to_string()),
-            // The client has ended, and its queue with it.
-            PublishErrorKind::Send => Refused::NotConnected,
-        })?;
+        handed.map_err(|error| not_handed(&error))?;
     }
     Ok(())
+}
+
+fn not_handed(error: &async_nats::PublishError) -> Refused {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => Refused::TooLarge,
+        PublishErrorKind::InvalidSubject => Refused::BadRequest(error.to_string()),
+        // The client has ended, and its queue with it.
+        PublishErrorKind::Send => Refused::NotConnected,
+    }
 }
 
 impl Outgoing {

@@ -2,7 +2,7 @@
 
 use crate::link::{Asked, Deadlines, Link, Outgoing, Replied, answer, ask};
 use crate::wire::Until;
-use async_nats::{HeaderMap, HeaderValue, Subject, header};
+use async_nats::{HeaderMap, HeaderValue, Message, header};
 use serde::Deserialize;
 use tenure_core::id::{BatchId, Sequence};
 use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup, StoreDone, StoreReply};
@@ -12,8 +12,7 @@ const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// Stores one message.
 pub(crate) async fn one(link: &Link, publish: Publish, deadlines: Deadlines) -> StoreReply {
-    let stream = publish.stream.clone();
-    let message = match outgoing(publish) {
+    let message = match outgoing(&publish) {
         Ok(message) => message,
         Err(refused) => return Outcome::Refused(refused),
     };
@@ -26,7 +25,7 @@ pub(crate) async fn one(link: &Link, publish: Publish, deadlines: Deadlines) -> 
         deadlines,
     )
     .await;
-    acknowledged(asked, &stream)
+    acknowledged(asked, &publish.stream)
 }
 
 /// Stores all messages or none. The last message commits and is stored: the server does not look
@@ -45,7 +44,7 @@ pub(crate) async fn batch(
     }
     let (id, end) = (id.to_string(), publishes.len());
     let mut messages = Vec::with_capacity(end);
-    for (place, publish) in publishes.into_iter().enumerate() {
+    for (place, publish) in publishes.iter().enumerate() {
         match outgoing(publish) {
             Ok(mut message) => {
                 message.headers.insert(header::NATS_BATCH_ID, id.as_str());
@@ -82,12 +81,18 @@ struct PubAck {
     duplicate: bool,
 }
 
-fn acknowledged(asked: Asked, stream: &str) -> StoreReply {
+pub(crate) fn acknowledged(asked: Asked, stream: &str) -> StoreReply {
     let last = match asked {
         Outcome::Done(Replied { last, .. }) => last,
         Outcome::Refused(refused) => return Outcome::Refused(refused),
         Outcome::Unknown => return Outcome::Unknown,
     };
+    if let Some(sequence) = plain(&last, stream) {
+        return Outcome::Done(StoreDone::Published(Ack {
+            sequence,
+            duplicate: false,
+        }));
+    }
     match answer::<PubAck>(&last) {
         Outcome::Done(ack) if ack.stream == stream && ack.seq > 0 => {
             let sequence = Sequence(ack.seq);
@@ -110,7 +115,23 @@ fn acknowledged(asked: Asked, stream: &str) -> StoreReply {
     }
 }
 
-fn outgoing(publish: Publish) -> Result<Outgoing, Refused> {
+/// The sequence in an acknowledgement of this stream that is as nearly all are, namely
+/// `{"stream":"S", "seq":42}`. Of any other, also of one that is written otherwise, nothing is said.
+fn plain(message: &Message, stream: &str) -> Option<Sequence> {
+    let rest = message.payload.strip_prefix(b"{\"stream\":\"")?;
+    let rest = rest.strip_prefix(stream.as_bytes())?;
+    let digits = rest
+        .strip_prefix(b"\", \"seq\":")
+        .or_else(|| rest.strip_prefix(b"\",\"seq\":"))?
+        .strip_suffix(b"}")?;
+    if message.status.is_some() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let sequence: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+    (sequence > 0).then_some(Sequence(sequence))
+}
+
+pub(crate) fn outgoing(publish: &Publish) -> Result<Outgoing, Refused> {
     let Publish {
         stream,
         subject,
@@ -121,12 +142,12 @@ fn outgoing(publish: Publish) -> Result<Outgoing, Refused> {
         payload,
     } = publish;
     let mut headers = HeaderMap::new();
-    headers.insert(header::NATS_EXPECTED_STREAM, text(&stream)?);
+    headers.insert(header::NATS_EXPECTED_STREAM, text(stream)?);
     match expect {
         Expect::Nothing => {}
         Expect::OwnLast(Sequence(last)) => {
             let name = header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-            headers.insert(name, HeaderValue::from(last));
+            headers.insert(name, HeaderValue::from(*last));
         }
         Expect::Fence(fence) => {
             crate::link::literal(&fence.subject)?;
@@ -135,7 +156,10 @@ fn outgoing(publish: Publish) -> Result<Outgoing, Refused> {
             headers.insert(EXPECTED_SUBJECT, text(&fence.subject)?);
         }
         Expect::StreamLast(Sequence(last)) => {
-            headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last));
+            headers.insert(
+                header::NATS_EXPECTED_LAST_SEQUENCE,
+                HeaderValue::from(*last),
+            );
         }
     }
     match rollup {
@@ -143,15 +167,15 @@ fn outgoing(publish: Publish) -> Result<Outgoing, Refused> {
         Rollup::Subject => headers.insert(header::NATS_ROLLUP, "sub"),
     }
     if let Some(dedup) = dedup {
-        headers.insert(header::NATS_MESSAGE_ID, text(&dedup)?);
+        headers.insert(header::NATS_MESSAGE_ID, text(dedup)?);
     }
     if let Some(seconds) = ttl_s {
         headers.insert(header::NATS_MESSAGE_TTL, format!("{seconds}s").as_str());
     }
     Ok(Outgoing {
-        subject: Subject::from(subject.as_str()),
+        subject: subject.clone(),
         headers,
-        payload,
+        payload: payload.clone(),
     })
 }
 
@@ -160,4 +184,64 @@ fn text(value: &str) -> Result<HeaderValue, Refused> {
     value
         .parse()
         .map_err(|_| Refused::BadRequest(format!("{value:?} has a line break: no header's value")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PubAck, plain};
+    use async_nats::{Message, StatusCode, Subject};
+    use tenure_core::id::Sequence;
+
+    fn message(payload: &'static str) -> Message {
+        Message {
+            subject: Subject::from_static("_INBOX.x.1"),
+            reply: None,
+            payload: payload.into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn a_plain_acknowledgement_is_read_as_the_general_way_reads_it() {
+        for (payload, seq) in [
+            (r#"{"stream":"bank_ev_0", "seq":42}"#, 42),
+            (
+                r#"{"stream":"bank_ev_0","seq":18446744073709551615}"#,
+                u64::MAX,
+            ),
+        ] {
+            let message = message(payload);
+            assert_eq!(
+                plain(&message, "bank_ev_0"),
+                Some(Sequence(seq)),
+                "{payload}"
+            );
+            let ack: PubAck = serde_json::from_slice(&message.payload).unwrap();
+            assert_eq!((ack.stream.as_str(), ack.seq), ("bank_ev_0", seq));
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_general_way() {
+        for payload in [
+            "",
+            "{}",
+            r#"{"stream":"bank_ev_01", "seq":42}"#,
+            r#"{"stream":"bank_ev_0", "seq":0}"#,
+            r#"{"stream":"bank_ev_0", "seq":}"#,
+            r#"{"stream":"bank_ev_0", "seq":-1}"#,
+            r#"{"stream":"bank_ev_0", "seq":18446744073709551616}"#,
+            r#"{"stream":"bank_ev_0", "seq":42, "duplicate": true}"#,
+            r#"{"stream":"bank_ev_0", "seq":42,"domain":"hub"}"#,
+            r#"{"error":{"code":503,"err_code":10008},"stream":"bank_ev_0","seq":0}"#,
+        ] {
+            assert_eq!(plain(&message(payload), "bank_ev_0"), None, "{payload}");
+        }
+        let mut status = message(r#"{"stream":"bank_ev_0", "seq":42}"#);
+        status.status = Some(StatusCode::NO_RESPONDERS);
+        assert_eq!(plain(&status, "bank_ev_0"), None);
+    }
 }

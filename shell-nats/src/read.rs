@@ -3,7 +3,7 @@
 use crate::link::{Deadlines, Link, Outgoing, Replied, ask, ask_api};
 use crate::wire::Until;
 use crate::{refusal, stamp, stream};
-use async_nats::{HeaderMap, Subject};
+use async_nats::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
@@ -209,7 +209,7 @@ async fn direct(
         return Outcome::Refused(Refused::BadRequest("a direct get cannot be written".into()));
     };
     let message = Outgoing {
-        subject: Subject::from(format!("$JS.API.DIRECT.GET.{stream}")),
+        subject: port::Subject::from(format!("$JS.API.DIRECT.GET.{stream}")),
         headers: HeaderMap::new(),
         payload: body.into(),
     };

@@ -12,15 +12,22 @@ use crate::wire::Wire;
 use async_nats::{Client, ReconnectToServer, ServerAddr, Subscriber};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 use tenure_core::port::{Capabilities, Refused, ServerVersion};
 use tenure_core::step::Outcome;
+use tokio::time::Instant;
 
 /// Where nothing listens: port 0 stands for no port. The client is sent here instead of back to
 /// its server.
 const NOWHERE: &str = "nats://127.0.0.1:0";
+
+/// How many answers are taken before the clock is looked at.
+const RECEIVE_MAX: usize = 256;
 
 /// A connection whose inbox nobody reads yet.
 #[derive(Debug)]
@@ -88,11 +95,30 @@ pub(crate) async fn subscribe(client: &Client, wire: &Wire) -> Result<Subscriber
         .map_err(|error| error.to_string())
 }
 
-/// Takes answers to their asks until the client ends. The wire is closed then.
-pub(crate) async fn receive(mut inbox: Subscriber, wire: Arc<Wire>) {
-    while let Some(message) = inbox.next().await {
-        wire.deliver(message);
-    }
+/// Takes answers to their asks until the client ends, and ends those that are due without one. The
+/// wire is closed then.
+///
+/// `store_timeout` is that of the asks. One takes three fifths of it at least, from when it is
+/// entered until it is due: that it is looked for every fifth finds each one in time.
+pub(crate) async fn receive(mut inbox: Subscriber, wire: Arc<Wire>, store_timeout: Duration) {
+    let mut look = pin!(tokio::time::sleep(store_timeout / 5));
+    poll_fn(|cx| {
+        loop {
+            while look.as_mut().poll(cx).is_ready() {
+                let now = Instant::now();
+                let next = now + store_timeout / 5;
+                let due = wire.expire(now);
+                look.as_mut().reset(due.map_or(next, |due| due.min(next)));
+            }
+            for _ in 0..RECEIVE_MAX {
+                match ready!(inbox.poll_next_unpin(cx)) {
+                    Some(message) => wire.deliver(message),
+                    None => return Poll::Ready(()),
+                }
+            }
+        }
+    })
+    .await;
     wire.close();
 }
 

@@ -6,6 +6,7 @@ use crate::keeper::{self, Present, Servers};
 use crate::link::{Deadlines, Link};
 use crate::options::{IN_FLIGHT_MAX, NatsOptions};
 use crate::session::{self, JetStream};
+use crate::submit::Submit;
 use crate::wire::Wire;
 use crate::{lent, publish, read, stream};
 use std::fmt;
@@ -15,7 +16,7 @@ use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::WallTime;
 use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::{Outcome, Span, Time};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// The longest single sleep: the runtime's clock may stand still while the machine is suspended,
@@ -24,13 +25,15 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Tenure's seam to NATS JetStream. Clones share one connection, which ends with the last of them.
 #[derive(Clone)]
-pub struct NatsShell {
+pub struct NatsShell(Arc<Inner>);
+
+struct Inner {
     clock: Clock,
     store_timeout: Duration,
-    in_flight: Arc<Semaphore>,
+    in_flight: Semaphore,
     present: Arc<Present>,
     // Ends the connection when the last clone goes.
-    _keeper: Arc<Keeper>,
+    _keeper: Keeper,
 }
 
 /// The task that keeps the connection.
@@ -113,6 +116,7 @@ impl NatsShell {
             Arc::clone(&wire),
             answers,
             Arc::clone(&present),
+            store_timeout,
         );
         present.send_replace(link);
         let task = Keeper(tokio::spawn(tokio::task::coop::unconstrained(task)));
@@ -136,31 +140,46 @@ impl NatsShell {
         store_timeout: Duration,
         in_flight_max: usize,
     ) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             clock: Clock::start(),
             store_timeout,
-            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            in_flight: Semaphore::new(in_flight_max),
             present,
-            _keeper: Arc::new(keeper),
-        }
+            _keeper: keeper,
+        }))
     }
 
     /// How many requests wait for an answer on the present connection.
     pub fn waiting(&self) -> usize {
-        self.present
-            .borrow()
+        self.present()
             .as_ref()
             .map_or(0, |link| link.wire.waiting())
     }
 
-    async fn execute(&self, request: StoreRequest) -> StoreReply {
-        let deadlines = Deadlines::start(self.store_timeout);
-        // Held over the request; a refusal from here is definite, as nothing was handed over.
-        let turn = tokio::time::timeout_at(deadlines.hand_over, self.in_flight.acquire());
+    pub(crate) fn store_timeout(&self) -> Duration {
+        self.0.store_timeout
+    }
+
+    /// The connection of the moment, which cannot change while this is held.
+    pub(crate) fn present(&self) -> watch::Ref<'_, Option<Arc<Link>>> {
+        self.0.present.borrow()
+    }
+
+    /// The right to have one more request in flight, if nobody waits for one. It is held over the
+    /// request.
+    pub(crate) fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.in_flight.try_acquire().ok()
+    }
+
+    /// Executes a request, after a wait for its turn.
+    pub(crate) async fn execute(&self, request: StoreRequest) -> StoreReply {
+        let deadlines = Deadlines::start(self.0.store_timeout);
+        // A refusal from here is definite, as nothing was handed over.
+        let turn = tokio::time::timeout_at(deadlines.hand_over, self.0.in_flight.acquire());
         let Ok(permit) = turn.await else {
             return Outcome::Refused(Refused::Overloaded);
         };
-        let link = self.present.borrow().clone();
+        let link = self.present().clone();
         let Some(link) = link else {
             return Outcome::Refused(Refused::NotConnected);
         };
@@ -210,7 +229,7 @@ async fn capabilities(link: &Link, deadlines: Deadlines) -> StoreReply {
 
 impl Shell for NatsShell {
     fn now(&self) -> Time {
-        self.clock.now()
+        self.0.clock.now()
     }
 
     fn wall(&self) -> WallTime {
@@ -222,7 +241,7 @@ impl Shell for NatsShell {
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
-        let clock = self.clock;
+        let clock = self.0.clock;
         async move {
             loop {
                 let left = Duration::from(at.since(clock.now()));
@@ -234,13 +253,13 @@ impl Shell for NatsShell {
         }
     }
 
-    async fn store(&self, request: StoreRequest) -> StoreReply {
-        self.execute(request).await
+    fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send {
+        Submit::new(self, request)
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
         let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(announce(self.present.subscribe(), sender));
+        tokio::spawn(announce(self.0.present.subscribe(), sender));
         receiver
     }
 
@@ -281,7 +300,7 @@ async fn announce(mut present: watch::Receiver<Option<Arc<Link>>>, to: mpsc::Sen
 impl fmt::Debug for NatsShell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsShell")
-            .field("connected", &self.present.borrow().is_some())
+            .field("connected", &self.present().is_some())
             .finish_non_exhaustive()
     }
 }

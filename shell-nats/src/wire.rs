@@ -1,14 +1,16 @@
 //! The reply multiplexer of one connection: one wildcard inbox, and the asks that wait on it.
 //!
-//! An ask is gone from the table when it is answered, when its [`Waiting`] is dropped (so also
-//! when it timed out), and all are when the connection is lost: the table cannot leak (S21).
+//! An ask has its place in the table as long as its [`Waiting`] lives, so also until it timed out,
+//! and all end when the connection is lost: the table cannot leak (S21).
 
-use async_nats::{Event, Message, ServerError, Subject};
+use async_nats::{Event, Message, ServerError};
 use slab::Slab;
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use tokio::sync::oneshot;
+use std::task::{Context, Poll, Waker};
+use tenure_core::port::Subject;
+use tokio::time::Instant;
 
 /// No answer has more messages: a direct get gives 1,000 at most, and an end.
 const MESSAGES_MAX: usize = 1_001;
@@ -33,11 +35,49 @@ struct Asks {
 #[derive(Debug)]
 struct Ask {
     serial: u64,
-    subjects: Vec<Subject>,
-    writes: bool,
-    until: Until,
-    before: Vec<Message>,
-    answer: oneshot::Sender<Answer>,
+    question: Question,
+    state: State,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// Where its messages go.
+    pub(crate) subjects: Subjects,
+    /// Whether it can change the store.
+    pub(crate) writes: bool,
+    /// What completes its answer.
+    pub(crate) until: Until,
+    /// When the wire ends it without an answer; `None` where the asker does.
+    pub(crate) due: Option<Instant>,
+}
+
+/// The subjects of one ask.
+#[derive(Debug)]
+pub(crate) enum Subjects {
+    One(Subject),
+    Many(Vec<Subject>),
+}
+
+impl Subjects {
+    fn name(&self, subject: &str) -> bool {
+        match self {
+            Self::One(one) => one.as_str() == subject,
+            Self::Many(many) => many.iter().any(|one| one.as_str() == subject),
+        }
+    }
+}
+
+/// How far an ask is.
+#[derive(Debug)]
+enum State {
+    /// Parts of the answer may have come.
+    Open {
+        before: Vec<Message>,
+        waker: Option<Waker>,
+    },
+    /// With its answer, which nobody has taken yet, or without one.
+    Ended(Option<Answer>),
 }
 
 /// Which message completes an answer.
@@ -90,13 +130,7 @@ impl Wire {
     }
 
     /// Enters an ask, before anything of it is sent.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        subjects: Vec<Subject>,
-        writes: bool,
-        until: Until,
-    ) -> Result<Waiting, NotEntered> {
-        let (sender, answer) = oneshot::channel();
+    pub(crate) fn enter(self: &Arc<Self>, question: Question) -> Result<Waiting, NotEntered> {
         let mut asks = self.asks();
         if !asks.open {
             return Err(NotEntered::Lost);
@@ -106,21 +140,19 @@ impl Wire {
         }
         asks.serial += 1;
         let serial = asks.serial;
-        let ask = Ask {
+        let key = asks.waiting.insert(Ask {
             serial,
-            subjects,
-            writes,
-            until,
-            before: Vec::new(),
-            answer: sender,
-        };
-        let key = asks.waiting.insert(ask);
+            question,
+            state: State::Open {
+                before: Vec::new(),
+                waker: None,
+            },
+        });
         drop(asks);
         Ok(Waiting {
             wire: Arc::clone(self),
             key,
             serial,
-            answer,
         })
     }
 
@@ -133,21 +165,40 @@ impl Wire {
         let Some(ask) = asks.waiting.get_mut(key).filter(|ask| ask.serial == serial) else {
             return;
         };
-        let complete = match ask.until {
+        let State::Open { before, .. } = &mut ask.state else {
+            return;
+        };
+        let complete = match ask.question.until {
             Until::First => true,
             Until::Committed => message.status.is_some() || !message.payload.is_empty(),
-            Until::Status => message.status.is_some() || ask.before.len() >= MESSAGES_MAX,
+            Until::Status => message.status.is_some() || before.len() >= MESSAGES_MAX,
         };
         if complete {
-            let Ask { before, answer, .. } = asks.waiting.remove(key);
+            let before = std::mem::take(before);
+            let last = message;
+            let waker = ask.end(Some(Answer::Replied { last, before }));
             drop(asks);
-            let _ = answer.send(Answer::Replied {
-                last: message,
-                before,
-            });
-        } else if ask.until == Until::Status {
-            ask.before.push(message);
+            wake(waker);
+        } else if ask.question.until == Until::Status {
+            before.push(message);
         }
+    }
+
+    /// Ends the asks that are due, without an answer. Tells when to come again at the latest.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let mut wakers = Vec::new();
+        for (_, ask) in &mut self.asks().waiting {
+            match (ask.question.due, &ask.state) {
+                (Some(due), State::Open { .. }) if due <= now => wakers.push(ask.end(None)),
+                (Some(due), State::Open { .. }) => {
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                }
+                (None, State::Open { .. }) | (_, State::Ended(_)) => {}
+            }
+        }
+        wakers.into_iter().for_each(wake);
+        next
     }
 
     /// Takes what the client says about the connection.
@@ -172,10 +223,9 @@ impl Wire {
     pub(crate) fn close(&self) {
         let mut asks = self.asks();
         asks.open = false;
-        let lost: Vec<Ask> = asks.waiting.drain().collect();
+        let wakers = asks.end_all(|_| None);
         drop(asks);
-        // Dropping the senders tells each waiting ask.
-        drop(lost);
+        wakers.into_iter().for_each(wake);
     }
 
     /// Takes asks again: a connection that is not ours came back.
@@ -187,7 +237,9 @@ impl Wire {
 
     /// How many asks wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
-        self.asks().waiting.len()
+        let asks = self.asks();
+        let open = |(_, ask): &(usize, &Ask)| matches!(ask.state, State::Open { .. });
+        asks.waiting.iter().filter(open).count()
     }
 
     fn take_error(&self, text: &str) {
@@ -208,20 +260,21 @@ impl Wire {
     /// means; of several, each may have been stored before its user lost the right: `Unknown`.
     fn deny(&self, subject: &str, text: &str) {
         let mut asks = self.asks();
-        let meant = |ask: &Ask| ask.subjects.iter().any(|asked| asked.as_str() == subject);
-        let keys: Vec<usize> = asks
+        let mut meant: Vec<&mut Ask> = asks
             .waiting
-            .iter()
-            .filter(|(_, ask)| meant(ask))
-            .map(|(key, _)| key)
+            .iter_mut()
+            .map(|(_, ask)| ask)
+            .filter(|ask| matches!(ask.state, State::Open { .. }))
+            .filter(|ask| ask.question.subjects.name(subject))
             .collect();
-        let ambiguous = keys.len() > 1;
-        for key in keys {
-            let ask = asks.waiting.remove(key);
-            if !(ask.writes && ambiguous) {
-                let _ = ask.answer.send(Answer::Denied(text.to_owned()));
-            }
-        }
+        let ambiguous = meant.len() > 1;
+        let end = |ask: &mut &mut Ask| {
+            let told = !(ask.question.writes && ambiguous);
+            ask.end(told.then(|| Answer::Denied(text.to_owned())))
+        };
+        let wakers: Vec<Option<Waker>> = meant.iter_mut().map(end).collect();
+        drop(asks);
+        wakers.into_iter().for_each(wake);
     }
 
     /// No answer can arrive: every ask is hopeless, also the next ones. What was sent is taken by
@@ -229,11 +282,12 @@ impl Wire {
     fn deny_all(&self, text: &str) {
         let mut asks = self.asks();
         asks.denied = Some(text.to_owned());
-        let all: Vec<Ask> = asks.waiting.drain().collect();
+        let wakers = asks.end_all(|question| {
+            let told = !question.writes;
+            told.then(|| Answer::Denied(text.to_owned()))
+        });
         drop(asks);
-        for ask in all.into_iter().filter(|ask| !ask.writes) {
-            let _ = ask.answer.send(Answer::Denied(text.to_owned()));
-        }
+        wakers.into_iter().for_each(wake);
     }
 
     fn token(&self, subject: &str) -> Option<(usize, u64)> {
@@ -252,44 +306,78 @@ impl Wire {
     }
 }
 
+impl Asks {
+    /// Ends every ask that is open.
+    fn end_all(&mut self, answer: impl Fn(&Question) -> Option<Answer>) -> Vec<Option<Waker>> {
+        let asks = self.waiting.iter_mut().map(|(_, ask)| ask);
+        let open = asks.filter(|ask| matches!(ask.state, State::Open { .. }));
+        open.map(|ask| ask.end(answer(&ask.question))).collect()
+    }
+}
+
+impl Ask {
+    /// Ends an open ask; who waits for it is to be woken when the table is not locked any more.
+    fn end(&mut self, answer: Option<Answer>) -> Option<Waker> {
+        match std::mem::replace(&mut self.state, State::Ended(answer)) {
+            State::Open { waker, .. } => waker,
+            State::Ended(_) => None,
+        }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 /// An ask in flight. Dropping it gives the answer up.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     wire: Arc<Wire>,
     key: usize,
     serial: u64,
-    answer: oneshot::Receiver<Answer>,
 }
 
 impl Waiting {
     /// The subject for the answer.
-    pub(crate) fn reply(&self) -> Subject {
-        Subject::from(format!(
-            "{}.{:x}-{:x}",
-            self.wire.inbox, self.key, self.serial
-        ))
+    pub(crate) fn reply(&self) -> async_nats::Subject {
+        let inbox = &self.wire.inbox;
+        // Two numbers of sixteen digits at most, and what stands between them.
+        let mut subject = String::with_capacity(inbox.len() + 34);
+        subject.push_str(inbox);
+        // Writing to a string cannot fail.
+        let _ = write!(subject, ".{:x}-{:x}", self.key, self.serial);
+        async_nats::Subject::from(subject)
     }
 }
 
-/// Ends with the answer, or with `None` when the connection is lost.
+/// Ends with the answer, or with `None` when the connection is lost or the ask was due.
 impl Future for Waiting {
     type Output = Option<Answer>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(cx).map(Result::ok)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut asks = self.wire.asks();
+        // Its place is its own as long as this value lives.
+        match asks.waiting.get_mut(self.key).map(|ask| &mut ask.state) {
+            Some(State::Open { waker, .. }) => {
+                match waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            Some(State::Ended(answer)) => Poll::Ready(answer.take()),
+            None => Poll::Ready(None),
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut asks = self.wire.asks();
-        if asks
-            .waiting
-            .get(self.key)
-            .is_some_and(|ask| ask.serial == self.serial)
-        {
-            asks.waiting.remove(self.key);
-        }
+        let ask = self.wire.asks().waiting.try_remove(self.key);
+        // The table is not locked any more when the answer is dropped.
+        debug_assert!(ask.is_some_and(|ask| ask.serial == self.serial));
     }
 }
 
@@ -324,15 +412,30 @@ impl Violation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, NotEntered, Until, Violation, Wire};
-    use async_nats::{Message, StatusCode, Subject};
+    use super::{Answer, NotEntered, Question, Subjects, Until, Violation, Wire};
+    use async_nats::{Message, StatusCode};
     use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::time::Instant;
 
     fn wire() -> Arc<Wire> {
         Wire::new("_INBOX.x".into())
     }
 
-    fn message(subject: Subject, status: Option<StatusCode>, payload: &'static str) -> Message {
+    fn question(subject: &str, writes: bool, until: Until) -> Question {
+        Question {
+            subjects: Subjects::One(subject.into()),
+            writes,
+            until,
+            due: None,
+        }
+    }
+
+    fn message(
+        subject: async_nats::Subject,
+        status: Option<StatusCode>,
+        payload: &'static str,
+    ) -> Message {
         Message {
             subject,
             reply: None,
@@ -347,10 +450,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_finds_its_ask_and_a_late_one_finds_none() {
         let wire = wire();
-        let first = wire.enter(Vec::new(), true, Until::First).unwrap();
+        let first = wire.enter(question("a", true, Until::First)).unwrap();
         let late = first.reply();
         drop(first);
-        let second = wire.enter(Vec::new(), true, Until::First).unwrap();
+        let second = wire.enter(question("a", true, Until::First)).unwrap();
         // The second ask stands in the place of the first.
         wire.deliver(message(late, None, "late"));
         assert_eq!(wire.waiting(), 1);
@@ -365,7 +468,7 @@ mod tests {
     #[tokio::test]
     async fn a_committed_batch_is_told_by_the_first_answer_with_a_body() {
         let wire = wire();
-        let ask = wire.enter(Vec::new(), true, Until::Committed).unwrap();
+        let ask = wire.enter(question("a", true, Until::Committed)).unwrap();
         wire.deliver(message(ask.reply(), None, ""));
         wire.deliver(message(ask.reply(), None, "{}"));
         assert!(matches!(ask.await, Some(Answer::Replied { last, .. }) if last.payload == "{}"));
@@ -374,7 +477,7 @@ mod tests {
     #[tokio::test]
     async fn messages_before_a_status_belong_to_the_answer() {
         let wire = wire();
-        let ask = wire.enter(Vec::new(), false, Until::Status).unwrap();
+        let ask = wire.enter(question("a", false, Until::Status)).unwrap();
         wire.deliver(message(ask.reply(), None, "one"));
         wire.deliver(message(ask.reply(), Some(StatusCode::NOT_FOUND), ""));
         let Some(Answer::Replied { before, .. }) = ask.await else {
@@ -386,26 +489,47 @@ mod tests {
     #[tokio::test]
     async fn a_lost_connection_fails_what_waits_and_takes_no_more() {
         let wire = wire();
-        let ask = wire.enter(Vec::new(), true, Until::First).unwrap();
+        let ask = wire.enter(question("a", true, Until::First)).unwrap();
         wire.close();
         assert!(ask.await.is_none());
-        let lost = wire.enter(Vec::new(), true, Until::First);
+        let lost = wire.enter(question("a", true, Until::First));
         assert_eq!(lost.unwrap_err(), NotEntered::Lost);
         wire.open();
-        assert!(wire.enter(Vec::new(), true, Until::First).is_ok());
+        assert!(wire.enter(question("a", true, Until::First)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_ask_that_is_due_ends_without_an_answer_and_others_go_on() {
+        let wire = wire();
+        let now = Instant::now();
+        let due = |after| Question {
+            due: after,
+            ..question("a", true, Until::First)
+        };
+        let later = now + Duration::from_secs(2);
+        let first = wire.enter(due(Some(now))).unwrap();
+        let second = wire.enter(due(Some(later))).unwrap();
+        let third = wire.enter(due(None)).unwrap();
+        assert_eq!(wire.expire(now), Some(later));
+        assert_eq!(wire.waiting(), 2);
+        // An answer that comes too late changes nothing.
+        wire.deliver(message(first.reply(), None, "late"));
+        assert!(first.await.is_none());
+        wire.deliver(message(second.reply(), None, "in time"));
+        assert_eq!(wire.expire(later), None);
+        let answer = second.await;
+        assert!(matches!(answer, Some(Answer::Replied { last, .. }) if last.payload == "in time"));
+        assert_eq!(wire.waiting(), 1);
+        drop(third);
+        assert_eq!(wire.waiting(), 0);
     }
 
     #[tokio::test]
     async fn one_write_on_a_forbidden_subject_is_denied_and_of_two_none() {
         let wire = wire();
         let text = "Permissions Violation for Publish to \"a.b\"";
-        let ask = || {
-            wire.enter(vec![Subject::from("a.b")], true, Until::First)
-                .unwrap()
-        };
-        let other = wire
-            .enter(vec![Subject::from("a.c")], true, Until::First)
-            .unwrap();
+        let ask = || wire.enter(question("a.b", true, Until::First)).unwrap();
+        let other = wire.enter(question("a.c", true, Until::First)).unwrap();
         let one = ask();
         wire.take_error(text);
         assert!(matches!(one.await, Some(Answer::Denied(said)) if said == text));
@@ -420,12 +544,12 @@ mod tests {
     async fn without_an_inbox_reads_are_denied_and_writes_unknown() {
         let wire = wire();
         let text = "Permissions Violation for Subscription to \"_INBOX.x.*\"";
-        let read = wire.enter(Vec::new(), false, Until::First).unwrap();
-        let write = wire.enter(Vec::new(), true, Until::First).unwrap();
+        let read = wire.enter(question("a", false, Until::First)).unwrap();
+        let write = wire.enter(question("a", true, Until::First)).unwrap();
         wire.take_error(text);
         assert!(matches!(read.await, Some(Answer::Denied(said)) if said == text));
         assert!(write.await.is_none());
-        let next = wire.enter(Vec::new(), true, Until::First);
+        let next = wire.enter(question("a", true, Until::First));
         assert_eq!(next.unwrap_err(), NotEntered::Denied(text.into()));
     }
 
