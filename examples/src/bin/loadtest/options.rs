@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// How many operations are under way at once
     #[arg(long, default_value_t = 64)]
     pub(crate) concurrency: usize,
+    /// How many entities the node keeps in memory: its default number (on), none (off), or so many
+    #[arg(long, value_name = "on|off|N", default_value = "on", value_parser = cache)]
+    pub(crate) cache: Cache,
     /// After how many commits of an entity a snapshot is taken, or off
     #[arg(long, value_name = "N|off", default_value = "off", value_parser = every)]
     pub(crate) snapshots: Every,
@@ -64,6 +67,10 @@ pub(crate) struct Options {
     /// How many blocks the operations are done in; with --raw the two sides take turns
     #[arg(long, default_value_t = 10)]
     pub(crate) blocks: u64,
+    /// Kill the leader of the first event stream after half of the operations, as kill -9 does, and
+    /// start it again after three quarters; for a cluster of the run's own
+    #[arg(long, conflicts_with_all = ["raw", "nats"])]
+    pub(crate) kill_leader: bool,
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
@@ -87,6 +94,21 @@ impl Mode {
             Self::Direct => WriteMode::Direct,
             Self::Owned => WriteMode::Owned,
         }
+    }
+}
+
+/// How many entities stay in memory; `None` is as many as the node keeps by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cache(pub(crate) Option<usize>);
+
+fn cache(text: &str) -> Result<Cache, String> {
+    match text {
+        "on" => Ok(Cache(None)),
+        "off" => Ok(Cache(Some(0))),
+        number => match number.parse() {
+            Ok(entities) => Ok(Cache(Some(entities))),
+            Err(_) => Err("give on, off, or a number of entities".into()),
+        },
     }
 }
 
@@ -138,6 +160,9 @@ impl Options {
         let on_nats = self.shell == Place::Nats;
         if self.nats.is_some() && !on_nats {
             return Err("--nats names a server: add --shell nats, or leave it out".into());
+        }
+        if self.kill_leader && self.replicas.is_none_or(|replicas| replicas < 3) {
+            return Err("--kill-leader is for a cluster: add --shell nats --replicas 3".into());
         }
         if self.raw_fold && !on_nats {
             return Err("--raw-fold is for publishes: add --shell nats, or leave it out".into());

@@ -1,10 +1,12 @@
 //! Tenure's side: one command on a user's counter, through the user API.
 
 use crate::block::{Failure, Side};
+use crate::checker::Acknowledged;
 use crate::counter::{Add, Counter};
+use crate::options::{Cache, Options};
 use crate::servers::Where;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tenure::{Repository, Tenure};
 use tokio::time::Instant;
@@ -18,15 +20,30 @@ pub(crate) struct Ours {
     pub(crate) tenure: Tenure,
     counters: Repository<Counter>,
     ids: Vec<String>,
-    /// Operations that were acknowledged.
+    /// How many operations were acknowledged.
     acknowledged: AtomicU64,
+    /// What was acknowledged, where it is held against the streams afterwards.
+    told: Option<Mutex<Vec<Told>>>,
     /// How often an operation was sent again.
     repeated: AtomicU64,
 }
 
+/// An acknowledgement: the user's number, and what the receipt says.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    user: usize,
+    command: u128,
+    version: u64,
+    sequence: Option<u64>,
+}
+
 /// Starts a node; a second one of the same place has nothing in memory.
-pub(crate) async fn start(place: &Where, lanes: NonZeroUsize) -> Result<Tenure, Failure> {
-    let mut builder = Tenure::builder().namespace(&place.namespace).lanes(lanes);
+pub(crate) async fn start(place: &Where, options: &Options) -> Result<Tenure, Failure> {
+    let builder = Tenure::builder().namespace(&place.namespace);
+    let mut builder = builder.lanes(options.threads);
+    if let Cache(Some(entities)) = options.cache {
+        builder = builder.cache(entities);
+    }
     if let Some(replicas) = place.replicas {
         builder = builder.replicas(replicas);
     }
@@ -34,12 +51,17 @@ pub(crate) async fn start(place: &Where, lanes: NonZeroUsize) -> Result<Tenure, 
 }
 
 impl Ours {
-    pub(crate) async fn new(tenure: Tenure, users: usize) -> Result<Self, Failure> {
+    pub(crate) async fn new(
+        tenure: Tenure,
+        users: usize,
+        keep_told: bool,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             counters: tenure.repository().await?,
             tenure,
             ids: (0..users).map(|user| format!("user-{user:06}")).collect(),
             acknowledged: AtomicU64::new(0),
+            told: keep_told.then(Mutex::default),
             repeated: AtomicU64::new(0),
         })
     }
@@ -50,6 +72,28 @@ impl Ours {
 
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many operations were acknowledged.
+    pub(crate) async fn until_acknowledged(&self, operations: u64) {
+        while self.acknowledged() < operations {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What was acknowledged, as the checker takes it.
+    pub(crate) fn told(&self) -> Vec<Acknowledged> {
+        let told = self.told.as_ref().map(|told| {
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let acknowledged = told.iter().map(|told| Acknowledged {
+                entity: self.ids[told.user].clone(),
+                command: told.command,
+                version: told.version,
+                sequence: told.sequence,
+            });
+            acknowledged.collect()
+        });
+        told.unwrap_or_default()
     }
 
     pub(crate) fn repeated(&self) -> u64 {
@@ -72,10 +116,10 @@ impl Side for Ours {
     async fn operate(&self, user: usize) -> Result<(), Failure> {
         let id = self.tenure.command_id();
         let mut end = None;
-        loop {
+        let receipt = loop {
             let add = self.counters.execute(&self.ids[user], Add { amount: 1 });
-            match add.id(id).await {
-                Ok(_) => break,
+            match add.id(id).receipt().await {
+                Ok(receipt) => break receipt,
                 Err(error) if !error.is_retryable() => return Err(error.into()),
                 Err(error) => {
                     let end = *end.get_or_insert_with(|| Instant::now() + PATIENCE);
@@ -86,6 +130,15 @@ impl Side for Ours {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
+        };
+        if let Some(told) = &self.told {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.push(Told {
+                user,
+                command: receipt.id.0,
+                version: receipt.version.0,
+                sequence: receipt.sequence.map(|sequence| sequence.0),
+            });
         }
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         Ok(())

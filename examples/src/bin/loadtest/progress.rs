@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     done: Arc<AtomicU64>,
-    _shown: Arc<Shown>,
+    shown: Arc<Shown>,
 }
 
 /// What shows the count until the last handle is gone.
@@ -21,12 +21,18 @@ struct Shown {
     bar: Option<ProgressBar>,
 }
 
-impl Drop for Shown {
-    fn drop(&mut self) {
+impl Shown {
+    fn end(&self) {
         self.task.abort();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -50,11 +56,16 @@ impl Progress {
         });
         Self {
             done,
-            _shown: Arc::new(Shown {
+            shown: Arc::new(Shown {
                 task: task.abort_handle(),
                 bar,
             }),
         }
+    }
+
+    /// Shows nothing any more.
+    pub(crate) fn end(&self) {
+        self.shown.end();
     }
 
     /// One more operation is done.

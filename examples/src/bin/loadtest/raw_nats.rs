@@ -12,10 +12,11 @@
 //! folds as well, more than Tenure does: a caller finds a subject in use before its request has
 //! reached another task. That is no bare client any more, and the strictest peer there is.
 
+use crate::bare;
 use crate::block::{Failure, Side};
-use async_nats::jetstream;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::Config;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -68,21 +69,16 @@ impl RawNats {
         ids: &[String],
         fold: bool,
     ) -> Result<Self, Failure> {
-        let context = jetstream::new(async_nats::connect(url).await?);
+        let context = bare::connect(url).await?;
         let mut streams = Vec::new();
-        for number in 0.. {
-            let model = format!("{}_ev_{number}", names.model);
-            let Ok(stream) = context.get_stream(&model).await else {
-                break;
-            };
-            let mut config = stream.cached_info().config.clone();
-            config.name = config.name.replacen(names.model, names.own, 1);
-            for subject in &mut config.subjects {
-                *subject = subject.replacen(names.model, names.own, 1);
-            }
+        for model in bare::event_streams(&context, names.model).await? {
+            let mut config = model.cached_info().config.clone();
+            let rename = |name: &mut String| *name = name.replacen(names.model, names.own, 1);
+            rename(&mut config.name);
+            config.subjects.iter_mut().for_each(rename);
             if let Some(republish) = &mut config.republish {
-                republish.source = republish.source.replacen(names.model, names.own, 1);
-                republish.destination = republish.destination.replacen(names.model, names.own, 1);
+                rename(&mut republish.source);
+                rename(&mut republish.destination);
             }
             context.create_stream(&config).await?;
             streams.push(config);
@@ -91,7 +87,7 @@ impl RawNats {
         for (user, id) in ids.iter().enumerate() {
             let shard = format!("{}.ev.{}.", names.own, user % 256);
             let all = format!("{}.ev.>", names.own);
-            let takes = |config: &&jetstream::stream::Config| {
+            let takes = |config: &&Config| {
                 let mut filters = config.subjects.iter();
                 filters.any(|filter| *filter == all || filter.starts_with(&shard))
             };

@@ -1,6 +1,7 @@
 //! What a run came to, for people and as one line of JSON.
 
-use crate::block::Tally;
+use crate::block::{Failure, Tally};
+use crate::checker::Log;
 use crate::options::Options;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -42,6 +43,54 @@ impl Memory {
         Self {
             now: kib("VmRSS:"),
             peak: kib("VmHWM:"),
+        }
+    }
+}
+
+/// What was found after the run.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) acknowledged: u64,
+    /// The sum of all versions, as a second node reads them.
+    pub(crate) read_back: u64,
+    /// The streams' commits, on NATS.
+    pub(crate) log: Option<Log>,
+    /// The server that was killed.
+    pub(crate) leader_killed: Option<String>,
+}
+
+impl Verified {
+    pub(crate) fn print(&self) {
+        let (acknowledged, read_back) = (self.acknowledged, self.read_back);
+        println!("{acknowledged} operations acknowledged, {read_back} read back by a second node");
+        if let Some(server) = &self.leader_killed {
+            println!(
+                "server {server}, the leader of an event stream, was killed and started again"
+            );
+        }
+        if let Some(log) = &self.log {
+            println!(
+                "{} commits on {} shards in the streams, with {} events",
+                log.commits,
+                log.shards(),
+                log.versions(),
+            );
+        }
+    }
+
+    /// Whether what was acknowledged is in the log once, in order.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        let acknowledged = self.acknowledged;
+        if self.read_back != acknowledged {
+            let read_back = self.read_back;
+            return Err(format!(
+                "{acknowledged} acknowledged operations are {read_back} in the log"
+            )
+            .into());
+        }
+        match &self.log {
+            Some(log) => Ok(log.verdict()?),
+            None => Ok(()),
         }
     }
 }
@@ -91,7 +140,7 @@ impl Report<'_> {
         }
     }
 
-    pub(crate) fn json(&self, read_back: u64) -> Value {
+    pub(crate) fn json(&self, verified: &Verified) -> Value {
         let mut fields = Map::new();
         side(&mut fields, "", self.ours);
         if let Some(raw) = self.raw {
@@ -116,7 +165,11 @@ impl Report<'_> {
             "raw_messages": self.raw_stored,
             "rss_bytes": self.memory.now,
             "rss_peak_bytes": self.memory.peak,
-            "read_back": read_back,
+            "acknowledged": verified.acknowledged,
+            "read_back": verified.read_back,
+            "commits": verified.log.as_ref().map(|log| log.commits),
+            "shards": verified.log.as_ref().map(Log::shards),
+            "leader_killed": verified.leader_killed,
         });
         if let Value::Object(more) = more {
             fields.extend(more);

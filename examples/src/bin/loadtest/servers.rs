@@ -1,8 +1,10 @@
 //! Where a run takes place: in memory, on servers of its own, or on those that were named.
 
+use crate::bare;
 use crate::block::Failure;
 use crate::options::{Options, Place};
-use async_nats::jetstream;
+use async_nats::jetstream::context::Context;
+use std::sync::Arc;
 use tenure_nats_server::{Cluster, NatsServer};
 
 /// The place of one run.
@@ -22,8 +24,8 @@ pub(crate) struct Where {
 enum Servers {
     None,
     Given,
-    One(#[allow(dead_code, reason = "it is stopped when this is dropped")] NatsServer),
-    Several(#[allow(dead_code, reason = "as above")] Cluster),
+    One(#[allow(dead_code, reason = "it is stopped when this is dropped")] Box<NatsServer>),
+    Several(Arc<Cluster>),
 }
 
 impl Where {
@@ -36,11 +38,11 @@ impl Where {
             (Place::Nats, Some(url), _) => (url.clone(), Servers::Given),
             (Place::Nats, None, None | Some(1)) => {
                 let server = NatsServer::start()?;
-                (server.url(), Servers::One(server))
+                (server.url(), Servers::One(server.into()))
             }
             (Place::Nats, None, Some(size)) => {
                 let cluster = Cluster::start(usize::try_from(size)?)?;
-                (cluster.url(), Servers::Several(cluster))
+                (cluster.url(), Servers::Several(Arc::new(cluster)))
             }
         };
         let place = Self {
@@ -55,6 +57,14 @@ impl Where {
         Ok(place)
     }
 
+    /// The cluster of this run alone, if it has one.
+    pub(crate) fn cluster(&self) -> Option<Arc<Cluster>> {
+        match &self.servers {
+            Servers::None | Servers::Given | Servers::One(_) => None,
+            Servers::Several(cluster) => Some(Arc::clone(cluster)),
+        }
+    }
+
     /// What the raw peer's streams are called by; as long as the namespace.
     pub(crate) fn raw_namespace(&self) -> String {
         self.namespace.replacen("load", "peer", 1)
@@ -65,7 +75,7 @@ impl Where {
         match self.servers {
             Servers::None | Servers::One(_) | Servers::Several(_) => Ok(()),
             Servers::Given => {
-                let context = self.bare().await?;
+                let context = bare::connect(&self.url).await?;
                 for stream in self.streams(&context).await? {
                     context.delete_stream(stream).await?;
                 }
@@ -75,7 +85,7 @@ impl Where {
     }
 
     async fn must_be_unused(&self) -> Result<(), Failure> {
-        let context = self.bare().await?;
+        let context = bare::connect(&self.url).await?;
         match self.streams(&context).await?.first() {
             Some(stream) => Err(format!(
                 "stream {stream:?} is of another run with this seed: give another --seed, or \
@@ -86,18 +96,8 @@ impl Where {
         }
     }
 
-    async fn bare(&self) -> Result<jetstream::Context, Failure> {
-        let client = async_nats::connect(&*self.url).await.map_err(|error| {
-            format!(
-                "no nats-server answers at {} ({error}): start one there, or leave --nats out",
-                without_secrets(&self.url)
-            )
-        })?;
-        Ok(jetstream::new(client))
-    }
-
     /// The streams of this run that are there.
-    async fn streams(&self, context: &jetstream::Context) -> Result<Vec<String>, Failure> {
+    async fn streams(&self, context: &Context) -> Result<Vec<String>, Failure> {
         use futures_util::TryStreamExt as _;
         let names: Vec<String> = context.stream_names().try_collect().await?;
         let of_raw = format!("{}_", self.raw_namespace());
@@ -105,9 +105,4 @@ impl Where {
         let of_this_run = |name: &String| name.starts_with(&of_ours) || name.starts_with(&of_raw);
         Ok(names.into_iter().filter(of_this_run).collect())
     }
-}
-
-/// An address without the user and password before its `@`.
-fn without_secrets(url: &str) -> &str {
-    url.rsplit_once('@').map_or(url, |(_, host)| host)
 }

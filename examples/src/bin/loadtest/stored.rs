@@ -1,7 +1,7 @@
 //! What is in Tenure's event streams, as the bare client sees it.
 
+use crate::bare;
 use crate::block::Failure;
-use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 
 /// The event streams of a namespace.
@@ -15,15 +15,10 @@ const SAMPLE: u64 = 64;
 
 impl Stored {
     pub(crate) async fn open(url: &str, namespace: &str) -> Result<Self, Failure> {
-        let context = jetstream::new(async_nats::connect(url).await?);
-        let mut streams = Vec::new();
-        for number in 0.. {
-            match context.get_stream(format!("{namespace}_ev_{number}")).await {
-                Ok(stream) => streams.push(stream),
-                Err(_) => break,
-            }
-        }
-        Ok(Self { streams })
+        let context = bare::connect(url).await?;
+        Ok(Self {
+            streams: bare::event_streams(&context, namespace).await?,
+        })
     }
 
     /// How many messages there are.

@@ -1,0 +1,63 @@
+//! The bare client, as the raw peer and the checker use it.
+
+use crate::block::Failure;
+use async_nats::jetstream;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{Context, GetStreamErrorKind};
+use async_nats::jetstream::stream::Stream;
+
+/// Connects to a server, or to the first of several with commas between them that answers.
+pub(crate) async fn connect(urls: &str) -> Result<Context, Failure> {
+    let servers: Vec<&str> = urls.split(',').collect();
+    let client = async_nats::connect(servers).await.map_err(|error| {
+        let hosts = without_secrets(urls);
+        format!("no nats-server answers at {hosts} ({error}): start one there, or leave --nats out")
+    })?;
+    Ok(jetstream::new(client))
+}
+
+/// The event streams of a namespace, by their numbers.
+pub(crate) async fn event_streams(
+    context: &Context,
+    namespace: &str,
+) -> Result<Vec<Stream>, Failure> {
+    let mut streams = Vec::new();
+    for number in 0.. {
+        match context.get_stream(format!("{namespace}_ev_{number}")).await {
+            Ok(stream) => streams.push(stream),
+            // The streams are numbered without a gap.
+            Err(error) if absent(error.kind()) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(streams)
+}
+
+fn absent(kind: GetStreamErrorKind) -> bool {
+    match kind {
+        GetStreamErrorKind::JetStream(told) => told.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        GetStreamErrorKind::EmptyName
+        | GetStreamErrorKind::Request
+        | GetStreamErrorKind::InvalidStreamName => false,
+    }
+}
+
+/// Addresses without the users and passwords before their `@`.
+fn without_secrets(urls: &str) -> String {
+    let hosts = urls.split(',').map(|url| match url.rsplit_once('@') {
+        Some((_, host)) => host,
+        None => url,
+    });
+    hosts.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let urls = "nats://u:secret@one:4222,nats://two";
+        assert_eq!(without_secrets(urls), "one:4222,nats://two");
+    }
+}

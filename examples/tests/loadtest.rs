@@ -1,0 +1,206 @@
+//! The load test in small, everywhere that it runs: what it prints, what it leaves behind, and what
+//! it says to wrong input. How fast anything is, is not looked at.
+
+use serde_json::Value;
+use std::process::{Command, Output};
+use tenure_nats_server::NatsServer;
+
+fn loadtest(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(arguments).output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
+/// The last line of a run that went well.
+fn measured(arguments: &[&str]) -> Value {
+    let output = loadtest(&[arguments, &["--json"]].concat());
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
+    let line = printed.lines().last().expect("a line");
+    let told: Value = serde_json::from_str(line).expect("an object of JSON");
+    for field in ["ops_per_s", "p50_us", "p99_us", "p999_us", "max_us"] {
+        assert!(positive(&told, field), "{field}: {line}");
+    }
+    // Memory is told by Linux.
+    if std::path::Path::new("/proc/self/status").exists() {
+        assert!(
+            positive(&told, "rss_bytes") && positive(&told, "rss_peak_bytes"),
+            "{line}"
+        );
+    }
+    told
+}
+
+fn positive(told: &Value, field: &str) -> bool {
+    told[field].as_f64().is_some_and(|value| value > 0.0)
+}
+
+/// What it said, on one line, and nothing on standard output but the header.
+fn refused(arguments: &[&str]) -> String {
+    let output = loadtest(arguments);
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{arguments:?}: {printed}{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+    assert!(printed.lines().count() <= 1, "{arguments:?}: {printed}");
+    errors
+}
+
+const SMALL: [&str; 6] = ["--ops", "400", "--users", "20", "--concurrency", "16"];
+
+#[test]
+fn it_measures_in_memory_beside_the_raw_peer() {
+    let told = measured(&[&SMALL[..], &["--raw", "--seed", "7"]].concat());
+    assert_eq!(told["seed"], 7);
+    assert_eq!(told["ops"], 400);
+    // One for each user before the measurement.
+    assert_eq!(told["acknowledged"], 420);
+    assert_eq!(told["read_back"], 420);
+    assert!(
+        positive(&told, "raw_ops_per_s") && positive(&told, "ratio"),
+        "{told}"
+    );
+}
+
+#[test]
+fn it_runs_in_each_mode_with_snapshots_and_on_several_threads() {
+    for more in [
+        ["--kind", "owned", "--snapshots", "off"],
+        ["--kind", "direct", "--snapshots", "5"],
+        ["--threads", "2", "--hot", "50"],
+        ["--warmup", "0", "--blocks", "1"],
+    ] {
+        let told = measured(&[&SMALL[..], &more].concat());
+        assert_eq!(told["acknowledged"], told["read_back"], "{more:?}: {told}");
+        assert_eq!(told["ratio"], Value::Null, "no raw peer was asked for");
+    }
+}
+
+/// Snapshots are stored beside the commits, so there are more requests with them.
+#[test]
+fn snapshots_are_taken_when_they_are_asked_for() {
+    let requests = |snapshots| {
+        let more = [
+            "--snapshots",
+            snapshots,
+            "--seed",
+            "3",
+            "--concurrency",
+            "1",
+        ];
+        let told = measured(&[&SMALL[..4], &more].concat());
+        told["store_requests"].as_u64().expect("a number")
+    };
+    assert!(requests("4") > requests("off"));
+}
+
+/// Without entities in memory each operation reads its own one first.
+#[test]
+fn an_entity_is_loaded_for_each_use_when_the_cache_is_off() {
+    let requests = |cache| {
+        let more = ["--cache", cache, "--concurrency", "1"];
+        let told = measured(&[&SMALL[..4], &more].concat());
+        told["store_requests"].as_u64().expect("a number")
+    };
+    let (on, some, off) = (requests("on"), requests("10"), requests("off"));
+    assert_eq!(on, 400, "one commit for each operation");
+    assert!(on < some && some < off, "{on} {some} {off}");
+    assert!(off >= 800, "{off}");
+}
+
+#[test]
+fn it_measures_on_a_server_of_its_own_beside_the_bare_client() {
+    for more in [&["--raw"][..], &["--raw", "--raw-fold", "--kind", "owned"]] {
+        let told = measured(&[&SMALL[..], &["--shell", "nats"], more].concat());
+        assert_eq!(told["acknowledged"], 420, "{told}");
+        assert_eq!(told["read_back"], 420, "{told}");
+        assert!(
+            positive(&told, "raw_ops_per_s") && positive(&told, "ratio"),
+            "{told}"
+        );
+        assert!(
+            positive(&told, "commit_bytes") && positive(&told, "commits"),
+            "{told}"
+        );
+        let published = told["raw_messages"].as_u64().expect("a number");
+        assert!(published <= 420, "{told}");
+        assert!(more.contains(&"--raw-fold") || published == 420, "{told}");
+    }
+}
+
+#[test]
+fn it_leaves_nothing_on_a_server_that_it_was_given() {
+    let server = NatsServer::start().expect("a nats-server");
+    let url = server.url();
+    let arguments = [&SMALL[..], &["--shell", "nats", "--nats", &url, "--raw"]].concat();
+    measured(&arguments);
+    let page = server.monitor("/jsz").expect("the monitoring page");
+    assert_eq!(page["streams"], 0, "{page}");
+}
+
+/// The leader of a stream is killed amid the operations; the checker reads all of them out of the
+/// streams. At full size: `--users 4000 --ops 20000 --concurrency 256`.
+#[test]
+fn every_acknowledged_commit_is_there_once_and_in_order_after_a_leader_was_killed() {
+    for kind in ["direct", "owned"] {
+        let cluster = ["--shell", "nats", "--replicas", "3", "--kill-leader"];
+        let size = ["--users", "300", "--ops", "1200", "--concurrency", "64"];
+        let told = measured(&[&cluster[..], &size, &["--kind", kind]].concat());
+        assert_eq!(told["acknowledged"], 1_500, "{told}");
+        assert_eq!(told["read_back"], 1_500, "{told}");
+        assert!(told["leader_killed"].is_string(), "{told}");
+    }
+}
+
+#[test]
+fn wrong_input_is_told_in_one_line() {
+    for (arguments, told) in [
+        (&["--ops", "0"][..], "--ops 0 measures nothing"),
+        (&["--users", "0"], "--users 0 leaves nobody"),
+        (&["--concurrency", "0"], "--concurrency 0"),
+        (&["--blocks", "0"], "--blocks 0"),
+        (&["--ops", "5", "--blocks", "6"], "fewer blocks"),
+        (&["--threads", "0"], "--threads"),
+        (&["--hot", "101"], "0 to 100"),
+        (&["--snapshots", "0"], "or off"),
+        (&["--snapshots", "often"], "or off"),
+        (&["--cache", "some"], "on, off, or a number"),
+        (&["--kind", "leased"], "leased"),
+        (&["--shell", "redis"], "redis"),
+        (&["--replicas", "3"], "add --shell nats"),
+        (&["--shell", "nats", "--replicas", "2"], "give 1, 3 or 5"),
+        (&["--nats", "nats://127.0.0.1:9"], "add --shell nats"),
+        (
+            &["--shell", "nats", "--nats", "nats://127.0.0.1:9"],
+            "no nats-server answers at nats://127.0.0.1:9",
+        ),
+        (
+            &["--shell", "nats", "--nats", "http://x"],
+            "no nats-server answers at",
+        ),
+        (&["--raw-fold"], "--raw"),
+        (&["--raw", "--raw-fold"], "--shell nats"),
+        (&["--shell", "nats", "--kill-leader"], "--replicas 3"),
+        (
+            &[
+                "--shell",
+                "nats",
+                "--replicas",
+                "3",
+                "--kill-leader",
+                "--raw",
+            ],
+            "--raw",
+        ),
+        (&["--fast"], "--fast"),
+    ] {
+        let error = refused(arguments);
+        assert!(error.contains(told), "{arguments:?}: {error}");
+    }
+}
