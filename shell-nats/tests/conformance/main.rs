@@ -30,4 +30,5 @@ mod counter;
 mod defects;
 mod repository;
 mod store;
+mod upcasters;
 mod world;

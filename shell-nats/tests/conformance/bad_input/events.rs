@@ -4,13 +4,15 @@ use super::Page;
 use crate::counter::{Counted, Counter, count_and_version, counters_of, incremented, one};
 use crate::world::{World, until};
 use tenure::prelude::*;
-use tenure::{Damage, FoldError, RawEvent};
+use tenure::{Damage, Fields, FoldError, KindError, Mistake, RawEvent, TenureError};
 
 super::scenes! {
     both: [
         an_event_that_this_build_does_not_know,
         an_event_of_another_version,
         an_event_that_cannot_be_decoded,
+        a_step_that_fails,
+        upcasters_with_mistakes,
         a_message_that_is_no_commit,
     ],
     nats: [],
@@ -154,6 +156,105 @@ async fn an_event_that_cannot_be_decoded(world: &World, page: &mut Page) {
             "{executed:?}"
         );
     }
+}
+
+/// The counter of a build whose steps take what nobody stored.
+#[derive(Clone, Debug, Default)]
+struct Wishful;
+
+impl Aggregate for Wishful {
+    type Event = Counted;
+    const KIND: &'static str = Counter::<0>::KIND;
+
+    fn evolve(&mut self, _: &Counted) {}
+
+    fn upcasters() -> Upcasters {
+        Upcasters::none()
+            .step(("counted", 1), ("incremented", 1), |_: String| 1)
+            .try_step(("counted", 2), ("incremented", 1), |old: Fields| {
+                old.get("by").cloned().ok_or("nobody said by how much")
+            })
+            .step(("counted", 3), ("incremented", 1), |_: Fields| {
+                Fields::new().with("by", "many")
+            })
+            .step(("counted", 4), ("incremented", 1), |_: Fields| -> Fields {
+                panic!("there is no fourth version")
+            })
+            .split(("counted", 5), [], |_: Fields, parts| {
+                parts.event(&Counted::Incremented { by: 1 });
+            })
+    }
+}
+
+async fn a_step_that_fails(world: &World, page: &mut Page) {
+    let tenure = world.node().await;
+    let log = tenure.log("counter").await.unwrap();
+    let counters: Repository<Wishful> = tenure.repository().await.unwrap();
+    for (schema, tried) in [
+        (1, "fields that do not fit"),
+        (2, "an error of its own"),
+        (3, "a result that does not fit"),
+        (4, "a panic"),
+        (5, "an event that it does not lead to"),
+    ] {
+        let id = tried.replace(' ', "-");
+        let event = RawEvent::new("counted", schema, &b"\xa0"[..]);
+        log.append(&id, [event]).await.unwrap();
+        let error = page
+            .refused(world, tried, Box::pin(counters.load(&id)))
+            .await;
+        assert!(
+            matches!(
+                &error,
+                LoadError::Fold { cause: FoldError::Upcast { name, schema: of, .. }, .. }
+                    if name == "counted" && *of == schema
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+/// The counter of a build whose steps do not fit together.
+#[derive(Clone, Debug, Default)]
+struct Mistaken;
+
+impl Aggregate for Mistaken {
+    type Event = Counted;
+    const KIND: &'static str = Counter::<0>::KIND;
+
+    fn evolve(&mut self, _: &Counted) {}
+
+    fn upcasters() -> Upcasters {
+        Upcasters::none()
+            .rename(("counted", 1), ("counted", 2))
+            .rename(("counted", 3), ("incremented", 2))
+            .rename(("added", 1), ("summed", 1))
+            .rename(("summed", 1), ("added", 1))
+            .rename(("tallied", 1), ("incremented", 1))
+            .dropped(("tallied", 1))
+            .dropped(("incremented", 1))
+            .rename(("scored", 2), ("scored", 1))
+            .dropped(("scored", 1))
+    }
+}
+
+async fn upcasters_with_mistakes(world: &World, page: &mut Page) {
+    let tenure = world.node().await;
+    let repository = Box::pin(tenure.repository::<Mistaken>());
+    let error = page.refused(world, "use the kind", repository).await;
+    let KindError::Upcasters(error) = error else {
+        panic!("{error:?}");
+    };
+    let gaps = |mistake: &&Mistake| matches!(mistake, Mistake::Gap { .. });
+    assert_eq!(error.mistakes().iter().filter(gaps).count(), 2);
+    assert_eq!(error.mistakes().len(), 6);
+    // The type is not the kind's for having been refused.
+    counters_of::<0>(&tenure).await;
+
+    let builder = world.builder().kind::<Counter<0>>().kind::<Mistaken>();
+    let start = Box::pin(builder.start("nats://127.0.0.1:9"));
+    let error = page.refused(world, "start, wherever it is", start).await;
+    assert!(matches!(error, TenureError::Upcasters { .. }), "{error:?}");
 }
 
 async fn a_message_that_is_no_commit(world: &World, page: &mut Page) {
