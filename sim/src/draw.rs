@@ -34,7 +34,7 @@ pub(crate) enum What {
     Successor,
     /// How far behind a replica is.
     Lag,
-    /// Whether the host cannot read a snapshot.
+    /// Whether the host fails at a snapshot, or its body is absent or damaged.
     Snapshot,
     /// When and where the next crash is, and how long it lasts.
     Crash,
@@ -48,6 +48,8 @@ pub(crate) enum What {
     Claim,
     /// When and how much of a tail is lost.
     Tail,
+    /// When and how many bodies of snapshots are lost.
+    Bodies,
     /// When a client asks.
     Pace,
     /// What a client asks.

@@ -24,6 +24,7 @@
 //! safety promise was broken, 11 something good did not happen, 12 two runs of one seed differed,
 //! 13 a panic.
 
+mod bodies;
 mod brief;
 mod draw;
 mod history;
@@ -34,6 +35,7 @@ mod profile;
 mod swarm;
 mod world;
 
+pub use bodies::{Bodies, Body};
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Command, State};
 pub use ledger::{Entry, Ledger, Placed};

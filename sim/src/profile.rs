@@ -94,8 +94,12 @@ pub struct Faults {
     pub stale_read: u64,
     /// When a former leader answers a write from what it knows (K5).
     pub old_leader: u64,
-    /// When the host cannot decode a snapshot.
+    /// When the host cannot encode or decode a snapshot.
     pub bad_snapshot: u64,
+    /// When a body is absent where it is read.
+    pub absent_body: u64,
+    /// When a body is read with a wrong byte.
+    pub damaged_body: u64,
     /// When a leader is replaced and what it proposed is gone.
     pub leader_change: Span,
     /// When a node is gone at once; a new one comes up in its place.
@@ -108,6 +112,8 @@ pub struct Faults {
     pub claim: Span,
     /// When the store comes back without its end (S13).
     pub lost_tail: Span,
+    /// When the stream of snapshots loses bodies.
+    pub lost_bodies: Span,
 }
 
 /// Everything that is fixed before a run starts.
@@ -131,8 +137,8 @@ pub struct Plan {
     pub clients: u64,
     /// How many entities each shard has.
     pub entities: u64,
-    /// When the second kind takes snapshots, and how many are kept.
-    pub snapshots: SnapshotPolicy,
+    /// When snapshots of each kind's entities are taken, and how many are kept.
+    pub snapshots: [SnapshotPolicy; 2],
     /// Whether each kind's entities stay in memory.
     pub cached: [bool; 2],
     /// In so many of 1,000 steps a shard is told to make room a moment later.
@@ -211,7 +217,7 @@ impl Plan {
         limits.retry_delay_max = Span::from_millis(range(16, 20, 500));
         limits.snapshot_bodies_max = size([1, 64][size(range(45, 0, 1))]);
         limits.snapshot_chores_max = size([1, 64][size(range(46, 0, 1))]);
-        let snapshots = policy(&mut range);
+        let snapshots = [policy(60, &mut range), policy(70, &mut range)];
         Self {
             seed,
             profile,
@@ -235,19 +241,25 @@ impl Plan {
     }
 }
 
-/// Each way of taking snapshots, with as many kept as may be and sometimes an end.
-fn policy(range: &mut impl FnMut(u64, u64, u64) -> u64) -> SnapshotPolicy {
-    let mut number = |part, min, max| u32::try_from(range(part, min, max)).expect("a small number");
-    let (commits, replayed) = (number(19, 1, 8), number(40, 0, 8));
-    let policy = match number(41, 0, 3) {
-        0 => SnapshotPolicy::after_load(replayed),
-        1 => SnapshotPolicy::every(commits).or_after_load(replayed),
+/// Each way of taking snapshots, or none; as many kept as may be, and sometimes an end.
+fn policy(parts: u64, range: &mut impl FnMut(u64, u64, u64) -> u64) -> SnapshotPolicy {
+    let mut number = |part, min, max| {
+        let number = range(parts + part, min, max);
+        u32::try_from(number).expect("a small number")
+    };
+    let (commits, replayed) = (number(0, 1, 8), number(1, 0, 8));
+    let policy = match number(2, 0, 5) {
+        0 => SnapshotPolicy::never(),
+        1 | 2 => SnapshotPolicy::after_load(replayed),
+        3 => SnapshotPolicy::every(commits).or_after_load(replayed),
         _ => SnapshotPolicy::every(commits),
     };
-    let kept = policy.keep(number(42, 1, 3));
-    match number(43, 0, 2) {
-        0 => kept.expires_after(Span::from_secs(u64::from(number(44, 1, 6)))),
-        _ => kept,
+    let kept = policy.keep(number(3, 1, 3));
+    let (ends, life_s) = (number(4, 0, 2) == 0, number(5, 1, 6));
+    if ends && !kept.is_never() {
+        kept.expires_after(Span::from_secs(u64::from(life_s)))
+    } else {
+        kept
     }
 }
 
@@ -282,6 +294,8 @@ impl Faults {
         faults.refusal = rate(106, 80);
         faults.bad_snapshot = rate(107, 300);
         faults.full = rate(110, 10);
+        faults.absent_body = rate(111, 200);
+        faults.damaged_body = rate(112, 200);
         if replicated {
             faults.stale_read = rate(108, 300);
             faults.old_leader = rate(109, 60);
@@ -299,6 +313,7 @@ impl Faults {
             let mean = Span::from_millis(draws.range(What::Plan, part, min_ms, max_ms));
             if there && allowed { mean } else { Span::ZERO }
         };
+        faults.lost_bodies = every(206, true, 1_000, 4_000);
         faults.leader_change = every(201, replicated, 300, 3_000);
         faults.crash = every(202, nodes_fail, 700, 4_000);
         faults.pause = every(203, nodes_fail, 500, 4_000);

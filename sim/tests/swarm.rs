@@ -51,6 +51,8 @@ fn the_faults_of_a_profile_come_to_pass() {
             .any(|(site, held, _)| site.name == name && held > 0)
     };
     for fault in [
+        "fault: a body is absent",
+        "fault: a body is damaged",
         "fault: a former leader answers a write",
         "fault: a proposal was lost with its leader",
         "fault: a replica answers from the past",
@@ -58,16 +60,24 @@ fn the_faults_of_a_profile_come_to_pass() {
         "fault: late request",
         "fault: leader change",
         "fault: link down",
+        "fault: lost bodies",
         "fault: lost answer",
         "fault: lost request",
         "fault: pause",
         "fault: refusal that passes",
         "fault: request twice",
         "fault: slow request",
+        "load: from a snapshot",
+        "load: from an older snapshot than the newest",
+        "log: a snapshot could not be deleted",
+        "log: a snapshot could not be encoded",
+        "log: a snapshot is deleted",
+        "log: a sweep finds a body that nobody names",
         "world: a caller asked again",
         "world: a shard changed hands",
         "world: an owner learnt that it was superseded",
         "world: an owner sealed its shard",
+        "world: messages expired",
     ] {
         assert!(reached(fault), "seeds 100 to 115 never saw {fault:?}");
     }

@@ -43,7 +43,8 @@ impl Random {
 /// The streams of one round. Each round has its own, so that they stay small.
 #[derive(Clone, Debug)]
 pub(crate) struct Alphabet {
-    /// An event stream, a bucket of heartbeats, a stream that takes little, and one that forgets.
+    /// An event stream, a bucket of heartbeats (in every other round a stream of snapshots, without
+    /// markers), a stream that takes little, and one that forgets.
     pub(crate) streams: Vec<StreamSettings>,
     round: u64,
     replicas: u32,
@@ -70,6 +71,10 @@ impl Alphabet {
                 destination: "said.>".into(),
             }),
             ..settings("B")
+        };
+        let bucket = match round % 2 {
+            0 => bucket,
+            _ => StreamSettings::snapshots(bucket.name, bucket.subjects, replicas),
         };
         let narrow = StreamSettings {
             messages_max: 12,

@@ -9,6 +9,7 @@
 //! run go through at least so many sets of streams.
 
 mod alphabet;
+mod bodies;
 mod disturbed;
 mod history;
 mod reach;

@@ -3,6 +3,7 @@
 //! from a backup.
 
 use crate::alphabet::{Random, message, settings};
+use crate::bodies;
 use crate::relation::Observed;
 use crate::stage::{Stage, batch, one_of_each};
 use crate::table::{Answer, Class, Table};
@@ -29,6 +30,7 @@ pub(crate) async fn all(seed: u64) -> Table {
     without_rights(&mut table).await;
     dedup_window(&mut table).await;
     late_marker(&mut table).await;
+    bodies::deleted_and_expired(&mut table).await;
     age(&mut table).await;
     frozen(&mut table).await;
     restarted(&mut table).await;

@@ -63,12 +63,18 @@ impl Host {
         self.answers.remove(&ticket)
     }
 
+    /// The committed state of a slot and whose it is.
+    pub(crate) fn committed(&self, slot: Slot) -> Option<(&EntityId, State)> {
+        let held = self.slots.get(&slot)?;
+        Some((&held.entity, held.committed))
+    }
+
     /// Drops the state of a slot.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.slots.remove(&slot);
     }
 
-    /// Does the work. `readable` is false when snapshots shall look undecodable.
+    /// Does the work. `readable` is false when snapshots shall look undecodable, or cannot be made.
     ///
     /// An error is a breach of the contract by the machine, in words.
     pub(crate) fn work(&mut self, work: Work, readable: bool) -> Result<Ran, String> {
@@ -110,6 +116,10 @@ impl Host {
                     self.answers.insert(ticket, answer);
                 }
                 Ok(Ran::Answered)
+            }
+            Work::Snapshot { .. } if !readable => {
+                let cause = "the simulator made it fail";
+                Ok(Ran::Snapshotted(Err(cause.into())))
             }
             Work::Snapshot { slot } => {
                 Ok(Ran::Snapshotted(Ok(self.slot(slot)?.committed.encode())))

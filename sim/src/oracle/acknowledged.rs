@@ -48,7 +48,7 @@ impl Oracle for Acknowledged {
                 }
                 Ok(())
             }
-            Seen::Stored { .. } => Ok(()),
+            Seen::Stored { .. } | Seen::Deleted { .. } => Ok(()),
         }
     }
 }

@@ -10,12 +10,14 @@ mod once;
 mod predecessor;
 mod reads;
 mod replies;
+mod snapshot;
 
+use crate::bodies::Bodies;
 use crate::history::{Asked, History};
 use crate::ledger::{Ledger, Placed};
 use crate::profile::Plan;
 use std::fmt;
-use tenure_core::format::WriteMode;
+use tenure_core::format::{LayoutKey, WriteMode};
 use tenure_core::id::Sequence;
 
 /// Something that happened, as oracles see it.
@@ -34,6 +36,13 @@ pub enum Seen<'a> {
     },
     /// A caller was told something.
     Told(&'a Asked),
+    /// A snapshot's body was deleted on purpose.
+    Deleted {
+        /// The entity's subject.
+        entity: &'a str,
+        /// The body's subject.
+        body: &'a str,
+    },
     /// The store lost what came after a sequence, and said so.
     LostTail {
         /// The stream.
@@ -50,6 +59,8 @@ pub enum Seen<'a> {
 pub struct View<'a> {
     /// What is stored.
     pub ledger: &'a Ledger,
+    /// The bodies of snapshots that were ever stored.
+    pub bodies: &'a Bodies,
     /// What was asked and told.
     pub history: &'a History,
     /// The plan of the run.
@@ -101,9 +112,10 @@ impl fmt::Display for Violation {
 }
 
 /// Every oracle.
-pub(crate) fn all() -> Vec<Box<dyn Oracle>> {
+pub(crate) fn all(key: LayoutKey) -> Vec<Box<dyn Oracle>> {
     vec![
         Box::new(predecessor::Predecessor),
+        Box::new(snapshot::Snapshot { key }),
         Box::new(fence::Fence),
         Box::new(once::Once::default()),
         Box::new(decision::Decision),

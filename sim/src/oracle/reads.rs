@@ -20,7 +20,11 @@ impl Oracle for Reads {
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Told(asked) if !asked.voided => judge(view, asked),
-            Seen::Told(_) | Seen::Stored { .. } | Seen::LostTail { .. } | Seen::End => Ok(()),
+            Seen::Told(_)
+            | Seen::Stored { .. }
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::End => Ok(()),
         }
     }
 }

@@ -21,7 +21,9 @@ impl Oracle for Replies {
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         let asked = match seen {
             Seen::Told(asked) => asked,
-            Seen::Stored { .. } | Seen::LostTail { .. } | Seen::End => return Ok(()),
+            Seen::Stored { .. } | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => {
+                return Ok(());
+            }
         };
         let Some(told) = &asked.told else {
             return Ok(());
@@ -67,7 +69,9 @@ impl Oracle for InTime {
     fn judge(&mut self, _: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         let asked = match seen {
             Seen::Told(asked) => asked,
-            Seen::Stored { .. } | Seen::LostTail { .. } | Seen::End => return Ok(()),
+            Seen::Stored { .. } | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => {
+                return Ok(());
+            }
         };
         let Some(told) = &asked.told else {
             return Ok(());

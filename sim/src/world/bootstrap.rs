@@ -3,6 +3,7 @@
 use super::event::{Event, Place};
 use super::node::{Node, Running};
 use super::{World, wire};
+use crate::bodies::Bodies;
 use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;
@@ -14,7 +15,7 @@ use tenure_core::format::{
     Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{Incarnation, KindId, LayoutId, ShardId, WallTime};
-use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig, SnapshotPolicy};
+use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig};
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
 use tenure_core::step::CountingProbe;
@@ -65,6 +66,7 @@ pub(super) fn world(plan: Plan) -> World {
         layout: LAYOUT,
         entities: entities(&plan, &namespace),
         ledger: Ledger::new(namespace.clone()),
+        bodies: Bodies::default(),
         namespace,
         streams,
         store,
@@ -72,7 +74,7 @@ pub(super) fn world(plan: Plan) -> World {
         nodes: Vec::new(),
         owners: vec![None; plan.shards.len()],
         history: History::default(),
-        oracles: oracle::all(),
+        oracles: oracle::all(LAYOUT_KEY),
         probe: CountingProbe::default(),
         next_ticket: 1,
         stored_count: 0,
@@ -175,10 +177,7 @@ impl World {
                 placement: Placement::Whole,
                 unknown: Unknown::default(),
             },
-            snapshots: match kind {
-                1 => self.plan.snapshots,
-                _ => SnapshotPolicy::never(),
-            },
+            snapshots: self.plan.snapshots[kind],
             snapshot_schema: 1,
             cached: self.plan.cached[kind],
         }

@@ -75,6 +75,7 @@ pub(super) enum Event {
     LeaderChange,
     Claim,
     LostTail,
+    LostBodies,
     Corrupt,
     /// Faults end.
     Heal,

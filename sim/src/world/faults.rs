@@ -24,6 +24,11 @@ impl World {
             Event::LeaderChange,
         );
         self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
+        self.next_fault(
+            What::Bodies,
+            self.plan.faults.lost_bodies,
+            Event::LostBodies,
+        );
         if self.plan.shards.contains(&WriteMode::Owned) {
             self.at(Span::from_millis(20), Event::Claim);
         }
@@ -247,6 +252,24 @@ impl World {
         }
         self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
         Ok(())
+    }
+
+    /// The stream of snapshots comes back without its end.
+    pub(super) fn lose_bodies(&mut self) {
+        if self.healed {
+            return;
+        }
+        reached!(self, "fault: lost bodies");
+        let stream = self.namespace.snapshot_stream();
+        let lost = self.draws.range(What::Bodies, 1, 1, 6);
+        let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
+        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
+        self.store.lose_tail(&stream, keep_up_to);
+        self.next_fault(
+            What::Bodies,
+            self.plan.faults.lost_bodies,
+            Event::LostBodies,
+        );
     }
 
     /// No fault comes any more; what was broken is repaired.

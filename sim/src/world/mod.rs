@@ -13,6 +13,7 @@ mod wire;
 
 pub use corrupt::Corruption;
 
+use crate::bodies::Bodies;
 use crate::draw::Draws;
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;
@@ -53,6 +54,7 @@ pub struct World {
     owners: Vec<Option<(usize, u32)>>,
     history: History,
     ledger: Ledger,
+    bodies: Bodies,
     oracles: Vec<Box<dyn Oracle>>,
     probe: CountingProbe,
     next_ticket: u64,
@@ -149,6 +151,7 @@ impl World {
                     what: format!("more than {EVENTS_MAX} events"),
                 });
             }
+            self.let_expire();
             self.event(event)?;
             self.watch()?;
         }
@@ -190,6 +193,10 @@ impl World {
             }
             Event::Claim => self.claim_somewhere(),
             Event::LostTail => self.lose_tail(),
+            Event::LostBodies => {
+                self.lose_bodies();
+                Ok(())
+            }
             Event::Corrupt => {
                 self.corrupt();
                 Ok(())
@@ -199,6 +206,15 @@ impl World {
             Event::LastCommands => self.last_commands(),
             Event::LastReads => self.last_reads(),
             Event::End => Ok(()),
+        }
+    }
+
+    /// The server's sweep: what expired before now is gone.
+    fn let_expire(&mut self) {
+        let wall = self.wall();
+        if self.store.next_expiry().is_some_and(|at| at <= wall) {
+            reached!(self, "world: messages expired");
+            self.store.expire(wall);
         }
     }
 

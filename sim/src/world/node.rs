@@ -12,8 +12,8 @@ use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::Cache;
 use tenure_core::format::TakeOver;
-use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Ticket};
-use tenure_core::log::{Effect, Input, Note, Reply, Shard, Work};
+use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Slot, Ticket};
+use tenure_core::log::{Base, Effect, Input, Note, Reply, Shard, StoredCommit, Work};
 use tenure_core::port::Refused;
 use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
 
@@ -45,7 +45,7 @@ pub(super) struct Running {
     /// Ticks in a row that came at once.
     spins: u32,
     /// Slots that work is under way for.
-    busy: BTreeSet<tenure_core::id::Slot>,
+    busy: BTreeSet<Slot>,
 }
 
 /// More ticks in a row than any machine needs that has somewhere to go.
@@ -244,10 +244,14 @@ impl World {
                 let readable = self.healed || !self.draws.chance(What::Snapshot, part, rate);
                 let running = &mut self.nodes[place.node].shards[place.shard];
                 running.busy.remove(&slot_of(&work));
+                let loaded = from_snapshot(&work);
                 let ran = running
                     .host
                     .work(work, readable)
                     .map_err(|what| breach(Class::Safety, format!("{place}: {what}")))?;
+                if let Some((slot, last)) = loaded {
+                    self.as_replayed(place, slot, &last)?;
+                }
                 let delay =
                     self.draws
                         .span(What::WorkDelay, part, Span::ZERO, Span::from_micros(100));
@@ -258,6 +262,32 @@ impl World {
             Effect::Reply { ticket, reply } => self.reply(place, ticket, reply),
             Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => Ok(()),
         }
+    }
+
+    /// A state that was loaded from a snapshot is the one that a replay comes to.
+    fn as_replayed(&self, place: Place, slot: Slot, last: &StoredCommit) -> Result<(), Violation> {
+        let host = &self.nodes[place.node].shards[place.shard].host;
+        // It could not be loaded.
+        let Some((entity, state)) = host.committed(slot) else {
+            return Ok(());
+        };
+        let entity = self.entities.iter().find(|it| it.id == *entity);
+        let subject = entity.map_or("", |it| it.subject.as_str());
+        let there = self.ledger.commit_at(subject, last.sequence);
+        let Some(placed) = there.filter(|placed| placed.commit.id == last.commit.id) else {
+            // It went with a lost tail; the node does not know yet.
+            return Ok(());
+        };
+        if state == placed.after() {
+            return Ok(());
+        }
+        let what = format!(
+            "{place} loaded {subject} from a snapshot as {state:?}; a replay up to {:?} comes to \
+             {:?}",
+            last.sequence,
+            placed.after()
+        );
+        Err(breach(Class::Safety, what))
     }
 
     fn reply(&mut self, place: Place, ticket: Ticket, reply: Reply) -> Result<(), Violation> {
@@ -368,7 +398,25 @@ pub(super) fn breach(class: Class, what: String) -> Violation {
     }
 }
 
-fn slot_of(work: &Work) -> tenure_core::id::Slot {
+/// A work that builds a state from a snapshot: its slot, and the last commit that it takes in. One
+/// that names the snapshot is always among them.
+fn from_snapshot(work: &Work) -> Option<(Slot, StoredCommit)> {
+    match work {
+        Work::Fold {
+            slot,
+            base: Base::Snapshot(_),
+            commits,
+            ..
+        } => Some((*slot, commits.last()?.clone())),
+        Work::Fold { .. }
+        | Work::Decide { .. }
+        | Work::Settle { .. }
+        | Work::Answer { .. }
+        | Work::Snapshot { .. } => None,
+    }
+}
+
+fn slot_of(work: &Work) -> Slot {
     match work {
         Work::Fold { slot, .. }
         | Work::Decide { slot, .. }

@@ -1,6 +1,7 @@
 //! After each event: what the store has more of goes to the ledger, and to every oracle.
 
 use super::World;
+use crate::bodies::Change;
 use crate::history::Told;
 use crate::ledger::Entry;
 use crate::oracle::{Class, Seen, View, Violation};
@@ -13,6 +14,7 @@ const COMPARE_EVERY: u64 = 64;
 impl World {
     /// Follows the store and lets the oracles judge what is new.
     pub(super) fn watch(&mut self) -> Result<(), Violation> {
+        self.watch_bodies()?;
         for index in 0..self.streams.len() {
             let stream = self.streams[index].clone();
             let entries = self
@@ -33,6 +35,24 @@ impl World {
         Ok(())
     }
 
+    fn watch_bodies(&mut self) -> Result<(), Violation> {
+        let stream = self.namespace.snapshot_stream();
+        let changes = self
+            .bodies
+            .follow(&self.store, &stream)
+            .map_err(gone_wrong)?;
+        for change in changes {
+            match change {
+                Change::Stored => {}
+                Change::Deleted { entity, body } => self.judge(Seen::Deleted {
+                    entity: &entity,
+                    body: &body,
+                })?,
+            }
+        }
+        Ok(())
+    }
+
     /// Whether everything that was ever stored is still there (P1).
     pub(super) fn compare(&mut self) -> Result<(), Violation> {
         self.ledger.compare(&self.store).map_err(gone_wrong)
@@ -44,6 +64,7 @@ impl World {
         self.history.tell(ticket, told);
         let (ledger, history, plan) = (&self.ledger, &self.history, &self.plan);
         let view = View {
+            bodies: &self.bodies,
             ledger,
             history,
             plan,
@@ -61,6 +82,7 @@ impl World {
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
         let view = View {
             ledger: &self.ledger,
+            bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
         };
@@ -82,6 +104,7 @@ impl World {
         let ownership = self.namespace.ownership_subject(TakeOver::Fenced, id);
         let view = View {
             ledger: &self.ledger,
+            bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
         };

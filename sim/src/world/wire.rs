@@ -11,7 +11,7 @@ use crate::profile::Plan;
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::log::Input;
-use tenure_core::port::{Expect, Refused, StoreReply, StoreRequest};
+use tenure_core::port::{Expect, Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
 
@@ -277,6 +277,7 @@ impl World {
             self.tell(|| format!("the answer to {id:?} is lost"));
             return;
         }
+        let reply = self.damaged(id, reply);
         let mut travel = self.travel(part);
         if fate == Fate::SlowAnswer {
             reached!(self, "fault: slow answer");
@@ -284,6 +285,43 @@ impl World {
         }
         let reply = Box::new(reply);
         self.at(travel, Event::Answer { flight: id, reply });
+    }
+
+    /// The body of a snapshot may be absent or damaged where it is read.
+    fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
+        let flight = &self.wire.flights[&id];
+        let part = flight.place.node as u64;
+        let of_body = matches!(
+            &flight.request,
+            StoreRequest::Latest { stream, .. } if *stream == self.namespace.snapshot_stream()
+        );
+        let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
+            return reply;
+        };
+        if of_body && !self.healed {
+            let faults = self.plan.faults;
+            if self
+                .draws
+                .chance(What::Snapshot, part << 8, faults.absent_body)
+            {
+                reached!(self, "fault: a body is absent");
+                return Outcome::Refused(Refused::NotFound);
+            }
+            if self
+                .draws
+                .chance(What::Snapshot, part << 8 | 1, faults.damaged_body)
+            {
+                reached!(self, "fault: a body is damaged");
+                for message in &mut proof.messages {
+                    let mut bytes = message.payload.to_vec();
+                    if let Some(byte) = bytes.last_mut() {
+                        *byte ^= 1;
+                    }
+                    message.payload = bytes.into();
+                }
+            }
+        }
+        Outcome::Done(StoreDone::Latest(proof))
     }
 
     /// A node hears an answer, or its shell gives up waiting.
