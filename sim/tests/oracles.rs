@@ -45,7 +45,11 @@ fn a_commit_that_is_stored_again_is_caught() {
 
 #[test]
 fn commits_that_change_places_are_caught() {
-    assert_caught(Corruption::Swapped, Profile::Calm, &["ledger"]);
+    assert_caught(
+        Corruption::Swapped,
+        Profile::Calm,
+        &["ledger", "predecessor"],
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use tenure::prelude::*;
-use tenure::{Codec, CodecError, Fields, FoldError, Past, RawEvent};
+use tenure::{Codec, CodecError, Fields, FoldError, Past, RawEvent, SnapshotPolicy};
 
 on_both_shells![
     old_events_are_read_as_current_ones,
@@ -69,7 +69,7 @@ impl<const JSON: bool, const STEPS: u8> Aggregate for Ledger<JSON, STEPS> {
         let settings = settings(JSON);
         match STEPS {
             PRESENT => settings,
-            _ => settings.snapshot_every(1),
+            _ => settings.snapshots(SnapshotPolicy::every(1)),
         }
     }
 
