@@ -268,6 +268,18 @@ pub enum LoadError {
         /// What it is at.
         actual: Version,
     },
+    /// A history is to end before it begins.
+    #[error(
+        "the history is to begin at {bound} {from} and to end at {bound} {to}; ask for it the other way round"
+    )]
+    Range {
+        /// What both are: a version, a sequence or a time.
+        bound: &'static str,
+        /// Where it is to begin; a time in milliseconds since 1970.
+        from: u64,
+        /// Where it is to end.
+        to: u64,
+    },
     /// The id cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -326,6 +338,7 @@ impl LoadError {
             Self::Store(refused) => refused.passes(),
             Self::NotFound { .. }
             | Self::Ahead { .. }
+            | Self::Range { .. }
             | Self::Name(_)
             | Self::Fold { .. }
             | Self::Damaged(_)

@@ -10,7 +10,7 @@ use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
 use crate::format::Metadata;
 use crate::id::{CommandId, Sequence, Version, WallTime};
-use crate::log::{Cursor, Expected, FoldError, Refusal, Reply};
+use crate::log::{Expected, FoldError, Refusal, Reply};
 use crate::name::{EntityId, NameError};
 use crate::step::{Span, Time};
 use std::fmt;
@@ -86,7 +86,7 @@ impl Log {
     pub fn history(&self, id: impl AsRef<str>) -> Result<History<RawEvent>, LoadError> {
         let entity = EntityId::new(id.as_ref())?;
         let (tenure, entry) = (self.tenure.clone(), Arc::clone(&self.entry));
-        let pages = Pages::new(tenure, entry, entity, Cursor::Oldest);
+        let pages = Pages::new(tenure, entry, entity);
         let decode = |record: &crate::format::EventRecord| -> Result<_, FoldError> {
             Ok(Decoded::current(RawEvent {
                 name: record.name.clone(),
@@ -95,7 +95,7 @@ impl Log {
                 data: record.data.clone(),
             }))
         };
-        Ok(History::new(pages, Box::new(decode)))
+        Ok(History::new(pages, Box::new(decode), |event| &event.name))
     }
 
     /// An entity's version: that of its last event; [`Version::ABSENT`] when it does not exist.

@@ -24,6 +24,7 @@ mod metadata;
 mod raw;
 mod repository;
 mod tenure;
+mod travel;
 mod upcast;
 mod value;
 
@@ -34,7 +35,7 @@ pub use decision::{DecideCx, Decision};
 pub use error::{AppendError, ExecuteError, LoadError};
 pub use event::{Event, RawEvent};
 pub use execute::{Execute, ExecuteCommand, ExecuteReceipt, Transact};
-pub use history::{History, Past};
+pub use history::{History, Past, Point};
 pub use load::Loaded;
 pub use log::{Append, Appended, Log};
 pub use message::Message;

@@ -1,13 +1,14 @@
 //! The repository: entities of one kind, by id.
 
 use super::call::{Closure, Command};
-use super::entities::{KindFacts, fold_event};
+use super::entities::KindFacts;
 use super::execute::{Execute, ExecuteCommand, Transact};
-use super::history::{self, History};
-use super::{Aggregate, Decide, Decision, LoadError, Loaded, Message, Tenure, load};
+use super::history::{History, Pages, Point};
+use super::{
+    Aggregate, Decide, Decision, Event as _, LoadError, Loaded, Message, Tenure, load, travel,
+};
 use crate::driver::host::KindEntry;
 use crate::id::Version;
-use crate::log::Cursor;
 use crate::name::EntityId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -206,56 +207,43 @@ impl<A: Aggregate> Repository<A> {
         self.read(&EntityId::new(id.as_ref())?).await
     }
 
-    /// Loads an entity's state as it was at a version, by folding its events up to there. In a
-    /// history with gaps that is the last version at or below it.
+    /// Loads an entity's state as it was at a place in its log: a version, a sequence of its
+    /// stream, or a time.
+    ///
+    /// The state is what the commits up to that place make of it, and no commit on the way is left
+    /// out. Between two versions that is the lower one, between two commits the earlier. A time is
+    /// one on the store's clock, which stamps each commit when it is stored
+    /// ([`Past::stored`](super::Past::stored)), to the millisecond: it does not matter how the clocks
+    /// of the writers were set. Where the store's own clock was set back, as between two leaders of
+    /// a cluster, it is the state at one of the moments at which that clock showed the time.
+    ///
+    /// It begins with the newest snapshot at or below the place that can still be used, so that it
+    /// costs a few reads; of the distant past it is a replay.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Aggregate, LoadError, Repository};
+    /// # use tenure_core::id::Version;
+    /// # use std::time::SystemTime;
+    /// # async fn example<A: Aggregate>(accounts: Repository<A>, noon: SystemTime) -> Result<(), LoadError> {
+    /// let third = accounts.load_at("alice", Version(3)).await?;
+    /// let at_noon = accounts.load_at("alice", noon).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`LoadError::NotFound`] when it does not exist (or did not at that version), and
-    /// [`LoadError::Ahead`] when it has not come that far.
+    /// [`LoadError::NotFound`] when it does not exist (or did not then), and
+    /// [`LoadError::Ahead`] when it has not come to that version. At a sequence or time that is
+    /// still to come it is as it is now.
     pub async fn load_at(
         &self,
         id: impl AsRef<str>,
-        version: Version,
+        at: impl Into<Point>,
     ) -> Result<Loaded<A>, LoadError> {
         let entity = EntityId::new(id.as_ref())?;
-        let mut pages = self.pages(entity.clone(), Cursor::Oldest);
-        let mut state = A::default();
-        let mut reached = Version::ABSENT;
-        let mut last = Version::ABSENT;
-        'pages: while let Some(commits) = pages.next().await? {
-            for stored in commits {
-                for record in &stored.commit.events {
-                    last = record.version;
-                    if record.version > version {
-                        break 'pages;
-                    }
-                    state = fold_event(&self.kind.facts, state, record)
-                        .map_err(|cause| LoadError::fold(pages.whom(), cause))?;
-                    reached = record.version;
-                }
-                if stored.commit.tombstone {
-                    (state, reached) = (A::default(), Version::ABSENT);
-                }
-            }
-        }
-        if last < version && last != Version::ABSENT {
-            return Err(LoadError::Ahead {
-                kind: self.kind.entry.config.record.name.clone(),
-                id: entity,
-                asked: version,
-                actual: last,
-            });
-        }
-        if reached == Version::ABSENT {
-            return Err(self.not_found(entity));
-        }
-        Ok(Loaded {
-            state,
-            version: reached,
-        })
+        travel::load_at(&self.kind, entity, at.into()).await
     }
 
     /// An entity's events, oldest first; [`backward`](History::backward) turns it round. Empty for
@@ -268,8 +256,8 @@ impl<A: Aggregate> Repository<A> {
         let entity = EntityId::new(id.as_ref())?;
         let facts = Arc::clone(&self.kind.facts);
         let decode = move |record: &_| super::entities::decode_event(&facts, record);
-        let pages = self.pages(entity, Cursor::Oldest);
-        Ok(History::new(pages, Box::new(decode)))
+        let pages = self.pages(entity);
+        Ok(History::new(pages, Box::new(decode), |event| event.name()))
     }
 
     /// An entity's version: that of its last event; [`Version::ABSENT`] when it does not exist.
@@ -303,9 +291,9 @@ impl<A: Aggregate> Repository<A> {
         load::read(&self.kind, entity.clone(), self.timeout(), loaded).await
     }
 
-    pub(crate) fn pages(&self, entity: EntityId, cursor: Cursor) -> history::Pages {
+    pub(crate) fn pages(&self, entity: EntityId) -> Pages {
         let (tenure, entry) = (self.kind.tenure.clone(), Arc::clone(&self.kind.entry));
-        history::Pages::new(tenure, entry, entity, cursor)
+        Pages::new(tenure, entry, entity)
     }
 
     fn timeout(&self) -> crate::step::Span {

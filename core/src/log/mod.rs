@@ -46,8 +46,8 @@ mod tail;
 
 pub use effect::{Base, Effect, Note, StoredCommit, Work};
 pub use history::{
-    Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal,
-    PAGE_COMMITS_MAX,
+    Bodies, Bounds, Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage,
+    HistoryRefusal, LoggedCommit, PAGE_COMMITS_MAX, Range,
 };
 pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
 pub use policy::{SnapshotPolicy, SnapshotPolicyError};

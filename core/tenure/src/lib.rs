@@ -109,9 +109,9 @@ pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
     Decider, Decision, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
     ExecuteReceipt, Fields, History, KindError, KindSettings, LoadError, Loaded, Log, Message,
-    Metadata, MetadataError, Mistake, Parts, Past, RawEvent, Receipt, Repository, StartError,
-    StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters, UpcastersError,
-    Value, check_upcasters, kit,
+    Metadata, MetadataError, Mistake, Parts, Past, Point, RawEvent, Receipt, Repository,
+    StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
+    UpcastersError, Value, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};

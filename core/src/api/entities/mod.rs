@@ -111,16 +111,20 @@ impl<A: Aggregate> Entities<A> {
             callers: BTreeMap::new(),
         }
     }
+}
 
-    fn restore(&self, snapshot: &Snapshot) -> Result<A, FoldError> {
-        let cause = match caught(|| A::restore(&snapshot.state, self.facts.codec)) {
-            Ok(Some(Ok(state))) => return Ok(state),
-            Ok(Some(Err(error))) => error.to_string(),
-            Ok(None) => "this build restores no snapshots of the kind".to_owned(),
-            Err(panic) => format!("Aggregate::restore panicked: {panic}"),
-        };
-        Err(FoldError::Snapshot { cause })
-    }
+/// The state in a snapshot.
+pub(crate) fn restore<A: Aggregate>(
+    facts: &KindFacts,
+    snapshot: &Snapshot,
+) -> Result<A, FoldError> {
+    let cause = match caught(|| A::restore(&snapshot.state, facts.codec)) {
+        Ok(Some(Ok(state))) => return Ok(state),
+        Ok(Some(Err(error))) => error.to_string(),
+        Ok(None) => "this build restores no snapshots of the kind".to_owned(),
+        Err(panic) => format!("Aggregate::restore panicked: {panic}"),
+    };
+    Err(FoldError::Snapshot { cause })
 }
 
 impl<A: Aggregate> Host for Entities<A> {
@@ -144,7 +148,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let held = self.slots.remove(&slot);
         let state = match base {
             Base::Nothing => A::default(),
-            Base::Snapshot(snapshot) => self.restore(snapshot)?,
+            Base::Snapshot(snapshot) => restore(&self.facts, snapshot)?,
             Base::Held => {
                 held.expect("the machine folds onto a state that it saw folded")
                     .committed

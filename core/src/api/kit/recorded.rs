@@ -6,7 +6,7 @@ use crate::api::entities::fold_commits;
 use crate::api::{Aggregate, LoadError, Repository};
 use crate::format::{Codec, EventRecord};
 use crate::id::{Sequence, Version, WallTime};
-use crate::log::{Cursor, StoredCommit};
+use crate::log::{LoggedCommit, StoredCommit};
 use crate::name::EntityId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -144,10 +144,14 @@ impl<A: Aggregate> Repository<A> {
         into: &mut Vec<RecordedCommit>,
     ) -> Result<(), LoadError> {
         let facts = &self.kind.facts;
-        let mut pages = self.pages(entity.clone(), Cursor::Oldest);
+        let mut pages = self.pages(entity.clone());
         let (mut state, before) = (A::default(), into.len());
-        while let Some(commits) = pages.next().await? {
-            for stored in commits {
+        while let Some(page) = pages.next().await? {
+            for LoggedCommit {
+                sequence, commit, ..
+            } in page.commits
+            {
+                let stored = StoredCommit { sequence, commit };
                 state = fold_commits(facts, state, std::slice::from_ref(&stored))
                     .map_err(|cause| LoadError::fold(pages.whom(), cause))?;
                 let kept = view_of(&project(&state)).map_err(|error| {

@@ -1,8 +1,10 @@
 //! Commits that are fetched by their sequences, each from any replica first.
 
-use super::super::StoredCommit;
+use super::LoggedCommit;
+use super::seek::Seek;
+use super::state::Recall;
 use crate::format::Commit;
-use crate::id::{OpId, Sequence};
+use crate::id::{OpId, Sequence, Version};
 use crate::port::Source;
 use crate::step::Time;
 use alloc::boxed::Box;
@@ -14,6 +16,23 @@ pub(super) struct Chain {
     pub(super) links: Vec<Link>,
     /// Listed commits beyond this page, newest first.
     pub(super) beyond: Vec<Sequence>,
+}
+
+/// What is done with the commits when all are here.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// They are a backward page, after those that were read before; `version` is what the first
+    /// of them must lead to.
+    Page {
+        read: Vec<LoggedCommit>,
+        version: Option<Version>,
+    },
+    /// One of them tells where a place is.
+    Seek(Box<Seek>),
+    /// One of them names the snapshot that was current at it.
+    Older(Box<Recall>),
+    /// They lead from a snapshot, or from nothing, to the last commit of a state.
+    Gather(Box<Recall>),
 }
 
 /// One commit of a chain.
@@ -39,7 +58,7 @@ pub(super) enum LinkState {
         absent_since: Option<Time>,
     },
     /// Here.
-    Found(Box<StoredCommit>),
+    Found(Box<LoggedCommit>),
 }
 
 impl Chain {
@@ -68,11 +87,11 @@ impl Chain {
     }
 
     /// All commits, when all are here.
-    pub(super) fn complete(&self) -> Option<Vec<StoredCommit>> {
+    pub(super) fn complete(&self) -> Option<Vec<LoggedCommit>> {
         self.links
             .iter()
             .map(|link| match &link.state {
-                LinkState::Found(stored) => Some(StoredCommit::clone(stored)),
+                LinkState::Found(logged) => Some(LoggedCommit::clone(logged)),
                 LinkState::Wanted { .. } | LinkState::Asked { .. } => None,
             })
             .collect()
@@ -88,12 +107,22 @@ impl Chain {
     }
 }
 
-/// Which commits come before this one: those that it lists, else the one that its snapshot ends
-/// with. None for an entity's first.
+/// Which commits before this one it names, newest first: those that it lists, then the one that its
+/// snapshot ends with, between which there may be others. None for an entity's first.
 pub(super) fn before(commit: &Commit) -> Vec<Sequence> {
-    match (&commit.earlier, &commit.snapshot) {
-        (earlier, _) if !earlier.is_empty() => earlier.clone(),
-        (_, Some(snapshot)) => alloc::vec![snapshot.sequence],
-        (_, None) => Vec::new(),
+    if commit.tombstone {
+        return Vec::new();
     }
+    let listed = commit.earlier.iter().copied();
+    listed
+        .chain(commit.snapshot.map(|named| named.sequence))
+        .collect()
+}
+
+/// Which commits come directly before this one, newest first: those that it lists, else the one that
+/// its snapshot ends with.
+pub(super) fn directly_before(commit: &Commit) -> Vec<Sequence> {
+    let mut listed = before(commit);
+    listed.truncate(commit.earlier.len().max(1));
+    listed
 }

@@ -1,17 +1,22 @@
-//! The machine: prove the head, then scan forward or follow the chain backward.
+//! The machine: prove the head, find the place, then scan forward, follow the lists backward, or
+//! gather what a state is made of.
 
-use super::chain::{Chain, LinkState, before};
+use super::chain::{Chain, LinkState, Then};
+use super::forward::Scan;
+use super::seek::{Goal, Seek};
+use super::state::Recall;
 use super::{
-    Cursor, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal, PAGE_COMMITS_MAX,
+    Cursor, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal, LoggedCommit,
+    PAGE_COMMITS_MAX,
 };
-use crate::format::Commit;
+use crate::format::{Commit, SnapshotRef};
 use crate::id::{OpId, Sequence, Version};
-use crate::log::{Damage, StoredCommit};
-use crate::port::{Message, Page, Proof, Refused, StoreDone, StoreReply, StoreRequest};
+use crate::log::Damage;
+use crate::port::{Message, Proof, Refused, StoreDone, StoreReply, StoreRequest};
 use crate::step::{
     Cx, Deadline, Effects, HaltReason, Limits, Machine, Outcome, Purpose, Span, Time,
 };
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,6 +26,8 @@ use alloc::vec::Vec;
 pub struct History {
     pub(super) ask: HistoryAsk,
     pub(super) limits: Limits,
+    /// The version of the entity's last commit, once that was looked at.
+    pub(super) last: Option<Version>,
     state: State,
     ops: u64,
     tries: u32,
@@ -38,11 +45,10 @@ pub(super) enum State {
         op: OpId,
         plan: Plan,
     },
-    /// Several commits are being fetched after those that are here, newest first.
+    /// Several commits are being fetched.
     Chain {
-        read: Vec<StoredCommit>,
-        version: Option<Version>,
         chain: Chain,
+        then: Then,
     },
     Over,
 }
@@ -51,15 +57,11 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) enum Plan {
     /// The entity's last commit, with proof.
-    Head { forward: bool },
-    /// Commits after `sequence`, up to `head`.
-    Scan {
-        head: Sequence,
-        sequence: Sequence,
-        version: Version,
-        /// Since when the answers end before the head.
-        short_since: Option<Time>,
-    },
+    Head(Goal),
+    /// Commits after one, up to the head.
+    Scan(Scan),
+    /// The body of a snapshot.
+    Body(Box<Recall>, SnapshotRef),
 }
 
 /// What a step comes to, when it is not over.
@@ -80,36 +82,35 @@ impl History {
             (1..=PAGE_COMMITS_MAX).contains(&ask.commits_max),
             "a page has 1 to 256 commits"
         );
+        let mut this = Self {
+            ask,
+            limits,
+            last: None,
+            state: State::Over,
+            ops: 0,
+            tries: 0,
+        };
         let begin = |plan| State::Wanted {
             at: Time::ZERO,
             plan,
         };
-        let state = match &ask.cursor {
-            Cursor::Oldest => begin(Plan::Head { forward: true }),
-            Cursor::Newest => begin(Plan::Head { forward: false }),
+        this.state = match this.ask.cursor.clone() {
+            Cursor::Oldest => begin(Plan::Head(Goal::Forward)),
+            Cursor::Newest => begin(Plan::Head(Goal::Backward)),
+            Cursor::State(_) => begin(Plan::Head(Goal::State)),
             Cursor::After {
                 head,
                 sequence,
                 version,
-            } => begin(Plan::Scan {
-                head: *head,
-                sequence: *sequence,
-                version: *version,
+            } => begin(Plan::Scan(Scan {
+                head,
+                sequence,
+                version: Some(version),
                 short_since: None,
-            }),
-            Cursor::Before { listed, version } => State::Chain {
-                read: Vec::new(),
-                version: Some(*version),
-                chain: Chain::new(listed.clone(), ask.commits_max as usize, Time::ZERO),
-            },
+            })),
+            Cursor::Before { listed, version } => this.backward_on(listed, version),
         };
-        Self {
-            ask,
-            limits,
-            state,
-            ops: 0,
-            tries: 0,
-        }
+        this
     }
 
     fn tick(&mut self, cx: &Cx<'_>, out: &mut Effects<HistoryEffect>) {
@@ -119,21 +120,17 @@ impl History {
         match core::mem::replace(&mut self.state, State::Over) {
             State::Wanted { at, plan } if at <= cx.now => {
                 let op = self.next_op();
-                let request = self.request(&plan);
-                out.push(HistoryEffect::Store { op, request });
+                match self.request(&plan) {
+                    Some(request) => out.push(HistoryEffect::Store { op, request }),
+                    None => out.push(HistoryEffect::Halt(HaltReason::Broken(
+                        "a snapshot is read where its bodies are known",
+                    ))),
+                }
                 self.state = State::Asked { op, plan };
             }
-            State::Chain {
-                read,
-                version,
-                mut chain,
-            } => {
+            State::Chain { mut chain, then } => {
                 self.ask_links(cx.now, &mut chain, out);
-                self.state = State::Chain {
-                    read,
-                    version,
-                    chain,
-                };
+                self.state = State::Chain { chain, then };
             }
             waiting @ (State::Wanted { .. } | State::Asked { .. }) => self.state = waiting,
             State::Over => {}
@@ -167,18 +164,14 @@ impl History {
         }
     }
 
-    fn request(&self, plan: &Plan) -> StoreRequest {
+    fn request(&self, plan: &Plan) -> Option<StoreRequest> {
         match plan {
-            Plan::Head { .. } => StoreRequest::Latest {
+            Plan::Head(_) => Some(StoreRequest::Latest {
                 stream: self.ask.stream.clone(),
                 subjects: vec![self.ask.anchor.clone(), self.ask.subject.clone()],
-            },
-            Plan::Scan { sequence, .. } => StoreRequest::Scan {
-                stream: self.ask.stream.clone(),
-                filter: self.ask.subject.clone(),
-                from: Sequence(sequence.0 + 1),
-                messages_max: self.ask.commits_max,
-            },
+            }),
+            Plan::Scan(scan) => Some(self.scan_request(scan)),
+            Plan::Body(recall, named) => self.body_request(recall, named),
         }
     }
 
@@ -191,12 +184,9 @@ impl History {
     ) {
         let next = match core::mem::replace(&mut self.state, State::Over) {
             State::Asked { op: asked, plan } if asked == op => self.planned(cx, op, plan, reply),
-            State::Chain {
-                read,
-                version,
-                mut chain,
-            } => match self.linked(cx, op, &mut chain, reply) {
-                Ok(()) => self.chained(read, version, chain),
+            State::Chain { mut chain, then } => match self.linked(cx, op, &mut chain, reply) {
+                Ok(()) => self.fetched(cx, chain, then),
+                Err(Next::State(state)) => Next::State(state),
                 Err(next) => next,
             },
             // An answer that comes after the end is of no use to anyone.
@@ -221,124 +211,108 @@ impl History {
             Outcome::Unknown => Err(None),
         };
         match (reply, plan) {
-            (Ok(StoreDone::Latest(proof)), Plan::Head { forward }) => {
-                self.proven(cx, &proof, forward)
+            (Ok(StoreDone::Latest(proof)), Plan::Head(goal)) => self.proven(cx, &proof, goal),
+            (Ok(StoreDone::Latest(proof)), Plan::Body(recall, named)) => {
+                self.embodied(cx, *recall, named, Some(&proof))
             }
-            (
-                Ok(StoreDone::Page(page)),
-                Plan::Scan {
-                    head,
-                    sequence,
-                    version,
-                    short_since,
-                },
-            ) => self.scanned(cx, &page, head, (sequence, version), short_since),
-            (Ok(_), Plan::Head { .. } | Plan::Scan { .. }) => {
+            (Ok(StoreDone::Page(page)), Plan::Scan(scan)) => self.scanned(cx, &page, scan),
+            (Ok(_), Plan::Head(_) | Plan::Scan(_) | Plan::Body(..)) => {
                 Next::Halt(HaltReason::WrongAnswer(op))
             }
             // The anchor is there always: this replica is behind.
-            (Err(Some(Refused::NotFound)), plan @ Plan::Head { .. }) => self.again(cx, plan),
+            (Err(Some(Refused::NotFound)), plan @ Plan::Head(_)) => self.again(cx, plan),
             (Err(Some(refused)), plan) if refused.passes() => self.again(cx, plan),
-            (Err(Some(refused)), Plan::Head { .. } | Plan::Scan { .. }) => {
+            (Err(Some(_)), Plan::Body(recall, named)) => self.embodied(cx, *recall, named, None),
+            (Err(Some(refused)), Plan::Head(_) | Plan::Scan(_)) => {
                 Next::Done(Err(HistoryRefusal::Store(refused)))
             }
             (Err(None), plan) => self.again(cx, plan),
         }
     }
 
-    fn proven(&mut self, cx: &mut Cx<'_>, proof: &Proof, forward: bool) -> Next {
+    fn proven(&mut self, cx: &mut Cx<'_>, proof: &Proof, goal: Goal) -> Next {
         let anchored = proof.messages.iter().any(|m| m.subject == self.ask.anchor);
         if !anchored || proof.up_to < self.ask.at_least {
             crate::reached!(cx, "history: a replica that is behind is asked again");
-            return self.again(cx, Plan::Head { forward });
+            return self.again(cx, Plan::Head(goal));
         }
         let head = proof
             .messages
             .iter()
             .find(|m| m.subject == self.ask.subject);
         let Some(head) = head else {
-            return Next::Done(Ok(HistoryPage {
-                commits: Vec::new(),
-                next: None,
-            }));
+            self.last = Some(Version::ABSENT);
+            return Next::Done(Ok(self.page(Vec::new(), None)));
         };
-        if forward {
-            return Next::State(State::Wanted {
-                at: cx.now,
-                plan: Plan::Scan {
-                    head: head.sequence,
-                    sequence: Sequence::NONE,
-                    version: Version::ABSENT,
-                    short_since: None,
-                },
-            });
-        }
-        match self.decode(head) {
-            Ok(stored) => {
-                let room = self.ask.commits_max as usize - 1;
-                let chain = Chain::new(before(&stored.commit), room, cx.now);
-                let version = Some(stored.commit.before);
-                self.chained(vec![stored], version, chain)
+        let lower = self.ask.range.lower;
+        match (goal, lower.only_sequence()) {
+            (Goal::Forward, _) if lower.is_none() => {
+                return self.scan(cx.now, head.sequence, Sequence::NONE, Some(Version::ABSENT));
             }
-            Err(damage) => Next::Done(Err(HistoryRefusal::Damaged(damage))),
+            (Goal::Forward, Some(first)) if first > head.sequence => {
+                return Next::Done(Ok(self.page(Vec::new(), None)));
+            }
+            (Goal::Forward, Some(first)) => {
+                let before = Sequence(first.0.saturating_sub(1));
+                return self.scan(cx.now, head.sequence, before, None);
+            }
+            (Goal::Forward | Goal::Backward | Goal::State, _) => {}
+        }
+        let head = match self.decode(head) {
+            Ok(head) => head,
+            Err(damage) => return Next::Done(Err(HistoryRefusal::Damaged(damage))),
+        };
+        self.last = Some(head.commit.last);
+        let reached = self.ask.range.reaches(goal.end(), &head);
+        let seek = Seek {
+            goal,
+            head: head.sequence,
+            found: reached.then(|| head.clone()),
+            snapshots: head.commit.snapshot.into_iter().collect(),
+            after: head,
+            misses: 0,
+        };
+        if reached {
+            self.sought(cx, seek)
+        } else {
+            self.seek(cx, seek)
         }
     }
 
-    /// Takes in a page of the subject, which counts up to the proven head.
-    fn scanned(
-        &mut self,
-        cx: &mut Cx<'_>,
-        page: &Page,
-        head: Sequence,
-        (mut sequence, mut version): (Sequence, Version),
-        short_since: Option<Time>,
-    ) -> Next {
-        let mut commits = Vec::new();
-        for message in page.messages.iter().filter(|m| m.sequence <= head) {
-            let stored = match self.decode(message) {
-                Ok(stored) => stored,
-                Err(damage) => return Next::Done(Err(HistoryRefusal::Damaged(damage))),
-            };
-            if stored.commit.before != version {
-                let what = format!(
-                    "it follows version {}, the commit before it ends at {version}",
-                    stored.commit.before
-                );
-                let damage = self.damage(stored.sequence, what);
-                return Next::Done(Err(HistoryRefusal::Damaged(damage)));
-            }
-            (sequence, version) = (stored.sequence, stored.commit.last);
-            commits.push(stored);
-        }
-        if sequence < head && commits.is_empty() {
-            crate::reached!(
-                cx,
-                "history: a scan that ends before the head is asked again"
-            );
-            let since = short_since.unwrap_or(cx.now);
-            if cx.now.since(since) > self.limits.absent_patience {
-                let damage = self.damage(head, "no replica has the commits up to it".into());
-                return Next::Done(Err(HistoryRefusal::Damaged(damage)));
-            }
-            return self.again(
-                cx,
-                Plan::Scan {
-                    head,
-                    sequence,
-                    version,
-                    short_since: Some(since),
-                },
-            );
-        }
-        let next = (sequence < head).then_some(Cursor::After {
+    /// Goes on from the place that was found.
+    pub(super) fn sought(&mut self, cx: &mut Cx<'_>, seek: Seek) -> Next {
+        let Seek {
+            goal,
             head,
-            sequence,
-            version,
-        });
-        Next::Done(Ok(HistoryPage { commits, next }))
+            found,
+            snapshots,
+            ..
+        } = seek;
+        match (goal, found) {
+            (Goal::Forward, None) => self.scan(cx.now, head, Sequence::NONE, Some(Version::ABSENT)),
+            (Goal::Forward, Some(logged)) if self.ask.range.is_below(&logged) => {
+                self.scan(cx.now, head, logged.sequence, Some(logged.commit.last))
+            }
+            (Goal::Forward, Some(logged)) => {
+                let before = Sequence(logged.sequence.0 - 1);
+                self.scan(cx.now, head, before, Some(logged.commit.before))
+            }
+            (Goal::Backward | Goal::State, None) => Next::Done(Ok(self.page(Vec::new(), None))),
+            (Goal::Backward, Some(logged)) => self.backward_from(cx, logged),
+            (Goal::State, Some(logged)) => {
+                let bodies = match &self.ask.cursor {
+                    Cursor::State(bodies) => bodies.clone(),
+                    Cursor::Oldest
+                    | Cursor::Newest
+                    | Cursor::After { .. }
+                    | Cursor::Before { .. } => None,
+                };
+                self.recall(cx, Recall::new(bodies, logged, snapshots))
+            }
+        }
     }
 
-    pub(super) fn decode(&self, message: &Message) -> Result<StoredCommit, Damage> {
+    pub(super) fn decode(&self, message: &Message) -> Result<LoggedCommit, Damage> {
         let commit = Commit::decode(&message.payload)
             .map_err(|error| self.damage(message.sequence, error.to_string()))?;
         let fits = message.subject == self.ask.subject
@@ -348,21 +322,28 @@ impl History {
             let what = "it is a commit of another entity or kind".into();
             return Err(self.damage(message.sequence, what));
         }
-        Ok(StoredCommit {
+        let named = commit.snapshot.map(|named| named.sequence);
+        let latest = commit.earlier.first().copied().max(named);
+        if latest.is_some_and(|sequence| sequence >= message.sequence) {
+            let what = "it lists a commit that is not before it".into();
+            return Err(self.damage(message.sequence, what));
+        }
+        Ok(LoggedCommit {
             sequence: message.sequence,
+            stored: message.stored,
             commit,
         })
     }
 
     pub(super) fn damage(&self, sequence: Sequence, what: String) -> Damage {
         Damage {
-            stream: self.ask.stream.clone().into(),
+            stream: self.ask.stream.to_string(),
             sequence,
             what,
         }
     }
 
-    fn again(&mut self, cx: &mut Cx<'_>, plan: Plan) -> Next {
+    pub(super) fn again(&mut self, cx: &mut Cx<'_>, plan: Plan) -> Next {
         let at = cx.now + self.delay(cx);
         Next::State(State::Wanted { at, plan })
     }

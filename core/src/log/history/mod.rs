@@ -1,22 +1,32 @@
-//! One page of an entity's history, read forward or backward.
+//! An entity's log as it was: pages of its history, forward or backward, and what its state at one
+//! place was made of.
 //!
 //! The head is proven first: a batched direct get of the stream's anchor and the entity's subject
-//! counts only when it takes in the node's high-water mark (S11). Forward pages then scan the
-//! subject up to that head, so a replica that lags cannot hide the tail; backward pages follow the
-//! commits' lists of earlier sequences (S12). What is listed and absent is asked again, then it is
-//! [`Damage`], never left out.
+//! counts only when it takes in the node's high-water mark (S11). A place in the middle is found
+//! from there by the commits' lists of earlier sequences (S12), a few single reads however long
+//! the history is. Forward pages then scan the subject up to the head, so a replica that lags
+//! cannot hide the tail; backward pages follow the lists. A state begins at the newest snapshot
+//! at or below its place that can be used (S20). What is listed and absent is asked again, then
+//! it is [`Damage`], never left out.
 
 mod backward;
 mod chain;
+mod forward;
 mod machine;
+mod range;
+mod seek;
+mod state;
 
 pub use machine::History;
+pub use range::{Bounds, Range};
 
-use super::{Damage, StoredCommit};
-use crate::id::{KindId, OpId, Sequence, Version};
-use crate::name::EntityId;
+use super::Damage;
+use crate::format::{Commit, LayoutKey, Snapshot};
+use crate::id::{KindId, LayoutId, OpId, Sequence, ShardId, Version, WallTime};
+use crate::name::{EntityId, KindName, Namespace};
 use crate::port::{Refused, StoreReply, StoreRequest, StreamName, Subject};
 use crate::step::{HaltReason, Time};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// The most commits that one page may have.
@@ -39,6 +49,8 @@ pub struct HistoryAsk {
     pub at_least: Sequence,
     /// Where the page begins.
     pub cursor: Cursor,
+    /// Which commits are wanted; the same for all pages of one history.
+    pub range: Range,
     /// How many commits it has at most, 1 to [`PAGE_COMMITS_MAX`].
     pub commits_max: u32,
     /// When the caller gives up.
@@ -48,10 +60,13 @@ pub struct HistoryAsk {
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// With the entity's first commit; pages go forward.
+    /// With the first commit of the range; pages go forward.
     Oldest,
-    /// With the entity's last commit; pages go backward.
+    /// With the last commit of the range; pages go backward.
     Newest,
+    /// With what the state at the range's end is made of: a snapshot, if one can be used, and
+    /// the commits after it, oldest first.
+    State(Option<Bodies>),
     /// Where a forward page ended.
     After {
         /// The entity's last commit as of the first page; the history ends there.
@@ -70,13 +85,48 @@ pub enum Cursor {
     },
 }
 
-/// Some commits of one entity.
+/// Where the bodies of snapshots are, and which of them can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bodies {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Its layout.
+    pub layout: LayoutId,
+    /// The layout's key, under which bodies are hashed.
+    pub key: LayoutKey,
+    /// The entity's shard.
+    pub shard: ShardId,
+    /// The kind, as subjects name it.
+    pub kind: KindName,
+    /// The version of the kind's state type; another one is ignored.
+    pub schema: u16,
+    /// Only those that cover less than the commit here; of no use were those up to it.
+    pub below: Option<Sequence>,
+}
+
+/// A commit, where it is, and when the store took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedCommit {
+    /// Its stream sequence.
+    pub sequence: Sequence,
+    /// The store's stamp, on the store's clock.
+    pub stored: WallTime,
+    /// The commit.
+    pub commit: Commit,
+}
+
+/// Some commits of one entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryPage {
     /// The commits, in the order of the page's direction.
-    pub commits: Vec<StoredCommit>,
+    pub commits: Vec<LoggedCommit>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
+    /// What the commits of a state follow; `None` when they are its first.
+    pub snapshot: Option<Box<Snapshot>>,
+    /// The version of the entity's last commit, where the page had to look at it;
+    /// [`Version::ABSENT`] when it has none.
+    pub last: Option<Version>,
 }
 
 /// One input of [`History`].

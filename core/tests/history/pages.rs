@@ -1,172 +1,15 @@
-//! The reader of an entity's history, against the model store and its weak spots: replicas that
-//! lag, commits that are absent, lists that do not fit.
+//! Pages of a whole history, and the store's weak spots: replicas that lag, commits that are absent,
+//! lists that do not fit.
 
+use crate::world::{STREAM, SUBJECT, World};
 use bytes::Bytes;
-use std::collections::VecDeque;
-use tenure_core::format::{Commit, EventRecord, Unknown};
-use tenure_core::id::{CommitId, KindId, LayoutId, OpId, Sequence, Version, WallTime};
+use tenure_core::id::{OpId, Sequence, Version, WallTime};
 use tenure_core::log::{
-    Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal,
+    Cursor, History, HistoryEffect, HistoryInput, HistoryPage, HistoryRefusal, Range,
 };
 use tenure_core::name::EntityId;
-use tenure_core::port::{
-    Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
-};
-use tenure_core::step::{Cx, Dice, Effects, Limits, Machine, Outcome, SilentProbe, Span, Time};
-use tenure_mem::store::{Store, StoreConfig};
-
-const STREAM: &str = "ns_ev_0";
-const ANCHOR: &str = "ns.lay.0";
-const SUBJECT: &str = "ns.ev.0.account.alice";
-
-/// A stream with one entity's commits.
-struct World {
-    store: Store,
-    commits: Vec<Sequence>,
-    version: Version,
-}
-
-impl World {
-    /// An entity with this many commits of one event each.
-    fn new(commits: usize) -> Self {
-        let mut store = Store::new(StoreConfig::default());
-        let subjects = vec!["ns.ev.>".into(), "ns.lay.>".into()];
-        let settings = StreamSettings::event_log(STREAM.into(), subjects, 1);
-        let created = store.apply(WallTime(1), &StoreRequest::CreateStream(settings));
-        assert!(matches!(created, Outcome::Done(_)), "{created:?}");
-        let mut this = Self {
-            store,
-            commits: Vec::new(),
-            version: Version::ABSENT,
-        };
-        this.publish(ANCHOR, Bytes::from_static(b"anchor"));
-        for _ in 0..commits {
-            this.commit(|_| {});
-        }
-        this
-    }
-
-    fn commit(&mut self, change: impl FnOnce(&mut Commit)) {
-        let before = self.version;
-        let earlier: Vec<Sequence> = self.commits.iter().rev().take(64).copied().collect();
-        let mut commit = Commit {
-            id: CommitId(u128::from(before.0)),
-            layout: LayoutId(1),
-            kind: KindId(2),
-            entity: EntityId::new("alice").unwrap(),
-            epoch: None,
-            time: WallTime(5),
-            before,
-            last: before.next(),
-            earlier,
-            snapshot: None,
-            horizon: WallTime(0),
-            commands: Vec::new(),
-            events: vec![EventRecord {
-                version: before.next(),
-                name: "moved".into(),
-                schema: 1,
-                data: Bytes::new(),
-            }],
-            tombstone: false,
-            metadata: Vec::new(),
-            unknown: Unknown::default(),
-        };
-        change(&mut commit);
-        self.version = commit.last;
-        let sequence = self.publish(SUBJECT, commit.encode());
-        self.commits.push(sequence);
-    }
-
-    fn publish(&mut self, subject: &str, payload: Bytes) -> Sequence {
-        let publish = Publish {
-            stream: STREAM.into(),
-            subject: subject.into(),
-            expect: Expect::Nothing,
-            rollup: Rollup::No,
-            dedup: None,
-            ttl_s: None,
-            payload,
-        };
-        let reply = self
-            .store
-            .apply(WallTime(1), &StoreRequest::Publish(publish));
-        let Outcome::Done(StoreDone::Published(ack)) = reply else {
-            panic!("{reply:?}");
-        };
-        ack.sequence
-    }
-
-    /// Reads one page; `answer` may stand in for the store.
-    fn page(
-        &mut self,
-        cursor: Cursor,
-        commits_max: u32,
-        mut answer: impl FnMut(&Store, &StoreRequest) -> Option<StoreReply>,
-    ) -> Result<HistoryPage, HistoryRefusal> {
-        let ask = HistoryAsk {
-            stream: STREAM.into(),
-            anchor: ANCHOR.into(),
-            subject: SUBJECT.into(),
-            entity: EntityId::new("alice").unwrap(),
-            kind: KindId(2),
-            at_least: self.store.last(STREAM),
-            cursor,
-            commits_max,
-            deadline: Time::ZERO + Span::from_secs(60),
-        };
-        let mut machine = History::new(ask, Limits::default());
-        let mut out = Effects::new(1_000);
-        let mut now = Time::ZERO;
-        let mut inputs = VecDeque::from([HistoryInput::Tick]);
-        for _ in 0..100_000 {
-            let input = match inputs.pop_front() {
-                Some(input) => input,
-                None => {
-                    now = now.max(machine.next_deadline().expect("it waits for something").at);
-                    HistoryInput::Tick
-                }
-            };
-            let mut probe = SilentProbe;
-            let mut cx = Cx {
-                now,
-                dice: Dice::new(7),
-                probe: &mut probe,
-            };
-            machine.step(&mut cx, input, &mut out);
-            for effect in out.drain() {
-                match effect {
-                    HistoryEffect::Store { op, request } => {
-                        let reply = answer(&self.store, &request)
-                            .unwrap_or_else(|| self.store.apply(WallTime(1), &request));
-                        // Out of order, which means nothing.
-                        inputs.push_front(HistoryInput::Stored { op, reply });
-                    }
-                    HistoryEffect::Done(result) => {
-                        assert_eq!(machine.next_deadline(), None, "it is at its end");
-                        return result;
-                    }
-                    HistoryEffect::Halt(reason) => panic!("{reason}"),
-                }
-            }
-        }
-        panic!("no end");
-    }
-
-    /// All pages from a cursor on, as versions.
-    fn versions(&mut self, mut cursor: Cursor, commits_max: u32) -> Vec<u64> {
-        let mut versions = Vec::new();
-        loop {
-            let page = self.page(cursor, commits_max, |_, _| None).unwrap();
-            assert!(page.commits.len() <= commits_max as usize);
-            versions.extend(page.commits.iter().map(|stored| stored.commit.last.0));
-            match page.next {
-                Some(next) => cursor = next,
-                None => return versions,
-            }
-        }
-    }
-}
+use tenure_core::port::{Refused, Rollup, StoreRequest};
+use tenure_core::step::{Cx, Dice, Effects, Limits, Machine, Outcome, SilentProbe, Time};
 
 fn damaged(result: &Result<HistoryPage, HistoryRefusal>, text: &str) {
     match result {
@@ -260,8 +103,8 @@ fn a_scan_that_ends_before_the_head_goes_on() {
 fn a_head_that_no_scan_reaches_is_damage() {
     let mut world = World::new(10);
     let cursor = Cursor::After {
-        head: world.commits[9],
-        sequence: world.commits[4],
+        head: world.sequence(9),
+        sequence: world.sequence(4),
         version: Version(5),
     };
     let page = world.page(cursor, 64, |store, request| {
@@ -275,7 +118,7 @@ fn a_head_that_no_scan_reaches_is_damage() {
 #[test]
 fn a_listed_commit_that_is_absent_is_asked_again_then_damage() {
     let mut world = World::new(10);
-    let absent = world.commits[3];
+    let absent = world.sequence(3);
     let is_it = |request: &StoreRequest| matches!(request, StoreRequest::Get { sequence, .. } if *sequence == absent);
     let mut times = 3;
     let page = world.page(Cursor::Newest, 64, |_, request| {
@@ -338,23 +181,18 @@ fn commits_that_do_not_fit_together_are_damage() {
     );
 
     let mut world = World::new(2);
-    world.publish(SUBJECT, Bytes::from_static(b"no commit"));
+    world.publish(
+        STREAM,
+        SUBJECT,
+        Rollup::No,
+        Bytes::from_static(b"no commit"),
+    );
     damaged(&world.page(Cursor::Newest, 64, |_, _| None), "commit");
 }
 
 #[test]
 fn an_answer_that_was_never_asked_for_is_a_halt() {
-    let ask = HistoryAsk {
-        stream: STREAM.into(),
-        anchor: ANCHOR.into(),
-        subject: SUBJECT.into(),
-        entity: EntityId::new("alice").unwrap(),
-        kind: KindId(2),
-        at_least: Sequence::NONE,
-        cursor: Cursor::Newest,
-        commits_max: 1,
-        deadline: Time::ZERO + Span::from_secs(1),
-    };
+    let ask = World::new(0).ask(Cursor::Newest, Range::default(), 1);
     let mut machine = History::new(ask, Limits::default());
     let mut out = Effects::new(10);
     let mut probe = SilentProbe;

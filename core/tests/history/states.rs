@@ -1,0 +1,219 @@
+//! What the state at one place is made of: a snapshot at or below it, and each commit from there on,
+//! whatever became of the snapshots.
+
+use crate::world::{Cost, Draws, World};
+use tenure_core::format::Snapshot;
+use tenure_core::id::{Sequence, Version, WallTime};
+use tenure_core::log::{Bodies, Bounds, Cursor, LoggedCommit, Range};
+
+/// What a state is made of, all pages together.
+fn state(
+    world: &mut World,
+    upper: Bounds,
+    bodies: Option<Bodies>,
+) -> (Option<Box<Snapshot>>, Vec<LoggedCommit>, Cost) {
+    let range = Range {
+        lower: Bounds::default(),
+        upper,
+    };
+    let ask = world.ask(Cursor::State(bodies), range, 256);
+    let (page, mut cost) = world.page_of(ask, |_, _| None);
+    let page = page.unwrap();
+    let mut commits = page.commits;
+    if let Some(next) = page.next {
+        let (rest, more) = world.commits(next, range, 256);
+        commits.extend(rest);
+        cost.requests += more.requests;
+        cost.rounds += more.rounds;
+    }
+    (page.snapshot, commits, cost)
+}
+
+fn at_version(version: u64) -> Bounds {
+    Bounds {
+        version: Some(Version(version)),
+        ..Bounds::default()
+    }
+}
+
+fn at_sequence(sequence: u64) -> Bounds {
+    Bounds {
+        sequence: Some(Sequence(sequence)),
+        ..Bounds::default()
+    }
+}
+
+fn at_time(time: u64) -> Bounds {
+    Bounds {
+        time: Some(WallTime(time)),
+        ..Bounds::default()
+    }
+}
+
+fn is_above(upper: Bounds, logged: &LoggedCommit) -> bool {
+    upper.version.is_some_and(|v| logged.commit.before >= v)
+        || upper.sequence.is_some_and(|s| logged.sequence > s)
+        || upper.time.is_some_and(|t| logged.stored > t)
+}
+
+#[test]
+fn a_state_is_a_snapshot_and_every_commit_after_it() {
+    let (mut with, mut without) = (0, 0);
+    for seed in 0..60 {
+        let mut draws = Draws::new(seed);
+        let mut world = World::drawn(&mut draws);
+        let mut spoiled = Vec::new();
+        for named in world.named_ever.clone() {
+            if draws.below(3) == 0 {
+                world.spoil(&named);
+                spoiled.push(named.sequence);
+            }
+        }
+        let last = world.store.last(crate::world::STREAM).0;
+        for _ in 0..40 {
+            let upper = match draws.below(3) {
+                0 => at_version(draws.below(world.version.0 + 3)),
+                1 => at_sequence(draws.below(last + 3)),
+                _ => at_time(draws.below(world.now.0 + 3)),
+            };
+            let context = format!("seed {seed}, {upper:?}");
+            let log = world.log.iter();
+            let whole: Vec<_> = log.filter(|c| !is_above(upper, c)).cloned().collect();
+            let (snapshot, commits, _) = state(&mut world, upper, Some(World::bodies()));
+            let floor = snapshot.as_ref().map_or(Sequence::NONE, |s| s.sequence);
+            let expected = whole.iter().filter(|logged| logged.sequence > floor);
+            assert!(commits.iter().eq(expected), "{context}: {commits:?}");
+            assert!(!spoiled.contains(&floor), "{context}");
+            if let Some(snapshot) = snapshot {
+                let last = whole.last().expect("a commit below a snapshot's place");
+                assert!(snapshot.sequence <= last.sequence, "{context}");
+                assert!(
+                    upper.version.is_none_or(|v| snapshot.version <= v),
+                    "{context}"
+                );
+                with += 1;
+            } else {
+                without += 1;
+            }
+            // The one that the last commit names is used if it can be.
+            let named = whole.last().and_then(|last| last.commit.snapshot);
+            if let Some(named) = named
+                && !spoiled.contains(&named.sequence)
+            {
+                assert!(floor >= named.sequence, "{context}");
+            }
+        }
+    }
+    assert!(with > 200 && without > 200, "{with} and {without}");
+}
+
+/// A state of the past costs what one of the present does, and a few looks.
+#[test]
+fn a_state_begins_at_a_snapshot() {
+    let mut world = World::new(0);
+    for commit in 1..=1_000 {
+        world.commit(|_| {});
+        if commit % 50 == 0 {
+            world.snapshot();
+        }
+    }
+    for version in [1_000, 999, 951, 950, 949, 500, 60] {
+        let (snapshot, commits, cost) =
+            state(&mut world, at_version(version), Some(World::bodies()));
+        // At 950 the snapshot of it is known, and nothing else is needed.
+        let floor = (version / 50) * 50;
+        let newest = snapshot.map(|s| s.version.0);
+        assert!(
+            newest == Some(floor) || newest == Some(floor - 50),
+            "{version}: {newest:?}"
+        );
+        assert_eq!(commits.last().map_or(floor, |c| c.commit.last.0), version);
+        // The head, one look per snapshot on the way back and two in between, the body, and the
+        // commits, which are fetched at once.
+        let back = (1_000 - version).div_ceil(50) as usize;
+        assert!(cost.rounds <= 1 + back + 2 + 1 + 1, "{version}: {cost:?}");
+        assert!(cost.requests <= cost.rounds + 50, "{version}: {cost:?}");
+    }
+    let (_, commits, cost) = state(&mut world, at_version(30), Some(World::bodies()));
+    assert_eq!(commits.len(), 30);
+    assert!(cost.rounds <= 1 + 20 + 2 + 2, "{cost:?}");
+    // Without snapshots it is read page by page from its beginning.
+    let (snapshot, commits, cost) = state(&mut world, at_version(1_000), None);
+    assert_eq!((snapshot, commits.len()), (None, 1_000));
+    assert!(cost.requests <= 1 + 5, "{cost:?}");
+}
+
+/// Whoever cannot use a snapshot's state asks for what is below it.
+#[test]
+fn a_state_below_a_snapshot_begins_at_the_one_before() {
+    let mut world = World::new(0);
+    let mut named = Vec::new();
+    for commit in 1..=100 {
+        world.commit(|_| {});
+        if commit % 20 == 0 {
+            named.push(world.snapshot());
+        }
+    }
+    for (index, of) in named.iter().enumerate() {
+        let bodies = Bodies {
+            below: Some(of.sequence),
+            ..World::bodies()
+        };
+        let (snapshot, commits, _) = state(&mut world, Bounds::default(), Some(bodies));
+        let before = index.checked_sub(1).map(|before| named[before].version.0);
+        if index < 4 {
+            // Only one commit per look is asked which snapshot was current at it.
+            assert!(snapshot.is_none_or(|s| Some(s.version.0) <= before));
+        } else {
+            assert_eq!(snapshot.map(|s| s.version.0), before);
+        }
+        assert_eq!(commits.last().unwrap().commit.last, Version(100));
+    }
+}
+
+/// Each body is looked for once, and after three the log is read from its beginning.
+#[test]
+fn bodies_of_no_use_cost_little() {
+    let mut world = World::new(0);
+    for commit in 1..=200 {
+        world.commit(|_| {});
+        if commit % 10 == 0 {
+            let named = world.snapshot();
+            world.spoil(&named);
+        }
+    }
+    let (snapshot, commits, cost) = state(&mut world, Bounds::default(), Some(World::bodies()));
+    assert_eq!((snapshot, commits.len()), (None, 200));
+    // The head, three bodies and the looks between them, one scan.
+    assert!(cost.requests <= 1 + 3 + 2 + 1, "{cost:?}");
+}
+
+/// What was deleted is gone, at any place before; what came after follows it.
+#[test]
+fn a_deleted_entity_has_no_past() {
+    let mut world = World::new(5);
+    let before = world.now;
+    world.noise();
+    world.commit(|commit| {
+        commit.events.clear();
+        commit.last = commit.before;
+        commit.earlier.clear();
+        commit.tombstone = true;
+    });
+    let deleted = world.now;
+    for upper in [at_version(3), at_version(5), at_time(before.0)] {
+        let (snapshot, commits, _) = state(&mut world, upper, Some(World::bodies()));
+        assert_eq!((snapshot, commits), (None, Vec::new()), "{upper:?}");
+    }
+    let (_, commits, _) = state(&mut world, at_time(deleted.0), Some(World::bodies()));
+    assert!(commits.len() == 1 && commits[0].commit.tombstone);
+    world.commit(|_| {});
+    world.commit(|_| {});
+    for upper in [Bounds::default(), at_version(7), at_version(6)] {
+        let (_, commits, _) = state(&mut world, upper, Some(World::bodies()));
+        assert_eq!(commits, world.log[..commits.len()], "{upper:?}");
+        assert!(commits.len() >= 2, "{upper:?}");
+    }
+    assert_eq!(world.versions(Cursor::Oldest, 2), [5, 6, 7]);
+    assert_eq!(world.versions(Cursor::Newest, 2), [7, 6, 5]);
+}
