@@ -56,6 +56,7 @@ impl World {
                 }
                 self.boot(node);
             }
+            ["evict"] => self.step(node, Input::Evict),
             ["released"] => self.release(node),
             ["late"] => self.arrive_late(node),
             ["fault", class, fate @ ..] => {
@@ -96,8 +97,10 @@ impl World {
     fn history(&mut self, node: &str, entity: &str, count: u64) {
         let loud = std::mem::replace(&mut self.loud, false);
         let deadline = self.now() + tenure_core::Span::from_secs(60);
+        let first = (1_000_000..).find(|n| self.told(Ticket(*n)).is_none());
+        let first = first.expect("a ticket that is free");
         for n in 0..count {
-            let ticket = Ticket(1_000_000 + n);
+            let ticket = Ticket(first + n);
             let order = Order::Deposit(1);
             let (any, known) = (Expected::Any, Sequence::NONE);
             self.submit(
