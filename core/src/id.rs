@@ -141,6 +141,31 @@ impl CommandId {
         Self(stamp | VERSION_7 | VARIANT | (random & RANDOM))
     }
 
+    /// The id that a UUID of version 7 is: its bits as they are. Its first 48 bits are its time, in
+    /// milliseconds since the Unix epoch.
+    ///
+    /// ```
+    /// use tenure_core::id::{CommandId, WallTime};
+    ///
+    /// // With the crate uuid: CommandId::from_uuid(Uuid::now_v7().as_u128())
+    /// let id = CommandId::from_uuid(0x017f_22e2_79b0_7cc3_98c4_dc0c_0c07_398f)?;
+    /// assert_eq!(id.time(), WallTime(1_645_557_742_000));
+    /// # Ok::<_, tenure_core::id::NotVersion7>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When it is of another version: the others have no such time in them, and an entity forgets
+    /// ids by their time (S19).
+    pub const fn from_uuid(uuid: u128) -> Result<Self, NotVersion7> {
+        let (version, variant) = (uuid >> 76 & 0xF, uuid >> 62 & 0b11);
+        if version == 7 && variant == 0b10 {
+            Ok(Self(uuid))
+        } else {
+            Err(NotVersion7 { uuid })
+        }
+    }
+
     /// When the id was made, on its maker's wall clock.
     pub const fn time(self) -> WallTime {
         WallTime((self.0 >> 80) as u64)
@@ -195,6 +220,25 @@ impl core::str::FromStr for CommandId {
     }
 }
 
+/// The bits are not those of a UUID of version 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotVersion7 {
+    uuid: u128,
+}
+
+impl fmt::Display for NotVersion7 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = CommandId(self.uuid);
+        match self.uuid >> 62 & 0b11 {
+            0b10 => write!(f, "{shown} is a UUID of version {}", self.uuid >> 76 & 0xF)?,
+            _ => write!(f, "{shown} is not a UUID of RFC 9562")?,
+        }
+        f.write_str(", and a command id is one of version 7, which has its time in it; make it with `Uuid::now_v7`, or take the node's `command_id`")
+    }
+}
+
+impl core::error::Error for NotVersion7 {}
+
 /// A shard's fencing token: the sequence of its ownership record, with the claim's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
@@ -206,8 +250,31 @@ pub struct Epoch {
 
 #[cfg(test)]
 mod tests {
-    use super::{CommandId, WallTime};
+    use super::{CommandId, NotVersion7, WallTime};
     use alloc::string::ToString;
+
+    #[test]
+    fn only_a_uuid_of_version_7_is_a_command_id() {
+        let made = CommandId::new(WallTime(0xFFFF_FFFF_FFFF), 0);
+        assert_eq!(CommandId::from_uuid(made.0), Ok(made));
+        for version in (0..16).filter(|version| *version != 7) {
+            let other = made.0 & !(0xF << 76) | version << 76;
+            let refused = CommandId::from_uuid(other).unwrap_err().to_string();
+            assert!(refused.contains(&version.to_string()), "{refused}");
+        }
+        for variant in [0b00, 0b01, 0b11] {
+            let other = made.0 & !(0b11 << 62) | variant << 62;
+            assert_eq!(
+                CommandId::from_uuid(other),
+                Err(NotVersion7 { uuid: other })
+            );
+        }
+        let random = CommandId::from_uuid(0x9b0c_a3f2_7f4e_4e2a_9d8e_3d1c_77d1_1a42);
+        assert_eq!(
+            random.unwrap_err().to_string(),
+            "9b0ca3f2-7f4e-4e2a-9d8e-3d1c77d11a42 is a UUID of version 4, and a command id is one of version 7, which has its time in it; make it with `Uuid::now_v7`, or take the node's `command_id`"
+        );
+    }
 
     #[test]
     fn a_command_id_is_a_uuid_version_7() {

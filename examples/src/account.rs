@@ -1,7 +1,7 @@
 //! A bank account: its state, what can happen to it, and what each command comes to.
 
 use serde::{Deserialize, Serialize};
-use tenure::{Aggregate, Decide, DecideCx, Decision, Event, Message};
+use tenure::{Aggregate, Decide, DecideCx, Decision, Event, Fields, Message, Upcasters};
 
 /// The state of an account, built from its events alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq, Event)]
 pub enum AccountEvent {
     /// It was opened with this balance.
-    #[event(name = "opened", version = 1)]
+    #[event(name = "opened", version = 2)]
     Opened {
         /// What is in it from the start.
         balance: u64,
@@ -95,9 +95,38 @@ impl Account {
     }
 }
 
+/// The fields of `moved` version 1.
+#[derive(Deserialize)]
+struct MovedV1 {
+    /// By how much; below zero when it went out.
+    by: i64,
+}
+
 impl Aggregate for Account {
     type Event = AccountEvent;
     const KIND: &'static str = "account";
+
+    /// How what the first build stored is read. Its openings called the balance `amount`, and it had
+    /// one event, `moved`, for money that came in and money that went out.
+    fn upcasters() -> Upcasters {
+        Upcasters::none()
+            .step(("opened", 1), ("opened", 2), |mut old: Fields| {
+                old.rename("amount", "balance");
+                old
+            })
+            .split(
+                ("moved", 1),
+                [("deposited", 1), ("withdrawn", 1)],
+                |old: MovedV1, parts| {
+                    let amount = old.by.unsigned_abs();
+                    match old.by {
+                        0 => {}
+                        1.. => parts.event(&Deposited { amount }),
+                        ..0 => parts.event(&Withdrawn { amount }),
+                    }
+                },
+            )
+    }
 
     fn evolve(&mut self, event: &AccountEvent) {
         self.balance = match event {
@@ -157,7 +186,23 @@ impl Decide<Withdraw> for Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure::kit::given;
+    use tenure::kit::{given, golden, still_folds};
+
+    #[test]
+    fn what_was_ever_stored_is_read_as_it_was() {
+        golden::<Account>("tests/golden/account")
+            .event(Opened { balance: 100 })
+            .event(Deposited { amount: 50 })
+            .event(Withdrawn { amount: 30 })
+            .check();
+    }
+
+    #[test]
+    fn the_streams_of_last_month_lead_to_the_same_balances() {
+        still_folds("tests/recorded/account.jsonl", |account: &Account| {
+            account.balance().ok()
+        });
+    }
 
     #[test]
     fn an_account_is_opened_once() {

@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod message;
 mod metadata;
+mod never;
 mod raw;
 mod repository;
 mod tenure;
@@ -39,6 +40,7 @@ pub use history::{History, Past, Point};
 pub use load::Loaded;
 pub use log::{Append, Appended, Log};
 pub use message::Message;
+pub use never::Never;
 pub use repository::Repository;
 pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
 pub use upcast::{

@@ -109,13 +109,13 @@ pub use tenure_core::api::{
     Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
     Decider, Decision, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
     ExecuteReceipt, Fields, History, KindError, KindSettings, LoadError, Loaded, Log, Message,
-    Metadata, MetadataError, Mistake, Parts, Past, Point, RawEvent, Receipt, Repository,
+    Metadata, MetadataError, Mistake, Never, Parts, Past, Point, RawEvent, Receipt, Repository,
     StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
     UpcastersError, Value, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
-pub use tenure_core::id::{CommandId, CommitId, Sequence, Version, WallTime};
+pub use tenure_core::id::{CommandId, CommitId, NotVersion7, Sequence, Version, WallTime};
 pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};
 pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
 pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};
@@ -132,7 +132,7 @@ pub use tenure_nats::{ConnectError, NatsOptions, NatsShell};
 pub mod prelude {
     pub use crate::{
         Aggregate, CommandId, Decide, DecideCx, Decision, Event, ExecuteError, KindSettings,
-        LoadError, Loaded, Message, Metadata, Repository, Tenure, UnknownEvents, Upcasters,
+        LoadError, Loaded, Message, Metadata, Never, Repository, Tenure, UnknownEvents, Upcasters,
         Version,
     };
 }
