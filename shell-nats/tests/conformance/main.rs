@@ -29,6 +29,7 @@ mod bad_input;
 mod counter;
 mod defects;
 mod repository;
+mod snapshot;
 mod store;
 mod upcasters;
 mod world;

@@ -100,18 +100,19 @@ async fn no_snapshot_at_all(world: &World) {
     snapshots_after::<0>(world, |_| 0).await;
 }
 
-/// Sixteen commits, and how many bodies of snapshots are to be stored after each.
+/// Sixteen commits, and how many bodies of snapshots are to have been stored after each.
 async fn snapshots_after<const EVERY: u32>(world: &World, bodies: impl Fn(u64) -> u64) {
-    let repository = counters_of::<EVERY>(&world.node().await).await;
+    let node = world.node().await;
+    let repository = counters_of::<EVERY>(&node).await;
     for commits in 1..=16 {
         let by = Increment { by: 2 };
         assert_eq!(repository.execute("a", by).await.unwrap(), 2 * commits);
         until("the snapshots so far", || async {
-            world.extent("snap").await.messages >= bodies(commits)
+            node.counters().await.snapshots_stored >= bodies(commits)
         })
         .await;
     }
-    assert_eq!(world.extent("snap").await.messages, bodies(16));
+    assert_eq!(node.counters().await.snapshots_stored, bodies(16));
     assert_eq!(count_and_version(&repository, "a").await, (32, 32));
     let fresh = counters_of::<EVERY>(&world.node().await).await;
     assert_eq!(count_and_version(&fresh, "a").await, (32, 32));
