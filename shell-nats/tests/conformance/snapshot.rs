@@ -368,10 +368,10 @@ async fn defect_15_an_outage_of_their_store_fails_no_command(world: &World) {
     let process = Process::<EACH>::start(world).await;
     for count in 1..=6 {
         assert_eq!(process.tallies.execute("a", one()).await.unwrap(), count);
+        process
+            .until("the failure is counted", |it| it.snapshots_failed == count)
+            .await;
     }
-    process
-        .until("each failure is counted", |it| it.snapshots_failed == 6)
-        .await;
     assert_eq!(process.tenure.counters().await.snapshots_stored, 0);
     let fresh = Process::<EACH>::start(world).await;
     assert_eq!(fresh.load("a").await, (6, 6));
