@@ -207,10 +207,17 @@ impl World {
         named
     }
 
-    /// The body of a snapshot is there no more, or another one is.
+    /// The body of a snapshot is one with another state, or nothing that can be read.
     pub(crate) fn spoil(&mut self, named: &SnapshotRef) {
-        let other = Bytes::from_static(b"another");
-        self.publish(SNAPSHOTS, &body_subject(named), Rollup::Subject, other);
+        let subject = body_subject(named);
+        let body = self.store.last_of(SNAPSHOTS, &subject).expect("a body");
+        let mut body = Snapshot::decode(&body.payload).expect("a snapshot");
+        body.state = Bytes::from_static(b"another state");
+        let other = match named.sequence.0 % 2 {
+            0 => body.encode(),
+            _ => Bytes::from_static(b"no snapshot"),
+        };
+        self.publish(SNAPSHOTS, &subject, Rollup::Subject, other);
     }
 
     /// A message of somebody else.

@@ -28,8 +28,11 @@ macro_rules! on_both_shells {
 mod bad_input;
 mod counter;
 mod defects;
+mod histories;
+mod metadata;
 mod repository;
 mod snapshot;
 mod store;
+mod travel;
 mod upcasters;
 mod world;
