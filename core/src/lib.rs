@@ -10,6 +10,7 @@
 //! - [`space`]: opens a namespace: layout, streams, kinds.
 //! - [`log`]: the event log of one shard: load, decide, commit, resolve.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
+//! - [`flow`]: how much a node takes in and sends out at once.
 //!
 //! # Features
 //!
@@ -24,6 +25,7 @@ pub mod api;
 pub mod cache;
 #[cfg(feature = "driver")]
 pub mod driver;
+pub mod flow;
 pub mod format;
 pub mod id;
 pub mod log;

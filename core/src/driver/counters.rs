@@ -16,6 +16,15 @@ pub struct Counters {
     pub store_unknown: u64,
     /// Stored events that were left out, by the policy for unknown events.
     pub events_skipped: u64,
+    /// Commands, questions and pages of histories that wait for their answers at this moment.
+    pub requests_waiting: u64,
+    /// Requests to the store that are in flight at this moment.
+    pub store_in_flight: u64,
+    /// Requests to the store that wait at this moment until others are answered.
+    pub store_waiting: u64,
+    /// Requests that were refused because too many were under way. Those that found no room in a
+    /// lane's queue until their deadline are not among them: no lane saw them.
+    pub overloaded: u64,
     /// Commands that were decided again, because others were first.
     pub conflicts: u64,
     /// Commands and questions whose entity was in memory when they arrived.
@@ -55,6 +64,9 @@ impl Counters {
         self.store_requests += other.store_requests;
         self.store_unknown += other.store_unknown;
         self.events_skipped += other.events_skipped;
+        self.store_in_flight += other.store_in_flight;
+        self.store_waiting += other.store_waiting;
+        self.overloaded += other.overloaded;
         self.conflicts += other.conflicts;
         self.cache_hits += other.cache_hits;
         self.cache_misses += other.cache_misses;

@@ -10,6 +10,7 @@ use super::request::{
 };
 use super::shell::Shell;
 use super::space::SpaceSeat;
+use crate::flow::Admission;
 use crate::format::Layout;
 use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
@@ -84,6 +85,7 @@ pub(crate) struct Handle {
     dice: Dice,
     ids: AtomicU64,
     high_water: Arc<HighWater>,
+    admission: Arc<Admission>,
     stop: watch::Sender<Option<Time>>,
     running: watch::Receiver<usize>,
     link: watch::Receiver<Link>,
@@ -104,6 +106,7 @@ impl Handle {
         let dice_key = shell.seed();
         let dice = Dice::new(dice_key);
         let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));
+        let admission = Arc::new(Admission::new(&launch.limits, launch.lanes));
         let facts = Arc::new(NodeFacts {
             namespace: launch.wish.namespace.clone(),
             node: launch.node,
@@ -111,6 +114,7 @@ impl Handle {
             limits: launch.limits,
             dice_key,
             high_water: Arc::clone(&high_water),
+            admission: Arc::clone(&admission),
         });
         let (link_tx, mut link) = watch::channel(Link {
             generation: 0,
@@ -157,6 +161,7 @@ impl Handle {
             dice: dice.fork(u64::MAX),
             ids: AtomicU64::new(0),
             high_water,
+            admission,
             stop,
             running,
             link,
@@ -263,6 +268,8 @@ impl Handle {
                 counters.absorb(&counted);
             }
         }
+        // Of one moment, which the lanes' own numbers are not.
+        counters.requests_waiting = self.admission.waiting() as u64;
         counters
     }
 

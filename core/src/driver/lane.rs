@@ -11,11 +11,12 @@ use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
 use super::timers::Timers;
 use crate::cache::Cache;
+use crate::flow::{Admission, Window};
 use crate::format::Layout;
 use crate::id::{Incarnation, OpId, Partition, Ticket};
-use crate::log::{Effect, HistoryAsk, HistoryInput, Input, Shape, ShardConfig};
+use crate::log::{Effect, HistoryAsk, HistoryInput, Input, Refusal, Reply, Shape, ShardConfig};
 use crate::name::Namespace;
-use crate::port::{Ack, StoreDone, StoreReply, StoreRequest};
+use crate::port::{Ack, StoreDone, StoreReply, StoreRequest, StreamName};
 use crate::space::SpaceError;
 use crate::step::{CountingProbe, Dice, Effects, Limits, Outcome, Span, Time};
 use futures_util::future::BoxFuture;
@@ -41,6 +42,7 @@ pub(crate) struct NodeFacts {
     pub(crate) limits: Limits,
     pub(crate) dice_key: u128,
     pub(crate) high_water: Arc<HighWater>,
+    pub(crate) admission: Arc<Admission>,
 }
 
 /// One machine of a lane.
@@ -91,6 +93,8 @@ struct Answered {
     reply: StoreReply,
     /// Of a write of a shard: the stream whose high-water mark it raises.
     wrote: Option<Partition>,
+    /// The stream in whose window it was.
+    stream: Option<StreamName>,
 }
 
 /// Counts a lane as running until it is dropped, even by a panic.
@@ -145,6 +149,8 @@ pub(crate) struct Lane<S: Shell> {
     space: Option<SpaceSeat>,
     seats: BTreeMap<ShardKey, Seat>,
     cache: Cache<ShardKey>,
+    /// Requests of logs and histories to the store.
+    window: Window<StreamName, (Who, OpId, StoreRequest)>,
     histories: BTreeMap<u64, HistorySeat>,
     tickets: u64,
 
@@ -177,6 +183,7 @@ macro_rules! env {
 impl<S: Shell> Lane<S> {
     pub(crate) fn new(parts: LaneParts<S>) -> Self {
         let inbox = parts.space.is_some().then(|| parts.shell.inbox());
+        let window = Window::new(&parts.facts.limits);
         let cache = Cache::new(&parts.facts.limits, parts.index, parts.lanes);
         Self {
             index: parts.index,
@@ -202,6 +209,7 @@ impl<S: Shell> Lane<S> {
             space: parts.space,
             seats: BTreeMap::new(),
             cache,
+            window,
             histories: BTreeMap::new(),
             tickets: 0,
             timers: Timers::default(),
@@ -395,6 +403,8 @@ impl<S: Shell> Lane<S> {
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
                 counters.probes = self.probe.clone();
+                counters.store_in_flight = self.ops.len() as u64;
+                counters.store_waiting = self.window.waiting() as u64;
                 counters.entities_held = self.cache.entities() as u64;
                 counters.resting_bytes = self.cache.resting_bytes() as u64;
                 // A caller that went away needs no answer.
@@ -444,8 +454,17 @@ impl<S: Shell> Lane<S> {
             seat.open(&mut env!(self, now), shape);
             self.seats.insert(key, seat);
         }
-        self.tickets += 1;
-        if let Some(seat) = self.seats.get_mut(&key) {
+        let full = self
+            .seats
+            .get(&key)
+            .is_some_and(|seat| self.window.is_full(seat.stream()));
+        if full || !self.facts.admission.admits() {
+            self.counters.answers += 1;
+            self.counters.overloaded += 1;
+            let refused = Reply::Refused(Refusal::Overloaded);
+            request.caller.finish(Answer::Reply(refused));
+        } else if let Some(seat) = self.seats.get_mut(&key) {
+            self.tickets += 1;
             seat.request(&mut env!(self, now), Ticket(self.tickets), request);
         }
         self.after(Who::Shard(key));
@@ -462,8 +481,10 @@ impl<S: Shell> Lane<S> {
             }));
             return;
         }
-        if self.histories.len() >= self.facts.limits.histories_max {
+        let room = self.histories.len() < self.facts.limits.histories_max;
+        if !room || !self.facts.admission.admits() {
             self.counters.answers += 1;
+            self.counters.overloaded += 1;
             let _ = done.send(Err(HistoryFailure::Overloaded));
             return;
         }
@@ -491,7 +512,11 @@ impl<S: Shell> Lane<S> {
             op,
             reply,
             wrote,
+            stream,
         } = answered;
+        if let Some(next) = stream.and_then(|stream| self.window.answered(&stream)) {
+            self.begin(next);
+        }
         match (&reply, wrote) {
             (Outcome::Done(StoreDone::Published(Ack { sequence, .. })), Some(partition)) => {
                 self.facts.high_water.raise(partition, *sequence);
@@ -575,30 +600,58 @@ impl<S: Shell> Lane<S> {
         if let Who::Shard(key) = who {
             self.fit(key);
         }
-        for (who, op, request) in self.stores.drain(..) {
+        self.facts.admission.set(self.index, self.waiting());
+        let mut stores = core::mem::take(&mut self.stores);
+        for asked in stores.drain(..) {
             self.counters.store_requests += 1;
-            let wrote = match (who, &self.layout) {
-                (Who::Shard(key), Some(layout)) if request.writes() => {
-                    Some(layout.stream_of(key.shard))
+            let now = match (asked.0, asked.2.stream().cloned()) {
+                (Who::Shard(_) | Who::History(_), Some(stream)) => {
+                    self.window.offer(&stream, asked)
                 }
-                (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+                // The namespace's own requests are few, and everything waits for them.
+                (Who::Space, _) | (Who::Shard(_) | Who::History(_), None) => Some(asked),
             };
-            let shell = self.shell.clone();
-            self.ops.push(Box::pin(async move {
-                Answered {
-                    who,
-                    op,
-                    reply: shell.store(request).await,
-                    wrote,
-                }
-            }));
+            if let Some(asked) = now {
+                self.begin(asked);
+            }
         }
+        self.stores = stores;
         let deadline = match who {
             Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
         };
         self.timers.set(who, deadline.map(|deadline| deadline.at));
+    }
+
+    /// Requests that were taken in and not answered.
+    fn waiting(&self) -> usize {
+        let waiting = self.counters.requests - self.counters.answers;
+        usize::try_from(waiting).unwrap_or(usize::MAX)
+    }
+
+    /// Hands a request to the shell.
+    fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest)) {
+        let wrote = match (who, &self.layout) {
+            (Who::Shard(key), Some(layout)) if request.writes() => {
+                Some(layout.stream_of(key.shard))
+            }
+            (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+        };
+        let stream = match who {
+            Who::Shard(_) | Who::History(_) => request.stream().cloned(),
+            Who::Space => None,
+        };
+        let shell = self.shell.clone();
+        self.ops.push(Box::pin(async move {
+            Answered {
+                who,
+                op,
+                reply: shell.store(request).await,
+                wrote,
+                stream,
+            }
+        }));
     }
 
     fn wake_at(&self) -> Option<Time> {

@@ -7,9 +7,10 @@ use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
 use crate::log::{
-    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Shape, Shard, ShardConfig, Stock,
-    Submit, Work,
+    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape, Shard,
+    ShardConfig, Stock, Submit, Work,
 };
+use crate::port::StreamName;
 use crate::step::{Cx, Deadline, Dice, Limits, Machine};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -117,6 +118,11 @@ impl Seat {
         };
         let before = core::mem::replace(&mut self.told, stock);
         (before != stock).then_some(stock)
+    }
+
+    /// The stream of this shard's log.
+    pub(crate) fn stream(&self) -> &StreamName {
+        self.machine.stream()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -259,6 +265,9 @@ impl Seat {
             Effect::Reply { ticket, reply } => match self.tickets.remove(&ticket) {
                 Some(kind) => {
                     env.counters.answers += 1;
+                    if reply == Reply::Refused(Refusal::Overloaded) {
+                        env.counters.overloaded += 1;
+                    }
                     self.host(kind).finish(ticket, Answer::Reply(reply));
                 }
                 None => return Some(format!("{ticket:?} was answered twice")),

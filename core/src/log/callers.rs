@@ -222,12 +222,14 @@ impl Shard {
         if let Some(place) = waits {
             entity.queue.remove(place);
             reached!(t.cx, "log: a caller's deadline passed in the queue");
-            return t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+            t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+            return self.leave_idle_load(t, slot);
         }
         match &mut entity.phase {
             Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
                 members.retain(|member| member.command.ticket != ticket);
                 t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
+                self.leave_idle_load(t, slot);
             }
             Phase::Load(_, Why::Look(draft)) => {
                 draft.part_with(ticket);

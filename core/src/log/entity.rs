@@ -291,6 +291,24 @@ impl Entity {
         queue.chain(members).max().unwrap_or(Sequence::NONE)
     }
 
+    /// Whether its log is read, and everyone who wanted that has gone.
+    pub(super) fn is_load_for_nobody(&self) -> bool {
+        let nobody = match &self.phase {
+            Phase::Load(_, Why::Open) => true,
+            Phase::Load(_, Why::Confirm(members)) => members.is_empty(),
+            // It must be known what became of a commit, whoever waits.
+            Phase::Load(_, Why::Look(_))
+            | Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode => false,
+        };
+        nobody && self.queue.is_empty()
+    }
+
     /// Whether it can be forgotten.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)

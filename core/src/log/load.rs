@@ -447,9 +447,11 @@ impl Shard {
         if self.parked.contains(&slot) {
             return;
         }
+        let for_nobody = self.is_load_for_nobody(slot);
         match &self.entity(slot).phase {
             // A lost tail was found, and the entity has begun anew.
             Phase::Load(load, _) if matches!(load.stage, LoadStage::Latest(_)) => {}
+            Phase::Load(..) if for_nobody => self.leave_load(t, slot),
             Phase::Load(..) => self.back_off(t, slot),
             Phase::Idle
             | Phase::Decide { .. }
@@ -459,6 +461,44 @@ impl Shard {
             | Phase::Answer { .. }
             | Phase::Encode => {}
         }
+    }
+
+    /// A load for which nobody waits any more goes on while the store is at it, since the next caller
+    /// will want it; it does not wait for the link or for its next try. Else entities that nobody
+    /// wants would pile up while the store is silent.
+    pub(super) fn leave_idle_load(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let flying = match &self.entity(slot).phase {
+            Phase::Load(load, _) => !load.operations().is_empty(),
+            Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Settle
+            | Phase::Answer { .. }
+            | Phase::Encode => false,
+        };
+        if self.is_load_for_nobody(slot) && !flying {
+            self.leave_load(t, slot);
+        }
+    }
+
+    /// While the stream looks shorter than it was somebody has to look on: whether its tail is lost
+    /// is everybody's business (S13).
+    fn is_load_for_nobody(&mut self, slot: Slot) -> bool {
+        self.low_since.is_none() && self.entity(slot).is_load_for_nobody()
+    }
+
+    fn leave_load(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        reached!(t.cx, "load: nobody waits for it any more");
+        for op in self.loading(slot).operations() {
+            self.ops.insert(op, Op::Abandoned);
+        }
+        // A repetition that is due still finds nothing to do.
+        self.parked.remove(&slot);
+        let entity = self.entity(slot);
+        entity.phase = Phase::Idle;
+        entity.tries = 0;
+        self.rest(slot);
     }
 
     /// Nobody who waits can be served.

@@ -239,6 +239,11 @@ impl Shard {
         }
     }
 
+    /// The stream that this shard's log is in.
+    pub fn stream(&self) -> &StreamName {
+        &self.names.stream
+    }
+
     /// The highest acknowledged sequence of the stream (S13).
     pub fn high_water(&self) -> Sequence {
         self.high_water

@@ -209,6 +209,19 @@ impl StoreRequest {
         }
     }
 
+    /// The stream that it is about; `None` when it is about the store itself.
+    pub fn stream(&self) -> Option<&StreamName> {
+        match self {
+            Self::Publish(publish) => Some(&publish.stream),
+            Self::Batch { messages, .. } => messages.first().map(|publish| &publish.stream),
+            Self::Latest { stream, .. }
+            | Self::Get { stream, .. }
+            | Self::Scan { stream, .. }
+            | Self::StreamInfo { stream } => Some(stream),
+            Self::CreateStream(_) | Self::Capabilities => None,
+        }
+    }
+
     /// Whether the request can change the store, so that losing its answer leaves a doubt.
     pub fn writes(&self) -> bool {
         match self {

@@ -20,6 +20,15 @@ pub struct Limits {
     pub snapshots_unnamed_max: usize,
     /// Commands and reads that wait for one entity; the next one is refused `Overloaded`.
     pub entity_queue_max: usize,
+    /// Commands, reads and pages of histories that wait for their answers in the whole node; the next
+    /// one is refused `Overloaded`. While the store is silent each takes some kilobytes until its
+    /// deadline.
+    pub requests_max: usize,
+    /// Requests to one stream that one lane has in flight; the next ones wait in the lane.
+    pub store_in_flight_max: usize,
+    /// Requests to one stream that wait in one lane. When so many do, commands and reads of its
+    /// shards are refused `Overloaded`; what is under way may add to them.
+    pub store_waiting_max: usize,
     /// Commands and reads that wait in one shard; the next one is refused `Overloaded`.
     pub shard_queue_max: usize,
     /// Commands that one commit takes.
@@ -80,6 +89,9 @@ impl Default for Limits {
             resting_bytes_max: 256 << 20,
             snapshots_unnamed_max: 1_024,
             entity_queue_max: 4_096,
+            requests_max: 65_536,
+            store_in_flight_max: 1_024,
+            store_waiting_max: 16_384,
             shard_queue_max: 65_536,
             commit_commands_max: 128,
             commits_in_flight_max: 1_024,

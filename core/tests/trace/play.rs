@@ -46,6 +46,7 @@ impl World {
     fn node_command(&mut self, node: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["claim"] => self.step(node, Input::Claim),
+            ["evict"] => self.step(node, Input::Evict),
             ["down"] => self.step(node, Input::Down),
             ["up"] => self.up(node),
             ["restarts"] => self.boot(node),

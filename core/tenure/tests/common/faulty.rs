@@ -6,8 +6,8 @@ use tenure::MemShell;
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::WallTime;
 use tenure_core::port::{StoreReply, StoreRequest};
-use tenure_core::step::Time;
-use tokio::sync::mpsc;
+use tenure_core::step::{Outcome, Time};
+use tokio::sync::{mpsc, watch};
 
 /// What is done to a request; `None` lets it through.
 pub type Fault = Box<dyn FnMut(&StoreRequest) -> Option<Fate> + Send>;
@@ -20,6 +20,10 @@ pub enum Fate {
     Instead(StoreReply),
     /// It gets no answer.
     Silence,
+    /// It waits on its way until this says so.
+    Held(watch::Receiver<bool>),
+    /// It is lost, and its sender gives up when this says so.
+    Lost(watch::Receiver<bool>),
 }
 
 /// A shell in memory with a fault.
@@ -104,6 +108,15 @@ impl Shell for FaultyShell {
                 reply
             }
             Some(Fate::Silence) => std::future::pending().await,
+            Some(Fate::Held(mut until)) => {
+                // A sender that is gone says so too.
+                let _ = until.wait_for(|released| *released).await;
+                self.mem.store(request).await
+            }
+            Some(Fate::Lost(mut until)) => {
+                let _ = until.wait_for(|released| *released).await;
+                Outcome::Unknown
+            }
         }
     }
 
