@@ -218,6 +218,11 @@ impl Plan {
         limits.snapshot_bodies_max = size([1, 64][size(range(45, 0, 1))]);
         limits.snapshot_chores_max = size([1, 64][size(range(46, 0, 1))]);
         let snapshots = [policy(60, &mut range), policy(70, &mut range)];
+        let cached = [range(28, 0, 7) > 0, range(29, 0, 7) > 0];
+        let pressure = [0, 3, 100][size(range(30, 0, 2))];
+        // Where most uses read a whole log there are fewer of them.
+        let loads = limits.entities_max < 2 || cached.contains(&false) || pressure > 3;
+        let pace_min_ms = if loads { 60 } else { 10 };
         Self {
             seed,
             profile,
@@ -230,10 +235,10 @@ impl Plan {
                 .collect(),
             clients: range(17, 1, 6),
             entities: range(18, 1, 3),
-            cached: [range(28, 0, 7) > 0, range(29, 0, 7) > 0],
-            pressure: [0, 3, 100][size(range(30, 0, 2))],
+            cached,
+            pressure,
             payload_bytes_max: 16_384,
-            pace: Span::from_millis(range(20, 10, 120)),
+            pace: Span::from_millis(range(20, pace_min_ms, 120)),
             limits,
             faults: Faults::draw(&mut draws, profile, replicated, &shards),
             shards,
