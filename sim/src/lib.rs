@@ -37,7 +37,7 @@ mod world;
 
 pub use bodies::{Bodies, Body};
 pub use history::{Asked, Entity, History, Told, Wish};
-pub use host::{Added, Answer, Command, State};
+pub use host::{Added, Answer, Build, Command, State};
 pub use ledger::{Entry, Ledger, Placed};
 pub use oracle::{Class, Oracle, Seen, View, Violation};
 pub use profile::{Faults, Plan, Profile};

@@ -1,6 +1,7 @@
 //! Profiles: which faults a run may have, and the plan that a seed draws from one.
 
 use crate::draw::{Draws, What};
+use crate::host::Build;
 use std::fmt;
 use std::str::FromStr;
 use tenure_core::format::WriteMode;
@@ -131,6 +132,8 @@ pub struct Plan {
     pub streams: u16,
     /// Whether they are replicated.
     pub replicated: bool,
+    /// What each node writes in its first life; it is upgraded by one build at each restart.
+    pub builds: Vec<Build>,
     /// By how much each node's wall clock is ahead, in milliseconds.
     pub skew_ms: Vec<u64>,
     /// How many clients ask.
@@ -230,6 +233,9 @@ impl Plan {
             nodes,
             streams: u16::try_from(streams).expect("a small number"),
             replicated,
+            builds: (0..nodes)
+                .map(|_| Build::ALL[size(range(40, 0, 2))])
+                .collect(),
             skew_ms: (0..nodes)
                 .map(|_| range(24, 0, 1) * range(25, 0, 3_000))
                 .collect(),

@@ -77,6 +77,7 @@ fn the_faults_of_a_profile_come_to_pass() {
         "world: a shard changed hands",
         "world: an owner learnt that it was superseded",
         "world: an owner sealed its shard",
+        "world: events of an older build are upcast",
         "world: messages expired",
     ] {
         assert!(reached(fault), "seeds 100 to 115 never saw {fault:?}");

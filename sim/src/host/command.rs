@@ -1,6 +1,6 @@
 //! Commands whose verdict depends on the state, so that a stale decision shows.
 
-use super::{Added, State};
+use super::{Added, Build, State};
 use bytes::{BufMut, BytesMut};
 use std::sync::Arc;
 use tenure_core::format::Metadata;
@@ -56,6 +56,7 @@ pub(crate) fn metadata(ticket: Ticket) -> Option<Arc<Metadata>> {
 
 /// The verdict on a command and the state after it.
 pub(crate) fn decide(
+    build: Build,
     ticket: Ticket,
     command: &Command,
     expected: Expected,
@@ -73,18 +74,19 @@ pub(crate) fn decide(
     let versions = match command.style {
         Style::Add => vec![None],
         Style::Take if state.sum < amount => return (Verdict::Rejected, state),
-        Style::Take => return accepted(ticket, command, state, -amount, &[None], false),
+        Style::Take => return accepted(build, ticket, command, state, -amount, &[None], false),
         Style::Burst(count) => vec![None; usize::try_from(count).expect("a small count")],
         Style::Jump(ahead) => vec![Some(Version(state.version.0 + ahead))],
         Style::Look => vec![],
-        Style::Record => return accepted(ticket, command, state, 0, &[], true),
+        Style::Record => return accepted(build, ticket, command, state, 0, &[], true),
         Style::Fall => vec![None, Some(state.version)],
         Style::Fail => return (Verdict::Failed("the simulator's own failure".into()), state),
     };
-    accepted(ticket, command, state, amount, &versions, false)
+    accepted(build, ticket, command, state, amount, &versions, false)
 }
 
 fn accepted(
+    build: Build,
     ticket: Ticket,
     command: &Command,
     on: State,
@@ -102,11 +104,12 @@ fn accepted(
             seen: on.digest,
         };
         state = state.after(version.unwrap_or(state.version.next()), &event);
+        let (name, schema, data) = build.write(&event, command.padding);
         events.push(NewEvent {
             version: *version,
-            name: super::EVENT.into(),
-            schema: 1,
-            data: event.encode(command.padding),
+            name: name.into(),
+            schema,
+            data,
         });
     }
     let mut outcome = BytesMut::new();

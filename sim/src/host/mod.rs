@@ -1,14 +1,16 @@
 //! The host of user state in one shard of one node: it does the machine's [`Work`] and keeps each
 //! caller's typed answer, as a driver would.
 
+mod build;
 mod command;
 mod state;
 
+pub use build::Build;
 pub use command::Command;
 pub(crate) use command::{Style, decide, metadata};
-pub(crate) use state::EVENT;
 pub use state::{Added, State};
 
+use build::Reader;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use tenure_core::id::{Slot, Ticket, Version};
@@ -44,14 +46,43 @@ struct Held {
 }
 
 /// The states of one shard on one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
+    /// What it writes.
+    build: Build,
+    /// How it reads.
+    reader: Reader,
     slots: BTreeMap<Slot, Held>,
     commands: BTreeMap<Ticket, Command>,
     answers: BTreeMap<Ticket, Answer>,
 }
 
 impl Host {
+    /// A host that holds nothing.
+    pub(crate) fn new(build: Build) -> Self {
+        Self {
+            build,
+            reader: Reader::new(),
+            slots: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a work has events in it that are read over steps.
+    pub(crate) fn meets_older_events(work: &Work) -> bool {
+        match work {
+            Work::Fold { commits, .. } => {
+                let mut events = commits.iter().flat_map(|stored| &stored.commit.events);
+                events.any(Build::is_older)
+            }
+            Work::Decide { .. }
+            | Work::Settle { .. }
+            | Work::Answer { .. }
+            | Work::Snapshot { .. } => false,
+        }
+    }
+
     /// Keeps a caller's command until it is decided.
     pub(crate) fn take(&mut self, ticket: Ticket, command: Command) {
         self.commands.insert(ticket, command);
@@ -162,7 +193,7 @@ impl Host {
             }
         };
         for stored in commits {
-            state = folded(state, stored)?;
+            state = folded(&self.reader, state, stored)?;
         }
         let held = Held {
             entity,
@@ -186,7 +217,7 @@ impl Host {
             let Some(command) = self.commands.get(ticket) else {
                 return Err(format!("decide of {ticket:?}, which was answered already"));
             };
-            let (verdict, after) = decide(*ticket, command, *expected, state);
+            let (verdict, after) = decide(self.build, *ticket, command, *expected, state);
             let answer = Answer {
                 on: state,
                 after,
@@ -210,7 +241,7 @@ impl Host {
     }
 }
 
-fn folded(mut state: State, stored: &StoredCommit) -> Result<State, String> {
+fn folded(reader: &Reader, mut state: State, stored: &StoredCommit) -> Result<State, String> {
     let commit = &stored.commit;
     if commit.before != state.version {
         return Err(format!(
@@ -219,9 +250,11 @@ fn folded(mut state: State, stored: &StoredCommit) -> Result<State, String> {
         ));
     }
     for record in &commit.events {
-        let event = Added::of(record)
-            .ok_or_else(|| format!("an unreadable event at {:?}", stored.sequence))?;
-        state = state.after(record.version, &event);
+        let events = reader.read(record);
+        let events = events.map_err(|e| format!("{e}, at {:?}", stored.sequence))?;
+        for event in events {
+            state = state.after(record.version, &event);
+        }
     }
     Ok(state)
 }

@@ -1,11 +1,7 @@
 //! The user's state of an entity: a register whose digest pins the whole history behind it.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tenure_core::format::EventRecord;
 use tenure_core::id::{Ticket, Version};
-
-/// The stable name of the one event.
-pub(crate) const EVENT: &str = "added";
 
 /// An entity's state. Two histories with equal digests are the same history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,8 +70,8 @@ impl State {
 }
 
 impl Added {
-    /// The bytes of the event, followed by `padding` more.
-    pub(crate) fn encode(&self, padding: usize) -> Bytes {
+    /// The bytes of the event in plain words, followed by `padding` more.
+    pub(super) fn words(&self, padding: usize) -> Bytes {
         let mut bytes = BytesMut::with_capacity(32 + padding);
         bytes.put_u64(self.ticket.0);
         bytes.put_u64(self.index);
@@ -85,12 +81,9 @@ impl Added {
         bytes.freeze()
     }
 
-    /// The event in a stored record.
-    pub(crate) fn of(record: &EventRecord) -> Option<Self> {
-        if record.name != EVENT {
-            return None;
-        }
-        let [ticket, index, amount, seen] = words(record.data.get(..32)?)?;
+    /// The event in plain words.
+    pub(super) fn of_words(data: &[u8]) -> Option<Self> {
+        let [ticket, index, amount, seen] = words(data.get(..32)?)?;
         Some(Self {
             ticket: Ticket(ticket),
             index,

@@ -111,11 +111,14 @@ impl World {
         let part = (node as u64) << 16 | u64::from(life);
         let key = self.draws.bits(What::NodeKey, part);
         let incarnation = Incarnation(self.draws.bits(What::NodeKey, part));
+        // A node that comes up again was upgraded meanwhile.
+        let first = self.plan.builds[node];
+        let build = (1..life).fold(first, |build, _| build.next());
         let shards = (0..self.plan.shards.len())
             .map(|shard| {
                 let config = self.shard_config(shard, node, incarnation);
                 let dice = Dice::new(key).fork(shard as u64);
-                Running::new(Shard::new(config, self.plan.limits), dice)
+                Running::new(Shard::new(config, self.plan.limits), dice, build)
             })
             .collect();
         let now = self.now;

@@ -4,7 +4,7 @@
 use super::World;
 use super::event::Event;
 use crate::draw::What;
-use crate::host::{Added, State};
+use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
 use bytes::Bytes;
 use tenure_core::Outcome;
@@ -263,6 +263,7 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
         amount: 1,
         seen: state.digest,
     };
+    let (name, schema, data) = Build::Present.write(&event, 0);
     let mut commit = last.commit.clone();
     commit.id = CommitId(commit.id.0 ^ 1);
     commit.epoch = Some(epoch);
@@ -274,9 +275,9 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
     commit.metadata.clear();
     commit.events = vec![EventRecord {
         version: commit.last,
-        name: crate::host::EVENT.into(),
-        schema: 1,
-        data: event.encode(0),
+        name: name.into(),
+        schema,
+        data,
     }];
     commit
 }
@@ -292,7 +293,8 @@ fn shift_ground(publish: &mut Publish) {
         Some((record, event))
     }) {
         let seen = event.seen ^ 1;
-        record.data = Added { seen, ..event }.encode(0);
+        let (name, schema, data) = Build::Present.write(&Added { seen, ..event }, 0);
+        (record.name, record.schema, record.data) = (name.into(), schema, data);
         publish.payload = commit.encode();
     }
 }

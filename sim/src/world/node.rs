@@ -7,7 +7,7 @@ use super::event::{Event, Place};
 use crate::brief;
 use crate::draw::What;
 use crate::history::Told;
-use crate::host::Host;
+use crate::host::{Build, Host};
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::Cache;
@@ -62,10 +62,10 @@ impl Node {
 }
 
 impl Running {
-    pub(super) fn new(machine: Shard, dice: Dice) -> Self {
+    pub(super) fn new(machine: Shard, dice: Dice, build: Build) -> Self {
         Self {
             machine,
-            host: Host::default(),
+            host: Host::new(build),
             dice,
             wake: None,
             spins: 0,
@@ -242,6 +242,9 @@ impl World {
                 let part = place.part();
                 let rate = self.plan.faults.bad_snapshot;
                 let readable = self.healed || !self.draws.chance(What::Snapshot, part, rate);
+                if Host::meets_older_events(&work) {
+                    reached!(self, "world: events of an older build are upcast");
+                }
                 let running = &mut self.nodes[place.node].shards[place.shard];
                 running.busy.remove(&slot_of(&work));
                 let loaded = from_snapshot(&work);
