@@ -17,7 +17,7 @@ use crate::log::HistoryAsk;
 use crate::name::{EntityId, Namespace};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +53,9 @@ pub(crate) enum NotSent {
     /// The node has stopped.
     Stopped,
 }
+
+/// Whether a request was handed to its lane.
+pub(crate) type Sent<'a> = Either<Ready<Result<(), NotSent>>, BoxFuture<'a, Result<(), NotSent>>>;
 
 /// The clocks of a shell, without its type.
 trait Clock: Send + Sync {
@@ -221,11 +224,10 @@ impl Handle {
         self.layout.shard_of(kind.config.record.placement, entity)
     }
 
-    /// Hands a request for an entity to its lane; waits for room until the request's deadline.
-    pub(crate) async fn entity(&self, request: EntityRequest) -> Result<(), NotSent> {
+    /// Hands a request for an entity to its lane, now; waits for room until the request's deadline.
+    pub(crate) fn entity(&self, request: EntityRequest) -> Sent<'_> {
         let (shard, deadline) = (request.shard, request.deadline);
         self.send(self.lane_of(shard), Request::Entity(request), deadline)
-            .await
     }
 
     /// Reads a page of an entity's history.
@@ -306,18 +308,23 @@ impl Handle {
         usize::from(shard.0) % self.lanes.len()
     }
 
-    async fn send(&self, lane: usize, request: Request, deadline: Time) -> Result<(), NotSent> {
+    fn send(&self, lane: usize, request: Request, deadline: Time) -> Sent<'_> {
         let lane = self.lanes.get(lane).expect("a lane of this node");
         let request = match lane.try_send(request) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(NotSent::Stopped),
+            Ok(()) => return Either::Left(ready(Ok(()))),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Either::Left(ready(Err(NotSent::Stopped)));
+            }
             Err(mpsc::error::TrySendError::Full(request)) => request,
         };
-        tokio::select! {
-            biased;
-            sent = lane.send(request) => sent.map_err(|_| NotSent::Stopped),
-            () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
-        }
+        // Boxed: who finds room, as nearly all do, does not carry the request about.
+        Either::Right(Box::pin(async move {
+            tokio::select! {
+                biased;
+                sent = lane.send(request) => sent.map_err(|_| NotSent::Stopped),
+                () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
+            }
+        }))
     }
 }
 

@@ -227,7 +227,14 @@ impl<S: Shell> Lane<S> {
         let mut sleep: Option<(Time, BoxFuture<'static, ()>)> = None;
         while !self.is_over() {
             let wake = self.wake_at();
-            if sleep.as_ref().map(|(at, _)| *at) != wake {
+            // A sleep that ends too early costs less than a new one in each turn: what answers in
+            // time takes its deadline with it.
+            let early = match (&sleep, wake) {
+                (Some((at, _)), Some(wake)) => *at <= wake,
+                (None, Some(_)) => false,
+                (_, None) => sleep.is_none(),
+            };
+            if !early {
                 sleep = wake.map(|at| {
                     let shell = self.shell.clone();
                     let nap = async move { shell.sleep_until(at).await };
