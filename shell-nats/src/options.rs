@@ -178,6 +178,8 @@ impl NatsOptions {
             .ping_interval(self.ping_interval())
             .connection_timeout(self.connect_timeout)
             .subscription_capacity(131_072)
+            // The shell looks at each subject itself, and is stricter.
+            .skip_subject_validation(true)
             .client_capacity(self.in_flight_max.max(64))
             .require_tls(self.tls_required)
             .ignore_discovered_servers()
