@@ -14,6 +14,8 @@
 //!                                                           owned: seal, read with proof, then again
 //! ```
 //!
+//! What is at rest may be forgotten to make room ([`Cache`](crate::cache::Cache)); it is loaded again.
+//!
 //! # Invariants
 //!
 //! - L1: at most one commit per entity is in flight (S5).
