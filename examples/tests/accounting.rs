@@ -43,6 +43,10 @@ fn refused(arguments: &[&str]) -> String {
 fn it_runs_in_memory() {
     let printed = balanced(&[]);
     assert!(printed.contains("read back by a second node"), "{printed}");
+    assert!(
+        printed.contains("alice had 100 at version 1\nalice got 50 from Zoë\n"),
+        "{printed}"
+    );
     balanced(&["--shell", "mem", "--namespace", "bank"]);
 }
 

@@ -97,6 +97,7 @@ struct Seen {
     id: String,
     version: u64,
     time: u64,
+    user: Option<String>,
 }
 
 impl Aggregate for Witness {
@@ -120,22 +121,28 @@ impl Decide<Look> for Witness {
             id: cx.id().to_owned(),
             version: cx.version().0,
             time: cx.time().0,
+            user: cx.metadata().header_value("user").map(str::to_owned),
         }))
     }
 }
 
 #[test]
 fn a_decision_sees_its_surroundings() {
-    let seen = |id: &str, version, time| Seen {
+    let seen = |id: &str, version, time, user: Option<&str>| Seen {
         id: id.to_owned(),
         version,
         time,
+        user: user.map(str::to_owned),
     };
-    given::<Witness>([seen("", 0, 0)])
+    given::<Witness>([seen("", 0, 0, None)])
         .id("there")
         .time(WallTime(7))
+        .metadata(Metadata::new().header("user", "ann"))
         .when(Look)
-        .then([seen("there", 1, 7)]);
+        .then([seen("there", 1, 7, Some("ann"))]);
+    given::<Witness>([])
+        .when(Look)
+        .then([seen("entity", 0, 0, None)]);
 }
 
 /// A field that is written but not read back as it was.

@@ -5,8 +5,8 @@ use clap::{Parser, ValueEnum};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tenure::{CommandId, NatsOptions, NatsShell, Tenure, WallTime};
-use tenure_examples::account::{Account, Deposit, Open, Withdraw};
+use tenure::{CommandId, Metadata, NatsOptions, NatsShell, Repository, Tenure, Version, WallTime};
+use tenure_examples::account::{Account, AccountEvent, Deposit, Open, Withdraw};
 use tenure_nats_server::NatsServer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -109,9 +109,11 @@ async fn keep_accounts(tenure: &Tenure) -> Result<(), Failure> {
         };
         println!("opened {owner} with {}{again}", opened.reply);
     }
+    // What is said of a command is stored beside its events.
     let alice = accounts
         .execute("alice", Deposit { amount: 50 })
         .id(id(4))
+        .metadata(Metadata::new().header("teller", "Zoë"))
         .await?;
     println!("deposited 50 to alice, now {alice}");
     let bob = accounts
@@ -124,6 +126,20 @@ async fn keep_accounts(tenure: &Tenure) -> Result<(), Failure> {
         .id(id(6))
         .await?;
     println!("deposited 200 to charlie, now {charlie}");
+    look_back(&accounts).await
+}
+
+/// What an account was, and who made it what it is.
+async fn look_back(accounts: &Repository<Account>) -> Result<(), Failure> {
+    let then = accounts.load_at("alice", Version(1)).await?;
+    println!("alice had {} at version 1", then.state.balance()?);
+    let mut deposits = accounts.history("alice")?.events(["deposited"]).backward();
+    while let Some(past) = deposits.next().await? {
+        if let AccountEvent::Deposited { amount } = past.event {
+            let teller = past.metadata().header_value("teller").unwrap_or("nobody");
+            println!("alice got {amount} from {teller}");
+        }
+    }
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Given, when, then.
 
-use crate::api::metadata::EMPTY;
-use crate::api::{Aggregate, CodecError, Decide, DecideCx, Event, Message};
+use crate::api::{Aggregate, CodecError, Decide, DecideCx, Event, Message, Metadata};
 use crate::format::Codec;
 use crate::id::{CommandId, Version, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
@@ -15,6 +14,7 @@ pub struct Given<A> {
     version: Version,
     id: EntityId,
     time: WallTime,
+    metadata: Metadata,
 }
 
 /// What a command came to. See [`given`].
@@ -92,6 +92,7 @@ pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<
         version,
         id: EntityId::new("entity").expect("a plain id"),
         time: WallTime(0),
+        metadata: Metadata::new(),
     }
 }
 
@@ -113,6 +114,12 @@ impl<A: Aggregate> Given<A> {
     /// The time, as the decision sees it.
     pub fn time(mut self, time: WallTime) -> Self {
         self.time = time;
+        self
+    }
+
+    /// What the command says of itself, as the decision sees it.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
         self
     }
 
@@ -148,7 +155,7 @@ impl<A: Aggregate> Given<A> {
             version: self.version,
             time: self.time,
             command: CommandId::new(self.time, 0),
-            metadata: &EMPTY,
+            metadata: &self.metadata,
         };
         let result = self.state.decide(&command, &cx).map(|decision| Came {
             events: decision

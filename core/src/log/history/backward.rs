@@ -54,16 +54,16 @@ impl History {
         usize::try_from(versions).map_or(room, |versions| versions.min(room))
     }
 
-    /// Takes in one fetched commit.
+    /// Takes in one fetched commit; what that comes to, if not that the chain goes on.
     pub(super) fn linked(
         &mut self,
         cx: &mut Cx<'_>,
         op: OpId,
         chain: &mut Chain,
         reply: StoreReply,
-    ) -> Result<(), Next> {
+    ) -> Option<Next> {
         let Some(link) = chain.asked(op) else {
-            return Err(Next::Halt(HaltReason::UnknownOp(op)));
+            return Some(Next::Halt(HaltReason::UnknownOp(op)));
         };
         let LinkState::Asked {
             source,
@@ -71,17 +71,17 @@ impl History {
             ..
         } = link.state
         else {
-            return Err(Next::Halt(HaltReason::UnknownOp(op)));
+            return Some(Next::Halt(HaltReason::UnknownOp(op)));
         };
         let refused = match reply {
             Outcome::Done(StoreDone::Message(message)) if message.sequence == link.sequence => {
-                let logged = self
-                    .decode(&message)
-                    .map_err(|damage| Next::Done(Err(HistoryRefusal::Damaged(damage))))?;
-                link.state = LinkState::Found(Box::new(logged));
-                return Ok(());
+                match self.decode(&message) {
+                    Ok(logged) => link.state = LinkState::Found(Box::new(logged)),
+                    Err(damage) => return Some(Next::Done(Err(HistoryRefusal::Damaged(damage)))),
+                }
+                return None;
             }
-            Outcome::Done(_) => return Err(Next::Halt(HaltReason::WrongAnswer(op))),
+            Outcome::Done(_) => return Some(Next::Halt(HaltReason::WrongAnswer(op))),
             Outcome::Refused(refused) => Some(refused),
             Outcome::Unknown => None,
         };
@@ -92,11 +92,11 @@ impl History {
                 if cx.now.since(since) > self.limits.absent_patience {
                     let what = "a later commit lists it, and it is absent".into();
                     let damage = self.damage(link.sequence, what);
-                    return Err(Next::Done(Err(HistoryRefusal::Damaged(damage))));
+                    return Some(Next::Done(Err(HistoryRefusal::Damaged(damage))));
                 }
             }
             Some(refused) if !refused.passes() => {
-                return Err(Next::Done(Err(HistoryRefusal::Store(refused))));
+                return Some(Next::Done(Err(HistoryRefusal::Store(refused))));
             }
             Some(_) | None => {}
         }
@@ -108,7 +108,7 @@ impl History {
             },
             absent_since,
         };
-        Ok(())
+        None
     }
 
     /// Goes on when all commits of a chain are here.

@@ -184,11 +184,9 @@ impl History {
     ) {
         let next = match core::mem::replace(&mut self.state, State::Over) {
             State::Asked { op: asked, plan } if asked == op => self.planned(cx, op, plan, reply),
-            State::Chain { mut chain, then } => match self.linked(cx, op, &mut chain, reply) {
-                Ok(()) => self.fetched(cx, chain, then),
-                Err(Next::State(state)) => Next::State(state),
-                Err(next) => next,
-            },
+            State::Chain { mut chain, then } => self
+                .linked(cx, op, &mut chain, reply)
+                .unwrap_or_else(|| self.fetched(cx, chain, then)),
             // An answer that comes after the end is of no use to anyone.
             State::Over => return,
             State::Wanted { .. } | State::Asked { .. } => Next::Halt(HaltReason::UnknownOp(op)),
