@@ -4,16 +4,13 @@ use crate::draw::Draw;
 use crate::options::Options;
 use crate::progress::Progress;
 use hdrhistogram::Histogram;
-use std::error::Error;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tenure_examples::Failure;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Why the run ends early.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Who does operations.
 pub(crate) trait Side: Send + Sync + 'static {

@@ -1,8 +1,8 @@
 //! Kills the leader of an event stream while operations are under way, and starts it again later.
 
-use crate::block::Failure;
 use crate::ours::Ours;
 use std::sync::Arc;
+use tenure_examples::Failure;
 use tenure_nats_server::Cluster;
 use tokio::task::spawn_blocking;
 

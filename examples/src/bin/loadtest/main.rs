@@ -1,9 +1,7 @@
 //! A load test: load, change and save at a concurrency, in memory and on NATS, beside a raw peer.
 
-mod bare;
 mod block;
 mod checker;
-mod counter;
 mod draw;
 mod leader;
 mod options;
@@ -16,12 +14,12 @@ mod run;
 mod servers;
 mod stored;
 
-use block::Failure;
 use clap::Parser;
-use counter::SETTINGS;
 use options::Options;
 use std::process::ExitCode;
 use tenure::{KindSettings, SnapshotPolicy};
+use tenure_examples::Failure;
+use tenure_examples::counter::SETTINGS;
 use tokio::runtime::Runtime;
 
 #[allow(

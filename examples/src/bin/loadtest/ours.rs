@@ -1,14 +1,15 @@
 //! Tenure's side: one command on a user's counter, through the user API.
 
-use crate::block::{Failure, Side};
+use crate::block::Side;
 use crate::checker::Acknowledged;
-use crate::counter::{Add, Counter};
 use crate::options::{Cache, Options};
 use crate::servers::Where;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tenure::{Repository, Tenure};
+use tenure_examples::Failure;
+use tenure_examples::counter::{Add, Counter};
 use tokio::time::Instant;
 
 /// How long an operation is sent again before the run fails.

@@ -1,11 +1,12 @@
 //! What a run came to, for people and as one line of JSON.
 
-use crate::block::{Failure, Tally};
+use crate::block::Tally;
 use crate::checker::Log;
 use crate::options::Options;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tenure::Counters;
+use tenure_examples::Failure;
 
 /// What a run came to.
 #[derive(Debug)]

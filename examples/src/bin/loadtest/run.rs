@@ -1,6 +1,6 @@
 //! One run from the start of its servers to the verdict on what they hold.
 
-use crate::block::{self, Block, Failure, Side, Tally};
+use crate::block::{self, Block, Side, Tally};
 use crate::checker;
 use crate::leader::{self, Plan};
 use crate::options::{Options, Place};
@@ -13,6 +13,7 @@ use crate::servers::Where;
 use crate::stored::Stored;
 use std::sync::Arc;
 use tenure::Counters;
+use tenure_examples::Failure;
 use tokio::task::JoinHandle;
 
 /// The raw peer of the run, if there is one.

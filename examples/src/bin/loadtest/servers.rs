@@ -1,10 +1,9 @@
 //! Where a run takes place: in memory, on servers of its own, or on those that were named.
 
-use crate::bare;
-use crate::block::Failure;
 use crate::options::{Options, Place};
 use async_nats::jetstream::context::Context;
 use std::sync::Arc;
+use tenure_examples::{Failure, bare};
 use tenure_nats_server::{Cluster, NatsServer};
 
 /// The place of one run.

@@ -1,8 +1,7 @@
 //! What is in Tenure's event streams, as the bare client sees it.
 
-use crate::bare;
-use crate::block::Failure;
 use async_nats::jetstream::stream::Stream;
+use tenure_examples::{Failure, bare};
 
 /// The event streams of a namespace.
 #[derive(Debug)]

@@ -6,12 +6,11 @@ mod log;
 
 pub(crate) use log::{Acknowledged, Log};
 
-use crate::bare;
-use crate::block::Failure;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::time::Duration;
+use tenure_examples::{Failure, bare};
 use tokio::time::Instant;
 
 /// How long a message is asked for while a cluster has no leader.

@@ -1,13 +1,17 @@
-//! The bare client, as the raw peer and the checker use it.
+//! The bare client, as the load tests use it beside Tenure.
 
-use crate::block::Failure;
+use crate::Failure;
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::stream::Stream;
 
 /// Connects to a server, or to the first of several with commas between them that answers.
-pub(crate) async fn connect(urls: &str) -> Result<Context, Failure> {
+///
+/// # Errors
+///
+/// When none does.
+pub async fn connect(urls: &str) -> Result<Context, Failure> {
     let servers: Vec<&str> = urls.split(',').collect();
     let client = async_nats::connect(servers).await.map_err(|error| {
         let hosts = without_secrets(urls);
@@ -17,10 +21,11 @@ pub(crate) async fn connect(urls: &str) -> Result<Context, Failure> {
 }
 
 /// The event streams of a namespace, by their numbers.
-pub(crate) async fn event_streams(
-    context: &Context,
-    namespace: &str,
-) -> Result<Vec<Stream>, Failure> {
+///
+/// # Errors
+///
+/// When the server does not tell.
+pub async fn event_streams(context: &Context, namespace: &str) -> Result<Vec<Stream>, Failure> {
     let mut streams = Vec::new();
     for number in 0.. {
         match context.get_stream(format!("{namespace}_ev_{number}")).await {

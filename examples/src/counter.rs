@@ -7,25 +7,31 @@ use tenure::{
 };
 
 /// How the kind is written in this run; an aggregate's settings are its type's, not a value's.
-pub(crate) static SETTINGS: OnceLock<KindSettings> = OnceLock::new();
+pub static SETTINGS: OnceLock<KindSettings> = OnceLock::new();
 
 /// The state.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Counter {
+pub struct Counter {
     count: u64,
 }
 
+/// What can happen to a counter.
 #[derive(Debug, Event)]
-pub(crate) enum CounterEvent {
+pub enum CounterEvent {
+    /// It was added to.
     #[event(name = "added", version = 1)]
-    Added { amount: u64 },
+    Added {
+        /// How much.
+        amount: u64,
+    },
 }
 
 /// Adds to the counter, and is answered with what it comes to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
 #[message(name = "add", version = 1)]
-pub(crate) struct Add {
-    pub(crate) amount: u64,
+pub struct Add {
+    /// How much.
+    pub amount: u64,
 }
 
 impl Aggregate for Counter {
@@ -52,7 +58,7 @@ impl Aggregate for Counter {
 
 /// A counter says no to nothing.
 #[derive(Clone, Copy, Debug, thiserror::Error, Serialize, Deserialize)]
-pub(crate) enum Never {}
+pub enum Never {}
 
 impl Decide<Add> for Counter {
     type Reply = u64;

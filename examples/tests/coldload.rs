@@ -1,0 +1,51 @@
+//! The cold load in small: how many requests it takes does not depend on the messages of others.
+//! At full size: `cargo run --release -p tenure-examples --bin coldload`.
+
+use serde_json::Value;
+use std::process::Command;
+
+fn coldload(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldload"));
+    let output = command
+        .args(arguments)
+        .args(["--loads", "3", "--json"])
+        .output();
+    let output = output.expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
+    let line = printed.lines().last().expect("a line");
+    serde_json::from_str(line).expect("an object of JSON")
+}
+
+#[test]
+fn a_hundred_commits_are_a_hundred_requests_however_large_the_stream() {
+    for messages in [100, 10_000] {
+        let told = coldload(&["--messages", &messages.to_string()]);
+        // The anchor is a message, too.
+        assert_eq!(told["messages"], messages + 101, "{told}");
+        assert_eq!(told["requests"], 100, "{told}");
+        assert!(
+            told["round_trips"]
+                .as_f64()
+                .is_some_and(|ratio| ratio > 0.0),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_takes_the_place_of_the_commits_before_it() {
+    let snapshots = [
+        "--snapshots",
+        "100",
+        "--commits",
+        "350",
+        "--messages",
+        "350",
+    ];
+    let told = coldload(&snapshots);
+    // The latest commit, the snapshot, and those since: fewer than would be listed without it.
+    let requests = told["requests"].as_u64().expect("a number");
+    assert!((2..=102).contains(&requests), "{told}");
+}
