@@ -26,6 +26,7 @@ macro_rules! on_both_shells {
 }
 
 mod bad_input;
+mod cache;
 mod counter;
 mod defects;
 mod histories;
