@@ -263,6 +263,10 @@ impl IntoFuture for Append {
     }
 }
 
+#[allow(
+    clippy::result_large_err,
+    reason = "it is what the caller is told, and made once"
+)]
 fn conclude(
     id: CommandId,
     whom: Whom,

@@ -74,13 +74,11 @@ fn a_place_is_found_though_answers_are_lost() {
             let count = Cell::new(0_u64);
             let (page, _) = world.page_of(ask, |_, request| {
                 count.set(count.get() + 1);
-                match request {
-                    StoreRequest::Get { .. } if count.get() % 3 == 1 => {
-                        Some(Outcome::Refused(Refused::NotFound))
-                    }
-                    _ if count.get() % 4 == 2 => Some(Outcome::Unknown),
-                    _ => None,
+                let get = matches!(request, StoreRequest::Get { .. });
+                if get && count.get() % 3 == 1 {
+                    return Some(Outcome::Refused(Refused::NotFound));
                 }
+                (count.get() % 4 == 2).then_some(Outcome::Unknown)
             });
             let mut commits = page.unwrap().commits;
             if cursor == Cursor::Newest {
