@@ -5,6 +5,9 @@ use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
 use async_nats::jetstream::stream::Stream;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Connects to a server, or to the first of several with commas between them that answers.
 ///
@@ -20,6 +23,28 @@ pub async fn connect(urls: &str) -> Result<Context, Failure> {
     Ok(jetstream::new(client))
 }
 
+/// How long a question is asked again while a cluster has no leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks until there is an answer: after a crash a cluster takes some seconds to have leaders again.
+///
+/// # Errors
+///
+/// What came of it at last.
+pub async fn patiently<T, E, F>(mut ask: impl FnMut() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// The event streams of a namespace, by their numbers.
 ///
 /// # Errors
@@ -28,11 +53,18 @@ pub async fn connect(urls: &str) -> Result<Context, Failure> {
 pub async fn event_streams(context: &Context, namespace: &str) -> Result<Vec<Stream>, Failure> {
     let mut streams = Vec::new();
     for number in 0.. {
-        match context.get_stream(format!("{namespace}_ev_{number}")).await {
-            Ok(stream) => streams.push(stream),
-            // The streams are numbered without a gap.
-            Err(error) if absent(error.kind()) => break,
-            Err(error) => return Err(error.into()),
+        let name = format!("{namespace}_ev_{number}");
+        let stream = patiently(|| async {
+            match context.get_stream(&name).await {
+                Ok(stream) => Ok(Some(stream)),
+                Err(error) if absent(error.kind()) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        // The streams are numbered without a gap.
+        match stream.await? {
+            Some(stream) => streams.push(stream),
+            None => break,
         }
     }
     Ok(streams)

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tenure::{Repository, Tenure};
-use tenure_examples::Failure;
 use tenure_examples::counter::{Add, Counter};
+use tenure_examples::{Failure, bare};
 use tokio::time::Instant;
 
 /// How long an operation is sent again before the run fails.
@@ -105,7 +105,8 @@ impl Ours {
     pub(crate) async fn versions(&self) -> Result<u64, Failure> {
         let mut sum = 0;
         for id in &self.ids {
-            sum += self.counters.version(id).await?.0;
+            // After a crash a cluster may need a moment, as for the bare client's questions.
+            sum += bare::patiently(|| self.counters.version(id)).await?.0;
         }
         Ok(sum)
     }

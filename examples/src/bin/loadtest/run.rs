@@ -75,7 +75,7 @@ pub(crate) async fn run(options: Options, seed: u64) -> Result<(), Failure> {
 }
 
 impl Run {
-    async fn measure(mut self, warmup: u64) -> Result<(), Failure> {
+    async fn measure(self, warmup: u64) -> Result<(), Failure> {
         let threads = self.options.threads.get();
         if warmup > 0 {
             let block = Block {
@@ -111,7 +111,7 @@ impl Run {
             Some(task) => Some(task.await??),
             None => None,
         };
-        let stored = match &mut self.stored {
+        let stored = match &self.stored {
             Some(stored) => Some((stored.messages().await?, stored.payload_bytes().await?)),
             None => None,
         };
@@ -175,9 +175,9 @@ impl Run {
         Some(tokio::spawn(leader::kill(cluster, stream, ours, plan)))
     }
 
-    async fn ours_block(&mut self, block: Block, tally: &mut Tally) -> Result<(), Failure> {
+    async fn ours_block(&self, block: Block, tally: &mut Tally) -> Result<(), Failure> {
         self.block(&self.ours, block, tally).await?;
-        if let (Raw::Nats(raw), Some(stored)) = (&self.raw, &mut self.stored) {
+        if let (Raw::Nats(raw), Some(stored)) = (&self.raw, &self.stored) {
             raw.payload_bytes(stored.payload_bytes().await?);
         }
         Ok(())

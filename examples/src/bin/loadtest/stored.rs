@@ -21,19 +21,22 @@ impl Stored {
     }
 
     /// How many messages there are.
-    pub(crate) async fn messages(&mut self) -> Result<u64, Failure> {
+    pub(crate) async fn messages(&self) -> Result<u64, Failure> {
         let mut messages = 0;
-        for stream in &mut self.streams {
-            messages += stream.info().await?.state.messages;
+        for stream in &self.streams {
+            messages += bare::patiently(|| stream.get_info()).await?.state.messages;
         }
         Ok(messages)
     }
 
     /// The mean payload of the latest commits, in bytes.
-    pub(crate) async fn payload_bytes(&mut self) -> Result<usize, Failure> {
+    pub(crate) async fn payload_bytes(&self) -> Result<usize, Failure> {
         let (mut bytes, mut count) = (0, 0);
-        for stream in &mut self.streams {
-            let last = stream.info().await?.state.last_sequence;
+        for stream in &self.streams {
+            let last = bare::patiently(|| stream.get_info())
+                .await?
+                .state
+                .last_sequence;
             for sequence in last.saturating_sub(SAMPLE).max(1)..=last {
                 // A barrier that was rolled up is not there any more.
                 if let Ok(message) = stream.direct_get(sequence).await

@@ -9,12 +9,8 @@ pub(crate) use log::{Acknowledged, Log};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use std::time::Duration;
 use tenure_examples::{Failure, bare};
-use tokio::time::Instant;
 
-/// How long a message is asked for while a cluster has no leader.
-const PATIENCE: Duration = Duration::from_secs(30);
 const IN_FLIGHT: usize = 64;
 
 /// Reads all commits of a namespace, each from the stream's leader: after a crash a replica may be
@@ -22,8 +18,8 @@ const IN_FLIGHT: usize = 64;
 pub(crate) async fn read(url: &str, namespace: &str) -> Result<Log, Failure> {
     let mut log = Log::default();
     let context = bare::connect(url).await?;
-    for mut stream in bare::event_streams(&context, namespace).await? {
-        let state = stream.info().await?.state.clone();
+    for stream in bare::event_streams(&context, namespace).await? {
+        let state = bare::patiently(|| stream.get_info()).await?.state;
         let sequences = state.first_sequence..=state.last_sequence;
         let stream = &stream;
         let asked = futures_util::stream::iter(sequences).map(|sequence| message(stream, sequence));
@@ -47,13 +43,12 @@ pub(crate) async fn read(url: &str, namespace: &str) -> Result<Log, Failure> {
 }
 
 async fn message(stream: &Stream, sequence: u64) -> Result<Option<StreamMessage>, Failure> {
-    let end = Instant::now() + PATIENCE;
-    loop {
+    let message = bare::patiently(|| async {
         match stream.get_raw_message(sequence).await {
-            Ok(message) => return Ok(Some(message)),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(None),
-            Err(error) if Instant::now() > end => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error),
         }
-    }
+    });
+    Ok(message.await?)
 }
