@@ -57,7 +57,6 @@ impl World {
                 }
                 self.boot(node);
             }
-            ["evict"] => self.step(node, Input::Evict),
             ["released"] => self.release(node),
             ["late"] => self.arrive_late(node),
             ["fault", class, fate @ ..] => {
