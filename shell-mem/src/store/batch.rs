@@ -220,9 +220,7 @@ fn expected<'a>(
     }
     let actual = match staged.expected.get(subject) {
         Some(checked) => *checked,
-        None => view
-            .last_of(subject)
-            .map_or(Sequence::NONE, |stored| stored.message.sequence),
+        None => view.last_sequence_of(subject),
     };
     if actual != sequence {
         return Err(Refused::WrongLast {

@@ -110,10 +110,7 @@ pub(super) fn expected(
     if in_flight.touches(subject) {
         return Err(Refused::InProcess);
     }
-    let last = view
-        .last_of(subject)
-        .map_or(Sequence::NONE, |stored| stored.message.sequence);
-    same(last, sequence)
+    same(view.last_sequence_of(subject), sequence)
 }
 
 fn same(actual: Sequence, expected: Sequence) -> Result<(), Refused> {

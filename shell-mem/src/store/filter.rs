@@ -48,14 +48,27 @@ pub(super) fn valid(filter: &str) -> bool {
     true
 }
 
-/// Whether a text is a literal subject.
+/// Whether a text is a literal subject. Each write asks this, so it is one pass.
 pub(super) fn literal(subject: &str) -> bool {
-    valid(subject) && !subject.split('.').any(|token| token == "*" || token == ">")
+    let (mut token_len, mut wild) = (0_usize, false);
+    for byte in subject.bytes() {
+        match byte {
+            b'.' if token_len == 0 || (token_len == 1 && wild) => return false,
+            b'.' => token_len = 0,
+            _ if byte.is_ascii_whitespace() => return false,
+            _ => {
+                wild = byte == b'*' || byte == b'>';
+                token_len += 1;
+            }
+        }
+    }
+    token_len > 0 && !(token_len == 1 && wild)
 }
 
 /// Where republish sends a subject: the destination with its wildcards filled in order.
 pub(super) fn republished(source: &str, destination: &str, subject: &str) -> Option<String> {
-    if !matches(source, subject) {
+    let fixed = source.find(['*', '>']).unwrap_or(source.len());
+    if !subject.starts_with(&source[..fixed]) || !matches(source, subject) {
         return None;
     }
     let tokens: Vec<&str> = subject.split('.').collect();
@@ -185,6 +198,13 @@ mod tests {
         assert!(valid("a.*.>") && valid("a") && literal("a.b*"));
         assert!(!valid("") && !valid("a..b") && !valid("a.>.b") && !valid("a b") && !valid(".a"));
         assert!(!literal("a.*") && !literal("a.>"));
+        for text in [
+            "a", "a.b", "*", ">", "a.*.b", "a.>", "**.>>", "", ".", "a.", ".a", "a..b", "a b",
+            "é.a",
+        ] {
+            let wild = text.split('.').any(|token| token == "*" || token == ">");
+            assert_eq!(literal(text), valid(text) && !wild, "{text:?}");
+        }
     }
 
     #[test]

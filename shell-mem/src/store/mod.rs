@@ -15,12 +15,14 @@ mod expire;
 mod fault;
 mod filter;
 mod form;
+mod messages;
 mod proposal;
 mod publish;
 mod read;
 mod settings;
 mod size;
 mod stream;
+mod subjects;
 #[cfg(test)]
 mod tests;
 

@@ -50,7 +50,7 @@ impl InFlight {
 
     /// Whether a subject is written or expected by something in flight.
     pub(super) fn touches(&self, subject: &str) -> bool {
-        self.subjects.contains_key(subject)
+        !self.subjects.is_empty() && self.subjects.contains_key(subject)
     }
 
     pub(super) fn has_id(&self, id: &str) -> bool {

@@ -135,7 +135,8 @@ impl Stream {
     /// Drops the oldest messages beyond the limits; with `discard: new` the write was refused before.
     fn enforce_limits(&mut self, subject: &str, by: u64) {
         let per_subject = limit(self.settings.messages_per_subject_max);
-        while self.count_of(subject) > per_subject
+        while per_subject < u64::MAX
+            && self.count_of(subject) > per_subject
             && let Some(oldest) = self.oldest_of(subject)
         {
             self.remove(oldest, by);

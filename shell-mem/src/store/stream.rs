@@ -1,12 +1,14 @@
 //! One stream: its messages, the index by subject, and what was removed from it.
 
 use super::filter::FilterSet;
+use super::messages::Messages;
 use super::proposal::InFlight;
 use super::publish::DedupWindow;
+use super::subjects::Subjects;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Message, StreamInfo, StreamSettings, Subject};
+use tenure_core::port::{Message, StreamInfo, StreamSettings};
 
 /// A message with what the stream itself needs to know of it.
 #[derive(Clone, Debug)]
@@ -25,13 +27,6 @@ struct Removed {
     by: u64,
 }
 
-/// Where a subject's messages are, each list by ascending sequence.
-#[derive(Clone, Debug, Default)]
-struct SubjectIndex {
-    live: VecDeque<u64>,
-    removed: BTreeSet<u64>,
-}
-
 /// One stream. Sequences are plain numbers in here.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
@@ -44,8 +39,8 @@ pub(super) struct Stream {
     filters: FilterSet,
     last: u64,
     bytes: u64,
-    messages: BTreeMap<u64, Stored>,
-    subjects: BTreeMap<Subject, SubjectIndex>,
+    messages: Messages,
+    subjects: Subjects,
     expiries: BTreeSet<(WallTime, u64)>,
     removed: BTreeMap<u64, Removed>,
     removed_order: VecDeque<u64>,
@@ -63,8 +58,8 @@ impl Stream {
             open_batches: VecDeque::new(),
             last: 0,
             bytes: 0,
-            messages: BTreeMap::new(),
-            subjects: BTreeMap::new(),
+            messages: Messages::default(),
+            subjects: Subjects::default(),
             expiries: BTreeSet::new(),
             removed: BTreeMap::new(),
             removed_order: VecDeque::new(),
@@ -73,7 +68,8 @@ impl Stream {
     }
 
     pub(super) fn takes_in(&self, subject: &str) -> bool {
-        self.filters.takes_in(subject)
+        // What it has a message of it takes in; that is found sooner.
+        self.subjects.get(subject).is_some() || self.filters.takes_in(subject)
     }
 
     pub(super) fn replicated(&self) -> bool {
@@ -99,7 +95,7 @@ impl Stream {
     }
 
     pub(super) fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
-        self.messages.values().map(|stored| &stored.message)
+        self.messages.iter().map(|stored| &stored.message)
     }
 
     /// The state as it is.
@@ -131,16 +127,8 @@ impl Stream {
         if let Some(expires) = stored.expires {
             self.expiries.insert((expires, sequence));
         }
-        match self.subjects.get_mut(&stored.message.subject) {
-            Some(index) => index.live.push_back(sequence),
-            None => {
-                let index = SubjectIndex {
-                    live: [sequence].into(),
-                    removed: BTreeSet::new(),
-                };
-                self.subjects.insert(stored.message.subject.clone(), index);
-            }
-        }
+        let index = self.subjects.get_or_default(&stored.message.subject);
+        index.live.push_back(sequence);
         self.messages.insert(sequence, stored);
     }
 
@@ -156,7 +144,7 @@ impl Stream {
     }
 
     pub(super) fn oldest(&self) -> Option<&Stored> {
-        self.messages.first_key_value().map(|(_, stored)| stored)
+        self.messages.iter().next()
     }
 
     /// The message whose own time to live is over first.
@@ -166,7 +154,7 @@ impl Stream {
 
     /// Puts off the end of a message that could not go.
     pub(super) fn postpone(&mut self, sequence: u64, until: WallTime) {
-        let Some(stored) = self.messages.get_mut(&sequence) else {
+        let Some(stored) = self.messages.get_mut(sequence) else {
             return;
         };
         if let Some(expires) = stored.expires.replace(until) {
@@ -177,7 +165,7 @@ impl Stream {
 
     /// Removes one message. `by` is the first state of the stream that lacks it.
     pub(super) fn remove(&mut self, sequence: u64, by: u64) -> Option<Stored> {
-        let stored = self.messages.remove(&sequence)?;
+        let stored = self.messages.remove(sequence)?;
         self.bytes -= stored.bytes;
         if let Some(expires) = stored.expires {
             self.expiries.remove(&(expires, sequence));
@@ -211,8 +199,7 @@ impl Stream {
 
     /// Takes everything after a sequence away, as if it had never been: sequences are used again.
     pub(super) fn cut(&mut self, keep_up_to: u64) {
-        let lost = self.messages.split_off(&(keep_up_to + 1));
-        for (sequence, stored) in lost {
+        for (sequence, stored) in self.messages.split_off(keep_up_to + 1) {
             self.bytes -= stored.bytes;
             if let Some(expires) = stored.expires {
                 self.expiries.remove(&(expires, sequence));
@@ -239,16 +226,13 @@ impl Stream {
             }
         }
         self.subjects
-            .retain(|_, index| !index.live.is_empty() || !index.removed.is_empty());
+            .retain(|index| !index.live.is_empty() || !index.removed.is_empty());
         self.dedup.cut(keep_up_to);
     }
 
     /// Puts back a message whose removal is undone.
     fn restore(&mut self, sequence: u64, stored: Stored) {
-        let index = self
-            .subjects
-            .entry(stored.message.subject.clone())
-            .or_default();
+        let index = self.subjects.get_or_default(&stored.message.subject);
         index.removed.remove(&sequence);
         let place = index.live.partition_point(|live| *live < sequence);
         index.live.insert(place, sequence);
@@ -323,21 +307,32 @@ impl<'a> View<'a> {
 
     pub(super) fn at(&self, sequence: u64) -> Option<&'a Stored> {
         let Some(up_to) = self.up_to else {
-            return self.stream.messages.get(&sequence);
+            return self.stream.messages.get(sequence);
         };
         if sequence > up_to {
             return None;
         }
         self.stream
             .messages
-            .get(&sequence)
+            .get(sequence)
             .or_else(|| self.removed_at(sequence, up_to))
+    }
+
+    /// Where a subject ends; [`Sequence::NONE`] when it has no message.
+    pub(super) fn last_sequence_of(&self, subject: &str) -> Sequence {
+        if self.up_to.is_some() {
+            let last = self.last_of(subject);
+            return last.map_or(Sequence::NONE, |stored| stored.message.sequence);
+        }
+        let index = self.stream.subjects.get(subject);
+        let last = index.and_then(|index| index.live.back());
+        last.map_or(Sequence::NONE, |last| Sequence(*last))
     }
 
     pub(super) fn last_of(&self, subject: &str) -> Option<&'a Stored> {
         let index = self.stream.subjects.get(subject)?;
         let Some(up_to) = self.up_to else {
-            return self.stream.messages.get(index.live.back()?);
+            return self.stream.messages.get(*index.live.back()?);
         };
         let live = index.live.partition_point(|live| *live <= up_to);
         let live = live.checked_sub(1).and_then(|n| index.live.get(n)).copied();
@@ -345,7 +340,7 @@ impl<'a> View<'a> {
         let removed = removed.and_then(|sequence| self.removed_at(sequence, up_to));
         match (live, removed) {
             (Some(live), Some(removed)) if removed.message.sequence.0 > live => Some(removed),
-            (Some(live), _) => self.stream.messages.get(&live),
+            (Some(live), _) => self.stream.messages.get(live),
             (None, removed) => removed,
         }
     }
@@ -371,11 +366,7 @@ impl<'a> View<'a> {
     /// All messages from a sequence on, in order.
     pub(super) fn from(&self, from: u64) -> impl Iterator<Item = &'a Stored> {
         let view = *self;
-        let live = self
-            .stream
-            .messages
-            .range(from..)
-            .map(|(sequence, _)| *sequence);
+        let live = self.stream.messages.sequences_from(from);
         let removed = self.up_to.map(|_| self.stream.removed.range(from..));
         let removed = removed.into_iter().flatten().map(|(sequence, _)| *sequence);
         merge(live, removed).filter_map(move |sequence| view.at(sequence))
