@@ -33,6 +33,11 @@ pub mod name;
 pub mod port;
 pub mod space;
 pub mod step;
+#[cfg_attr(
+    not(feature = "driver"),
+    allow(dead_code, reason = "the driver uses all of it")
+)]
+mod table;
 
 pub use step::{
     Cx, Deadline, Dice, Effects, HaltReason, Limits, Machine, Outcome, Probe, Purpose, Site,

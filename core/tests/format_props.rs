@@ -185,7 +185,7 @@ prop_compose! {
                 outcome,
             }).collect(),
             events: events.into_iter().zip(versions).map(|((_, name, schema, data), version)| {
-                EventRecord { version, name, schema, data }
+                EventRecord { version, name: name.into(), schema, data }
             }).collect(),
             tombstone,
             metadata,

@@ -71,6 +71,18 @@ impl MemShell {
         }
     }
 
+    fn answer(&self, request: &StoreRequest) -> StoreReply {
+        let at = self.wall();
+        let mut store = lock(&self.store);
+        if store.next_expiry().is_some_and(|expiry| expiry <= at) {
+            store.expire(at);
+        }
+        let reply = store.apply(at, request);
+        // Nobody listens for announcements here.
+        drop(store.take_announcements());
+        reply
+    }
+
     /// Looks at the store, or damages it, as tests do.
     pub fn with_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
         look(&mut lock(&self.store))
@@ -110,15 +122,11 @@ impl Shell for MemShell {
     }
 
     async fn store(&self, request: StoreRequest) -> StoreReply {
-        let at = self.wall();
-        let mut store = lock(&self.store);
-        if store.next_expiry().is_some_and(|expiry| expiry <= at) {
-            store.expire(at);
-        }
-        let reply = store.apply(at, &request);
-        // Nobody listens for announcements here.
-        drop(store.take_announcements());
-        reply
+        self.answer(&request)
+    }
+
+    fn store_now(&self, request: StoreRequest) -> Result<StoreReply, StoreRequest> {
+        Ok(self.answer(&request))
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {

@@ -283,7 +283,7 @@ impl Answer {
     fn read(self) -> Option<StreamInfo> {
         Some(StreamInfo {
             created: stamp::parse(&self.created)?,
-            settings: self.config.read(),
+            settings: self.config.read().into(),
             first: Sequence(self.state.first_seq),
             last: Sequence(self.state.last_seq),
             messages: self.state.messages,

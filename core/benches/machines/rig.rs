@@ -293,7 +293,7 @@ fn run(work: &Work) -> Ran {
                 verdict: Verdict::Accepted {
                     events: vec![NewEvent {
                         version: None,
-                        name: "deposited".to_owned(),
+                        name: "deposited".into(),
                         schema: 1,
                         data: Bytes::from_static(b"\xa1\x66amount\x18\x32"),
                     }],

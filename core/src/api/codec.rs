@@ -1,9 +1,11 @@
 //! The one path between serde values and bytes.
 
 use crate::format::Codec;
-use bytes::Bytes;
+use bytes::buf::Writer;
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::RefCell;
 
 /// A value could not be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,17 +31,15 @@ impl Codec {
     /// What the value's `Serialize` or the format has against it.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, CodecError> {
         match self {
-            Self::Cbor => {
-                let mut bytes = Vec::new();
-                ciborium::into_writer(value, &mut bytes).map_err(|error| match error {
+            Self::Cbor => written(|out| {
+                ciborium::into_writer(value, out).map_err(|error| match error {
                     ciborium::ser::Error::Io(error) => CodecError::new(error.to_string()),
                     ciborium::ser::Error::Value(what) => CodecError::new(what),
-                })?;
-                Ok(bytes.into())
-            }
-            Self::Json => serde_json::to_vec(value)
-                .map(Bytes::from)
-                .map_err(|e| CodecError::new(e.to_string())),
+                })
+            }),
+            Self::Json => written(|out| {
+                serde_json::to_writer(out, value).map_err(|e| CodecError::new(e.to_string()))
+            }),
         }
     }
 
@@ -65,6 +65,35 @@ impl Codec {
             Self::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::new(e.to_string())),
         }
     }
+}
+
+/// What each thread writes small values into, one after another: they share its memory, and it goes
+/// with the last of them.
+const ROOM_BYTES: usize = 4_096;
+
+/// With less room left a value gets a new one.
+const ROOM_BYTES_MIN: usize = 256;
+
+thread_local! {
+    static ROOM: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+fn written(
+    write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), CodecError>,
+) -> Result<Bytes, CodecError> {
+    // A value that encodes another one meanwhile finds an empty room.
+    let mut room = ROOM.take();
+    if room.capacity() < ROOM_BYTES_MIN {
+        room = BytesMut::with_capacity(ROOM_BYTES);
+    }
+    let mut out = room.writer();
+    write(&mut out)?;
+    let mut room = out.into_inner();
+    let bytes = room.split().freeze();
+    if room.capacity() <= ROOM_BYTES {
+        ROOM.replace(room);
+    }
+    Ok(bytes)
 }
 
 /// What a decoder says, for people.

@@ -89,7 +89,7 @@ impl Log {
         let pages = Pages::new(tenure, entry, entity);
         let decode = |record: &crate::format::EventRecord| -> Result<_, FoldError> {
             Ok(Decoded::current(RawEvent {
-                name: record.name.clone(),
+                name: record.name.clone().into_owned(),
                 schema: record.schema,
                 version: Some(record.version),
                 data: record.data.clone(),

@@ -108,7 +108,7 @@ fn append(ask: &RawAsk, expected: Expected, version: &mut Version) -> Verdict {
     let events: Vec<NewEvent> = events
         .map(|event| NewEvent {
             version: event.version,
-            name: event.name.clone(),
+            name: event.name.clone().into(),
             schema: event.schema,
             data: event.data.clone(),
         })

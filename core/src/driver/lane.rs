@@ -22,7 +22,7 @@ use crate::step::{CountingProbe, Dice, Effects, Limits, Outcome, Span, Time};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +30,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How many answers and how many requests one turn of the loop takes before it looks at the
 /// timers again.
 const BATCH_MAX: usize = 256;
+
+/// After so many answers or requests the clock is read again.
+const CLOCK_EVERY: usize = 16;
 
 /// The shortest sleep, so that a machine whose deadline does not move cannot spin the loop.
 const SLEEP_MIN: Span = Span::from_micros(100);
@@ -139,6 +142,10 @@ pub(crate) struct Lane<S: Shell> {
     stoppable: bool,
     stop_at: Option<Time>,
     ops: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// Answers that a shell had at once.
+    ready: VecDeque<Answered>,
+    /// The clock as it was read last: once for each turn of the loop, and within a long one.
+    now: Time,
     _running: Running,
 
     layout: Option<Arc<Layout>>,
@@ -188,6 +195,8 @@ impl<S: Shell> Lane<S> {
         Self {
             index: parts.index,
             boot: parts.shell.now(),
+            now: parts.shell.now(),
+            ready: VecDeque::new(),
             dice: Dice::new(parts.facts.dice_key),
             log_effects: Effects::new(parts.facts.limits.effects_max),
             shell: parts.shell,
@@ -250,6 +259,7 @@ impl<S: Shell> Lane<S> {
             tokio::select! {
                 biased;
                 changed = self.stop.changed(), if self.stoppable => {
+                    self.now = self.shell.now();
                     // Without a handle nobody can stop it; it ends when nothing is under way.
                     self.stoppable = changed.is_ok();
                     let at = *self.stop.borrow_and_update();
@@ -258,31 +268,36 @@ impl<S: Shell> Lane<S> {
                     }
                 }
                 changed = self.link.changed(), if self.linked => {
+                    self.now = self.shell.now();
                     self.linked = changed.is_ok();
                     self.link_changed();
                 }
-                inbound = receive(&mut self.inbox) => self.inbound(inbound),
+                inbound = receive(&mut self.inbox) => {
+                    self.now = self.shell.now();
+                    self.inbound(inbound);
+                }
                 Some(answered) = self.ops.next(), if !self.ops.is_empty() => {
+                    self.now = self.shell.now();
                     self.answered(answered);
                 }
-                request = self.requests.recv(), if self.open => self.requested(request),
+                request = self.requests.recv(), if self.open => {
+                    self.now = self.shell.now();
+                    self.requested(request);
+                }
                 () = nap => sleep = None,
+                () = std::future::ready(()), if !self.ready.is_empty() => {}
             }
+            self.now = self.shell.now();
             self.take_what_waits();
             self.tick_due();
         }
         self.end();
     }
 
-    /// Takes answers and requests that are here already, up to a budget.
+    /// Takes requests and answers that are here already, up to a budget. Requests come first: what
+    /// comes together is so committed together, and a shell may have an answer at once.
     fn take_what_waits(&mut self) {
-        for _ in 0..BATCH_MAX {
-            match self.ops.next().now_or_never() {
-                Some(Some(answered)) => self.answered(answered),
-                Some(None) | None => break,
-            }
-        }
-        for _ in 0..BATCH_MAX {
+        for n in 1..=BATCH_MAX {
             match self.requests.try_recv() {
                 Ok(request) => self.requested(Some(request)),
                 Err(mpsc::error::TryRecvError::Empty) => break,
@@ -291,6 +306,23 @@ impl<S: Shell> Lane<S> {
                     break;
                 }
             }
+            self.read_clock(n);
+        }
+        for n in 1..=BATCH_MAX {
+            let ready = self.ready.pop_front();
+            let answered = ready.or_else(|| match self.ops.is_empty() {
+                true => None,
+                false => self.ops.next().now_or_never().flatten(),
+            });
+            let Some(answered) = answered else { break };
+            self.answered(answered);
+            self.read_clock(n);
+        }
+    }
+
+    fn read_clock(&mut self, taken: usize) {
+        if taken.is_multiple_of(CLOCK_EVERY) {
+            self.now = self.shell.now();
         }
     }
 
@@ -309,7 +341,7 @@ impl<S: Shell> Lane<S> {
     }
 
     fn end(&mut self) {
-        let now = self.shell.now();
+        let now = self.now;
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
             request.stopped();
@@ -326,7 +358,7 @@ impl<S: Shell> Lane<S> {
     }
 
     fn inbound(&mut self, inbound: Option<Inbound>) {
-        let now = self.shell.now();
+        let now = self.now;
         match (inbound, &mut self.space) {
             (Some(inbound), Some(space)) => {
                 let wall = self.shell.wall();
@@ -346,7 +378,7 @@ impl<S: Shell> Lane<S> {
         } = self.link.borrow_and_update().clone();
         self.layout = layout;
         self.failed = None;
-        let now = self.shell.now();
+        let now = self.now;
         let was_up = self.shapes.is_some();
         match state {
             LinkState::Up { shapes } => {
@@ -396,7 +428,7 @@ impl<S: Shell> Lane<S> {
             Some(Request::Entity(request)) => self.entity(request),
             Some(Request::History(ask, done)) => self.history(ask, done),
             Some(Request::Kind(mut wish, done)) => {
-                let now = self.shell.now();
+                let now = self.now;
                 self.tickets += 1;
                 wish.ticket = Ticket(self.tickets);
                 match &mut self.space {
@@ -427,7 +459,7 @@ impl<S: Shell> Lane<S> {
     }
 
     fn entity(&mut self, request: EntityRequest) {
-        let now = self.shell.now();
+        let now = self.now;
         self.counters.requests += 1;
         if let Some(why) = &self.failed {
             self.counters.answers += 1;
@@ -461,16 +493,15 @@ impl<S: Shell> Lane<S> {
             seat.open(&mut env!(self, now), shape);
             self.seats.insert(key, seat);
         }
-        let full = self
-            .seats
-            .get(&key)
-            .is_some_and(|seat| self.window.is_full(seat.stream()));
-        if full || !self.facts.admission.admits() {
+        let Some(seat) = self.seats.get_mut(&key) else {
+            unreachable!("it was opened just now");
+        };
+        if self.window.is_full(seat.stream()) || !self.facts.admission.admits() {
             self.counters.answers += 1;
             self.counters.overloaded += 1;
             let refused = Reply::Refused(Refusal::Overloaded);
             request.caller.finish(Answer::Reply(refused));
-        } else if let Some(seat) = self.seats.get_mut(&key) {
+        } else {
             self.tickets += 1;
             seat.request(&mut env!(self, now), Ticket(self.tickets), request);
         }
@@ -504,7 +535,7 @@ impl<S: Shell> Lane<S> {
     }
 
     fn feed_history(&mut self, n: u64, input: HistoryInput) {
-        let now = self.shell.now();
+        let now = self.now;
         if let Some(seat) = self.histories.get_mut(&n)
             && seat.feed(&mut env!(self, now), n, input)
         {
@@ -531,7 +562,7 @@ impl<S: Shell> Lane<S> {
             (Outcome::Unknown, _) => self.counters.store_unknown += 1,
             (Outcome::Done(_) | Outcome::Refused(_), _) => {}
         }
-        let now = self.shell.now();
+        let now = self.now;
         match who {
             Who::Space => {
                 if let Some(space) = &mut self.space {
@@ -551,11 +582,16 @@ impl<S: Shell> Lane<S> {
 
     fn tick_due(&mut self) {
         for _ in 0..BATCH_MAX {
-            let now = self.shell.now();
+            let now = self.now;
             let who = match self.timers.first() {
                 Some((at, who)) if at <= now => who,
                 Some(_) | None => return,
             };
+            let deadline = self.deadline_of(who);
+            if deadline.is_none_or(|at| at > now) {
+                self.timers.looked(who, deadline);
+                continue;
+            }
             match who {
                 Who::Space => {
                     if let Some(space) = &mut self.space {
@@ -571,25 +607,19 @@ impl<S: Shell> Lane<S> {
                 }
                 Who::History(n) => self.feed_history(n, HistoryInput::Tick),
             }
+            let deadline = self.deadline_of(who);
+            self.timers.looked(who, deadline);
             // A deadline that a tick left in the past waits for the next turn.
-            if self
-                .timers
-                .first()
-                .is_some_and(|first| first.1 == who && first.0 <= now)
-            {
+            if deadline.is_some_and(|at| at <= now) {
                 return;
             }
         }
     }
 
-    /// Tells the cache what a shard keeps, and has forgotten what does not fit.
-    fn fit(&mut self, key: ShardKey) {
-        let Some(stock) = self.seats.get_mut(&key).and_then(Seat::new_stock) else {
-            return;
-        };
-        self.cache.set(key, stock);
+    /// Has forgotten what does not fit into memory.
+    fn make_room(&mut self) {
         while let Some(other) = self.cache.excess() {
-            let now = self.shell.now();
+            let now = self.now;
             let Some(seat) = self.seats.get_mut(&other) else {
                 return;
             };
@@ -602,33 +632,74 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// After a machine was stepped: begins its requests and notes its deadline.
+    /// After a machine was stepped: begins its requests, notes its deadline, and tells the cache
+    /// what it keeps.
     fn after(&mut self, who: Who) {
-        if let Who::Shard(key) = who {
-            self.fit(key);
-        }
-        self.facts.admission.set(self.index, self.waiting());
-        let mut stores = core::mem::take(&mut self.stores);
-        for asked in stores.drain(..) {
-            self.counters.store_requests += 1;
-            let now = match (asked.0, asked.2.stream().cloned()) {
-                (Who::Shard(_) | Who::History(_), Some(stream)) => {
-                    self.window.offer(&stream, asked)
+        let deadline = match who {
+            Who::Shard(key) => self.seats.get_mut(&key).and_then(|seat| {
+                if let Some(stock) = seat.new_stock() {
+                    self.cache.set(key, stock);
                 }
-                // The namespace's own requests are few, and everything waits for them.
-                (Who::Space, _) | (Who::Shard(_) | Who::History(_), None) => Some(asked),
-            };
-            if let Some(asked) = now {
-                self.begin(asked);
-            }
+                seat.next_deadline().map(|deadline| deadline.at)
+            }),
+            Who::Space | Who::History(_) => self.deadline_of(who),
+        };
+        self.timers.note(who, deadline);
+        self.make_room();
+        self.facts.admission.set(self.index, self.waiting());
+        let mut stores = std::mem::take(&mut self.stores);
+        for (who, op, request) in stores.drain(..) {
+            self.ask(who, op, request);
         }
         self.stores = stores;
+    }
+
+    /// A request to the store: its answer, if the shell has it at once; else it is begun when there
+    /// is room for it among those in flight.
+    fn ask(&mut self, who: Who, op: OpId, request: StoreRequest) {
+        self.counters.store_requests += 1;
+        let wrote = self.wrote(who, &request);
+        let request = match self.shell.store_now(request) {
+            Ok(reply) => {
+                return self.ready.push_back(Answered {
+                    who,
+                    op,
+                    reply,
+                    wrote,
+                    stream: None,
+                });
+            }
+            Err(request) => request,
+        };
+        let now = match (who, request.stream().cloned()) {
+            (Who::Shard(_) | Who::History(_), Some(stream)) => {
+                self.window.offer(&stream, (who, op, request))
+            }
+            // The namespace's own requests are few, and everything waits for them.
+            (Who::Space, _) | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
+        };
+        if let Some(asked) = now {
+            self.begin(asked);
+        }
+    }
+
+    /// The stream that a request of a shard writes to.
+    fn wrote(&self, who: Who, request: &StoreRequest) -> Option<Partition> {
+        match (who, &self.layout) {
+            (Who::Shard(key), Some(layout)) if request.writes() => {
+                Some(layout.stream_of(key.shard))
+            }
+            (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+        }
+    }
+
+    fn deadline_of(&self, who: Who) -> Option<Time> {
         let deadline = match who {
             Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
         };
-        self.timers.set(who, deadline.map(|deadline| deadline.at));
+        deadline.map(|deadline| deadline.at)
     }
 
     /// Requests that were taken in and not answered.
@@ -639,12 +710,7 @@ impl<S: Shell> Lane<S> {
 
     /// Hands a request to the shell.
     fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest)) {
-        let wrote = match (who, &self.layout) {
-            (Who::Shard(key), Some(layout)) if request.writes() => {
-                Some(layout.stream_of(key.shard))
-            }
-            (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
-        };
+        let wrote = self.wrote(who, &request);
         let stream = match who {
             Who::Shard(_) | Who::History(_) => request.stream().cloned(),
             Who::Space => None,

@@ -40,7 +40,7 @@ pub struct RecordedInput {
 #[non_exhaustive]
 pub enum Recorded {
     /// Of a shard's log.
-    Log(Box<log::Input>),
+    Log(log::Input),
     /// Of the namespace's machine.
     Space(Box<space::Input>),
     /// Of a reader of history.
@@ -130,11 +130,7 @@ mod tests {
     fn the_ring_keeps_the_last_inputs_and_counts_the_others() {
         let mut recorder = Recorder::new();
         for n in 0..INPUTS_MAX as u64 + 3 {
-            recorder.push(
-                Time::from_nanos(n),
-                "machine",
-                Recorded::Log(Box::new(Input::Tick)),
-            );
+            recorder.push(Time::from_nanos(n), "machine", Recorded::Log(Input::Tick));
         }
         let recording = recorder.dump(1, 7, Time::ZERO);
         assert_eq!(recording.dropped, 3);

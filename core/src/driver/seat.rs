@@ -12,12 +12,14 @@ use crate::log::{
 };
 use crate::port::StreamName;
 use crate::step::{Cx, Deadline, Dice, Limits, Machine};
+use crate::table::Table;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 /// Which log a seat is of. Raw kinds have logs of their own, as if another process wrote them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub(crate) struct ShardKey {
     pub(crate) mode: WriteMode,
     pub(crate) class: TakeOver,
@@ -49,6 +51,27 @@ impl ShardKey {
     }
 }
 
+// Compared for each command, so by one number.
+impl PartialEq for ShardKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.part() == other.part()
+    }
+}
+
+impl Eq for ShardKey {}
+
+impl PartialOrd for ShardKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ShardKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.part().cmp(&other.part())
+    }
+}
+
 impl fmt::Debug for ShardKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let raw = if self.raw { " raw" } else { "" };
@@ -65,7 +88,7 @@ pub(crate) struct Seat {
     kinds: BTreeMap<KindId, KindIndex>,
     slots: BTreeMap<Slot, KindIndex>,
     /// Who waits for an answer, and at which host.
-    tickets: BTreeMap<Ticket, KindIndex>,
+    tickets: Table<Ticket, KindIndex>,
     /// Work of the host that is not done yet.
     works: VecDeque<(OpId, Work)>,
     /// What the cache was told that the machine keeps.
@@ -86,7 +109,7 @@ impl Seat {
             hosts: Vec::new(),
             kinds: BTreeMap::new(),
             slots: BTreeMap::new(),
-            tickets: BTreeMap::new(),
+            tickets: Table::new(),
             works: VecDeque::new(),
             told: Stock::default(),
             counted: CacheCounts::default(),
@@ -211,7 +234,7 @@ impl Seat {
             if self.halted.is_some() {
                 return;
             }
-            let recorded = Recorded::Log(Box::new(input.clone()));
+            let recorded = Recorded::Log(input.clone());
             env.recorder.push(env.now, Who::Shard(self.key), recorded);
             let mut cx = Cx {
                 now: env.now,

@@ -26,6 +26,20 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// not know. Dropping the future gives the answer up, not the request.
     fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send;
 
+    /// The same for a shell that has the answer without waiting; the others give the request back,
+    /// which is then asked with [`store`](Self::store).
+    ///
+    /// # Errors
+    ///
+    /// The request, when its answer has to be waited for.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is moved on at once, as the reply is"
+    )]
+    fn store_now(&self, request: StoreRequest) -> Result<StoreReply, StoreRequest> {
+        Err(request)
+    }
+
     /// What comes in by itself, from now on; begins with the link's present state. Each call gives
     /// a stream of its own.
     fn inbox(&self) -> mpsc::Receiver<Inbound>;

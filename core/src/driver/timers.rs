@@ -1,9 +1,12 @@
-//! The deadlines of a lane's machines, the earliest first.
+//! When a lane's machines are looked at next, the earliest first.
 
 use crate::step::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// At most one deadline for each machine.
+/// For each machine with a deadline one time at or before it.
+///
+/// Most deadlines are callers' who are answered long before. So a time stays when its deadline moves
+/// away, and who is woken asks the machine.
 pub(crate) struct Timers<W> {
     of: BTreeMap<W, Time>,
     order: BTreeSet<(Time, W)>,
@@ -19,24 +22,38 @@ impl<W> Default for Timers<W> {
 }
 
 impl<W: Copy + Ord> Timers<W> {
-    /// The machine's deadline is now this.
-    pub(crate) fn set(&mut self, who: W, at: Option<Time>) {
-        let before = match at {
-            Some(at) => self.of.insert(who, at),
-            None => self.of.remove(&who),
-        };
-        if before == at {
-            return;
-        }
-        if let Some(before) = before {
-            self.order.remove(&(before, who));
-        }
-        if let Some(at) = at {
-            self.order.insert((at, who));
+    /// The machine's deadline is this, or there is none: it is to be looked at by then.
+    pub(crate) fn note(&mut self, who: W, deadline: Option<Time>) {
+        let Some(at) = deadline else { return };
+        let before = self.of.get(&who).copied();
+        if before.is_none_or(|before| at < before) {
+            self.set(who, before, at);
         }
     }
 
-    /// The earliest deadline, and whose it is.
+    /// The machine was looked at: its next time is its deadline, if it has one.
+    pub(crate) fn looked(&mut self, who: W, deadline: Option<Time>) {
+        let before = self.of.get(&who).copied();
+        match (before, deadline) {
+            (_, Some(at)) if before == Some(at) => {}
+            (_, Some(at)) => self.set(who, before, at),
+            (Some(before), None) => {
+                self.of.remove(&who);
+                self.order.remove(&(before, who));
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn set(&mut self, who: W, before: Option<Time>, at: Time) {
+        if let Some(before) = before {
+            self.order.remove(&(before, who));
+        }
+        self.of.insert(who, at);
+        self.order.insert((at, who));
+    }
+
+    /// The earliest time, and whose it is.
     pub(crate) fn first(&self) -> Option<(Time, W)> {
         self.order.first().copied()
     }
@@ -48,18 +65,27 @@ mod tests {
     use crate::step::Time;
 
     #[test]
-    fn each_machine_has_one_deadline_and_the_earliest_is_first() {
+    fn a_machine_is_looked_at_no_later_than_its_deadline() {
         let at = Time::from_nanos;
         let mut timers = Timers::default();
-        timers.set('a', Some(at(5)));
-        timers.set('b', Some(at(3)));
+        timers.note('a', Some(at(5)));
+        timers.note('b', Some(at(3)));
         assert_eq!(timers.first(), Some((at(3), 'b')));
-        timers.set('b', Some(at(9)));
+        timers.note('b', Some(at(9)));
+        timers.note('b', None);
+        assert_eq!(
+            timers.first(),
+            Some((at(3), 'b')),
+            "it stays until the look"
+        );
+        timers.looked('b', Some(at(9)));
         assert_eq!(timers.first(), Some((at(5), 'a')));
-        timers.set('a', None);
+        timers.looked('a', None);
         assert_eq!(timers.first(), Some((at(9), 'b')));
-        timers.set('b', None);
-        timers.set('b', None);
+        timers.note('b', Some(at(2)));
+        assert_eq!(timers.first(), Some((at(2), 'b')));
+        timers.looked('b', None);
+        timers.looked('b', None);
         assert_eq!(timers.first(), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::id::{
     ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,
 };
 use crate::name::EntityId;
-use alloc::string::String;
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ pub struct EventRecord {
     /// The entity's version after it. Rises strictly; gaps are legal.
     pub version: Version,
     /// Its stable type name.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The version of its type.
     pub schema: u16,
     /// Its encoded value.
@@ -90,6 +90,9 @@ pub struct SnapshotRef {
 }
 
 const FORMAT: &str = "commit";
+
+/// A buffer that grew beyond this for a large commit is not kept for the small ones after it.
+const BUFFER_BYTES_MAX: usize = 16 * 1_024;
 
 impl Commit {
     /// The version of the format that this program writes and reads.
@@ -141,7 +144,18 @@ impl Commit {
     ///
     /// When `earlier` does not strictly fall.
     pub fn encode(&self) -> Bytes {
-        let mut fields = Fields::new(Self::FORMAT_VERSION, &self.unknown, self.encoded_len_max());
+        self.encode_with(&mut Vec::with_capacity(self.encoded_len_max()))
+    }
+
+    /// The same as [`encode`](Self::encode), written first into a buffer that is used
+    /// again.
+    ///
+    /// # Panics
+    ///
+    /// When `earlier` does not strictly fall.
+    pub fn encode_with(&self, buffer: &mut Vec<u8>) -> Bytes {
+        let out = core::mem::take(buffer);
+        let mut fields = Fields::within(Self::FORMAT_VERSION, &self.unknown, out);
         fields.key(1).bits128(self.id.0);
         fields.key(2).bits128(self.layout.0);
         fields.key(3).bits128(self.kind.0);
@@ -197,7 +211,13 @@ impl Commit {
                 record.write(&mut values);
             }
         }
-        fields.finish()
+        *buffer = fields.end();
+        // As long as it is and no longer: it stays in memory with its message.
+        let bytes = Bytes::copy_from_slice(buffer);
+        if buffer.capacity() > BUFFER_BYTES_MAX {
+            *buffer = Vec::new();
+        }
+        bytes
     }
 
     /// Reads a commit; outcomes, events and unknown fields share the memory of `bytes`.
@@ -320,7 +340,7 @@ fn read_events(r: &mut Reader<'_>) -> Result<Vec<EventRecord>, FormatError> {
         r.tuple(FIELD, 4)?;
         events.push(EventRecord {
             version: Version(r.uint(FIELD)?),
-            name: r.text(FIELD)?,
+            name: r.text(FIELD)?.into(),
             schema: r.number(FIELD)?,
             data: r.bytes(FIELD)?,
         });

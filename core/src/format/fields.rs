@@ -5,9 +5,7 @@ use super::{SnapshotRef, Unknown};
 use crate::id::{CommandId, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::convert::Infallible;
 use core::slice;
-use minicbor::{Encoder, encode};
 
 /// The longest head of a CBOR value, in bytes.
 pub(super) const HEAD_MAX: usize = 9;
@@ -43,7 +41,12 @@ pub(super) struct Fields<'u> {
 impl<'u> Fields<'u> {
     /// Begins a map of at most `len_max` bytes.
     pub(super) fn new(version: u64, unknown: &'u Unknown, len_max: usize) -> Self {
-        let mut out = Vec::with_capacity(len_max);
+        Self::within(version, unknown, Vec::with_capacity(len_max))
+    }
+
+    /// Begins a map in place of what a buffer holds.
+    pub(super) fn within(version: u64, unknown: &'u Unknown, mut out: Vec<u8>) -> Self {
+        out.clear();
         out.push(MAP);
         let mut unknown = unknown.0.iter();
         let next_unknown = unknown.next();
@@ -67,18 +70,23 @@ impl<'u> Fields<'u> {
     }
 
     /// Ends the map.
-    pub(super) fn finish(mut self) -> Bytes {
+    pub(super) fn finish(self) -> Bytes {
+        Bytes::from(self.end())
+    }
+
+    /// Ends the map; its buffer.
+    pub(super) fn end(mut self) -> Vec<u8> {
         self.unknown_below(None);
         // The head is almost always the one byte that was set aside.
         match (u8::try_from(self.count), self.out.first_mut()) {
             (Ok(count), Some(head)) if count <= SHORT_COUNT_MAX => *head = MAP | count,
             _ => {
                 let mut head = Vec::with_capacity(HEAD_MAX);
-                ok(Encoder::new(&mut head).map(self.count as u64).map(|_| ()));
+                Values(&mut head).head(MAP, self.count as u64);
                 self.out.splice(..1, head);
             }
         }
-        Bytes::from(self.out)
+        self.out
     }
 
     fn unknown_below(&mut self, key: Option<u32>) {
@@ -103,22 +111,28 @@ impl<'u> Fields<'u> {
     }
 
     fn values(&mut self) -> Values<'_> {
-        Values(Encoder::new(&mut self.out))
+        Values(&mut self.out)
     }
 }
 
-/// The head of a map without entries; what `Fields` sets aside.
+/// The heads of the types of values that are written, each for the count or number 0. That of a map
+/// is what `Fields` sets aside.
+const UINT: u8 = 0x00;
+const BYTES: u8 = 0x40;
+const TEXT: u8 = 0x60;
+const ARRAY: u8 = 0x80;
 const MAP: u8 = 0xA0;
+const TRUE: u8 = 0xF5;
 
 /// The largest count that fits into a head of one byte.
 const SHORT_COUNT_MAX: u8 = 23;
 
 /// Writes values.
-pub(super) struct Values<'v>(Encoder<&'v mut Vec<u8>>);
+pub(super) struct Values<'v>(&'v mut Vec<u8>);
 
 impl Values<'_> {
     pub(super) fn uint(&mut self, value: u64) -> &mut Self {
-        ok(self.0.u64(value).map(|_| ()));
+        self.head(UINT, value);
         self
     }
 
@@ -127,17 +141,19 @@ impl Values<'_> {
     }
 
     pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
-        ok(self.0.bytes(value).map(|_| ()));
+        self.head(BYTES, value.len() as u64);
+        self.0.extend_from_slice(value);
         self
     }
 
     pub(super) fn text(&mut self, value: &str) -> &mut Self {
-        ok(self.0.str(value).map(|_| ()));
+        self.head(TEXT, value.len() as u64);
+        self.0.extend_from_slice(value.as_bytes());
         self
     }
 
     pub(super) fn yes(&mut self) -> &mut Self {
-        ok(self.0.bool(true).map(|_| ()));
+        self.0.push(TRUE);
         self
     }
 
@@ -153,17 +169,65 @@ impl Values<'_> {
     }
 
     pub(super) fn array(&mut self, items: usize) -> &mut Self {
-        ok(self.0.array(items as u64).map(|_| ()));
+        self.head(ARRAY, items as u64);
         self
     }
 
     pub(super) fn map(&mut self, entries: usize) -> &mut Self {
-        ok(self.0.map(entries as u64).map(|_| ()));
+        self.head(MAP, entries as u64);
         self
+    }
+
+    /// The shortest head of a type with its count or number. Lists of earlier commits are most of a
+    /// small commit, so this is its own few lines.
+    fn head(&mut self, kind: u8, value: u64) {
+        let out = &mut *self.0;
+        if let Ok(value) = u8::try_from(value) {
+            if value <= SHORT_COUNT_MAX {
+                out.push(kind | value);
+            } else {
+                out.extend_from_slice(&[kind | 24, value]);
+            }
+        } else if let Ok(value) = u16::try_from(value) {
+            let [a, b] = value.to_be_bytes();
+            out.extend_from_slice(&[kind | 25, a, b]);
+        } else if let Ok(value) = u32::try_from(value) {
+            let [a, b, c, d] = value.to_be_bytes();
+            out.extend_from_slice(&[kind | 26, a, b, c, d]);
+        } else {
+            let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+            out.extend_from_slice(&[kind | 27, a, b, c, d, e, f, g, h]);
+        }
     }
 }
 
-/// Writing to memory cannot fail; the type says so, and the compiler holds us to it.
-fn ok(result: Result<(), encode::Error<Infallible>>) {
-    debug_assert!(result.is_ok(), "writing to memory cannot fail");
+#[cfg(test)]
+mod tests {
+    use super::Values;
+    use alloc::vec::Vec;
+    use minicbor::Encoder;
+
+    #[test]
+    fn values_are_written_as_minicbor_writes_them() {
+        let around = |n: u64| [n - 1, n, n + 1];
+        let numbers = [1, 24, 1 << 8, 1 << 16, 1 << 32]
+            .into_iter()
+            .flat_map(around);
+        for number in numbers.chain([u64::MAX]) {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            Values(&mut ours).uint(number).array(number as usize);
+            let mut encoder = Encoder::new(&mut theirs);
+            encoder.u64(number).and_then(|e| e.array(number)).unwrap();
+            assert_eq!(ours, theirs, "{number}");
+        }
+        for len in [0, 1, 23, 24, 255, 256, 70_000] {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let text = "x".repeat(len);
+            Values(&mut ours).text(&text).bytes(text.as_bytes()).yes();
+            let mut encoder = Encoder::new(&mut theirs);
+            let written = encoder.str(&text).and_then(|e| e.bytes(text.as_bytes()));
+            written.and_then(|e| e.bool(true)).unwrap();
+            assert_eq!(ours, theirs, "{len}");
+        }
+    }
 }

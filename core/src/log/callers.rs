@@ -93,12 +93,12 @@ impl Shard {
         deadline: Time,
     ) -> Option<Slot> {
         assert!(!self.callers.contains_key(&ticket), "a ticket is in use");
-        let name = self
-            .kinds
-            .get(usize::from(kind.0))
-            .map(|kind| kind.record.name.clone());
-        let name = name.expect("a kind that was registered");
-        let known = self.index.get(&(kind, id.clone())).copied();
+        assert!(
+            usize::from(kind.0) < self.kinds.len(),
+            "a kind that was registered"
+        );
+        let named = (kind, id);
+        let known = self.index.get(&named).copied();
         let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
         let unowned = matches!(self.owned.fence, Fence::Unowned);
         let refusal = if deadline <= t.cx.now {
@@ -123,14 +123,17 @@ impl Shard {
         let slot = known.unwrap_or_else(|| {
             let slot = Slot(self.slot_next);
             self.slot_next += 1;
+            let (kind, id) = &named;
+            let name = &self.kinds[usize::from(kind.0)].record.name;
             let namespace = &self.config.namespace;
-            let subject = namespace.event_subject(self.config.shard, &name, &id);
-            self.index.insert((kind, id.clone()), slot);
-            self.entities.insert(slot, Entity::new(kind, id, subject));
+            let subject = namespace.event_subject(self.config.shard, name, id);
+            let entity = Entity::new(*kind, id.clone(), subject);
+            self.entities.insert(slot, entity);
+            self.index.insert(named, slot);
             slot
         });
         self.callers.insert(ticket, (slot, deadline));
-        self.deadlines.insert((deadline, ticket));
+        self.deadlines.insert((deadline, ticket), ());
         self.wake(slot);
         if self.entity(slot).held.is_some() {
             self.cache_counts.hits += 1;
@@ -261,7 +264,7 @@ impl Shard {
             Phase::Decide { .. } | Phase::Answer { .. } => {
                 let later = t.cx.now + self.limits.retry_delay_min;
                 self.callers.insert(ticket, (slot, later));
-                self.deadlines.insert((later, ticket));
+                self.deadlines.insert((later, ticket), ());
             }
             Phase::Idle
             | Phase::Load(_, Why::Open)

@@ -323,7 +323,7 @@ impl Shard {
             Floor::Held(..) => (Base::Held, entity.held.clone().unwrap_or_default(), None),
             Floor::Snapshot(snapshot, named) => {
                 let held = Held::of_snapshot(&snapshot);
-                (Base::Snapshot(*snapshot), held, Some(named))
+                (Base::Snapshot(snapshot), held, Some(named))
             }
         };
         let replayed = (base != Base::Held).then_some(count);

@@ -2,7 +2,7 @@
 
 use super::entity::{Draft, Phase, Stage, Why, predecessor};
 use super::shard::{Op, Shard, Turn};
-use super::{Refusal, Reply, StoredCommit, Work};
+use super::{Refusal, Reply, Work};
 use crate::format::WriteMode;
 use crate::id::{CommitId, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
@@ -35,7 +35,10 @@ impl Shard {
         let stream = self.names.stream.clone();
         let moment = self.moment;
         let high_water = self.high_water;
-        let entity = self.entity(slot);
+        let entity = self
+            .entities
+            .get_mut(&slot)
+            .expect("a slot of an entity in memory");
         let Phase::Commit(draft, stage @ (Stage::Ready | Stage::Waiting)) = &mut entity.phase
         else {
             return;
@@ -51,7 +54,7 @@ impl Shard {
             rollup: Rollup::No,
             dedup: None,
             ttl_s: None,
-            payload: draft.commit.encode(),
+            payload: draft.commit.encode_with(&mut self.encoded),
         };
         self.window.singles_count += 1;
         self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));
@@ -221,7 +224,7 @@ impl Shard {
         let entity = self.entity(slot);
         entity.tries = 0;
         if let Some(held) = &mut entity.held {
-            held.absorb(&StoredCommit { sequence, commit }, &limits);
+            held.pass_on(sequence, commit, &limits);
             let sent = sent.unwrap_or_default();
             held.confirmed = held.confirmed.max(sent);
             held.checked = held.checked.max(sent);

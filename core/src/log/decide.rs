@@ -164,7 +164,7 @@ impl Shard {
                 } => {
                     let bytes = outcome.len();
                     if events.is_empty() && !record {
-                        Promise::Other(Reply::Nothing { version: last })
+                        Promise::Other(Reply::Nothing { version: last }.into())
                     } else if command.id.is_some() && bytes > outcome_bytes_max {
                         let bytes_max = outcome_bytes_max;
                         let refusal = Refusal::OutcomeTooLarge { bytes, bytes_max };
@@ -196,11 +196,13 @@ impl Shard {
                         Promise::Stored(last)
                     }
                 }
-                Verdict::Rejected => Promise::Other(Reply::Nothing { version: last }),
+                Verdict::Rejected => Promise::Other(Reply::Nothing { version: last }.into()),
                 Verdict::Conflict(actual) => {
-                    Promise::Other(Reply::Refused(Refusal::Conflict { actual }))
+                    Promise::Other(Reply::Refused(Refusal::Conflict { actual }).into())
                 }
-                Verdict::Failed(text) => Promise::Other(Reply::Refused(Refusal::Failed(text))),
+                Verdict::Failed(text) => {
+                    Promise::Other(Reply::Refused(Refusal::Failed(text)).into())
+                }
             };
             round.members.push(Member {
                 command,
@@ -384,7 +386,7 @@ impl Shard {
         for member in members.into_iter().filter(|member| !member.gone) {
             let reply = match member.reply {
                 Promise::Stored(version) => Reply::Committed { version, sequence },
-                Promise::Other(reply) => reply,
+                Promise::Other(reply) => *reply,
             };
             t.reply(self, member.command.ticket, reply);
         }
@@ -404,7 +406,7 @@ impl Shard {
 
 impl Member {
     fn undecided(command: Command) -> Self {
-        let reply = Promise::Other(Reply::Refused(Refusal::Unknown));
+        let reply = Promise::Other(Reply::Refused(Refusal::Unknown).into());
         Self {
             command,
             reply,

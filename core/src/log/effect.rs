@@ -6,6 +6,7 @@ use crate::id::{Epoch, OpId, Sequence, Slot, Ticket, Version};
 use crate::name::EntityId;
 use crate::port::StoreRequest;
 use crate::step::HaltReason;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -100,7 +101,7 @@ pub enum Base {
     /// The state before the first event.
     Nothing,
     /// A snapshot.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// The committed state that the slot holds.
     Held,
 }

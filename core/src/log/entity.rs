@@ -181,7 +181,7 @@ pub(super) enum Promise {
     /// Stored in the commit: `Reply::Committed` with this version.
     Stored(Version),
     /// As it stands.
-    Other(Reply),
+    Other(Box<Reply>),
 }
 
 /// How far a draft is.
@@ -342,11 +342,30 @@ impl Held {
         }
     }
 
-    /// Takes in the next commit.
+    /// Takes in the next commit, which was read.
     pub(super) fn absorb(&mut self, stored: &StoredCommit, limits: &Limits) {
         let StoredCommit { sequence, commit } = stored;
+        self.follow(*sequence, commit, limits);
+        self.chain.clear();
+        self.chain.push(*sequence);
+        let earlier = commit.earlier.iter().copied();
+        let listed_max = limits.chain_max.saturating_sub(1);
+        self.chain.extend(earlier.take(listed_max));
+        self.ids.absorb(commit, limits);
+    }
+
+    /// Takes in the next commit, which this node made: its parts are used again.
+    pub(super) fn pass_on(&mut self, sequence: Sequence, mut commit: Commit, limits: &Limits) {
+        self.follow(sequence, &commit, limits);
+        self.chain = core::mem::take(&mut commit.earlier);
+        self.chain.truncate(limits.chain_max.saturating_sub(1));
+        self.chain.insert(0, sequence);
+        self.ids.absorb(&commit, limits);
+    }
+
+    fn follow(&mut self, sequence: Sequence, commit: &Commit, limits: &Limits) {
         self.version = commit.last;
-        self.sequence = *sequence;
+        self.sequence = sequence;
         self.commit = Some(commit.id);
         self.time = commit.time;
         if commit.snapshot != self.snapshot {
@@ -369,16 +388,6 @@ impl Held {
         } else {
             self.since_snapshot.saturating_add(1)
         };
-        self.chain.clear();
-        self.chain.push(*sequence);
-        self.chain.extend(
-            commit
-                .earlier
-                .iter()
-                .copied()
-                .take(limits.chain_max.saturating_sub(1)),
-        );
-        self.ids.absorb(commit, limits);
     }
 
     /// What the next commit names and lists: a snapshot that was stored since, and what came after
@@ -389,12 +398,13 @@ impl Held {
         chain_max: usize,
     ) -> (Option<SnapshotRef>, Vec<Sequence>) {
         let since = fresh.map_or(Sequence::NONE, |named| named.sequence);
-        let earlier = self
-            .chain
-            .iter()
-            .copied()
-            .filter(|sequence| *sequence > since);
-        (fresh.or(self.snapshot), earlier.take(chain_max).collect())
+        // The chain falls, so what came after the snapshot is in front. One place more, for the
+        // commit itself to be put there later.
+        let listed = self.chain.partition_point(|sequence| *sequence > since);
+        let listed = listed.min(chain_max);
+        let mut earlier = Vec::with_capacity(listed + 1);
+        earlier.extend_from_slice(&self.chain[..listed]);
+        (fresh.or(self.snapshot), earlier)
     }
 }
 

@@ -115,7 +115,7 @@ impl Shard {
             rollup: Rollup::No,
             dedup: None,
             ttl_s: None,
-            payload: draft.commit.encode(),
+            payload: draft.commit.encode_with(&mut self.encoded),
         })
     }
 

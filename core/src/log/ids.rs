@@ -3,7 +3,7 @@
 use crate::format::{Commit, Snapshot};
 use crate::id::{CommandId, Version, WallTime};
 use crate::step::Limits;
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -14,10 +14,18 @@ use bytes::Bytes;
 /// the horizon to its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandTable {
-    known: BTreeMap<CommandId, (Version, Bytes)>,
+    /// By rising id. A new one goes to the end or near it, and the first goes first.
+    known: VecDeque<Entry>,
     /// Bytes of all outcomes.
     outcome_bytes: usize,
     horizon: WallTime,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    id: CommandId,
+    version: Version,
+    outcome: Bytes,
 }
 
 /// What an entity knows of a command id.
@@ -38,18 +46,34 @@ impl CommandTable {
             ..Self::default()
         };
         for (id, version, outcome) in &snapshot.commands {
-            table.learn(*id, *version, outcome);
+            table.learn(*id, *version, Bytes::copy_from_slice(outcome));
         }
         table
     }
 
-    /// Keeps a copy of the outcome: the bytes that it stands in, a whole message perhaps, must not
-    /// stay in memory with it.
-    fn learn(&mut self, id: CommandId, version: Version, outcome: &Bytes) {
-        let outcome = Bytes::copy_from_slice(outcome);
+    fn learn(&mut self, id: CommandId, version: Version, outcome: Bytes) {
         self.outcome_bytes += outcome.len();
-        if let Some((_, before)) = self.known.insert(id, (version, outcome)) {
-            self.outcome_bytes -= before.len();
+        let entry = Entry {
+            id,
+            version,
+            outcome,
+        };
+        match self.place(id) {
+            Ok(place) => {
+                let before = core::mem::replace(&mut self.known[place], entry);
+                self.outcome_bytes -= before.outcome.len();
+            }
+            Err(place) if place == self.known.len() => self.known.push_back(entry),
+            Err(place) => self.known.insert(place, entry),
+        }
+    }
+
+    /// Where an id is, or would be.
+    fn place(&self, id: CommandId) -> Result<usize, usize> {
+        match self.known.back() {
+            None => Err(0),
+            Some(newest) if newest.id < id => Err(self.known.len()),
+            Some(_) => self.known.binary_search_by(|entry| entry.id.cmp(&id)),
         }
     }
 
@@ -68,34 +92,39 @@ impl CommandTable {
     }
 
     pub(super) fn look(&self, id: CommandId) -> Known {
-        match self.known.get(&id) {
-            Some((version, outcome)) => Known::Found {
-                version: *version,
-                outcome: outcome.clone(),
+        let place = self.place(id).ok();
+        match place.and_then(|place| self.known.get(place)) {
+            Some(entry) => Known::Found {
+                version: entry.version,
+                outcome: entry.outcome.clone(),
             },
             None if id.time() <= self.horizon => Known::Expired,
             None => Known::New,
         }
     }
 
-    /// Takes in the ids of one commit and forgets what is over the limits.
+    /// Takes in the ids of one commit and forgets what is over the limits. Outcomes are copied: the
+    /// message or the room that they stand in must not stay in memory with them.
     pub(super) fn absorb(&mut self, commit: &Commit, limits: &Limits) {
-        self.horizon = self.horizon.max(commit.horizon);
         for command in &commit.commands {
-            self.learn(command.id, command.version, &command.outcome);
+            let outcome = Bytes::copy_from_slice(&command.outcome);
+            self.learn(command.id, command.version, outcome);
         }
-        let kept_since = WallTime(commit.time.0.saturating_sub(limits.command_id_age_ms));
-        while self.known.len() > limits.command_ids_min {
-            let Some(oldest) = self.known.first_entry() else {
-                break;
-            };
-            let time = oldest.key().time();
+        self.forget(commit.horizon, commit.time, limits);
+    }
+
+    fn forget(&mut self, horizon: WallTime, now: WallTime, limits: &Limits) {
+        self.horizon = self.horizon.max(horizon);
+        let kept_since = WallTime(now.0.saturating_sub(limits.command_id_age_ms));
+        while self.known.len() > limits.command_ids_min
+            && let Some(oldest) = self.known.front()
+        {
+            let time = oldest.id.time();
             if time >= kept_since && self.known.len() <= limits.command_ids_max {
                 break;
             }
-            if let Some((_, (_, outcome))) = self.known.pop_first() {
-                self.outcome_bytes -= outcome.len();
-            }
+            self.outcome_bytes -= oldest.outcome.len();
+            self.known.pop_front();
             self.horizon = self.horizon.max(time);
         }
     }
@@ -104,7 +133,7 @@ impl CommandTable {
     pub(super) fn entries(&self) -> Vec<(CommandId, Version, Bytes)> {
         let known = self.known.iter();
         known
-            .map(|(id, (version, outcome))| (*id, *version, outcome.clone()))
+            .map(|entry| (entry.id, entry.version, entry.outcome.clone()))
             .collect()
     }
 }

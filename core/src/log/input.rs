@@ -6,6 +6,7 @@ use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
 use crate::step::Time;
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -156,7 +157,7 @@ pub struct NewEvent {
     /// Its version; `None` is the next one. Must rise; gaps are legal.
     pub version: Option<Version>,
     /// Its stable type name.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The version of its type.
     pub schema: u16,
     /// Its encoded value.

@@ -9,10 +9,11 @@ use crate::id::Slot;
 use crate::name::EntityId;
 use crate::reached;
 use crate::step::Time;
+use crate::table::Table;
 use alloc::collections::BTreeMap;
 
-/// What one id of the command table takes beside its outcome: its parts, and its share of a node of
-/// the ordered map that is half full at worst.
+/// What one id of the command table takes beside its outcome: its parts, and its share of the places
+/// that are kept for more.
 const COMMAND_ID_BYTES: usize = 112;
 
 /// What a shard keeps in memory.
@@ -41,7 +42,7 @@ pub struct CacheCounts {
 /// Entities at rest, the one that was used longest ago first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resting {
-    order: BTreeMap<Rested, Resident>,
+    order: Table<Rested, Resident>,
     bytes: usize,
     next: u64,
 }
@@ -76,7 +77,7 @@ impl Resting {
     }
 
     fn oldest(&self) -> Option<(Time, Slot)> {
-        let (rested, resident) = self.order.first_key_value()?;
+        let (rested, resident) = self.order.first()?;
         Some((rested.at, resident.slot))
     }
 }

@@ -11,6 +11,7 @@ use crate::name::EntityId;
 use crate::port::{StoreReply, StoreRequest, StreamName, Subject};
 use crate::sometimes;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
+use crate::table::Table;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -34,10 +35,10 @@ pub struct Shard {
     pub(super) unnamed: Unnamed,
     pub(super) cache_counts: CacheCounts,
     /// What each outstanding operation is for.
-    pub(super) ops: BTreeMap<OpId, Op>,
+    pub(super) ops: Table<OpId, Op>,
     /// Callers without a reply, each with its entity and deadline.
-    pub(super) callers: BTreeMap<Ticket, (Slot, Time)>,
-    pub(super) deadlines: BTreeSet<(Time, Ticket)>,
+    pub(super) callers: Table<Ticket, (Slot, Time)>,
+    pub(super) deadlines: Table<(Time, Ticket), ()>,
     /// What is to be done again after a wait.
     pub(super) retries: BTreeSet<(Time, Retry)>,
     /// Entities that wait for the link or for ownership.
@@ -56,6 +57,8 @@ pub struct Shard {
     /// Bodies of snapshots that are on their way to the store.
     pub(super) bodies_count: usize,
     pub(super) chores: Chores,
+    /// What a commit is encoded in; its memory is used again.
+    pub(super) encoded: Vec<u8>,
     pub(super) now: Time,
     pub(super) moment: Moment,
     /// When the store was connected last: what was held before is checked before it is used.
@@ -200,9 +203,9 @@ impl Shard {
             passing: Vec::new(),
             unnamed: Unnamed::default(),
             cache_counts: CacheCounts::default(),
-            ops: BTreeMap::new(),
-            callers: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            ops: Table::new(),
+            callers: Table::new(),
+            deadlines: Table::new(),
             retries: BTreeSet::new(),
             parked: BTreeSet::new(),
             high_water: Sequence::NONE,
@@ -217,6 +220,7 @@ impl Shard {
             owned: Owned::new(),
             bodies_count: 0,
             chores: Chores::default(),
+            encoded: Vec::new(),
             now: Time::ZERO,
             moment: Moment::default(),
             linked: Moment::default(),
@@ -345,7 +349,8 @@ impl Shard {
                 Retry::Claim => self.claim_on(t),
             }
         }
-        while let Some((at, ticket)) = self.deadlines.first().copied()
+        while let Some(((at, ticket), ())) = self.deadlines.first()
+            && let (at, ticket) = (*at, *ticket)
             && at <= now
         {
             self.deadlines.pop_first();
@@ -462,9 +467,7 @@ impl Shard {
         let ShardConfig {
             namespace, shard, ..
         } = &self.config;
-        namespace
-            .snapshot_subject(*shard, kind, entity, named.version, named.tag)
-            .into()
+        namespace.snapshot_subject(*shard, kind, entity, named.version, named.tag)
     }
 
     fn on_stored(&mut self, t: &mut Turn<'_, '_>, op: OpId, reply: StoreReply) {
@@ -559,7 +562,7 @@ impl Machine for Shard {
 
     fn next_deadline(&self) -> Option<Deadline> {
         let deadline = self.deadlines.first();
-        let deadline = deadline.map(|(at, _)| Deadline {
+        let deadline = deadline.map(|((at, _), ())| Deadline {
             at: *at,
             timer: "caller",
         });

@@ -2,6 +2,7 @@
 
 use super::StreamName;
 use crate::id::{Sequence, WallTime};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -107,7 +108,7 @@ pub struct Republish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
     /// Its settings.
-    pub settings: StreamSettings,
+    pub settings: Box<StreamSettings>,
     /// When it was created, on the server's wall clock.
     pub created: WallTime,
     /// Its first sequence.

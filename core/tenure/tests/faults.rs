@@ -512,7 +512,7 @@ async fn what_one_log_wrote_every_log_of_the_node_must_take_in() {
     let mut reads = 0;
     for entry in inputs {
         if let Recorded::Log(input) = &entry.input
-            && let Input::Read(read) = &**input
+            && let Input::Read(read) = input
         {
             reads += 1;
             assert!(read.at_least >= wrote, "{read:?} knows less than {wrote}");

@@ -60,7 +60,7 @@ impl Store {
         };
         let last = stream.messages.len() as u64;
         Outcome::Done(StoreDone::Stream(StreamInfo {
-            settings: stream.settings.clone(),
+            settings: stream.settings.clone().into(),
             created: WallTime(1),
             first: Sequence(u64::from(last > 0)),
             last: Sequence(last),

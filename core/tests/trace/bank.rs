@@ -216,12 +216,13 @@ impl State {
     }
 
     fn evolve(&mut self, event: &EventRecord) -> Result<(), FoldError> {
-        let (name, schema, version) = (event.name.clone(), event.schema, event.version);
+        let name = event.name.clone().into_owned();
+        let (schema, version) = (event.schema, event.version);
         let amount = || {
             let text = std::str::from_utf8(&event.data).ok();
             text.and_then(|text| text.parse::<i64>().ok())
         };
-        match event.name.as_str() {
+        match &*event.name {
             "deposited" | "withdrawn" => {
                 let Some(amount) = amount() else {
                     let cause = "it is no amount".to_owned();
@@ -284,7 +285,7 @@ impl State {
         for event in &events {
             let version = event.version.unwrap_or(self.version.next());
             let amount = std::str::from_utf8(&event.data).unwrap_or_default();
-            match event.name.as_str() {
+            match &*event.name {
                 "deposited" => self.balance += amount.parse::<i64>().unwrap_or_default(),
                 "withdrawn" => self.balance -= amount.parse::<i64>().unwrap_or_default(),
                 _ => {}
@@ -311,7 +312,7 @@ impl State {
 fn event(name: &str, data: &str) -> NewEvent {
     NewEvent {
         version: None,
-        name: name.to_owned(),
+        name: name.to_owned().into(),
         schema: 1,
         data: Bytes::from(data.to_owned()),
     }

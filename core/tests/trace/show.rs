@@ -203,7 +203,7 @@ impl Names {
             commit.last
         );
         let event = |event: &tenure_core::format::EventRecord| {
-            let data = match event.name.as_str() {
+            let data = match &*event.name {
                 "wrote" => format!("{} bytes", event.data.len()),
                 _ => String::from_utf8_lossy(&event.data).into_owned(),
             };

@@ -297,7 +297,7 @@ impl<'a> View<'a> {
             Some(_) => self.from(1).count() as u64,
         };
         StreamInfo {
-            settings: self.stream.settings.clone(),
+            settings: self.stream.settings.clone().into(),
             created: self.stream.created,
             first,
             last: Sequence(last),

@@ -179,7 +179,7 @@ async fn a_shell_moves_to_another_server_of_the_cluster() {
     assert!(connected(&mut inbox).await.clustered);
     let mut settings = events("S", "s.>");
     settings.replicas = 3;
-    assert_eq!(shell.created(settings.clone()).await.settings, settings);
+    assert_eq!(*shell.created(settings.clone()).await.settings, settings);
     shell.published(message("s.a", "x")).await;
 
     assert!(cluster.stream_leader("S").unwrap() < 3);

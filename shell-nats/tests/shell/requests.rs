@@ -321,7 +321,7 @@ async fn a_stream_is_created_once_and_told_in_full() {
     } = Scene::start().await;
     let wanted = events("S", "s.>");
     let created = shell.created(wanted.clone()).await;
-    assert_eq!(created.settings, wanted);
+    assert_eq!(*created.settings, wanted);
     assert!(created.created > WallTime(1_700_000_000_000));
     assert_eq!(
         (created.first, created.last, created.messages),
@@ -383,14 +383,14 @@ async fn every_setting_survives_the_way_there_and_back() {
         source: "odd.>".into(),
         destination: "told.>".into(),
     });
-    assert_eq!(shell.created(odd.clone()).await.settings, odd);
+    assert_eq!(*shell.created(odd.clone()).await.settings, odd);
 
     let mut memory = events("Memory", "mem.>");
     memory.storage = tenure_core::port::Storage::Memory;
     memory.retention = tenure_core::port::Retention::WorkQueue;
     memory.allow_rollup = false;
     memory.deny_purge = true;
-    assert_eq!(shell.created(memory.clone()).await.settings, memory);
+    assert_eq!(*shell.created(memory.clone()).await.settings, memory);
 }
 
 #[tokio::test]

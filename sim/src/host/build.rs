@@ -39,7 +39,7 @@ impl Build {
 
     /// Whether a record was written by a build before the present one.
     pub(crate) fn is_older(record: &EventRecord) -> bool {
-        (record.name.as_str(), record.schema) != (EVENT, 2)
+        (&*record.name, record.schema) != (EVENT, 2)
     }
 
     /// An event as this build writes it, `padding` bytes larger: its type and its bytes.
@@ -95,7 +95,7 @@ impl Added {
     /// The event in a stored record, whichever build wrote it, without the steps that hosts take:
     /// what they fold is held against this.
     pub(crate) fn of(record: &EventRecord) -> Option<Self> {
-        match (record.name.as_str(), record.schema) {
+        match (&*record.name, record.schema) {
             (EVENT, 2) => Self::of_words(&record.data),
             (EVENT, 1) => {
                 let old: AddedV1 = Codec::Cbor.decode(&record.data).ok()?;

@@ -62,7 +62,7 @@ pub(crate) fn decode_event<E: Event>(
             facts.skipped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 kind = %facts.kind,
-                event = record.name,
+                event = &*record.name,
                 schema = record.schema,
                 version = record.version.0,
                 "event_skipped"

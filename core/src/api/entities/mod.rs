@@ -14,6 +14,7 @@ use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
 use crate::log::{Base, Decided, Expected, FoldError, StoredCommit};
 use crate::name::{EntityId, KindName, Namespace};
+use crate::table::Table;
 use bytes::Bytes;
 use round::Round;
 use std::any::Any;
@@ -93,7 +94,7 @@ impl<A: Aggregate> Caller for Ask<A> {
 pub(crate) struct Entities<A: Aggregate> {
     facts: KindFacts,
     slots: BTreeMap<Slot, Entity<A>>,
-    callers: BTreeMap<Ticket, Ask<A>>,
+    callers: Table<Ticket, Box<Ask<A>>>,
 }
 
 struct Entity<A> {
@@ -108,7 +109,7 @@ impl<A: Aggregate> Entities<A> {
         Self {
             facts,
             slots: BTreeMap::new(),
-            callers: BTreeMap::new(),
+            callers: Table::new(),
         }
     }
 }
@@ -131,7 +132,7 @@ impl<A: Aggregate> Host for Entities<A> {
     fn admit(&mut self, ticket: Ticket, caller: Box<dyn Caller>) {
         match caller.into_any().downcast::<Ask<A>>() {
             Ok(ask) => {
-                self.callers.insert(ticket, *ask);
+                self.callers.insert(ticket, ask);
             }
             Err(_) => unreachable!("a kind has one aggregate type in a process"),
         }
@@ -185,7 +186,7 @@ impl<A: Aggregate> Host for Entities<A> {
             .iter()
             .map(|(ticket, expected)| Decided {
                 ticket: *ticket,
-                verdict: match self.callers.get_mut(ticket) {
+                verdict: match self.callers.get_mut(ticket).map(Box::as_mut) {
                     Some(Ask::Job(job)) => round.decide(job.as_mut(), *expected),
                     Some(Ask::Question(_)) | None => {
                         unreachable!("a command has a job until it is answered")
@@ -208,7 +209,7 @@ impl<A: Aggregate> Host for Entities<A> {
     fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]) {
         let entity = self.slots.get(&slot).expect("a folded slot");
         for ticket in tickets {
-            if let Some(Ask::Question(question)) = self.callers.get_mut(ticket) {
+            if let Some(Ask::Question(question)) = self.callers.get_mut(ticket).map(Box::as_mut) {
                 question.answer(&entity.committed, version);
             }
         }
@@ -230,13 +231,13 @@ impl<A: Aggregate> Host for Entities<A> {
 
     fn finish(&mut self, ticket: Ticket, answer: Answer) {
         if let Some(ask) = self.callers.remove(&ticket) {
-            Box::new(ask).finish(answer);
+            ask.finish(answer);
         }
     }
 
     fn finish_all(&mut self, answer: &Answer) {
         while let Some((_, ask)) = self.callers.pop_first() {
-            Box::new(ask).finish(answer.clone());
+            ask.finish(answer.clone());
         }
     }
 }

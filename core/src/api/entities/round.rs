@@ -125,7 +125,7 @@ fn encode_event<E: Event>(event: &E, codec: Codec) -> Result<NewEvent, String> {
         .map_err(|cause| format!("event {:?} cannot be encoded: {cause}", event.name()))?;
     Ok(NewEvent {
         version: None,
-        name: event.name().to_owned(),
+        name: event.name().into(),
         schema: event.schema(),
         data,
     })

@@ -177,7 +177,7 @@ fn a_fold_that_fails_holds_nothing() {
         unknown: crate::format::Unknown::default(),
     };
     let entity = EntityId::new("e").unwrap();
-    let folded = host.fold(SLOT, &entity, &Base::Snapshot(snapshot), &[]);
+    let folded = host.fold(SLOT, &entity, &Base::Snapshot(snapshot.into()), &[]);
     assert!(
         matches!(folded, Err(FoldError::Snapshot { .. })),
         "{folded:?}"

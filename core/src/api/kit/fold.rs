@@ -170,7 +170,7 @@ fn fold<A: Aggregate>(
     for event in &commit.events {
         let record = event.record().expect("looked at when it was read");
         state = fold_event(facts, state, &record).map_err(|error| {
-            let of = (record.name.as_str(), record.schema).into();
+            let of = (&*record.name, record.schema).into();
             (record.version, of, error.to_string())
         })?;
     }

@@ -201,7 +201,7 @@ impl RecordedEvent {
             (Codec::Json, Err(_)) | (Codec::Cbor, _) => Data::Hex(hex(&record.data)),
         };
         Self {
-            event: record.name.clone(),
+            event: record.name.clone().into_owned(),
             schema: record.schema,
             version: record.version.0,
             data,
@@ -216,7 +216,7 @@ impl RecordedEvent {
         };
         Some(EventRecord {
             version: Version(self.version),
-            name: self.event.clone(),
+            name: self.event.clone().into(),
             schema: self.schema,
             data,
         })

@@ -1,0 +1,187 @@
+//! An ordered map for what mostly has a handful of entries, which come and go with each command.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+/// With more entries it is a tree.
+const FEW_MAX: usize = 32;
+
+/// With so few a tree becomes a list again.
+const FEW_AGAIN: usize = 8;
+
+/// A map in the order of its keys.
+///
+/// A few entries stand in one list that keeps its memory: a map that goes from none to one and back
+/// with each command allocates nothing. Many are a tree.
+#[derive(Clone)]
+pub(crate) struct Table<K, V> {
+    few: Vec<(K, V)>,
+    /// Has entries only while `few` has none.
+    many: BTreeMap<K, V>,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, V> Table<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            few: Vec::new(),
+            many: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.few.clear();
+        self.many.clear();
+    }
+
+    /// All entries in the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let few = self.few.iter().map(|(key, value)| (key, value));
+        few.chain(&self.many)
+    }
+}
+
+impl<K: Ord, V> Table<K, V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        match self.place(key) {
+            Ok(place) => self.few.get(place).map(|(_, value)| value),
+            Err(_) if self.many.is_empty() => None,
+            Err(_) => self.many.get(key),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        match self.place(key) {
+            Ok(place) => self.few.get_mut(place).map(|(_, value)| value),
+            Err(_) if self.many.is_empty() => None,
+            Err(_) => self.many.get_mut(key),
+        }
+    }
+
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Adds an entry; what was under its key before.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        if !self.many.is_empty() {
+            return self.many.insert(key, value);
+        }
+        match self.place(&key) {
+            Ok(place) => {
+                let (_, before) = self.few.get_mut(place)?;
+                Some(mem::replace(before, value))
+            }
+            Err(place) if self.few.len() < FEW_MAX => {
+                self.few.insert(place, (key, value));
+                None
+            }
+            Err(_) => {
+                self.many.extend(self.few.drain(..));
+                self.many.insert(key, value)
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        if self.many.is_empty() {
+            let place = self.place(key).ok()?;
+            return Some(self.few.remove(place).1);
+        }
+        let removed = self.many.remove(key);
+        self.shrink();
+        removed
+    }
+
+    /// The entry with the lowest key.
+    pub(crate) fn first(&self) -> Option<(&K, &V)> {
+        match self.few.first() {
+            Some((key, value)) => Some((key, value)),
+            None => self.many.first_key_value(),
+        }
+    }
+
+    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
+        if self.many.is_empty() {
+            return (!self.few.is_empty()).then(|| self.few.remove(0));
+        }
+        let first = self.many.pop_first();
+        self.shrink();
+        first
+    }
+
+    /// Where a key is in the list, or would be. New keys are mostly the highest.
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        match self.few.last() {
+            None => Err(0),
+            Some((last, _)) if last < key => Err(self.few.len()),
+            Some(_) => self.few.binary_search_by(|(other, _)| other.cmp(key)),
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.many.len() <= FEW_AGAIN {
+            self.few.extend(mem::take(&mut self.many));
+        }
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FEW_AGAIN, FEW_MAX, Table};
+    use crate::step::{Dice, Purpose};
+    use alloc::collections::BTreeMap;
+
+    #[test]
+    fn it_is_the_same_as_an_ordered_map() {
+        let dice = Dice::new(11);
+        let (mut table, mut map) = (Table::new(), BTreeMap::new());
+        let (mut trees, mut lists) = (0, 0);
+        for n in 0..20_000_u64 {
+            let roll = |what| dice.below(Purpose::World, 4 * n + what, 64);
+            // Grows and shrinks in turns.
+            let grows = (n / 500) % 2 == 0;
+            let key = roll(0);
+            if grows == (roll(1) < 48) {
+                assert_eq!(table.insert(key, n), map.insert(key, n));
+            } else if roll(2) < 32 {
+                assert_eq!(table.remove(&key), map.remove(&key));
+            } else {
+                assert_eq!(table.pop_first(), map.pop_first());
+            }
+            assert_eq!(table.get(&key), map.get(&key));
+            assert_eq!(table.get_mut(&key), map.get_mut(&key));
+            assert_eq!(table.contains_key(&key), map.contains_key(&key));
+            assert_eq!(table.first(), map.first_key_value());
+            assert_eq!((table.len(), table.is_empty()), (map.len(), map.is_empty()));
+            assert!(table.iter().eq(&map));
+            trees += usize::from(!table.many.is_empty());
+            lists += usize::from(table.few.len() > FEW_AGAIN);
+            assert!(table.few.len() <= FEW_MAX);
+        }
+        assert!(trees > 1_000 && lists > 1_000, "{trees} {lists}");
+        table.clear();
+        assert_eq!(table.pop_first(), None);
+    }
+}
