@@ -15,7 +15,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// are stored. Variants are unit, newtype, or have named fields; only the fields are encoded, with
 /// serde, and `#[serde(…)]` on a field means what it means there.
 ///
-/// Two variants may share a name under different versions: so an older shape stays readable.
+/// Two variants may share a name under different versions: so an older shape stays readable. One
+/// that `evolve` shall not see any more is left out, and goes through the aggregate's upcasters.
 ///
 /// `#[event(crate = "path")]` on the type names the path of the traits where it is not `::tenure`.
 #[proc_macro_derive(Event, attributes(event, serde))]

@@ -25,6 +25,7 @@ on_both_shells![
     defect_12_any_id_is_stored_loaded_and_seen_by_every_filter,
     defect_14_versions_must_rise,
     defect_14_a_commit_of_another_entity_is_not_folded,
+    defect_16_a_type_that_is_renamed_or_moved_writes_and_reads_the_same_events,
     defect_36_a_long_history_is_read_in_bounded_pages,
 ];
 
@@ -390,6 +391,57 @@ async fn defect_14_a_commit_of_another_entity_is_not_folded(world: &World) {
     );
     assert_eq!(world.extents().await, before);
     assert_eq!(count_and_version(&counters, "a").await, (1, 1));
+}
+
+/// The counter as another module of another program has it: nothing is called the same, but for what
+/// is stored.
+mod moved {
+    use tenure::prelude::*;
+
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Tally {
+        pub(super) sum: u64,
+    }
+
+    #[derive(Debug, Event)]
+    pub(super) enum Happened {
+        #[event(name = "incremented", version = 1)]
+        WentUp {
+            #[serde(rename = "by")]
+            steps: u64,
+        },
+    }
+
+    impl Aggregate for Tally {
+        type Event = Happened;
+        const KIND: &'static str = "counter";
+
+        fn evolve(&mut self, event: &Happened) {
+            let Happened::WentUp { steps } = event;
+            self.sum += steps;
+        }
+    }
+}
+
+async fn defect_16_a_type_that_is_renamed_or_moved_writes_and_reads_the_same_events(world: &World) {
+    let counters = counters_of::<0>(&world.node().await).await;
+    let tallies: Repository<moved::Tally> = world.node().await.repository().await.unwrap();
+    for round in 1..=3 {
+        assert_eq!(counters.execute("a", one()).await.unwrap(), 2 * round - 1);
+        let transaction = tallies.transact("a", |tally| {
+            let event = moved::Happened::WentUp { steps: 1 };
+            Ok::<_, Infallible>(Decision::event(event).reply(tally.sum))
+        });
+        assert_eq!(transaction.await.unwrap(), 2 * round - 1);
+    }
+    assert_eq!(count_and_version(&counters, "a").await, (6, 6));
+    let log = world.node().await.log("counter").await.unwrap();
+    let stored = log.history("a").unwrap().collect().await.unwrap();
+    let one = incremented(1);
+    for past in stored {
+        let event = (past.event.name, past.event.schema, past.event.data);
+        assert_eq!(event, (one.name.clone(), one.schema, one.data.clone()));
+    }
 }
 
 async fn defect_36_a_long_history_is_read_in_bounded_pages(world: &World) {
