@@ -78,7 +78,16 @@ impl Log {
 
     /// An entity's events, oldest first, as they are stored: no upcaster touches them (an
     /// [`EventReader`](super::EventReader) does, for a tool that wants it). Empty for one that does
-    /// not exist.
+    /// not exist. Where it begins and ends, and what is told, is [said of it](History).
+    ///
+    /// ```
+    /// # use tenure_core::api::{LoadError, Log};
+    /// # use tenure_core::id::Version;
+    /// # async fn example(log: &Log) -> Result<(), LoadError> {
+    /// let first = log.history("order-1")?.from_version(Version(7)).limit(3).collect().await?;
+    /// let latest = log.history("order-1")?.backward().next().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///

@@ -133,8 +133,9 @@ impl Commit {
     /// from 0.
     pub fn metadata_of(&self, event: usize) -> Option<&Arc<Metadata>> {
         let records = self.metadata.iter();
-        let mut of =
-            records.filter(|record| (record.first..record.first + record.events).contains(&event));
+        let mut of = records.filter(|record| {
+            (record.first..record.first.saturating_add(record.events)).contains(&event)
+        });
         of.next().map(|record| &record.metadata)
     }
 

@@ -243,12 +243,13 @@ impl MetadataRecord {
         let correlation = r.text(FIELD)?;
         let causation = r.text(FIELD)?;
         let trace = r.bytes(FIELD)?;
-        let state = r.str(FIELD)?;
-        let trace = match (trace.is_empty(), TraceContext::of_stored(&trace, state)) {
-            (true, _) if state.is_empty() => None,
-            (false, Some(trace)) => Some(trace),
-            (true | false, _) => {
-                return Err(r.damaged(FIELD, "its trace context is not one of W3C's"));
+        let state = r.text(FIELD)?;
+        let trace = match (trace.is_empty(), state.is_empty()) {
+            (true, true) => None,
+            (true, false) => return Err(r.damaged(FIELD, "it has a tracestate and no trace")),
+            (false, _) => {
+                let trace = TraceContext::of_stored(&trace, state);
+                Some(trace.ok_or_else(|| r.damaged(FIELD, "its trace context has not 25 bytes"))?)
             }
         };
         let pairs: Vec<(String, String)> = r.headers()?;
