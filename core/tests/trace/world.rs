@@ -556,7 +556,12 @@ impl World {
                         Work::Fold { .. } => Ran::Folded(Err(FoldError::Snapshot {
                             cause: "restore panicked".to_owned(),
                         })),
-                        _ => Ran::Snapshotted(Err("snapshot panicked".to_owned())),
+                        Work::Snapshot { .. }
+                        | Work::Decide { .. }
+                        | Work::Settle { .. }
+                        | Work::Answer { .. } => {
+                            Ran::Snapshotted(Err("snapshot panicked".to_owned()))
+                        }
                     };
                     self.line(&node, 'x', &format!("the host fails at {op:?}"));
                     self.step(&node, Input::Ran { op, ran });
