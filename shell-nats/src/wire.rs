@@ -343,13 +343,19 @@ impl Waiting {
     /// The subject for the answer.
     pub(crate) fn reply(&self) -> async_nats::Subject {
         let inbox = &self.wire.inbox;
-        // Two numbers of sixteen digits at most, and what stands between them.
-        let mut subject = String::with_capacity(inbox.len() + 34);
+        // Of its exact length, as a subject takes it over without another allocation.
+        let length = inbox.len() + digits(self.key as u64) + digits(self.serial) + 2;
+        let mut subject = String::with_capacity(length);
         subject.push_str(inbox);
         // Writing to a string cannot fail.
         let _ = write!(subject, ".{:x}-{:x}", self.key, self.serial);
         async_nats::Subject::from(subject)
     }
+}
+
+/// How many hexadecimal digits a number has.
+fn digits(number: u64) -> usize {
+    number.checked_ilog2().map_or(1, |log| log as usize / 4 + 1)
 }
 
 /// Ends with the answer, or with `None` when the connection is lost or the ask was due.
@@ -551,6 +557,14 @@ mod tests {
         assert!(write.await.is_none());
         let next = wire.enter(question("a", true, Until::First));
         assert_eq!(next.unwrap_err(), NotEntered::Denied(text.into()));
+    }
+
+    #[test]
+    fn the_subject_for_an_answer_fits_its_room() {
+        for (number, digits) in [(0, 1), (1, 1), (15, 1), (16, 2), (255, 2), (256, 3)] {
+            assert_eq!(super::digits(number), digits, "{number}");
+        }
+        assert_eq!(super::digits(u64::MAX), 16);
     }
 
     #[test]
