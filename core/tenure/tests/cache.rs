@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, on_both_shells};
+use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, idle, on_both_shells};
 use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -31,17 +31,6 @@ async fn moved(accounts: &Repository<Account>, id: &str, cents: i64) -> i64 {
     accounts.execute(id, Move { cents }).await.unwrap()
 }
 
-/// Waits until nothing is under way; an entity is at rest a moment after its last answer.
-async fn at_rest(node: &Tenure) -> Counters {
-    loop {
-        let counters = node.counters().await;
-        if counters.requests_waiting == 0 && counters.store_in_flight == 0 {
-            return counters;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 async fn what_is_in_memory_is_used_and_the_oldest_makes_room(world: &World) {
     let node = world.start(builder().cache(2)).await;
     let accounts = node.repository::<Account>().await.unwrap();
@@ -57,17 +46,17 @@ async fn what_is_in_memory_is_used_and_the_oldest_makes_room(world: &World) {
     };
     moved(&accounts, "alice", 1).await;
     moved(&accounts, "bob", 1).await;
-    assert_eq!(told(&at_rest(&node).await), (0, 2, 0, 2));
+    assert_eq!(told(&idle(&node).await), (0, 2, 0, 2));
     moved(&accounts, "alice", 1).await;
     assert_eq!(accounts.load("alice").await.unwrap().state.cents, 2);
-    assert_eq!(told(&at_rest(&node).await), (2, 2, 0, 2));
+    assert_eq!(told(&idle(&node).await), (2, 2, 0, 2));
     // Bob was used longest ago.
     moved(&accounts, "carol", 1).await;
-    assert_eq!(told(&at_rest(&node).await), (2, 3, 1, 2));
+    assert_eq!(told(&idle(&node).await), (2, 3, 1, 2));
     moved(&accounts, "alice", 1).await;
-    assert_eq!(told(&at_rest(&node).await), (3, 3, 1, 2));
+    assert_eq!(told(&idle(&node).await), (3, 3, 1, 2));
     assert_eq!(moved(&accounts, "bob", 1).await, 2);
-    let counters = at_rest(&node).await;
+    let counters = idle(&node).await;
     assert_eq!(told(&counters), (3, 4, 2, 2));
     assert!(counters.resting_bytes > 0);
 }
@@ -81,10 +70,10 @@ async fn a_cache_of_one_serves_many_entities(world: &World) {
             async move { moved(&accounts, &format!("account-{n}"), 1).await }
         });
         assert_eq!(join_all(all).await, [round; 100]);
-        let counters = at_rest(&node).await;
+        let counters = idle(&node).await;
         assert_eq!(counters.entities_held, 1);
     }
-    let counters = at_rest(&node).await;
+    let counters = idle(&node).await;
     assert_eq!(counters.cache_evictions, counters.cache_misses - 1);
     let fresh = world.accounts().await;
     for n in 0..100 {
@@ -105,7 +94,7 @@ async fn several_lanes_keep_no_more_together(world: &World) {
     for reply in join_all(all).await {
         assert_eq!(reply.unwrap(), 1);
     }
-    assert_eq!(at_rest(&node).await.entities_held, 8);
+    assert_eq!(idle(&node).await.entities_held, 8);
 }
 
 async fn without_a_cache_each_use_loads(world: &World) {
@@ -115,9 +104,9 @@ async fn without_a_cache_each_use_loads(world: &World) {
         assert_eq!(moved(&accounts, "alice", 1).await, n);
         let loaded = accounts.load("alice").await.unwrap();
         assert_eq!((loaded.state.cents, loaded.version), (n, Version(n as u64)));
-        assert_eq!(at_rest(&node).await.entities_held, 0);
+        assert_eq!(idle(&node).await.entities_held, 0);
     }
-    let counters = at_rest(&node).await;
+    let counters = idle(&node).await;
     assert_eq!((counters.cache_hits, counters.cache_misses), (0, 10));
     assert_eq!((counters.cache_evictions, counters.resting_bytes), (10, 0));
 }
@@ -162,12 +151,12 @@ async fn a_kind_can_be_left_out_of_the_cache(world: &World) {
     moved(&accounts, "alice", 1).await;
     for n in 1..=3 {
         assert_eq!(seldom.execute("bob", Move { cents: 1 }).await.unwrap(), n);
-        let counters = at_rest(&node).await;
+        let counters = idle(&node).await;
         assert_eq!(counters.entities_held, 1, "alice alone");
         assert_eq!(counters.cache_evictions, n as u64);
     }
     moved(&accounts, "alice", 1).await;
-    assert_eq!(at_rest(&node).await.cache_hits, 1);
+    assert_eq!(idle(&node).await.cache_hits, 1);
 }
 
 async fn a_command_id_is_found_after_its_entity_was_forgotten(world: &World) {
@@ -206,14 +195,14 @@ async fn what_another_process_wrote_is_seen_whatever_is_held(world: &World) {
         }
         // One conflict and then success; the state that was refreshed meets none.
         moved(&there, &id, 1).await;
-        let before = at_rest(&node).await.conflicts;
+        let before = idle(&node).await.conflicts;
         assert_eq!(moved(&here, &id, 1).await, 12);
-        let once = at_rest(&node).await.conflicts - before;
+        let once = idle(&node).await.conflicts - before;
         assert!(once <= 1, "{once} conflicts");
         for n in 0..5 {
             assert_eq!(moved(&here, &id, 1).await, 13 + n);
         }
-        assert_eq!(at_rest(&node).await.conflicts - before, once);
+        assert_eq!(idle(&node).await.conflicts - before, once);
     }
 }
 
@@ -251,7 +240,7 @@ async fn after_unknown(stored: bool, cache: usize) {
     assert_eq!(moved(&accounts, "alice", 1).await, before + 1);
     let loaded = accounts.load("alice").await.unwrap();
     assert_eq!(loaded.state.cents, before + 1);
-    let counters = at_rest(&node).await;
+    let counters = idle(&node).await;
     assert_eq!(counters.requests, counters.answers);
 }
 

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, on_both_shells};
+use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, idle, on_both_shells};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
+use tenure::StoreRequest;
 use tenure::prelude::*;
-use tenure::{Counters, StoreRequest};
 use tenure_core::step::{Dice, Purpose};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -20,16 +20,6 @@ on_both_shells!(
     callers_that_go_leave_nothing_behind,
     no_task_is_left_behind,
 );
-
-async fn idle(node: &Tenure) -> Counters {
-    loop {
-        let counters = node.counters().await;
-        if counters.requests_waiting == 0 && counters.store_in_flight == 0 {
-            return counters;
-        }
-        tokio::task::yield_now().await;
-    }
-}
 
 async fn each_caller_gets_its_own_answer(world: &World) {
     let accounts = world.accounts().await;

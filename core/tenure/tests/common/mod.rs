@@ -68,6 +68,26 @@ impl World {
     }
 }
 
+/// Waits until nothing is under way in a node; an entity is at rest a moment after its last answer.
+pub async fn idle(node: &Tenure) -> tenure::Counters {
+    let idle = async {
+        loop {
+            let counters = node.counters().await;
+            if counters.requests_waiting + counters.store_in_flight + counters.store_waiting == 0 {
+                return counters;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    match tokio::time::timeout(std::time::Duration::from_secs(30), idle).await {
+        Ok(counters) => counters,
+        Err(_) => panic!(
+            "the node does not come to rest: {:?}",
+            node.counters().await
+        ),
+    }
+}
+
 /// Runs each test in memory and, where this build has it, on a real nats-server.
 macro_rules! on_both_shells {
     ($($name:ident),* $(,)?) => {
