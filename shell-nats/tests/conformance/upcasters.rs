@@ -149,7 +149,7 @@ async fn written<const JSON: bool>(world: &World, id: &str) -> Vec<RawEvent> {
         .await
         .unwrap();
     let credited = stored(JSON, "credited", &Fields::new().with("amount", 5));
-    let events = vec![
+    let events = [
         moved(JSON, 10, 0),
         moved(JSON, -3, 25),
         stored(JSON, "audited", &Fields::new()),

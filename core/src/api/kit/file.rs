@@ -28,6 +28,9 @@ impl FileError {
     }
 }
 
+/// Lines with their numbers, from 1 on.
+pub(super) type Lines<'a> = Vec<(usize, &'a str)>;
+
 /// What every first line says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sort {
@@ -43,7 +46,7 @@ pub(super) fn open<'a, H: DeserializeOwned>(
     file: &str,
     text: &'a str,
     sort: &str,
-) -> Result<(H, Vec<(usize, &'a str)>), FileError> {
+) -> Result<(H, Lines<'a>), FileError> {
     let mut lines = (1..).zip(text.lines());
     let (_, first) = lines
         .next()
