@@ -74,7 +74,10 @@ impl Alphabet {
         };
         let bucket = match round % 2 {
             0 => bucket,
-            _ => StreamSettings::snapshots(bucket.name, bucket.subjects, replicas),
+            _ => StreamSettings {
+                allow_atomic: true,
+                ..StreamSettings::snapshots(bucket.name, bucket.subjects, replicas)
+            },
         };
         let narrow = StreamSettings {
             messages_max: 12,

@@ -388,6 +388,9 @@ impl World {
             Note::SnapshotFailed { .. } => {
                 reached!(self, "world: a snapshot could not be stored");
             }
+            Note::SnapshotStored { .. }
+            | Note::SnapshotUsed { .. }
+            | Note::SnapshotDeleted { .. } => {}
             _ => {}
         }
     }
