@@ -190,9 +190,10 @@ impl<A: Aggregate> Sending<'_, A> {
     ) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
         let handle = &self.kind.tenure.inner.handle;
         let deadline = handle.now() + self.timeout;
-        let mut id = self.id.unwrap_or_else(|| handle.command_id(WallTime(0)));
+        let mut wall = handle.wall();
+        let mut id = self.id.unwrap_or_else(|| handle.command_id_of(wall));
         for _ in 1..IDS_MAX {
-            let called = self.call(id, decider, deadline).await?;
+            let called = self.call(id, decider, (deadline, wall)).await?;
             let expired = match &called.answer {
                 Answer::Reply(Reply::Refused(Refusal::Expired { horizon })) => Some(*horizon),
                 Answer::Reply(_)
@@ -205,7 +206,9 @@ impl<A: Aggregate> Sending<'_, A> {
             match (expired, self.id) {
                 // Nobody knows the id and it was not run, so another one is as good.
                 (Some(horizon), None) => {
-                    id = handle.command_id(WallTime(horizon.0.saturating_add(1)));
+                    wall = handle.wall();
+                    let later = WallTime(horizon.0.saturating_add(1));
+                    id = handle.command_id_of(wall.max(later));
                     decider = called.decider;
                 }
                 (Some(_), Some(_)) | (None, _) => return self.conclude(id, called),
@@ -218,10 +221,9 @@ impl<A: Aggregate> Sending<'_, A> {
         &self,
         id: CommandId,
         decider: D,
-        deadline: Time,
+        (deadline, wall): (Time, WallTime),
     ) -> Result<Called<A, D>, ExecuteError<D::Error>> {
         let handle = &self.kind.tenure.inner.handle;
-        let wall = handle.wall();
         let (done, called) = oneshot::channel();
         let job = Call {
             id,

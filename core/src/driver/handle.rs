@@ -211,9 +211,14 @@ impl Handle {
 
     /// A command id of now, or of `at_least` when that is later.
     pub(crate) fn command_id(&self, at_least: WallTime) -> CommandId {
+        self.command_id_of(self.wall().max(at_least))
+    }
+
+    /// A command id of a time.
+    pub(crate) fn command_id_of(&self, wall: WallTime) -> CommandId {
         let ordinal = self.ids.fetch_add(1, Ordering::Relaxed);
         let random = self.dice.roll128(Purpose::CommandId, ordinal);
-        CommandId::new(self.wall().max(at_least), random)
+        CommandId::new(wall, random)
     }
 
     pub(crate) async fn sleep_until(&self, at: Time) {

@@ -83,8 +83,6 @@ pub(crate) struct Env<'a> {
     pub(crate) high_water: &'a HighWater,
     /// The buffer that a log's step pushes into.
     pub(crate) log_effects: &'a mut Effects<Effect>,
-    /// Where the effects of a step stand while they are run; empty in between.
-    pub(crate) log_scratch: &'a mut Vec<Effect>,
     /// Requests to the store that are to be begun.
     pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
 }
@@ -167,7 +165,6 @@ pub(crate) struct Lane<S: Shell> {
     recorder: Recorder<Who>,
     counters: Counters,
     log_effects: Effects<Effect>,
-    log_scratch: Vec<Effect>,
     stores: Vec<(Who, OpId, StoreRequest)>,
 }
 
@@ -181,7 +178,6 @@ macro_rules! env {
             counters: &mut $lane.counters,
             high_water: &$lane.facts.high_water,
             log_effects: &mut $lane.log_effects,
-            log_scratch: &mut $lane.log_scratch,
             stores: &mut $lane.stores,
         }
     };
@@ -225,7 +221,6 @@ impl<S: Shell> Lane<S> {
             probe: CountingProbe::default(),
             recorder: Recorder::new(),
             counters: Counters::default(),
-            log_scratch: Vec::new(),
             stores: Vec::new(),
         }
     }

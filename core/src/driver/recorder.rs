@@ -3,7 +3,6 @@
 use crate::log;
 use crate::space;
 use crate::step::Time;
-use std::collections::VecDeque;
 use std::fmt;
 
 /// How many inputs a lane keeps.
@@ -84,28 +83,39 @@ impl fmt::Display for Recording {
 
 /// Keeps the last inputs.
 pub(crate) struct Recorder<M> {
-    ring: VecDeque<(Time, M, Recorded)>,
+    /// The oldest stands at `dropped`, from where a new one takes its place.
+    ring: Vec<(Time, M, Recorded)>,
     dropped: u64,
 }
 
 impl<M: fmt::Debug + Copy> Recorder<M> {
     pub(crate) fn new() -> Self {
         Self {
-            ring: VecDeque::with_capacity(INPUTS_MAX),
+            ring: Vec::with_capacity(INPUTS_MAX),
             dropped: 0,
         }
     }
 
     pub(crate) fn push(&mut self, now: Time, machine: M, input: Recorded) {
-        if self.ring.len() == INPUTS_MAX {
-            self.ring.pop_front();
-            self.dropped += 1;
+        if self.ring.len() < INPUTS_MAX {
+            return self.ring.push((now, machine, input));
         }
-        self.ring.push_back((now, machine, input));
+        let oldest = self.oldest();
+        if let Some(place) = self.ring.get_mut(oldest) {
+            *place = (now, machine, input);
+        }
+        self.dropped += 1;
+    }
+
+    fn oldest(&self) -> usize {
+        // Less than the length of the ring, so it fits.
+        (self.dropped % INPUTS_MAX as u64) as usize
     }
 
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
-        let entries = self.ring.iter().map(|(now, machine, input)| RecordedInput {
+        let (newer, older) = self.ring.split_at(self.oldest());
+        let entries = older.iter().chain(newer);
+        let entries = entries.map(|(now, machine, input)| RecordedInput {
             now: *now,
             machine: format!("{machine:?}"),
             input: input.clone(),

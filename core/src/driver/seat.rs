@@ -11,7 +11,7 @@ use crate::log::{
     ShardConfig, Stock, Submit, Work,
 };
 use crate::port::StreamName;
-use crate::step::{Cx, Deadline, Dice, Limits, Machine};
+use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
 use crate::table::Table;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,36 +25,41 @@ pub(crate) struct ShardKey {
     pub(crate) class: TakeOver,
     pub(crate) raw: bool,
     pub(crate) shard: ShardId,
+    /// All of it as one number.
+    part: u32,
 }
 
 impl ShardKey {
     pub(crate) fn of(kind: &KindEntry, shard: ShardId) -> Self {
+        let (mode, class) = (kind.config.record.mode, kind.config.record.class);
+        let mode_bit = match mode {
+            WriteMode::Direct => 0,
+            WriteMode::Owned => 1,
+        };
+        let class_bit = match class {
+            TakeOver::Fenced => 0,
+            TakeOver::Leased => 1,
+        };
+        let raw_bit = u32::from(kind.raw);
         Self {
-            mode: kind.config.record.mode,
-            class: kind.config.record.class,
+            mode,
+            class,
             raw: kind.raw,
             shard,
+            part: raw_bit << 18 | mode_bit << 17 | class_bit << 16 | u32::from(shard.0),
         }
     }
 
     /// A number of its own, for dice of its own.
     pub(crate) fn part(self) -> u64 {
-        let mode = match self.mode {
-            WriteMode::Direct => 0,
-            WriteMode::Owned => 1,
-        };
-        let class = match self.class {
-            TakeOver::Fenced => 0,
-            TakeOver::Leased => 1,
-        };
-        u64::from(self.raw) << 18 | mode << 17 | class << 16 | u64::from(self.shard.0)
+        u64::from(self.part)
     }
 }
 
 // Compared for each command, so by one number.
 impl PartialEq for ShardKey {
     fn eq(&self, other: &Self) -> bool {
-        self.part() == other.part()
+        self.part == other.part
     }
 }
 
@@ -68,7 +73,7 @@ impl PartialOrd for ShardKey {
 
 impl Ord for ShardKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.part().cmp(&other.part())
+        self.part.cmp(&other.part)
     }
 }
 
@@ -256,15 +261,15 @@ impl Seat {
                 let stream = self.machine.config().stream;
                 env.high_water.raise(stream, self.machine.high_water());
             }
-            let mut effects = core::mem::take(env.log_scratch);
-            effects.extend(env.log_effects.drain());
-            if halt.is_none() {
-                for effect in effects.drain(..) {
+            // What is run needs the environment, so the buffer is set aside meanwhile.
+            let mut effects = core::mem::replace(env.log_effects, Effects::new(0));
+            let broken = halt.is_some();
+            for effect in effects.drain() {
+                if !broken {
                     halt = halt.or(self.run(env, effect));
                 }
             }
-            effects.clear();
-            *env.log_scratch = effects;
+            *env.log_effects = effects;
             if let Some(reason) = halt {
                 return self.halt(env, reason);
             }

@@ -45,7 +45,8 @@ impl Shard {
     pub(super) fn decide(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let direct = self.config.mode == WriteMode::Direct;
         let commands_max = self.limits.commit_commands_max;
-        let mut commands: Vec<Command> = Vec::new();
+        let waiting = self.entity(slot).queue.len();
+        let mut commands: Vec<Command> = Vec::with_capacity(waiting.min(commands_max));
         while commands.len() < commands_max {
             let entity = self.entity(slot);
             let (Some(held), Some(Caller::Command(command))) = (&entity.held, entity.queue.front())
@@ -148,7 +149,12 @@ impl Shard {
 
     fn round(&mut self, slot: Slot, commands: Vec<Command>, decided: Vec<Decided>) -> Round {
         let outcome_bytes_max = self.limits.outcome_bytes_max;
-        let mut round = Round::default();
+        let mut round = Round {
+            members: Vec::with_capacity(commands.len()),
+            commands: Vec::with_capacity(commands.len()),
+            events: Vec::with_capacity(commands.len()),
+            ..Round::default()
+        };
         let mut last = self.version(slot);
         for (command, Decided { verdict, .. }) in commands.into_iter().zip(decided) {
             if !round.barred.is_empty() {
