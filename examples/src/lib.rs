@@ -1,9 +1,10 @@
-//! What the examples share: the bank account of `accounting`, the counter of the load tests, and how
-//! the bare client is used beside Tenure.
+//! What the examples share: the bank account of `accounting`, the counter of the load tests, how the
+//! bare client is used beside Tenure, and a slow way to a server.
 
 pub mod account;
 pub mod bare;
 pub mod counter;
+pub mod delay;
 
 /// Why a load test ends early.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -49,3 +49,16 @@ fn a_snapshot_takes_the_place_of_the_commits_before_it() {
     let requests = told["requests"].as_u64().expect("a number");
     assert!((2..=102).contains(&requests), "{told}");
 }
+
+#[test]
+fn a_delay_is_in_every_round_trip() {
+    let told = coldload(&["--messages", "100", "--delay-ms", "2"]);
+    let round_trip = told["round_trip_us"].as_u64().expect("a number");
+    assert!(round_trip >= 4_000, "{told}");
+    assert!(
+        told["load_us"]
+            .as_u64()
+            .is_some_and(|load| load >= 2 * round_trip),
+        "{told}"
+    );
+}

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tenure::{KindSettings, Repository, SnapshotPolicy, Tenure, Version};
 use tenure_examples::counter::{Add, Counter, SETTINGS};
-use tenure_examples::{Failure, bare};
+use tenure_examples::{Failure, bare, delay};
 use tenure_nats_server::NatsServer;
 use tokio::time::Instant;
 
@@ -34,6 +34,10 @@ struct Options {
     /// How often it is loaded
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     loads: u64,
+    /// How much later everything arrives, in each direction, as between machines; on loopback a
+    /// round trip costs less than the server's work
+    #[arg(long, default_value_t = 0)]
+    delay_ms: u64,
     /// Print one line of JSON at the end
     #[arg(long)]
     json: bool,
@@ -97,6 +101,15 @@ async fn run(options: Options) -> Result<(), Failure> {
     filler.wait_below(0).await?;
     writer.stop().await;
 
+    let url = match options.delay_ms {
+        0 => url,
+        delay_ms => {
+            let delay = Duration::from_millis(delay_ms);
+            let port = delay::proxy(server.port(), delay).await?;
+            format!("nats://127.0.0.1:{port}")
+        }
+    };
+    let context = bare::connect(&url).await?;
     let streams = bare::event_streams(&context, NAMESPACE).await?;
     let stream = streams.first().ok_or("there is no event stream")?;
     let state = stream.get_info().await?.state;
@@ -161,6 +174,7 @@ fn tell(options: &Options, messages: u64, requests: u64, load: Duration, round_t
             "messages": messages,
             "commits": options.commits,
             "snapshots": options.snapshots,
+            "delay_ms": options.delay_ms,
             "requests": requests,
             "load_us": load.as_micros(),
             "round_trip_us": round_trip.as_micros(),
