@@ -226,7 +226,7 @@ async fn a_deleted_entity_has_no_past(world: &World) {
         rollup: Rollup::Subject,
         dedup: None,
         ttl_s: None,
-        payload: Bytes::from(tombstone.encode()),
+        payload: tombstone.encode(),
     };
     let stored = world.ask(StoreRequest::Publish(publish)).await;
     assert!(

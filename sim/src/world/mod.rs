@@ -175,7 +175,7 @@ impl World {
                 self.commit(proposal, flight);
                 Ok(())
             }
-            Event::Answer { flight, reply } => self.answer(flight, reply),
+            Event::Answer { flight, reply } => self.answer(flight, *reply),
             Event::Ask { client } => self.ask_something(client),
             Event::AskAgain { ticket } => self.ask_again(ticket),
             Event::Crash => self.crash(),

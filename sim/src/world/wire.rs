@@ -325,7 +325,7 @@ impl World {
     }
 
     /// A node hears an answer, or its shell gives up waiting.
-    pub(super) fn answer(&mut self, id: FlightId, reply: Box<StoreReply>) -> Result<(), Violation> {
+    pub(super) fn answer(&mut self, id: FlightId, reply: StoreReply) -> Result<(), Violation> {
         let flight = self
             .wire
             .flights
@@ -336,7 +336,7 @@ impl World {
         }
         flight.awaited = false;
         let (place, op) = (flight.place, flight.op);
-        self.deliver(place, Input::Stored { op, reply: *reply })
+        self.deliver(place, Input::Stored { op, reply })
     }
 
     /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
