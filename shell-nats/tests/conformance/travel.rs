@@ -3,7 +3,6 @@
 
 use crate::counter::{Counted, Counter, Increment, counters_of, incremented, one};
 use crate::world::{World, until};
-use bytes::Bytes;
 use std::time::{Duration, UNIX_EPOCH};
 use tenure::prelude::*;
 use tenure::{Past, Sequence, WallTime};
