@@ -26,6 +26,7 @@ fn measured(arguments: &[&str]) -> Value {
     }
     // Memory is told by Linux.
     if std::path::Path::new("/proc/self/status").exists() {
+        assert!(positive(&told, "cpu_us"), "{line}");
         assert!(
             positive(&told, "rss_bytes") && positive(&told, "rss_peak_bytes"),
             "{line}"

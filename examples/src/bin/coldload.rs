@@ -8,7 +8,7 @@ use serde_json::json;
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
-use tenure::{KindSettings, Repository, SnapshotPolicy, Tenure, Version};
+use tenure::{KindSettings, Limits, Repository, SnapshotPolicy, Tenure, Version};
 use tenure_examples::counter::{Add, Counter, SETTINGS};
 use tenure_examples::{Failure, bare, delay};
 use tenure_nats_server::NatsServer;
@@ -31,6 +31,11 @@ struct Options {
     /// After how many commits a snapshot is taken; without it there are none
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     snapshots: Option<u32>,
+    /// How many command ids the entity remembers at most. What is written within two minutes, as
+    /// here, is remembered up to 8,192 ids, and the snapshot holds them all; 64 are what is left of
+    /// them in an entity that was written over days
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    command_ids: Option<u64>,
     /// How often it is loaded
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     loads: u64,
@@ -84,7 +89,7 @@ impl Filler {
 async fn run(options: Options) -> Result<(), Failure> {
     let server = NatsServer::start()?;
     let url = server.url();
-    let writer = node(&url, None).await?;
+    let writer = node(&url, &options, None).await?;
     let counters = writer.repository::<Counter>().await?;
     let context = bare::connect(&url).await?;
     let mut filler = Filler {
@@ -117,7 +122,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         "{} messages in the stream, {} commits of the entity among them",
         state.messages, options.commits
     );
-    let reader = node(&url, Some(0)).await?;
+    let reader = node(&url, &options, Some(0)).await?;
     let counters = reader.repository::<Counter>().await?;
     let (mut loads, mut round_trips) = (Vec::new(), Vec::new());
     load(&counters, options.commits).await?;
@@ -150,8 +155,13 @@ async fn load(counters: &Repository<Counter>, commits: u64) -> Result<(), Failur
     Err(format!("{commits} commits were stored, the entity is at {version}").into())
 }
 
-async fn node(url: &str, cache: Option<usize>) -> Result<Tenure, Failure> {
-    let mut builder = Tenure::builder().namespace(NAMESPACE);
+async fn node(url: &str, options: &Options, cache: Option<usize>) -> Result<Tenure, Failure> {
+    let mut limits = Limits::default();
+    if let Some(ids) = options.command_ids {
+        limits.command_ids_max = usize::try_from(ids)?;
+        limits.command_ids_min = limits.command_ids_min.min(limits.command_ids_max);
+    }
+    let mut builder = Tenure::builder().namespace(NAMESPACE).limits(limits);
     if let Some(entities) = cache {
         builder = builder.cache(entities);
     }
@@ -174,6 +184,7 @@ fn tell(options: &Options, messages: u64, requests: u64, load: Duration, round_t
             "messages": messages,
             "commits": options.commits,
             "snapshots": options.snapshots,
+            "command_ids": options.command_ids,
             "delay_ms": options.delay_ms,
             "requests": requests,
             "load_us": load.as_micros(),

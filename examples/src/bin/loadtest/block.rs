@@ -24,6 +24,8 @@ pub(crate) trait Side: Send + Sync + 'static {
 pub(crate) struct Tally {
     pub(crate) ops: u64,
     pub(crate) time: Duration,
+    /// What this process computed in that time, where the system tells.
+    pub(crate) cpu: Option<Duration>,
     /// Operations per second of each block.
     pub(crate) rates: Vec<f64>,
     /// Nanoseconds from a call to its acknowledgement. One for each thread, so that they seldom
@@ -36,6 +38,7 @@ impl Tally {
         Self {
             ops: 0,
             time: Duration::ZERO,
+            cpu: Some(Duration::ZERO),
             rates: Vec::new(),
             latencies: (0..threads).map(|_| Mutex::new(histogram())).collect(),
         }
@@ -43,6 +46,11 @@ impl Tally {
 
     pub(crate) fn ops_per_s(&self) -> f64 {
         rate(self.ops, self.time)
+    }
+
+    /// Microseconds of computing for each operation.
+    pub(crate) fn cpu_us(&self) -> Option<f64> {
+        self.cpu.map(|cpu| 1e6 / rate(self.ops, cpu))
     }
 
     pub(crate) fn latencies(&self) -> Histogram<u64> {
@@ -80,6 +88,7 @@ pub(crate) async fn run<S: Side>(
     let taken = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     let count = (options.concurrency as u64).min(block.ops);
+    let cpu = cpu();
     let begin = Instant::now();
     for number in 0..count {
         let worker = Worker {
@@ -100,8 +109,22 @@ pub(crate) async fn run<S: Side>(
     let time = begin.elapsed();
     tally.ops += block.ops;
     tally.time += time;
+    let spent = self::cpu().zip(cpu).map(|(now, before)| now - before);
+    tally.cpu = tally.cpu.zip(spent).map(|(sum, spent)| sum + spent);
     tally.rates.push(rate(block.ops, time));
     Ok(())
+}
+
+/// What all threads of this process have computed so far, where the system tells (Linux). It says
+/// more than the time that passed when others use the machine as well.
+fn cpu() -> Option<Duration> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let of_one = |thread: std::io::Result<std::fs::DirEntry>| {
+        let told = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        told.split(' ').next()?.parse::<u64>().ok()
+    };
+    let nanos: Option<u64> = threads.map(of_one).sum();
+    nanos.map(Duration::from_nanos)
 }
 
 struct Worker<S> {

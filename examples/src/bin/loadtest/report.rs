@@ -190,6 +190,9 @@ fn line(name: &str, tally: &Tally) {
         tally.ops_per_s(),
         micros(latencies.max()),
     );
+    if let Some(cpu) = tally.cpu_us() {
+        println!("  {cpu:.1} µs of computing in this process for each operation");
+    }
 }
 
 fn side(fields: &mut Map<String, Value>, prefix: &str, tally: &Tally) {
@@ -205,6 +208,9 @@ fn side(fields: &mut Map<String, Value>, prefix: &str, tally: &Tally) {
         );
     }
     field("max_us".into(), micros(latencies.max()));
+    if let Some(cpu) = tally.cpu_us() {
+        field("cpu_us".into(), round(cpu, 2));
+    }
 }
 
 fn round(value: f64, digits: i32) -> f64 {
