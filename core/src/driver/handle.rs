@@ -221,10 +221,6 @@ impl Handle {
         CommandId::new(wall, random)
     }
 
-    pub(crate) async fn sleep_until(&self, at: Time) {
-        self.clock.sleep_until(at).await;
-    }
-
     pub(crate) fn shard_of(&self, kind: &KindEntry, entity: &EntityId) -> ShardId {
         self.layout.shard_of(kind.config.record.placement, entity)
     }

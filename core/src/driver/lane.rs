@@ -286,7 +286,7 @@ impl<S: Shell> Lane<S> {
             self.take_what_waits();
             self.tick_due();
         }
-        self.end();
+        self.end().await;
     }
 
     /// Takes requests and answers that are here already, up to a budget. Requests come first: what
@@ -335,12 +335,14 @@ impl<S: Shell> Lane<S> {
         self.requests.close();
     }
 
-    fn end(&mut self) {
-        let now = self.now;
+    /// Tells everyone who waits still. A request that is being put into the closed queue is waited
+    /// for: its caller has no timer, and would wait as long as the queue has a handle.
+    async fn end(&mut self) {
         self.requests.close();
-        while let Ok(request) = self.requests.try_recv() {
+        while let Some(request) = self.requests.recv().await {
             request.stopped();
         }
+        let now = self.now;
         for seat in self.seats.values_mut() {
             seat.finish_all(&mut env!(self, now), &Answer::Cut);
         }
