@@ -25,7 +25,45 @@ pub(super) struct CommandTable {
 struct Entry {
     id: CommandId,
     version: Version,
-    outcome: Bytes,
+    outcome: Outcome,
+}
+
+/// The longest outcome that stands in the table itself, in bytes.
+const INLINE_BYTES_MAX: usize = 23;
+
+/// A copy of an encoded reply: the message that it came in must not stay in memory with it. Most are
+/// a number or less, and a table may have thousands: those have no room of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Inline(u8, [u8; INLINE_BYTES_MAX]),
+    Apart(Bytes),
+}
+
+impl Outcome {
+    fn new(outcome: &[u8]) -> Self {
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        match (bytes.get_mut(..outcome.len()), u8::try_from(outcome.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(outcome);
+                Self::Inline(len, bytes)
+            }
+            (_, _) => Self::Apart(Bytes::copy_from_slice(outcome)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Inline(len, _) => usize::from(*len),
+            Self::Apart(bytes) => bytes.len(),
+        }
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Inline(len, bytes) => Bytes::copy_from_slice(&bytes[..usize::from(*len)]),
+            Self::Apart(bytes) => bytes.clone(),
+        }
+    }
 }
 
 /// What an entity knows of a command id.
@@ -46,13 +84,14 @@ impl CommandTable {
             ..Self::default()
         };
         for (id, version, outcome) in &snapshot.commands {
-            table.learn(*id, *version, Bytes::copy_from_slice(outcome));
+            table.learn(*id, *version, outcome);
         }
         table
     }
 
-    fn learn(&mut self, id: CommandId, version: Version, outcome: Bytes) {
+    fn learn(&mut self, id: CommandId, version: Version, outcome: &[u8]) {
         self.outcome_bytes += outcome.len();
+        let outcome = Outcome::new(outcome);
         let entry = Entry {
             id,
             version,
@@ -96,19 +135,17 @@ impl CommandTable {
         match place.and_then(|place| self.known.get(place)) {
             Some(entry) => Known::Found {
                 version: entry.version,
-                outcome: entry.outcome.clone(),
+                outcome: entry.outcome.to_bytes(),
             },
             None if id.time() <= self.horizon => Known::Expired,
             None => Known::New,
         }
     }
 
-    /// Takes in the ids of one commit and forgets what is over the limits. Outcomes are copied: the
-    /// message or the room that they stand in must not stay in memory with them.
+    /// Takes in the ids of one commit and forgets what is over the limits.
     pub(super) fn absorb(&mut self, commit: &Commit, limits: &Limits) {
         for command in &commit.commands {
-            let outcome = Bytes::copy_from_slice(&command.outcome);
-            self.learn(command.id, command.version, outcome);
+            self.learn(command.id, command.version, &command.outcome);
         }
         self.forget(commit.horizon, commit.time, limits);
     }
@@ -133,7 +170,7 @@ impl CommandTable {
     pub(super) fn entries(&self) -> Vec<(CommandId, Version, Bytes)> {
         let known = self.known.iter();
         known
-            .map(|entry| (entry.id, entry.version, entry.outcome.clone()))
+            .map(|entry| (entry.id, entry.version, entry.outcome.to_bytes()))
             .collect()
     }
 }
@@ -191,6 +228,24 @@ mod tests {
         assert_eq!(table.look(id(9)), Known::Expired);
         assert_eq!(table.look(id(20)), Known::New);
         assert!(matches!(table.look(id(30)), Known::Found { .. }));
+    }
+
+    #[test]
+    fn outcomes_of_any_length_come_back() {
+        assert!(size_of::<super::Entry>() <= 64, "small ones add nothing");
+        let limits = Limits::default();
+        let mut table = CommandTable::default();
+        for len in [0, 1, 22, 23, 24, 300] {
+            let id = CommandId::new(WallTime(1_000), len as u128);
+            let outcome = Bytes::from(vec![7; len]);
+            let mut commit = commit(1_000, id);
+            commit.commands[0].outcome = outcome.clone();
+            table.absorb(&commit, &limits);
+            let version = Version(1);
+            assert_eq!(table.look(id), Known::Found { version, outcome });
+        }
+        assert_eq!(table.outcome_bytes(), 1 + 22 + 23 + 24 + 300);
+        assert_eq!(table.entries().len(), 6);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) struct Messages {
 }
 
 /// Messages whose sequences stand next to each other, each at its place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Row {
     places: Vec<Option<Stored>>,
     len: usize,
@@ -25,6 +25,17 @@ struct Row {
 fn place(sequence: u64) -> (u64, usize) {
     // Less than the length of a row, so it fits.
     (sequence / ROW_LEN, (sequence % ROW_LEN) as usize)
+}
+
+impl Row {
+    /// An empty row whose first message is at a place. One that is begun at its start will be filled.
+    fn at(place: usize) -> Self {
+        let room = if place == 0 { ROW_LEN as usize } else { 0 };
+        Self {
+            places: Vec::with_capacity(room),
+            len: 0,
+        }
+    }
 }
 
 impl Messages {
@@ -44,7 +55,7 @@ impl Messages {
 
     pub(super) fn insert(&mut self, sequence: u64, stored: Stored) {
         let (row, place) = place(sequence);
-        let row = self.rows.entry(row).or_default();
+        let row = self.rows.entry(row).or_insert_with(|| Row::at(place));
         if row.places.len() <= place {
             row.places.resize_with(place, || None);
             row.places.push(Some(stored));

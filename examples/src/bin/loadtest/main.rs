@@ -22,6 +22,11 @@ use tenure_examples::Failure;
 use tenure_examples::counter::SETTINGS;
 use tokio::runtime::Runtime;
 
+/// Of both sides. A command makes many small values that live until its acknowledgement, which the
+/// platform's allocator is slow at; the README tells how much.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[allow(
     clippy::disallowed_types,
     reason = "the standard library's only source of random bits; nothing iterates"
