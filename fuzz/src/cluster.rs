@@ -10,8 +10,8 @@ use tenure_core::id::{
     Version, WallTime,
 };
 use tenure_core::log::{
-    Base, Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Ran, Read, Reply,
-    Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
+    Base, Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Provisional, Ran,
+    Read, Reply, Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
@@ -355,6 +355,16 @@ impl Cluster {
 }
 
 impl Node {
+    /// A slot's state, after what was decided last was kept or dropped.
+    fn settled(&mut self, slot: Slot, provisional: Provisional) -> &mut State {
+        let state = self.states.get_mut(&slot).expect("a slot that was folded");
+        match provisional {
+            Provisional::Committed => state.committed = state.provisional,
+            Provisional::Dropped => state.provisional = state.committed,
+        }
+        state
+    }
+
     fn work(&mut self, work: Work) -> Ran {
         match work {
             Work::Fold {
@@ -363,10 +373,9 @@ impl Node {
                 commits,
                 ..
             } => {
-                let held = self.states.get(&slot).map_or(0, |state| state.committed);
                 let mut value = match base {
                     Base::Nothing => 0,
-                    Base::Held => held,
+                    Base::Held(provisional) => self.settled(slot, provisional).committed,
                     Base::Snapshot(snapshot) => number(&snapshot.state),
                 };
                 for stored in commits {
@@ -384,9 +393,13 @@ impl Node {
                 );
                 Ran::Folded(Ok(()))
             }
-            Work::Decide { slot, commands, .. } => {
-                let state = self.states.entry(slot).or_default();
-                state.provisional = state.committed;
+            Work::Decide {
+                slot,
+                provisional,
+                commands,
+                ..
+            } => {
+                let state = self.settled(slot, provisional);
                 let decide = |(ticket, _): (Ticket, Expected)| {
                     if ticket.0.is_multiple_of(4) {
                         return Decided {
@@ -412,19 +425,14 @@ impl Node {
                 };
                 Ran::Decided(commands.into_iter().map(decide).collect())
             }
-            Work::Settle { slot } => {
-                if let Some(state) = self.states.get_mut(&slot) {
-                    state.committed = state.provisional;
-                }
-                Ran::Settled
+            Work::Answer {
+                slot, provisional, ..
+            } => {
+                self.settled(slot, provisional);
+                Ran::Answered
             }
-            Work::Answer { .. } => Ran::Answered,
-            Work::Snapshot { slot } => {
-                let state = self
-                    .states
-                    .get(&slot)
-                    .map(|state| state.committed.to_be_bytes());
-                let state = state.expect("a slot that was folded");
+            Work::Snapshot { slot, provisional } => {
+                let state = self.settled(slot, provisional).committed.to_be_bytes();
                 Ran::Snapshotted(Ok(Bytes::copy_from_slice(&state)))
             }
         }

@@ -36,7 +36,7 @@ pub(crate) fn input(input: &Input) -> String {
                 }
                 line
             }
-            Ran::Folded(_) | Ran::Settled | Ran::Answered | Ran::Snapshotted(_) => {
+            Ran::Folded(_) | Ran::Answered | Ran::Snapshotted(_) => {
                 format!("{op:?} {ran:?}")
             }
         },
@@ -60,7 +60,7 @@ pub(crate) fn effect(effect: &Effect) -> String {
             } => {
                 let base = match base {
                     Base::Nothing => "nothing".into(),
-                    Base::Held => "what is held".into(),
+                    Base::Held(_) => "what is held".into(),
                     Base::Snapshot(it) => format!("snapshot {} {:?}", it.version, it.sequence),
                 };
                 let mut line = format!("{op:?} fold {slot:?} {:?} on {base}", entity.as_str());
@@ -69,10 +69,9 @@ pub(crate) fn effect(effect: &Effect) -> String {
                 }
                 line
             }
-            Work::Decide { .. }
-            | Work::Settle { .. }
-            | Work::Answer { .. }
-            | Work::Snapshot { .. } => format!("{op:?} {work:?}"),
+            Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => {
+                format!("{op:?} {work:?}")
+            }
         },
         Effect::Reply { ticket, reply } => format!("reply {ticket:?} {reply:?}"),
         Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => format!("{effect:?}"),

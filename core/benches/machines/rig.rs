@@ -303,7 +303,6 @@ fn run(work: &Work) -> Ran {
             });
             Ran::Decided(decided.collect())
         }
-        Work::Settle { .. } => Ran::Settled,
         Work::Answer { .. } => Ran::Answered,
         Work::Snapshot { .. } => Ran::Snapshotted(Ok(Bytes::from_static(b"\x18\x96"))),
     }

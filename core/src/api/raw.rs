@@ -3,7 +3,9 @@
 use super::RawEvent;
 use crate::driver::host::{Answer, Caller, Host};
 use crate::id::{Slot, Ticket, Version};
-use crate::log::{Base, Decided, Expected, FoldError, NewEvent, StoredCommit, Verdict};
+use crate::log::{
+    Base, Decided, Expected, FoldError, NewEvent, Provisional, StoredCommit, Verdict,
+};
 use crate::name::EntityId;
 use bytes::Bytes;
 use std::any::Any;
@@ -57,6 +59,7 @@ impl Host for RawEntities {
     fn decide(
         &mut self,
         _: Slot,
+        _: Provisional,
         mut version: Version,
         commands: &[(Ticket, Expected)],
     ) -> Vec<Decided> {
@@ -72,11 +75,9 @@ impl Host for RawEntities {
             .collect()
     }
 
-    fn settle(&mut self, _: Slot) {}
+    fn answer(&mut self, _: Slot, _: Provisional, _: Version, _: &[Ticket]) {}
 
-    fn answer(&mut self, _: Slot, _: Version, _: &[Ticket]) {}
-
-    fn snapshot(&mut self, _: Slot) -> Result<Bytes, String> {
+    fn snapshot(&mut self, _: Slot, _: Provisional) -> Result<Bytes, String> {
         Err("a log takes no snapshots".to_owned())
     }
 

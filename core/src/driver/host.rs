@@ -1,7 +1,9 @@
 //! Where the user's states live: what the driver asks of them, type-erased.
 
 use crate::id::{Slot, Ticket, Version};
-use crate::log::{Base, Decided, Expected, FoldError, KindConfig, Reply, StoredCommit};
+use crate::log::{
+    Base, Decided, Expected, FoldError, KindConfig, Provisional, Reply, StoredCommit,
+};
 use crate::name::EntityId;
 use crate::space::SpaceError;
 use bytes::Bytes;
@@ -30,18 +32,22 @@ pub(crate) trait Host: Send {
     fn decide(
         &mut self,
         slot: Slot,
+        provisional: Provisional,
         version: Version,
         commands: &[(Ticket, Expected)],
     ) -> Vec<Decided>;
 
-    /// Makes the provisional state the committed one.
-    fn settle(&mut self, slot: Slot);
-
     /// Answers readers from the committed state.
-    fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]);
+    fn answer(
+        &mut self,
+        slot: Slot,
+        provisional: Provisional,
+        version: Version,
+        tickets: &[Ticket],
+    );
 
     /// Encodes the committed state; an error says why there is no snapshot.
-    fn snapshot(&mut self, slot: Slot) -> Result<Bytes, String>;
+    fn snapshot(&mut self, slot: Slot, provisional: Provisional) -> Result<Bytes, String>;
 
     /// Drops the state of a slot.
     fn forget(&mut self, slot: Slot);

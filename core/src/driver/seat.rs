@@ -331,22 +331,25 @@ impl Seat {
             }
             Work::Decide {
                 slot,
+                provisional,
                 version,
                 commands,
-            } => Ran::Decided(self.at(slot).decide(slot, version, &commands)),
-            Work::Settle { slot } => {
-                self.at(slot).settle(slot);
-                Ran::Settled
+            } => {
+                let decided = self.at(slot).decide(slot, provisional, version, &commands);
+                Ran::Decided(decided)
             }
             Work::Answer {
                 slot,
+                provisional,
                 version,
                 tickets,
             } => {
-                self.at(slot).answer(slot, version, &tickets);
+                self.at(slot).answer(slot, provisional, version, &tickets);
                 Ran::Answered
             }
-            Work::Snapshot { slot } => Ran::Snapshotted(self.at(slot).snapshot(slot)),
+            Work::Snapshot { slot, provisional } => {
+                Ran::Snapshotted(self.at(slot).snapshot(slot, provisional))
+            }
         }
     }
 

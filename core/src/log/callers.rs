@@ -189,11 +189,13 @@ impl Shard {
             entity.queue.pop_front();
         }
         let tickets = readers.iter().map(|reader| reader.ticket).collect();
+        let provisional = core::mem::take(&mut entity.provisional);
         self.run(
             t,
             Op::Answer(slot),
             Work::Answer {
                 slot,
+                provisional,
                 version,
                 tickets,
             },
@@ -269,7 +271,6 @@ impl Shard {
             Phase::Idle
             | Phase::Load(_, Why::Open)
             | Phase::Barrier(Pledge::Readers)
-            | Phase::Settle
             | Phase::Encode => t.halt("a caller waits for an entity that does not know it"),
         }
     }

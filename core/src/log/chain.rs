@@ -318,15 +318,19 @@ impl Shard {
         let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
         let entity = self.entity(slot);
         let (kind, id) = (entity.kind, entity.id.clone());
+        let provisional = core::mem::take(&mut entity.provisional);
         let (base, mut held, from) = match floor {
             Floor::Nothing => (Base::Nothing, Held::default(), None),
-            Floor::Held(..) => (Base::Held, entity.held.clone().unwrap_or_default(), None),
+            Floor::Held(..) => {
+                let held = entity.held.clone().unwrap_or_default();
+                (Base::Held(provisional), held, None)
+            }
             Floor::Snapshot(snapshot, named) => {
                 let held = Held::of_snapshot(&snapshot);
                 (Base::Snapshot(snapshot), held, Some(named))
             }
         };
-        let replayed = (base != Base::Held).then_some(count);
+        let replayed = (!matches!(base, Base::Held(_))).then_some(count);
         let stored = |(sequence, commit)| StoredCommit { sequence, commit };
         let commits: Vec<_> = commits.into_iter().map(stored).collect();
         for stored in &commits {

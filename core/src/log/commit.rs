@@ -2,7 +2,7 @@
 
 use super::entity::{Draft, Phase, Stage, Why, predecessor};
 use super::shard::{Op, Shard, Turn};
-use super::{Refusal, Reply, Work};
+use super::{Provisional, Refusal, Reply};
 use crate::format::WriteMode;
 use crate::id::{CommitId, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
@@ -223,6 +223,7 @@ impl Shard {
         } = *draft;
         let entity = self.entity(slot);
         entity.tries = 0;
+        entity.provisional = Provisional::Committed;
         if let Some(held) = &mut entity.held {
             held.pass_on(sequence, commit, &limits);
             let sent = sent.unwrap_or_default();
@@ -231,12 +232,6 @@ impl Shard {
         }
         self.on_named(slot);
         self.release(t, members, sequence);
-        self.run(t, Op::Settle(slot), Work::Settle { slot });
-        self.entity(slot).phase = Phase::Settle;
-    }
-
-    pub(super) fn on_settled(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        self.entity(slot).phase = Phase::Idle;
         if !self.take_snapshot(t, slot) {
             self.next(t, slot);
         }

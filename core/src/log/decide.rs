@@ -98,8 +98,10 @@ impl Shard {
         );
         let version = self.version(slot);
         let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
+        let provisional = core::mem::take(&mut self.entity(slot).provisional);
         let work = Work::Decide {
             slot,
+            provisional,
             version,
             commands: wanted,
         };
@@ -314,8 +316,10 @@ impl Shard {
             let commands: Vec<_> = first.into_iter().map(|member| member.command).collect();
             let version = self.version(slot);
             let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
+            let provisional = core::mem::take(&mut self.entity(slot).provisional);
             let work = Work::Decide {
                 slot,
+                provisional,
                 version,
                 commands: wanted,
             };

@@ -63,26 +63,25 @@ pub enum Work {
         commits: Vec<StoredCommit>,
     },
     /// Decide commands one after another, each on the state that the one before left, starting
-    /// from the committed state. Answer: `Ran::Decided`. The state they lead to is provisional:
-    /// `Settle` makes it the committed one, the next `Decide` or `Fold` drops it.
+    /// from the committed state. Answer: `Ran::Decided`. The state they lead to is provisional: the
+    /// slot's next work says what became of it.
     Decide {
         /// The slot.
         slot: Slot,
+        /// What became of the state before.
+        provisional: Provisional,
         /// The committed version.
         version: Version,
         /// The commands.
         commands: Vec<(Ticket, Expected)>,
-    },
-    /// Make the provisional state the committed one. Answer: `Ran::Settled`.
-    Settle {
-        /// The slot.
-        slot: Slot,
     },
     /// Answer these readers' questions from the committed state; the callers themselves get
     /// `Reply::Read` afterwards. Answer: `Ran::Answered`.
     Answer {
         /// The slot.
         slot: Slot,
+        /// What became of the state that was decided last.
+        provisional: Provisional,
         /// The committed version.
         version: Version,
         /// The readers.
@@ -92,7 +91,20 @@ pub enum Work {
     Snapshot {
         /// The slot.
         slot: Slot,
+        /// What became of the state that was decided last.
+        provisional: Provisional,
     },
+}
+
+/// What became of the state that a slot's last `Decide` led to. It comes with the slot's next work,
+/// which is the first that needs to know it: so nothing waits until the host has settled it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provisional {
+    /// It is to be dropped, if there is one: its commit was not stored, or nobody knows.
+    #[default]
+    Dropped,
+    /// Its commit was stored: it is the committed state now.
+    Committed,
 }
 
 /// What a fold starts from.
@@ -102,8 +114,8 @@ pub enum Base {
     Nothing,
     /// A snapshot.
     Snapshot(Box<Snapshot>),
-    /// The committed state that the slot holds.
-    Held,
+    /// The committed state that the slot holds, after this.
+    Held(Provisional),
 }
 
 /// A commit and where it is.

@@ -3,7 +3,7 @@
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
-use super::{Expected, KindIndex, Reply, SnapshotPolicy, StoredCommit};
+use super::{Expected, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
@@ -29,6 +29,8 @@ pub(super) struct Entity {
     pub(super) queue: VecDeque<Caller>,
     /// What the host holds the state of; `None` when it holds none.
     pub(super) held: Option<Held>,
+    /// What the host is to be told of the state that it decided last.
+    pub(super) provisional: Provisional,
     pub(super) phase: Phase,
     pub(super) snapshot: Taking,
     /// So many commits had come since the last snapshot when one failed; the next waits for as
@@ -118,8 +120,6 @@ pub(super) enum Phase {
     Commit(Box<Draft>, Stage),
     /// Owned mode: replies that stored nothing, or readers, wait for a barrier (S14).
     Barrier(Pledge),
-    /// The host makes the committed state current.
-    Settle,
     /// The host answers readers from the state at this version.
     Answer {
         readers: Vec<Reader>,
@@ -261,6 +261,7 @@ impl Entity {
             subject,
             queue: VecDeque::new(),
             held: None,
+            provisional: Provisional::Dropped,
             phase: Phase::Idle,
             snapshot: Taking::No,
             snapshot_failed: None,
@@ -283,7 +284,6 @@ impl Entity {
             | Phase::Decide { .. }
             | Phase::Commit(..)
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => &[],
         };
@@ -302,7 +302,6 @@ impl Entity {
             | Phase::Decide { .. }
             | Phase::Commit(..)
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => false,
         };

@@ -306,7 +306,6 @@ impl Shard {
                 | Phase::Load(..)
                 | Phase::Decide { .. }
                 | Phase::Barrier(_)
-                | Phase::Settle
                 | Phase::Answer { .. }
                 | Phase::Encode => return t.halt("a batch was answered that was not sent"),
             }
@@ -413,7 +412,6 @@ impl Shard {
                 | Phase::Load(..)
                 | Phase::Decide { .. }
                 | Phase::Commit(..)
-                | Phase::Settle
                 | Phase::Answer { .. }
                 | Phase::Encode) => self.entity(slot).phase = phase,
             }

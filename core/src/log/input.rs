@@ -114,8 +114,6 @@ pub enum Ran {
     Folded(Result<(), FoldError>),
     /// Of `Decide`: a verdict for each command, in the order given.
     Decided(Vec<Decided>),
-    /// Of `Settle`.
-    Settled,
     /// Of `Answer`: the host has answered the callers' questions from its state.
     Answered,
     /// Of `Snapshot`: the encoded state, or why there is none.

@@ -457,7 +457,6 @@ impl Shard {
             | Phase::Decide { .. }
             | Phase::Commit(..)
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => {}
         }
@@ -473,7 +472,6 @@ impl Shard {
             | Phase::Decide { .. }
             | Phase::Commit(..)
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => false,
         };
@@ -600,7 +598,6 @@ impl Shard {
             | Phase::Decide { .. }
             | Phase::Commit(..)
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => panic!("an entity that is not loading has no load"),
         }

@@ -46,7 +46,7 @@ mod snapshot;
 mod sweep;
 mod tail;
 
-pub use effect::{Base, Effect, Note, StoredCommit, Work};
+pub use effect::{Base, Effect, Note, Provisional, StoredCommit, Work};
 pub use history::{
     Bodies, Bounds, Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage,
     HistoryRefusal, LoggedCommit, PAGE_COMMITS_MAX, Range,

@@ -342,7 +342,6 @@ impl Shard {
             | Phase::Load(..)
             | Phase::Decide { .. }
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => t.halt("an entity without a commit was looked for"),
         }
@@ -381,10 +380,9 @@ impl Shard {
             | Phase::Commit(draft, Stage::Doubtful | Stage::Ready | Stage::Waiting) => {
                 self.refuse(t, draft.members, refusal);
             }
-            phase @ (Phase::Decide { .. }
-            | Phase::Settle
-            | Phase::Answer { .. }
-            | Phase::Encode) => self.entity(slot).phase = phase,
+            phase @ (Phase::Decide { .. } | Phase::Answer { .. } | Phase::Encode) => {
+                self.entity(slot).phase = phase
+            }
         }
         for caller in queue {
             t.reply(self, caller.ticket(), Reply::Refused(refusal.clone()));

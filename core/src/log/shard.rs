@@ -4,7 +4,9 @@ use super::entity::{Entity, Moment, Phase, Pledge, Stage, Why};
 use super::owned::{Fence, Flight, Owned};
 use super::rest::{CacheCounts, Resting, Unnamed};
 use super::sweep::Chores;
-use super::{Effect, Input, KindConfig, KindIndex, Note, Ran, Reply, Shape, ShardConfig, Work};
+use super::{
+    Effect, Input, KindConfig, KindIndex, Note, Provisional, Ran, Reply, Shape, ShardConfig, Work,
+};
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
 use crate::name::EntityId;
@@ -128,8 +130,6 @@ pub(super) enum Op {
     Fold(Slot),
     /// The host decides.
     Decide(Slot),
-    /// The host settles.
-    Settle(Slot),
     /// The host answers readers.
     Answer(Slot),
     /// The host encodes a snapshot.
@@ -306,7 +306,6 @@ impl Shard {
             | Phase::Load(..)
             | Phase::Decide { .. }
             | Phase::Commit(_, Stage::Flying | Stage::Doubtful)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode) => self.entity(slot).phase = phase,
         }
@@ -331,7 +330,6 @@ impl Shard {
             Phase::Commit(_, Stage::Flying | Stage::Doubtful)
             | Phase::Decide { .. }
             | Phase::Barrier(_)
-            | Phase::Settle
             | Phase::Answer { .. }
             | Phase::Encode => {}
         }
@@ -363,6 +361,7 @@ impl Shard {
         self.drop_body(slot);
         let entity = self.entity(slot);
         entity.held = None;
+        entity.provisional = Provisional::Dropped;
         entity.replayed = false;
         entity.swept = false;
     }
@@ -489,7 +488,7 @@ impl Shard {
             Op::Claim => self.on_claim(t, reply),
             Op::Rival => self.on_rival(t, reply),
             Op::Abandoned => {}
-            Op::Fold(_) | Op::Decide(_) | Op::Settle(_) | Op::Answer(_) | Op::Encode(_) => {
+            Op::Fold(_) | Op::Decide(_) | Op::Answer(_) | Op::Encode(_) => {
                 t.out.push(Effect::Halt(HaltReason::WrongAnswer(op)));
             }
         }
@@ -502,7 +501,6 @@ impl Shard {
         match (purpose, ran) {
             (Op::Fold(slot), Ran::Folded(folded)) => self.on_folded(t, slot, folded),
             (Op::Decide(slot), Ran::Decided(decided)) => self.on_decided(t, slot, decided),
-            (Op::Settle(slot), Ran::Settled) => self.on_settled(t, slot),
             (Op::Answer(slot), Ran::Answered) => self.on_answered(t, slot),
             (Op::Encode(slot), Ran::Snapshotted(state)) => self.on_encoded(t, slot, state),
             (Op::Abandoned, _) => {}
@@ -512,7 +510,6 @@ impl Shard {
                 | Op::Get(_)
                 | Op::Fold(_)
                 | Op::Decide(_)
-                | Op::Settle(_)
                 | Op::Answer(_)
                 | Op::Encode(_)
                 | Op::Keep(_)

@@ -46,7 +46,8 @@ impl Shard {
         if since == 0 || soon || entity.snapshot != Taking::No || !room {
             return false;
         }
-        self.run(t, Op::Encode(slot), Work::Snapshot { slot });
+        let provisional = core::mem::take(&mut entity.provisional);
+        self.run(t, Op::Encode(slot), Work::Snapshot { slot, provisional });
         self.entity(slot).phase = Phase::Encode;
         true
     }

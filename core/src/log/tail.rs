@@ -79,10 +79,9 @@ impl Shard {
                     self.give_up(t, draft);
                 }
             }
-            phase @ (Phase::Decide { .. }
-            | Phase::Settle
-            | Phase::Answer { .. }
-            | Phase::Encode) => self.entity(slot).phase = phase,
+            phase @ (Phase::Decide { .. } | Phase::Answer { .. } | Phase::Encode) => {
+                self.entity(slot).phase = phase
+            }
         }
         self.forget_held(slot);
         self.parked.insert(slot);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tenure_core::format::{Commit, EventRecord};
 use tenure_core::id::{Slot, Ticket, Version};
 use tenure_core::log::{
-    Base, Decided, Expected, FoldError, NewEvent, Ran, Reply, StoredCommit, Verdict, Work,
+    Base, Decided, Expected, FoldError, NewEvent, Provisional, Ran, Reply, StoredCommit, Verdict,
+    Work,
 };
 
 /// What a caller orders.
@@ -87,21 +88,17 @@ impl Bank {
             } => self.fold(*slot, entity.as_str(), base, commits),
             Work::Decide {
                 slot,
+                provisional,
                 version,
                 commands,
-            } => self.decide(*slot, *version, commands),
-            Work::Settle { slot } => {
-                let account = self.account(*slot);
-                account.committed = account.provisional;
-                let line = format!("keep {} at {}", account.name, account.committed.said());
-                (Ran::Settled, line)
-            }
+            } => self.decide(*slot, *provisional, *version, commands),
             Work::Answer {
                 slot,
+                provisional,
                 version,
                 tickets,
             } => {
-                let account = self.account(*slot);
+                let account = self.settled(*slot, *provisional);
                 assert_eq!(account.committed.version, *version, "the version answered");
                 let said = format!("balance {}", account.committed.balance);
                 let line = format!("answer {}: {said}", join(tickets));
@@ -110,13 +107,23 @@ impl Bank {
                 }
                 (Ran::Answered, line)
             }
-            Work::Snapshot { slot } => {
-                let account = self.account(*slot);
+            Work::Snapshot { slot, provisional } => {
+                let account = self.settled(*slot, *provisional);
                 let line = format!("encode {} at {}", account.name, account.committed.said());
                 let bytes = account.committed.balance.to_string();
                 (Ran::Snapshotted(Ok(bytes.into())), line)
             }
         }
+    }
+
+    /// An account, after what was decided last was kept or dropped.
+    fn settled(&mut self, slot: Slot, provisional: Provisional) -> &mut Account {
+        let account = self.account(slot);
+        match provisional {
+            Provisional::Committed => account.committed = account.provisional,
+            Provisional::Dropped => account.provisional = account.committed,
+        }
+        account
     }
 
     fn account(&mut self, slot: Slot) -> &mut Account {
@@ -141,7 +148,10 @@ impl Bank {
                 let cause = "it is no balance".to_owned();
                 (state.ok_or(FoldError::Snapshot { cause }), "the snapshot")
             }
-            Base::Held => (Ok(self.account(slot).committed), "what is held"),
+            Base::Held(provisional) => {
+                let account = self.settled(slot, *provisional);
+                (Ok(account.committed), "what is held")
+            }
         };
         let folded = start.and_then(|state| {
             let events = commits.iter().map(|stored| &stored.commit);
@@ -172,13 +182,13 @@ impl Bank {
     fn decide(
         &mut self,
         slot: Slot,
+        provisional: Provisional,
         version: Version,
         commands: &[(Ticket, Expected)],
     ) -> (Ran, String) {
         let orders = self.orders.clone();
-        let account = self.account(slot);
+        let account = self.settled(slot, provisional);
         assert_eq!(account.committed.version, version, "the version decided at");
-        account.provisional = account.committed;
         let mut decided = Vec::new();
         let mut parts = Vec::new();
         let mut answers = Vec::new();

@@ -552,14 +552,16 @@ impl World {
                     self.step(&node, Input::Ran { op, ran });
                 }
                 Some(Fate::Fails) => {
+                    // What failed is the user's code: the host settles its state all the same.
+                    if matches!(work, Work::Snapshot { .. }) {
+                        let host = self.nodes.get_mut(&node).expect("a node");
+                        host.bank.run(&work);
+                    }
                     let ran = match work {
                         Work::Fold { .. } => Ran::Folded(Err(FoldError::Snapshot {
                             cause: "restore panicked".to_owned(),
                         })),
-                        Work::Snapshot { .. }
-                        | Work::Decide { .. }
-                        | Work::Settle { .. }
-                        | Work::Answer { .. } => {
+                        Work::Snapshot { .. } | Work::Decide { .. } | Work::Answer { .. } => {
                             Ran::Snapshotted(Err("snapshot panicked".to_owned()))
                         }
                     };
@@ -788,7 +790,7 @@ fn is_of_snapshots(work: &Work) -> bool {
     match work {
         Work::Snapshot { .. } => true,
         Work::Fold { base, .. } => matches!(base, Base::Snapshot(_)),
-        Work::Decide { .. } | Work::Settle { .. } | Work::Answer { .. } => false,
+        Work::Decide { .. } | Work::Answer { .. } => false,
     }
 }
 

@@ -14,7 +14,9 @@ use build::Reader;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use tenure_core::id::{Slot, Ticket, Version};
-use tenure_core::log::{Base, Decided, Expected, FoldError, Ran, StoredCommit, Verdict, Work};
+use tenure_core::log::{
+    Base, Decided, Expected, FoldError, Provisional, Ran, StoredCommit, Verdict, Work,
+};
 use tenure_core::name::EntityId;
 
 /// What a caller's question was answered from.
@@ -76,10 +78,7 @@ impl Host {
                 let mut events = commits.iter().flat_map(|stored| &stored.commit.events);
                 events.any(Build::is_older)
             }
-            Work::Decide { .. }
-            | Work::Settle { .. }
-            | Work::Answer { .. }
-            | Work::Snapshot { .. } => false,
+            Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => false,
         }
     }
 
@@ -119,24 +118,17 @@ impl Host {
             } => self.fold(slot, entity, base, &commits, readable),
             Work::Decide {
                 slot,
+                provisional,
                 version,
                 commands,
-            } => self.decide(slot, version, &commands),
-            Work::Settle { slot } => {
-                let held = self.slot(slot)?;
-                let provisional = held
-                    .provisional
-                    .take()
-                    .ok_or_else(|| format!("settle of {slot:?}, which has nothing provisional"))?;
-                held.committed = provisional;
-                Ok(Ran::Settled)
-            }
+            } => self.decide(slot, provisional, version, &commands),
             Work::Answer {
                 slot,
+                provisional,
                 version,
                 tickets,
             } => {
-                let state = self.slot(slot)?.committed;
+                let state = self.settled(slot, provisional)?.committed;
                 same_version(slot, version, state)?;
                 for ticket in tickets {
                     let answer = Answer {
@@ -148,12 +140,14 @@ impl Host {
                 }
                 Ok(Ran::Answered)
             }
-            Work::Snapshot { .. } if !readable => {
+            Work::Snapshot { slot, provisional } if !readable => {
+                self.settled(slot, provisional)?;
                 let cause = "the simulator made it fail";
                 Ok(Ran::Snapshotted(Err(cause.into())))
             }
-            Work::Snapshot { slot } => {
-                Ok(Ran::Snapshotted(Ok(self.slot(slot)?.committed.encode())))
+            Work::Snapshot { slot, provisional } => {
+                let held = self.settled(slot, provisional)?;
+                Ok(Ran::Snapshotted(Ok(held.committed.encode())))
             }
         }
     }
@@ -184,8 +178,8 @@ impl Host {
                 }
                 state
             }
-            Base::Held => {
-                let held = self.slot(slot)?;
+            Base::Held(provisional) => {
+                let held = self.settled(slot, provisional)?;
                 if held.entity != entity {
                     return Err(format!("{slot:?} holds {:?}, not {entity:?}", held.entity));
                 }
@@ -207,10 +201,11 @@ impl Host {
     fn decide(
         &mut self,
         slot: Slot,
+        provisional: Provisional,
         version: Version,
         commands: &[(Ticket, Expected)],
     ) -> Result<Ran, String> {
-        let mut state = self.slot(slot)?.committed;
+        let mut state = self.settled(slot, provisional)?.committed;
         same_version(slot, version, state)?;
         let mut verdicts = Vec::new();
         for (ticket, expected) in commands {
@@ -232,6 +227,21 @@ impl Host {
         }
         self.slot(slot)?.provisional = Some(state);
         Ok(Ran::Decided(verdicts))
+    }
+
+    /// What a slot holds, after the state that was decided last was kept or dropped.
+    fn settled(&mut self, slot: Slot, provisional: Provisional) -> Result<&mut Held, String> {
+        let held = self.slot(slot)?;
+        match (provisional, held.provisional.take()) {
+            (Provisional::Committed, Some(state)) => held.committed = state,
+            (Provisional::Committed, None) => {
+                return Err(format!(
+                    "{slot:?} has nothing provisional that was committed"
+                ));
+            }
+            (Provisional::Dropped, _) => {}
+        }
+        Ok(held)
     }
 
     fn slot(&mut self, slot: Slot) -> Result<&mut Held, String> {

@@ -414,11 +414,9 @@ fn from_snapshot(work: &Work) -> Option<(Slot, StoredCommit)> {
             commits,
             ..
         } => Some((*slot, commits.last()?.clone())),
-        Work::Fold { .. }
-        | Work::Decide { .. }
-        | Work::Settle { .. }
-        | Work::Answer { .. }
-        | Work::Snapshot { .. } => None,
+        Work::Fold { .. } | Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => {
+            None
+        }
     }
 }
 
@@ -426,8 +424,7 @@ fn slot_of(work: &Work) -> Slot {
     match work {
         Work::Fold { slot, .. }
         | Work::Decide { slot, .. }
-        | Work::Settle { slot }
         | Work::Answer { slot, .. }
-        | Work::Snapshot { slot } => *slot,
+        | Work::Snapshot { slot, .. } => *slot,
     }
 }

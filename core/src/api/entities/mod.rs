@@ -12,7 +12,7 @@ use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, caught};
 use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
-use crate::log::{Base, Decided, Expected, FoldError, StoredCommit};
+use crate::log::{Base, Decided, Expected, FoldError, Provisional, StoredCommit};
 use crate::name::{EntityId, KindName, Namespace};
 use crate::table::Table;
 use bytes::Bytes;
@@ -100,8 +100,19 @@ pub(crate) struct Entities<A: Aggregate> {
 struct Entity<A> {
     id: EntityId,
     committed: A,
-    /// The state after the commands that are being committed.
+    /// The state after the commands that were decided last, until the machine says what became of
+    /// it.
     provisional: Option<A>,
+}
+
+impl<A> Entity<A> {
+    /// Keeps the state that was decided last, or drops it.
+    fn settle(&mut self, provisional: Provisional) {
+        match (provisional, self.provisional.take()) {
+            (Provisional::Committed, Some(state)) => self.committed = state,
+            (Provisional::Committed, None) | (Provisional::Dropped, _) => {}
+        }
+    }
 }
 
 impl<A: Aggregate> Entities<A> {
@@ -150,9 +161,10 @@ impl<A: Aggregate> Host for Entities<A> {
         let state = match base {
             Base::Nothing => A::default(),
             Base::Snapshot(snapshot) => restore(&self.facts, snapshot)?,
-            Base::Held => {
-                held.expect("the machine folds onto a state that it saw folded")
-                    .committed
+            Base::Held(provisional) => {
+                let mut held = held.expect("the machine folds onto a state that it saw folded");
+                held.settle(*provisional);
+                held.committed
             }
         };
         let committed = fold_commits(&self.facts, state, commits)?;
@@ -170,10 +182,12 @@ impl<A: Aggregate> Host for Entities<A> {
     fn decide(
         &mut self,
         slot: Slot,
+        provisional: Provisional,
         version: Version,
         commands: &[(Ticket, Expected)],
     ) -> Vec<Decided> {
         let entity = self.slots.get_mut(&slot).expect("a folded slot");
+        entity.settle(provisional);
         let mut round = Round {
             facts: &self.facts,
             committed: &entity.committed,
@@ -198,16 +212,15 @@ impl<A: Aggregate> Host for Entities<A> {
         decided
     }
 
-    fn settle(&mut self, slot: Slot) {
-        if let Some(entity) = self.slots.get_mut(&slot)
-            && let Some(state) = entity.provisional.take()
-        {
-            entity.committed = state;
-        }
-    }
-
-    fn answer(&mut self, slot: Slot, version: Version, tickets: &[Ticket]) {
-        let entity = self.slots.get(&slot).expect("a folded slot");
+    fn answer(
+        &mut self,
+        slot: Slot,
+        provisional: Provisional,
+        version: Version,
+        tickets: &[Ticket],
+    ) {
+        let entity = self.slots.get_mut(&slot).expect("a folded slot");
+        entity.settle(provisional);
         for ticket in tickets {
             if let Some(Ask::Question(question)) = self.callers.get_mut(ticket).map(Box::as_mut) {
                 question.answer(&entity.committed, version);
@@ -215,8 +228,9 @@ impl<A: Aggregate> Host for Entities<A> {
         }
     }
 
-    fn snapshot(&mut self, slot: Slot) -> Result<Bytes, String> {
-        let entity = self.slots.get(&slot).expect("a folded slot");
+    fn snapshot(&mut self, slot: Slot, provisional: Provisional) -> Result<Bytes, String> {
+        let entity = self.slots.get_mut(&slot).expect("a folded slot");
+        entity.settle(provisional);
         match caught(|| entity.committed.snapshot(self.facts.codec)) {
             Ok(Some(Ok(bytes))) => Ok(bytes),
             Ok(Some(Err(error))) => Err(error.to_string()),

@@ -5,8 +5,9 @@ use crate::api::{Aggregate, CodecError, DecideCx, Event, UnknownEvents};
 use crate::driver::host::{Answer, Host};
 use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
-use crate::log::{Base, Decided, Expected, FoldError, Verdict};
+use crate::log::{Base, Decided, Expected, FoldError, Provisional, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
+use Provisional::{Committed, Dropped};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -90,14 +91,19 @@ fn host() -> Entities<Sum> {
 }
 
 /// The replies of one round; what was not accepted is its verdict's text.
-fn round(host: &mut Entities<Sum>, version: u64, commands: &[(i64, Expected)]) -> Vec<String> {
+fn round(
+    host: &mut Entities<Sum>,
+    provisional: Provisional,
+    version: u64,
+    commands: &[(i64, Expected)],
+) -> Vec<String> {
     let tickets = commands.iter().zip(1..).map(|((n, expected), ticket)| {
         let job = Ask::<Sum>::Job(Box::new(Add(*n)));
         host.admit(Ticket(ticket), Box::new(job));
         (Ticket(ticket), *expected)
     });
     let tickets: Vec<_> = tickets.collect();
-    let decided = host.decide(SLOT, Version(version), &tickets);
+    let decided = host.decide(SLOT, provisional, Version(version), &tickets);
     let text = |decided: Decided| match decided.verdict {
         Verdict::Accepted { outcome, .. } => String::from_utf8(outcome.to_vec()).unwrap(),
         Verdict::Rejected => "rejected".to_owned(),
@@ -112,17 +118,16 @@ fn each_command_of_a_round_sees_those_before_it() {
     let any = Expected::Any;
     let mut host = host();
     assert_eq!(
-        round(&mut host, 0, &[(1, any), (2, any), (3, any)]),
+        round(&mut host, Dropped, 0, &[(1, any), (2, any), (3, any)]),
         ["1", "3", "6"]
     );
     assert_eq!(
-        round(&mut host, 0, &[(1, any)]),
+        round(&mut host, Dropped, 0, &[(1, any)]),
         ["1"],
         "what was not kept is gone"
     );
-    host.settle(SLOT);
     assert_eq!(
-        round(&mut host, 1, &[(1, any)]),
+        round(&mut host, Committed, 1, &[(1, any)]),
         ["2"],
         "what was kept is there"
     );
@@ -140,9 +145,8 @@ fn a_panic_takes_nothing_from_the_commands_around_it() {
         "decide panicked: seven",
         "7",
     ];
-    assert_eq!(round(&mut host, 0, &commands), expected);
-    host.settle(SLOT);
-    assert_eq!(round(&mut host, 3, &[(1, any)]), ["8"]);
+    assert_eq!(round(&mut host, Dropped, 0, &commands), expected);
+    assert_eq!(round(&mut host, Committed, 3, &[(1, any)]), ["8"]);
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn expectations_are_held_against_the_commands_before() {
         (1, Expected::Exactly(Version(2))),
     ];
     assert_eq!(
-        round(&mut host(), 0, &commands),
+        round(&mut host(), Dropped, 0, &commands),
         ["at 0", "1", "at 1", "2", "3"]
     );
 }
