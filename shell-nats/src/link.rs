@@ -1,6 +1,7 @@
 //! One connection as requests see it: hand over, wait, and tell apart what is known of the end.
 
 use crate::refusal;
+use crate::submit::Told;
 use crate::wire::{Answer, NotEntered, Question, Subjects, Until, Waiting, Wire};
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, PublishErrorKind};
@@ -122,56 +123,86 @@ pub(crate) async fn ask(
     }
 }
 
-/// Hands a write of one message over, if that takes no wait; the wire ends the ask without an
-/// answer when it is due. `None`: the client's queue is full, and nothing was handed over.
+/// Hands a write of one message over, if that takes no wait; the wire tells the answer, or at `due`
+/// that there is none. Given back: the client's queue is full, and nothing was handed over.
 ///
 /// A refusal from here is definite, as one of [`ask`] is.
 pub(crate) fn hand_over_now(
     client: &Client,
     wire: &Arc<Wire>,
     message: Outgoing,
-    due: Instant,
-) -> Option<Result<Waiting, Refused>> {
+    (due, told): (Instant, Told),
+) -> Result<(), Told> {
     let question = Question {
         subjects: Subjects::One(message.subject.clone()),
         writes: true,
         until: Until::First,
         due: Some(due),
     };
-    let waiting = match enter(client, wire, question) {
-        Ok(waiting) => waiting,
-        Err(refused) => return Some(Err(refused)),
-    };
-    let reply = waiting.reply();
-    if let Err(refused) = message.check(&reply, client.max_payload()) {
-        return Some(Err(refused));
+    if let Err(refused) = connected(client) {
+        told.refuse(refused);
+        return Ok(());
     }
-    let Outgoing {
-        subject,
-        headers,
-        payload,
-    } = message;
-    let handed = client.publish_with_reply_and_headers(
-        async_nats::Subject::from(subject.as_str()),
-        reply,
-        headers,
-        payload,
-    );
-    // Unconstrained: it would else wait for a turn of this task, with room in the queue.
-    let handed = unconstrained(handed).now_or_never()?;
-    Some(handed.map(|()| waiting).map_err(|error| not_handed(&error)))
+    let entry = match wire.enter_told(question, told) {
+        Ok(entry) => entry,
+        Err((not_entered, told)) => {
+            told.refuse(not_entered.into());
+            return Ok(());
+        }
+    };
+    let reply = wire.reply(entry);
+    let handed = match message.check(&reply, client.max_payload()) {
+        Err(refused) => Some(Err(refused)),
+        Ok(()) => {
+            let Outgoing {
+                subject,
+                headers,
+                payload,
+            } = message;
+            let handed = client.publish_with_reply_and_headers(
+                async_nats::Subject::from(subject.as_str()),
+                reply,
+                headers,
+                payload,
+            );
+            // Unconstrained: it would else wait for a turn of this task, with room in the queue.
+            let handed = unconstrained(handed).now_or_never();
+            handed.map(|handed| handed.map_err(|error| not_handed(&error)))
+        }
+    };
+    match handed {
+        Some(Ok(())) => Ok(()),
+        // One that the wire ended meanwhile was told so.
+        Some(Err(refused)) => {
+            if let Some(told) = wire.retract(entry) {
+                told.refuse(refused);
+            }
+            Ok(())
+        }
+        None => wire.retract(entry).map_or(Ok(()), Err),
+    }
 }
 
 fn enter(client: &Client, wire: &Arc<Wire>, question: Question) -> Result<Waiting, Refused> {
-    // The client would keep it for the next connection, if it makes one (S8).
-    if client.connection_state() != State::Connected {
-        return Err(Refused::NotConnected);
+    connected(client)?;
+    wire.enter(question).map_err(Refused::from)
+}
+
+/// The client would keep a message for the next connection, if it makes one (S8).
+fn connected(client: &Client) -> Result<(), Refused> {
+    match client.connection_state() {
+        State::Connected => Ok(()),
+        State::Pending | State::Disconnected => Err(Refused::NotConnected),
     }
-    wire.enter(question)
-        .map_err(|not_entered| match not_entered {
-            NotEntered::Lost => Refused::NotConnected,
-            NotEntered::Denied(text) => Refused::Denied(text),
-        })
+}
+
+impl From<NotEntered> for Refused {
+    fn from(not_entered: NotEntered) -> Self {
+        match not_entered {
+            NotEntered::Lost => Self::NotConnected,
+            NotEntered::Denied(text) => Self::Denied(text),
+        }
+    }
 }
 
 /// Asks the JetStream API and reads its answer.

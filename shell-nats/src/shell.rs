@@ -6,17 +6,17 @@ use crate::keeper::{self, Present, Servers};
 use crate::link::{Deadlines, Link};
 use crate::options::{IN_FLIGHT_MAX, NatsOptions};
 use crate::session::{self, JetStream};
-use crate::submit::Submit;
+use crate::submit::submit;
 use crate::wire::Wire;
 use crate::{lent, publish, read, stream};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
 use tenure_core::id::WallTime;
 use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::{Outcome, Span, Time};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// The longest single sleep: the runtime's clock may stand still while the machine is suspended,
@@ -30,7 +30,7 @@ pub struct NatsShell(Arc<Inner>);
 struct Inner {
     clock: Clock,
     store_timeout: Duration,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     present: Arc<Present>,
     // Ends the connection when the last clone goes.
     _keeper: Keeper,
@@ -143,7 +143,7 @@ impl NatsShell {
         Self(Arc::new(Inner {
             clock: Clock::start(),
             store_timeout,
-            in_flight: Semaphore::new(in_flight_max),
+            in_flight: Arc::new(Semaphore::new(in_flight_max)),
             present,
             _keeper: keeper,
         }))
@@ -167,8 +167,8 @@ impl NatsShell {
 
     /// The right to have one more request in flight, if nobody waits for one. It is held over the
     /// request.
-    pub(crate) fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.in_flight.try_acquire().ok()
+    pub(crate) fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.in_flight).try_acquire_owned().ok()
     }
 
     /// Executes a request, after a wait for its turn.
@@ -253,8 +253,20 @@ impl Shell for NatsShell {
         }
     }
 
-    fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send {
-        Submit::new(self, request)
+    async fn store(&self, request: StoreRequest) -> StoreReply {
+        let (done, answer) = Completion::alone();
+        match submit(self, request, done) {
+            Ok(()) => answer.await,
+            Err((request, _)) => self.execute(request).await,
+        }
+    }
+
+    fn submit(
+        &self,
+        request: StoreRequest,
+        done: Completion,
+    ) -> Result<(), (StoreRequest, Completion)> {
+        submit(self, request, done)
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {

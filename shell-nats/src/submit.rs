@@ -1,106 +1,85 @@
-//! A store request on its way. One message, which is nearly every commit, goes without a timer, a
-//! task or a box of its own; all else goes the long way.
+//! A write of one message, which is nearly every commit: it goes without a future, a timer, a task
+//! or a box of its own, and its answer is told where it arrives.
 
 use crate::link::{self, Deadlines};
 use crate::publish;
 use crate::shell::NatsShell;
-use crate::wire::Waiting;
-use futures_util::future::BoxFuture;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tenure_core::port::{Publish, Refused, StoreReply, StoreRequest, StreamName};
+use crate::wire::Answer;
+use tenure_core::driver::Completion;
+use tenure_core::port::{Refused, StoreRequest, StreamName};
 use tenure_core::step::Outcome;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// A store request on its way.
-pub(crate) struct Submit<'a> {
-    shell: &'a NatsShell,
-    way: Way<'a>,
+/// Who is told the acknowledgement of a write.
+#[derive(Debug)]
+pub(crate) struct Told {
+    done: Completion,
+    stream: StreamName,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
-enum Way<'a> {
-    /// One message that has not been handed over.
-    Short(Option<Publish>),
-    /// One message that was handed over; the wire ends the wait when its time is over.
-    Handed {
-        waiting: Waiting,
+impl Told {
+    pub(crate) fn new(
+        done: Completion,
         stream: StreamName,
-        _turn: SemaphorePermit<'a>,
-    },
-    /// Everything that takes several messages, or has to wait for its turn.
-    Long(BoxFuture<'a, StoreReply>),
-}
-
-impl<'a> Submit<'a> {
-    pub(crate) fn new(shell: &'a NatsShell, request: StoreRequest) -> Self {
-        let way = match request {
-            StoreRequest::Publish(publish) => Way::Short(Some(publish)),
-            request @ (StoreRequest::Batch { .. }
-            | StoreRequest::Latest { .. }
-            | StoreRequest::Get { .. }
-            | StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
-            | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities) => Way::Long(Box::pin(shell.execute(request))),
-        };
-        Self { shell, way }
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            done,
+            stream,
+            _turn: turn,
+        }
     }
 
-    /// The next part of the way, or why nothing was handed over.
-    fn begin(&self, publish: Publish) -> Result<Way<'a>, Refused> {
-        let shell = self.shell;
-        let long = |publish| {
-            let request = StoreRequest::Publish(publish);
-            Ok(Way::Long(Box::pin(shell.execute(request))))
-        };
-        let Some(turn) = shell.turn() else {
-            return long(publish);
-        };
-        let present = shell.present();
-        let Some(link) = &*present else {
-            return Err(Refused::NotConnected);
-        };
-        let message = publish::outgoing(&publish)?;
-        let Deadlines { answer, .. } = Deadlines::start(shell.store_timeout());
-        match link::hand_over_now(&link.client, &link.wire, message, answer) {
-            Some(Ok(waiting)) => Ok(Way::Handed {
-                waiting,
-                stream: publish.stream,
-                _turn: turn,
-            }),
-            Some(Err(refused)) => Err(refused),
-            None => {
-                // The long way takes a turn of its own.
-                drop((turn, present));
-                long(publish)
-            }
-        }
+    /// Tells the answer; none when the connection is lost or the ask was due.
+    pub(crate) fn tell(self, answer: Option<Answer>) {
+        let asked = answer.map_or(Outcome::Unknown, link::replied);
+        self.done.tell(publish::acknowledged(asked, &self.stream));
+    }
+
+    /// Tells that nothing was handed over.
+    pub(crate) fn refuse(self, refused: Refused) {
+        self.done.tell(Outcome::Refused(refused));
     }
 }
 
-impl Future for Submit<'_> {
-    type Output = StoreReply;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StoreReply> {
-        loop {
-            match &mut self.way {
-                Way::Short(publish) => {
-                    let publish = publish.take().expect("it is taken once, here");
-                    match self.begin(publish) {
-                        Ok(way) => self.way = way,
-                        Err(refused) => return Poll::Ready(Outcome::Refused(refused)),
-                    }
-                }
-                Way::Handed {
-                    waiting, stream, ..
-                } => {
-                    let answer = ready!(Pin::new(waiting).poll(cx));
-                    let asked = answer.map_or(Outcome::Unknown, link::replied);
-                    return Poll::Ready(publish::acknowledged(asked, stream));
-                }
-                Way::Long(way) => return way.as_mut().poll(cx),
-            }
+/// Hands a write of one message over, if that takes no wait. All else is given back.
+#[allow(
+    clippy::result_large_err,
+    reason = "what is given back is moved on at once"
+)]
+pub(crate) fn submit(
+    shell: &NatsShell,
+    request: StoreRequest,
+    done: Completion,
+) -> Result<(), (StoreRequest, Completion)> {
+    let publish = match request {
+        StoreRequest::Publish(publish) => publish,
+        request @ (StoreRequest::Batch { .. }
+        | StoreRequest::Latest { .. }
+        | StoreRequest::Get { .. }
+        | StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities) => return Err((request, done)),
+    };
+    let Some(turn) = shell.turn() else {
+        return Err((StoreRequest::Publish(publish), done));
+    };
+    let told = Told::new(done, publish.stream.clone(), Some(turn));
+    let present = shell.present();
+    let Some(link) = &*present else {
+        told.refuse(Refused::NotConnected);
+        return Ok(());
+    };
+    let message = match publish::outgoing(&publish) {
+        Ok(message) => message,
+        Err(refused) => {
+            told.refuse(refused);
+            return Ok(());
         }
-    }
+    };
+    let Deadlines { answer, .. } = Deadlines::start(shell.store_timeout());
+    link::hand_over_now(&link.client, &link.wire, message, (answer, told))
+        .map_err(|told| (StoreRequest::Publish(publish), told.done))
 }

@@ -1,8 +1,9 @@
 //! The reply multiplexer of one connection: one wildcard inbox, and the asks that wait on it.
 //!
 //! An ask has its place in the table as long as its [`Waiting`] lives, so also until it timed out,
-//! and all end when the connection is lost: the table cannot leak (S21).
+//! or until its answer is told; all end when the connection is lost: the table cannot leak (S21).
 
+use crate::submit::Told;
 use async_nats::{Event, Message, ServerError};
 use slab::Slab;
 use std::fmt::Write as _;
@@ -72,12 +73,37 @@ impl Subjects {
 #[derive(Debug)]
 enum State {
     /// Parts of the answer may have come.
-    Open {
-        before: Vec<Message>,
-        waker: Option<Waker>,
-    },
+    Open { before: Vec<Message>, by: By },
     /// With its answer, which nobody has taken yet, or without one.
     Ended(Option<Answer>),
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum By {
+    /// A [`Waiting`], and its task when it was polled.
+    Waiting(Option<Waker>),
+    /// Who is told; the ask has its place until then.
+    Told(Told),
+}
+
+/// Where an ask in flight stands in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    key: usize,
+    serial: u64,
+}
+
+/// What is left to do for an ask that has ended, when the table is not locked any more.
+#[must_use]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest is the one that nearly all are"
+)]
+enum After {
+    Nothing,
+    Wake(Waker),
+    Tell(Told, Option<Answer>),
 }
 
 /// Which message completes an answer.
@@ -132,28 +158,55 @@ impl Wire {
     /// Enters an ask, before anything of it is sent.
     pub(crate) fn enter(self: &Arc<Self>, question: Question) -> Result<Waiting, NotEntered> {
         let mut asks = self.asks();
-        if !asks.open {
-            return Err(NotEntered::Lost);
-        }
-        if let Some(text) = &asks.denied {
-            return Err(NotEntered::Denied(text.clone()));
-        }
-        asks.serial += 1;
-        let serial = asks.serial;
-        let key = asks.waiting.insert(Ask {
-            serial,
-            question,
-            state: State::Open {
-                before: Vec::new(),
-                waker: None,
-            },
-        });
+        asks.check()?;
+        let entry = asks.enter(question, By::Waiting(None));
         drop(asks);
         Ok(Waiting {
             wire: Arc::clone(self),
-            key,
-            serial,
+            entry,
         })
+    }
+
+    /// Enters an ask whose answer is told, before anything of it is sent.
+    #[allow(clippy::result_large_err, reason = "it is rare, and moved on at once")]
+    pub(crate) fn enter_told(
+        &self,
+        question: Question,
+        told: Told,
+    ) -> Result<Entry, (NotEntered, Told)> {
+        let mut asks = self.asks();
+        match asks.check() {
+            Ok(()) => Ok(asks.enter(question, By::Told(told))),
+            Err(not_entered) => Err((not_entered, told)),
+        }
+    }
+
+    /// Takes back an ask of which nothing was sent, unless it was told an end already.
+    pub(crate) fn retract(&self, entry: Entry) -> Option<Told> {
+        let mut asks = self.asks();
+        let ask = asks.waiting.get(entry.key);
+        ask.filter(|ask| ask.serial == entry.serial)?;
+        match asks.waiting.remove(entry.key).state {
+            State::Open {
+                by: By::Told(told), ..
+            } => Some(told),
+            State::Open {
+                by: By::Waiting(_), ..
+            }
+            | State::Ended(_) => unreachable!("an ask that is waited for is not taken back"),
+        }
+    }
+
+    /// The subject for the answer to an ask.
+    pub(crate) fn reply(&self, Entry { key, serial }: Entry) -> async_nats::Subject {
+        let inbox = &self.inbox;
+        // Of its exact length, as a subject takes it over without another allocation.
+        let length = inbox.len() + digits(key as u64) + digits(serial) + 2;
+        let mut subject = String::with_capacity(length);
+        subject.push_str(inbox);
+        // Writing to a string cannot fail.
+        let _ = write!(subject, ".{key:x}-{serial:x}");
+        async_nats::Subject::from(subject)
     }
 
     /// Takes one message of the inbox to the ask that it answers. A late one is dropped.
@@ -176,9 +229,9 @@ impl Wire {
         if complete {
             let before = std::mem::take(before);
             let last = message;
-            let waker = ask.end(Some(Answer::Replied { last, before }));
+            let after = asks.end(key, Some(Answer::Replied { last, before }));
             drop(asks);
-            wake(waker);
+            after.take_place();
         } else if ask.question.until == Until::Status {
             before.push(message);
         }
@@ -187,17 +240,20 @@ impl Wire {
     /// Ends the asks that are due, without an answer. Tells when to come again at the latest.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        let mut wakers = Vec::new();
-        for (_, ask) in &mut self.asks().waiting {
+        let mut due_now = Vec::new();
+        let mut asks = self.asks();
+        for (key, ask) in &asks.waiting {
             match (ask.question.due, &ask.state) {
-                (Some(due), State::Open { .. }) if due <= now => wakers.push(ask.end(None)),
+                (Some(due), State::Open { .. }) if due <= now => due_now.push(key),
                 (Some(due), State::Open { .. }) => {
                     next = Some(next.map_or(due, |next| next.min(due)));
                 }
                 (None, State::Open { .. }) | (_, State::Ended(_)) => {}
             }
         }
-        wakers.into_iter().for_each(wake);
+        let ended: Vec<After> = due_now.into_iter().map(|key| asks.end(key, None)).collect();
+        drop(asks);
+        ended.into_iter().for_each(After::take_place);
         next
     }
 
@@ -223,9 +279,9 @@ impl Wire {
     pub(crate) fn close(&self) {
         let mut asks = self.asks();
         asks.open = false;
-        let wakers = asks.end_all(|_| None);
+        let ended = asks.end_all(|_| None);
         drop(asks);
-        wakers.into_iter().for_each(wake);
+        ended.into_iter().for_each(After::take_place);
     }
 
     /// Takes asks again: a connection that is not ours came back.
@@ -260,21 +316,21 @@ impl Wire {
     /// means; of several, each may have been stored before its user lost the right: `Unknown`.
     fn deny(&self, subject: &str, text: &str) {
         let mut asks = self.asks();
-        let mut meant: Vec<&mut Ask> = asks
+        let meant: Vec<(usize, bool)> = asks
             .waiting
-            .iter_mut()
-            .map(|(_, ask)| ask)
-            .filter(|ask| matches!(ask.state, State::Open { .. }))
-            .filter(|ask| ask.question.subjects.name(subject))
+            .iter()
+            .filter(|(_, ask)| matches!(ask.state, State::Open { .. }))
+            .filter(|(_, ask)| ask.question.subjects.name(subject))
+            .map(|(key, ask)| (key, ask.question.writes))
             .collect();
         let ambiguous = meant.len() > 1;
-        let end = |ask: &mut &mut Ask| {
-            let told = !(ask.question.writes && ambiguous);
-            ask.end(told.then(|| Answer::Denied(text.to_owned())))
+        let end = |(key, writes)| {
+            let told = !(writes && ambiguous);
+            asks.end(key, told.then(|| Answer::Denied(text.to_owned())))
         };
-        let wakers: Vec<Option<Waker>> = meant.iter_mut().map(end).collect();
+        let ended: Vec<After> = meant.into_iter().map(end).collect();
         drop(asks);
-        wakers.into_iter().for_each(wake);
+        ended.into_iter().for_each(After::take_place);
     }
 
     /// No answer can arrive: every ask is hopeless, also the next ones. What was sent is taken by
@@ -282,12 +338,12 @@ impl Wire {
     fn deny_all(&self, text: &str) {
         let mut asks = self.asks();
         asks.denied = Some(text.to_owned());
-        let wakers = asks.end_all(|question| {
+        let ended = asks.end_all(|question| {
             let told = !question.writes;
             told.then(|| Answer::Denied(text.to_owned()))
         });
         drop(asks);
-        wakers.into_iter().for_each(wake);
+        ended.into_iter().for_each(After::take_place);
     }
 
     fn token(&self, subject: &str) -> Option<(usize, u64)> {
@@ -307,27 +363,74 @@ impl Wire {
 }
 
 impl Asks {
-    /// Ends every ask that is open.
-    fn end_all(&mut self, answer: impl Fn(&Question) -> Option<Answer>) -> Vec<Option<Waker>> {
-        let asks = self.waiting.iter_mut().map(|(_, ask)| ask);
-        let open = asks.filter(|ask| matches!(ask.state, State::Open { .. }));
-        open.map(|ask| ask.end(answer(&ask.question))).collect()
-    }
-}
-
-impl Ask {
-    /// Ends an open ask; who waits for it is to be woken when the table is not locked any more.
-    fn end(&mut self, answer: Option<Answer>) -> Option<Waker> {
-        match std::mem::replace(&mut self.state, State::Ended(answer)) {
-            State::Open { waker, .. } => waker,
-            State::Ended(_) => None,
+    /// Whether one can be entered.
+    fn check(&self) -> Result<(), NotEntered> {
+        if !self.open {
+            return Err(NotEntered::Lost);
+        }
+        match &self.denied {
+            Some(text) => Err(NotEntered::Denied(text.clone())),
+            None => Ok(()),
         }
     }
+
+    fn enter(&mut self, question: Question, by: By) -> Entry {
+        self.serial += 1;
+        let serial = self.serial;
+        let before = Vec::new();
+        let key = self.waiting.insert(Ask {
+            serial,
+            question,
+            state: State::Open { before, by },
+        });
+        Entry { key, serial }
+    }
+
+    /// Ends an ask that is open. Who is told needs its place no more.
+    fn end(&mut self, key: usize, answer: Option<Answer>) -> After {
+        let Some(ask) = self.waiting.get_mut(key) else {
+            return After::Nothing;
+        };
+        match std::mem::replace(&mut ask.state, State::Ended(None)) {
+            State::Open {
+                by: By::Waiting(waker),
+                ..
+            } => {
+                ask.state = State::Ended(answer);
+                waker.map_or(After::Nothing, After::Wake)
+            }
+            State::Open {
+                by: By::Told(told), ..
+            } => {
+                self.waiting.remove(key);
+                After::Tell(told, answer)
+            }
+            ended @ State::Ended(_) => {
+                ask.state = ended;
+                After::Nothing
+            }
+        }
+    }
+
+    /// Ends every ask that is open.
+    fn end_all(&mut self, answer: impl Fn(&Question) -> Option<Answer>) -> Vec<After> {
+        let asks = self.waiting.iter();
+        let open = asks.filter(|(_, ask)| matches!(ask.state, State::Open { .. }));
+        let answers: Vec<_> = open
+            .map(|(key, ask)| (key, answer(&ask.question)))
+            .collect();
+        let end = |(key, answer)| self.end(key, answer);
+        answers.into_iter().map(end).collect()
+    }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+impl After {
+    fn take_place(self) {
+        match self {
+            Self::Nothing => {}
+            Self::Wake(waker) => waker.wake(),
+            Self::Tell(told, answer) => told.tell(answer),
+        }
     }
 }
 
@@ -335,21 +438,13 @@ fn wake(waker: Option<Waker>) {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     wire: Arc<Wire>,
-    key: usize,
-    serial: u64,
+    entry: Entry,
 }
 
 impl Waiting {
     /// The subject for the answer.
     pub(crate) fn reply(&self) -> async_nats::Subject {
-        let inbox = &self.wire.inbox;
-        // Of its exact length, as a subject takes it over without another allocation.
-        let length = inbox.len() + digits(self.key as u64) + digits(self.serial) + 2;
-        let mut subject = String::with_capacity(length);
-        subject.push_str(inbox);
-        // Writing to a string cannot fail.
-        let _ = write!(subject, ".{:x}-{:x}", self.key, self.serial);
-        async_nats::Subject::from(subject)
+        self.wire.reply(self.entry)
     }
 }
 
@@ -365,11 +460,17 @@ impl Future for Waiting {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut asks = self.wire.asks();
         // Its place is its own as long as this value lives.
-        match asks.waiting.get_mut(self.key).map(|ask| &mut ask.state) {
-            Some(State::Open { waker, .. }) => {
-                match waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
+        match asks
+            .waiting
+            .get_mut(self.entry.key)
+            .map(|ask| &mut ask.state)
+        {
+            Some(State::Open { by, .. }) => {
+                match by {
+                    By::Waiting(Some(waker)) => waker.clone_from(cx.waker()),
+                    by @ (By::Waiting(None) | By::Told(_)) => {
+                        *by = By::Waiting(Some(cx.waker().clone()));
+                    }
                 }
                 Poll::Pending
             }
@@ -381,9 +482,9 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let ask = self.wire.asks().waiting.try_remove(self.key);
+        let ask = self.wire.asks().waiting.try_remove(self.entry.key);
         // The table is not locked any more when the answer is dropped.
-        debug_assert!(ask.is_some_and(|ask| ask.serial == self.serial));
+        debug_assert!(ask.is_some_and(|ask| ask.serial == self.entry.serial));
     }
 }
 
@@ -418,10 +519,13 @@ impl Violation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, NotEntered, Question, Subjects, Until, Violation, Wire};
+    use super::{Answer, NotEntered, Question, Subjects, Told, Until, Violation, Wire};
     use async_nats::{Message, StatusCode};
     use std::sync::Arc;
     use std::time::Duration;
+    use tenure_core::driver::Completion;
+    use tenure_core::port::{Ack, Refused, StoreDone};
+    use tenure_core::step::Outcome;
     use tokio::time::Instant;
 
     fn wire() -> Arc<Wire> {
@@ -528,6 +632,47 @@ mod tests {
         assert_eq!(wire.waiting(), 1);
         drop(third);
         assert_eq!(wire.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_told_needs_its_place_no_more() {
+        let wire = wire();
+        let now = Instant::now();
+        let ask = |due| {
+            let (done, answer) = Completion::alone();
+            let question = Question {
+                due: Some(due),
+                ..question("a", true, Until::First)
+            };
+            let told = Told::new(done, "ev".into(), None);
+            (wire.enter_told(question, told).unwrap(), answer)
+        };
+        let later = now + Duration::from_secs(2);
+        let (due, silent) = ask(now);
+        let (entry, answer) = ask(later);
+        assert_eq!(wire.expire(now), Some(later));
+        assert_eq!(silent.await, Outcome::Unknown);
+        // What has ended is not taken back, nor what stands in its place.
+        assert!(wire.retract(due).is_none());
+        let (again, third) = ask(later);
+        assert!(wire.retract(due).is_none());
+        wire.deliver(message(wire.reply(due), None, "late"));
+        assert_eq!(wire.waiting(), 2);
+        let acknowledged = "{\"stream\":\"ev\", \"seq\":7}";
+        wire.deliver(message(wire.reply(entry), None, acknowledged));
+        assert!(matches!(
+            answer.await,
+            Outcome::Done(StoreDone::Published(Ack { sequence, .. })) if sequence.0 == 7
+        ));
+        wire.retract(again).unwrap().refuse(Refused::NotConnected);
+        assert_eq!(third.await, Outcome::Refused(Refused::NotConnected));
+        let (_, lost) = ask(later);
+        wire.close();
+        assert_eq!(lost.await, Outcome::Unknown);
+        assert_eq!(wire.asks().waiting.len(), 0);
+        let told = Told::new(Completion::alone().0, "ev".into(), None);
+        let entered = wire.enter_told(question("a", true, Until::First), told);
+        assert_eq!(entered.unwrap_err().0, NotEntered::Lost);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! One lane: the loop that feeds some of a node's machines and runs their effects.
 
+use super::completion::{Answered, Answers, Asked, Completion};
 use super::counters::Counters;
 use super::history::HistorySeat;
 use super::host::Answer;
@@ -16,7 +17,7 @@ use crate::format::Layout;
 use crate::id::{Incarnation, OpId, Partition, Ticket};
 use crate::log::{Effect, HistoryAsk, HistoryInput, Input, Refusal, Reply, Shape, ShardConfig};
 use crate::name::Namespace;
-use crate::port::{Ack, StoreDone, StoreReply, StoreRequest, StreamName};
+use crate::port::{Ack, StoreDone, StoreRequest, StreamName};
 use crate::space::SpaceError;
 use crate::step::{CountingProbe, Dice, Effects, Limits, Outcome, Span, Time};
 use futures_util::future::BoxFuture;
@@ -24,6 +25,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -87,17 +89,6 @@ pub(crate) struct Env<'a> {
     pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
 }
 
-/// One answer of the store.
-struct Answered {
-    who: Who,
-    op: OpId,
-    reply: StoreReply,
-    /// Of a write of a shard: the stream whose high-water mark it raises.
-    wrote: Option<Partition>,
-    /// The stream in whose window it was.
-    stream: Option<StreamName>,
-}
-
 /// Counts a lane as running until it is dropped, even by a panic.
 pub(crate) struct Running(pub(crate) Arc<watch::Sender<usize>>);
 
@@ -139,8 +130,12 @@ pub(crate) struct Lane<S: Shell> {
     stop: watch::Receiver<Option<Time>>,
     stoppable: bool,
     stop_at: Option<Time>,
-    ops: FuturesUnordered<BoxFuture<'static, Answered>>,
-    /// Answers that a shell had at once.
+    /// Requests that the shell executes by a future; each tells its answer.
+    ops: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Where answers are told, and how many are to come.
+    answers: Arc<Answers>,
+    submitted: usize,
+    /// Answers that are here.
     ready: VecDeque<Answered>,
     /// The clock as it was read last: once for each turn of the loop, and within a long one.
     now: Time,
@@ -192,6 +187,8 @@ impl<S: Shell> Lane<S> {
             index: parts.index,
             boot: parts.shell.now(),
             now: parts.shell.now(),
+            answers: Arc::default(),
+            submitted: 0,
             ready: VecDeque::new(),
             dice: Dice::new(parts.facts.dice_key),
             log_effects: Effects::new(parts.facts.limits.effects_max),
@@ -271,10 +268,8 @@ impl<S: Shell> Lane<S> {
                     self.now = self.shell.now();
                     self.inbound(inbound);
                 }
-                Some(answered) = self.ops.next(), if !self.ops.is_empty() => {
-                    self.now = self.shell.now();
-                    self.answered(answered);
-                }
+                Some(()) = self.ops.next(), if !self.ops.is_empty() => {}
+                () = poll_fn(|cx| self.answers.poll_arrived(cx)), if self.submitted > 0 => {}
                 request = self.requests.recv(), if self.open => {
                     self.now = self.shell.now();
                     self.requested(request);
@@ -304,15 +299,21 @@ impl<S: Shell> Lane<S> {
             self.read_clock(n);
         }
         for n in 1..=BATCH_MAX {
-            let ready = self.ready.pop_front();
-            let answered = ready.or_else(|| match self.ops.is_empty() {
-                true => None,
-                false => self.ops.next().now_or_never().flatten(),
-            });
-            let Some(answered) = answered else { break };
+            let Some(answered) = self.next_answer() else {
+                break;
+            };
             self.answered(answered);
             self.read_clock(n);
         }
+    }
+
+    fn next_answer(&mut self) -> Option<Answered> {
+        if self.ready.is_empty() && self.submitted > 0 {
+            // A future that is done has told its answer there too.
+            while !self.ops.is_empty() && self.ops.next().now_or_never().is_some() {}
+            self.submitted -= self.answers.take(&mut self.ready);
+        }
+        self.ready.pop_front()
     }
 
     fn read_clock(&mut self, taken: usize) {
@@ -439,7 +440,7 @@ impl<S: Shell> Lane<S> {
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
                 counters.probes = self.probe.clone();
-                counters.store_in_flight = self.ops.len() as u64;
+                counters.store_in_flight = self.submitted as u64;
                 counters.store_waiting = self.window.waiting() as u64;
                 counters.entities_held = self.cache.entities() as u64;
                 counters.resting_bytes = self.cache.resting_bytes() as u64;
@@ -542,13 +543,13 @@ impl<S: Shell> Lane<S> {
     }
 
     fn answered(&mut self, answered: Answered) {
-        let Answered {
+        let Answered { asked, reply } = answered;
+        let Asked {
             who,
             op,
-            reply,
             wrote,
             stream,
-        } = answered;
+        } = asked;
         if let Some(next) = stream.and_then(|stream| self.window.answered(&stream)) {
             self.begin(next);
         }
@@ -658,13 +659,13 @@ impl<S: Shell> Lane<S> {
         let wrote = self.wrote(who, &request);
         let request = match self.shell.store_now(request) {
             Ok(reply) => {
-                return self.ready.push_back(Answered {
+                let asked = Asked {
                     who,
                     op,
-                    reply,
                     wrote,
                     stream: None,
-                });
+                };
+                return self.ready.push_back(Answered { asked, reply });
             }
             Err(request) => request,
         };
@@ -712,16 +713,20 @@ impl<S: Shell> Lane<S> {
             Who::Shard(_) | Who::History(_) => request.stream().cloned(),
             Who::Space => None,
         };
-        let shell = self.shell.clone();
-        self.ops.push(Box::pin(async move {
-            Answered {
-                who,
-                op,
-                reply: shell.store(request).await,
-                wrote,
-                stream,
-            }
-        }));
+        let asked = Asked {
+            who,
+            op,
+            wrote,
+            stream,
+        };
+        let done = Completion::new(asked, &self.answers);
+        self.submitted += 1;
+        if let Err((request, done)) = self.shell.submit(request, done) {
+            let shell = self.shell.clone();
+            self.ops.push(Box::pin(async move {
+                done.tell(shell.store(request).await);
+            }));
+        }
     }
 
     fn wake_at(&self) -> Option<Time> {

@@ -6,6 +6,7 @@
 //! waits, at most until its deadline. A step that panics is caught and halts its machine: who
 //! waits for it is told, and everyone after.
 
+mod completion;
 mod counters;
 mod handle;
 mod history;
@@ -19,6 +20,7 @@ mod shell;
 mod space;
 mod timers;
 
+pub use completion::Completion;
 pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{Inbound, Shell, TaskHandle};

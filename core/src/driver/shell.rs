@@ -1,5 +1,6 @@
 //! The seam between the driver and a world: real NATS, memory, or a simulator.
 
+use super::completion::Completion;
 use crate::id::WallTime;
 use crate::port::{Capabilities, StoreReply, StoreRequest};
 use crate::step::Time;
@@ -38,6 +39,24 @@ pub trait Shell: Clone + Send + Sync + 'static {
     )]
     fn store_now(&self, request: StoreRequest) -> Result<StoreReply, StoreRequest> {
         Err(request)
+    }
+
+    /// The same for a shell that learns of answers in one place: it tells this one's there, without
+    /// a future. What it does not take so it gives back, to be asked with [`store`](Self::store).
+    ///
+    /// # Errors
+    ///
+    /// Both, when the request is asked by a future.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is moved on at once, as the reply is"
+    )]
+    fn submit(
+        &self,
+        request: StoreRequest,
+        done: Completion,
+    ) -> Result<(), (StoreRequest, Completion)> {
+        Err((request, done))
     }
 
     /// What comes in by itself, from now on; begins with the link's present state. Each call gives
