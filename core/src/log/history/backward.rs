@@ -113,11 +113,12 @@ impl History {
 
     /// Goes on when all commits of a chain are here.
     pub(super) fn fetched(&mut self, cx: &mut Cx<'_>, chain: Chain, then: Then) -> Next {
-        let Some(mut found) = chain.complete() else {
+        if !chain.is_complete() {
             return Next::State(State::Chain { chain, then });
-        };
+        }
+        let (mut found, beyond) = chain.into_found();
         match then {
-            Then::Page { read, version } => self.chained(read, version, found, chain.beyond),
+            Then::Page { read, version } => self.chained(read, version, found, beyond),
             Then::Gather(recall) => self.gathered(*recall, found),
             Then::Seek(seek) => match found.pop() {
                 Some(logged) => self.probed(cx, *seek, logged),

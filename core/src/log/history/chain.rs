@@ -86,15 +86,20 @@ impl Chain {
             .find(|link| matches!(&link.state, LinkState::Asked { op, .. } if *op == wanted))
     }
 
-    /// All commits, when all are here.
-    pub(super) fn complete(&self) -> Option<Vec<LoggedCommit>> {
-        self.links
-            .iter()
-            .map(|link| match &link.state {
-                LinkState::Found(logged) => Some(LoggedCommit::clone(logged)),
-                LinkState::Wanted { .. } | LinkState::Asked { .. } => None,
-            })
-            .collect()
+    /// Whether all commits are here.
+    pub(super) fn is_complete(&self) -> bool {
+        let mut links = self.links.iter();
+        links.all(|link| matches!(link.state, LinkState::Found(_)))
+    }
+
+    /// The commits that are here, and what is listed beyond them.
+    pub(super) fn into_found(self) -> (Vec<LoggedCommit>, Vec<Sequence>) {
+        let links = self.links.into_iter();
+        let found = links.filter_map(|link| match link.state {
+            LinkState::Found(logged) => Some(*logged),
+            LinkState::Wanted { .. } | LinkState::Asked { .. } => None,
+        });
+        (found.collect(), self.beyond)
     }
 
     /// When a link is to be asked next.
