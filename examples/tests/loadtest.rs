@@ -164,6 +164,9 @@ fn wrong_input_is_told_in_one_line() {
     for (arguments, told) in [
         (&["--ops", "0"][..], "--ops 0 measures nothing"),
         (&["--users", "0"], "--users 0 leaves nobody"),
+        (&["--users", "18446744073709551615"], "or fewer"),
+        (&["--ops", "18446744073709551615"], "or fewer"),
+        (&["--warmup", "18446744073709551615"], "or fewer"),
         (&["--concurrency", "0"], "--concurrency 0"),
         (&["--blocks", "0"], "--blocks 0"),
         (&["--ops", "5", "--blocks", "6"], "fewer blocks"),

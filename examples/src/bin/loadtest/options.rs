@@ -4,6 +4,12 @@ use clap::{Parser, ValueEnum};
 use std::num::NonZeroUsize;
 use tenure::WriteMode;
 
+/// As many entities as one process can keep an id for.
+const USERS_MAX: usize = 10_000_000;
+
+/// So many that nobody waits for them, and that all of a run can be counted.
+const OPS_MAX: u64 = 1 << 40;
+
 /// Loads, changes and saves entities through the user API, and says how fast that is.
 ///
 /// Each operation is one command on the entity of one user: the state is loaded if the node does not
@@ -150,6 +156,19 @@ impl Options {
         ];
         if let Some((_, told)) = counts.iter().find(|(wrong, _)| *wrong) {
             return Err((*told).to_owned());
+        }
+        if self.users > USERS_MAX {
+            let users = self.users;
+            return Err(format!(
+                "--users {users} is too many: give {USERS_MAX} or fewer"
+            ));
+        }
+        for (name, ops) in [("ops", self.ops), ("warmup", self.warmup.unwrap_or(0))] {
+            if ops > OPS_MAX {
+                return Err(format!(
+                    "--{name} {ops} never ends: give {OPS_MAX} or fewer"
+                ));
+            }
         }
         if self.blocks > self.ops {
             let (blocks, ops) = (self.blocks, self.ops);
