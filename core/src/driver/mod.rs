@@ -13,6 +13,7 @@ mod history;
 pub(crate) mod host;
 mod lane;
 mod link;
+mod packed;
 mod recorder;
 mod request;
 mod seat;

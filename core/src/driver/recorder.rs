@@ -1,8 +1,11 @@
 //! The flight recorder: the last inputs of a lane's machines, with what replays them.
 
-use crate::log;
+use super::packed::{pack, unpack};
+use crate::id::OpId;
+use crate::log::{self, Input, Ran};
 use crate::space;
 use crate::step::Time;
+use std::collections::VecDeque;
 use std::fmt;
 
 /// How many inputs a lane keeps.
@@ -84,8 +87,19 @@ impl fmt::Display for Recording {
 /// Keeps the last inputs.
 pub(crate) struct Recorder<M> {
     /// The oldest stands at `dropped`, from where a new one takes its place.
-    ring: Vec<(Time, M, Recorded)>,
+    ring: Vec<(Time, M, Kept)>,
     dropped: u64,
+    /// The packed verdicts of the ring's inputs, the oldest input's first.
+    packed: VecDeque<u8>,
+    /// What is packed next.
+    packing: Vec<u8>,
+}
+
+/// An input in the ring.
+enum Kept {
+    Whole(Recorded),
+    /// The host decided; so many bytes of verdicts.
+    Decided(OpId, usize),
 }
 
 impl<M: fmt::Debug + Copy> Recorder<M> {
@@ -93,15 +107,50 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         Self {
             ring: Vec::with_capacity(INPUTS_MAX),
             dropped: 0,
+            packed: VecDeque::new(),
+            packing: Vec::new(),
         }
     }
 
     pub(crate) fn push(&mut self, now: Time, machine: M, input: Recorded) {
+        self.keep(now, machine, Kept::Whole(input));
+    }
+
+    /// The same for an input of a shard's log, of which there are many.
+    pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
+        let kept = match input {
+            Input::Ran {
+                op,
+                ran: Ran::Decided(decided),
+            } if pack(decided, &mut self.packing) => {
+                let bytes = self.packing.len();
+                self.packed.extend(&self.packing);
+                self.packing.clear();
+                Kept::Decided(*op, bytes)
+            }
+            Input::Tick
+            | Input::Up(_)
+            | Input::Down
+            | Input::Kind(_)
+            | Input::Claim
+            | Input::Evict
+            | Input::Submit(_)
+            | Input::Read(_)
+            | Input::Ran { .. }
+            | Input::Stored { .. } => Kept::Whole(Recorded::Log(input.clone())),
+        };
+        self.keep(now, machine, kept);
+    }
+
+    fn keep(&mut self, now: Time, machine: M, input: Kept) {
         if self.ring.len() < INPUTS_MAX {
             return self.ring.push((now, machine, input));
         }
         let oldest = self.oldest();
         if let Some(place) = self.ring.get_mut(oldest) {
+            if let (.., Kept::Decided(_, bytes)) = place {
+                self.packed.drain(..*bytes);
+            }
             *place = (now, machine, input);
         }
         self.dropped += 1;
@@ -115,10 +164,21 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
         let (newer, older) = self.ring.split_at(self.oldest());
         let entries = older.iter().chain(newer);
+        let mut packed = self.packed.iter().copied();
         let entries = entries.map(|(now, machine, input)| RecordedInput {
             now: *now,
             machine: format!("{machine:?}"),
-            input: input.clone(),
+            input: match input {
+                Kept::Whole(input) => input.clone(),
+                Kept::Decided(op, bytes) => {
+                    let packed: Vec<_> = packed.by_ref().take(*bytes).collect();
+                    let decided = unpack(&packed).expect("verdicts that were packed");
+                    Recorded::Log(Input::Ran {
+                        op: *op,
+                        ran: Ran::Decided(decided),
+                    })
+                }
+            },
         });
         Recording {
             lane,
@@ -133,7 +193,8 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 #[cfg(test)]
 mod tests {
     use super::{INPUTS_MAX, Recorded, Recorder};
-    use crate::log::Input;
+    use crate::id::{OpId, Ticket, Version};
+    use crate::log::{Decided, Input, Ran, Verdict};
     use crate::step::Time;
 
     #[test]
@@ -147,5 +208,41 @@ mod tests {
         assert_eq!(recording.entries.len(), INPUTS_MAX);
         assert!(recording.to_string().starts_with("lane 1 dice 0000"));
         assert_eq!(recording.entries[0].now, Time::from_nanos(3));
+    }
+
+    #[test]
+    fn verdicts_come_out_as_they_went_in_also_after_the_ring_is_full() {
+        let input = |n: u64| {
+            let verdict = Verdict::Failed("no".repeat(usize::try_from(n % 7).unwrap()));
+            let ticket = Ticket(n);
+            let decided = Decided { ticket, verdict };
+            match n % 3 {
+                0 => Input::Evict,
+                1 => Input::Ran {
+                    op: OpId(n),
+                    ran: Ran::Decided(vec![decided]),
+                },
+                _ => Input::Ran {
+                    op: OpId(n),
+                    ran: Ran::Decided(vec![
+                        Decided {
+                            ticket,
+                            verdict: Verdict::Conflict(Version(n)),
+                        },
+                        decided,
+                    ]),
+                },
+            }
+        };
+        let mut recorder = Recorder::new();
+        let pushed = 2 * INPUTS_MAX as u64 + 5;
+        for n in 0..pushed {
+            recorder.push_log(Time::from_nanos(n), "machine", &input(n));
+        }
+        let recording = recorder.dump(1, 7, Time::ZERO);
+        for (entry, n) in recording.entries.iter().zip(recording.dropped..pushed) {
+            assert_eq!(format!("{:?}", entry.input), format!("{:?}", input(n)));
+        }
+        assert_eq!(recording.entries.len(), INPUTS_MAX);
     }
 }

@@ -2,7 +2,6 @@
 
 use super::host::{Answer, Host, KindEntry, caught};
 use super::lane::{Env, Who};
-use super::recorder::Recorded;
 use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
@@ -239,8 +238,7 @@ impl Seat {
             if self.halted.is_some() {
                 return;
             }
-            let recorded = Recorded::Log(input.clone());
-            env.recorder.push(env.now, Who::Shard(self.key), recorded);
+            env.recorder.push_log(env.now, Who::Shard(self.key), &input);
             let mut cx = Cx {
                 now: env.now,
                 dice: self.dice,
