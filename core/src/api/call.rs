@@ -4,7 +4,7 @@ use super::entities::{Ask, Draft, Job};
 use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
 use crate::driver::host::Answer;
-use crate::driver::{EntityRequest, What};
+use crate::driver::{EntityRequest, Sent, What};
 use crate::format::{Codec, Metadata};
 use crate::id::{CommandId, Sequence, Version, WallTime};
 use crate::log::{Expected, Refusal, Reply};
@@ -190,7 +190,11 @@ impl<A: Aggregate> Sending<'_, A> {
         let mut wall = handle.wall();
         let mut id = self.id.unwrap_or_else(|| handle.command_id_of(wall));
         for _ in 1..IDS_MAX {
-            let called = self.call(id, decider, (deadline, wall)).await?;
+            let (sent, called) = self.begin(id, decider, (deadline, wall));
+            sent.await?;
+            // No timer of its own: its machine answers by the deadline (L6), and a lane that ends
+            // drops what it holds. Without an answer the lane is gone, and nobody knows.
+            let called = called.await.map_err(|_| ExecuteError::Unknown { id })?;
             let expired = match &called.answer {
                 Answer::Reply(Reply::Refused(Refusal::Expired { horizon })) => Some(*horizon),
                 Answer::Reply(_)
@@ -214,12 +218,13 @@ impl<A: Aggregate> Sending<'_, A> {
         Err(ExecuteError::Contended { tries: IDS_MAX })
     }
 
-    async fn call<D: Decider<A>>(
+    /// Hands one attempt to its lane.
+    fn begin<D: Decider<A>>(
         &self,
         id: CommandId,
         decider: D,
         (deadline, wall): (Time, WallTime),
-    ) -> Result<Called<A, D>, ExecuteError<D::Error>> {
+    ) -> (Sent<'_>, oneshot::Receiver<Called<A, D>>) {
         let handle = &self.kind.tenure.inner.handle;
         let (done, called) = oneshot::channel();
         let job = Call {
@@ -243,10 +248,7 @@ impl<A: Aggregate> Sending<'_, A> {
             },
             caller: Box::new(Ask::<A>::Job(Box::new(job))),
         };
-        handle.entity(request).await?;
-        // No timer of its own: its machine answers by the deadline (L6), and a lane that ends drops
-        // what it holds. Without an answer the lane is gone, and nobody knows.
-        called.await.map_err(|_| ExecuteError::Unknown { id })
+        (handle.entity(request), called)
     }
 
     fn conclude<D: Decider<A>>(

@@ -99,17 +99,37 @@ impl<A: Aggregate, D: Decider<A>> Execute<A, D> {
         ExecuteReceipt(self)
     }
 
-    async fn run(self) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
-        let sending = Sending {
-            kind: &self.repository.kind,
-            entity: self.entity?,
-            id: self.id,
-            expected: self.expected,
-            create: self.create,
-            metadata: self.metadata,
-            timeout: self.timeout,
-        };
-        sending.run(self.decider).await
+    /// One future without others in it that hold the same once more.
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would hold its arguments twice"
+    )]
+    fn run<T>(
+        self,
+        told: impl FnOnce(Receipt<D::Reply>) -> T + Send,
+    ) -> impl Future<Output = Result<T, ExecuteError<D::Error>>> + Send {
+        async move {
+            let Self {
+                repository,
+                entity,
+                decider,
+                id,
+                expected,
+                create,
+                metadata,
+                timeout,
+            } = self;
+            let sending = Sending {
+                kind: &repository.kind,
+                entity: entity?,
+                id,
+                expected,
+                create,
+                metadata,
+                timeout,
+            };
+            sending.run(decider).await.map(told)
+        }
     }
 }
 
@@ -130,7 +150,7 @@ impl<A: Aggregate, D: Decider<A>> IntoFuture for Execute<A, D> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.run().await.map(|receipt| receipt.reply) })
+        Box::pin(self.run(|receipt| receipt.reply))
     }
 }
 
@@ -149,6 +169,6 @@ impl<A: Aggregate, D: Decider<A>> IntoFuture for ExecuteReceipt<A, D> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.0.run())
+        Box::pin(self.0.run(|receipt| receipt))
     }
 }

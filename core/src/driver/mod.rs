@@ -26,5 +26,5 @@ pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{Inbound, Shell, TaskHandle};
 
-pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent};
+pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};
