@@ -681,11 +681,14 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// The stream that a request of a shard writes to.
+    /// The event stream that a request of a shard writes to; what goes to the stream of snapshots
+    /// has sequences of its own.
     fn wrote(&self, who: Who, request: &StoreRequest) -> Option<Partition> {
         match (who, &self.layout) {
             (Who::Shard(key), Some(layout)) if request.writes() => {
-                Some(layout.stream_of(key.shard))
+                let seat = self.seats.get(&key)?;
+                let events = request.stream() == Some(seat.stream());
+                events.then(|| layout.stream_of(key.shard))
             }
             (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
         }

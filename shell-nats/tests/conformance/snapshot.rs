@@ -26,6 +26,7 @@ on_both_shells![
     a_rollback_finds_its_own,
     hooks_that_fail_cost_nothing_but_the_snapshot,
     old_ones_are_deleted_and_leave_nothing,
+    their_sequences_say_nothing_of_the_events,
 ];
 
 const NEVER: u32 = 0;
@@ -484,4 +485,24 @@ async fn old_ones_are_deleted_and_leave_nothing(world: &World) {
         .map(|it| it.1.version.0)
         .collect();
     assert_eq!(versions, [5, 6, 7]);
+}
+
+/// Bodies and what deletes them are more messages than the commits that they are of: a node that
+/// took their stream's end for the end of the events would find the events' tail lost.
+async fn their_sequences_say_nothing_of_the_events(world: &World) {
+    let process = Process::<EACH>::start(world).await;
+    for stored in 1..=10 {
+        process.count("a", 1).await;
+        process.stored(stored).await;
+    }
+    process
+        .until("seven are deleted", |it| it.snapshots_deleted == 7)
+        .await;
+    assert_eq!(process.tallies.version("b").await.unwrap(), Version::ABSENT);
+    let third = process.tallies.load_at("a", Version(3)).await.unwrap();
+    assert_eq!(third.state.count, 3);
+    let history = process.tallies.history("a").unwrap();
+    assert_eq!(history.collect().await.unwrap().len(), 10);
+    process.count("b", 1).await;
+    assert_eq!(process.tenure.counters().await.lost_tails, 0);
 }
