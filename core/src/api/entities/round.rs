@@ -66,15 +66,20 @@ impl<A: Aggregate> Round<'_, A> {
         record: bool,
     ) -> Result<Verdict, String> {
         let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
-        let encoded = events
-            .iter()
-            .map(|event| encode_event(event, self.facts.codec))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut encoded = Vec::with_capacity(events.len());
+        for event in &events {
+            encoded.push(encode_event(event, self.facts.codec)?);
+        }
         let version = self.version.after(events.len());
         let version = version.ok_or("no version is left above the entity's last one")?;
         self.evolve(&events)?;
         self.version = version;
-        self.events.extend(events);
+        if self.events.is_empty() {
+            // Most rounds are of one command: its vector does.
+            self.events = events;
+        } else {
+            self.events.extend(events);
+        }
         Ok(Verdict::Accepted {
             events: encoded,
             outcome,
