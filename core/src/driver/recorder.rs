@@ -2,14 +2,18 @@
 
 use super::packed::{pack, unpack};
 use crate::id::OpId;
-use crate::log::{self, Input, Ran};
+use crate::log::{self, Input, Ran, Verdict};
+use crate::port::{StoreDone, StoreReply};
 use crate::space;
-use crate::step::Time;
+use crate::step::{Outcome, Time};
 use std::collections::VecDeque;
 use std::fmt;
 
 /// How many inputs a lane keeps.
 const INPUTS_MAX: usize = 1_024;
+
+/// How many bytes of messages and states a lane keeps with them; fewer inputs when those are large.
+const BYTES_MAX: usize = 16 << 20;
 
 /// The last inputs of a lane's machines. Boot and dice key make a run of them the same again.
 #[derive(Clone)]
@@ -86,9 +90,10 @@ impl fmt::Display for Recording {
 
 /// Keeps the last inputs.
 pub(crate) struct Recorder<M> {
-    /// The oldest stands at `dropped`, from where a new one takes its place.
-    ring: Vec<(Time, M, Kept)>,
+    ring: VecDeque<(Time, M, Kept)>,
     dropped: u64,
+    /// What the ring's inputs hold, as [`Kept::bytes`] counts it.
+    bytes: usize,
     /// The packed verdicts of the ring's inputs, the oldest input's first.
     packed: VecDeque<u8>,
     /// What is packed next.
@@ -102,11 +107,70 @@ enum Kept {
     Decided(OpId, usize),
 }
 
+impl Kept {
+    /// The bytes of what it holds of messages, states and verdicts.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Decided(_, bytes) => *bytes,
+            Self::Whole(Recorded::Log(Input::Stored { reply, .. })) => stored_bytes(reply),
+            Self::Whole(Recorded::Log(Input::Ran {
+                ran: Ran::Snapshotted(Ok(state)),
+                ..
+            })) => state.len(),
+            Self::Whole(Recorded::Log(Input::Ran {
+                ran: Ran::Decided(decided),
+                ..
+            })) => decided.iter().map(|one| verdict_bytes(&one.verdict)).sum(),
+            Self::Whole(Recorded::Log(
+                Input::Tick
+                | Input::Up(_)
+                | Input::Down
+                | Input::Kind(_)
+                | Input::Claim
+                | Input::Evict
+                | Input::Submit(_)
+                | Input::Read(_)
+                | Input::Ran { .. },
+            )) => 0,
+            Self::Whole(Recorded::History(input)) => match input.as_ref() {
+                log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
+                log::HistoryInput::Tick => 0,
+            },
+            // Records of a layout and of kinds are small.
+            Self::Whole(Recorded::Space(_)) => 0,
+        }
+    }
+}
+
+fn stored_bytes(reply: &StoreReply) -> usize {
+    let messages = match reply {
+        Outcome::Done(StoreDone::Latest(proof)) => proof.messages.as_slice(),
+        Outcome::Done(StoreDone::Message(message)) => std::slice::from_ref(message),
+        Outcome::Done(StoreDone::Page(page)) => page.messages.as_slice(),
+        Outcome::Done(
+            StoreDone::Published(_) | StoreDone::Stream(_) | StoreDone::Capabilities(_),
+        )
+        | Outcome::Refused(_)
+        | Outcome::Unknown => &[],
+    };
+    messages.iter().map(|message| message.payload.len()).sum()
+}
+
+fn verdict_bytes(verdict: &Verdict) -> usize {
+    match verdict {
+        Verdict::Accepted {
+            events, outcome, ..
+        } => outcome.len() + events.iter().map(|event| event.data.len()).sum::<usize>(),
+        Verdict::Rejected | Verdict::Conflict(_) | Verdict::Failed(_) => 0,
+    }
+}
+
 impl<M: fmt::Debug + Copy> Recorder<M> {
     pub(crate) fn new() -> Self {
         Self {
-            ring: Vec::with_capacity(INPUTS_MAX),
+            ring: VecDeque::with_capacity(INPUTS_MAX),
             dropped: 0,
+            bytes: 0,
             packed: VecDeque::new(),
             packing: Vec::new(),
         }
@@ -143,27 +207,23 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     }
 
     fn keep(&mut self, now: Time, machine: M, input: Kept) {
-        if self.ring.len() < INPUTS_MAX {
-            return self.ring.push((now, machine, input));
-        }
-        let oldest = self.oldest();
-        if let Some(place) = self.ring.get_mut(oldest) {
-            if let (.., Kept::Decided(_, bytes)) = place {
-                self.packed.drain(..*bytes);
+        let bytes = input.bytes();
+        while self.ring.len() == INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
+            let Some((.., oldest)) = self.ring.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.bytes();
+            if let Kept::Decided(_, bytes) = oldest {
+                self.packed.drain(..bytes);
             }
-            *place = (now, machine, input);
+            self.dropped += 1;
         }
-        self.dropped += 1;
-    }
-
-    fn oldest(&self) -> usize {
-        // Less than the length of the ring, so it fits.
-        (self.dropped % INPUTS_MAX as u64) as usize
+        self.bytes += bytes;
+        self.ring.push_back((now, machine, input));
     }
 
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
-        let (newer, older) = self.ring.split_at(self.oldest());
-        let entries = older.iter().chain(newer);
+        let entries = self.ring.iter();
         let mut packed = self.packed.iter().copied();
         let entries = entries.map(|(now, machine, input)| RecordedInput {
             now: *now,
@@ -208,6 +268,26 @@ mod tests {
         assert_eq!(recording.entries.len(), INPUTS_MAX);
         assert!(recording.to_string().starts_with("lane 1 dice 0000"));
         assert_eq!(recording.entries[0].now, Time::from_nanos(3));
+    }
+
+    #[test]
+    fn large_inputs_push_out_more_than_one() {
+        let state = bytes::Bytes::from(vec![0; super::BYTES_MAX / 4]);
+        let large = |op| Input::Ran {
+            op: OpId(op),
+            ran: Ran::Snapshotted(Ok(state.clone())),
+        };
+        let mut recorder = Recorder::new();
+        for n in 0..100 {
+            recorder.push_log(Time::from_nanos(n), "machine", &Input::Tick);
+        }
+        for n in 100..106 {
+            recorder.push_log(Time::from_nanos(n), "machine", &large(n));
+        }
+        let recording = recorder.dump(1, 7, Time::ZERO);
+        assert_eq!(recording.entries.len(), 4, "as many as there is room for");
+        assert_eq!(recording.dropped, 102);
+        assert_eq!(recording.entries[0].now, Time::from_nanos(102));
     }
 
     #[test]
