@@ -160,6 +160,8 @@ impl Report<'_> {
             "store_requests": self.counters.store_requests,
             "store_unknown": self.counters.store_unknown,
             "conflicts": self.counters.conflicts,
+            "lost_tails": self.counters.lost_tails,
+            "halts": self.counters.halts,
             "repeated": self.repeated,
             "messages": self.stored.map(|(messages, _)| messages),
             "commit_bytes": self.stored.map(|(_, bytes)| bytes),

@@ -115,6 +115,12 @@ impl Run {
             Some(stored) => Some((stored.messages().await?, stored.payload_bytes().await?)),
             None => None,
         };
+        // An unharmed store keeps what it acknowledged, and no machine finds its own state wrong.
+        let healthy = counters.halts == 0 && (counters.lost_tails == 0 || self.options.kill_leader);
+        let harm = format!(
+            "the node counted {} halts and {} lost tails of streams, of which there were none",
+            counters.halts, counters.lost_tails
+        );
         let report = Report {
             options: &self.options,
             seed: self.seed,
@@ -138,6 +144,9 @@ impl Run {
             println!("{}", report.json(&verified));
         }
         self.place.clean().await?;
+        if !healthy {
+            return Err(harm.into());
+        }
         verified.verdict()
     }
 
