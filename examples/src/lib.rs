@@ -1,8 +1,9 @@
 //! What the examples share: the bank account of `accounting`, the counter of the load tests, how the
-//! bare client is used beside Tenure, and a slow way to a server.
+//! bare client is used beside Tenure, a slow way to a server, and how they end.
 
 pub mod account;
 pub mod bare;
+pub mod cli;
 pub mod counter;
 pub mod delay;
 

@@ -10,9 +10,6 @@ use crate::log::{HistoryPage, LoggedCommit, Range};
 use crate::name::EntityId;
 use std::sync::Arc;
 
-/// How many snapshots whose state cannot be decoded are passed over before the log alone is read.
-const SNAPSHOTS_MAX: usize = 3;
-
 /// The state at a place, from the newest snapshot at or below it that can be used.
 pub(crate) async fn load_at<A: Aggregate>(
     kind: &KindHandle<A>,
@@ -28,7 +25,7 @@ pub(crate) async fn load_at<A: Aggregate>(
     loop {
         let (tenure, entry) = (kind.tenure.clone(), Arc::clone(&kind.entry));
         let pages = Pages::new(tenure, entry, entity.clone());
-        let mut pages = pages.of_state(range, below, ignored >= SNAPSHOTS_MAX);
+        let mut pages = pages.of_state(range, below, ignored);
         let Some(page) = pages.next().await? else {
             return Err(not_found(pages.whom()));
         };

@@ -1,5 +1,6 @@
 //! The chain of a load: the snapshot's body, then the commits that are listed (S12, S20).
 
+use super::body::Wanted;
 use super::entity::{Held, Phase, Why, predecessor};
 use super::load::{Floor, Folded, LoadStage};
 use super::shard::{Op, Shard, Turn};
@@ -85,28 +86,17 @@ impl Shard {
         named: &SnapshotRef,
         message: &Message,
     ) -> Result<Snapshot, String> {
-        if self.config.key.hash(&message.payload) != named.hash {
-            return Err("its body is not the one that the commit names".to_string());
-        }
-        let snapshot = Snapshot::decode(&message.payload).map_err(|error| error.to_string())?;
-        let entity = &self.entity(slot).id.clone();
-        let kind = self.kind_of(slot).clone();
-        if snapshot.schema != kind.snapshot_schema {
-            let (found, known) = (snapshot.schema, kind.snapshot_schema);
-            return Err(format!(
-                "its state has schema {found}, this build has {known}"
-            ));
-        }
-        let fits = snapshot.entity == *entity
-            && snapshot.kind == kind.record.id
-            && snapshot.layout == self.config.layout
-            && snapshot.version == named.version
-            && snapshot.sequence == named.sequence;
-        if fits {
-            Ok(snapshot)
-        } else {
-            Err("its body is of another entity or version".into())
-        }
+        let (layout, key) = (self.config.layout, self.config.key);
+        let kind = self.kind_of(slot);
+        let (kind, schema) = (kind.record.id, kind.snapshot_schema);
+        let wanted = Wanted {
+            layout,
+            key,
+            kind,
+            entity: &self.entity(slot).id,
+            schema,
+        };
+        wanted.open(named, &message.payload)
     }
 
     /// Asks for what all commits list, with what is known of snapshots now.

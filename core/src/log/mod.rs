@@ -26,6 +26,7 @@
 //! - L5: a commit lists only acknowledged sequences.
 //! - L6: each ticket gets exactly one reply.
 
+mod body;
 mod callers;
 mod chain;
 mod commit;

@@ -160,7 +160,7 @@ impl SnapshotPolicy {
     }
 
     /// How many snapshots are kept, and tried by a load.
-    pub(super) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.keep as usize
     }
 

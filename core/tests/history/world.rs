@@ -262,6 +262,7 @@ impl World {
             kind: KindName::new("account").unwrap(),
             schema: 1,
             below: None,
+            tries_max: 3,
         }
     }
 

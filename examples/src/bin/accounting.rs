@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tenure::{CommandId, Metadata, NatsOptions, NatsShell, Repository, Tenure, Version, WallTime};
 use tenure_examples::account::{Account, AccountEvent, Deposit, Open, Withdraw};
+use tenure_examples::cli::{failed, first_paragraph};
 use tenure_nats_server::NatsServer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -200,15 +201,4 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("error: {error}")),
     }
-}
-
-fn failed(line: &str) -> ExitCode {
-    eprintln!("{line}");
-    ExitCode::FAILURE
-}
-
-/// The error itself on one line, without the hints at usage that follow it.
-fn first_paragraph(told: &str) -> String {
-    let lines = told.lines().take_while(|line| !line.is_empty());
-    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }

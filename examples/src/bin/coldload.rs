@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
 use tenure::{KindSettings, Limits, Repository, SnapshotPolicy, Tenure, Version};
+use tenure_examples::cli::failed;
 use tenure_examples::counter::{Add, Counter, SETTINGS};
 use tenure_examples::{Failure, bare, delay};
 use tenure_nats_server::NatsServer;
@@ -206,9 +207,6 @@ async fn main() -> ExitCode {
     let _ = SETTINGS.set(settings);
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&format!("error: {error}")),
     }
 }

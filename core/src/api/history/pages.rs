@@ -36,15 +36,17 @@ impl Pages {
     }
 
     /// What the state at the end of a range is made of: from a snapshot that covers less than the
-    /// commit `below`, if there is any, or from the first event on.
+    /// commit `below`, if there is any, or from the first event on. So many snapshots were `ignored`
+    /// already, of those that the kind keeps.
     pub(crate) fn of_state(
         mut self,
         range: Range,
         below: Option<Sequence>,
-        replayed: bool,
+        ignored: usize,
     ) -> Self {
         let handle = &self.tenure.inner.handle;
         let config = &self.entry.config;
+        let tries_max = config.snapshots.kept().saturating_sub(ignored);
         let bodies = Bodies {
             namespace: handle.namespace().clone(),
             layout: handle.layout().id,
@@ -53,8 +55,9 @@ impl Pages {
             kind: config.record.name.clone(),
             schema: config.snapshot_schema,
             below,
+            tries_max,
         };
-        self.cursor = Some(Cursor::State((!replayed).then_some(bodies)));
+        self.cursor = Some(Cursor::State((tries_max > 0).then_some(bodies)));
         self.range = range;
         self.commits_max = crate::log::PAGE_COMMITS_MAX;
         self

@@ -102,6 +102,8 @@ pub struct Bodies {
     pub schema: u16,
     /// Only those that cover less than the commit here; of no use were those up to it.
     pub below: Option<Sequence>,
+    /// How many are tried, at least 1: as many as the kind keeps.
+    pub tries_max: usize,
 }
 
 /// A commit, where it is, and when the store took it.

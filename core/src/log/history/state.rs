@@ -1,6 +1,7 @@
 //! What the state at one place is made of: the newest snapshot at or below it that can be used, and
 //! the commits from there on (S12, S20).
 
+use super::super::body::Wanted;
 use super::chain::{Chain, Then, directly_before};
 use super::machine::{Next, Plan, State};
 use super::{Bodies, Cursor, History, HistoryPage, HistoryRefusal, LoggedCommit};
@@ -14,9 +15,6 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// How many bodies of snapshots are tried before the log is read from its beginning.
-const BODIES_TRIED_MAX: u32 = 3;
-
 /// A state on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Recall {
@@ -27,7 +25,7 @@ pub(super) struct Recall {
     /// Snapshots that were named by what was read.
     named: Vec<SnapshotRef>,
     /// How many bodies were of no use.
-    tried: u32,
+    tried: usize,
     /// No body that covers as much as the commit here is of use.
     useless: Option<Sequence>,
     /// That commit was asked which snapshot was current at it.
@@ -72,7 +70,8 @@ impl Recall {
 impl History {
     /// Reads the body of the next snapshot, or goes on without one.
     pub(super) fn recall(&mut self, cx: &mut Cx<'_>, mut recall: Recall) -> Next {
-        if recall.bodies.is_none() || recall.tried >= BODIES_TRIED_MAX {
+        let tries_max = recall.bodies.as_ref().map_or(0, |bodies| bodies.tries_max);
+        if recall.tried >= tries_max {
             return self.gather(cx, recall);
         }
         if let Some(named) = recall.next(self.ask.range.upper.version) {
@@ -139,16 +138,14 @@ impl History {
         let message = proof.and_then(|proof| proof.messages.first());
         let snapshot = message.and_then(|message| {
             let bodies = recall.bodies.as_ref()?;
-            let same = bodies.key.hash(&message.payload) == named.hash;
-            let snapshot = Snapshot::decode(&message.payload).ok()?;
-            let fits = same
-                && snapshot.schema == bodies.schema
-                && snapshot.layout == bodies.layout
-                && snapshot.kind == self.ask.kind
-                && snapshot.entity == self.ask.entity
-                && snapshot.version == named.version
-                && snapshot.sequence == named.sequence;
-            fits.then_some(snapshot)
+            let wanted = Wanted {
+                layout: bodies.layout,
+                key: bodies.key,
+                kind: self.ask.kind,
+                entity: &self.ask.entity,
+                schema: bodies.schema,
+            };
+            wanted.open(&named, &message.payload).ok()
         });
         match snapshot {
             Some(snapshot) => {

@@ -19,6 +19,7 @@ use options::Options;
 use std::process::ExitCode;
 use tenure::{KindSettings, SnapshotPolicy};
 use tenure_examples::Failure;
+use tenure_examples::cli::{failed, first_paragraph};
 use tenure_examples::counter::SETTINGS;
 use tokio::runtime::Runtime;
 
@@ -74,15 +75,4 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("error: {error}")),
     }
-}
-
-fn failed(line: &str) -> ExitCode {
-    eprintln!("{line}");
-    ExitCode::FAILURE
-}
-
-/// The error itself on one line, without the hints at usage that follow it.
-fn first_paragraph(told: &str) -> String {
-    let lines = told.lines().take_while(|line| !line.is_empty());
-    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }

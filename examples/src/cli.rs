@@ -1,0 +1,15 @@
+//! How an example ends that could not do what it was asked to: one line, and a failure.
+
+use std::process::ExitCode;
+
+/// Prints one line to standard error.
+pub fn failed(line: &str) -> ExitCode {
+    eprintln!("{line}");
+    ExitCode::FAILURE
+}
+
+/// The error itself on one line, without the hints at usage that follow it.
+pub fn first_paragraph(told: &str) -> String {
+    let lines = told.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
