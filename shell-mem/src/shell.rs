@@ -7,7 +7,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
 use tenure_core::id::WallTime;
 use tenure_core::port::{StoreReply, StoreRequest};
 use tenure_core::step::{Span, Time};
@@ -125,8 +125,13 @@ impl Shell for MemShell {
         self.answer(&request)
     }
 
-    fn store_now(&self, request: StoreRequest) -> Result<StoreReply, StoreRequest> {
-        Ok(self.answer(&request))
+    fn submit(
+        &self,
+        request: StoreRequest,
+        done: Completion,
+    ) -> Result<(), (StoreRequest, Completion)> {
+        done.tell(self.answer(&request));
+        Ok(())
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {

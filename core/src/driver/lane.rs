@@ -652,23 +652,9 @@ impl<S: Shell> Lane<S> {
         self.stores = stores;
     }
 
-    /// A request to the store: its answer, if the shell has it at once; else it is begun when there
-    /// is room for it among those in flight.
+    /// A request to the store: it is begun when there is room for it among those in flight.
     fn ask(&mut self, who: Who, op: OpId, request: StoreRequest) {
         self.counters.store_requests += 1;
-        let wrote = self.wrote(who, &request);
-        let request = match self.shell.store_now(request) {
-            Ok(reply) => {
-                let asked = Asked {
-                    who,
-                    op,
-                    wrote,
-                    stream: None,
-                };
-                return self.ready.push_back(Answered { asked, reply });
-            }
-            Err(request) => request,
-        };
         let now = match (who, request.stream().cloned()) {
             (Who::Shard(_) | Who::History(_), Some(stream)) => {
                 self.window.offer(&stream, (who, op, request))

@@ -27,22 +27,9 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// not know. Dropping the future gives the answer up, not the request.
     fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send;
 
-    /// The same for a shell that has the answer without waiting; the others give the request back,
-    /// which is then asked with [`store`](Self::store).
-    ///
-    /// # Errors
-    ///
-    /// The request, when its answer has to be waited for.
-    #[allow(
-        clippy::result_large_err,
-        reason = "it is moved on at once, as the reply is"
-    )]
-    fn store_now(&self, request: StoreRequest) -> Result<StoreReply, StoreRequest> {
-        Err(request)
-    }
-
-    /// The same for a shell that learns of answers in one place: it tells this one's there, without
-    /// a future. What it does not take so it gives back, to be asked with [`store`](Self::store).
+    /// The same without a future, for a shell that has the answer at once, or learns of all answers
+    /// in one place and tells this one's there. What it does not take so it gives back, to be asked
+    /// with [`store`](Self::store).
     ///
     /// # Errors
     ///
