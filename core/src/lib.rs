@@ -9,6 +9,9 @@
 //! - [`format`](mod@format): what is stored and sent, byte for byte.
 //! - [`space`]: opens a namespace: layout, streams, kinds.
 //! - [`log`]: the event log of one shard: load, decide, commit, resolve.
+//! - [`lease`], [`node`]: the algebra of leases, and who is in the cluster.
+//! - [`shard`]: which node owns which shard.
+//! - [`route`]: where a request goes.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
 //! - [`flow`]: how much a node takes in and sends out at once.
 //!
@@ -28,9 +31,13 @@ pub mod driver;
 pub mod flow;
 pub mod format;
 pub mod id;
+pub mod lease;
 pub mod log;
 pub mod name;
+pub mod node;
 pub mod port;
+pub mod route;
+pub mod shard;
 pub mod space;
 pub mod step;
 #[cfg_attr(

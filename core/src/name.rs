@@ -17,6 +17,12 @@ pub struct Namespace(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindName(Arc<str>);
 
+/// The name of a node, unique among those of its namespace that live.
+///
+/// 1 to 64 characters of `a-z`, `A-Z`, `0-9`, `-` and `_`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(Arc<str>);
+
 /// The identity of an entity among those of its kind: 1 to 1,024 bytes of any UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityId(Arc<str>);
@@ -99,6 +105,35 @@ impl KindName {
         let first = |c: char| c.is_ascii_lowercase();
         let first = (first, "a letter (a-z) in the first place");
         plain("kind", name, Self::BYTES_MAX, first).map(Self)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl NodeName {
+    /// The longest node name, in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// A checked node name.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, too long or has a character that is not allowed.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        length("node name", name, Self::BYTES_MAX)?;
+        let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        match name.chars().find(|c| !plain(c)) {
+            None => Ok(Self(name.into())),
+            Some(character) => Err(NameError::Character {
+                what: "node name",
+                name: name.to_owned(),
+                character,
+                allowed: "a-z, A-Z, 0-9, - and _",
+            }),
+        }
     }
 
     /// The name.
@@ -202,7 +237,7 @@ macro_rules! text {
         }
     )* };
 }
-text!(Namespace, KindName, EntityId);
+text!(Namespace, KindName, NodeName, EntityId);
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,9 @@
 use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
 use super::{FormatError, Layout, TakeOver};
 use crate::id::{Partition, ShardId, SnapshotTag, Version};
-use crate::name::{EntityId, KindName, Namespace};
+use crate::name::{EntityId, KindName, Namespace, NodeName};
 use crate::port::{StreamName, Subject};
+use crate::route::Address;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -107,6 +108,32 @@ impl Namespace {
         format!("{self}.ctl.kind.*").into()
     }
 
+    /// `<ns>.mem.<node>`: the membership record of a node.
+    pub fn member_subject(&self, node: &NodeName) -> Subject {
+        format!("{self}.mem.{node}").into()
+    }
+
+    /// `<ns>.mem.*`: the membership records, as a filter.
+    pub fn members_filter(&self) -> Subject {
+        format!("{self}.mem.*").into()
+    }
+
+    /// `<ns>.hb.*`: the core subjects on which membership records are announced, as a filter.
+    pub fn members_heard_filter(&self) -> Subject {
+        format!("{self}.hb.*").into()
+    }
+
+    /// `<ns>.rep.>`: the core subjects on which ownership records are announced, as a filter.
+    pub fn owners_heard_filter(&self) -> Subject {
+        format!("{self}.rep.>").into()
+    }
+
+    /// `<ns>.node.<incarnation>.<lane>`: the core subject on which a lane of a node listens.
+    pub fn lane_subject(&self, address: Address) -> Subject {
+        let Address { incarnation, lane } = address;
+        format!("{self}.node.{incarnation}.{lane}").into()
+    }
+
     /// `<ns>.snap.<shard>.<kind>.<id>.<version>.<tag>`: the body of a snapshot.
     pub fn snapshot_subject(
         &self,
@@ -175,6 +202,11 @@ impl Namespace {
     /// `<ns>_ctl`: the stream of the layout and kind records.
     pub fn control_stream(&self) -> StreamName {
         format!("{self}_ctl").into()
+    }
+
+    /// `<ns>_mem`: the stream of membership records.
+    pub fn member_stream(&self) -> StreamName {
+        format!("{self}_mem").into()
     }
 
     /// `<ns>_snap`: the stream of snapshot bodies.

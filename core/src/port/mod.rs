@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod name;
+mod net;
 mod refused;
 mod request;
 mod stream;
@@ -13,6 +14,7 @@ mod verify;
 
 pub use capabilities::{Capabilities, ServerVersion};
 pub use name::{StreamName, Subject};
+pub use net::{Delivery, Heard, SendRefused};
 pub use refused::{Refused, RefusedClass};
 pub use request::{
     Ack, Expect, Fence, Message, Page, Proof, Publish, Rollup, Source, StoreDone, StoreReply,

@@ -1,0 +1,112 @@
+//! What a node's membership wants done.
+
+use super::View;
+use crate::id::{Incarnation, OpId};
+use crate::name::NodeName;
+use crate::port::{Refused, StoreRequest};
+use crate::step::{HaltReason, Time};
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// One effect of `Node`. Order means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the store; the answer is `Input::Stored`.
+    Store {
+        /// Names the answer.
+        op: OpId,
+        /// What is asked.
+        request: StoreRequest,
+    },
+    /// Ask a node whether it is there (an empty request to its first lane); the answer is
+    /// `Input::Alive` or `Input::NoResponders`, or none.
+    Probe {
+        /// The run of the node.
+        to: Incarnation,
+    },
+    /// The name is this node's: it is a member.
+    Joined,
+    /// It is no member and will not be.
+    Refused(JoinError),
+    /// Who is in the cluster now.
+    View(Arc<View>),
+    /// Until when this node may act as the holder of its lease; `None`: not now. A later one replaces
+    /// it; one that passes is over at once (S16), whether or not another effect says so.
+    Lease(Option<Time>),
+    /// It has left: its record says so, or could not be made to before the deadline.
+    Left,
+    /// Something that operators want to know.
+    Note(Note),
+    /// The machine found its own state wrong; stop stepping it and let its lease lapse.
+    Halt(HaltReason),
+}
+
+/// Why a node is not a member, and never will be under this name and incarnation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Another node of the name lives.
+    #[error(
+        "a node named {name} is in this namespace already (run {incarnation}); stop it, or give this one another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: NodeName,
+        /// The run that has it.
+        incarnation: Incarnation,
+    },
+    /// The nodes of the namespace were started with other terms of leases.
+    #[error(
+        "this node's lease terms ({here}) are not those of the namespace's other nodes ({there}); start all with the same"
+    )]
+    OtherTerms {
+        /// What this node was started with.
+        here: String,
+        /// What the others have.
+        there: String,
+    },
+    /// Another node took the name while this one was silent for longer than its lease.
+    #[error(
+        "another run of the name {name} took this node's place (run {incarnation}); this one has stopped owning anything"
+    )]
+    Replaced {
+        /// The name.
+        name: NodeName,
+        /// The run that has it now.
+        incarnation: Incarnation,
+    },
+    /// A membership record cannot be read by this build.
+    #[error("the record of node {name} cannot be read: {cause}")]
+    Unreadable {
+        /// The name.
+        name: NodeName,
+        /// What the decoder said.
+        cause: String,
+    },
+    /// The store refuses for good.
+    #[error("the membership stream refuses this node's record: {0}")]
+    Store(Refused),
+}
+
+/// Something that operators want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// A node joined, or is heard of for the first time.
+    Joined(NodeName, Incarnation),
+    /// A node left by itself.
+    Left(NodeName, Incarnation),
+    /// A node looks gone.
+    Hinted(NodeName, Incarnation),
+    /// A node that looked gone is there.
+    Back(NodeName, Incarnation),
+    /// A node's lease is over.
+    Over(NodeName, Incarnation),
+    /// So many nodes look gone at once that the network is suspect: no hint counts (S15).
+    NetworkSuspect,
+    /// This node's own lease ended before it could renew it.
+    LeaseLost,
+    /// This node's clock stood still or jumped for longer than the margin allows: every lease is
+    /// dropped before anything is answered.
+    ClockGap,
+}

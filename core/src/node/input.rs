@@ -1,0 +1,38 @@
+//! What a node's membership reacts to.
+
+use crate::id::{Incarnation, OpId};
+use crate::port::{Heard, StoreReply};
+
+/// One input of `Node`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A deadline passed.
+    Tick,
+    /// The store is connected and verified. Comes again after each reconnect.
+    Up,
+    /// The connection is gone.
+    Down,
+    /// A membership record was announced: a reason to look (S16).
+    Heard(Heard),
+    /// The store answered.
+    Stored {
+        /// The request's operation.
+        op: OpId,
+        /// Its answer.
+        reply: StoreReply,
+    },
+    /// Nobody listened at a node's address: a request went there, or a probe (S15).
+    NoResponders {
+        /// The run of the node.
+        of: Incarnation,
+    },
+    /// A node answered a probe or a request.
+    Alive {
+        /// The run of the node.
+        of: Incarnation,
+    },
+    /// Hand over what is owned and take nothing more; still be a member.
+    Drain,
+    /// All that was owned is handed over, or there is no time left: release the name and end.
+    Leave,
+}

@@ -1,0 +1,79 @@
+//! Who is in the cluster, as one node sees it.
+
+use super::About;
+use crate::id::{Incarnation, Sequence};
+use crate::name::NodeName;
+use alloc::collections::BTreeMap;
+
+/// Who is in the cluster, as one node sees it. A new one has a higher revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Rises with each change.
+    pub revision: u64,
+    /// How many records the membership stream had when it was listed last: a record of ownership
+    /// that is younger than this knows no owner that the list could have missed.
+    pub listed: Sequence,
+    /// The nodes whose lease is not over, by name; this node too once it has joined.
+    pub peers: BTreeMap<NodeName, Peer>,
+    /// Runs of nodes that were replaced under their own name and whose lease may not be over yet.
+    pub lingering: BTreeMap<Incarnation, Standing>,
+}
+
+/// One node of a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its run.
+    pub incarnation: Incarnation,
+    /// What it says of itself.
+    pub about: About,
+    /// What it is doing.
+    pub state: PeerState,
+    /// Whether it lives, as far as this node can tell.
+    pub standing: Standing,
+}
+
+/// What a node may do in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// It owns shards.
+    Owner,
+    /// It asks, and owns nothing.
+    Client,
+}
+
+/// What a node is doing, as its record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerState {
+    /// It serves.
+    Up,
+    /// It hands over what it owns, and takes nothing more.
+    Draining,
+}
+
+/// Whether a run of a node lives, as far as another one can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing speaks against it.
+    Living,
+    /// It looks gone (S15): what is fenced may be taken over, what is leased not.
+    Hinted,
+    /// Its lease is over, proven by a tombstone (S16): everything may be taken over.
+    Over,
+}
+
+impl View {
+    /// Whether a run of a node lives. `None`: this view has never seen it, which means that it is over
+    /// only for a record of ownership that was stored before the view's last list was made.
+    pub fn standing(&self, incarnation: Incarnation) -> Option<Standing> {
+        let peer = self.peers.values().find(|p| p.incarnation == incarnation);
+        peer.map(|peer| peer.standing)
+            .or_else(|| self.lingering.get(&incarnation).copied())
+    }
+
+    /// The node of a run, when it is in the view.
+    pub fn peer_of(&self, incarnation: Incarnation) -> Option<(&NodeName, &Peer)> {
+        self.peers
+            .iter()
+            .find(|(_, peer)| peer.incarnation == incarnation)
+    }
+}

@@ -1,0 +1,119 @@
+//! What a lane's routing wants done.
+
+use super::{Address, Target};
+use crate::id::{Incarnation, OpId, Ticket};
+use crate::shard::Place;
+use crate::step::{HaltReason, Span, Time};
+
+/// One effect of `Router`. Order means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Run the caller's request on this node.
+    Here {
+        /// Whose.
+        ticket: Ticket,
+    },
+    /// Encode the caller's request and send it; the answers are `Input::Returned`,
+    /// `Input::NoResponders`, `Input::NotSent`, or none.
+    Forward {
+        /// Whose.
+        ticket: Ticket,
+        /// Names the answer; fresh for each attempt.
+        op: OpId,
+        /// Where to.
+        to: Address,
+        /// How long its caller waits still.
+        ttl: Span,
+    },
+    /// The caller's answer is the one that came last for this operation.
+    Told {
+        /// Whose.
+        ticket: Ticket,
+        /// The operation.
+        op: OpId,
+    },
+    /// The caller gets no answer.
+    Refused {
+        /// Whose.
+        ticket: Ticket,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Tell the lane where a request ran that nobody waits for it any more.
+    Withdraw {
+        /// Where it was forwarded to.
+        to: Address,
+        /// The operation.
+        op: OpId,
+    },
+    /// Run the request of another lane here; its answer is `Input::Served`.
+    Serve {
+        /// Names it here.
+        ticket: Ticket,
+        /// Whose.
+        from: Address,
+        /// Its operation there.
+        op: OpId,
+        /// What it is for.
+        target: Target,
+        /// When its caller gives up.
+        deadline: Time,
+    },
+    /// Drop the request that runs here for a caller elsewhere who gave up.
+    Unserve {
+        /// Which.
+        ticket: Ticket,
+    },
+    /// Send the answer of what ran here.
+    Answer {
+        /// Which.
+        ticket: Ticket,
+        /// Where to.
+        to: Address,
+        /// The operation there.
+        op: OpId,
+    },
+    /// Tell another lane that this node does not own the shard of its request.
+    NotOwner {
+        /// Where to.
+        to: Address,
+        /// The operation there.
+        op: OpId,
+        /// Who does, as far as is known.
+        owner: Option<Incarnation>,
+    },
+    /// Nobody listened at a node's address (S15).
+    Hint {
+        /// Its run.
+        of: Incarnation,
+    },
+    /// The machine found its own state wrong; stop stepping it.
+    Halt(HaltReason),
+}
+
+/// Why a caller gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Nobody owned the shard for as long as a request may wait for an owner; nothing happened.
+    NoOwner(Place),
+    /// The node that was asked is not in the cluster; nothing happened.
+    NoNode(Incarnation),
+    /// Too many requests wait; nothing happened.
+    Overloaded,
+    /// The deadline came before it was sent; nothing happened.
+    Deadline,
+    /// It was sent, and what became of it is not known.
+    Unknown(Lost),
+}
+
+/// How the answer of a request was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It did not come before the deadline.
+    Deadline,
+    /// The node that had it is gone.
+    Gone(Incarnation),
+    /// The link is gone.
+    Disconnected,
+}

@@ -1,0 +1,94 @@
+//! What a lane's routing reacts to.
+
+use super::Address;
+use crate::id::{Incarnation, OpId, Ticket};
+use crate::node::View;
+use crate::shard::{Place, Table};
+use crate::step::{Span, Time};
+use alloc::sync::Arc;
+
+/// One input of `Router`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A deadline passed.
+    Tick,
+    /// The link is there.
+    Up,
+    /// The link is gone.
+    Down,
+    /// Where each shard is.
+    Table(Arc<Table>),
+    /// Who is in the cluster.
+    View(Arc<View>),
+    /// A caller of this node asks.
+    Ask(Asked),
+    /// A caller of this node gave up.
+    Cancel(Ticket),
+    /// What ran here for a caller of this node was refused because this node does not own it (any
+    /// more); it was not begun.
+    NotHere(Ticket),
+    /// An answer came to a forwarded request.
+    Returned {
+        /// The operation under which it was forwarded.
+        op: OpId,
+        /// What it says.
+        returned: Returned,
+    },
+    /// Nobody listened where it went.
+    NoResponders(OpId),
+    /// The shell did not take it: it was not sent.
+    NotSent(OpId),
+    /// A request of another lane came in.
+    Request {
+        /// Whose.
+        from: Address,
+        /// Its operation there.
+        op: OpId,
+        /// What it is for.
+        target: Target,
+        /// How long its caller waits still.
+        ttl: Span,
+    },
+    /// A caller elsewhere gave up.
+    Withdrawn {
+        /// Whose request.
+        from: Address,
+        /// Its operation there.
+        op: OpId,
+    },
+    /// What ran here for a caller elsewhere has its answer, which the driver holds.
+    Served(Ticket),
+}
+
+/// A caller's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Names it.
+    pub ticket: Ticket,
+    /// What it is for.
+    pub target: Target,
+    /// When its caller gives up.
+    pub deadline: Time,
+    /// Whether it may be sent again after it may have run: it has a command id, or only reads.
+    pub repeatable: bool,
+    /// Whether an answer is wanted; else it is done when it is handed over (`tell`).
+    pub answered: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The owner of a shard.
+    Place(Place),
+    /// One run of a node.
+    Node(Incarnation),
+}
+
+/// What the answer to a forwarded request says to routing; its content stays with the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// It ran, or was refused by what it was for: the caller is told.
+    Answer,
+    /// The receiver does not own the shard; nothing happened. It may know who does.
+    NotOwner(Option<Incarnation>),
+}

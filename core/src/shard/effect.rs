@@ -1,0 +1,87 @@
+//! What a node's ownership wants done.
+
+use super::{Place, Table};
+use crate::id::{Epoch, Incarnation, OpId, Sequence};
+use crate::name::NodeName;
+use crate::port::StoreRequest;
+use crate::step::HaltReason;
+use alloc::sync::Arc;
+
+/// One effect of `Owners`. Order means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the store; the answer is `Input::Stored`.
+    Store {
+        /// Names the answer.
+        op: OpId,
+        /// What is asked.
+        request: StoreRequest,
+    },
+    /// Order the log of a place; the answer is `Input::Report`. There is at most one order under way
+    /// for a place, except that `Drop` may follow any other.
+    Order {
+        /// The place.
+        place: Place,
+        /// What it is to do.
+        order: Order,
+    },
+    /// Where each shard is now.
+    Table(Arc<Table>),
+    /// Everything is handed over or released, after `Input::Drain`.
+    Drained,
+    /// Something that operators want to know.
+    Note(Note),
+    /// The machine found its own state wrong; stop stepping it.
+    Halt(HaltReason),
+}
+
+/// What the log of a place is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Replace the record at this sequence ([`Sequence::NONE`]: there is none) by a claim of this
+    /// node. Another record in its place is a `Report::Rival`, and nothing is claimed.
+    Claim {
+        /// The record that was judged free.
+        over: Sequence,
+    },
+    /// The record names this node already (a hand-over, or a claim of unknown end): own it.
+    Adopt(Epoch),
+    /// Take nothing more, let what is in flight end, then name the successor by one CAS (S17).
+    HandOver {
+        /// The successor's run.
+        to: Incarnation,
+        /// Its name, for people.
+        node: NodeName,
+    },
+    /// The same without a successor.
+    Release,
+    /// The epoch counts no more: stop reads, timers and decisions in this step (S17).
+    Drop,
+}
+
+/// Something that operators want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// A place is being taken over from a node that is gone.
+    TakingOver {
+        /// The place.
+        place: Place,
+        /// Whose it was.
+        from: Incarnation,
+        /// Whether a hint was enough (fenced class).
+        hint: bool,
+    },
+    /// A place is being handed over.
+    HandingOver {
+        /// The place.
+        place: Place,
+        /// To whom.
+        to: Incarnation,
+    },
+    /// A claim that came late, or a hand-over, was found and taken up.
+    Adopted {
+        /// The place.
+        place: Place,
+    },
+}
