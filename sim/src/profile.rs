@@ -219,6 +219,7 @@ impl Plan {
         limits.lost_tail_patience = Span::from_millis(range(15, 2_000, 4_000));
         limits.retry_delay_max = Span::from_millis(range(16, 20, 500));
         limits.snapshot_bodies_max = size([1, 64][size(range(45, 0, 1))]);
+        limits.snapshot_patience = Span::from_millis([0, 20, 500][size(range(47, 0, 2))]);
         limits.snapshot_chores_max = size([1, 64][size(range(46, 0, 1))]);
         let snapshots = [policy(60, &mut range), policy(70, &mut range)];
         let cached = [range(28, 0, 7) > 0, range(29, 0, 7) > 0];

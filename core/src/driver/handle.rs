@@ -190,18 +190,29 @@ impl Handle {
     /// What a proven read of a stream must take in. An unreplicated stream's one server knows all
     /// that it has; what it has not was lost with a tail, and no read would ever reach it (S13).
     pub(crate) fn high_water(&self, partition: Partition) -> Sequence {
-        let alone = match &self.link.borrow().state {
-            LinkState::Up { shapes } => shapes
-                .get(usize::from(partition.0))
-                .is_some_and(|shape| !shape.replicated),
-            LinkState::Opening | LinkState::Down | LinkState::Failed(_) | LinkState::Halted(_) => {
-                false
+        match self.replicated(partition) {
+            Some(false) => Sequence::NONE,
+            Some(true) | None => self.high_water.of(partition),
+        }
+    }
+
+    /// Whether what is absent from a read of a shard's streams may be absent at a lagging replica
+    /// only.
+    pub(crate) fn may_lag(&self, shard: ShardId) -> bool {
+        let partition = self.layout.stream_of(shard);
+        self.replicated(partition).unwrap_or(true)
+    }
+
+    /// Whether a stream is replicated, while there is a link that tells.
+    fn replicated(&self, partition: Partition) -> Option<bool> {
+        match &self.link.borrow().state {
+            LinkState::Up { shapes } => {
+                let shape = shapes.get(usize::from(partition.0));
+                shape.map(|shape| shape.replicated)
             }
-        };
-        if alone {
-            Sequence::NONE
-        } else {
-            self.high_water.of(partition)
+            LinkState::Opening | LinkState::Down | LinkState::Failed(_) | LinkState::Halted(_) => {
+                None
+            }
         }
     }
 

@@ -26,10 +26,14 @@ impl Shard {
         let usable = match reply {
             Outcome::Done(StoreDone::Latest(proof)) => match proof.messages.into_iter().next() {
                 Some(message) => self.snapshot_of(slot, &named, &message),
+                None if self.may_lag(t, slot) => return self.load_again(t, slot),
                 None => Err("its body is absent".to_string()),
             },
             Outcome::Done(_) => {
                 return t.halt("the answer to a read of last messages is another kind");
+            }
+            Outcome::Refused(Refused::NotFound) if self.may_lag(t, slot) => {
+                return self.load_again(t, slot);
             }
             Outcome::Refused(Refused::NotFound) => Err("its body is absent".to_string()),
             Outcome::Refused(refused) if refused.passes() => return self.load_again(t, slot),
@@ -45,12 +49,32 @@ impl Shard {
                     !load.broken.is_empty(),
                     "load: from an older snapshot than the newest"
                 );
+                sometimes!(
+                    t.cx,
+                    load.body_absent_since.is_some() && load.broken.is_empty(),
+                    "load: a body was absent only where it was asked for first"
+                );
                 load.commits = load.commits.split_off(&Sequence(named.sequence.0 + 1));
                 load.floor = Floor::Snapshot(snapshot.into(), named);
             }
             Err(cause) => self.ignore_snapshot(t, slot, named, cause),
         }
         self.expand_all(t, slot);
+    }
+
+    /// Whether a body that is absent may be there all the same: a replica of the snapshots' stream
+    /// may lag, for a while. Where bodies expire an absent one is nothing to wait for.
+    fn may_lag(&mut self, t: &mut Turn<'_, '_>, slot: Slot) -> bool {
+        if !self.shape.replicated || self.kind_of(slot).snapshots.expiry().is_some() {
+            return false;
+        }
+        let (now, patience) = (t.cx.now, self.limits.snapshot_patience);
+        let since = *self.loading(slot).body_absent_since.get_or_insert(now);
+        let may = now.since(since) < patience;
+        if may {
+            reached!(t.cx, "load: a body is absent where it was asked for");
+        }
+        may
     }
 
     /// A snapshot cannot be used: the one before it is tried, if it is kept, else the entity is

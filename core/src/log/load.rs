@@ -37,6 +37,9 @@ pub(super) struct Load {
     pub(super) candidate: Option<SnapshotRef>,
     /// The snapshots that cannot be used, by the last commit that they cover.
     pub(super) broken: BTreeSet<Sequence>,
+    /// Since when a snapshot's body is absent wherever it is asked for; all bodies of a load share
+    /// one patience.
+    pub(super) body_absent_since: Option<Time>,
 }
 
 /// How far a load is.
@@ -102,6 +105,7 @@ impl Load {
             reread: false,
             candidate: None,
             broken: BTreeSet::new(),
+            body_absent_since: None,
         }
     }
 
@@ -110,6 +114,7 @@ impl Load {
         let broken = core::mem::take(&mut self.broken);
         *self = Self {
             broken,
+            body_absent_since: self.body_absent_since,
             ..Self::new(moment, self.at_least)
         };
     }
@@ -447,7 +452,7 @@ impl Shard {
         if self.parked.contains(&slot) {
             return;
         }
-        let for_nobody = self.is_load_for_nobody(slot);
+        let for_nobody = self.is_load_for_nobody(t.cx.now, slot);
         match &self.entity(slot).phase {
             // A lost tail was found, and the entity has begun anew.
             Phase::Load(load, _) if matches!(load.stage, LoadStage::Latest(_)) => {}
@@ -475,15 +480,30 @@ impl Shard {
             | Phase::Answer { .. }
             | Phase::Encode => false,
         };
-        if self.is_load_for_nobody(slot) && !flying {
+        if self.is_load_for_nobody(t.cx.now, slot) && !flying {
             self.leave_load(t, slot);
         }
     }
 
     /// While the stream looks shorter than it was somebody has to look on: whether its tail is lost
-    /// is everybody's business (S13).
-    fn is_load_for_nobody(&mut self, slot: Slot) -> bool {
-        self.low_since.is_none() && self.entity(slot).is_load_for_nobody()
+    /// is everybody's business (S13). And while a snapshot's body is waited for the load goes on,
+    /// which is soon over: else callers with less patience than that would never see the entity.
+    fn is_load_for_nobody(&mut self, now: Time, slot: Slot) -> bool {
+        let patience = self.limits.snapshot_patience;
+        let low = self.low_since.is_some();
+        let entity = self.entity(slot);
+        let waits = match &entity.phase {
+            Phase::Load(load, _) => load.body_absent_since.is_some_and(|since| {
+                matches!(load.stage, LoadStage::BodyWanted(_)) && now.since(since) < patience
+            }),
+            Phase::Idle
+            | Phase::Decide { .. }
+            | Phase::Commit(..)
+            | Phase::Barrier(_)
+            | Phase::Answer { .. }
+            | Phase::Encode => false,
+        };
+        !low && !waits && entity.is_load_for_nobody()
     }
 
     fn leave_load(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {

@@ -164,7 +164,7 @@ impl SnapshotPolicy {
         self.keep as usize
     }
 
-    pub(super) fn expiry(&self) -> Option<Span> {
+    pub(crate) fn expiry(&self) -> Option<Span> {
         self.expiry
     }
 

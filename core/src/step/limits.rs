@@ -70,6 +70,10 @@ pub struct Limits {
     pub retry_delay_max: Span,
     /// How long a reader asks on after a listed commit is absent before it reports `LogDamaged`.
     pub absent_patience: Span,
+    /// How long the body of a current snapshot is asked for again, on a replicated stream, before it
+    /// counts as gone and the log is replayed instead. A replay is right too, so a wait that is much
+    /// longer than one is of no use.
+    pub snapshot_patience: Span,
     /// How long a stream may look shorter than it was before its tail counts as lost.
     pub lost_tail_patience: Span,
     /// How long opening a namespace, or the first use of a kind, may take before it fails.
@@ -111,6 +115,7 @@ impl Default for Limits {
             retry_delay_min: Span::from_millis(2),
             retry_delay_max: Span::from_secs(1),
             absent_patience: Span::from_secs(5),
+            snapshot_patience: Span::from_millis(500),
             lost_tail_patience: Span::from_secs(10),
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,

@@ -5,6 +5,8 @@ use crate::world::{Cost, Draws, World};
 use tenure_core::format::Snapshot;
 use tenure_core::id::{Sequence, Version, WallTime};
 use tenure_core::log::{Bodies, Bounds, Cursor, LoggedCommit, Range};
+use tenure_core::port::{Refused, StoreRequest};
+use tenure_core::step::Outcome;
 
 /// What a state is made of, all pages together.
 fn state(
@@ -216,4 +218,64 @@ fn a_deleted_entity_has_no_past() {
     }
     assert_eq!(world.versions(Cursor::Oldest, 2), [5, 6, 7]);
     assert_eq!(world.versions(Cursor::Newest, 2), [7, 6, 5]);
+}
+
+/// A replica of the snapshots' stream that lags hides a body for a while, and no longer.
+#[test]
+fn the_current_body_is_asked_for_again_where_replicas_lag() {
+    let mut world = World::new(9);
+    let named = world.snapshot();
+    world.commit(|_| {});
+    let bodies = |may_lag| Bodies {
+        may_lag,
+        ..World::bodies()
+    };
+    let mut ask_with = |may_lag, mut absent: u32| {
+        let ask = world.ask(Cursor::State(Some(bodies(may_lag))), Range::default(), 256);
+        let (page, cost) = world.page_of(ask, |_, request| {
+            let of_body =
+                matches!(request, StoreRequest::Latest { stream, .. } if **stream == *"ns_snap");
+            let hidden = of_body && absent > 0;
+            absent -= u32::from(hidden);
+            hidden.then_some(Outcome::Refused(Refused::NotFound))
+        });
+        (page.unwrap().snapshot.map(|body| body.sequence), cost)
+    };
+    let (begin, cost) = ask_with(true, 3);
+    assert_eq!((begin, cost.requests), (Some(named.sequence), 1 + 4));
+    // Where nothing lags it is gone at once, and what it covers is read.
+    let (begin, cost) = ask_with(false, 3);
+    assert_eq!((begin, cost.requests), (None, 1 + 1 + 1));
+    // The patience ends.
+    let (begin, cost) = ask_with(true, u32::MAX);
+    assert_eq!(begin, None);
+    assert!((8..100).contains(&cost.requests), "{cost:?}");
+}
+
+/// What was replaced by later snapshots may be deleted for good, and is not waited for.
+#[test]
+fn an_older_body_is_not_waited_for() {
+    let mut world = World::new(5);
+    world.snapshot();
+    world.commit(|_| {});
+    world.snapshot();
+    world.commit(|_| {});
+    let bodies = Bodies {
+        may_lag: true,
+        ..World::bodies()
+    };
+    let range = Range {
+        lower: Bounds::default(),
+        upper: at_version(5),
+    };
+    let ask = world.ask(Cursor::State(Some(bodies)), range, 256);
+    let mut asked = 0;
+    let (page, _) = world.page_of(ask, |_, request| {
+        let of_body =
+            matches!(request, StoreRequest::Latest { stream, .. } if **stream == *"ns_snap");
+        asked += u32::from(of_body);
+        of_body.then_some(Outcome::Refused(Refused::NotFound))
+    });
+    let page = page.unwrap();
+    assert_eq!((page.snapshot, asked), (None, 1));
 }

@@ -263,6 +263,7 @@ impl World {
             schema: 1,
             below: None,
             tries_max: 3,
+            may_lag: false,
         }
     }
 

@@ -200,6 +200,7 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         "metadata_bytes_max" => limits.metadata_bytes_max = number(value)?,
         "conflict_tries_max" => limits.conflict_tries_max = number(value)?,
         "absent_patience" => limits.absent_patience = span(value)?,
+        "snapshot_patience" => limits.snapshot_patience = span(value)?,
         "lost_tail_patience" => limits.lost_tail_patience = span(value)?,
         _ => return Err(format!("{name:?} is no setting")),
     }

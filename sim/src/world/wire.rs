@@ -183,6 +183,10 @@ impl World {
                     reached!(self, "fault: a former leader answers a write");
                 } else {
                     reached!(self, "fault: a replica answers from the past");
+                    let snapshots = self.namespace.snapshot_stream();
+                    if stream_of(&request).is_some_and(|stream| *stream == *snapshots) {
+                        reached!(self, "fault: a replica of the snapshots lags");
+                    }
                 }
                 self.tell(|| {
                     format!(

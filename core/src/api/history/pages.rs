@@ -47,15 +47,17 @@ impl Pages {
         let handle = &self.tenure.inner.handle;
         let config = &self.entry.config;
         let tries_max = config.snapshots.kept().saturating_sub(ignored);
+        let shard = handle.shard_of(&self.entry, &self.entity);
         let bodies = Bodies {
             namespace: handle.namespace().clone(),
             layout: handle.layout().id,
             key: handle.layout().key,
-            shard: handle.shard_of(&self.entry, &self.entity),
+            shard,
             kind: config.record.name.clone(),
             schema: config.snapshot_schema,
             below,
             tries_max,
+            may_lag: handle.may_lag(shard) && config.snapshots.expiry().is_none(),
         };
         self.cursor = Some(Cursor::State((tries_max > 0).then_some(bodies)));
         self.range = range;

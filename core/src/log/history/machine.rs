@@ -28,6 +28,8 @@ pub struct History {
     pub(super) limits: Limits,
     /// The version of the entity's last commit, once that was looked at.
     pub(super) last: Option<Version>,
+    /// The snapshot that it names; those before it may have been deleted for good.
+    pub(super) current: Option<SnapshotRef>,
     state: State,
     ops: u64,
     tries: u32,
@@ -86,6 +88,7 @@ impl History {
             ask,
             limits,
             last: None,
+            current: None,
             state: State::Over,
             ops: 0,
             tries: 0,
@@ -211,7 +214,10 @@ impl History {
         match (reply, plan) {
             (Ok(StoreDone::Latest(proof)), Plan::Head(goal)) => self.proven(cx, &proof, goal),
             (Ok(StoreDone::Latest(proof)), Plan::Body(recall, named)) => {
-                self.embodied(cx, *recall, named, Some(&proof))
+                match proof.messages.first() {
+                    Some(message) => self.embodied(cx, *recall, named, &message.payload),
+                    None => self.bodiless(cx, *recall, named),
+                }
             }
             (Ok(StoreDone::Page(page)), Plan::Scan(scan)) => self.scanned(cx, &page, scan),
             (Ok(_), Plan::Head(_) | Plan::Scan(_) | Plan::Body(..)) => {
@@ -219,8 +225,11 @@ impl History {
             }
             // The anchor is there always: this replica is behind.
             (Err(Some(Refused::NotFound)), plan @ Plan::Head(_)) => self.again(cx, plan),
+            (Err(Some(Refused::NotFound)), Plan::Body(recall, named)) => {
+                self.bodiless(cx, *recall, named)
+            }
             (Err(Some(refused)), plan) if refused.passes() => self.again(cx, plan),
-            (Err(Some(_)), Plan::Body(recall, named)) => self.embodied(cx, *recall, named, None),
+            (Err(Some(_)), Plan::Body(recall, named)) => self.useless(cx, *recall, named),
             (Err(Some(refused)), Plan::Head(_) | Plan::Scan(_)) => {
                 Next::Done(Err(HistoryRefusal::Store(refused)))
             }
@@ -261,6 +270,7 @@ impl History {
             Err(damage) => return Next::Done(Err(HistoryRefusal::Damaged(damage))),
         };
         self.last = Some(head.commit.last);
+        self.current = head.commit.snapshot;
         let reached = self.ask.range.reaches(goal.end(), &head);
         let seek = Seek {
             goal,

@@ -104,6 +104,9 @@ pub struct Bodies {
     pub below: Option<Sequence>,
     /// How many are tried, at least 1: as many as the kind keeps.
     pub tries_max: usize,
+    /// Whether the current one, when it is absent, may be absent at a replica that lags only: it is
+    /// asked for again then, for `snapshot_patience`.
+    pub may_lag: bool,
 }
 
 /// A commit, where it is, and when the store took it.

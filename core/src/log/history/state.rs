@@ -7,13 +7,14 @@ use super::machine::{Next, Plan, State};
 use super::{Bodies, Cursor, History, HistoryPage, HistoryRefusal, LoggedCommit};
 use crate::format::{Snapshot, SnapshotRef};
 use crate::id::{Sequence, Version};
-use crate::port::{Proof, StoreRequest};
+use crate::port::StoreRequest;
 use crate::reached;
-use crate::step::Cx;
+use crate::step::{Cx, Span, Time};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// A state on its way.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Recall {
     useless: Option<Sequence>,
     /// That commit was asked which snapshot was current at it.
     looked: Option<Sequence>,
+    /// Until when the current one's body, absent where it was asked for, is asked for again.
+    absent_until: Option<Time>,
     snapshot: Option<Box<Snapshot>>,
 }
 
@@ -43,6 +46,7 @@ impl Recall {
             tried: 0,
             useless,
             looked: None,
+            absent_until: None,
             snapshot: None,
         }
     }
@@ -127,17 +131,15 @@ impl History {
         })
     }
 
-    /// Takes in the body of a snapshot, if there is one.
+    /// Takes in the body of a snapshot.
     pub(super) fn embodied(
         &mut self,
         cx: &mut Cx<'_>,
         mut recall: Recall,
         named: SnapshotRef,
-        proof: Option<&Proof>,
+        body: &Bytes,
     ) -> Next {
-        let message = proof.and_then(|proof| proof.messages.first());
-        let snapshot = message.and_then(|message| {
-            let bodies = recall.bodies.as_ref()?;
+        let snapshot = recall.bodies.as_ref().and_then(|bodies| {
             let wanted = Wanted {
                 layout: bodies.layout,
                 key: bodies.key,
@@ -145,7 +147,7 @@ impl History {
                 entity: &self.ask.entity,
                 schema: bodies.schema,
             };
-            wanted.open(&named, &message.payload).ok()
+            wanted.open(&named, body).ok()
         });
         match snapshot {
             Some(snapshot) => {
@@ -153,13 +155,41 @@ impl History {
                 recall.snapshot = Some(Box::new(snapshot));
                 self.gather(cx, recall)
             }
-            None => {
-                reached!(cx, "history: a snapshot is of no use");
-                recall.tried += 1;
-                recall.useless = Some(named.sequence);
-                self.recall(cx, recall)
-            }
+            None => self.useless(cx, recall, named),
         }
+    }
+
+    /// The body of a snapshot is absent where it was asked for: the current one's is asked for
+    /// again while a replica may lag.
+    pub(super) fn bodiless(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut recall: Recall,
+        named: SnapshotRef,
+    ) -> Next {
+        let may_lag = recall.bodies.as_ref().is_some_and(|bodies| bodies.may_lag);
+        // What is left to the caller must do for a replay.
+        let half = Span::from_nanos(self.ask.deadline.since(cx.now).as_nanos() / 2);
+        let patience = self.limits.snapshot_patience.min(half);
+        let until = *recall.absent_until.get_or_insert(cx.now + patience);
+        if may_lag && cx.now < until && self.current == Some(named) {
+            reached!(cx, "history: a body is absent where it was asked for");
+            return self.again(cx, Plan::Body(Box::new(recall), named));
+        }
+        self.useless(cx, recall, named)
+    }
+
+    /// A snapshot is of no use: the one before it is tried.
+    pub(super) fn useless(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut recall: Recall,
+        named: SnapshotRef,
+    ) -> Next {
+        reached!(cx, "history: a snapshot is of no use");
+        recall.tried += 1;
+        recall.useless = Some(named.sequence);
+        self.recall(cx, recall)
     }
 
     /// Reads what lies between: by the last commit's list when that has all of it, else page by
