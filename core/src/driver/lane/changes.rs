@@ -1,0 +1,111 @@
+//! What changes around a lane: the link to the store, and the end of the node.
+
+use super::{Env, Lane, Unusable, Who};
+use crate::driver::host::Answer;
+use crate::driver::link::{Link, LinkState};
+use crate::driver::seat::{Seat, ShardKey};
+use crate::driver::shell::{Inbound, Shell};
+use crate::driver::space::SpaceSeat;
+use crate::log::Input;
+use crate::step::Time;
+use std::sync::Arc;
+
+impl<S: Shell> Lane<S> {
+    pub(super) fn inbound(&mut self, inbound: Option<Inbound>) {
+        let now = self.now;
+        match (inbound, &mut self.space) {
+            (Some(inbound), Some(space)) => {
+                let wall = self.shell.wall();
+                space.inbound(&mut env!(self, now), inbound, wall);
+                self.after(Who::Space);
+            }
+            (Some(_), None) => {}
+            (None, _) => self.inbox = None,
+        }
+    }
+
+    pub(super) fn link_changed(&mut self) {
+        let Link {
+            generation,
+            layout,
+            state,
+        } = self.link.borrow_and_update().clone();
+        self.layout = layout;
+        self.failed = None;
+        let now = self.now;
+        let was_up = self.shapes.is_some();
+        match state {
+            LinkState::Up { shapes } => {
+                if was_up && generation == self.generation {
+                    return;
+                }
+                if was_up {
+                    // It went down and came back between two looks.
+                    self.feed_all(now, |_| Some(Input::Down));
+                }
+                self.shapes = Some(Arc::clone(&shapes));
+                self.generation = generation;
+                self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
+            }
+            state @ (LinkState::Opening
+            | LinkState::Down
+            | LinkState::Failed(_)
+            | LinkState::Halted(_)) => {
+                self.shapes = None;
+                if was_up {
+                    self.feed_all(now, |_| Some(Input::Down));
+                }
+                self.failed = match state {
+                    LinkState::Failed(error) => Some(Unusable::Space(error)),
+                    LinkState::Halted(reason) => Some(Unusable::Halted(reason)),
+                    LinkState::Opening | LinkState::Down | LinkState::Up { .. } => None,
+                };
+            }
+        }
+    }
+
+    pub(super) fn feed_all(&mut self, now: Time, input: impl Fn(&Seat) -> Option<Input>) {
+        let keys: Vec<ShardKey> = self.seats.keys().copied().collect();
+        for key in keys {
+            if let Some(seat) = self.seats.get_mut(&key)
+                && let Some(input) = input(seat)
+            {
+                seat.feed(&mut env!(self, now), input);
+            }
+            self.after(Who::Shard(key));
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        let idle = !self.open
+            && self.histories.is_empty()
+            && self.seats.values().all(Seat::is_idle)
+            && self.space.as_ref().is_none_or(SpaceSeat::is_idle);
+        idle || self.stop_at.is_some_and(|at| self.shell.now() >= at)
+    }
+
+    /// What is under way may end until `at`; nothing new is taken in.
+    pub(super) fn begin_stop(&mut self, at: Time) {
+        self.stop_at = Some(at);
+        self.requests.close();
+    }
+
+    /// Tells everyone who waits still. A request that is being put into the closed queue is waited
+    /// for: its caller has no timer, and would wait as long as the queue has a handle.
+    pub(super) async fn end(&mut self) {
+        self.requests.close();
+        while let Some(request) = self.requests.recv().await {
+            request.stopped();
+        }
+        let now = self.now;
+        for seat in self.seats.values_mut() {
+            seat.finish_all(&mut env!(self, now), &Answer::Cut);
+        }
+        while let Some((_, mut seat)) = self.histories.pop_first() {
+            seat.stop();
+        }
+        if let Some(space) = &mut self.space {
+            space.stop();
+        }
+    }
+}

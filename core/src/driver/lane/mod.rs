@@ -1,0 +1,308 @@
+//! One lane: the loop that feeds some of a node's machines and runs their effects.
+
+/// Borrows what machines share, beside the machines themselves.
+macro_rules! env {
+    ($lane:expr, $now:expr) => {
+        Env {
+            now: $now,
+            probe: &mut $lane.probe,
+            recorder: &mut $lane.recorder,
+            counters: &mut $lane.counters,
+            high_water: &$lane.facts.high_water,
+            log_effects: &mut $lane.log_effects,
+            stores: &mut $lane.stores,
+        }
+    };
+}
+
+mod changes;
+mod requests;
+mod store;
+mod turn;
+
+use super::completion::{Answered, Answers};
+use super::counters::Counters;
+use super::history::HistorySeat;
+use super::link::{HighWater, Link};
+use super::recorder::Recorder;
+use super::request::Request;
+use super::seat::{Seat, ShardKey};
+use super::shell::{Inbound, Shell};
+use super::space::SpaceSeat;
+use super::timers::Timers;
+use crate::cache::Cache;
+use crate::flow::{Admission, Window};
+use crate::format::Layout;
+use crate::id::{Incarnation, OpId};
+use crate::log::{Effect, Shape};
+use crate::name::Namespace;
+use crate::port::{StoreRequest, StreamName};
+use crate::space::SpaceError;
+use crate::step::{CountingProbe, Dice, Effects, Limits, Span, Time};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// How many answers and how many requests one turn of the loop takes before it looks at the
+/// timers again.
+const BATCH_MAX: usize = 256;
+
+/// After so many answers or requests the clock is read again.
+const CLOCK_EVERY: usize = 16;
+
+/// The shortest sleep, so that a machine whose deadline does not move cannot spin the loop.
+const SLEEP_MIN: Span = Span::from_micros(100);
+
+/// What a node's lanes have in common.
+pub(crate) struct NodeFacts {
+    pub(crate) namespace: Namespace,
+    pub(crate) node: String,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) limits: Limits,
+    pub(crate) dice_key: u128,
+    pub(crate) high_water: Arc<HighWater>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// One machine of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Who {
+    Space,
+    Shard(ShardKey),
+    History(u64),
+}
+
+impl fmt::Debug for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Space => f.write_str("space"),
+            Self::Shard(key) => write!(f, "log {key:?}"),
+            Self::History(n) => write!(f, "history {n}"),
+        }
+    }
+}
+
+/// Why a lane begins nothing new.
+enum Unusable {
+    /// The namespace cannot be used.
+    Space(SpaceError),
+    /// The machine that keeps it verified halted.
+    Halted(String),
+}
+
+/// What machines share while one of them is stepped.
+pub(crate) struct Env<'a> {
+    pub(crate) now: Time,
+    pub(crate) probe: &'a mut CountingProbe,
+    pub(crate) recorder: &'a mut Recorder<Who>,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) high_water: &'a HighWater,
+    /// The buffer that a log's step pushes into.
+    pub(crate) log_effects: &'a mut Effects<Effect>,
+    /// Requests to the store that are to be begun.
+    pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
+}
+
+/// Counts a lane as running until it is dropped, even by a panic.
+pub(crate) struct Running(pub(crate) Arc<watch::Sender<usize>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// What a lane is made with.
+pub(crate) struct LaneParts<S> {
+    pub(crate) index: usize,
+    /// How many lanes the node has.
+    pub(crate) lanes: usize,
+    pub(crate) shell: S,
+    pub(crate) facts: Arc<NodeFacts>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) link: watch::Receiver<Link>,
+    pub(crate) stop: watch::Receiver<Option<Time>>,
+    pub(crate) running: Running,
+    /// Lane 0 opens the namespace.
+    pub(crate) space: Option<SpaceSeat>,
+}
+
+/// One lane.
+pub(crate) struct Lane<S: Shell> {
+    index: usize,
+    boot: Time,
+    shell: S,
+    facts: Arc<NodeFacts>,
+    dice: Dice,
+
+    requests: mpsc::Receiver<Request>,
+    /// Whether requests can come still.
+    open: bool,
+    inbox: Option<mpsc::Receiver<Inbound>>,
+    link: watch::Receiver<Link>,
+    linked: bool,
+    stop: watch::Receiver<Option<Time>>,
+    stoppable: bool,
+    stop_at: Option<Time>,
+    /// Requests that the shell executes by a future; each tells its answer.
+    ops: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Where answers are told, and how many are to come.
+    answers: Arc<Answers>,
+    submitted: usize,
+    /// Answers that are here.
+    ready: VecDeque<Answered>,
+    /// The clock as it was read last: once for each turn of the loop, and within a long one.
+    now: Time,
+    _running: Running,
+
+    layout: Option<Arc<Layout>>,
+    shapes: Option<Arc<[Shape]>>,
+    generation: u64,
+    /// Why nothing new can be begun.
+    failed: Option<Unusable>,
+    space: Option<SpaceSeat>,
+    seats: BTreeMap<ShardKey, Seat>,
+    cache: Cache<ShardKey>,
+    /// Requests of logs and histories to the store.
+    window: Window<StreamName, (Who, OpId, StoreRequest)>,
+    histories: BTreeMap<u64, HistorySeat>,
+    tickets: u64,
+
+    timers: Timers<Who>,
+
+    probe: CountingProbe,
+    recorder: Recorder<Who>,
+    counters: Counters,
+    log_effects: Effects<Effect>,
+    stores: Vec<(Who, OpId, StoreRequest)>,
+}
+
+impl<S: Shell> Lane<S> {
+    pub(crate) fn new(parts: LaneParts<S>) -> Self {
+        let inbox = parts.space.is_some().then(|| parts.shell.inbox());
+        let window = Window::new(&parts.facts.limits);
+        let cache = Cache::new(&parts.facts.limits, parts.index, parts.lanes);
+        Self {
+            index: parts.index,
+            boot: parts.shell.now(),
+            now: parts.shell.now(),
+            answers: Arc::default(),
+            submitted: 0,
+            ready: VecDeque::new(),
+            dice: Dice::new(parts.facts.dice_key),
+            log_effects: Effects::new(parts.facts.limits.effects_max),
+            shell: parts.shell,
+            facts: parts.facts,
+            requests: parts.requests,
+            open: true,
+            inbox,
+            link: parts.link,
+            linked: true,
+            stop: parts.stop,
+            stoppable: true,
+            stop_at: None,
+            ops: FuturesUnordered::new(),
+            _running: parts.running,
+            layout: None,
+            shapes: None,
+            generation: 0,
+            failed: None,
+            space: parts.space,
+            seats: BTreeMap::new(),
+            cache,
+            window,
+            histories: BTreeMap::new(),
+            tickets: 0,
+            timers: Timers::default(),
+            probe: CountingProbe::default(),
+            recorder: Recorder::new(),
+            counters: Counters::default(),
+            stores: Vec::new(),
+        }
+    }
+
+    /// Runs until the node is stopped, or until no handle is left and nobody waits.
+    pub(crate) async fn run(mut self) {
+        self.link_changed();
+        let mut sleep: Option<(Time, BoxFuture<'static, ()>)> = None;
+        while !self.is_over() {
+            let wake = self.wake_at();
+            // A sleep that ends too early costs less than a new one in each turn: what answers in
+            // time takes its deadline with it.
+            let early = match (&sleep, wake) {
+                (Some((at, _)), Some(wake)) => *at <= wake,
+                (None, Some(_)) => false,
+                (_, None) => sleep.is_none(),
+            };
+            if !early {
+                sleep = wake.map(|at| {
+                    let shell = self.shell.clone();
+                    let nap = async move { shell.sleep_until(at).await };
+                    (at, nap.boxed())
+                });
+            }
+            let nap = async {
+                match sleep.as_mut() {
+                    Some((_, nap)) => nap.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = self.stop.changed(), if self.stoppable => {
+                    self.now = self.shell.now();
+                    // Without a handle nobody can stop it; it ends when nothing is under way.
+                    self.stoppable = changed.is_ok();
+                    let at = *self.stop.borrow_and_update();
+                    if let Some(at) = at {
+                        self.begin_stop(at);
+                    }
+                }
+                changed = self.link.changed(), if self.linked => {
+                    self.now = self.shell.now();
+                    self.linked = changed.is_ok();
+                    self.link_changed();
+                }
+                inbound = receive(&mut self.inbox) => {
+                    self.now = self.shell.now();
+                    self.inbound(inbound);
+                }
+                Some(()) = self.ops.next(), if !self.ops.is_empty() => {}
+                () = poll_fn(|cx| self.answers.poll_arrived(cx)), if self.submitted > 0 => {}
+                request = self.requests.recv(), if self.open => {
+                    self.now = self.shell.now();
+                    self.requested(request);
+                }
+                () = nap => sleep = None,
+                () = std::future::ready(()), if !self.ready.is_empty() => {}
+            }
+            self.now = self.shell.now();
+            self.take_what_waits();
+            self.tick_due();
+        }
+        self.end().await;
+    }
+
+    fn wake_at(&self) -> Option<Time> {
+        let timer = self
+            .timers
+            .first()
+            .map(|(at, _)| at.max(self.shell.now() + SLEEP_MIN));
+        match (timer, self.stop_at) {
+            (Some(timer), Some(stop)) => Some(timer.min(stop)),
+            (one, None) | (None, one) => one,
+        }
+    }
+}
+
+async fn receive(inbox: &mut Option<mpsc::Receiver<Inbound>>) -> Option<Inbound> {
+    match inbox {
+        Some(inbox) => inbox.recv().await,
+        None => std::future::pending().await,
+    }
+}

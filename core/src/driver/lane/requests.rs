@@ -1,0 +1,135 @@
+//! What handles ask of a lane.
+
+use super::{Env, Lane, Unusable, Who};
+use crate::driver::history::HistorySeat;
+use crate::driver::host::Answer;
+use crate::driver::request::{EntityRequest, HistoryAnswer, HistoryFailure, Request};
+use crate::driver::seat::{Seat, ShardKey};
+use crate::driver::shell::Shell;
+use crate::id::Ticket;
+use crate::log::{HistoryAsk, HistoryInput, Refusal, Reply, ShardConfig};
+use tokio::sync::oneshot;
+
+impl<S: Shell> Lane<S> {
+    pub(super) fn requested(&mut self, request: Option<Request>) {
+        match request {
+            None => self.open = false,
+            Some(Request::Entity(request)) => self.entity(request),
+            Some(Request::History(ask, done)) => self.history(ask, done),
+            Some(Request::Kind(mut wish, done)) => {
+                let now = self.now;
+                self.tickets += 1;
+                wish.ticket = Ticket(self.tickets);
+                match &mut self.space {
+                    Some(space) => {
+                        space.kind(&mut env!(self, now), wish, done);
+                        self.after(Who::Space);
+                    }
+                    None => unreachable!("kinds are asked of lane 0"),
+                }
+            }
+            Some(Request::Counters(done)) => {
+                let mut counters = self.counters.clone();
+                counters.probes = self.probe.clone();
+                counters.store_in_flight = self.submitted as u64;
+                counters.store_waiting = self.window.waiting() as u64;
+                counters.entities_held = self.cache.entities() as u64;
+                counters.resting_bytes = self.cache.resting_bytes() as u64;
+                // A caller that went away needs no answer.
+                let _ = done.send(counters);
+            }
+            Some(Request::Recording(done)) => {
+                let recording = self
+                    .recorder
+                    .dump(self.index, self.facts.dice_key, self.boot);
+                let _ = done.send(recording);
+            }
+        }
+    }
+
+    pub(super) fn entity(&mut self, request: EntityRequest) {
+        let now = self.now;
+        self.counters.requests += 1;
+        if let Some(why) = &self.failed {
+            self.counters.answers += 1;
+            return request.caller.finish(match why {
+                Unusable::Space(error) => Answer::Unusable(error.clone()),
+                Unusable::Halted(reason) => Answer::Refused(reason.clone()),
+            });
+        }
+        let key = ShardKey::of(&request.kind, request.shard);
+        if !self.seats.contains_key(&key) {
+            if self.layout.is_none() {
+                self.link_changed();
+            }
+            let Some(layout) = &self.layout else {
+                unreachable!("a node has handles after its namespace was opened");
+            };
+            let config = ShardConfig {
+                namespace: self.facts.namespace.clone(),
+                layout: layout.id,
+                key: layout.key,
+                shard: key.shard,
+                stream: layout.stream_of(key.shard),
+                class: key.class,
+                mode: key.mode,
+                incarnation: self.facts.incarnation,
+                node: self.facts.node.clone(),
+            };
+            let dice = self.dice.fork(key.part());
+            let mut seat = Seat::new(key, config, self.facts.limits, dice);
+            let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
+            seat.open(&mut env!(self, now), shape);
+            self.seats.insert(key, seat);
+        }
+        let Some(seat) = self.seats.get_mut(&key) else {
+            unreachable!("it was opened just now");
+        };
+        if self.window.is_full(seat.stream()) || !self.facts.admission.admits() {
+            self.counters.answers += 1;
+            self.counters.overloaded += 1;
+            let refused = Reply::Refused(Refusal::Overloaded);
+            request.caller.finish(Answer::Reply(refused));
+        } else {
+            self.tickets += 1;
+            seat.request(&mut env!(self, now), Ticket(self.tickets), request);
+        }
+        self.after(Who::Shard(key));
+    }
+
+    pub(super) fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {
+        self.counters.requests += 1;
+        if let Some(why) = &self.failed {
+            self.counters.answers += 1;
+            // A caller that went away needs no answer.
+            let _ = done.send(Err(match why {
+                Unusable::Space(error) => HistoryFailure::Unusable(error.clone()),
+                Unusable::Halted(reason) => HistoryFailure::Halted(reason.clone()),
+            }));
+            return;
+        }
+        let room = self.histories.len() < self.facts.limits.histories_max;
+        if !room || !self.facts.admission.admits() {
+            self.counters.answers += 1;
+            self.counters.overloaded += 1;
+            let _ = done.send(Err(HistoryFailure::Overloaded));
+            return;
+        }
+        self.tickets += 1;
+        let n = self.tickets;
+        let dice = self.dice.fork(1 << 32 | n);
+        let seat = HistorySeat::new(ask, self.facts.limits, dice, done);
+        self.histories.insert(n, seat);
+        self.feed_history(n, HistoryInput::Tick);
+    }
+
+    pub(super) fn feed_history(&mut self, n: u64, input: HistoryInput) {
+        let now = self.now;
+        if let Some(seat) = self.histories.get_mut(&n)
+            && seat.feed(&mut env!(self, now), n, input)
+        {
+            self.histories.remove(&n);
+        }
+        self.after(Who::History(n));
+    }
+}

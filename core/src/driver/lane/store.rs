@@ -1,0 +1,98 @@
+//! A lane's requests to the store, and their answers.
+
+use super::{Env, Lane, Who};
+use crate::driver::completion::{Answered, Asked, Completion};
+use crate::driver::shell::Shell;
+use crate::id::{OpId, Partition};
+use crate::log::{HistoryInput, Input};
+use crate::port::{Ack, StoreDone, StoreRequest};
+use crate::step::Outcome;
+
+impl<S: Shell> Lane<S> {
+    pub(super) fn answered(&mut self, answered: Answered) {
+        let Answered { asked, reply } = answered;
+        let Asked {
+            who,
+            op,
+            wrote,
+            stream,
+        } = asked;
+        if let Some(next) = stream.and_then(|stream| self.window.answered(&stream)) {
+            self.begin(next);
+        }
+        match (&reply, wrote) {
+            (Outcome::Done(StoreDone::Published(Ack { sequence, .. })), Some(partition)) => {
+                self.facts.high_water.raise(partition, *sequence);
+            }
+            (Outcome::Unknown, _) => self.counters.store_unknown += 1,
+            (Outcome::Done(_) | Outcome::Refused(_), _) => {}
+        }
+        let now = self.now;
+        match who {
+            Who::Space => {
+                if let Some(space) = &mut self.space {
+                    space.stored(&mut env!(self, now), op, reply);
+                }
+                self.after(who);
+            }
+            Who::Shard(key) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.feed(&mut env!(self, now), Input::Stored { op, reply });
+                }
+                self.after(who);
+            }
+            Who::History(n) => self.feed_history(n, HistoryInput::Stored { op, reply }),
+        }
+    }
+
+    /// A request to the store: it is begun when there is room for it among those in flight.
+    pub(super) fn ask(&mut self, who: Who, op: OpId, request: StoreRequest) {
+        self.counters.store_requests += 1;
+        let now = match (who, request.stream().cloned()) {
+            (Who::Shard(_) | Who::History(_), Some(stream)) => {
+                self.window.offer(&stream, (who, op, request))
+            }
+            // The namespace's own requests are few, and everything waits for them.
+            (Who::Space, _) | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
+        };
+        if let Some(asked) = now {
+            self.begin(asked);
+        }
+    }
+
+    /// The event stream that a request of a shard writes to; what goes to the stream of snapshots
+    /// has sequences of its own.
+    pub(super) fn wrote(&self, who: Who, request: &StoreRequest) -> Option<Partition> {
+        match (who, &self.layout) {
+            (Who::Shard(key), Some(layout)) if request.writes() => {
+                let seat = self.seats.get(&key)?;
+                let events = request.stream() == Some(seat.stream());
+                events.then(|| layout.stream_of(key.shard))
+            }
+            (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+        }
+    }
+
+    /// Hands a request to the shell.
+    pub(super) fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest)) {
+        let wrote = self.wrote(who, &request);
+        let stream = match who {
+            Who::Shard(_) | Who::History(_) => request.stream().cloned(),
+            Who::Space => None,
+        };
+        let asked = Asked {
+            who,
+            op,
+            wrote,
+            stream,
+        };
+        let done = Completion::new(asked, &self.answers);
+        self.submitted += 1;
+        if let Err((request, done)) = self.shell.submit(request, done) {
+            let shell = self.shell.clone();
+            self.ops.push(Box::pin(async move {
+                done.tell(shell.store(request).await);
+            }));
+        }
+    }
+}

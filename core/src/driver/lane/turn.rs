@@ -1,0 +1,142 @@
+//! One turn of a lane: what is here is taken in, machines whose time has come are looked at, and
+//! after each step its effects are begun.
+
+use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, Who};
+use crate::driver::completion::Answered;
+use crate::driver::history::HistorySeat;
+use crate::driver::seat::Seat;
+use crate::driver::shell::Shell;
+use crate::driver::space::SpaceSeat;
+use crate::log::{HistoryInput, Input};
+use crate::step::Time;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+
+impl<S: Shell> Lane<S> {
+    /// Takes requests and answers that are here already, up to a budget. Requests come first: what
+    /// comes together is so committed together, and a shell may have an answer at once.
+    pub(super) fn take_what_waits(&mut self) {
+        for n in 1..=BATCH_MAX {
+            match self.requests.try_recv() {
+                Ok(request) => self.requested(Some(request)),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.open = false;
+                    break;
+                }
+            }
+            self.read_clock(n);
+        }
+        for n in 1..=BATCH_MAX {
+            let Some(answered) = self.next_answer() else {
+                break;
+            };
+            self.answered(answered);
+            self.read_clock(n);
+        }
+    }
+
+    pub(super) fn next_answer(&mut self) -> Option<Answered> {
+        if self.ready.is_empty() && self.submitted > 0 {
+            // A future that is done has told its answer there too.
+            while !self.ops.is_empty() && self.ops.next().now_or_never().is_some() {}
+            self.submitted -= self.answers.take(&mut self.ready);
+        }
+        self.ready.pop_front()
+    }
+
+    pub(super) fn read_clock(&mut self, taken: usize) {
+        if taken.is_multiple_of(CLOCK_EVERY) {
+            self.now = self.shell.now();
+        }
+    }
+
+    pub(super) fn tick_due(&mut self) {
+        for _ in 0..BATCH_MAX {
+            let now = self.now;
+            let who = match self.timers.first() {
+                Some((at, who)) if at <= now => who,
+                Some(_) | None => return,
+            };
+            let deadline = self.deadline_of(who);
+            if deadline.is_none_or(|at| at > now) {
+                self.timers.looked(who, deadline);
+                continue;
+            }
+            match who {
+                Who::Space => {
+                    if let Some(space) = &mut self.space {
+                        space.tick(&mut env!(self, now));
+                    }
+                    self.after(who);
+                }
+                Who::Shard(key) => {
+                    if let Some(seat) = self.seats.get_mut(&key) {
+                        seat.feed(&mut env!(self, now), Input::Tick);
+                    }
+                    self.after(who);
+                }
+                Who::History(n) => self.feed_history(n, HistoryInput::Tick),
+            }
+            let deadline = self.deadline_of(who);
+            self.timers.looked(who, deadline);
+            // A deadline that a tick left in the past waits for the next turn.
+            if deadline.is_some_and(|at| at <= now) {
+                return;
+            }
+        }
+    }
+
+    /// Has forgotten what does not fit into memory.
+    pub(super) fn make_room(&mut self) {
+        while let Some(other) = self.cache.excess() {
+            let now = self.now;
+            let Some(seat) = self.seats.get_mut(&other) else {
+                return;
+            };
+            seat.feed(&mut env!(self, now), Input::Evict);
+            match seat.new_stock() {
+                Some(stock) => self.cache.set(other, stock),
+                // A machine that halted keeps what it has.
+                None => return,
+            }
+        }
+    }
+
+    /// After a machine was stepped: begins its requests, notes its deadline, and tells the cache
+    /// what it keeps.
+    pub(super) fn after(&mut self, who: Who) {
+        let deadline = match who {
+            Who::Shard(key) => self.seats.get_mut(&key).and_then(|seat| {
+                if let Some(stock) = seat.new_stock() {
+                    self.cache.set(key, stock);
+                }
+                seat.next_deadline().map(|deadline| deadline.at)
+            }),
+            Who::Space | Who::History(_) => self.deadline_of(who),
+        };
+        self.timers.note(who, deadline);
+        self.make_room();
+        self.facts.admission.set(self.index, self.waiting());
+        let mut stores = std::mem::take(&mut self.stores);
+        for (who, op, request) in stores.drain(..) {
+            self.ask(who, op, request);
+        }
+        self.stores = stores;
+    }
+
+    pub(super) fn deadline_of(&self, who: Who) -> Option<Time> {
+        let deadline = match who {
+            Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
+            Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
+            Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
+        };
+        deadline.map(|deadline| deadline.at)
+    }
+
+    /// Requests that were taken in and not answered.
+    pub(super) fn waiting(&self) -> usize {
+        let waiting = self.counters.requests - self.counters.answers;
+        usize::try_from(waiting).unwrap_or(usize::MAX)
+    }
+}
