@@ -16,10 +16,11 @@ pub use effect::{Effect, JoinError, Note};
 pub use input::Input;
 pub use view::{Peer, PeerState, Role, Standing, View};
 
+use crate::format::TakeOver;
 use crate::id::Incarnation;
 use crate::lease::Terms;
 use crate::name::{Namespace, NodeName};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 /// What a node is, and what it says of itself.
@@ -48,6 +49,8 @@ pub struct About {
     pub zone: Option<String>,
     /// Its share of the shards beside the others' weights; 100 is the usual one, 0 owns nothing.
     pub weight: u16,
+    /// The classes whose shards it may own: those of which its program has a kind or an actor.
+    pub classes: BTreeSet<TakeOver>,
     /// How many lanes it listens on; a shard's requests go to lane `shard mod lanes`.
     pub lanes: u16,
     /// The version of the program, for people.

@@ -1,7 +1,7 @@
 //! Who is in the cluster, as one node sees it.
 
 use super::About;
-use crate::id::{Incarnation, Sequence};
+use crate::id::Incarnation;
 use crate::name::NodeName;
 use alloc::collections::BTreeMap;
 
@@ -10,9 +10,10 @@ use alloc::collections::BTreeMap;
 pub struct View {
     /// Rises with each change.
     pub revision: u64,
-    /// How many records the membership stream had when it was listed last: a record of ownership
-    /// that is younger than this knows no owner that the list could have missed.
-    pub listed: Sequence,
+    /// How many lists of the membership stream were taken in since this node's start. Whoever meets a
+    /// run that this view does not know looks at this number: two more lists later, the second of
+    /// them was asked for after the run was met, so it would have had it.
+    pub listed: u64,
     /// The nodes whose lease is not over, by name; this node too once it has joined.
     pub peers: BTreeMap<NodeName, Peer>,
     /// Runs of nodes that were replaced under their own name and whose lease may not be over yet.
@@ -62,8 +63,9 @@ pub enum Standing {
 }
 
 impl View {
-    /// Whether a run of a node lives. `None`: this view has never seen it, which means that it is over
-    /// only for a record of ownership that was stored before the view's last list was made.
+    /// Whether a run of a node lives. `None`: this view does not know it. It is over then only when
+    /// [`listed`](Self::listed) has risen by two since the run was met, in a record of ownership
+    /// perhaps; a run that was replaced under its own name stays in `lingering` until it is over.
     pub fn standing(&self, incarnation: Incarnation) -> Option<Standing> {
         let peer = self.peers.values().find(|p| p.incarnation == incarnation);
         peer.map(|peer| peer.standing)
