@@ -468,9 +468,8 @@ impl Future for Waiting {
             Some(State::Open { by, .. }) => {
                 match by {
                     By::Waiting(Some(waker)) => waker.clone_from(cx.waker()),
-                    by @ (By::Waiting(None) | By::Told(_)) => {
-                        *by = By::Waiting(Some(cx.waker().clone()));
-                    }
+                    By::Waiting(none) => *none = Some(cx.waker().clone()),
+                    By::Told(_) => unreachable!("an ask that is told has no `Waiting`"),
                 }
                 Poll::Pending
             }
