@@ -278,6 +278,13 @@ async fn a_range_that_ends_before_it_begins_is_a_mistake(world: &World) {
             "sequence 9",
         ),
         (history().since(WallTime(7)).until(WallTime(6)), "time 7"),
+        (
+            history()
+                .from_version(Version(3))
+                .to_version(Version(2))
+                .limit(0),
+            "version 3",
+        ),
     ];
     for (mut history, from) in mistakes {
         let told = history.next().await;

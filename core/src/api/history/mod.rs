@@ -188,10 +188,10 @@ impl<E> History<E> {
     ///
     /// When a page cannot be read, an event cannot be decoded, or the range ends before it begins.
     pub async fn next(&mut self) -> Result<Option<Past<E>>, LoadError> {
+        self.check()?;
         if self.left == Some(0) {
             return Ok(None);
         }
-        self.check()?;
         while self.here.is_empty() {
             let here = self.pages.cursor.clone();
             self.pages.commits_max = self.commits_max();

@@ -403,6 +403,16 @@ fn recordings_that_are_damaged_are_refused_with_their_lines() {
             "r.jsonl:3: version 2 of \"a\" follows 2",
         ),
         (
+            // Versions go on over a tombstone.
+            RECORDED
+                .replace(
+                    "\"version\":1,\"json\":\"{\\\"by\\\":30}\"}],",
+                    "\"version\":1,\"json\":\"{\\\"by\\\":30}\"}],\"tombstone\":true,",
+                )
+                .replace("\"version\":2", "\"version\":1"),
+            "r.jsonl:3: version 1 of \"a\" follows 1",
+        ),
+        (
             RECORDED.replace("\"sequence\":5", "\"sequence\":3"),
             "r.jsonl:3: sequence 3 of \"a\" follows 3",
         ),
