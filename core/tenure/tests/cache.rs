@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, idle, on_both_shells};
+use common::{Account, Fate, FaultyShell, Move, Seldom, World, idle, on_both_shells};
 use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -109,39 +109,6 @@ async fn without_a_cache_each_use_loads(world: &World) {
     let counters = idle(&node).await;
     assert_eq!((counters.cache_hits, counters.cache_misses), (0, 10));
     assert_eq!((counters.cache_evictions, counters.resting_bytes), (10, 0));
-}
-
-/// An account that this process does not keep.
-#[derive(Clone, Debug, Default)]
-struct Seldom(Account);
-
-impl Aggregate for Seldom {
-    type Event = AccountEvent;
-    const KIND: &'static str = "seldom";
-
-    fn evolve(&mut self, event: &AccountEvent) {
-        self.0.evolve(event);
-    }
-
-    fn settings() -> KindSettings {
-        KindSettings::default().cached(false)
-    }
-}
-
-impl Decide<Move> for Seldom {
-    type Reply = i64;
-    type Error = common::Refused;
-
-    fn decide(
-        &self,
-        command: &Move,
-        _: &DecideCx<'_>,
-    ) -> Result<Decision<Self, i64>, common::Refused> {
-        let event = AccountEvent::Moved {
-            cents: command.cents,
-        };
-        Ok(Decision::event(event).reply(self.0.cents + command.cents))
-    }
 }
 
 async fn a_kind_can_be_left_out_of_the_cache(world: &World) {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, idle, on_both_shells};
+use common::{Account, AccountEvent, Fate, FaultyShell, Move, Owned, World, idle, on_both_shells};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::future::IntoFuture;
@@ -159,39 +159,6 @@ fn is_about(request: &StoreRequest, id: &str) -> bool {
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
         | StoreRequest::Capabilities => false,
-    }
-}
-
-/// The same, written by the owner of its shard.
-#[derive(Clone, Debug, Default)]
-struct Owned(Account);
-
-impl Aggregate for Owned {
-    type Event = AccountEvent;
-    const KIND: &'static str = "owned";
-
-    fn evolve(&mut self, event: &AccountEvent) {
-        self.0.evolve(event);
-    }
-
-    fn settings() -> KindSettings {
-        KindSettings::default().owned()
-    }
-}
-
-impl Decide<Move> for Owned {
-    type Reply = i64;
-    type Error = common::Refused;
-
-    fn decide(
-        &self,
-        command: &Move,
-        _: &DecideCx<'_>,
-    ) -> Result<Decision<Self, i64>, common::Refused> {
-        let event = AccountEvent::Moved {
-            cents: command.cents,
-        };
-        Ok(Decision::event(event).reply(self.0.cents + command.cents))
     }
 }
 

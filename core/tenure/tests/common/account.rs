@@ -136,3 +136,49 @@ pub fn open(owner: &str, cents: i64) -> Open {
         cents,
     }
 }
+
+/// The account again, as a kind of other settings.
+macro_rules! like_account {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $settings:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $name(Account);
+
+        impl Aggregate for $name {
+            type Event = AccountEvent;
+            const KIND: &'static str = $kind;
+
+            fn evolve(&mut self, event: &AccountEvent) {
+                self.0.evolve(event);
+            }
+
+            fn settings() -> KindSettings {
+                $settings
+            }
+        }
+
+        impl Decide<Move> for $name {
+            type Reply = i64;
+            type Error = Refused;
+
+            fn decide(
+                &self,
+                command: &Move,
+                _: &DecideCx<'_>,
+            ) -> Result<Decision<Self, i64>, Refused> {
+                let (cents, balance) = (command.cents, self.0.cents + command.cents);
+                Ok(Decision::event(AccountEvent::Moved { cents }).reply(balance))
+            }
+        }
+    };
+}
+
+like_account! {
+    /// An account that this process does not keep.
+    Seldom, "seldom", KindSettings::default().cached(false)
+}
+
+like_account! {
+    /// An account that the owner of its shard writes.
+    Owned, "owned", KindSettings::default().owned()
+}
