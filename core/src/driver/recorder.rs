@@ -182,26 +182,18 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     /// The same for an input of a shard's log, of which there are many.
     pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
-        let kept = match input {
-            Input::Ran {
-                op,
-                ran: Ran::Decided(decided),
-            } if pack(decided, &mut self.packing) => {
-                let bytes = self.packing.len();
-                self.packed.extend(&self.packing);
-                self.packing.clear();
-                Kept::Decided(*op, bytes)
-            }
-            Input::Tick
-            | Input::Up(_)
-            | Input::Down
-            | Input::Kind(_)
-            | Input::Claim
-            | Input::Evict
-            | Input::Submit(_)
-            | Input::Read(_)
-            | Input::Ran { .. }
-            | Input::Stored { .. } => Kept::Whole(Recorded::Log(input.clone())),
+        let kept = if let Input::Ran {
+            op,
+            ran: Ran::Decided(decided),
+        } = input
+            && pack(decided, &mut self.packing)
+        {
+            let bytes = self.packing.len();
+            self.packed.extend(&self.packing);
+            self.packing.clear();
+            Kept::Decided(*op, bytes)
+        } else {
+            Kept::Whole(Recorded::Log(input.clone()))
         };
         self.keep(now, machine, kept);
     }

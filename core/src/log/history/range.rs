@@ -52,19 +52,24 @@ impl Bounds {
         } = self;
         sequence.filter(|_| version.is_none() && time.is_none())
     }
+
+    /// Whether any of them is after a commit of which this version is looked at.
+    fn are_after(&self, logged: &LoggedCommit, of_it: Version) -> bool {
+        let Self {
+            version,
+            sequence,
+            time,
+        } = *self;
+        version.is_some_and(|version| of_it < version)
+            || sequence.is_some_and(|sequence| logged.sequence < sequence)
+            || time.is_some_and(|time| logged.stored < time)
+    }
 }
 
 impl Range {
     /// Whether a commit ends before the range begins.
     pub(super) fn is_below(&self, logged: &LoggedCommit) -> bool {
-        let Bounds {
-            version,
-            sequence,
-            time,
-        } = self.lower;
-        version.is_some_and(|version| logged.commit.last < version)
-            || sequence.is_some_and(|sequence| logged.sequence < sequence)
-            || time.is_some_and(|time| logged.stored < time)
+        self.lower.are_after(logged, logged.commit.last)
     }
 
     /// Whether a commit begins after the range ends.
@@ -84,17 +89,8 @@ impl Range {
     pub(super) fn reaches(&self, end: End, logged: &LoggedCommit) -> bool {
         match end {
             End::Upper => !self.is_above(logged),
-            End::Lower => {
-                let Bounds {
-                    version,
-                    sequence,
-                    time,
-                } = self.lower;
-                // A commit that begins below the version may have it.
-                version.is_some_and(|version| logged.commit.before < version)
-                    || sequence.is_some_and(|sequence| logged.sequence < sequence)
-                    || time.is_some_and(|time| logged.stored < time)
-            }
+            // A commit that begins below the version may have it.
+            End::Lower => self.lower.are_after(logged, logged.commit.before),
         }
     }
 
