@@ -1,42 +1,26 @@
 //! The accounting example in every place that it runs in, and what it says to wrong input.
 
-use std::process::{Command, Output};
+mod common;
+
+use common::Program;
 use tenure_nats_server::NatsServer;
 
 const BALANCES: [&str; 3] = ["alice 150", "bob 70", "charlie 300"];
 
-fn accounting(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_accounting"));
-    command.args(arguments).output().expect("the example runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
-}
+const ACCOUNTING: Program = Program(env!("CARGO_BIN_EXE_accounting"));
 
 /// What it printed, after it ended with the right balances.
 fn balanced(arguments: &[&str]) -> String {
-    let output = accounting(arguments);
-    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
-    let lines: Vec<_> = printed.lines().collect();
-    assert!(lines.ends_with(&BALANCES), "{arguments:?}: {printed}");
-    assert_eq!(errors, "", "{arguments:?}");
-    printed
+    let ended = ACCOUNTING.succeeds(arguments);
+    let lines: Vec<_> = ended.printed.lines().collect();
+    assert!(lines.ends_with(&BALANCES), "{arguments:?}: {ended:?}");
+    assert_eq!(ended.errors, "", "{arguments:?}");
+    ended.printed
 }
 
 /// The one line that it failed with.
 fn refused(arguments: &[&str]) -> String {
-    let output = accounting(arguments);
-    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "{arguments:?}: {printed}{errors}"
-    );
-    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
-    assert_eq!(printed, "", "{arguments:?}");
-    errors
+    ACCOUNTING.fails(arguments, 0)
 }
 
 #[test]

@@ -1,21 +1,15 @@
 //! The cold load in small: how many requests it takes does not depend on the messages of others.
 //! At full size: `cargo run --release -p tenure-examples --bin coldload`.
 
+mod common;
+
+use common::Program;
 use serde_json::Value;
-use std::process::Command;
+
+const COLDLOAD: Program = Program(env!("CARGO_BIN_EXE_coldload"));
 
 fn coldload(arguments: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coldload"));
-    let output = command
-        .args(arguments)
-        .args(["--loads", "3", "--json"])
-        .output();
-    let output = output.expect("it runs");
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
-    let line = printed.lines().last().expect("a line");
-    serde_json::from_str(line).expect("an object of JSON")
+    COLDLOAD.tells(&[arguments, &["--loads", "3"]].concat())
 }
 
 #[test]
@@ -61,4 +55,14 @@ fn a_delay_is_in_every_round_trip() {
             .is_some_and(|load| load >= 2 * round_trip),
         "{told}"
     );
+}
+
+#[test]
+fn counts_that_cannot_be_multiplied_are_told_in_one_line() {
+    for name in ["--messages", "--commits"] {
+        for count in ["18446744073709551615", "4294967296"] {
+            let error = COLDLOAD.fails(&[name, count], 0);
+            assert!(error.contains(name) && error.contains(count), "{error}");
+        }
+    }
 }

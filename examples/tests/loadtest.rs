@@ -1,35 +1,26 @@
 //! The load test in small, everywhere that it runs: what it prints, what it leaves behind, and what
 //! it says to wrong input. How fast anything is, is not looked at.
 
+mod common;
+
+use common::Program;
 use serde_json::Value;
-use std::process::{Command, Output};
 use tenure_nats_server::NatsServer;
 
-fn loadtest(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    command.args(arguments).output().expect("it runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
-}
+const LOADTEST: Program = Program(env!("CARGO_BIN_EXE_loadtest"));
 
 /// The last line of a run that went well.
 fn measured(arguments: &[&str]) -> Value {
-    let output = loadtest(&[arguments, &["--json"]].concat());
-    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}: {printed}{errors}");
-    let line = printed.lines().last().expect("a line");
-    let told: Value = serde_json::from_str(line).expect("an object of JSON");
+    let told = LOADTEST.tells(arguments);
     for field in ["ops_per_s", "p50_us", "p99_us", "p999_us", "max_us"] {
-        assert!(positive(&told, field), "{field}: {line}");
+        assert!(positive(&told, field), "{field}: {told}");
     }
     // Memory is told by Linux.
     if std::path::Path::new("/proc/self/status").exists() {
-        assert!(positive(&told, "cpu_us"), "{line}");
+        assert!(positive(&told, "cpu_us"), "{told}");
         assert!(
             positive(&told, "rss_bytes") && positive(&told, "rss_peak_bytes"),
-            "{line}"
+            "{told}"
         );
     }
     told
@@ -41,16 +32,7 @@ fn positive(told: &Value, field: &str) -> bool {
 
 /// What it said, on one line, and nothing on standard output but the header.
 fn refused(arguments: &[&str]) -> String {
-    let output = loadtest(arguments);
-    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "{arguments:?}: {printed}{errors}"
-    );
-    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
-    assert!(printed.lines().count() <= 1, "{arguments:?}: {printed}");
-    errors
+    LOADTEST.fails(arguments, 1)
 }
 
 const SMALL: [&str; 6] = ["--ops", "400", "--users", "20", "--concurrency", "16"];
@@ -157,16 +139,36 @@ fn it_leaves_nothing_on_a_server_that_it_was_given() {
     assert_eq!(page["streams"], 0, "{page}");
 }
 
+/// Writing commits is what this server's users may not.
+#[test]
+fn it_leaves_nothing_there_when_it_ends_with_an_error_either() {
+    let users = r#"
+        authorization {
+            users: [{ user: any, password: any, permissions: { publish: { deny: "*.ev.>" } } }]
+        }
+        no_auth_user: any
+    "#;
+    let server = NatsServer::builder().config(users).start();
+    let server = server.expect("a nats-server");
+    let url = server.url();
+    let place = ["--shell", "nats", "--nats", &url];
+    let error = LOADTEST.fails(&[&SMALL[..], &place].concat(), 1);
+    assert!(error.contains("may not"), "{error}");
+    let page = server.monitor("/jsz").expect("the monitoring page");
+    assert_eq!(page["streams"], 0, "{page}");
+}
+
 /// The leader of a stream is killed amid the operations; the checker reads all of them out of the
-/// streams. At full size: `--users 4000 --ops 20000 --concurrency 256`.
+/// streams. At full size: `--ops 20000 --concurrency 256`.
 #[test]
 fn every_acknowledged_commit_is_there_once_and_in_order_after_a_leader_was_killed() {
     for kind in ["direct", "owned"] {
         let cluster = ["--shell", "nats", "--replicas", "3", "--kill-leader"];
-        let size = ["--users", "300", "--ops", "1200", "--concurrency", "64"];
+        let size = ["--users", "4000", "--ops", "2000", "--concurrency", "256"];
         let told = measured(&[&cluster[..], &size, &["--kind", kind]].concat());
-        assert_eq!(told["acknowledged"], 1_500, "{told}");
-        assert_eq!(told["read_back"], 1_500, "{told}");
+        assert_eq!(told["acknowledged"], 6_000, "{told}");
+        assert_eq!(told["read_back"], 6_000, "{told}");
+        assert_eq!(told["shards"], 256, "{told}");
         assert!(told["leader_killed"].is_string(), "{told}");
     }
 }
@@ -203,6 +205,10 @@ fn wrong_input_is_told_in_one_line() {
         (&["--raw-fold"], "--raw"),
         (&["--raw", "--raw-fold"], "--shell nats"),
         (&["--shell", "nats", "--kill-leader"], "--replicas 3"),
+        (
+            &["--shell", "nats", "--replicas", "3", "--kill-leader"],
+            "give 4000 or more",
+        ),
         (
             &[
                 "--shell",

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
 use tenure::{KindSettings, Limits, Repository, SnapshotPolicy, Tenure, Version};
-use tenure_examples::cli::failed;
+use tenure_examples::cli::{failed, first_paragraph};
 use tenure_examples::counter::{Add, Counter, SETTINGS};
 use tenure_examples::{Failure, bare, delay};
 use tenure_nats_server::NatsServer;
@@ -24,10 +24,10 @@ use tokio::time::Instant;
 #[command(name = "coldload")]
 struct Options {
     /// Messages of other entities
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(..=COUNT_MAX))]
     messages: u64,
     /// Commits of the entity
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     commits: u64,
     /// After how many commits a snapshot is taken; without it there are none
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,6 +48,9 @@ struct Options {
     #[arg(long)]
     json: bool,
 }
+
+/// So many that nobody waits for them; the product of two such counts is a number still.
+const COUNT_MAX: u64 = 1 << 31;
 
 const NAMESPACE: &str = "cold";
 const ENTITY: &str = "user-000001";
@@ -198,7 +201,12 @@ fn tell(options: &Options, messages: u64, requests: u64, load: Duration, round_t
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        // `--help` is among them, and is no error.
+        Err(told) if !told.use_stderr() => told.exit(),
+        Err(told) => return failed(&first_paragraph(&told.to_string())),
+    };
     let mut settings = KindSettings::default();
     if let Some(commits) = options.snapshots {
         settings = settings.snapshots(SnapshotPolicy::every(commits));

@@ -7,6 +7,12 @@ use tenure::WriteMode;
 /// As many entities as one process can keep an id for.
 const USERS_MAX: usize = 10_000_000;
 
+/// As many shards as a namespace has by default.
+pub(crate) const SHARDS: usize = 256;
+
+/// Among so many users there are some of each shard, but in one run of 25,000.
+const USERS_OF_ALL_SHARDS: usize = 4_000;
+
 /// So many that nobody waits for them, and that all of a run can be counted.
 const OPS_MAX: u64 = 1 << 40;
 
@@ -74,7 +80,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 10)]
     pub(crate) blocks: u64,
     /// Kill the leader of the first event stream after half of the operations, as kill -9 does, and
-    /// start it again after three quarters; for a cluster of the run's own
+    /// start it again after three quarters; for a cluster of the run's own, and for so many users that
+    /// all shards are at work
     #[arg(long, conflicts_with_all = ["raw", "nats"])]
     pub(crate) kill_leader: bool,
     /// Print one line of JSON at the end
@@ -182,6 +189,13 @@ impl Options {
         }
         if self.kill_leader && self.replicas.is_none_or(|replicas| replicas < 3) {
             return Err("--kill-leader is for a cluster: add --shell nats --replicas 3".into());
+        }
+        if self.kill_leader && self.users < USERS_OF_ALL_SHARDS {
+            let users = self.users;
+            return Err(format!(
+                "--kill-leader is for all {SHARDS} shards at work, which --users {users} are too few \
+                 for: give {USERS_OF_ALL_SHARDS} or more"
+            ));
         }
         if self.raw_fold && !on_nats {
             return Err("--raw-fold is for publishes: add --shell nats, or leave it out".into());

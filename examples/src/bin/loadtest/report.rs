@@ -2,7 +2,7 @@
 
 use crate::block::Tally;
 use crate::checker::Log;
-use crate::options::Options;
+use crate::options::{Options, SHARDS};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tenure::Counters;
@@ -79,7 +79,8 @@ impl Verified {
         }
     }
 
-    /// Whether what was acknowledged is in the log once, in order.
+    /// Whether what was acknowledged is in the log once, in order; and that on all shards where a
+    /// leader was killed.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
         let acknowledged = self.acknowledged;
         if self.read_back != acknowledged {
@@ -89,10 +90,16 @@ impl Verified {
             )
             .into());
         }
-        match &self.log {
-            Some(log) => Ok(log.verdict()?),
-            None => Ok(()),
+        let Some(log) = &self.log else { return Ok(()) };
+        log.verdict()?;
+        let shards = log.shards();
+        if self.leader_killed.is_some() && shards != SHARDS {
+            return Err(format!(
+                "a leader was killed with {shards} of {SHARDS} shards at work: give more --users"
+            )
+            .into());
         }
+        Ok(())
     }
 }
 

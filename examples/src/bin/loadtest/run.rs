@@ -12,7 +12,7 @@ use crate::report::{Memory, Report, Verified};
 use crate::servers::Where;
 use crate::stored::Stored;
 use std::sync::Arc;
-use tenure::Counters;
+use tenure::{Counters, Tenure};
 use tenure_examples::Failure;
 use tokio::task::JoinHandle;
 
@@ -23,10 +23,10 @@ enum Raw {
     Nats(Arc<RawNats>),
 }
 
-struct Run {
+struct Run<'a> {
     options: Options,
     seed: u64,
-    place: Where,
+    place: &'a Where,
     ours: Arc<Ours>,
     raw: Raw,
     stored: Option<Stored>,
@@ -39,10 +39,24 @@ pub(crate) async fn run(options: Options, seed: u64) -> Result<(), Failure> {
         "{} operations on {} users at concurrency {}, seed {seed}",
         options.ops, options.users, options.concurrency
     );
-    let on_nats = options.shell == Place::Nats;
     let place = Where::prepare(&options, seed).await?;
-    let tenure = ours::start(&place, &options).await?;
-    let ours = Arc::new(Ours::new(tenure, options.users, on_nats).await?);
+    let ended = at(&place, options, seed).await;
+    // Also after an error, which is what is told then.
+    let cleaned = place.clean().await;
+    ended.and(cleaned)
+}
+
+async fn at(place: &Where, options: Options, seed: u64) -> Result<(), Failure> {
+    let tenure = ours::start(place, &options).await?;
+    let ended = with(&tenure, place, options, seed).await;
+    // Nothing is written any more when the streams are removed.
+    tenure.stop().await;
+    ended
+}
+
+async fn with(tenure: &Tenure, place: &Where, options: Options, seed: u64) -> Result<(), Failure> {
+    let on_nats = options.shell == Place::Nats;
+    let ours = Arc::new(Ours::new(tenure.clone(), options.users, on_nats).await?);
     let stored = if on_nats {
         Some(Stored::open(&place.url, &place.namespace).await?)
     } else {
@@ -74,7 +88,7 @@ pub(crate) async fn run(options: Options, seed: u64) -> Result<(), Failure> {
     run.measure(warmup).await
 }
 
-impl Run {
+impl Run<'_> {
     async fn measure(self, warmup: u64) -> Result<(), Failure> {
         let threads = self.options.threads.get();
         if warmup > 0 {
@@ -143,7 +157,6 @@ impl Run {
         if self.options.json {
             println!("{}", report.json(&verified));
         }
-        self.place.clean().await?;
         if !healthy {
             return Err(harm.into());
         }
@@ -152,7 +165,7 @@ impl Run {
 
     /// What a node reads that has nothing in memory, and what the bare client finds in the streams.
     async fn verify(&self, leader_killed: Option<String>) -> Result<Verified, Failure> {
-        let tenure = ours::start(&self.place, &self.options).await?;
+        let tenure = ours::start(self.place, &self.options).await?;
         let second = Ours::new(tenure, self.options.users, false).await?;
         let read_back = second.versions().await?;
         second.tenure.stop().await;
