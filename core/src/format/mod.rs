@@ -22,6 +22,7 @@ mod metadata;
 mod own;
 mod reader;
 mod snapshot;
+mod speaks;
 mod subject;
 mod trace;
 
@@ -35,6 +36,7 @@ pub use layout::{Layout, LayoutKey};
 pub use metadata::{Metadata, MetadataError, MetadataRecord};
 pub use own::Ownership;
 pub use snapshot::Snapshot;
+pub use speaks::FrameVersions;
 pub use subject::{EventSubject, SUBJECT_BYTES_MAX};
 pub use trace::{TraceContext, TraceError};
 

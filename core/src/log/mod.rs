@@ -34,6 +34,7 @@ mod decide;
 mod effect;
 mod entity;
 mod flight;
+mod freshness;
 mod history;
 mod ids;
 mod input;
@@ -48,6 +49,7 @@ mod sweep;
 mod tail;
 
 pub use effect::{Base, Effect, Note, Provisional, StoredCommit, Work};
+pub use freshness::Freshness;
 pub use history::{
     Bodies, Bounds, Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage,
     HistoryRefusal, LoggedCommit, PAGE_COMMITS_MAX, Range,

@@ -16,7 +16,7 @@ pub use effect::{Effect, JoinError, Note};
 pub use input::Input;
 pub use view::{Peer, PeerState, Role, Standing, View};
 
-use crate::format::TakeOver;
+use crate::format::{FrameVersions, TakeOver};
 use crate::id::Incarnation;
 use crate::lease::Terms;
 use crate::name::{Namespace, NodeName};
@@ -53,6 +53,8 @@ pub struct About {
     pub classes: BTreeSet<TakeOver>,
     /// How many lanes it listens on; a shard's requests go to lane `shard mod lanes`.
     pub lanes: u16,
+    /// The versions of frames that it reads and writes.
+    pub frames: FrameVersions,
     /// The version of the program, for people.
     pub program: String,
 }
