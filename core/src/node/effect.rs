@@ -1,12 +1,13 @@
 //! What a node's membership wants done.
 
 use super::View;
-use crate::id::{Incarnation, OpId};
+use crate::id::{Incarnation, OpId, Sequence};
 use crate::name::NodeName;
 use crate::port::{Refused, StoreRequest};
 use crate::step::{HaltReason, Time};
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// One effect of `Node`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub enum Effect {
     /// Until when this node may act as the holder of its lease; `None`: not now. A later one replaces
     /// it; one that passes is over at once (S16), whether or not another effect says so.
     Lease(Option<Time>),
+    /// The highest sequences that any node was acknowledged, by event stream, as the records say at
+    /// the first list after a connect: a stream that is shorter has lost its tail (S13).
+    Marks(Vec<Sequence>),
     /// It has left: its record says so, or could not be made to before the deadline.
     Left,
     /// Something that operators want to know.
@@ -75,6 +79,23 @@ pub enum JoinError {
         /// The run that has it now.
         incarnation: Incarnation,
     },
+    /// This node was silent for longer than its lease, and the others have taken that for its end.
+    /// What was over once never comes back: a claim that rests on it may still be on its way.
+    #[error(
+        "this run of node {name} ({incarnation}) was silent for longer than its lease, and the others took its place; start it again"
+    )]
+    Expired {
+        /// The name.
+        name: NodeName,
+        /// This run.
+        incarnation: Incarnation,
+    },
+    /// There are as many nodes as there may be.
+    #[error("the namespace has {members_max} nodes already (members_max); stop one")]
+    Full {
+        /// How many there may be.
+        members_max: usize,
+    },
     /// A membership record cannot be read by this build.
     #[error("the record of node {name} cannot be read: {cause}")]
     Unreadable {
@@ -92,6 +113,20 @@ pub enum JoinError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
+    /// This node is no member yet; the text says what it waits for.
+    NotYetMember(String),
+    /// The record of a node cannot be read by this build: it was written by a newer one. Until it
+    /// goes nothing is taken for over because no record names it.
+    Unreadable(NodeName),
+    /// A node that has joined meanwhile was started with other terms of leases. Each record is judged
+    /// by its own terms, so nothing breaks; one of the two should be started anew.
+    OtherTerms(NodeName),
+    /// There are more members than one list holds (`members_max`): until some go nothing is taken for
+    /// over because no record names it.
+    TooManyMembers,
+    /// The membership stream lost its tail: what it acknowledged is gone, and with it the ground of
+    /// the leased class (P3).
+    LostTail,
     /// A node joined, or is heard of for the first time.
     Joined(NodeName, Incarnation),
     /// A node left by itself.

@@ -1,7 +1,9 @@
 //! What a node's membership reacts to.
 
-use crate::id::{Incarnation, OpId};
+use super::About;
+use crate::id::{Incarnation, OpId, Sequence};
 use crate::port::{Heard, StoreReply};
+use alloc::vec::Vec;
 
 /// One input of `Node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,14 @@ pub enum Input {
         /// The run of the node.
         of: Incarnation,
     },
+    /// Somebody met a run that the view does not know: the next two lists come as soon as may be
+    /// ([`View::listed`](super::View::listed)).
+    Look,
+    /// What the node says of itself changed: its labels, its weight. Its role and its lanes stay.
+    About(About),
+    /// The highest sequence that this node was acknowledged of each event stream, by its number; told
+    /// to the others with the next heartbeat (S13).
+    Marks(Vec<Sequence>),
     /// Hand over what is owned and take nothing more; still be a member.
     Drain,
     /// All that was owned is handed over, or there is no time left: release the name and end.

@@ -5,18 +5,22 @@ use crate::id::Incarnation;
 use crate::name::NodeName;
 use alloc::collections::BTreeMap;
 
-/// Who is in the cluster, as one node sees it. A new one has a higher revision.
+/// Who is in the cluster, as one node sees it. A new one has a higher revision, or a list more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Rises with each change.
+    /// Rises with each change of who is there and how; not with `listed` alone.
     pub revision: u64,
-    /// How many lists of the membership stream were taken in since this node's start. Whoever meets a
+    /// How many lists of the membership stream were taken in since this node's start. Each counts only
+    /// when it is whole, and has a heartbeat of this node that was sent after the list before it was
+    /// taken in: so it has everything that was acknowledged until then (S11). Whoever meets a
     /// run that this view does not know looks at this number: two more lists later, the second of
     /// them was asked for after the run was met, so it would have had it.
     pub listed: u64,
     /// The nodes whose lease is not over, by name; this node too once it has joined.
     pub peers: BTreeMap<NodeName, Peer>,
-    /// Runs of nodes that were replaced under their own name and whose lease may not be over yet.
+    /// Runs that are no peers any more: replaced under their own name ([`Standing::Hinted`]) while
+    /// their lease may not be over yet; left, replaced or silent for good ([`Standing::Over`]). Of
+    /// the latter only the youngest are kept; an older one is unknown again.
     pub lingering: BTreeMap<Incarnation, Standing>,
 }
 
