@@ -15,6 +15,8 @@ extern crate alloc;
 pub mod store;
 
 #[cfg(feature = "shell")]
+mod net;
+#[cfg(feature = "shell")]
 mod shell;
 
 #[cfg(feature = "shell")]

@@ -1,25 +1,31 @@
 //! The shell in memory: the model store behind a lock, with tokio's clock and tasks.
 
+use crate::net::{LinkId, Network};
 use crate::store::{Store, StoreConfig};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
-use tenure_core::id::WallTime;
-use tenure_core::port::{StoreReply, StoreRequest};
-use tenure_core::step::{Span, Time};
-use tokio::sync::mpsc;
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Delivery, Heard, Refused, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::step::{Outcome, Span, Time};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// The stores that have a name: the only state of this crate that a process shares.
-static NAMED: Mutex<BTreeMap<String, Arc<Mutex<Store>>>> = Mutex::new(BTreeMap::new());
+/// The worlds that have a name: the only state of this crate that a process shares.
+static NAMED: Mutex<BTreeMap<String, Arc<World>>> = Mutex::new(BTreeMap::new());
 
 /// A world in memory: nothing to install, nothing that outlives the process.
 ///
-/// It runs in any tokio runtime that has time enabled. Clones share the store.
+/// It runs in any tokio runtime that has time enabled. Clones share the store and the link to it,
+/// as those of a connection do; a shell [beside](Self::beside) it, or another of the same name, has
+/// a link of its own. A frame that finds no room at a listener is refused to its sender
+/// (`SendRefused::Full`): none is lost.
 ///
 /// ```
 /// use tenure_core::api::{StartOptions, start_with};
@@ -33,8 +39,52 @@ static NAMED: Mutex<BTreeMap<String, Arc<Mutex<Store>>>> = Mutex::new(BTreeMap::
 /// ```
 #[derive(Clone)]
 pub struct MemShell {
-    store: Arc<Mutex<Store>>,
+    link: Arc<Link>,
     boot: Instant,
+}
+
+/// What the shells of one store share. When both locks are held, the store's was taken first.
+struct World {
+    store: Mutex<Store>,
+    network: Mutex<Network>,
+    /// As the store's configuration says, to be read without its lock.
+    payload_bytes_max: AtomicUsize,
+}
+
+/// One shell with its clones, as a connection is to a server. It ends with the last of them.
+struct Link {
+    world: Arc<World>,
+    id: LinkId,
+    up: watch::Sender<bool>,
+}
+
+impl World {
+    fn new(store: Store) -> Arc<Self> {
+        let payload_bytes_max = store.config().capabilities.payload_bytes_max;
+        Arc::new(Self {
+            store: Mutex::new(store),
+            network: Mutex::default(),
+            payload_bytes_max: AtomicUsize::new(payload_bytes_max),
+        })
+    }
+
+    /// Looks at the store or changes it; what it announces is heard in the order in which it was
+    /// stored.
+    fn with_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = lock(&self.store);
+        let seen = look(&mut store);
+        let announcements = store.take_announcements();
+        if !announcements.is_empty() {
+            lock(&self.network).announce(announcements);
+        }
+        seen
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        lock(&self.world.network).leave(self.id);
+    }
 }
 
 impl MemShell {
@@ -46,15 +96,12 @@ impl MemShell {
     /// A shell on the store of that name, shared by all of them in this process. It is made empty
     /// at first use and lives as long as the process, or until it is [forgotten](Self::forget).
     pub fn named(name: &str) -> Self {
-        let store = Arc::clone(
+        let world = Arc::clone(
             lock(&NAMED)
                 .entry(name.to_owned())
-                .or_insert_with(|| Arc::new(Mutex::new(Store::new(StoreConfig::default())))),
+                .or_insert_with(|| World::new(Store::new(StoreConfig::default()))),
         );
-        Self {
-            store,
-            boot: Instant::now(),
-        }
+        Self::link(world)
     }
 
     /// Lets go of the store of that name. Shells that are on it stay on it; the next one of the
@@ -65,27 +112,118 @@ impl MemShell {
 
     /// A shell on a store that was made before.
     pub fn on(store: Store) -> Self {
+        Self::link(World::new(store))
+    }
+
+    /// Another shell on the same store, with a link and a clock of its own, as another process has.
+    ///
+    /// ```
+    /// use tenure_mem::MemShell;
+    ///
+    /// let one = MemShell::fresh();
+    /// let other = one.beside();
+    /// other.cut(true);
+    /// assert!(one.is_up() && !other.is_up());
+    /// ```
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::link(Arc::clone(&self.link.world))
+    }
+
+    fn link(world: Arc<World>) -> Self {
+        let id = lock(&world.network).join();
+        let up = watch::Sender::new(true);
         Self {
-            store: Arc::new(Mutex::new(store)),
+            link: Arc::new(Link { world, id, up }),
             boot: Instant::now(),
         }
     }
 
+    /// Cuts this shell and its clones off, or ends that: requests and frames are refused, what it
+    /// listens to hears nothing, others are told that nobody listens there, and its inbox tells it.
+    pub fn cut(&self, cut: bool) {
+        let Link { world, id, up } = &*self.link;
+        lock(&world.network).cut(*id, cut);
+        up.send_if_modified(|up| std::mem::replace(up, !cut) == cut);
+    }
+
+    /// Whether the link is up: it is not [cut](Self::cut).
+    pub fn is_up(&self) -> bool {
+        *self.link.up.borrow()
+    }
+
+    /// How many announcements and answers "nobody listens" were lost on the way to shells of this
+    /// store because they were not taken in time.
+    pub fn lost(&self) -> u64 {
+        lock(&self.link.world.network).lost()
+    }
+
     fn answer(&self, request: &StoreRequest) -> StoreReply {
-        let at = self.wall();
-        let mut store = lock(&self.store);
-        if store.next_expiry().is_some_and(|expiry| expiry <= at) {
-            store.expire(at);
+        if !self.is_up() {
+            return Outcome::Refused(Refused::NotConnected);
         }
-        let reply = store.apply(at, request);
-        // Nobody listens for announcements here.
-        drop(store.take_announcements());
-        reply
+        let at = self.wall();
+        self.link.world.with_store(|store| {
+            if store.next_expiry().is_some_and(|expiry| expiry <= at) {
+                store.expire(at);
+            }
+            store.apply(at, request)
+        })
     }
 
     /// Looks at the store, or damages it, as tests do.
     pub fn with_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
-        look(&mut lock(&self.store))
+        let world = &self.link.world;
+        world.with_store(|store| {
+            let seen = look(store);
+            let payload_bytes_max = store.config().capabilities.payload_bytes_max;
+            world
+                .payload_bytes_max
+                .store(payload_bytes_max, Ordering::Relaxed);
+            seen
+        })
+    }
+}
+
+/// Tells each change of a link until nobody takes it or the link ends. Who is slow hears of fewer
+/// changes, and never of two without the other between them.
+async fn tell_changes(
+    link: Weak<Link>,
+    mut changes: watch::Receiver<bool>,
+    mut told: bool,
+    to: mpsc::Sender<Inbound>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = to.closed() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let now = *changes.borrow_and_update();
+        // It was cut and is whole again since it was looked at last, or changed once.
+        let news = if now == told {
+            &[!now, now][..]
+        } else {
+            &[now][..]
+        };
+        for up in news {
+            let Some(link) = link.upgrade() else { return };
+            let inbound = inbound(&link, *up);
+            drop(link);
+            if to.send(inbound).await.is_err() {
+                return;
+            }
+        }
+        told = now;
+    }
+}
+
+fn inbound(link: &Link, up: bool) -> Inbound {
+    if up {
+        let capabilities = lock(&link.world.store).config().capabilities.clone();
+        Inbound::Connected(capabilities)
+    } else {
+        Inbound::Disconnected
     }
 }
 
@@ -135,11 +273,44 @@ impl Shell for MemShell {
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
-        let (sender, receiver) = mpsc::channel(1);
-        let capabilities = lock(&self.store).config().capabilities.clone();
+        let (sender, receiver) = mpsc::channel(16);
+        let changes = self.link.up.subscribe();
+        let up = *changes.borrow();
         // The channel is empty, and its receiver is here.
-        let _ = sender.try_send(Inbound::Connected(capabilities));
+        let _ = sender.try_send(inbound(&self.link, up));
+        tokio::spawn(tell_changes(
+            Arc::downgrade(&self.link),
+            changes,
+            up,
+            sender,
+        ));
         receiver
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        if !self.is_up() {
+            return Err(SendRefused::NotConnected);
+        }
+        let world = &self.link.world;
+        let (bytes, bytes_max) = (frame.len(), world.payload_bytes_max.load(Ordering::Relaxed));
+        if bytes > bytes_max {
+            return Err(SendRefused::TooLarge { bytes, bytes_max });
+        }
+        lock(&world.network).send(op, (to, from), &frame)
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        lock(&self.link.world.network).listen(self.link.id, at)
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        lock(&self.link.world.network).hear(self.link.id, filter)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

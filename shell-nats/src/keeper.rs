@@ -2,6 +2,7 @@
 
 use crate::ConnectError;
 use crate::address::Address;
+use crate::ears::Ears;
 use crate::link::{Deadlines, Link};
 use crate::options::NatsOptions;
 use crate::session::{self, JetStream, Session};
@@ -24,10 +25,11 @@ const ASK_ONCE: Duration = Duration::from_secs(1);
 pub(crate) async fn first(
     options: &NatsOptions,
     addresses: &[Address],
+    ears: &Ears,
 ) -> Result<Session, ConnectError> {
     let mut failed: Option<ConnectError> = None;
     for address in addresses {
-        match session::open(options, address).await {
+        match session::open(options, address, ears.lost()).await {
             Ok(session) => return Ok(session),
             Err(error) => {
                 let vague = matches!(failed, None | Some(ConnectError::Unreachable { .. }));
@@ -49,7 +51,7 @@ pub(crate) async fn keep(
     options: NatsOptions,
     mut servers: Servers,
     first: Session,
-    present: Arc<Present>,
+    (present, ears): (Arc<Present>, Arc<Ears>),
     ready: oneshot::Sender<Result<(), ConnectError>>,
 ) {
     let mut ready = Some(ready);
@@ -58,12 +60,12 @@ pub(crate) async fn keep(
     loop {
         number += 1;
         let (client, address) = (session.client.clone(), session.address.clone());
-        serve(&options, session, number, &present, ready.take()).await;
+        serve(&options, (session, number), (&present, &ears), ready.take()).await;
         present.send_replace(None);
         // What it told last: servers come and go while a connection lasts.
         servers.learn(&client, &address);
         tracing::warn!("disconnected from NATS");
-        session = reopen(&options, &mut servers).await;
+        session = reopen(&options, &mut servers, &ears).await;
         tracing::info!(server = %session.address, "connected to NATS again");
     }
 }
@@ -71,9 +73,8 @@ pub(crate) async fn keep(
 /// Reads answers until the connection is lost, and meanwhile finds out what it can do.
 async fn serve(
     options: &NatsOptions,
-    session: Session,
-    number: u64,
-    present: &Present,
+    (session, number): (Session, u64),
+    (present, ears): (&Present, &Ears),
     ready: Option<oneshot::Sender<Result<(), ConnectError>>>,
 ) {
     let Session {
@@ -115,12 +116,14 @@ async fn serve(
         if ready.is_none() || !failed {
             let capabilities = session::capabilities(&client, version, jetstream);
             let (client, wire) = (client.clone(), Arc::clone(&wire));
-            present.send_replace(Some(Arc::new(Link {
+            let link = Link {
                 client,
                 wire,
                 number,
+                session: number,
                 capabilities,
-            })));
+            };
+            ears.present(Arc::new(link), present).await;
         }
         if let Some(ready) = ready {
             let _ = ready.send(failure.map_or(Ok(()), Err));
@@ -153,14 +156,14 @@ async fn settled(client: &Client, wire: &Arc<crate::wire::Wire>, patience: Durat
 }
 
 /// Tries all servers in turn, with a wait that grows to a quarter of a second (S22).
-async fn reopen(options: &NatsOptions, servers: &mut Servers) -> Session {
+async fn reopen(options: &NatsOptions, servers: &mut Servers, ears: &Ears) -> Session {
     let mut failures: u32 = 0;
     let mut told = None;
     loop {
         let wait = Duration::from_millis(20).saturating_mul(failures);
         tokio::time::sleep(wait.min(Duration::from_millis(250))).await;
         let address = servers.next();
-        match session::open(options, &address).await {
+        match session::open(options, &address, ears.lost()).await {
             Ok(session) => return session,
             Err(error) => {
                 failures = failures.saturating_add(1);

@@ -1,5 +1,6 @@
 //! A client of the user's: its connection is watched, and its queue is not ours.
 
+use crate::ears::Ears;
 use crate::keeper::Present;
 use crate::link::Link;
 use crate::session;
@@ -19,7 +20,7 @@ pub(crate) async fn watch(
     client: Client,
     wire: Arc<Wire>,
     inbox: Subscriber,
-    present: Arc<Present>,
+    (present, ears): (Arc<Present>, Arc<Ears>),
     store_timeout: Duration,
 ) {
     let looks = async {
@@ -40,7 +41,7 @@ pub(crate) async fn watch(
                 number += 1;
                 wire.open();
                 if let Some(link) = link(&client, &wire, number) {
-                    present.send_replace(Some(Arc::new(link)));
+                    ears.present(Arc::new(link), &present).await;
                     tracing::info!("the lent NATS client is connected again");
                 } else {
                     wire.close();
@@ -69,6 +70,8 @@ pub(crate) fn link(client: &Client, wire: &Arc<Wire>, number: u64) -> Option<Lin
         client: client.clone(),
         wire: Arc::clone(wire),
         number,
+        // It keeps its subscriptions over all of them.
+        session: 1,
         capabilities,
     })
 }

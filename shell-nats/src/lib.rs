@@ -7,6 +7,7 @@
 //!   nothing behind when they time out (S21);
 //! - a client for each connection, so that what waits in a client's queue ends with the link
 //!   instead of being sent after the next connect (S8);
+//! - receivers of frames and announcements that outlive the connection (S21);
 //! - batches and proof-carrying reads, which the client does not have.
 //!
 //! # What cannot be had
@@ -18,6 +19,7 @@
 
 mod address;
 mod clock;
+mod ears;
 mod error;
 mod keeper;
 mod lent;

@@ -10,7 +10,8 @@ use futures_util::FutureExt as _;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::port::{Capabilities, Refused, Subject};
+use tenure_core::id::OpId;
+use tenure_core::port::{Capabilities, Refused, SendRefused, Subject};
 use tenure_core::step::Outcome;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     pub(crate) wire: Arc<Wire>,
     /// Tells this connection from the ones before it.
     pub(crate) number: u64,
+    /// Tells its client from others: one of the user's has many connections.
+    pub(crate) session: u64,
     /// What was found when it came up.
     pub(crate) capabilities: Capabilities,
 }
@@ -180,6 +183,42 @@ pub(crate) fn hand_over_now(
             Ok(())
         }
         None => wire.retract(entry).map_or(Ok(()), Err),
+    }
+}
+
+/// Hands a frame over, if that takes no wait (S21).
+///
+/// A dead connection ends within three pings, so before a store request would time out: what its
+/// client could not write by then goes with it (S8).
+pub(crate) fn send_now(
+    client: &Client,
+    op: OpId,
+    (to, from): (&Subject, &Subject),
+    frame: Bytes,
+) -> Result<(), SendRefused> {
+    debug_assert!(literal(to).is_ok() && literal(from).is_ok());
+    if client.connection_state() != State::Connected {
+        return Err(SendRefused::NotConnected);
+    }
+    let (bytes, bytes_max) = (frame.len(), client.max_payload());
+    if bytes > bytes_max {
+        return Err(SendRefused::TooLarge { bytes, bytes_max });
+    }
+    let (to, reply) = (
+        async_nats::Subject::from(to.as_str()),
+        async_nats::Subject::from(format!("{from}.{op}")),
+    );
+    // Unconstrained: it would else wait for a turn of this task, with room in the queue.
+    let handed = unconstrained(client.publish_with_reply(to, reply, frame)).now_or_never();
+    match handed {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(match error.kind() {
+            // It changed since it was looked at.
+            PublishErrorKind::MaxPayloadExceeded => SendRefused::TooLarge { bytes, bytes_max },
+            // The client has ended, and its queue with it. No subject of a lane is invalid.
+            PublishErrorKind::Send | PublishErrorKind::InvalidSubject => SendRefused::NotConnected,
+        }),
+        None => Err(SendRefused::Full),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::ConnectError;
 use crate::address::Address;
+use crate::ears::Lost;
 use crate::link::{Deadlines, ask_api};
 use crate::options::NatsOptions;
 use crate::wire::Wire;
@@ -43,17 +44,18 @@ pub(crate) struct Session {
 pub(crate) async fn open(
     options: &NatsOptions,
     address: &Address,
+    lost: &Arc<Lost>,
 ) -> Result<Session, ConnectError> {
     let url = address.url();
     let here: ServerAddr = url.parse().map_err(|_| not_an_address(&url))?;
     let nowhere: ServerAddr = NOWHERE.parse().map_err(|_| not_an_address(NOWHERE))?;
     let wire = Wire::new(inbox(&options.inbox_prefix));
-    let listener = Arc::clone(&wire);
+    let (listener, lost) = (Arc::clone(&wire), Arc::clone(lost));
     let used = AtomicBool::new(false);
     let client = options
         .client(address)?
         .event_callback(move |event| {
-            listener.take_event(&event);
+            listener.take_event(&event, &lost);
             std::future::ready(())
         })
         // The first time here, from then on nowhere, of which the client has enough after one

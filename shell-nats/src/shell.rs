@@ -2,19 +2,23 @@
 
 use crate::ConnectError;
 use crate::clock::{self, Clock};
+use crate::ears::Ears;
 use crate::keeper::{self, Present, Servers};
-use crate::link::{Deadlines, Link};
+use crate::link::{Deadlines, Link, send_now};
 use crate::options::{IN_FLIGHT_MAX, NatsOptions};
 use crate::session::{self, JetStream};
 use crate::submit::submit;
 use crate::wire::Wire;
 use crate::{lent, publish, read, stream};
+use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
-use tenure_core::id::WallTime;
-use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{
+    Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
+};
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -32,6 +36,7 @@ struct Inner {
     store_timeout: Duration,
     in_flight: Arc<Semaphore>,
     present: Arc<Present>,
+    ears: Arc<Ears>,
     // Ends the connection when the last clone goes.
     _keeper: Keeper,
 }
@@ -58,7 +63,8 @@ impl NatsShell {
     pub async fn connect(options: impl Into<NatsOptions>) -> Result<Self, ConnectError> {
         let options = options.into();
         let addresses = options.addresses()?;
-        let session = keeper::first(&options, &addresses).await?;
+        let ears = Arc::new(Ears::default());
+        let session = keeper::first(&options, &addresses, &ears).await?;
         let present: Arc<Present> = Arc::new(watch::Sender::new(None));
         let (sender, ready) = oneshot::channel();
         let (store_timeout, in_flight_max) = (options.store_timeout, options.in_flight_max);
@@ -69,10 +75,10 @@ impl NatsShell {
             options,
             Servers::new(addresses),
             session,
-            Arc::clone(&present),
+            (Arc::clone(&present), Arc::clone(&ears)),
             sender,
         )));
-        let shell = Self::new(present, Keeper(task), store_timeout, in_flight_max);
+        let shell = Self::new((present, ears), Keeper(task), store_timeout, in_flight_max);
         match ready.await {
             Ok(Ok(())) => Ok(shell),
             Ok(Err(error)) => Err(error),
@@ -110,17 +116,18 @@ impl NatsShell {
             .map_err(unreachable)?;
         session::version(server, &client)?;
         let present: Arc<Present> = Arc::new(watch::Sender::new(None));
+        let ears = Arc::new(Ears::default());
         let link = lent::link(&client, &wire, 1).map(Arc::new);
         let task = lent::watch(
             client.clone(),
             Arc::clone(&wire),
             answers,
-            Arc::clone(&present),
+            (Arc::clone(&present), Arc::clone(&ears)),
             store_timeout,
         );
         present.send_replace(link);
         let task = Keeper(tokio::spawn(tokio::task::coop::unconstrained(task)));
-        let shell = Self::new(present, task, store_timeout, IN_FLIGHT_MAX);
+        let shell = Self::new((present, ears), task, store_timeout, IN_FLIGHT_MAX);
         let server = server.to_owned();
         match session::jetstream(&client, &wire, Deadlines::start(store_timeout)).await {
             JetStream::Yes => Ok(shell),
@@ -135,7 +142,7 @@ impl NatsShell {
     }
 
     fn new(
-        present: Arc<Present>,
+        (present, ears): (Arc<Present>, Arc<Ears>),
         keeper: Keeper,
         store_timeout: Duration,
         in_flight_max: usize,
@@ -145,6 +152,7 @@ impl NatsShell {
             store_timeout,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             present,
+            ears,
             _keeper: keeper,
         }))
     }
@@ -154,6 +162,12 @@ impl NatsShell {
         self.present()
             .as_ref()
             .map_or(0, |link| link.wire.waiting())
+    }
+
+    /// How many frames and announcements were dropped because they were not taken in time, together
+    /// with how often the client said that it dropped messages. Of a lent client only the former.
+    pub fn lost(&self) -> u64 {
+        self.0.ears.lost().so_far()
     }
 
     pub(crate) fn store_timeout(&self) -> Duration {
@@ -273,6 +287,27 @@ impl Shell for NatsShell {
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(announce(self.0.present.subscribe(), sender));
         receiver
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        match &*self.present() {
+            Some(link) => send_now(&link.client, op, (to, from), frame),
+            None => Err(SendRefused::NotConnected),
+        }
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        self.0.ears.listen(at, &self.0.present)
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        self.0.ears.hear(filter, &self.0.present)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -3,6 +3,7 @@
 //! An ask has its place in the table as long as its [`Waiting`] lives, so also until it timed out,
 //! or until its answer is told; all end when the connection is lost: the table cannot leak (S21).
 
+use crate::ears::Lost;
 use crate::submit::Told;
 use async_nats::{Event, Message, ServerError};
 use slab::Slab;
@@ -258,13 +259,12 @@ impl Wire {
     }
 
     /// Takes what the client says about the connection.
-    pub(crate) fn take_event(&self, event: &Event) {
+    pub(crate) fn take_event(&self, event: &Event, lost: &Lost) {
         match event {
             Event::Disconnected | Event::Closed => self.close(),
             Event::ServerError(ServerError::Other(text)) => self.take_error(text),
-            Event::SlowConsumer(_) => {
-                tracing::warn!("replies were dropped: the receive loop did not keep up");
-            }
+            // A receive loop did not keep up with the client, which told so.
+            Event::SlowConsumer(_) => lost.count(),
             Event::Connected
             | Event::LameDuckMode
             | Event::Draining

@@ -24,7 +24,7 @@ mod timers;
 pub use completion::Completion;
 pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};
-pub use shell::{Inbound, Shell, TaskHandle};
+pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
 
 pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

@@ -1,12 +1,19 @@
 //! The seam between the driver and a world: real NATS, memory, or a simulator.
 
 use super::completion::Completion;
-use crate::id::WallTime;
-use crate::port::{Capabilities, StoreReply, StoreRequest};
+use crate::id::{OpId, WallTime};
+use crate::port::{Capabilities, Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use crate::step::Time;
+use bytes::Bytes;
 use std::fmt;
 use std::future::Future;
 use tokio::sync::mpsc;
+
+/// How many deliveries wait for one who listens; a shell loses or refuses what is more.
+pub const DELIVERIES_MAX: usize = 65_536;
+
+/// How many announcements wait for one who hears; a shell loses what is more.
+pub const HEARD_MAX: usize = 4_096;
 
 /// A world to run in. A shell maps and never retries or decides.
 pub trait Shell: Clone + Send + Sync + 'static {
@@ -49,6 +56,36 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// What comes in by itself, from now on; begins with the link's present state. Each call gives
     /// a stream of its own.
     fn inbox(&self) -> mpsc::Receiver<Inbound>;
+
+    /// Hands a frame over for all who listen at `to`; at once, or not at all.
+    ///
+    /// Nothing is certain of a frame that was handed over: it may be lost, come late or come twice.
+    /// Frames of one shell to one listener keep their order. When nobody listens there, those who
+    /// listen at `from` mostly get [`Delivery::NoResponders`] with `op`, later and never from within
+    /// this call; a frame that was not taken in for another reason is told by nobody. `op` is named
+    /// anew for each frame. Both subjects are literal ones. A frame that waits for a link ends with
+    /// that link, so before the store's time-out, and is never sent on the next one (S8).
+    ///
+    /// # Errors
+    ///
+    /// When it was not handed over, and so will never arrive: no connection, no room on the way, or
+    /// too large.
+    fn send(&self, op: OpId, to: &Subject, from: &Subject, frame: Bytes)
+    -> Result<(), SendRefused>;
+
+    /// Listens at a literal subject, from now on until the receiver is dropped or the last clone of
+    /// the shell is: what this shell hands over after this call gets to the server after it listens.
+    /// Who listens twice gets everything twice.
+    ///
+    /// While the shell is disconnected nothing arrives and others are told that nobody listens. It
+    /// listens again before [`Inbound::Connected`] is told. At most [`DELIVERIES_MAX`] wait to be
+    /// taken; what is more is refused to its sender ([`SendRefused::Full`]) or lost.
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery>;
+
+    /// Hears what streams announce on the core subjects of a filter when they store it (their
+    /// `republish`), as [`listen`](Self::listen) listens. Only a reason to look: what is announced
+    /// while the shell is disconnected, or while [`HEARD_MAX`] wait to be taken, is lost.
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard>;
 
     /// Runs a task until it ends or its handle aborts it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle;

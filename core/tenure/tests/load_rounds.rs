@@ -12,8 +12,8 @@ use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{Bytes, Codec, CodecError, MemShell, SnapshotPolicy};
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
-use tenure_core::id::WallTime;
-use tenure_core::port::{StoreReply, StoreRequest};
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::Time;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -48,6 +48,24 @@ impl Shell for Far {
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
         self.0.inbox()
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        self.0.send(op, to, from, frame)
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        self.0.listen(at)
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        self.0.hear(filter)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use tenure::MemShell;
+use tenure::{Bytes, MemShell};
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
-use tenure_core::id::WallTime;
-use tenure_core::port::{StoreReply, StoreRequest};
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Time};
 use tokio::sync::{mpsc, watch};
 
@@ -127,6 +127,24 @@ impl Shell for FaultyShell {
         drop(inboxes);
         self.connect();
         receiver
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        self.mem.send(op, to, from, frame)
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        self.mem.listen(at)
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        self.mem.hear(filter)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
