@@ -20,7 +20,8 @@ impl Store {
     /// The first and the last message ask for an answer. What happens to another one (a stream
     /// elsewhere takes it, it is too large) shows as a gap. A batch whose last message is not
     /// collected stays open. Where the first is refused and the last goes to another stream, a
-    /// server may tell either first; the model tells the first one's refusal.
+    /// server may tell either first; the model tells the first one's refusal. Where the last goes to
+    /// nobody, that is told without any stream, and so first but for one time in a thousand.
     pub(super) fn stage(
         &mut self,
         at: WallTime,
@@ -30,30 +31,14 @@ impl Store {
             return Err(Refused::BadRequest("a batch needs a message".into()));
         };
         let home = self.stream_of(first).ok_or(Refused::NoResponders)?;
-        self.collects(
-            &home,
-            first,
-            BatchPlace {
-                number: 1,
-                last: messages.len() == 1,
+        let to_nobody = |last| self.stream_of(last).is_none();
+        let answered_first = messages.last().is_some_and(to_nobody);
+        self.open_batch(at, &home, first, messages.len()).map_err(
+            |refused| match answered_first {
+                true => Refused::NoResponders,
+                false => refused,
             },
         )?;
-        let open_batches_max = self.config.open_batches_max;
-        let open = &mut self
-            .streams
-            .get_mut(&home)
-            .expect("a routed stream exists")
-            .open_batches;
-        while open
-            .front()
-            .is_some_and(|since| at.0.saturating_sub(since.0) >= ABANDONED_MS)
-        {
-            open.pop_front();
-        }
-        if open.len() >= open_batches_max {
-            return Err(Refused::TooManyBatches);
-        }
-        open.push_back(at);
         let mut missing = false;
         for (n, publish) in messages.iter().enumerate().skip(1) {
             let last = n + 1 == messages.len();
@@ -85,6 +70,31 @@ impl Store {
             return Err(Refused::BatchTooLarge);
         }
         Ok(home)
+    }
+
+    /// Takes a batch's first message, and a place among the stream's open batches.
+    fn open_batch(
+        &mut self,
+        at: WallTime,
+        home: &StreamName,
+        first: &Publish,
+        count: usize,
+    ) -> Result<(), Refused> {
+        self.collects(home, first, BatchPlace::of(1, count))?;
+        let open_batches_max = self.config.open_batches_max;
+        let stream = self.streams.get_mut(home).expect("a routed stream exists");
+        let open = &mut stream.open_batches;
+        while open
+            .front()
+            .is_some_and(|since| at.0.saturating_sub(since.0) >= ABANDONED_MS)
+        {
+            open.pop_front();
+        }
+        if open.len() >= open_batches_max {
+            return Err(Refused::TooManyBatches);
+        }
+        open.push_back(at);
+        Ok(())
     }
 
     /// What the last message of a batch with a gap is answered.

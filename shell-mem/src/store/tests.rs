@@ -561,6 +561,12 @@ fn writes_a_stream_does_not_take_are_refused_by_number() {
         bench.batch(vec![message("s.a")]).refused(),
         Refused::BatchDisabled
     );
+    assert_eq!(
+        bench
+            .batch(vec![message("s.a"), message("nobody")])
+            .refused(),
+        Refused::NoResponders
+    );
     let large = Publish {
         payload: vec![0; 400].into(),
         ..message("s.a")

@@ -56,6 +56,9 @@ const BUCKET: usize = 1;
 const NARROW: usize = 2;
 const FORGETFUL: usize = 3;
 
+/// A subject that no stream takes in.
+const NOBODYS: &str = "nobody.takes.this";
+
 /// How many subjects of each stream are used.
 const SUBJECTS: u64 = 4;
 
@@ -191,7 +194,7 @@ impl Alphabet {
         } else if elsewhere {
             let other = usize::try_from(random.below(4)).unwrap();
             if random.permille(500) {
-                "nobody.takes.this".into()
+                NOBODYS.into()
             } else {
                 self.subject(other, random)
             }
@@ -271,10 +274,13 @@ impl Alphabet {
                 // Where a batch's first message is refused and its last one goes elsewhere, two
                 // streams answer, and which answer comes first is chance.
                 let stray = n > 0 && home != NARROW && count < 10 && random.permille(30);
-                let publish = match count {
+                let mut publish = match count {
                     1_001 => message(&named, &self.subject(home, random)),
                     _ => self.publish_to(home, stray, random, store),
                 };
+                if home == NARROW && n > 0 && n + 1 == count && random.permille(150) {
+                    publish.subject = NOBODYS.into();
+                }
                 match random.below(200) {
                     0 if count < 10 => publish,
                     _ => Publish {

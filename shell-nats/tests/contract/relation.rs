@@ -10,7 +10,8 @@ use crate::same::same;
 use crate::table::{Class, Table};
 use std::collections::VecDeque;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Source, StoreReply, StoreRequest};
+use tenure_core::port::{Refused, Source, StoreReply, StoreRequest};
+use tenure_core::step::Outcome;
 use tenure_mem::store::{ProposalId, Store, StoreConfig};
 
 /// A request and what the real server answered.
@@ -163,7 +164,10 @@ impl Search<'_> {
         match store.propose(self.from, request) {
             Ok(id) => pending.push_back((id, index)),
             Err(reply) if self.allowed(index, &reply) => {}
-            Err(_) => return,
+            Err(reply) => match first_refusal(&place.store, self.from, request, &reply) {
+                Some(other) if self.allowed(index, &other) => {}
+                Some(_) | None => return,
+            },
         }
         self.go(Place {
             store,
@@ -219,6 +223,31 @@ impl Search<'_> {
         }
         allowed
     }
+}
+
+/// Where nobody takes a batch's last message, that is mostly told first; but the stream's refusal of
+/// its first one is on its way as well.
+fn first_refusal(
+    store: &Store,
+    at: WallTime,
+    request: &StoreRequest,
+    reply: &StoreReply,
+) -> Option<StoreReply> {
+    let (StoreRequest::Batch { id, messages }, Outcome::Refused(Refused::NoResponders)) =
+        (request, reply)
+    else {
+        return None;
+    };
+    let alone = StoreRequest::Batch {
+        id: *id,
+        messages: messages.first().cloned().into_iter().collect(),
+    };
+    let reply = store.clone().propose(at, &alone).err()?;
+    let by_its_stream = matches!(
+        reply,
+        Outcome::Refused(Refused::BatchDisabled | Refused::TooLarge | Refused::TooManyBatches)
+    );
+    by_its_stream.then_some(reply)
 }
 
 /// What the model would have answered instead.
