@@ -2,7 +2,7 @@
 
 use crate::format::Layout;
 use crate::id::{Partition, Sequence};
-use crate::log::Shape;
+use crate::log::{Shape, mark};
 use crate::space::SpaceError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,15 +60,12 @@ impl HighWater {
         }
     }
 
-    /// One log found that the stream lost its tail and reaches `now` instead of `was`. A mark that
-    /// other logs moved since is theirs: it may be of the stream as it grew again. One that stands
-    /// on what was lost all the same is found out by the next log that is told to reach it.
+    /// One log found that the stream lost its tail and reaches `now` instead of `was`.
     pub(crate) fn lost_tail(&self, partition: Partition, was: Sequence, now: Sequence) {
         if let Some(mark) = self.streams.get(usize::from(partition.0)) {
-            let lowered = mark.compare_exchange(was.0, now.0, Ordering::Relaxed, Ordering::Relaxed);
-            if lowered.is_err() {
-                mark.fetch_max(now.0, Ordering::Relaxed);
-            }
+            let after = |mark| Some(mark::after_loss(Sequence(mark), was, now).0);
+            // It is never told to leave the mark alone, so it does not fail.
+            let _ = mark.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
         }
     }
 }

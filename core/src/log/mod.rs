@@ -39,6 +39,7 @@ mod history;
 mod ids;
 mod input;
 mod load;
+pub mod mark;
 mod owned;
 mod policy;
 mod reply;

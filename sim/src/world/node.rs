@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::Cache;
 use tenure_core::format::TakeOver;
 use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Slot, Ticket};
-use tenure_core::log::{Base, Effect, Input, Note, Reply, Shard, StoredCommit, Work};
+use tenure_core::log::{Base, Effect, Input, Note, Reply, Shard, StoredCommit, Work, mark};
 use tenure_core::port::Refused;
 use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
 
@@ -105,6 +105,14 @@ impl World {
         self.deliver(place, Input::Tick)
     }
 
+    /// A node heard how far a shard's stream reaches.
+    pub(super) fn raise_mark(&mut self, place: Place, to: Sequence) {
+        let node = &mut self.nodes[place.node];
+        let stream = node.shards[place.shard].machine.config().stream;
+        let mark = node.marks.entry(stream).or_default();
+        *mark = to.max(*mark);
+    }
+
     fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
         self.tell(|| format!("{place} <- {}", brief::input(&input)));
         let node = &mut self.nodes[place.node];
@@ -119,12 +127,12 @@ impl World {
             probe: &mut self.probe,
         };
         running.machine.step(&mut cx, input, &mut effects);
-        if running.machine.high_water() > known {
-            let stream = running.machine.config().stream;
-            let mark = node.marks.entry(stream).or_default();
-            *mark = running.machine.high_water().max(*mark);
-        }
         let mut effects: Vec<_> = effects.drain().collect();
+        let reaches = running.machine.high_water();
+        if reaches > known {
+            self.raise_mark(place, reaches);
+        }
+        let running = &mut self.nodes[place.node].shards[place.shard];
         if ticked && effects.is_empty() {
             running.spins += 1;
             if running.spins > SPINS_MAX {
@@ -373,13 +381,8 @@ impl World {
             Note::LostTail { was, now } => {
                 let node = &mut self.nodes[place.node];
                 let stream = node.shards[place.shard].machine.config().stream;
-                // A mark that others have moved since is theirs.
                 let mark = node.marks.entry(stream).or_default();
-                *mark = if *mark == *was {
-                    *now
-                } else {
-                    (*mark).max(*now)
-                };
+                *mark = mark::after_loss(*mark, *was, *now);
                 reached!(self, "world: a node noticed a lost tail");
             }
             Note::SnapshotIgnored { .. } => {

@@ -10,7 +10,7 @@ use crate::oracle::Violation;
 use crate::profile::Plan;
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
-use tenure_core::log::Input;
+use tenure_core::log::{Input, mark};
 use tenure_core::port::{Expect, Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
@@ -340,6 +340,14 @@ impl World {
         }
         flight.awaited = false;
         let (place, op) = (flight.place, flight.op);
+        let node = &self.nodes[place.node];
+        let asked = (node.alive && node.life == place.life).then(|| &node.shards[place.shard]);
+        if let Some(running) = asked
+            && let Some(sequence) = mark::told(&reply)
+            && mark::counts(running.machine.stream(), &flight.request)
+        {
+            self.raise_mark(place, sequence);
+        }
         self.deliver(place, Input::Stored { op, reply })
     }
 

@@ -4,8 +4,8 @@ use super::{Env, Lane, Who};
 use crate::driver::completion::{Answered, Asked, Completion};
 use crate::driver::shell::Shell;
 use crate::id::{OpId, Partition};
-use crate::log::{HistoryInput, Input};
-use crate::port::{Ack, StoreDone, StoreRequest};
+use crate::log::{HistoryInput, Input, mark};
+use crate::port::StoreRequest;
 use crate::step::Outcome;
 
 impl<S: Shell> Lane<S> {
@@ -20,13 +20,10 @@ impl<S: Shell> Lane<S> {
         if let Some(next) = stream.and_then(|stream| self.window.answered(&stream)) {
             self.begin(next);
         }
-        match (&reply, wrote) {
-            (Outcome::Done(StoreDone::Published(Ack { sequence, .. })), Some(partition)) => {
-                self.facts.high_water.raise(partition, *sequence);
-            }
-            (Outcome::Unknown, _) => self.counters.store_unknown += 1,
-            (Outcome::Done(_) | Outcome::Refused(_), _) => {}
+        if let Some((partition, sequence)) = wrote.zip(mark::told(&reply)) {
+            self.facts.high_water.raise(partition, sequence);
         }
+        self.counters.store_unknown += u64::from(matches!(reply, Outcome::Unknown));
         let now = self.now;
         match who {
             Who::Space => {
@@ -60,14 +57,12 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// The event stream that a request of a shard writes to; what goes to the stream of snapshots
-    /// has sequences of its own.
+    /// The event stream whose mark the answer to a request of a shard raises.
     pub(super) fn wrote(&self, who: Who, request: &StoreRequest) -> Option<Partition> {
         match (who, &self.layout) {
-            (Who::Shard(key), Some(layout)) if request.writes() => {
-                let seat = self.seats.get(&key)?;
-                let events = request.stream() == Some(seat.stream());
-                events.then(|| layout.stream_of(key.shard))
+            (Who::Shard(key), Some(layout)) => {
+                let counts = mark::counts(self.seats.get(&key)?.stream(), request);
+                counts.then(|| layout.stream_of(key.shard))
             }
             (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
         }
