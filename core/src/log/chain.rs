@@ -2,6 +2,7 @@
 
 use super::body::Wanted;
 use super::entity::{Held, Phase, Why, predecessor};
+use super::listed::Listed;
 use super::load::{Floor, Folded, LoadStage};
 use super::shard::{Op, Shard, Turn};
 use super::{Base, Note, Refusal, StoredCommit, Work};
@@ -166,9 +167,7 @@ impl Shard {
             let known = |s: &Sequence| {
                 load.commits.contains_key(s)
                     || match &load.stage {
-                        LoadStage::Chain { open, again } => {
-                            again.contains(s) || open.values().any(|o| o == s)
-                        }
+                        LoadStage::Chain(listed) => listed.has(*s),
                         LoadStage::Start
                         | LoadStage::Latest(_)
                         | LoadStage::BodyWanted(_)
@@ -181,11 +180,8 @@ impl Shard {
                 .filter(|s| *s > floor && !known(s))
                 .collect()
         };
-        if !matches!(load.stage, LoadStage::Chain { .. }) {
-            load.stage = LoadStage::Chain {
-                open: BTreeMap::new(),
-                again: BTreeSet::new(),
-            };
+        if !matches!(load.stage, LoadStage::Chain(_)) {
+            load.stage = LoadStage::Chain(Listed::default());
         }
         for sequence in missing {
             self.fetch(t, slot, sequence, Source::Replica);
@@ -194,10 +190,10 @@ impl Shard {
 
     /// The answer to the read of one listed commit.
     pub(super) fn on_get(&mut self, t: &mut Turn<'_, '_>, slot: Slot, op: OpId, reply: StoreReply) {
-        let LoadStage::Chain { open, again } = &mut self.loading(slot).stage else {
+        let LoadStage::Chain(listed) = &mut self.loading(slot).stage else {
             return t.halt("a listed commit came without being asked for");
         };
-        let Some(sequence) = open.remove(&op) else {
+        let Some(sequence) = listed.answered(op) else {
             return t.halt("a listed commit came without being asked for");
         };
         match reply {
@@ -215,16 +211,16 @@ impl Shard {
             }
             Outcome::Done(_) => t.halt("the answer to a read by sequence is another kind"),
             Outcome::Refused(Refused::NotFound) => {
-                again.insert(sequence);
+                listed.again(sequence);
                 self.on_absent_commit(t, slot, sequence);
             }
             Outcome::Refused(refused) if refused.passes() => {
-                again.insert(sequence);
+                listed.again(sequence);
                 self.load_again(t, slot);
             }
             Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
             Outcome::Unknown => {
-                again.insert(sequence);
+                listed.again(sequence);
                 self.load_again(t, slot);
             }
         }
@@ -267,10 +263,10 @@ impl Shard {
     fn fold_if_whole(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let moment = self.moment;
         let load = self.loading(slot);
-        let LoadStage::Chain { open, again } = &load.stage else {
+        let LoadStage::Chain(listed) = &load.stage else {
             return;
         };
-        if !open.is_empty() || !again.is_empty() {
+        if !listed.is_empty() {
             return;
         }
         if let Some(named) = load.candidate.take() {

@@ -1,6 +1,7 @@
 //! Loading: one proof-carrying read, then the chain of commits that it lists (S11, S12).
 
 use super::entity::{Entity, Held, Moment, Phase, Taking, Why};
+use super::listed::Listed;
 use super::shard::{Op, Retry, Shard, Turn};
 use super::{Damage, FoldError, Note, Refusal, Reply};
 use crate::format::{Commit, Ownership, Snapshot, SnapshotRef, WriteMode};
@@ -54,10 +55,7 @@ pub(super) enum LoadStage {
     /// It is being read.
     Body(OpId, SnapshotRef),
     /// Listed commits are being read, or are to be asked for again.
-    Chain {
-        open: BTreeMap<OpId, Sequence>,
-        again: BTreeSet<Sequence>,
-    },
+    Chain(Listed),
     /// The host folds.
     Fold(OpId, Box<Folded>),
 }
@@ -124,7 +122,7 @@ impl Load {
         match &self.stage {
             LoadStage::Start | LoadStage::BodyWanted(_) => Vec::new(),
             LoadStage::Latest(op) | LoadStage::Body(op, _) | LoadStage::Fold(op, _) => vec![*op],
-            LoadStage::Chain { open, .. } => open.keys().copied().collect(),
+            LoadStage::Chain(listed) => listed.operations().collect(),
         }
     }
 }
@@ -174,8 +172,8 @@ impl Shard {
                 let op = self.ask(t, Op::Body(slot), request);
                 self.loading(slot).stage = LoadStage::Body(op, named);
             }
-            LoadStage::Chain { again, .. } => {
-                let again = again.clone();
+            LoadStage::Chain(listed) => {
+                let again = listed.to_ask();
                 let source = match load.absent_since {
                     None => Source::Replica,
                     Some(_) => Source::Leader,
@@ -206,20 +204,15 @@ impl Shard {
             },
         );
         match &mut self.loading(slot).stage {
-            LoadStage::Chain { open, again } => {
-                again.remove(&sequence);
-                open.insert(op, sequence);
-            }
+            LoadStage::Chain(listed) => listed.ask(op, sequence),
             stage @ (LoadStage::Start
             | LoadStage::Latest(_)
             | LoadStage::BodyWanted(_)
             | LoadStage::Body(..)
             | LoadStage::Fold(..)) => {
-                let open = BTreeMap::from([(op, sequence)]);
-                *stage = LoadStage::Chain {
-                    open,
-                    again: BTreeSet::new(),
-                };
+                let mut listed = Listed::default();
+                listed.ask(op, sequence);
+                *stage = LoadStage::Chain(listed);
             }
         }
     }

@@ -38,6 +38,7 @@ mod freshness;
 mod history;
 mod ids;
 mod input;
+mod listed;
 mod load;
 pub mod mark;
 mod owned;
