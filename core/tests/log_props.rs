@@ -23,7 +23,7 @@ use show::Class;
 use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Snapshot, WriteMode};
 use tenure_core::id::{Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Input, Reply, SnapshotPolicy};
+use tenure_core::log::{Expected, Freshness, Input, Reply, SnapshotPolicy};
 use tenure_core::{Limits, Span};
 use world::{Fate, Setup, World};
 
@@ -239,7 +239,8 @@ fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
         // A known id is answered from what is held; a read brings that up to the last commit.
         *ticket += 1;
         let deadline = world.now() + PATIENCE;
-        world.read(node, Ticket(*ticket), entity, Sequence::NONE, deadline);
+        let (fresh, none) = (Freshness::Linearizable, Sequence::NONE);
+        world.read(node, Ticket(*ticket), entity, fresh, none, deadline);
         world.run(None);
         for id in 0..12_u8 {
             *ticket += 1;
@@ -261,7 +262,7 @@ fn remembered(world: &mut World, node: &str, ticket: &mut u64) -> Vec<String> {
             );
             world.run(None);
             answers.push(match world.told(Ticket(*ticket)) {
-                Some(Reply::Nothing { version }) => format!("new at {version:?}"),
+                Some(Reply::Nothing { version, .. }) => format!("new at {version:?}"),
                 other => format!("{other:?}"),
             });
         }

@@ -9,7 +9,7 @@ use tenure_core::id::{
     CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Slot, Ticket,
     Version, WallTime,
 };
-use tenure_core::log::{
+use tenure_core::log::{Freshness,
     Base, Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Provisional, Ran,
     Read, Reply, Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
 };
@@ -124,6 +124,7 @@ impl Cluster {
                 snapshots: SnapshotPolicy::every(3).or_after_load(2),
                 snapshot_schema: 1,
                 cached: true,
+                local_replies: false,
             };
             cluster.step(n, Input::Kind(kind));
             cluster.step(
@@ -174,6 +175,7 @@ impl Cluster {
                 ticket,
                 kind: KindIndex(0),
                 entity,
+                freshness: Freshness::Linearizable,
                 at_least: Sequence::NONE,
                 deadline,
             }),
@@ -346,7 +348,7 @@ impl Cluster {
                         }
                     }
                     Effect::Forget { slot } => drop(node.states.remove(&slot)),
-                    Effect::Note(_) => {}
+                    Effect::Report(_) | Effect::Note(_) => {}
                     Effect::Halt(reason) => panic!("halted: {reason}"),
                 }
             }

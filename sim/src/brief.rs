@@ -40,9 +40,13 @@ pub(crate) fn input(input: &Input) -> String {
                 format!("{op:?} {ran:?}")
             }
         },
-        Input::Tick | Input::Up(_) | Input::Down | Input::Claim | Input::Evict => {
-            format!("{input:?}")
-        }
+        Input::Tick
+        | Input::Up(_)
+        | Input::Down
+        | Input::Claim
+        | Input::Order(_)
+        | Input::Lease(_)
+        | Input::Evict => format!("{input:?}"),
     }
 }
 
@@ -74,7 +78,9 @@ pub(crate) fn effect(effect: &Effect) -> String {
             }
         },
         Effect::Reply { ticket, reply } => format!("reply {ticket:?} {reply:?}"),
-        Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => format!("{effect:?}"),
+        Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) | Effect::Halt(_) => {
+            format!("{effect:?}")
+        }
     }
 }
 

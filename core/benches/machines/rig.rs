@@ -10,8 +10,8 @@ use tenure_core::id::{
     CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, WallTime,
 };
 use tenure_core::log::{
-    Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Ran, Read, Shape, Shard,
-    ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
+    Decided, Effect, Expected, Freshness, Input, KindConfig, KindIndex, NewEvent, Ran, Read, Shape,
+    Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{
@@ -133,6 +133,7 @@ impl Rig {
             snapshots,
             snapshot_schema: 1,
             cached: true,
+            local_replies: false,
         }));
         rig.step(Input::Up(Shape {
             replicated: false,
@@ -188,6 +189,7 @@ impl Rig {
                 ticket: Ticket(self.tickets),
                 kind: KindIndex(0),
                 entity: self.entity.clone(),
+                freshness: Freshness::Linearizable,
                 at_least: Sequence::NONE,
                 deadline: NOW + PATIENCE,
             }
@@ -241,7 +243,7 @@ impl Rig {
                     self.step(Input::Ran { op, ran });
                 }
                 Effect::Reply { .. } => self.replies += 1,
-                Effect::Forget { .. } | Effect::Note(_) => {}
+                Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) => {}
                 Effect::Halt(reason) => panic!("the machine halts: {reason}"),
             }
         }

@@ -267,7 +267,7 @@ impl<A: Aggregate> Sending<'_, A> {
             (Answer::Reply(Reply::Committed { version, sequence }), Some(Ok(reply))) => {
                 Ok(receipt(reply, version, Some(sequence), false))
             }
-            (Answer::Reply(Reply::Nothing { version }), Some(Ok(reply))) => {
+            (Answer::Reply(Reply::Nothing { version, .. }), Some(Ok(reply))) => {
                 Ok(receipt(reply, version, None, false))
             }
             (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
@@ -348,6 +348,7 @@ pub(crate) fn execute_error<E>(id: CommandId, whom: Whom, refusal: Refusal) -> E
         )),
         Refusal::Metadata(error) => ExecuteError::Metadata(error),
         Refusal::NotOwner => ExecuteError::NotOwner,
+        Refusal::NotLeased => ExecuteError::Failed("a command asks for no freshness".to_owned()),
         Refusal::Failed(cause) => ExecuteError::Failed(cause),
         Refusal::Fold(cause) => ExecuteError::Fold {
             kind: whom.kind,

@@ -292,6 +292,11 @@ pub enum LoadError {
     /// Another node owns the entity's shard.
     #[error("another node owns the entity's shard; ask there")]
     NotOwner,
+    /// A leased read of a kind that has no lease.
+    #[error(
+        "a leased read is for kinds of the leased class that are written in owned mode; ask for a local or a linearizable one"
+    )]
+    NotLeased,
     /// The entity's stored events cannot be folded by this build.
     #[error("{kind} {id:?} cannot be loaded: {cause}")]
     Fold {
@@ -343,6 +348,7 @@ impl LoadError {
             | Self::Fold { .. }
             | Self::Damaged(_)
             | Self::Failed(_)
+            | Self::NotLeased
             | Self::Space(_)
             | Self::Halted { .. }
             | Self::Stopped => false,

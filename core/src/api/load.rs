@@ -110,6 +110,7 @@ fn refused(refusal: Refusal, whom: Whom) -> LoadError {
         Refusal::Deadline | Refusal::Unknown => LoadError::Deadline,
         Refusal::Overloaded => LoadError::Overloaded,
         Refusal::NotOwner => LoadError::NotOwner,
+        Refusal::NotLeased => LoadError::NotLeased,
         Refusal::Fold(cause) => LoadError::fold(whom, cause),
         Refusal::Damaged(damage) => LoadError::Damaged(damage),
         Refusal::Store(refused) => LoadError::Store(refused),

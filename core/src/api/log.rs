@@ -133,7 +133,7 @@ impl Log {
         };
         handle.entity(request).await?;
         match answered.await {
-            Ok(Answer::Reply(Reply::Read { version })) => Ok(version),
+            Ok(Answer::Reply(Reply::Read { version, .. })) => Ok(version),
             Ok(answer) => Err(load::load_error(answer, whom)),
             // The lane is gone.
             Err(_) => Err(LoadError::Stopped),

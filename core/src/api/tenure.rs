@@ -278,6 +278,7 @@ impl Tenure {
                 snapshots: policy,
                 snapshot_schema: A::SNAPSHOT_SCHEMA,
                 cached: settings.cached,
+                local_replies: false,
             },
             raw: false,
             host: Box::new(move || -> Box<dyn Host> {
@@ -326,6 +327,7 @@ impl Tenure {
                 snapshots: SnapshotPolicy::never(),
                 snapshot_schema: 0,
                 cached: settings.cached,
+                local_replies: false,
             },
             raw: true,
             host: Box::new(|| -> Box<dyn Host> { Box::new(RawEntities::default()) }),

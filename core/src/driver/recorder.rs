@@ -127,6 +127,8 @@ impl Kept {
                 | Input::Down
                 | Input::Kind(_)
                 | Input::Claim
+                | Input::Order(_)
+                | Input::Lease(_)
                 | Input::Evict
                 | Input::Submit(_)
                 | Input::Read(_)

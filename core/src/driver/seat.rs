@@ -6,8 +6,8 @@ use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
 use crate::log::{
-    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape, Shard,
-    ShardConfig, Stock, Submit, Work,
+    CacheCounts, Effect, Freshness, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape,
+    Shard, ShardConfig, Stock, Submit, Work,
 };
 use crate::port::StreamName;
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
@@ -215,6 +215,7 @@ impl Seat {
                 ticket,
                 kind,
                 entity,
+                freshness: Freshness::Linearizable,
                 at_least,
                 deadline,
             }),
@@ -303,6 +304,8 @@ impl Seat {
                     self.host(kind).forget(slot);
                 }
             }
+            // A lone process gives no orders, so nothing is reported to it.
+            Effect::Report(_) => {}
             Effect::Note(note) => self.note(env, &note),
             Effect::Halt(reason) => return Some(reason.to_string()),
         }

@@ -3,8 +3,8 @@
 use super::entity::{Caller, Command, Entity, Phase, Pledge, Reader, Stage, Why};
 use super::owned::Fence;
 use super::shard::{Op, Shard, Turn};
-use super::{Effect, KindIndex, Read, Refusal, Reply, Submit, Work};
-use crate::format::WriteMode;
+use super::{Effect, Freshness, KindIndex, Read, Refusal, Reply, Submit, Work};
+use crate::format::{TakeOver, WriteMode};
 use crate::id::{Sequence, Slot, Ticket};
 use crate::name::EntityId;
 use crate::reached;
@@ -67,15 +67,26 @@ impl Shard {
             ticket,
             kind,
             entity,
+            freshness,
             at_least,
             deadline,
         } = read;
         let arrived = self.moment;
+        let leased = self.config.mode == WriteMode::Owned && self.config.class == TakeOver::Leased;
+        if freshness == Freshness::Leased && !leased {
+            let reply = Reply::Refused(Refusal::NotLeased);
+            return t.out.push(Effect::Reply { ticket, reply });
+        }
         let Some(slot) = self.admit(t, ticket, kind, entity, deadline) else {
             return;
         };
+        let at_least = match freshness {
+            Freshness::Local => Sequence::NONE,
+            Freshness::Leased | Freshness::Linearizable => at_least,
+        };
         let reader = Reader {
             ticket,
+            freshness,
             arrived,
             at_least,
         };
@@ -100,10 +111,9 @@ impl Shard {
         let named = (kind, id);
         let known = self.index.get(&named).copied();
         let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
-        let unowned = matches!(self.owned.fence, Fence::Unowned);
         let refusal = if deadline <= t.cx.now {
             Some(Refusal::Deadline)
-        } else if self.config.mode == WriteMode::Owned && unowned {
+        } else if self.is_turned_away() {
             Some(Refusal::NotOwner)
         } else if self.callers.len() >= self.limits.shard_queue_max
             || waiting >= self.limits.entity_queue_max
@@ -146,10 +156,14 @@ impl Shard {
     /// Takes up the next caller of an entity with nothing under way.
     pub(super) fn next(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let (mode, linked) = (self.config.mode, self.linked);
-        let entity = self.entity(slot);
-        if !matches!(entity.phase, Phase::Idle) {
+        let leased = self.lease.is_some_and(|end| t.cx.now < end);
+        if !matches!(self.entity(slot).phase, Phase::Idle) {
             return;
         }
+        if self.owned.leave.is_some() {
+            return self.turn_away(t, slot);
+        }
+        let entity = self.entity(slot);
         let Some(front) = entity.queue.front() else {
             if !self.take_after_load(t, slot) {
                 self.rest(slot);
@@ -163,13 +177,18 @@ impl Shard {
             }
             return self.load(t, slot, Why::Open, Sequence::NONE);
         };
+        if let Caller::Reader(reader) = front
+            && reader.freshness == Freshness::Local
+        {
+            return self.answer(t, slot);
+        }
         if held.checked < linked {
             reached!(t.cx, "load: what is held is checked after a reconnect");
             return self.load(t, slot, Why::Open, Sequence::NONE);
         }
         match front {
             Caller::Command(_) => self.decide(t, slot),
-            Caller::Reader(reader) if reader.arrived <= held.confirmed => self.answer(t, slot),
+            Caller::Reader(reader) if reader.ground(held, leased).is_some() => self.answer(t, slot),
             Caller::Reader(_) => match mode {
                 WriteMode::Direct => self.load(t, slot, Why::Open, Sequence::NONE),
                 WriteMode::Owned => self.pledge_readers(t, slot),
@@ -178,17 +197,20 @@ impl Shard {
     }
 
     pub(super) fn answer(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let linked = self.linked;
+        let leased = self.lease.is_some_and(|end| t.cx.now < end);
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
-        let (version, confirmed) = (held.version, held.confirmed);
+        let (version, checked) = (held.version, held.checked >= linked);
         let mut readers = Vec::new();
         while let Some(Caller::Reader(reader)) = entity.queue.front()
-            && reader.arrived <= confirmed
+            && (checked || reader.freshness == Freshness::Local)
+            && let Some(ground) = reader.ground(held, leased)
         {
-            readers.push(reader.clone());
+            readers.push((reader.ticket, ground));
             entity.queue.pop_front();
         }
-        let tickets = readers.iter().map(|reader| reader.ticket).collect();
+        let tickets = readers.iter().map(|(ticket, _)| *ticket).collect();
         let provisional = core::mem::take(&mut entity.provisional);
         self.run(
             t,
@@ -208,8 +230,8 @@ impl Shard {
         let Phase::Answer { readers, version } = phase else {
             return t.halt("the host answered without being asked to");
         };
-        for reader in readers {
-            t.reply(self, reader.ticket, Reply::Read { version });
+        for (ticket, freshness) in readers {
+            t.reply(self, ticket, Reply::Read { version, freshness });
         }
         self.next(t, slot);
     }

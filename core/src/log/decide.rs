@@ -3,7 +3,7 @@
 use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
-use super::{Decided, Expected, NewEvent, Refusal, Reply, Verdict, Work};
+use super::{Decided, Expected, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
 use crate::format::{CommandRecord, Commit, EventRecord, MetadataRecord, Unknown, WriteMode};
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::step::Purpose;
@@ -128,6 +128,11 @@ impl Shard {
         if !asked.eq(decided.iter().map(|decided| decided.ticket)) {
             return t.halt("the host decided other commands than it was asked to");
         }
+        if self.is_turned_away() {
+            let members = commands.into_iter().map(Member::undecided).collect();
+            self.requeue(slot, members);
+            return self.next(t, slot);
+        }
         if !self.is_checked(slot) {
             // The state was dropped meanwhile (a lost tail, a lost shard), or is to be checked.
             let members = commands.into_iter().map(Member::undecided).collect();
@@ -172,7 +177,7 @@ impl Shard {
                 } => {
                     let bytes = outcome.len();
                     if events.is_empty() && !record {
-                        Promise::Other(Reply::Nothing { version: last }.into())
+                        Promise::nothing(last)
                     } else if command.id.is_some() && bytes > outcome_bytes_max {
                         let bytes_max = outcome_bytes_max;
                         let refusal = Refusal::OutcomeTooLarge { bytes, bytes_max };
@@ -204,7 +209,7 @@ impl Shard {
                         Promise::Stored(last)
                     }
                 }
-                Verdict::Rejected => Promise::Other(Reply::Nothing { version: last }.into()),
+                Verdict::Rejected => Promise::nothing(last),
                 Verdict::Conflict(actual) => {
                     Promise::Other(Reply::Refused(Refusal::Conflict { actual }).into())
                 }
@@ -236,12 +241,31 @@ impl Shard {
             self.release(t, members, Sequence::NONE);
             return self.next(t, slot);
         }
+        let members = match self.kind_of(slot).local_replies {
+            true => self.release_local(t, members),
+            false => members,
+        };
+        if members.is_empty() {
+            return self.next(t, slot);
+        }
         match self.config.mode {
             WriteMode::Direct => {
                 self.load(t, slot, Why::Confirm(members), Sequence::NONE);
             }
             WriteMode::Owned => self.pledge_replies(t, slot, members),
         }
+    }
+
+    /// Sends the replies of the domain at once, marked `Local`; what is left are refusals.
+    fn release_local(&mut self, t: &mut Turn<'_, '_>, members: Vec<Member>) -> Vec<Member> {
+        let (local, rest): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .partition(|member| member.reply.is_nothing());
+        for mut member in local {
+            member.reply.mark_local();
+            self.release(t, alloc::vec![member], Sequence::NONE);
+        }
+        rest
     }
 
     fn draft(&mut self, t: &mut Turn<'_, '_>, slot: Slot, round: Round) {
@@ -410,6 +434,28 @@ impl Shard {
                 member.command.ticket,
                 Reply::Refused(Refusal::Unknown),
             );
+        }
+    }
+}
+
+impl Promise {
+    fn nothing(version: Version) -> Self {
+        let freshness = Freshness::Linearizable;
+        Self::Other(Reply::Nothing { version, freshness }.into())
+    }
+
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::Other(reply) => matches!(**reply, Reply::Nothing { .. }),
+            Self::Stored(_) => false,
+        }
+    }
+
+    fn mark_local(&mut self) {
+        if let Self::Other(reply) = self
+            && let Reply::Nothing { freshness, .. } = &mut **reply
+        {
+            *freshness = Freshness::Local;
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::format::{Commit, Snapshot};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket, Version};
 use crate::name::EntityId;
 use crate::port::StoreRequest;
+use crate::shard::Report;
 use crate::step::HaltReason;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -40,6 +41,8 @@ pub enum Effect {
         /// Which.
         slot: Slot,
     },
+    /// Tell who orders ([`Input::Order`](super::Input::Order)) what became of it, or of the epoch.
+    Report(Report),
     /// Something that operators want to know.
     Note(Note),
     /// The machine found its own state wrong; stop stepping it.

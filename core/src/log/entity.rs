@@ -3,7 +3,7 @@
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
-use super::{Expected, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
+use super::{Expected, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
@@ -102,6 +102,7 @@ pub(super) struct Command {
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) ticket: Ticket,
+    pub(super) freshness: Freshness,
     pub(super) arrived: Moment,
     /// Its node knew that the stream reaches this far.
     pub(super) at_least: Sequence,
@@ -122,7 +123,8 @@ pub(super) enum Phase {
     Barrier(Pledge),
     /// The host answers readers from the state at this version.
     Answer {
-        readers: Vec<Reader>,
+        /// Each with what its state is known to be.
+        readers: Vec<(Ticket, Freshness)>,
         version: Version,
     },
     /// The host encodes the state for a snapshot.
@@ -239,6 +241,20 @@ impl Caller {
             Self::Command(command) => command.needs(lost),
             Self::Reader(reader) if reader.arrived > lost => reader.at_least,
             Self::Reader(_) => Sequence::NONE,
+        }
+    }
+}
+
+impl Reader {
+    /// What a state that is held is to this reader, if it may be answered from it.
+    pub(super) fn ground(&self, held: &Held, leased: bool) -> Option<Freshness> {
+        if self.arrived <= held.confirmed {
+            return Some(Freshness::Linearizable);
+        }
+        match self.freshness {
+            Freshness::Local => Some(Freshness::Local),
+            Freshness::Leased if leased => Some(Freshness::Leased),
+            Freshness::Leased | Freshness::Linearizable => None,
         }
     }
 }

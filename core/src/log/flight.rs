@@ -22,6 +22,9 @@ impl Shard {
         if matches!(self.owned.fence, Fence::Unowned) {
             return self.disown_entity(t, slot, &Refusal::NotOwner);
         }
+        if self.owned.leave.is_some() {
+            self.turn_away(t, slot);
+        }
         if let Phase::Commit(_, stage) = &mut self.entity(slot).phase {
             *stage = Stage::Ready;
             self.window.ready.push_back(slot);
@@ -216,7 +219,7 @@ impl Shard {
     fn fenced_out(&mut self, t: &mut Turn<'_, '_>, slot: Slot, draft: Box<Draft>) {
         let sent = draft.sent_epoch;
         match &self.owned.fence {
-            Fence::Unowned => {
+            Fence::Unowned | Fence::Leaving(_) => {
                 reached!(t.cx, "owned: a zombie's commit was refused");
                 self.refuse(t, draft.members, &Refusal::NotOwner);
                 self.rest(slot);
@@ -251,7 +254,7 @@ impl Shard {
             self.requeue(slot, draft.members);
             return self.next_or_refuse(t, slot);
         }
-        if unowned {
+        if unowned || (self.owned.leave.is_some() && !draft.doubt) {
             self.refuse(t, draft.members, &Refusal::NotOwner);
             return self.rest(slot);
         }
@@ -284,7 +287,7 @@ impl Shard {
             Fence::Owner(epoch) if sent == Some(*epoch) => self.seal(t),
             // Sealed since it was sent.
             Fence::Owner(_) => self.look(t, slot),
-            Fence::Claiming(_) => {}
+            Fence::Claiming(_) | Fence::Leaving(_) => {}
         }
     }
 

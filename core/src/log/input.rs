@@ -1,10 +1,11 @@
 //! What a shard's log reacts to.
 
-use super::{KindConfig, KindIndex};
+use super::{Freshness, KindConfig, KindIndex};
 use crate::format::Metadata;
 use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
+use crate::shard::Order;
 use crate::step::Time;
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -23,8 +24,15 @@ pub enum Input {
     Down,
     /// A kind is used in this shard; kinds are numbered in this order.
     Kind(KindConfig),
-    /// Owned mode: become the shard's owner, whoever owns it now.
+    /// Owned mode: become the shard's owner, whoever owns it now (a lone process).
     Claim,
+    /// Owned mode: what the node's ownership wants; the answer is
+    /// [`Effect::Report`](super::Effect::Report). From the first one on the log claims nothing by
+    /// itself, and reports each change of its epoch. In the leased class whoever acts under the epoch
+    /// besides the log (actors) is stopped before the log is told to hand over.
+    Order(Order),
+    /// Leased class: until when this node may act; `None`: not now.
+    Lease(Option<Time>),
     /// The entity that rests longest is to be forgotten, to make room for others.
     Evict,
     /// A caller's command.
@@ -91,7 +99,7 @@ pub enum Expected {
     Present,
 }
 
-/// A caller wants to read an entity's state as of now or later.
+/// A caller wants to read an entity's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// Names the caller.
@@ -100,8 +108,10 @@ pub struct Read {
     pub kind: KindIndex,
     /// The entity.
     pub entity: EntityId,
+    /// How fresh the state must be.
+    pub freshness: Freshness,
     /// What its node knew at arrival of how far the stream reaches, from all its logs: what is
-    /// answered takes in at least that (S13).
+    /// answered takes in at least that (S13), but for a `Local` read.
     pub at_least: Sequence,
     /// When the caller gives up.
     pub deadline: Time,

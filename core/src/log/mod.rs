@@ -38,6 +38,7 @@ mod freshness;
 mod history;
 mod ids;
 mod input;
+mod leave;
 mod listed;
 mod load;
 pub mod mark;
@@ -102,6 +103,9 @@ pub struct KindConfig {
     /// Whether an entity at rest stays in memory, as far as there is room; else it is forgotten at
     /// once, and loaded for each use.
     pub cached: bool,
+    /// Whether a reply to a command that stored nothing leaves without a barrier, marked
+    /// [`Freshness::Local`]: it may rest on a state that another owner has gone beyond (S14).
+    pub local_replies: bool,
 }
 
 /// A kind registered with a shard, in the order of registration.

@@ -1,14 +1,18 @@
-//! Owned mode: the fence, claims and seals, and who may send what when (S6 to S9).
+//! Owned mode: the fence, claims and seals (S6, S9, S10), and what is left when it is lost (S17).
 
 use super::entity::{Member, Moment, Phase, Pledge, Stage, Why};
+use super::leave::{Departure, Leave};
 use super::shard::{Op, Retry, Shard, Turn};
-use super::{Note, Refusal, Reply};
+use super::{Effect, Note, Refusal, Reply};
 use crate::format::{Ownership, Unknown, WriteMode};
-use crate::id::{ClaimId, Epoch, Sequence, Slot};
+use crate::id::{ClaimId, Epoch, Incarnation, OpId, Sequence, Slot};
 use crate::port::{Expect, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest};
+use crate::shard::Report;
 use crate::step::{Outcome, Purpose};
 use crate::{reached, sometimes};
 use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Claims of unknown end that are kept in mind.
@@ -18,6 +22,10 @@ const CLAIMS_TRIED_MAX: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Owned {
     pub(super) fence: Fence,
+    /// Orders come, and reports are made: this log claims nothing by itself.
+    pub(super) ruled: bool,
+    /// The shard is to be handed over or released; nothing new is taken in.
+    pub(super) leave: Option<Leave>,
     /// A batch or a barrier is in flight.
     pub(super) flying: bool,
     /// Entities that wait for a barrier.
@@ -35,6 +43,19 @@ pub(super) enum Fence {
     Claiming(Claim),
     /// This node, under this epoch.
     Owner(Epoch),
+    /// Not this node any more, unless the record that says so is refused for now.
+    Leaving(Departure),
+}
+
+/// What a claim is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The shard, whoever owns it now (a lone process).
+    Any,
+    /// The place of the record that is expected; another one in it ends the claim.
+    Exactly,
+    /// A seal: the epoch that is replaced.
+    Seal(Epoch),
 }
 
 /// A claim on its way.
@@ -44,10 +65,9 @@ pub(super) struct Claim {
     expect: Sequence,
     /// The claims that were sent and whose end is not known.
     tried: Vec<ClaimId>,
-    /// A seal: the epoch that is replaced.
-    sealing: Option<Epoch>,
+    goal: Goal,
     /// An answer is outstanding.
-    flying: bool,
+    flying: Option<OpId>,
     /// The stream reached this far when it was sent.
     sent_above: Sequence,
     /// A record that stands in the way is to be read.
@@ -67,6 +87,8 @@ impl Owned {
     pub(super) fn new() -> Self {
         Self {
             fence: Fence::Unowned,
+            ruled: false,
+            leave: None,
             flying: false,
             pledged: BTreeSet::new(),
             tries: 0,
@@ -83,38 +105,69 @@ impl Shard {
             "only an owned shard is claimed"
         );
         if matches!(self.owned.fence, Fence::Unowned) {
-            self.begin_claim(t, Sequence::NONE, None);
+            self.begin_claim(t, Sequence::NONE, Goal::Any);
+        }
+    }
+
+    /// Replaces one record, or that of nobody, by a claim of this node's.
+    pub(super) fn claim_exactly(&mut self, t: &mut Turn<'_, '_>, over: Sequence) {
+        match self.owned.fence {
+            Fence::Unowned => self.begin_claim(t, over, Goal::Exactly),
+            Fence::Owner(epoch) => self.report(t, Report::Owned(epoch)),
+            // What comes of it is reported.
+            Fence::Claiming(_) | Fence::Leaving(_) => {}
         }
     }
 
     /// Replaces the shard's own epoch, so that nothing sent under it can be stored later (S9).
     pub(super) fn seal(&mut self, t: &mut Turn<'_, '_>) {
         if let Fence::Owner(epoch) = self.owned.fence {
-            self.begin_claim(t, epoch.sequence, Some(epoch));
+            self.begin_claim(t, epoch.sequence, Goal::Seal(epoch));
         }
+    }
+
+    /// The epoch counts no more: reads, timers and decisions end in this step, and what was sent gets
+    /// its answer still (S17). A claim that is under way may be stored all the same; whoever orders
+    /// finds a record then that names this node.
+    pub(super) fn drop_epoch(&mut self, t: &mut Turn<'_, '_>) {
+        let (was, flying) = match &self.owned.fence {
+            Fence::Unowned => (None, None),
+            Fence::Owner(epoch) => (Some(*epoch), None),
+            Fence::Leaving(departure) => (Some(departure.epoch), departure.flying()),
+            Fence::Claiming(claim) => match claim.goal {
+                Goal::Seal(epoch) => (Some(epoch), claim.flying),
+                Goal::Any | Goal::Exactly => (None, claim.flying),
+            },
+        };
+        if let Some(op) = flying {
+            self.ops.insert(op, Op::Abandoned);
+        }
+        self.disown(t, &Refusal::NotOwner);
+        self.report(t, Report::Lost { was });
     }
 
     /// The stream lost its tail: the epoch may be given to another, so it counts no more (S13).
     pub(super) fn claim_after_lost_tail(&mut self, t: &mut Turn<'_, '_>) {
-        if !matches!(self.owned.fence, Fence::Unowned) {
-            self.begin_claim(t, Sequence::NONE, None);
+        if matches!(self.owned.fence, Fence::Unowned) {
+            return;
         }
+        if self.owned.ruled {
+            // Who owns it now is to be read, and judged by who orders.
+            return self.drop_epoch(t);
+        }
+        self.begin_claim(t, Sequence::NONE, Goal::Any);
     }
 
-    fn begin_claim(&mut self, t: &mut Turn<'_, '_>, expect: Sequence, sealing: Option<Epoch>) {
-        let tried = match &mut self.owned.fence {
-            Fence::Claiming(claim) => core::mem::take(&mut claim.tried),
-            Fence::Unowned | Fence::Owner(_) => Vec::new(),
-        };
-        let flying = match &self.owned.fence {
-            Fence::Claiming(claim) => claim.flying,
-            Fence::Unowned | Fence::Owner(_) => false,
+    fn begin_claim(&mut self, t: &mut Turn<'_, '_>, expect: Sequence, goal: Goal) {
+        let (tried, flying) = match &mut self.owned.fence {
+            Fence::Claiming(claim) => (core::mem::take(&mut claim.tried), claim.flying),
+            Fence::Unowned | Fence::Owner(_) | Fence::Leaving(_) => (Vec::new(), None),
         };
         let sent_above = self.high_water;
         let claim = Claim {
             expect,
             tried,
-            sealing,
+            goal,
             flying,
             sent_above,
             rival: None,
@@ -132,23 +185,19 @@ impl Shard {
         let Fence::Claiming(claim) = &mut self.owned.fence else {
             return;
         };
-        if claim.flying {
+        if claim.flying.is_some() {
             return;
         }
-        claim.flying = true;
         if let Some(sequence) = claim.rival {
             let stream = self.names.stream.clone();
             let source = Source::Leader;
-            self.ask(
-                t,
-                Op::Rival,
-                StoreRequest::Get {
-                    stream,
-                    sequence,
-                    source,
-                },
-            );
-            return;
+            let request = StoreRequest::Get {
+                stream,
+                sequence,
+                source,
+            };
+            let op = self.ask(t, Op::Rival, request);
+            return self.claim_flies(op);
         }
         let id = ClaimId(t.cx.dice.roll128(Purpose::ClaimId, ordinal));
         if claim.tried.len() == CLAIMS_TRIED_MAX {
@@ -157,23 +206,43 @@ impl Shard {
         }
         claim.tried.push(id);
         claim.sent_above = self.high_water;
+        let expect = claim.expect;
+        let (owner, node) = (self.config.incarnation, self.config.node.clone());
+        let request = self.record(id, Some(owner), node, expect);
+        let op = self.ask(t, Op::Claim, request);
+        self.claim_flies(op);
+    }
+
+    fn claim_flies(&mut self, op: OpId) {
+        if let Fence::Claiming(claim) = &mut self.owned.fence {
+            claim.flying = Some(op);
+        }
+    }
+
+    /// An ownership record in the place of another.
+    pub(super) fn record(
+        &self,
+        claim: ClaimId,
+        owner: Option<Incarnation>,
+        node: String,
+        expect: Sequence,
+    ) -> StoreRequest {
         let record = Ownership {
             layout: self.config.layout,
-            claim: id,
-            owner: Some(self.config.incarnation),
-            node: self.config.node.clone(),
+            claim,
+            owner,
+            node,
             unknown: Unknown::default(),
         };
-        let publish = Publish {
+        StoreRequest::Publish(Publish {
             stream: self.names.stream.clone(),
             subject: self.names.own.clone(),
-            expect: Expect::OwnLast(claim.expect),
+            expect: Expect::OwnLast(expect),
             rollup: Rollup::No,
             dedup: None,
             ttl_s: None,
             payload: record.encode(),
-        };
-        self.ask(t, Op::Claim, StoreRequest::Publish(publish));
+        })
     }
 
     /// The store answered a claim or seal.
@@ -181,7 +250,7 @@ impl Shard {
         let Fence::Claiming(claim) = &mut self.owned.fence else {
             return t.halt("a claim was answered that was not sent");
         };
-        claim.flying = false;
+        claim.flying = None;
         match reply {
             Outcome::Done(StoreDone::Published(ack)) => {
                 let Some(id) = claim.tried.last().copied() else {
@@ -217,7 +286,9 @@ impl Shard {
             }
             Outcome::Refused(refused) => {
                 reached!(t.cx, "owned: a claim was refused for good");
+                let cause = refused.to_string();
                 self.disown(t, &Refusal::Store(refused));
+                self.report(t, Report::Failed { cause });
             }
             Outcome::Unknown => {
                 // It may still be stored: the next attempt has another id, and each is known.
@@ -228,7 +299,7 @@ impl Shard {
     }
 
     /// The ownership subject ends before where it was known to end: an old leader, or a lost tail.
-    fn claim_low(&mut self, t: &mut Turn<'_, '_>, actual: Sequence) {
+    pub(super) fn claim_low(&mut self, t: &mut Turn<'_, '_>, actual: Sequence) {
         let now = t.cx.now;
         let since = *self.low_since.get_or_insert(now);
         if !self.shape.replicated || now.since(since) >= self.limits.lost_tail_patience {
@@ -242,7 +313,7 @@ impl Shard {
         let Fence::Claiming(claim) = &mut self.owned.fence else {
             return t.halt("a rival was read without a claim");
         };
-        claim.flying = false;
+        claim.flying = None;
         let message = match reply {
             Outcome::Done(StoreDone::Message(message)) => message,
             Outcome::Refused(Refused::NotFound) => {
@@ -256,16 +327,18 @@ impl Shard {
                 return self.claim_later(t);
             }
         };
-        let Ok(record) = Ownership::decode(&message.payload) else {
-            reached!(t.cx, "owned: an ownership record cannot be read");
-            let what = "the ownership record cannot be read".into();
-            let stream = self.names.stream.clone().into();
-            let damage = super::Damage {
-                stream,
-                sequence: message.sequence,
-                what,
-            };
-            return self.disown(t, &Refusal::Damaged(damage));
+        let layout = self.config.layout;
+        let record = match Ownership::decode(&message.payload) {
+            Ok(record) if record.layout == layout => record,
+            Ok(record) => {
+                let there = record.layout;
+                let what = format!("the ownership record is of layout {there}, not {layout}");
+                return self.claim_damaged(t, message.sequence, what);
+            }
+            Err(_) => {
+                let what = "the ownership record cannot be read".into();
+                return self.claim_damaged(t, message.sequence, what);
+            }
         };
         claim.rival = None;
         if claim.tried.contains(&record.claim) {
@@ -276,16 +349,53 @@ impl Shard {
             };
             return self.own(t, epoch);
         }
-        if let Some(was) = claim.sealing {
-            reached!(t.cx, "owned: the shard was taken over");
-            t.note(Note::Superseded { was });
-            return self.disown(t, &Refusal::NotOwner);
+        match claim.goal {
+            Goal::Any => {
+                claim.expect = message.sequence;
+                self.claim_on(t);
+            }
+            Goal::Exactly => {
+                reached!(
+                    t.cx,
+                    "owned: a claim met another record than it was to replace"
+                );
+                let sequence = message.sequence;
+                self.disown(t, &Refusal::NotOwner);
+                self.report(t, Report::Rival { sequence });
+            }
+            Goal::Seal(was) => self.superseded(t, was),
         }
-        claim.expect = message.sequence;
-        self.claim_on(t);
     }
 
-    fn claim_later(&mut self, t: &mut Turn<'_, '_>) {
+    fn claim_damaged(&mut self, t: &mut Turn<'_, '_>, sequence: Sequence, what: String) {
+        reached!(t.cx, "owned: an ownership record cannot be read");
+        let stream = self.names.stream.clone().into();
+        let damage = super::Damage {
+            stream,
+            sequence,
+            what,
+        };
+        let cause = damage.to_string();
+        self.disown(t, &Refusal::Damaged(damage));
+        self.report(t, Report::Failed { cause });
+    }
+
+    /// Another one owns the shard now.
+    pub(super) fn superseded(&mut self, t: &mut Turn<'_, '_>, was: Epoch) {
+        reached!(t.cx, "owned: the shard was taken over");
+        t.note(Note::Superseded { was });
+        self.disown(t, &Refusal::NotOwner);
+        self.report(t, Report::Lost { was: Some(was) });
+    }
+
+    /// Tells who orders, if somebody does.
+    pub(super) fn report(&mut self, t: &mut Turn<'_, '_>, report: Report) {
+        if self.owned.ruled {
+            t.out.push(Effect::Report(report));
+        }
+    }
+
+    pub(super) fn claim_later(&mut self, t: &mut Turn<'_, '_>) {
         let delay = self.delay(t, self.owned.tries);
         self.owned.tries = self.owned.tries.saturating_add(1);
         self.retries.insert((t.cx.now + delay, Retry::Claim));
@@ -298,13 +408,13 @@ impl Shard {
         };
         if epoch.sequence <= claim.sent_above {
             // The claim holds, but in a stream that lost its tail: nothing else does (S13).
-            claim.sealing = None;
+            claim.goal = Goal::Any;
             self.drop_all(t, epoch.sequence);
         }
         let Fence::Claiming(claim) = &self.owned.fence else {
             return;
         };
-        let sealed = claim.sealing.is_some();
+        let sealed = matches!(claim.goal, Goal::Seal(_));
         self.owned.fence = Fence::Owner(epoch);
         self.owned.tries = 0;
         self.low_since = None;
@@ -315,6 +425,7 @@ impl Shard {
         } else {
             Note::Claimed(epoch)
         });
+        self.report(t, Report::Owned(epoch));
         let doubtful = |phase: &Phase| matches!(phase, Phase::Commit(_, Stage::Doubtful));
         let slots: Vec<_> = self
             .entities
@@ -348,8 +459,11 @@ impl Shard {
     }
 
     /// This node does not own the shard: everyone who waits is told, and nothing held is kept (S17).
-    fn disown(&mut self, t: &mut Turn<'_, '_>, refusal: &Refusal) {
+    pub(super) fn disown(&mut self, t: &mut Turn<'_, '_>, refusal: &Refusal) {
         self.owned.fence = Fence::Unowned;
+        self.owned.leave = None;
+        self.owned.tries = 0;
+        self.retries.retain(|(_, retry)| *retry != Retry::Claim);
         self.window.ready.clear();
         self.owned.pledged.clear();
         self.drop_unnamed(0);

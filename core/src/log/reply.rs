@@ -1,6 +1,6 @@
 //! What a caller is told.
 
-use super::FoldError;
+use super::{FoldError, Freshness};
 use crate::format::MetadataError;
 use crate::id::{Sequence, Version, WallTime};
 use crate::port::Refused;
@@ -21,6 +21,8 @@ pub enum Reply {
     Nothing {
         /// The version it was decided at.
         version: Version,
+        /// What the state it was decided from is known to be.
+        freshness: Freshness,
     },
     /// A command with this id took effect before; this is what it was answered then.
     Found {
@@ -33,6 +35,8 @@ pub enum Reply {
     Read {
         /// The version.
         version: Version,
+        /// What that state is known to be.
+        freshness: Freshness,
     },
     /// Nothing happened, or (only [`Refusal::Unknown`]) it is not known whether it did.
     Refused(Refusal),
@@ -95,6 +99,9 @@ pub enum Refusal {
     Metadata(MetadataError),
     /// Owned mode: this node does not own the shard; nothing happened.
     NotOwner,
+    /// A `Leased` read of a kind that is not of the leased class in owned mode: ask for `Local` or
+    /// `Linearizable`.
+    NotLeased,
     /// The user's code panicked or a value could not be encoded; nothing happened.
     Failed(String),
     /// The entity's stored events cannot be folded by this build.

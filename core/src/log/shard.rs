@@ -56,6 +56,8 @@ pub struct Shard {
     pub(super) conflicts: u64,
     pub(super) window: Window,
     pub(super) owned: Owned,
+    /// Until when this node may act as the holder of its lease.
+    pub(super) lease: Option<Time>,
     /// Bodies of snapshots that are on their way to the store.
     pub(super) bodies_count: usize,
     pub(super) chores: Chores,
@@ -148,6 +150,8 @@ pub(super) enum Op {
     Claim,
     /// Owned mode: the record that stands in a claim's way.
     Rival,
+    /// Owned mode: the record that ends the ownership.
+    Leave,
     /// Its asker does not wait any more.
     Abandoned,
 }
@@ -218,6 +222,7 @@ impl Shard {
                 singles_max: limits.commits_in_flight_max,
             },
             owned: Owned::new(),
+            lease: None,
             bodies_count: 0,
             chores: Chores::default(),
             encoded: Vec::new(),
@@ -239,7 +244,7 @@ impl Shard {
     pub fn epoch(&self) -> Option<Epoch> {
         match &self.owned.fence {
             Fence::Owner(epoch) => Some(*epoch),
-            Fence::Unowned | Fence::Claiming(_) => None,
+            Fence::Unowned | Fence::Claiming(_) | Fence::Leaving(_) => None,
         }
     }
 
@@ -269,6 +274,7 @@ impl Shard {
             // else is stored under the epoch (S13).
             self.seal(t);
             self.claim_on(t);
+            self.depart(t);
         }
         for slot in self.entities.keys().copied().collect::<Vec<_>>() {
             self.check_anew(t, slot);
@@ -344,7 +350,10 @@ impl Shard {
             match retry {
                 Retry::Entity(slot) => self.go_on(t, slot),
                 Retry::Pump => self.pump(t),
-                Retry::Claim => self.claim_on(t),
+                Retry::Claim => {
+                    self.claim_on(t);
+                    self.depart(t);
+                }
             }
         }
         while let Some(((at, ticket), ())) = self.deadlines.first()
@@ -487,6 +496,7 @@ impl Shard {
             Op::Flight(flight) => self.on_flight(t, flight, reply),
             Op::Claim => self.on_claim(t, reply),
             Op::Rival => self.on_rival(t, reply),
+            Op::Leave => self.on_departed(t, reply),
             Op::Abandoned => {}
             Op::Fold(_) | Op::Decide(_) | Op::Answer(_) | Op::Encode(_) => {
                 t.out.push(Effect::Halt(HaltReason::WrongAnswer(op)));
@@ -518,7 +528,8 @@ impl Shard {
                 | Op::Commit(_)
                 | Op::Flight(_)
                 | Op::Claim
-                | Op::Rival,
+                | Op::Rival
+                | Op::Leave,
                 _,
             ) => t.out.push(Effect::Halt(HaltReason::WrongAnswer(op))),
         }
@@ -545,11 +556,16 @@ impl Machine for Shard {
                 self.kinds.push(kind);
             }
             Input::Claim => self.claim(t),
+            Input::Order(order) => self.on_order(t, order),
+            Input::Lease(lease) => self.lease = lease,
             Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),
             Input::Read(read) => self.on_read(t, read),
             Input::Ran { op, ran } => self.on_ran(t, op, ran),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
+        }
+        if self.owned.leave.is_some() {
+            self.leave_on(t);
         }
         if !self.passing.is_empty() {
             self.forget_passing(t);

@@ -47,3 +47,12 @@ fn the_log_in_direct_mode() {
 fn the_log_in_owned_mode() {
     stories!("stories/owned/*.txt", "stories/owned", world::World::new());
 }
+
+#[test]
+fn the_log_under_orders() {
+    stories!(
+        "stories/orders/*.txt",
+        "stories/orders",
+        world::World::new()
+    );
+}

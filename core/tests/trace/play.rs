@@ -1,14 +1,15 @@
 //! The commands of a story about the log.
 
-use crate::bank::Order;
+use crate::bank::Order as Wish;
 use crate::show::Class;
 use crate::story::{Stage, span};
 use crate::world::{Fate, Setup, World};
 use tenure_core::Time;
-use tenure_core::format::{Metadata, WriteMode};
+use tenure_core::format::{Metadata, TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Input, SnapshotPolicy};
+use tenure_core::log::{Expected, Freshness, Input, SnapshotPolicy};
 use tenure_core::port::Refused;
+use tenure_core::shard::Order;
 
 /// How long a caller waits that does not say.
 const PATIENCE: &str = "5s";
@@ -46,6 +47,32 @@ impl World {
     fn node_command(&mut self, node: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["claim"] => self.step(node, Input::Claim),
+            ["claim", "over", "nothing"] => self.order(
+                node,
+                Order::Claim {
+                    over: Sequence::NONE,
+                },
+            ),
+            ["claim", "over", at] => {
+                let over = sequence_of(at)?;
+                self.order(node, Order::Claim { over });
+            }
+            ["adopt", at] => {
+                let epoch = self.recorded(sequence_of(at)?)?;
+                self.order(node, Order::Adopt(epoch));
+            }
+            ["hand", "over", "to", other] => {
+                let (to, other) = (self.run_of(other), other.parse());
+                let other = other.map_err(|e| format!("{e}"))?;
+                self.order(node, Order::HandOver { to, node: other });
+            }
+            ["release"] => self.order(node, Order::Release),
+            ["drop"] => self.order(node, Order::Drop),
+            ["lease", "none"] => self.step(node, Input::Lease(None)),
+            ["lease", "for", time] => {
+                let until = self.now() + span(time)?;
+                self.step(node, Input::Lease(Some(until)));
+            }
             ["evict"] => self.step(node, Input::Evict),
             ["down"] => self.step(node, Input::Down),
             ["up"] => self.up(node),
@@ -69,9 +96,11 @@ impl World {
                 self.history(node, entity, count);
             }
             ["read", ticket, entity, options @ ..] => {
+                let (freshness, options) = freshness(options);
                 let caller = self.caller(options)?;
                 let ticket = ticket_of(ticket)?;
-                self.read(node, ticket, entity, caller.at_least, caller.deadline);
+                let (after, deadline) = (caller.at_least, caller.deadline);
+                self.read(node, ticket, entity, freshness, after, deadline);
             }
             ["submit", ticket, entity, rest @ ..] => {
                 let (order, options) = order(rest)?;
@@ -93,6 +122,10 @@ impl World {
         Ok(())
     }
 
+    fn order(&mut self, node: &str, order: Order) {
+        self.step(node, Input::Order(order));
+    }
+
     /// Makes an entity with so many commits, untold.
     fn history(&mut self, node: &str, entity: &str, count: u64) {
         let loud = std::mem::replace(&mut self.loud, false);
@@ -101,7 +134,7 @@ impl World {
         let first = first.expect("a ticket that is free");
         for n in 0..count {
             let ticket = Ticket(first + n);
-            let order = Order::Deposit(1);
+            let order = Wish::Deposit(1);
             let (any, known) = (Expected::Any, Sequence::NONE);
             self.submit(
                 node, ticket, entity, order, None, any, None, known, deadline,
@@ -170,6 +203,8 @@ fn setup(words: &[&str]) -> Result<Setup, String> {
             ("owned", _) => setup.mode = WriteMode::Owned,
             ("replicated", _) => setup.replicated = true,
             ("uncached", _) => setup.cached = false,
+            ("local-replies", _) => setup.local_replies = true,
+            ("leased", _) => setup.class = TakeOver::Leased,
             (_, Some((name, value))) => set(&mut setup, name, value)?,
             (name, None) => setup.nodes.push(name.to_owned()),
         }
@@ -226,27 +261,36 @@ fn policy(text: &str) -> Result<SnapshotPolicy, String> {
     Ok(policy)
 }
 
-fn order<'a>(words: &'a [&'a str]) -> Result<(Order, &'a [&'a str]), String> {
+fn order<'a>(words: &'a [&'a str]) -> Result<(Wish, &'a [&'a str]), String> {
     Ok(match words {
-        ["deposit", amount, rest @ ..] => (Order::Deposit(number(amount)?), rest),
-        ["withdraw", amount, rest @ ..] => (Order::Withdraw(number(amount)?), rest),
-        ["greet", rest @ ..] => (Order::Greet { record: false }, rest),
-        ["record", rest @ ..] => (Order::Greet { record: true }, rest),
-        ["letter", bytes, rest @ ..] => (Order::Letter(number(bytes)?), rest),
-        ["explode", rest @ ..] => (Order::Explode, rest),
-        ["novelty", rest @ ..] => (Order::Novelty, rest),
+        ["deposit", amount, rest @ ..] => (Wish::Deposit(number(amount)?), rest),
+        ["withdraw", amount, rest @ ..] => (Wish::Withdraw(number(amount)?), rest),
+        ["greet", rest @ ..] => (Wish::Greet { record: false }, rest),
+        ["record", rest @ ..] => (Wish::Greet { record: true }, rest),
+        ["letter", bytes, rest @ ..] => (Wish::Letter(number(bytes)?), rest),
+        ["explode", rest @ ..] => (Wish::Explode, rest),
+        ["novelty", rest @ ..] => (Wish::Novelty, rest),
         ["import", versions, rest @ ..] => {
             let versions = versions
                 .split(',')
                 .map(version_of)
                 .collect::<Result<_, _>>()?;
-            (Order::Import(versions), rest)
+            (Wish::Import(versions), rest)
         }
         _ => {
             let orders = "deposit, withdraw, greet, record, letter, import, explode or novelty";
             return Err(orders.into());
         }
     })
+}
+
+/// How fresh a read must be, and what else was said of it.
+fn freshness<'a>(options: &'a [&'a str]) -> (Freshness, &'a [&'a str]) {
+    match options {
+        ["local", rest @ ..] => (Freshness::Local, rest),
+        ["leased", rest @ ..] => (Freshness::Leased, rest),
+        rest => (Freshness::Linearizable, rest),
+    }
 }
 
 fn fate_of(words: &[&str]) -> Result<Fate, String> {

@@ -4,10 +4,11 @@ use crate::world::WALL_START_MS;
 use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Ownership, Snapshot};
 use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence};
-use tenure_core::log::{Note, Refusal, Reply};
+use tenure_core::log::{Freshness, Note, Refusal, Reply};
 use tenure_core::port::{
     Expect, Message, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
 };
+use tenure_core::shard::Report;
 use tenure_core::step::Outcome;
 
 /// Short names for random ids, in the order of their first appearance.
@@ -107,6 +108,29 @@ impl Names {
         format!("k{}", self.claims.entry(id).or_insert(next))
     }
 
+    fn ownership(&mut self, record: &Ownership) -> String {
+        let claim = self.claim_id(record.claim);
+        match record.owner {
+            Some(_) => format!("{claim} of {}", record.node),
+            None => format!("{claim} of nobody, by {}", record.node),
+        }
+    }
+
+    /// What who orders is told; the node that a hand-over goes to has a name.
+    pub(crate) fn report(&mut self, report: &Report, to: &str) -> String {
+        match report {
+            Report::Owned(epoch) => format!("reports: owned as {}", self.epoch(*epoch)),
+            Report::Rival { sequence } => format!("reports: another record, {sequence:?}"),
+            Report::HandedOver { epoch, .. } => {
+                format!("reports: handed over to {to}, {}", self.epoch(*epoch))
+            }
+            Report::Released { epoch } => format!("reports: released, {}", self.epoch(*epoch)),
+            Report::Lost { was: None } => "reports: not owned".to_owned(),
+            Report::Lost { was: Some(was) } => format!("reports: lost, was {}", self.epoch(*was)),
+            Report::Failed { cause } => format!("reports: failed, {cause}"),
+        }
+    }
+
     fn epoch(&mut self, epoch: Epoch) -> String {
         format!("{} at {:?}", self.claim_id(epoch.claim), epoch.sequence)
     }
@@ -157,13 +181,7 @@ impl Names {
                 Err(error) => format!("{target} {error}"),
             },
             Class::Claim => match Ownership::decode(&publish.payload) {
-                Ok(record) => {
-                    format!(
-                        "{target} {} of {}",
-                        self.claim_id(record.claim),
-                        record.node
-                    )
-                }
+                Ok(record) => format!("{target} {}", self.ownership(&record)),
                 Err(error) => format!("{target} {error}"),
             },
             Class::Snapshot
@@ -246,7 +264,7 @@ impl Names {
             Some("ev") => Commit::decode(&message.payload).map(|commit| self.commit(&commit)),
             Some("own") => {
                 let record = Ownership::decode(&message.payload);
-                record.map(|r| format!("{} of {}", self.claim_id(r.claim), r.node))
+                record.map(|r| self.ownership(&r))
             }
             Some("snap") if message.payload.is_empty() => Ok("deleted".to_owned()),
             Some("snap") => {
@@ -290,9 +308,16 @@ impl Names {
             Reply::Committed { version, sequence } => {
                 format!("committed {version:?} at {sequence:?}: {said}")
             }
-            Reply::Nothing { version } => format!("nothing stored at {version:?}: {said}"),
+            Reply::Nothing { version, freshness } => {
+                format!(
+                    "nothing stored at {version:?}{}: {said}",
+                    ground(*freshness)
+                )
+            }
             Reply::Found { version, .. } => format!("found {version:?}: {said}"),
-            Reply::Read { version } => format!("read {version:?}: {said}"),
+            Reply::Read { version, freshness } => {
+                format!("read {version:?}{}: {said}", ground(*freshness))
+            }
             Reply::Refused(refusal) => format!("refused: {}", refusal_text(refusal)),
         }
     }
@@ -317,6 +342,15 @@ impl Names {
             Note::Superseded { was } => format!("superseded, was {}", self.epoch(*was)),
             other => format!("{other:?}"),
         }
+    }
+}
+
+/// What an answer's state is known to be, where it is less than usual.
+fn ground(freshness: Freshness) -> &'static str {
+    match freshness {
+        Freshness::Local => " (local)",
+        Freshness::Leased => " (leased)",
+        _ => "",
     }
 }
 
@@ -346,6 +380,7 @@ fn refusal_text(refusal: &Refusal) -> String {
         }
         Refusal::Metadata(error) => error.to_string(),
         Refusal::NotOwner => "not the owner".to_owned(),
+        Refusal::NotLeased => "its kind has no lease".to_owned(),
         Refusal::Failed(text) => text.clone(),
         Refusal::Fold(error) => error.to_string(),
         Refusal::Damaged(damage) => damage.to_string(),

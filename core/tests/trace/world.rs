@@ -8,22 +8,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tenure_core::cache::Cache;
 use tenure_core::format::{
-    Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Metadata, Placement, TakeOver, Unknown,
-    WriteMode,
+    Anchor, Codec, Commit, KindRecord, Layout, LayoutKey, Metadata, Ownership, Placement, TakeOver,
+    Unknown, WriteMode,
 };
 use tenure_core::id::{
-    CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, Version,
-    WallTime,
+    CommandId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket,
+    Version, WallTime,
 };
 use tenure_core::log::{
-    Base, Effect, Expected, FoldError, Input, KindConfig, KindIndex, Ran, Read, Reply, Shape,
-    Shard, ShardConfig, SnapshotPolicy, Submit, Work,
+    Base, Effect, Expected, FoldError, Freshness, Input, KindConfig, KindIndex, Ran, Read, Reply,
+    Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{
     Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamName,
     StreamSettings, Subject,
 };
+use tenure_core::shard::Report;
 use tenure_core::step::{CountingProbe, Outcome};
 use tenure_core::{Cx, Dice, Effects, Limits, Machine, Time};
 use tenure_mem::store::{Store, StoreConfig};
@@ -43,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) snapshot_schema: u16,
     pub(crate) cached: bool,
+    pub(crate) local_replies: bool,
+    pub(crate) class: TakeOver,
     pub(crate) payload_bytes_max: usize,
 }
 
@@ -56,6 +59,8 @@ impl Default for Setup {
             snapshots: SnapshotPolicy::never(),
             snapshot_schema: 1,
             cached: true,
+            local_replies: false,
+            class: TakeOver::Fenced,
             payload_bytes_max: 1 << 20,
         }
     }
@@ -131,6 +136,8 @@ pub(crate) struct World {
     told: BTreeMap<Ticket, Reply>,
     commands: BTreeMap<String, CommandId>,
     boots: u64,
+    /// The node of each run.
+    runs: BTreeMap<Incarnation, String>,
     /// The stream was damaged on purpose.
     damaged: bool,
     lines: Vec<String>,
@@ -165,6 +172,7 @@ impl World {
             told: BTreeMap::new(),
             commands: BTreeMap::new(),
             boots: 0,
+            runs: BTreeMap::new(),
             damaged: false,
             lines: Vec::new(),
         }
@@ -226,7 +234,7 @@ impl World {
             key: self.layout.key,
             shard: ShardId(0),
             stream: Partition(0),
-            class: TakeOver::Fenced,
+            class: self.setup.class,
             mode: self.setup.mode,
             incarnation: Incarnation(u128::from(self.boots)),
             node: name.to_owned(),
@@ -238,12 +246,14 @@ impl World {
             dice: Dice::new(u128::from(self.boots)),
         };
         self.nodes.insert(name.to_owned(), node);
+        self.runs
+            .insert(Incarnation(u128::from(self.boots)), name.to_owned());
         let record = KindRecord {
             id: KindId(1),
             layout: self.layout.id,
             name: KindName::new("account").expect("a kind's name"),
             mode: self.setup.mode,
-            class: TakeOver::Fenced,
+            class: self.setup.class,
             codec: Codec::Cbor,
             placement: Placement::Whole,
             unknown: Unknown::default(),
@@ -253,6 +263,7 @@ impl World {
             snapshots: self.setup.snapshots,
             snapshot_schema: self.setup.snapshot_schema,
             cached: self.setup.cached,
+            local_replies: self.setup.local_replies,
         };
         self.step(name, Input::Kind(kind));
         self.up(name);
@@ -343,6 +354,7 @@ impl World {
         node: &str,
         ticket: Ticket,
         entity: &str,
+        freshness: Freshness,
         at_least: Sequence,
         deadline: Time,
     ) {
@@ -351,6 +363,7 @@ impl World {
             ticket,
             kind: KindIndex(0),
             entity: EntityId::new(entity).expect("an entity's id"),
+            freshness,
             at_least,
             deadline,
         };
@@ -413,12 +426,45 @@ impl World {
                 let text = node.bank.forget(slot);
                 self.line(name, '.', &text);
             }
+            Effect::Report(report) => {
+                let text = self.report(&report);
+                self.line(name, '!', &text);
+            }
             Effect::Note(note) => {
                 let text = self.names.note(&note);
                 self.line(name, '!', &text);
             }
             Effect::Halt(reason) => panic!("{name} halts: {reason}"),
         }
+    }
+
+    fn report(&mut self, report: &Report) -> String {
+        let whose = |run: &Incarnation| self.runs.get(run).cloned().unwrap_or_default();
+        let to = match report {
+            Report::HandedOver { to, .. } => whose(to),
+            Report::Owned(_)
+            | Report::Rival { .. }
+            | Report::Released { .. }
+            | Report::Lost { .. }
+            | Report::Failed { .. } => String::new(),
+        };
+        self.names.report(report, &to)
+    }
+
+    /// The epoch that an ownership record is.
+    pub(crate) fn recorded(&self, sequence: Sequence) -> Result<Epoch, String> {
+        let messages = self.messages(&event_stream());
+        let record = messages.iter().find(|m| m.sequence == sequence);
+        let record = record.and_then(|m| Ownership::decode(&m.payload).ok());
+        let claim = record.ok_or("an ownership record")?.claim;
+        Ok(Epoch { sequence, claim })
+    }
+
+    /// The latest run of a node.
+    pub(crate) fn run_of(&self, node: &str) -> Incarnation {
+        let of = self.runs.iter().filter(|(_, name)| *name == node);
+        let latest = of.map(|(run, _)| *run).next_back();
+        latest.expect("a node that was started")
     }
 
     fn job(&mut self, name: &str, op: OpId, task: Task) {

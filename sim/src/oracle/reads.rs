@@ -7,7 +7,7 @@ use super::{Oracle, Seen, View};
 use crate::history::Asked;
 use tenure_core::format::WriteMode;
 use tenure_core::id::{Sequence, Version};
-use tenure_core::log::{Refusal, Reply};
+use tenure_core::log::{Freshness, Refusal, Reply};
 
 #[derive(Debug)]
 pub(super) struct Reads;
@@ -34,7 +34,16 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
         return Ok(());
     };
     let version = match told.reply {
-        Reply::Nothing { version } | Reply::Read { version } => version,
+        // A state that was committed once, of any age: there is nothing to hold it against.
+        Reply::Nothing {
+            freshness: Freshness::Local,
+            ..
+        }
+        | Reply::Read {
+            freshness: Freshness::Local,
+            ..
+        } => return Ok(()),
+        Reply::Nothing { version, .. } | Reply::Read { version, .. } => version,
         Reply::Refused(Refusal::Conflict { actual }) => actual,
         Reply::Committed { .. } | Reply::Found { .. } | Reply::Refused(_) => return Ok(()),
     };

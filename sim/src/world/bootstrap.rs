@@ -183,6 +183,7 @@ impl World {
             snapshots: self.plan.snapshots[kind],
             snapshot_schema: 1,
             cached: self.plan.cached[kind],
+            local_replies: false,
         }
     }
 }

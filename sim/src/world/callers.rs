@@ -8,7 +8,7 @@ use crate::host::{Command, Style};
 use crate::oracle::Violation;
 use tenure_core::format::WriteMode;
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Input, Read, Refusal, Reply, Submit};
+use tenure_core::log::{Expected, Freshness, Input, Read, Refusal, Reply, Submit};
 use tenure_core::{Probe as _, Span, reached};
 
 /// How often a caller asks again.
@@ -92,6 +92,7 @@ impl World {
                 ticket,
                 kind: entity.kind,
                 entity: entity.id.clone(),
+                freshness: Freshness::Linearizable,
                 at_least,
                 deadline,
             }),

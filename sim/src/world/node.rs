@@ -191,6 +191,8 @@ impl World {
                 self.note(place, &note);
                 Ok(())
             }
+            // The one owner here claims by itself.
+            Effect::Report(_) => Ok(()),
             Effect::Run { op, work } => {
                 let running = &mut self.nodes[place.node].shards[place.shard];
                 if !running.busy.insert(slot_of(&work)) {
@@ -271,7 +273,7 @@ impl World {
                 Ok(())
             }
             Effect::Reply { ticket, reply } => self.reply(place, ticket, reply),
-            Effect::Forget { .. } | Effect::Note(_) | Effect::Halt(_) => Ok(()),
+            Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) | Effect::Halt(_) => Ok(()),
         }
     }
 
