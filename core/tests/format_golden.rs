@@ -5,15 +5,20 @@ use bytes::Bytes;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tenure_core::format::{
-    Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, FormatError, FrameReader,
-    FrameWriter, KindRecord, Layout, LayoutKey, Metadata, MetadataRecord, Ownership, Placement,
-    Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode,
+    Anchor, Answered, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry, EventRecord,
+    FormatError, FrameReader, FrameWriter, Hop, KindRecord, Layout, LayoutKey, Metadata,
+    MetadataError, MetadataRecord, Ownership, Placement, Return, Snapshot, SnapshotRef, TakeOver,
+    Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
-    SnapshotTag, Version, WallTime,
+    ShardId, SnapshotTag, Version, WallTime,
 };
+use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
 use tenure_core::name::{EntityId, KindName};
+use tenure_core::port::Refused;
+use tenure_core::route::Address;
+use tenure_core::shard::{Place, Row};
 
 const LAYOUT: LayoutId = LayoutId(0x1a10_0000_0000_0000_0000_0000_0000_0001);
 const KIND: KindId = KindId(0x4b1d_0000_0000_0000_0000_0000_0000_0002);
@@ -211,42 +216,196 @@ fn anchor() -> Anchor {
     }
 }
 
-fn entries() -> Vec<Entry> {
-    let request = Entry {
-        kind: EntryKind::Request { ttl_ms: 2_000 },
-        op: OpId(300),
-        flags: 0,
-        payload: Bytes::from_static(b"ask"),
-        headers: vec![("traceparent".into(), "00-01-02-01".into())],
-    };
-    let bare = Entry {
-        headers: Vec::new(),
-        ..request.clone()
-    };
-    vec![
-        request,
-        Entry {
-            kind: EntryKind::Answer,
-            op: OpId(299),
-            flags: 1,
-            payload: Bytes::new(),
-            ..bare.clone()
-        },
-        Entry {
-            kind: EntryKind::Tell,
-            op: OpId(0),
-            payload: Bytes::from_static(b"tell"),
-            ..bare
-        },
-    ]
+const EPOCH: Epoch = Epoch {
+    sequence: Sequence(900),
+    claim: ClaimId(0xc1a1_0000_0000_0000_0000_0000_0000_0004),
+};
+
+fn place() -> Place {
+    Place {
+        class: TakeOver::Leased,
+        shard: ShardId(170),
+    }
 }
 
-fn frame(entries: &Vec<Entry>) -> Bytes {
-    let mut writer = FrameWriter::new(1_024);
-    for entry in entries {
-        writer.push(entry).unwrap();
+/// All that a request can have.
+fn call() -> Call<'static> {
+    let target = CallTarget::Entity {
+        place: Place {
+            class: TakeOver::Fenced,
+            ..place()
+        },
+        kind: "account",
+        id: "alice@example.org",
+    };
+    let metadata = Metadata::new()
+        .correlation("order-17")
+        .header("user", "Zoë");
+    Call {
+        codec: Codec::Json,
+        id: Some(COMMAND),
+        expected: Expected::Exactly(Version(41)),
+        freshness: Some(Freshness::Linearizable),
+        at_least: Sequence(950),
+        metadata: Some(Arc::new(metadata)),
+        headers: vec![("tenant", "acme")],
+        chain: vec![Hop {
+            kind: "transfer",
+            key: "t-1",
+        }],
+        ..Call::new(target, "withdraw", 2, Bytes::from_static(b"{}"))
     }
-    writer.take().unwrap()
+}
+
+fn least_call() -> Call<'static> {
+    let (kind, key) = ("counter", "page-1");
+    let target = CallTarget::Actor {
+        place: place(),
+        kind,
+        key,
+    };
+    Call::new(target, "increment", 1, Bytes::from_static(b"\x01"))
+}
+
+fn answer() -> Return<'static> {
+    Return {
+        answered: Answered::Done {
+            reply: Bytes::from_static(b"\x18\x96"),
+            version: Some(Version(43)),
+            sequence: Some(Sequence(70_001)),
+            found: true,
+            local: true,
+        },
+        node: "node-a",
+        epoch: Some(EPOCH),
+    }
+}
+
+fn rejected() -> Return<'static> {
+    let answered = Answered::Rejected {
+        error: Bytes::from_static(b"\x61x"),
+        version: Some(Version(43)),
+    };
+    Return::new("node-a", answered)
+}
+
+fn refused(denial: Denial) -> Return<'static> {
+    Return::new("n", Answered::Refused(denial))
+}
+
+/// What can be refused, each with its number in the format.
+fn denials() -> Vec<(u64, Denial)> {
+    let text = || "x".to_owned();
+    let (bytes, bytes_max) = (5, 4);
+    let log = [
+        Refusal::Conflict { actual: Version(7) },
+        Refusal::Contended { tries: 3 },
+        Refusal::Unknown,
+        Refusal::Deadline,
+        Refusal::Expired {
+            horizon: WallTime(9),
+        },
+        Refusal::Ahead {
+            ahead_ms: 1,
+            ahead_max_ms: 2,
+        },
+        Refusal::Overloaded,
+        Refusal::TooLarge { bytes, bytes_max },
+        Refusal::OutcomeTooLarge { bytes, bytes_max },
+        Refusal::VersionNotRising {
+            last: Version(2),
+            given: Version(1),
+        },
+        Refusal::Metadata(MetadataError::TooLarge { bytes, bytes_max }),
+        Refusal::NotOwner,
+        Refusal::Failed(text()),
+        Refusal::Fold(FoldError::Upcast {
+            name: text(),
+            schema: 2,
+            version: Version(4),
+            step: "s".to_owned(),
+            cause: "c".to_owned(),
+        }),
+        Refusal::Damaged(Damage {
+            stream: text(),
+            sequence: Sequence(5),
+            what: "w".to_owned(),
+        }),
+        Refusal::Store(Refused::Other {
+            code: 10_999,
+            text: text(),
+        }),
+    ];
+    let calls = [
+        Denial::UnknownKind { kind: text() },
+        Denial::UnknownMessage {
+            kind: text(),
+            message: "m".to_owned(),
+            schema: 2,
+        },
+        Denial::WrongSchema {
+            message: text(),
+            sent: 2,
+            taken: 1,
+        },
+        Denial::Undecodable {
+            what: text(),
+            cause: "c".to_owned(),
+        },
+        Denial::Overloaded,
+        Denial::Panicked { text: text() },
+        Denial::Failed { cause: text() },
+        Denial::Reply { cause: text() },
+        Denial::Start { cause: text() },
+        Denial::Stopped,
+        Denial::BackingOff { wait_ms: 250 },
+        Denial::NotActive,
+        Denial::Deadline,
+        Denial::Cycle {
+            kind: text(),
+            key: "k".to_owned(),
+        },
+        Denial::ChainTooLong {
+            hops: 65,
+            hops_max: 64,
+        },
+        Denial::Freshness { kind: text() },
+        Denial::NoLease,
+        Denial::Stopping,
+        Denial::Halted { reason: text() },
+        Denial::Unusable { cause: text() },
+    ];
+    let log = log.into_iter().map(Denial::Log);
+    (0..).zip(log).chain((32..).zip(calls)).collect()
+}
+
+fn refusals() -> Vec<Bytes> {
+    let denials = denials().into_iter();
+    denials
+        .map(|(_, denial)| refused(denial).encode())
+        .collect()
+}
+
+fn frame() -> Bytes {
+    let sender = Address {
+        incarnation: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006),
+        lane: 3,
+    };
+    let owner = Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0007);
+    let mut frame = FrameWriter::new(sender, 1_024);
+    frame.request(OpId(300), 2_000, &least_call()).unwrap();
+    frame.tell(OpId(301), 2_000, &least_call()).unwrap();
+    frame.answer(OpId(299), &rejected()).unwrap();
+    frame.withdraw(OpId(298)).unwrap();
+    frame.not_owner(OpId(297), None).unwrap();
+    let row = Row {
+        owner,
+        epoch: EPOCH,
+    };
+    frame.not_owner(OpId(296), Some(row)).unwrap();
+    frame.ping(OpId(0)).unwrap();
+    frame.pong(OpId(0)).unwrap();
+    frame.take().unwrap()
 }
 
 fn frame_entries(bytes: &Bytes) -> Result<Vec<Entry>, FormatError> {
@@ -336,7 +495,56 @@ fn what_is_written_is_what_was_always_written() {
         Ownership::decode,
     );
     check("anchor", &anchor(), Anchor::encode, Anchor::decode);
-    check("frame", &entries(), frame, frame_entries);
+}
+
+/// What is sent, which is written where it is sent from and read where it is.
+#[test]
+fn what_is_sent_is_what_was_always_sent() {
+    let path = |file| format!("{}/tests/golden/{file}.hex", env!("CARGO_MANIFEST_DIR"));
+    let pinned = |file, sent: &Bytes| {
+        let text = std::fs::read_to_string(path(file)).expect("a golden file");
+        let pinned = golden(&text);
+        assert_eq!(hex(sent), hex(&pinned), "{file}");
+        pinned
+    };
+    for (file, call) in [("call", call()), ("call-least", least_call())] {
+        let bytes = pinned(file, &call.encode());
+        assert_eq!(Call::decode(&bytes), Ok(call), "{file}");
+    }
+    for (file, answer) in [("return", answer()), ("return-rejected", rejected())] {
+        let bytes = pinned(file, &answer.encode());
+        assert_eq!(Return::decode(&bytes), Ok(answer), "{file}");
+    }
+    let bytes = refusals().concat();
+    pinned("return-refused", &Bytes::from(bytes));
+    for ((number, denial), bytes) in denials().into_iter().zip(refusals()) {
+        assert_eq!(Return::decode(&bytes), Ok(refused(denial.clone())));
+        // The same array with its number replaced by one of a newer writer.
+        let newer = refused(Denial::Newer { number: 4_000 });
+        let mut other = bytes.to_vec();
+        let at = if number < 24 { 5..6 } else { 5..7 };
+        other.splice(at, [0x19, 0x0f, 0xa0]);
+        assert_eq!(Return::decode(&Bytes::from(other)), Ok(newer), "{denial:?}");
+    }
+    let bytes = pinned("frame", &frame());
+    assert_eq!(frame_entries(&bytes).unwrap().len(), 8);
+}
+
+/// Refusals within refusals that a newer writer may add to.
+#[test]
+fn a_part_of_a_newer_refusal_makes_it_a_newer_one() {
+    for (number, parts) in [
+        (10, &b"\x84\x0a\x18\x50\x01\x02"[..]),
+        (13, b"\x87\x0d\x18\x50\x61a\x01\x02\x60\x60"),
+        (15, b"\x84\x0f\x18\x50\x00\x60"),
+    ] {
+        let mut bytes = b"\xA3\x00\x01\x03".to_vec();
+        bytes.extend(parts);
+        bytes.extend(b"\x08\x61n");
+        let read = Bytes::from(bytes);
+        let newer = refused(Denial::Newer { number });
+        assert_eq!(Return::decode(&read), Ok(newer));
+    }
 }
 
 /// A map of fewer than 23 entries with one more at its end: key 200 with a nested value.
@@ -390,10 +598,13 @@ fn a_reader_keeps_unknown_fields() {
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 
-    assert_eq!(
-        frame_entries(&with_unknown(&frame(&entries()))),
-        Ok(entries())
-    );
+    // What is sent goes no further, so there unknown fields are passed over.
+    let entries = frame_entries(&frame()).unwrap();
+    assert_eq!(frame_entries(&with_unknown(&frame())), Ok(entries));
+    let newer = with_unknown(&call().encode());
+    assert_eq!(Call::decode(&newer), Ok(call()));
+    let newer = with_unknown(&answer().encode());
+    assert_eq!(Return::decode(&newer), Ok(answer()));
 }
 
 #[test]
@@ -434,10 +645,11 @@ fn an_unknown_version_names_both() {
         Anchor::decode(&later(&anchor().encode())).unwrap_err(),
         "anchor",
     );
-    told(
-        frame_entries(&later(&frame(&entries()))).unwrap_err(),
-        "frame",
-    );
+    told(frame_entries(&later(&frame())).unwrap_err(), "frame");
+    let later_call = later(&call().encode());
+    told(Call::decode(&later_call).unwrap_err(), "call");
+    let later_answer = later(&answer().encode());
+    told(Return::decode(&later_answer).unwrap_err(), "return");
 }
 
 /// Each wrong value is refused with the field's name.

@@ -7,16 +7,19 @@ use proptest::option;
 use proptest::prelude::*;
 use std::sync::Arc;
 use tenure_core::format::{
-    Anchor, Codec, CommandRecord, Commit, Entry, EntryKind, EventRecord, EventSubject, FormatError,
-    FrameReader, FrameWriter, KindRecord, Layout, LayoutKey, Metadata, MetadataRecord, Ownership,
-    Placement, SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, TraceContext, Unknown,
-    WriteMode, unescape_id,
+    Anchor, Answered, Body, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry,
+    EventRecord, EventSubject, FormatError, FrameFull, FrameReader, FrameWriter, Hop, KindRecord,
+    Layout, LayoutKey, Metadata, MetadataRecord, Ownership, Placement, Return, SUBJECT_BYTES_MAX,
+    Snapshot, SnapshotRef, TakeOver, TraceContext, Unknown, WriteMode, unescape_id,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
     ShardId, SnapshotTag, Version, WallTime,
 };
+use tenure_core::log::{Expected, Freshness};
 use tenure_core::name::{EntityId, KindName, Namespace};
+use tenure_core::route::Address;
+use tenure_core::shard::{Place, Row};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..40).prop_map(Bytes::from)
@@ -273,19 +276,191 @@ prop_compose! {
     }
 }
 
-prop_compose! {
-    fn entry()(
-        kind in prop_oneof![
-            any::<u32>().prop_map(|ttl_ms| EntryKind::Request { ttl_ms }),
-            Just(EntryKind::Answer),
-            Just(EntryKind::Tell),
-        ],
-        (op, flags) in any::<(u64, u32)>(),
-        payload in bytes(),
-        headers in vec(("[a-z-]{0,12}", "\\PC{0,20}"), 0..3),
-    ) -> Entry {
-        Entry { kind, op: OpId(op), flags, payload, headers }
+/// The owned parts of a call.
+type CallParts = (
+    (u8, bool, u16, String, EntityId),
+    (String, u16, bool, Bytes),
+    (Option<u128>, Option<Option<u64>>, Option<u8>, u64),
+    Option<Metadata>,
+    Vec<(String, String)>,
+    Vec<(String, String)>,
+);
+
+fn call_parts() -> impl Strategy<Value = CallParts> {
+    let texts = |n| vec(("\\PC{0,12}", "\\PC{0,20}"), 0..n);
+    (
+        (0_u8..4, any::<bool>(), any::<u16>(), "[a-z]{1,9}", entity()),
+        ("\\PC{0,20}", any::<u16>(), any::<bool>(), body()),
+        (
+            option::of(any::<u128>()),
+            option::of(option::of(any::<u64>())),
+            option::of(0_u8..3),
+            any::<u64>(),
+        ),
+        option::of(metadata()),
+        texts(3),
+        texts(4),
+    )
+}
+
+/// Mostly short, sometimes longer than a short head counts.
+fn body() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        20 => bytes(),
+        1 => Just(Bytes::from(vec![7; 70_000])),
+    ]
+}
+
+fn call((target, what, ask, metadata, headers, chain): &CallParts) -> Call<'_> {
+    let (number, leased, shard, kind, key) = target;
+    let place = Place {
+        class: if *leased {
+            TakeOver::Leased
+        } else {
+            TakeOver::Fenced
+        },
+        shard: ShardId(*shard),
+    };
+    let key = key.as_str();
+    let target = match number {
+        0 => CallTarget::Entity {
+            place,
+            kind,
+            id: key,
+        },
+        1 => CallTarget::Actor { place, kind, key },
+        2 => CallTarget::Shard(place),
+        _ => CallTarget::Node,
+    };
+    let (message, schema, json, body) = what;
+    let (id, expected, freshness, at_least) = ask;
+    Call {
+        codec: if *json { Codec::Json } else { Codec::Cbor },
+        id: id.map(CommandId),
+        expected: match expected {
+            None => Expected::Any,
+            Some(None) => Expected::Present,
+            Some(Some(version)) => Expected::Exactly(Version(*version)),
+        },
+        freshness: freshness.map(|n| match n {
+            0 => Freshness::Local,
+            1 => Freshness::Leased,
+            _ => Freshness::Linearizable,
+        }),
+        at_least: Sequence(*at_least),
+        metadata: metadata.clone().map(Arc::new),
+        headers: headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect(),
+        chain: chain.iter().map(|(kind, key)| Hop { kind, key }).collect(),
+        ..Call::new(target, message, *schema, body.clone())
     }
+}
+
+prop_compose! {
+    fn answered()(
+        what in 0_u8..3,
+        (version, sequence) in any::<(Option<u64>, Option<u64>)>(),
+        (found, local) in any::<(bool, bool)>(),
+        bytes in body(),
+        (kind, message, schema) in ("\\PC{0,20}", "\\PC{0,20}", any::<u16>()),
+    ) -> Answered {
+        let version = version.map(Version);
+        match what {
+            0 => Answered::Done {
+                reply: bytes,
+                version,
+                sequence: sequence.map(Sequence),
+                found,
+                local,
+            },
+            1 => Answered::Rejected { error: bytes, version },
+            _ => Answered::Refused(Denial::UnknownMessage { kind, message, schema }),
+        }
+    }
+}
+
+/// What goes into a frame.
+#[derive(Clone, Debug)]
+enum Sent {
+    Call(bool, u32, CallParts),
+    Answer(Answered, Option<(u64, u128)>),
+    Plain(u8),
+    Owner(u128, u64, u128),
+}
+
+fn sent() -> impl Strategy<Value = (u64, Sent)> {
+    let what = prop_oneof![
+        3 => (any::<bool>(), any::<u32>(), call_parts())
+            .prop_map(|(tell, ttl_ms, parts)| Sent::Call(tell, ttl_ms, parts)),
+        3 => (answered(), option::of(any::<(u64, u128)>()))
+            .prop_map(|(answered, epoch)| Sent::Answer(answered, epoch)),
+        2 => (0_u8..4).prop_map(Sent::Plain),
+        1 => any::<(u128, u64, u128)>().prop_map(|(o, s, c)| Sent::Owner(o, s, c)),
+    ];
+    (any::<u64>(), what)
+}
+
+fn answer(answered: &Answered, epoch: Option<(u64, u128)>) -> Return<'static> {
+    Return {
+        epoch: epoch.map(|(sequence, claim)| epoch_of(sequence, claim)),
+        ..Return::new("node-a", answered.clone())
+    }
+}
+
+fn epoch_of(sequence: u64, claim: u128) -> Epoch {
+    Epoch {
+        sequence: Sequence(sequence),
+        claim: ClaimId(claim),
+    }
+}
+
+fn push(frame: &mut FrameWriter, (op, sent): &(u64, Sent)) -> Result<(), FrameFull> {
+    let op = OpId(*op);
+    match sent {
+        Sent::Call(false, ttl_ms, parts) => frame.request(op, *ttl_ms, &call(parts)),
+        Sent::Call(true, ttl_ms, parts) => frame.tell(op, *ttl_ms, &call(parts)),
+        Sent::Answer(answered, epoch) => frame.answer(op, &answer(answered, *epoch)),
+        Sent::Plain(0) => frame.withdraw(op),
+        Sent::Plain(1) => frame.not_owner(op, None),
+        Sent::Plain(2) => frame.ping(op),
+        Sent::Plain(_) => frame.pong(op),
+        Sent::Owner(owner, sequence, claim) => {
+            let row = Row {
+                owner: Incarnation(*owner),
+                epoch: epoch_of(*sequence, *claim),
+            };
+            frame.not_owner(op, Some(row))
+        }
+    }
+}
+
+/// Whether an entry says what was sent.
+fn is(entry: &Entry, (op, sent): &(u64, Sent)) -> bool {
+    let same = match (&entry.body, sent) {
+        (Body::Request { ttl_ms, call: read }, Sent::Call(false, ttl, parts))
+        | (Body::Tell { ttl_ms, call: read }, Sent::Call(true, ttl, parts)) => {
+            ttl_ms == ttl && Call::decode(read) == Ok(call(parts))
+        }
+        (Body::Answer { returned }, Sent::Answer(answered, epoch)) => {
+            Return::decode(returned) == Ok(answer(answered, *epoch))
+        }
+        (Body::NotOwner { owner: Some(row) }, Sent::Owner(owner, sequence, claim)) => {
+            row.owner.0 == *owner && row.epoch == epoch_of(*sequence, *claim)
+        }
+        (body, Sent::Plain(n)) => {
+            let plain = [
+                Body::Withdraw,
+                Body::NotOwner { owner: None },
+                Body::Ping,
+                Body::Pong,
+            ];
+            *body == plain[usize::from(*n)]
+        }
+        (_, Sent::Call(..) | Sent::Answer(..) | Sent::Owner(..)) => false,
+    };
+    same && entry.op == OpId(*op)
 }
 
 fn frame(bytes: &Bytes) -> Result<Vec<Entry>, FormatError> {
@@ -331,19 +506,66 @@ proptest! {
     }
 
     #[test]
-    fn frames_hold_all_entries_in_order(entries in vec(entry(), 1..40), bytes_max in 300_usize..2_000) {
-        let mut writer = FrameWriter::new(bytes_max);
+    fn a_call_is_read_as_it_was_written(parts in call_parts()) {
+        let call = call(&parts);
+        let bytes = call.encode();
+        prop_assert!(bytes.len() <= call.encoded_len_max());
+        prop_assert_eq!(Call::decode(&bytes), Ok(call));
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written(
+        answered in answered(),
+        epoch in option::of(any::<(u64, u128)>()),
+    ) {
+        let answer = answer(&answered, epoch);
+        let bytes = answer.encode();
+        prop_assert!(bytes.len() <= answer.encoded_len_max());
+        prop_assert_eq!(Return::decode(&bytes), Ok(answer));
+    }
+
+    #[test]
+    fn frames_hold_all_entries_in_order(
+        entries in vec(sent(), 1..20),
+        (incarnation, lane) in any::<(u128, u16)>(),
+        bytes_max in 80_000_usize..200_000,
+    ) {
+        let sender = Address { incarnation: Incarnation(incarnation), lane };
+        let mut writer = FrameWriter::new(sender, bytes_max);
         let mut frames = Vec::new();
         for entry in &entries {
-            if writer.push(entry).is_err() {
+            if push(&mut writer, entry).is_err() {
                 frames.extend(writer.take());
-                writer.push(entry).expect("each entry fits a frame of its own");
+                push(&mut writer, entry).expect("each entry fits a frame of its own");
             }
         }
         frames.extend(writer.take());
-        prop_assert!(frames.iter().all(|frame| frame.len() <= bytes_max));
-        let read: Result<Vec<Vec<Entry>>, FormatError> = frames.iter().map(frame).collect();
-        prop_assert_eq!(read.map(|frames| frames.concat()), Ok(entries));
+        let mut read = Vec::new();
+        for bytes in &frames {
+            prop_assert!(bytes.len() <= bytes_max);
+            prop_assert_eq!(FrameReader::open(bytes).unwrap().sender(), sender);
+            read.extend(frame(bytes).unwrap());
+        }
+        prop_assert_eq!(read.len(), entries.len());
+        prop_assert!(read.iter().zip(&entries).all(|(read, sent)| is(read, sent)));
+    }
+
+    #[test]
+    fn no_damaged_frame_makes_a_reader_panic(
+        entries in vec(sent(), 1..6),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let address = Address { incarnation: Incarnation(7), lane: 0 };
+        let mut writer = FrameWriter::new(address, 1 << 20);
+        for entry in &entries {
+            push(&mut writer, entry).unwrap();
+        }
+        let mut bytes = writer.take().unwrap().to_vec();
+        for (place, value) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        read_all(&Bytes::from(bytes));
     }
 
     #[test]
@@ -417,5 +639,21 @@ fn read_all(bytes: &Bytes) {
     let _ = KindRecord::decode(bytes);
     let _ = Ownership::decode(bytes);
     let _ = Anchor::decode(bytes);
-    let _ = frame(bytes);
+    let _ = Call::decode(bytes);
+    let _ = Return::decode(bytes);
+    let Ok(reader) = FrameReader::open(bytes) else {
+        return;
+    };
+    for entry in reader.map_while(Result::ok) {
+        match entry.body {
+            Body::Request { call, .. } | Body::Tell { call, .. } => drop(Call::decode(&call)),
+            Body::Answer { returned } => drop(Return::decode(&returned)),
+            Body::Withdraw
+            | Body::NotOwner { .. }
+            | Body::Ping
+            | Body::Pong
+            | Body::Newer { .. }
+            | _ => {}
+        }
+    }
 }

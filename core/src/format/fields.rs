@@ -5,7 +5,7 @@ use super::{SnapshotRef, Unknown};
 use crate::id::{CommandId, Version};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::slice;
+use core::{mem, slice};
 
 /// The longest head of a CBOR value, in bytes.
 pub(super) const HEAD_MAX: usize = 9;
@@ -32,6 +32,8 @@ pub(super) fn map_len_max(fields: usize, unknown: &Unknown) -> usize {
 /// Writes one map, field by field in rising order of keys.
 pub(super) struct Fields<'u> {
     out: Vec<u8>,
+    /// Where the map begins in the buffer.
+    start: usize,
     count: usize,
     unknown: slice::Iter<'u, (u32, Bytes)>,
     next_unknown: Option<&'u (u32, Bytes)>,
@@ -47,11 +49,18 @@ impl<'u> Fields<'u> {
     /// Begins a map in place of what a buffer holds.
     pub(super) fn within(version: u64, unknown: &'u Unknown, mut out: Vec<u8>) -> Self {
         out.clear();
+        Self::after(version, unknown, out)
+    }
+
+    /// Begins a map after what a buffer holds.
+    pub(super) fn after(version: u64, unknown: &'u Unknown, mut out: Vec<u8>) -> Self {
+        let start = out.len();
         out.push(MAP);
         let mut unknown = unknown.0.iter();
         let next_unknown = unknown.next();
         let mut fields = Self {
             out,
+            start,
             count: 0,
             unknown,
             next_unknown,
@@ -78,12 +87,12 @@ impl<'u> Fields<'u> {
     pub(super) fn end(mut self) -> Vec<u8> {
         self.unknown_below(None);
         // The head is almost always the one byte that was set aside.
-        match (u8::try_from(self.count), self.out.first_mut()) {
+        match (u8::try_from(self.count), self.out.get_mut(self.start)) {
             (Ok(count), Some(head)) if count <= SHORT_COUNT_MAX => *head = MAP | count,
             _ => {
                 let mut head = Vec::with_capacity(HEAD_MAX);
                 Values(&mut head).head(MAP, self.count as u64);
-                self.out.splice(..1, head);
+                self.out.splice(self.start..=self.start, head);
             }
         }
         self.out
@@ -128,7 +137,7 @@ const TRUE: u8 = 0xF5;
 const SHORT_COUNT_MAX: u8 = 23;
 
 /// Writes values.
-pub(super) struct Values<'v>(&'v mut Vec<u8>);
+pub(super) struct Values<'v>(pub(super) &'v mut Vec<u8>);
 
 impl Values<'_> {
     pub(super) fn uint(&mut self, value: u64) -> &mut Self {
@@ -166,6 +175,40 @@ impl Values<'_> {
     pub(super) fn snapshot(&mut self, named: &SnapshotRef) {
         let values = self.array(4).uint(named.version.0).uint(named.sequence.0);
         values.bits128(named.tag.0).uint(named.hash);
+    }
+
+    /// Bytes that are written in place: `write` appends at most `len_max` of them. The head is as
+    /// long as `len_max` wants it, so that it need not be moved.
+    pub(super) fn bytes_of(
+        &mut self,
+        len_max: usize,
+        write: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> &mut Self {
+        let head = self.0.len();
+        let short = u16::try_from(len_max).is_ok();
+        let kind = BYTES | if short { 25 } else { 26 };
+        self.0.extend_from_slice(&[kind, 0, 0]);
+        if !short {
+            self.0.extend_from_slice(&[0, 0]);
+        }
+        let body = self.0.len();
+        *self.0 = write(mem::take(self.0));
+        let len = self.0.len() - body;
+        assert!(len <= len_max, "an upper bound for a length is one");
+        let [a, b, c, d] = u32::try_from(len)
+            .expect("a message below 4 GiB")
+            .to_be_bytes();
+        let count: &[u8] = if short { &[c, d] } else { &[a, b, c, d] };
+        if let Some(place) = self.0.get_mut(head + 1..body) {
+            place.copy_from_slice(count);
+        }
+        self
+    }
+
+    /// A value that was written elsewhere.
+    pub(super) fn encoded(&mut self, value: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(value);
+        self
     }
 
     pub(super) fn array(&mut self, items: usize) -> &mut Self {

@@ -205,41 +205,61 @@ impl Metadata {
 
 const FIELD: &str = "metadata";
 
+/// How many values it is made of.
+const PARTS: usize = 5;
+
 /// The least that a record takes, in bytes.
 pub(super) const RECORD_LEN_MIN: usize = 9;
 
 impl MetadataRecord {
     /// An upper bound for its stored length, in bytes.
     pub(super) fn encoded_len_max(&self) -> usize {
-        let headers = self.metadata.headers.len();
-        1 + (8 + 2 * headers) * HEAD_MAX + self.metadata.bytes()
+        1 + 3 * HEAD_MAX + self.metadata.parts_len_max()
     }
 
     pub(super) fn write(&self, values: &mut Values<'_>) {
-        let metadata = &*self.metadata;
         let command = self.command.map_or(0, |command| command as u64 + 1);
         values
-            .array(8)
+            .array(3 + PARTS)
             .uint(command)
             .uint(self.first as u64)
-            .uint(self.events as u64)
-            .text(&metadata.correlation)
-            .text(&metadata.causation);
-        match &metadata.trace {
+            .uint(self.events as u64);
+        self.metadata.write_parts(values);
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, FormatError> {
+        r.tuple(FIELD, 3 + PARTS)?;
+        let command: usize = r.number(FIELD)?;
+        let first = r.number(FIELD)?;
+        let events = r.number(FIELD)?;
+        Ok(Self {
+            command: command.checked_sub(1),
+            first,
+            events,
+            metadata: Arc::new(Metadata::read_parts(r)?),
+        })
+    }
+}
+
+impl Metadata {
+    /// An upper bound for the length of its parts, in bytes.
+    fn parts_len_max(&self) -> usize {
+        (PARTS + 2 * self.headers.len()) * HEAD_MAX + self.bytes()
+    }
+
+    fn write_parts(&self, values: &mut Values<'_>) {
+        values.text(&self.correlation).text(&self.causation);
+        match &self.trace {
             Some(trace) => values.bytes(&trace.to_stored()).text(trace.state()),
             None => values.bytes(&[]).text(""),
         };
-        values.map(metadata.headers.len());
-        for (name, value) in &metadata.headers {
+        values.map(self.headers.len());
+        for (name, value) in &self.headers {
             values.text(name).text(value);
         }
     }
 
-    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, FormatError> {
-        r.tuple(FIELD, 8)?;
-        let command: usize = r.number(FIELD)?;
-        let first = r.number(FIELD)?;
-        let events = r.number(FIELD)?;
+    fn read_parts(r: &mut Reader<'_>) -> Result<Self, FormatError> {
         let correlation = r.text(FIELD)?;
         let causation = r.text(FIELD)?;
         let trace = r.bytes(FIELD)?;
@@ -261,16 +281,27 @@ impl MetadataRecord {
             "its headers do not rise by name",
         )?;
         Ok(Self {
-            command: command.checked_sub(1),
-            first,
-            events,
-            metadata: Arc::new(Metadata {
-                correlation,
-                causation,
-                trace,
-                headers,
-            }),
+            correlation,
+            causation,
+            trace,
+            headers,
         })
+    }
+
+    /// An upper bound for the length of [`write`](Self::write), in bytes.
+    pub(super) fn encoded_len_max(&self) -> usize {
+        1 + self.parts_len_max()
+    }
+
+    /// Writes it as a value of its own.
+    pub(super) fn write(&self, values: &mut Values<'_>) {
+        self.write_parts(values.array(PARTS));
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, FormatError> {
+        r.tuple(FIELD, PARTS)?;
+        Self::read_parts(r)
     }
 }
 

@@ -11,7 +11,11 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
+mod answer;
+mod call;
 mod commit;
+mod denial;
+mod denial_bytes;
 mod error;
 mod escape;
 mod fields;
@@ -27,10 +31,13 @@ mod subject;
 mod trace;
 
 pub use anchor::Anchor;
+pub use answer::{Answered, Return};
+pub use call::{Call, CallTarget, Hop};
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
+pub use denial::Denial;
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
-pub use frame::{Entry, EntryKind, FrameFull, FrameReader, FrameWriter};
+pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use layout::{Layout, LayoutKey};
 pub use metadata::{Metadata, MetadataError, MetadataRecord};

@@ -264,13 +264,21 @@ impl<'b> Reader<'b> {
 
     /// Texts by name.
     pub(super) fn headers(&mut self) -> Result<Vec<(String, String)>, FormatError> {
+        let pairs = self.header_strs()?.into_iter();
+        Ok(pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    /// Texts by name, where they are.
+    pub(super) fn header_strs(&mut self) -> Result<Vec<(&'b str, &'b str)>, FormatError> {
         const FIELD: &str = "headers";
         let entries = self.decoder.map();
         let entries = self.told(FIELD, entries)?;
         let entries = self.counted(FIELD, entries, 2)?;
         let mut headers = Vec::with_capacity(entries);
         for _ in 0..entries {
-            headers.push((self.text(FIELD)?, self.text(FIELD)?));
+            headers.push((self.str(FIELD)?, self.str(FIELD)?));
         }
         Ok(headers)
     }
