@@ -3,7 +3,7 @@
 use crate::format::{Commit, Snapshot};
 use crate::id::{CommandId, Version, WallTime};
 use crate::step::Limits;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -16,53 +16,50 @@ use bytes::Bytes;
 pub(super) struct CommandTable {
     /// By rising id. A new one goes to the end or near it, and the first goes first.
     known: VecDeque<Entry>,
+    /// The outcomes that are too long for their entries. Copies: the message that one came in must not
+    /// stay in memory with it.
+    longer: BTreeMap<CommandId, Bytes>,
     /// Bytes of all outcomes.
     outcome_bytes: usize,
     horizon: WallTime,
 }
 
+/// One id: 32 bytes, because a table may have thousands and each command looks at its last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     id: CommandId,
     version: Version,
-    outcome: Outcome,
+    outcome: Short,
 }
 
 /// The longest outcome that stands in the table itself, in bytes.
-const INLINE_BYTES_MAX: usize = 23;
+const SHORT_BYTES_MAX: usize = 7;
 
-/// A copy of an encoded reply: the message that it came in must not stay in memory with it. Most are
-/// a number or less, and a table may have thousands: those have no room of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Inline(u8, [u8; INLINE_BYTES_MAX]),
-    Apart(Bytes),
+/// An encoded reply that is a number or less, as most are; a longer one stands beside the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Short {
+    /// One more than fits: it is a longer one.
+    len: u8,
+    bytes: [u8; SHORT_BYTES_MAX],
 }
 
-impl Outcome {
-    fn new(outcome: &[u8]) -> Self {
-        let mut bytes = [0; INLINE_BYTES_MAX];
-        match (bytes.get_mut(..outcome.len()), u8::try_from(outcome.len())) {
-            (Some(place), Ok(len)) => {
-                place.copy_from_slice(outcome);
-                Self::Inline(len, bytes)
-            }
-            (_, _) => Self::Apart(Bytes::copy_from_slice(outcome)),
-        }
+impl Short {
+    const LONGER: Self = Self {
+        len: SHORT_BYTES_MAX as u8 + 1,
+        bytes: [0; SHORT_BYTES_MAX],
+    };
+
+    /// `None` when it does not fit.
+    fn new(outcome: &[u8]) -> Option<Self> {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        let len = u8::try_from(outcome.len()).ok()?;
+        bytes.get_mut(..outcome.len())?.copy_from_slice(outcome);
+        Some(Self { len, bytes })
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Inline(len, _) => usize::from(*len),
-            Self::Apart(bytes) => bytes.len(),
-        }
-    }
-
-    fn to_bytes(&self) -> Bytes {
-        match self {
-            Self::Inline(len, bytes) => Bytes::copy_from_slice(&bytes[..usize::from(*len)]),
-            Self::Apart(bytes) => bytes.clone(),
-        }
+    /// `None` when it is a longer one.
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..usize::from(self.len))
     }
 }
 
@@ -90,21 +87,46 @@ impl CommandTable {
     }
 
     fn learn(&mut self, id: CommandId, version: Version, outcome: &[u8]) {
+        let place = self.place(id);
+        if let Ok(place) = place {
+            self.drop_outcome(place);
+        }
         self.outcome_bytes += outcome.len();
-        let outcome = Outcome::new(outcome);
+        let outcome = Short::new(outcome).unwrap_or_else(|| {
+            self.longer.insert(id, Bytes::copy_from_slice(outcome));
+            Short::LONGER
+        });
         let entry = Entry {
             id,
             version,
             outcome,
         };
-        match self.place(id) {
-            Ok(place) => {
-                let before = core::mem::replace(&mut self.known[place], entry);
-                self.outcome_bytes -= before.outcome.len();
-            }
+        match place {
+            Ok(place) => self.known[place] = entry,
             Err(place) if place == self.known.len() => self.known.push_back(entry),
             Err(place) => self.known.insert(place, entry),
         }
+    }
+
+    fn outcome(&self, entry: &Entry) -> Bytes {
+        match entry.outcome.get() {
+            Some(outcome) => Bytes::copy_from_slice(outcome),
+            None => self.longer.get(&entry.id).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// An entry goes, or another one takes its place.
+    fn drop_outcome(&mut self, place: usize) {
+        let Some(entry) = self.known.get(place) else {
+            return;
+        };
+        self.outcome_bytes -= match entry.outcome.get() {
+            Some(outcome) => outcome.len(),
+            None => self
+                .longer
+                .remove(&entry.id)
+                .map_or(0, |longer| longer.len()),
+        };
     }
 
     /// Where an id is, or would be.
@@ -135,7 +157,7 @@ impl CommandTable {
         match place.and_then(|place| self.known.get(place)) {
             Some(entry) => Known::Found {
                 version: entry.version,
-                outcome: entry.outcome.to_bytes(),
+                outcome: self.outcome(entry),
             },
             None if id.time() <= self.horizon => Known::Expired,
             None => Known::New,
@@ -160,7 +182,7 @@ impl CommandTable {
             if time >= kept_since && self.known.len() <= limits.command_ids_max {
                 break;
             }
-            self.outcome_bytes -= oldest.outcome.len();
+            self.drop_outcome(0);
             self.known.pop_front();
             self.horizon = self.horizon.max(time);
         }
@@ -170,7 +192,7 @@ impl CommandTable {
     pub(super) fn entries(&self) -> Vec<(CommandId, Version, Bytes)> {
         let known = self.known.iter();
         known
-            .map(|entry| (entry.id, entry.version, entry.outcome.to_bytes()))
+            .map(|entry| (entry.id, entry.version, self.outcome(entry)))
             .collect()
     }
 }
@@ -232,10 +254,10 @@ mod tests {
 
     #[test]
     fn outcomes_of_any_length_come_back() {
-        assert!(size_of::<super::Entry>() <= 64, "small ones add nothing");
+        assert_eq!(size_of::<super::Entry>(), 32);
         let limits = Limits::default();
         let mut table = CommandTable::default();
-        for len in [0, 1, 22, 23, 24, 300] {
+        for len in [0, 1, 6, 7, 8, 300] {
             let id = CommandId::new(WallTime(1_000), len as u128);
             let outcome = Bytes::from(vec![7; len]);
             let mut commit = commit(1_000, id);
@@ -244,8 +266,21 @@ mod tests {
             let version = Version(1);
             assert_eq!(table.look(id), Known::Found { version, outcome });
         }
-        assert_eq!(table.outcome_bytes(), 1 + 22 + 23 + 24 + 300);
+        assert_eq!(table.outcome_bytes(), 1 + 6 + 7 + 8 + 300);
         assert_eq!(table.entries().len(), 6);
+        assert_eq!(table.longer.len(), 2);
+        let id = CommandId::new(WallTime(1_000), 300);
+        let mut again = commit(1_000, id);
+        again.commands[0].outcome = Bytes::from_static(b"again");
+        table.absorb(&again, &limits);
+        assert_eq!(table.outcome_bytes(), 1 + 6 + 7 + 8 + 5, "in its place");
+        let few = Limits {
+            command_ids_min: 0,
+            command_ids_max: 0,
+            ..limits
+        };
+        table.forget(WallTime(0), WallTime(0), &few);
+        assert_eq!((table.outcome_bytes(), table.longer.len()), (0, 0));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use alloc::collections::BTreeMap;
 
 /// What one id of the command table takes beside its outcome: its parts, and its share of the places
 /// that are kept for more.
-const COMMAND_ID_BYTES: usize = 112;
+const COMMAND_ID_BYTES: usize = 56;
 
 /// What a shard keeps in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

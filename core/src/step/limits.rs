@@ -13,7 +13,7 @@ pub struct Limits {
     /// none: each use loads its entity.
     pub entities_max: usize,
     /// Bytes that the node keeps for entities at rest, the users' states not counted: some 500 for an
-    /// entity, 112 for each command id, and the stored outcomes.
+    /// entity, 56 for each command id, and the stored outcomes.
     pub resting_bytes_max: usize,
     /// Snapshots that one shard remembers for entities that it forgot before a commit could name
     /// them; the oldest is forgotten first, and taken anew when it is due.
