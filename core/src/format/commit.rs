@@ -171,15 +171,9 @@ impl Commit {
         fields.key(6).uint(self.time.0);
         fields.key(7).uint(self.before.0);
         fields.key(8).uint(self.last.0);
-        if let Some(newest) = self.earlier.first() {
+        if !self.earlier.is_empty() {
             let mut values = fields.key(9);
-            values.array(self.earlier.len()).uint(newest.0);
-            for pair in self.earlier.windows(2) {
-                if let [newer, older] = pair {
-                    let step = newer.0.checked_sub(older.0).filter(|step| *step > 0);
-                    values.uint(step.expect("earlier commits are listed newest first"));
-                }
-            }
+            values.falling(&self.earlier, |sequence| sequence.0);
         }
         if let Some(snapshot) = &self.snapshot {
             fields.key(10).snapshot(snapshot);

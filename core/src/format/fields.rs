@@ -136,6 +136,13 @@ const TRUE: u8 = 0xF5;
 /// The largest count that fits into a head of one byte.
 const SHORT_COUNT_MAX: u8 = 23;
 
+/// Numbers by how many bytes they take: the head's low bits, how far the number is shifted to stand
+/// behind it at the front of eight bytes, and the bytes of both.
+const STEPS: [(u64, u32, usize); 4] = [(0, 56, 1), (24, 48, 2), (25, 40, 3), (26, 24, 5)];
+
+/// How many steps of a falling list are put out at once.
+const FALLING_CHUNK: usize = 64;
+
 /// Writes values.
 pub(super) struct Values<'v>(pub(super) &'v mut Vec<u8>);
 
@@ -221,8 +228,52 @@ impl Values<'_> {
         self
     }
 
-    /// The shortest head of a type with its count or number. Lists of earlier commits are most of a
-    /// small commit, so this is its own few lines.
+    /// A list of falling numbers: the first, and how far each further one is below the one before.
+    ///
+    /// Lists of earlier commits are most of a small commit and are written with each. Their steps are
+    /// of all lengths, so this has no branch for each: eight bytes are written, and as many kept as
+    /// the step takes.
+    ///
+    /// # Panics
+    ///
+    /// When they do not strictly fall.
+    pub(super) fn falling<T: Copy>(&mut self, numbers: &[T], number: impl Fn(T) -> u64) {
+        let Some((first, further)) = numbers.split_first() else {
+            self.array(0);
+            return;
+        };
+        let mut before = number(*first);
+        self.array(numbers.len()).uint(before);
+        for part in further.chunks(FALLING_CHUNK) {
+            let mut room = [0; 8 * FALLING_CHUNK + 8];
+            let mut len = 0;
+            for one in part {
+                let this = number(*one);
+                assert!(this < before, "earlier commits are listed newest first");
+                let step = before - this;
+                before = this;
+                let wide = u32::try_from(step).is_err();
+                let class = usize::from(step > u64::from(SHORT_COUNT_MAX))
+                    + usize::from(step > 0xFF)
+                    + usize::from(step > 0xFFFF);
+                let (head, shift, bytes) = STEPS[class];
+                let word = head << 56 | (step & 0xFFFF_FFFF) << shift;
+                if let Some(place) = room.get_mut(len..len + 8) {
+                    place.copy_from_slice(&word.to_be_bytes());
+                }
+                len += bytes;
+                if wide {
+                    // As good as never: what is there is put out first.
+                    self.0.extend_from_slice(&room[..len - bytes]);
+                    self.uint(step);
+                    len = 0;
+                }
+            }
+            self.0.extend_from_slice(&room[..len]);
+        }
+    }
+
+    /// The shortest head of a type with its count or number.
     fn head(&mut self, kind: u8, value: u64) {
         let out = &mut *self.0;
         if let Ok(value) = u8::try_from(value) {
@@ -262,6 +313,33 @@ mod tests {
             let mut encoder = Encoder::new(&mut theirs);
             encoder.u64(number).and_then(|e| e.array(number)).unwrap();
             assert_eq!(ours, theirs, "{number}");
+        }
+        let steps = [
+            1,
+            23,
+            24,
+            255,
+            256,
+            65_535,
+            65_536,
+            1 << 32,
+            5,
+            (1 << 32) - 1,
+        ];
+        for count in [0, 1, 2, 64, 65, 66, 200] {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let mut number = 1_u64 << 60;
+            let mut encoder = Encoder::new(&mut theirs);
+            encoder.array(count as u64).unwrap();
+            let mut numbers = Vec::new();
+            for n in 0..count {
+                let step = steps[n % steps.len()];
+                number -= step;
+                encoder.u64(if n == 0 { number } else { step }).unwrap();
+                numbers.push(number);
+            }
+            Values(&mut ours).falling(&numbers, |number| number);
+            assert_eq!(ours, theirs, "{count}");
         }
         for len in [0, 1, 23, 24, 255, 256, 70_000] {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
