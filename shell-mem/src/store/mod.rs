@@ -19,6 +19,7 @@ mod messages;
 mod proposal;
 mod publish;
 mod read;
+mod room;
 mod settings;
 mod size;
 mod stream;

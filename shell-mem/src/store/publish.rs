@@ -97,7 +97,7 @@ impl Stream {
                 sequence: Sequence(sequence),
                 stored: at,
                 expired_marker: false,
-                payload: publish.payload.clone(),
+                payload: self.room.keep(&publish.payload),
             },
         };
         let announcement = self.announcement(&stored.message);

@@ -4,6 +4,7 @@ use super::filter::FilterSet;
 use super::messages::Messages;
 use super::proposal::InFlight;
 use super::publish::DedupWindow;
+use super::room::Room;
 use super::subjects::Subjects;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -40,6 +41,7 @@ pub(super) struct Stream {
     last: u64,
     bytes: u64,
     messages: Messages,
+    pub(super) room: Room,
     subjects: Subjects,
     expiries: BTreeSet<(WallTime, u64)>,
     removed: BTreeMap<u64, Removed>,
@@ -59,6 +61,7 @@ impl Stream {
             last: 0,
             bytes: 0,
             messages: Messages::default(),
+            room: Room::default(),
             subjects: Subjects::default(),
             expiries: BTreeSet::new(),
             removed: BTreeMap::new(),

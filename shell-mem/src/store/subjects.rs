@@ -1,7 +1,7 @@
-//! Where each subject's messages are. Each write looks its subject up several times, so what is
-//! compared first is a number of the text, not the text.
+//! Where each subject's messages are. Each write looks its subject up several times, so it is found by
+//! a number of its text.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use tenure_core::port::Subject;
 
@@ -12,56 +12,93 @@ pub(super) struct SubjectIndex {
     pub(super) removed: BTreeSet<u64>,
 }
 
-/// The subjects of one stream, by a number of their texts; those of one number stand in a list.
+/// The subjects of one stream. Those whose texts have numbers with the same low bits stand in one
+/// list; there are as many lists as subjects or more, and a power of two.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subjects {
-    by_number: BTreeMap<u64, Vec<(Subject, SubjectIndex)>>,
+    lists: Vec<Vec<(Subject, SubjectIndex)>>,
+    len: usize,
 }
+
+/// How many lists there are at first.
+const LISTS_MIN: usize = 16;
 
 impl Subjects {
     pub(super) fn get(&self, subject: &str) -> Option<&SubjectIndex> {
-        let same = self.by_number.get(&number(subject))?;
-        let found = same.iter().find(|(text, _)| text == subject);
+        let same = self.lists.get(self.list(subject)?)?;
+        let found = same.iter().find(|(text, _)| is(text, subject));
         found.map(|(_, index)| index)
     }
 
     pub(super) fn get_mut(&mut self, subject: &str) -> Option<&mut SubjectIndex> {
-        let same = self.by_number.get_mut(&number(subject))?;
-        let found = same.iter_mut().find(|(text, _)| text == subject);
+        let list = self.list(subject)?;
+        let same = self.lists.get_mut(list)?;
+        let found = same.iter_mut().find(|(text, _)| is(text, subject));
         found.map(|(_, index)| index)
     }
 
     pub(super) fn get_or_default(&mut self, subject: &Subject) -> &mut SubjectIndex {
-        let same = self.by_number.entry(number(subject)).or_default();
-        let place = same.iter().position(|(text, _)| text == subject);
-        let place = place.unwrap_or_else(|| {
-            same.push((subject.clone(), SubjectIndex::default()));
-            same.len() - 1
-        });
-        &mut same[place].1
+        let place = |list: &[(Subject, SubjectIndex)]| {
+            let mut texts = list.iter().map(|(text, _)| text);
+            texts.position(|text| is(text, subject))
+        };
+        let mut list = self.list(subject).unwrap_or_default();
+        let mut found = self.lists.get(list).and_then(|same| place(same));
+        if found.is_none() {
+            if self.len >= self.lists.len() {
+                self.grow();
+                list = self.list(subject).unwrap_or_default();
+            }
+            self.len += 1;
+            self.lists[list].push((subject.clone(), SubjectIndex::default()));
+            found = Some(self.lists[list].len() - 1);
+        }
+        &mut self.lists[list][found.unwrap_or_default()].1
     }
 
     pub(super) fn remove(&mut self, subject: &str) {
-        let number = number(subject);
-        if let Some(same) = self.by_number.get_mut(&number) {
-            same.retain(|(text, _)| text != subject);
-            if same.is_empty() {
-                self.by_number.remove(&number);
-            }
+        let list = self.list(subject);
+        if let Some(same) = list.and_then(|list| self.lists.get_mut(list))
+            && let Some(place) = same.iter().position(|(text, _)| is(text, subject))
+        {
+            same.swap_remove(place);
+            self.len -= 1;
         }
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut SubjectIndex> {
-        let all = self.by_number.values_mut().flatten();
+        let all = self.lists.iter_mut().flatten();
         all.map(|(_, index)| index)
     }
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&SubjectIndex) -> bool) {
-        self.by_number.retain(|_, same| {
-            same.retain(|(_, index)| keep(index));
-            !same.is_empty()
-        });
+        for list in &mut self.lists {
+            list.retain(|(_, index)| keep(index));
+        }
+        self.len = self.lists.iter().map(Vec::len).sum();
     }
+
+    /// The list that a subject is in, or would be; `None` when there is none at all.
+    fn list(&self, subject: &str) -> Option<usize> {
+        let last = self.lists.len().checked_sub(1)?;
+        // What is cut off are high bits, and no list has a place beyond the last.
+        Some(number(subject) as usize & last)
+    }
+
+    fn grow(&mut self) {
+        let count = (2 * self.lists.len()).max(LISTS_MIN);
+        let before = core::mem::take(&mut self.lists);
+        self.lists.resize_with(count, Vec::new);
+        for (subject, index) in before.into_iter().flatten() {
+            let list = number(&subject) as usize & (count - 1);
+            self.lists[list].push((subject, index));
+        }
+    }
+}
+
+/// Whether it is this subject. An entity's messages share one text, so it is mostly the same memory.
+fn is(text: &Subject, subject: &str) -> bool {
+    core::ptr::eq(text.as_str(), subject) || text == subject
 }
 
 /// A number of a text (FNV-1a over words of eight bytes), the same in every run.
@@ -76,7 +113,7 @@ fn number(text: &str) -> u64 {
     for byte in rest {
         number = (number ^ u64::from(*byte)).wrapping_mul(PRIME);
     }
-    number
+    number ^ number >> 32
 }
 
 #[cfg(test)]
