@@ -1,8 +1,10 @@
-//! Verdicts as plain bytes: what the flight recorder keeps of them, so that it shares no memory with
-//! the commit that they become.
+//! Commands and verdicts as plain bytes: what the flight recorder keeps of them, so that it is small
+//! and shares no memory with the entity and the commit.
 
-use crate::id::{Ticket, Version};
-use crate::log::{Decided, NewEvent, Verdict};
+use crate::id::{CommandId, Sequence, Ticket, Version, WallTime};
+use crate::log::{Decided, Expected, KindIndex, NewEvent, Submit, Verdict};
+use crate::name::EntityId;
+use crate::step::Time;
 use bytes::Bytes;
 
 /// Verdicts with more than so many bytes of values are kept as they are, which shares the values.
@@ -54,6 +56,68 @@ pub(super) fn unpack(bytes: &[u8]) -> Option<Vec<Decided>> {
     (0..count).map(|_| rest.decided()).collect()
 }
 
+/// Appends a command to a buffer; whether it is one that says nothing of itself, which is kept as it
+/// is.
+pub(super) fn pack_submit(submit: &Submit, into: &mut Vec<u8>) -> bool {
+    let Submit {
+        ticket,
+        kind,
+        entity,
+        id,
+        expected,
+        metadata: None,
+        wall,
+        at_least,
+        deadline,
+    } = submit
+    else {
+        return false;
+    };
+    number(into, ticket.0);
+    number(into, u64::from(kind.0));
+    text(into, entity.as_str().as_bytes());
+    into.push(u8::from(id.is_some()));
+    if let Some(id) = id {
+        into.extend_from_slice(&id.0.to_le_bytes());
+    }
+    match expected {
+        Expected::Any => into.push(0),
+        Expected::Present => into.push(1),
+        Expected::Exactly(version) => {
+            into.push(2);
+            number(into, version.0);
+        }
+    }
+    number(into, wall.0);
+    number(into, at_least.0);
+    number(into, deadline.as_nanos());
+    true
+}
+
+/// The command again; `None` when the bytes are not of [`pack_submit`].
+pub(super) fn unpack_submit(bytes: &[u8]) -> Option<Submit> {
+    let mut rest = Rest(bytes);
+    Some(Submit {
+        ticket: Ticket(rest.number()?),
+        kind: KindIndex(rest.number()?.try_into().ok()?),
+        entity: EntityId::new(&rest.string()?).ok()?,
+        id: match rest.array()? {
+            [0] => None,
+            [_] => Some(CommandId(u128::from_le_bytes(rest.array()?))),
+        },
+        expected: match rest.array()? {
+            [0] => Expected::Any,
+            [1] => Expected::Present,
+            [2] => Expected::Exactly(Version(rest.number()?)),
+            [_] => return None,
+        },
+        metadata: None,
+        wall: WallTime(rest.number()?),
+        at_least: Sequence(rest.number()?),
+        deadline: Time::from_nanos(rest.number()?),
+    })
+}
+
 fn bytes_of(decided: &Decided) -> usize {
     match &decided.verdict {
         Verdict::Accepted {
@@ -69,8 +133,13 @@ fn bytes_of(decided: &Decided) -> usize {
     }
 }
 
-fn number(into: &mut Vec<u8>, number: u64) {
-    into.extend_from_slice(&number.to_le_bytes());
+/// Seven bits a byte, the lowest first; the last byte is the only one below 128.
+fn number(into: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7F {
+        into.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    into.push(number.to_le_bytes()[0]);
 }
 
 fn count(into: &mut Vec<u8>, count: usize) {
@@ -132,7 +201,15 @@ impl Rest<'_> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let [byte] = self.array()?;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -144,10 +221,14 @@ impl Rest<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES_MAX, pack, unpack};
-    use crate::id::{Ticket, Version};
-    use crate::log::{Decided, NewEvent, Verdict};
+    use super::{BYTES_MAX, pack, pack_submit, unpack, unpack_submit};
+    use crate::format::Metadata;
+    use crate::id::{CommandId, Sequence, Ticket, Version, WallTime};
+    use crate::log::{Decided, Expected, KindIndex, NewEvent, Submit, Verdict};
+    use crate::name::EntityId;
+    use crate::step::Time;
     use bytes::Bytes;
+    use std::sync::Arc;
 
     fn event(version: Option<u64>, data: &'static [u8]) -> NewEvent {
         NewEvent {
@@ -191,6 +272,37 @@ mod tests {
         assert!(pack(&verdicts, &mut bytes));
         assert_eq!(unpack(&bytes), Some(verdicts));
         assert_eq!(unpack(&bytes[..bytes.len() - 1]), None, "cut short");
+    }
+
+    #[test]
+    fn every_command_comes_back_as_it_was() {
+        let expected = [
+            Expected::Any,
+            Expected::Present,
+            Expected::Exactly(Version(0)),
+            Expected::Exactly(Version(300)),
+        ];
+        for (n, expected) in (1..).zip(expected) {
+            let submit = Submit {
+                ticket: Ticket(u64::MAX >> (16 * (n - 1))),
+                kind: KindIndex(n),
+                entity: EntityId::new("zoë").unwrap(),
+                id: (n % 2 == 0).then_some(CommandId(u128::MAX - 5)),
+                expected,
+                metadata: None,
+                wall: WallTime(1_700_000_000_000),
+                at_least: Sequence(u64::from(n) - 1),
+                deadline: Time::from_nanos(1 << 40),
+            };
+            let mut bytes = Vec::new();
+            assert!(pack_submit(&submit, &mut bytes));
+            assert_eq!(unpack_submit(&bytes), Some(submit.clone()));
+            assert_eq!(unpack_submit(&bytes[..bytes.len() - 1]), None, "cut short");
+            let metadata = Some(Arc::new(Metadata::new().correlation("order-17")));
+            bytes.clear();
+            assert!(!pack_submit(&Submit { metadata, ..submit }, &mut bytes));
+            assert!(bytes.is_empty());
+        }
     }
 
     #[test]

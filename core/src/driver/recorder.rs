@@ -1,9 +1,9 @@
 //! The flight recorder: the last inputs of a lane's machines, with what replays them.
 
-use super::packed::{pack, unpack};
-use crate::id::OpId;
+use super::packed::{pack, pack_submit, unpack, unpack_submit};
+use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
-use crate::port::{StoreDone, StoreReply};
+use crate::port::{Ack, StoreDone, StoreReply};
 use crate::space;
 use crate::step::{Outcome, Time};
 use std::collections::VecDeque;
@@ -94,53 +94,73 @@ pub(crate) struct Recorder<M> {
     dropped: u64,
     /// What the ring's inputs hold, as [`Kept::bytes`] counts it.
     bytes: usize,
-    /// The packed verdicts of the ring's inputs, the oldest input's first.
+    /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
     packed: VecDeque<u8>,
     /// What is packed next.
     packing: Vec<u8>,
 }
 
-/// An input in the ring.
+/// An input in the ring. The three of a command are small, because each command writes them over
+/// those of an earlier one.
 enum Kept {
-    Whole(Recorded),
+    Whole(Box<Recorded>),
+    /// A command came; so many bytes of it.
+    Submit(usize),
     /// The host decided; so many bytes of verdicts.
     Decided(OpId, usize),
+    /// A message was stored.
+    Published(OpId, Sequence),
 }
 
 impl Kept {
     /// The bytes of what it holds of messages, states and verdicts.
     fn bytes(&self) -> usize {
         match self {
-            Self::Decided(_, bytes) => *bytes,
-            Self::Whole(Recorded::Log(Input::Stored { reply, .. })) => stored_bytes(reply),
-            Self::Whole(Recorded::Log(Input::Ran {
-                ran: Ran::Snapshotted(Ok(state)),
-                ..
-            })) => state.len(),
-            Self::Whole(Recorded::Log(Input::Ran {
-                ran: Ran::Decided(decided),
-                ..
-            })) => decided.iter().map(|one| verdict_bytes(&one.verdict)).sum(),
-            Self::Whole(Recorded::Log(
-                Input::Tick
-                | Input::Up(_)
-                | Input::Down
-                | Input::Kind(_)
-                | Input::Claim
-                | Input::Order(_)
-                | Input::Lease(_)
-                | Input::Evict
-                | Input::Submit(_)
-                | Input::Read(_)
-                | Input::Ran { .. },
-            )) => 0,
-            Self::Whole(Recorded::History(input)) => match input.as_ref() {
-                log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
-                log::HistoryInput::Tick => 0,
+            Self::Submit(bytes) | Self::Decided(_, bytes) => *bytes,
+            Self::Published(..) => 0,
+            Self::Whole(input) => match input.as_ref() {
+                Recorded::Log(input) => log_bytes(input),
+                Recorded::History(input) => match input.as_ref() {
+                    log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
+                    log::HistoryInput::Tick => 0,
+                },
+                // Records of a layout and of kinds are small.
+                Recorded::Space(_) => 0,
             },
-            // Records of a layout and of kinds are small.
-            Self::Whole(Recorded::Space(_)) => 0,
         }
+    }
+
+    /// How many of its bytes are packed.
+    fn packed(&self) -> usize {
+        match self {
+            Self::Submit(bytes) | Self::Decided(_, bytes) => *bytes,
+            Self::Published(..) | Self::Whole(_) => 0,
+        }
+    }
+}
+
+fn log_bytes(input: &Input) -> usize {
+    match input {
+        Input::Stored { reply, .. } => stored_bytes(reply),
+        Input::Ran {
+            ran: Ran::Snapshotted(Ok(state)),
+            ..
+        } => state.len(),
+        Input::Ran {
+            ran: Ran::Decided(decided),
+            ..
+        } => decided.iter().map(|one| verdict_bytes(&one.verdict)).sum(),
+        Input::Tick
+        | Input::Up(_)
+        | Input::Down
+        | Input::Kind(_)
+        | Input::Claim
+        | Input::Order(_)
+        | Input::Lease(_)
+        | Input::Evict
+        | Input::Submit(_)
+        | Input::Read(_)
+        | Input::Ran { .. } => 0,
     }
 }
 
@@ -179,25 +199,41 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     }
 
     pub(crate) fn push(&mut self, now: Time, machine: M, input: Recorded) {
-        self.keep(now, machine, Kept::Whole(input));
+        self.keep(now, machine, Kept::Whole(Box::new(input)));
     }
 
     /// The same for an input of a shard's log, of which there are many.
     pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
-        let kept = if let Input::Ran {
+        let kept = if let Input::Submit(submit) = input
+            && pack_submit(submit, &mut self.packing)
+        {
+            Kept::Submit(self.take_packed())
+        } else if let Input::Ran {
             op,
             ran: Ran::Decided(decided),
         } = input
             && pack(decided, &mut self.packing)
         {
-            let bytes = self.packing.len();
-            self.packed.extend(&self.packing);
-            self.packing.clear();
-            Kept::Decided(*op, bytes)
+            Kept::Decided(*op, self.take_packed())
+        } else if let Input::Stored {
+            op,
+            reply: Outcome::Done(StoreDone::Published(ack)),
+        } = input
+            && !ack.duplicate
+        {
+            Kept::Published(*op, ack.sequence)
         } else {
-            Kept::Whole(Recorded::Log(input.clone()))
+            Kept::Whole(Box::new(Recorded::Log(input.clone())))
         };
         self.keep(now, machine, kept);
+    }
+
+    /// Puts what was packed behind the packed bytes of the ring; how many they are.
+    fn take_packed(&mut self) -> usize {
+        let bytes = self.packing.len();
+        self.packed.extend(&self.packing);
+        self.packing.clear();
+        bytes
     }
 
     fn keep(&mut self, now: Time, machine: M, input: Kept) {
@@ -207,9 +243,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 break;
             };
             self.bytes -= oldest.bytes();
-            if let Kept::Decided(_, bytes) = oldest {
-                self.packed.drain(..bytes);
-            }
+            self.packed.drain(..oldest.packed());
             self.dropped += 1;
         }
         self.bytes += bytes;
@@ -219,20 +253,34 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
         let entries = self.ring.iter();
         let mut packed = self.packed.iter().copied();
-        let entries = entries.map(|(now, machine, input)| RecordedInput {
-            now: *now,
-            machine: format!("{machine:?}"),
-            input: match input {
-                Kept::Whole(input) => input.clone(),
-                Kept::Decided(op, bytes) => {
-                    let packed: Vec<_> = packed.by_ref().take(*bytes).collect();
-                    let decided = unpack(&packed).expect("verdicts that were packed");
+        let entries = entries.map(|(now, machine, input)| {
+            let bytes: Vec<u8> = packed.by_ref().take(input.packed()).collect();
+            let input = match input {
+                Kept::Whole(input) => (**input).clone(),
+                Kept::Submit(_) => {
+                    let submit = unpack_submit(&bytes).expect("a command that was packed");
+                    Recorded::Log(Input::Submit(submit))
+                }
+                Kept::Decided(op, _) => {
+                    let decided = unpack(&bytes).expect("verdicts that were packed");
                     Recorded::Log(Input::Ran {
                         op: *op,
                         ran: Ran::Decided(decided),
                     })
                 }
-            },
+                Kept::Published(op, sequence) => Recorded::Log(Input::Stored {
+                    op: *op,
+                    reply: Outcome::Done(StoreDone::Published(Ack {
+                        sequence: *sequence,
+                        duplicate: false,
+                    })),
+                }),
+            };
+            RecordedInput {
+                now: *now,
+                machine: format!("{machine:?}"),
+                input,
+            }
         });
         Recording {
             lane,
