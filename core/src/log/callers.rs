@@ -2,7 +2,7 @@
 
 use super::entity::{Caller, Command, Entity, Phase, Pledge, Reader, Stage, Why};
 use super::owned::Fence;
-use super::shard::{Op, Shard, Turn};
+use super::shard::{Named, Op, Shard, Turn};
 use super::{Effect, Freshness, KindIndex, Read, Refusal, Reply, Submit, Work};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{Sequence, Slot, Ticket};
@@ -108,7 +108,7 @@ impl Shard {
             usize::from(kind.0) < self.kinds.len(),
             "a kind that was registered"
         );
-        let named = (kind, id);
+        let named = Named::new(kind, id);
         let known = self.index.get(&named).copied();
         let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
         let refusal = if deadline <= t.cx.now {
@@ -133,7 +133,7 @@ impl Shard {
         let slot = known.unwrap_or_else(|| {
             let slot = Slot(self.slot_next);
             self.slot_next += 1;
-            let (kind, id) = &named;
+            let Named { kind, id, .. } = &named;
             let name = &self.kinds[usize::from(kind.0)].record.name;
             let namespace = &self.config.namespace;
             let subject = namespace.event_subject(self.config.shard, name, id);

@@ -214,24 +214,19 @@ impl Shard {
             self.release(t, draft.members, sequence);
             return self.next(t, slot);
         }
-        let limits = self.limits;
-        let Draft {
-            commit,
-            members,
-            sent,
-            ..
-        } = *draft;
-        let entity = self.entity(slot);
+        let mut draft = draft;
+        let entity = self.entities.get_mut(&slot);
+        let entity = entity.expect("a slot of an entity in memory");
         entity.tries = 0;
         entity.provisional = Provisional::Committed;
         if let Some(held) = &mut entity.held {
-            held.pass_on(sequence, commit, &limits);
-            let sent = sent.unwrap_or_default();
+            held.pass_on(sequence, &mut draft.commit, &self.limits);
+            let sent = draft.sent.unwrap_or_default();
             held.confirmed = held.confirmed.max(sent);
             held.checked = held.checked.max(sent);
         }
         self.on_named(slot);
-        self.release(t, members, sequence);
+        self.release(t, draft.members, sequence);
         if !self.take_snapshot(t, slot) {
             self.next(t, slot);
         }

@@ -369,13 +369,13 @@ impl Held {
         self.ids.absorb(commit, limits);
     }
 
-    /// Takes in the next commit, which this node made: its parts are used again.
-    pub(super) fn pass_on(&mut self, sequence: Sequence, mut commit: Commit, limits: &Limits) {
-        self.follow(sequence, &commit, limits);
+    /// Takes in the next commit, which this node made: its list of earlier ones is used again.
+    pub(super) fn pass_on(&mut self, sequence: Sequence, commit: &mut Commit, limits: &Limits) {
+        self.follow(sequence, commit, limits);
         self.chain = core::mem::take(&mut commit.earlier);
         self.chain.truncate(limits.chain_max.saturating_sub(1));
         self.chain.insert(0, sequence);
-        self.ids.absorb(&commit, limits);
+        self.ids.absorb(commit, limits);
     }
 
     fn follow(&mut self, sequence: Sequence, commit: &Commit, limits: &Limits) {

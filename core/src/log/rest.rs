@@ -3,7 +3,7 @@
 //! node says whose entity goes, and `Input::Evict` makes the machine forget its oldest one.
 
 use super::entity::{Body, Entity, Taking};
-use super::shard::{Shard, Turn};
+use super::shard::{Named, Shard, Turn};
 use super::{Effect, KindIndex};
 use crate::id::Slot;
 use crate::name::EntityId;
@@ -188,7 +188,7 @@ impl Shard {
             let Entity {
                 kind, id, snapshot, ..
             } = entity;
-            self.index.remove(&(kind, id.clone()));
+            self.index.remove(&Named::new(kind, id.clone()));
             match snapshot {
                 Taking::Stored(body) => {
                     reached!(

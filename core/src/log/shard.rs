@@ -29,7 +29,7 @@ pub struct Shard {
     pub(super) up: bool,
     pub(super) kinds: Vec<KindConfig>,
     pub(super) entities: BTreeMap<Slot, Entity>,
-    pub(super) index: BTreeMap<(KindIndex, EntityId), Slot>,
+    pub(super) index: BTreeMap<Named, Slot>,
     /// Entities that may be forgotten.
     pub(super) resting: Resting,
     /// Entities that came to rest in this step and whose kind is not kept in memory.
@@ -70,6 +70,26 @@ pub struct Shard {
     op_next: u64,
     pub(super) slot_next: u64,
     draw_next: u64,
+}
+
+/// The name of an entity in a shard. Each command looks its entity up, so what is compared first is a
+/// number of the name: the names of the others are not touched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Named {
+    number: u64,
+    pub(super) kind: KindIndex,
+    pub(super) id: EntityId,
+}
+
+impl Named {
+    pub(super) fn new(kind: KindIndex, id: EntityId) -> Self {
+        // FNV-1a; entities whose numbers are the same are told apart by their names.
+        let bytes = id.as_str().bytes();
+        let number = bytes.fold(0xcbf2_9ce4_8422_2325, |number: u64, byte| {
+            (number ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self { number, kind, id }
+    }
 }
 
 /// Commits that are sent by themselves: how many are in flight, and which come next.

@@ -8,7 +8,7 @@
 //! snapshot, no later one names an older body.
 
 use super::entity::Held;
-use super::shard::{Op, Shard, Turn};
+use super::shard::{Named, Op, Shard, Turn};
 use super::{KindIndex, Note};
 use crate::format::SnapshotRef;
 use crate::id::{Sequence, Slot, Version};
@@ -115,7 +115,7 @@ impl Shard {
     }
 
     fn unswept_of(&mut self, kind: KindIndex, entity: EntityId) {
-        if let Some(slot) = self.index.get(&(kind, entity)).copied() {
+        if let Some(slot) = self.index.get(&Named::new(kind, entity)).copied() {
             self.unswept(slot);
         }
     }
