@@ -3,7 +3,7 @@
 use super::entities::{Ask, Draft, Job};
 use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
-use crate::driver::host::Answer;
+use crate::driver::host::{Answer, Caller};
 use crate::driver::{EntityRequest, Sent, What};
 use crate::format::{Codec, Metadata};
 use crate::id::{CommandId, Sequence, Version, WallTime};
@@ -12,6 +12,7 @@ use crate::name::EntityId;
 use crate::step::{Span, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::any::Any;
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -148,6 +149,16 @@ impl<A: Aggregate, D: Decider<A>> Job<A> for Call<A, D> {
     }
 }
 
+impl<A: Aggregate, D: Decider<A>> Caller for Call<A, D> {
+    fn finish(self: Box<Self>, answer: Answer) {
+        Job::finish(self, answer);
+    }
+
+    fn enter(self: Box<Self>, place: &mut dyn Any) {
+        Ask::<A>::Job(self).enter(place);
+    }
+}
+
 /// A reply, and what it stands for in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -246,7 +257,7 @@ impl<A: Aggregate> Sending<'_, A> {
                 metadata: self.metadata.clone(),
                 wall,
             },
-            caller: Box::new(Ask::<A>::Job(Box::new(job))),
+            caller: Box::new(job),
         };
         (handle.entity(request), called)
     }

@@ -25,8 +25,10 @@ impl Caller for RawAsk {
         let _ = self.done.send(answer);
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
+    fn enter(self: Box<Self>, place: &mut dyn Any) {
+        if let Some(place) = place.downcast_mut() {
+            *place = Some(*self);
+        }
     }
 }
 
@@ -38,11 +40,13 @@ pub(crate) struct RawEntities {
 
 impl Host for RawEntities {
     fn admit(&mut self, ticket: Ticket, caller: Box<dyn Caller>) {
-        match caller.into_any().downcast::<RawAsk>() {
-            Ok(ask) => {
-                self.callers.insert(ticket, *ask);
+        let mut ask: Option<RawAsk> = None;
+        caller.enter(&mut ask);
+        match ask {
+            Some(ask) => {
+                self.callers.insert(ticket, ask);
             }
-            Err(_) => unreachable!("raw kinds have shards of their own"),
+            None => unreachable!("raw kinds have shards of their own"),
         }
     }
 

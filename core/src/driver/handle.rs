@@ -250,8 +250,12 @@ impl Handle {
     ) -> Result<HistoryAnswer, NotSent> {
         let deadline = ask.deadline;
         let (done, answer) = oneshot::channel();
-        self.send(self.lane_of(shard), Request::History(ask, done), deadline)
-            .await?;
+        self.send(
+            self.lane_of(shard),
+            Request::History(ask.into(), done),
+            deadline,
+        )
+        .await?;
         Ok(answer.await.unwrap_or(Err(HistoryFailure::Stopped)))
     }
 
@@ -263,7 +267,8 @@ impl Handle {
         deadline: Time,
     ) -> Result<Option<KindAnswer>, NotSent> {
         let (done, answer) = oneshot::channel();
-        self.send(0, Request::Kind(wish, done), deadline).await?;
+        self.send(0, Request::Kind(wish.into(), done), deadline)
+            .await?;
         Ok(tokio::select! {
             biased;
             answer = answer => Some(answer.unwrap_or(Err(KindFailure::Stopped))),

@@ -66,8 +66,9 @@ pub(crate) trait Caller: Send {
     /// Tells it how it ended.
     fn finish(self: Box<Self>, answer: Answer);
 
-    /// Itself, for the host that knows its type.
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+    /// Goes to the place where its host wants it: an `Option` of what the callers of that host are,
+    /// which stays empty when it is none of them.
+    fn enter(self: Box<Self>, place: &mut dyn Any);
 }
 
 /// How a caller's request ended.

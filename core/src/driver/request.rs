@@ -12,14 +12,14 @@ use crate::step::Time;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// One request to a lane.
+/// One request to a lane. The large ones are boxed: each is moved through a queue as the largest is.
 pub(crate) enum Request {
     /// A command or a question for one entity.
     Entity(EntityRequest),
     /// A page of an entity's history.
-    History(HistoryAsk, oneshot::Sender<HistoryAnswer>),
+    History(Box<HistoryAsk>, oneshot::Sender<HistoryAnswer>),
     /// A kind's record; lane 0 only.
-    Kind(KindWish, oneshot::Sender<KindAnswer>),
+    Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// What the lane has counted.
     Counters(oneshot::Sender<Counters>),
     /// What the lane's machines were fed lately.

@@ -77,16 +77,29 @@ pub(crate) enum Ask<A: Aggregate> {
     Question(Box<dyn Question<A>>),
 }
 
-impl<A: Aggregate> Caller for Ask<A> {
-    fn finish(self: Box<Self>, answer: Answer) {
-        match *self {
+impl<A: Aggregate> Ask<A> {
+    /// Puts it where a host waits for a caller; see [`Caller::enter`].
+    pub(crate) fn enter(self, place: &mut dyn Any) {
+        if let Some(place) = place.downcast_mut() {
+            *place = Some(self);
+        }
+    }
+
+    fn tell(self, answer: Answer) {
+        match self {
             Self::Job(job) => job.finish(answer),
             Self::Question(question) => question.finish(answer),
         }
     }
+}
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
-        self
+impl<A: Aggregate> Caller for Ask<A> {
+    fn finish(self: Box<Self>, answer: Answer) {
+        self.tell(answer);
+    }
+
+    fn enter(self: Box<Self>, place: &mut dyn Any) {
+        Self::enter(*self, place);
     }
 }
 
@@ -94,7 +107,7 @@ impl<A: Aggregate> Caller for Ask<A> {
 pub(crate) struct Entities<A: Aggregate> {
     facts: KindFacts,
     slots: BTreeMap<Slot, Entity<A>>,
-    callers: Table<Ticket, Box<Ask<A>>>,
+    callers: Table<Ticket, Ask<A>>,
 }
 
 struct Entity<A> {
@@ -141,11 +154,13 @@ pub(crate) fn restore<A: Aggregate>(
 
 impl<A: Aggregate> Host for Entities<A> {
     fn admit(&mut self, ticket: Ticket, caller: Box<dyn Caller>) {
-        match caller.into_any().downcast::<Ask<A>>() {
-            Ok(ask) => {
+        let mut ask: Option<Ask<A>> = None;
+        caller.enter(&mut ask);
+        match ask {
+            Some(ask) => {
                 self.callers.insert(ticket, ask);
             }
-            Err(_) => unreachable!("a kind has one aggregate type in a process"),
+            None => unreachable!("a kind has one aggregate type in a process"),
         }
     }
 
@@ -200,7 +215,7 @@ impl<A: Aggregate> Host for Entities<A> {
             .iter()
             .map(|(ticket, expected)| Decided {
                 ticket: *ticket,
-                verdict: match self.callers.get_mut(ticket).map(Box::as_mut) {
+                verdict: match self.callers.get_mut(ticket) {
                     Some(Ask::Job(job)) => round.decide(job.as_mut(), *expected),
                     Some(Ask::Question(_)) | None => {
                         unreachable!("a command has a job until it is answered")
@@ -222,7 +237,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let entity = self.slots.get_mut(&slot).expect("a folded slot");
         entity.settle(provisional);
         for ticket in tickets {
-            if let Some(Ask::Question(question)) = self.callers.get_mut(ticket).map(Box::as_mut) {
+            if let Some(Ask::Question(question)) = self.callers.get_mut(ticket) {
                 question.answer(&entity.committed, version);
             }
         }
@@ -245,13 +260,13 @@ impl<A: Aggregate> Host for Entities<A> {
 
     fn finish(&mut self, ticket: Ticket, answer: Answer) {
         if let Some(ask) = self.callers.remove(&ticket) {
-            ask.finish(answer);
+            ask.tell(answer);
         }
     }
 
     fn finish_all(&mut self, answer: &Answer) {
         while let Some((_, ask)) = self.callers.pop_first() {
-            ask.finish(answer.clone());
+            ask.tell(answer.clone());
         }
     }
 }

@@ -15,14 +15,14 @@ impl<S: Shell> Lane<S> {
         match request {
             None => self.open = false,
             Some(Request::Entity(request)) => self.entity(request),
-            Some(Request::History(ask, done)) => self.history(ask, done),
+            Some(Request::History(ask, done)) => self.history(*ask, done),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;
                 wish.ticket = Ticket(self.tickets);
                 match &mut self.space {
                     Some(space) => {
-                        space.kind(&mut env!(self, now), wish, done);
+                        space.kind(&mut env!(self, now), *wish, done);
                         self.after(Who::Space);
                     }
                     None => unreachable!("kinds are asked of lane 0"),
@@ -58,7 +58,7 @@ impl<S: Shell> Lane<S> {
             });
         }
         let key = ShardKey::of(&request.kind, request.shard);
-        if !self.seats.contains_key(&key) {
+        if self.seats.get(&key).is_none() {
             if self.layout.is_none() {
                 self.link_changed();
             }
