@@ -17,6 +17,7 @@ mod packed;
 mod recorder;
 mod request;
 mod seat;
+mod seats;
 mod shell;
 mod space;
 mod timers;

@@ -29,6 +29,15 @@ pub(crate) struct ShardKey {
 }
 
 impl ShardKey {
+    /// How many combinations of what is beside the shard there are.
+    pub(crate) const TABLES: usize = 8;
+
+    /// Which combination it is, and the shard's number.
+    #[inline]
+    pub(crate) fn place(self) -> (usize, usize) {
+        ((self.part >> 16) as usize, usize::from(self.shard.0))
+    }
+
     pub(crate) fn of(kind: &KindEntry, shard: ShardId) -> Self {
         let (mode, class) = (kind.config.record.mode, kind.config.record.class);
         let mode_bit = match mode {
@@ -50,6 +59,7 @@ impl ShardKey {
     }
 
     /// A number of its own, for dice of its own.
+    #[inline]
     pub(crate) fn part(self) -> u64 {
         u64::from(self.part)
     }
@@ -57,6 +67,7 @@ impl ShardKey {
 
 // Compared for each command, so by one number.
 impl PartialEq for ShardKey {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         self.part == other.part
     }
@@ -65,12 +76,14 @@ impl PartialEq for ShardKey {
 impl Eq for ShardKey {}
 
 impl PartialOrd for ShardKey {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for ShardKey {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.part.cmp(&other.part)
     }
@@ -127,6 +140,10 @@ impl Seat {
             Some(_) => None,
             None => self.machine.next_deadline(),
         }
+    }
+
+    pub(crate) fn key(&self) -> ShardKey {
+        self.key
     }
 
     /// The shape of this shard's stream.

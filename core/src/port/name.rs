@@ -34,22 +34,26 @@ macro_rules! shared_text {
     ($($name:ident),*) => { $(
         impl $name {
             /// The text.
+            #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
         impl Deref for $name {
             type Target = str;
+            #[inline]
             fn deref(&self) -> &str {
                 &self.0
             }
         }
         impl AsRef<str> for $name {
+            #[inline]
             fn as_ref(&self) -> &str {
                 &self.0
             }
         }
         impl Borrow<str> for $name {
+            #[inline]
             fn borrow(&self) -> &str {
                 &self.0
             }
@@ -75,11 +79,13 @@ macro_rules! shared_text {
             }
         }
         impl PartialEq<str> for $name {
+            #[inline]
             fn eq(&self, other: &str) -> bool {
                 *self.0 == *other
             }
         }
         impl PartialEq<&str> for $name {
+            #[inline]
             fn eq(&self, other: &&str) -> bool {
                 *self.0 == **other
             }

@@ -65,7 +65,7 @@ impl<S: Shell> Lane<S> {
     }
 
     pub(super) fn feed_all(&mut self, now: Time, input: impl Fn(&Seat) -> Option<Input>) {
-        let keys: Vec<ShardKey> = self.seats.keys().copied().collect();
+        let keys: Vec<ShardKey> = self.seats.keys().collect();
         for key in keys {
             if let Some(seat) = self.seats.get_mut(&key)
                 && let Some(input) = input(seat)

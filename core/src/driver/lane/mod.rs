@@ -26,7 +26,8 @@ use super::history::HistorySeat;
 use super::link::{HighWater, Link};
 use super::recorder::Recorder;
 use super::request::Request;
-use super::seat::{Seat, ShardKey};
+use super::seat::ShardKey;
+use super::seats::Seats;
 use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
 use super::timers::Timers;
@@ -166,7 +167,7 @@ pub(crate) struct Lane<S: Shell> {
     /// Why nothing new can be begun.
     failed: Option<Unusable>,
     space: Option<SpaceSeat>,
-    seats: BTreeMap<ShardKey, Seat>,
+    seats: Seats,
     cache: Cache<ShardKey>,
     /// Requests of logs and histories to the store.
     window: Window<StreamName, (Who, OpId, StoreRequest)>,
@@ -213,7 +214,7 @@ impl<S: Shell> Lane<S> {
             generation: 0,
             failed: None,
             space: parts.space,
-            seats: BTreeMap::new(),
+            seats: Seats::default(),
             cache,
             window,
             histories: BTreeMap::new(),
