@@ -335,6 +335,7 @@ fn denials() -> Vec<(u64, Denial)> {
             code: 10_999,
             text: text(),
         }),
+        Refusal::NotLeased,
     ];
     let calls = [
         Denial::UnknownKind { kind: text() },
@@ -369,7 +370,6 @@ fn denials() -> Vec<(u64, Denial)> {
             hops: 65,
             hops_max: 64,
         },
-        Denial::Freshness { kind: text() },
         Denial::NoLease,
         Denial::Stopping,
         Denial::Halted { reason: text() },

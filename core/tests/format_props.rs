@@ -384,7 +384,7 @@ prop_compose! {
 /// What goes into a frame.
 #[derive(Clone, Debug)]
 enum Sent {
-    Call(bool, u32, CallParts),
+    Call(bool, u32, Box<CallParts>),
     Answer(Answered, Option<(u64, u128)>),
     Plain(u8),
     Owner(u128, u64, u128),
@@ -393,7 +393,7 @@ enum Sent {
 fn sent() -> impl Strategy<Value = (u64, Sent)> {
     let what = prop_oneof![
         3 => (any::<bool>(), any::<u32>(), call_parts())
-            .prop_map(|(tell, ttl_ms, parts)| Sent::Call(tell, ttl_ms, parts)),
+            .prop_map(|(tell, ttl_ms, parts)| Sent::Call(tell, ttl_ms, Box::new(parts))),
         3 => (answered(), option::of(any::<(u64, u128)>()))
             .prop_map(|(answered, epoch)| Sent::Answer(answered, epoch)),
         2 => (0_u8..4).prop_map(Sent::Plain),

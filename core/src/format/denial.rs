@@ -110,12 +110,6 @@ pub enum Denial {
         /// How many are allowed.
         hops_max: usize,
     },
-    /// The kind does not offer reads of the freshness asked for (S14).
-    #[error("{kind:?} does not offer this freshness; ask for another one")]
-    Freshness {
-        /// The kind.
-        kind: String,
-    },
     /// The node may not act now: its lease is over or not there yet.
     #[error("that node holds no lease now; nothing happened, send it again")]
     NoLease,

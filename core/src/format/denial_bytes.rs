@@ -69,16 +69,13 @@ pub(super) fn encode(denial: &Denial) -> Vec<u8> {
             let values = values.array(3).uint(CALLS + 14);
             values.uint(*hops as u64).uint(*hops_max as u64);
         }
-        Denial::Freshness { kind } => {
-            values.array(2).uint(CALLS + 15).text(kind);
-        }
-        Denial::NoLease => plain(CALLS + 16, values),
-        Denial::Stopping => plain(CALLS + 17, values),
+        Denial::NoLease => plain(CALLS + 15, values),
+        Denial::Stopping => plain(CALLS + 16, values),
         Denial::Halted { reason } => {
-            values.array(2).uint(CALLS + 18).text(reason);
+            values.array(2).uint(CALLS + 17).text(reason);
         }
         Denial::Unusable { cause } => {
-            values.array(2).uint(CALLS + 19).text(cause);
+            values.array(2).uint(CALLS + 18).text(cause);
         }
         Denial::Newer { number } => plain(*number, values),
     }
@@ -130,6 +127,7 @@ fn log(refusal: &Refusal, values: &mut Values<'_>) {
         Refusal::Failed(cause) => {
             values.array(2).uint(12).text(cause);
         }
+        Refusal::NotLeased => plain(16, values),
         Refusal::Fold(error) => fold(error, values.array(7).uint(13)),
         Refusal::Damaged(Damage {
             stream,
@@ -330,11 +328,10 @@ fn known_call(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Denial>, Form
             hops: p.number()?,
             hops_max: p.number()?,
         },
-        15 => Denial::Freshness { kind: p.text()? },
-        16 => Denial::NoLease,
-        17 => Denial::Stopping,
-        18 => Denial::Halted { reason: p.text()? },
-        19 => Denial::Unusable { cause: p.text()? },
+        15 => Denial::NoLease,
+        16 => Denial::Stopping,
+        17 => Denial::Halted { reason: p.text()? },
+        18 => Denial::Unusable { cause: p.text()? },
         _ => return Ok(None),
     }))
 }
@@ -377,6 +374,7 @@ fn known_log(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Refusal>, Form
             what: p.text()?,
         }),
         15 => return Ok(known_store(p)?.map(Refusal::Store)),
+        16 => Refusal::NotLeased,
         _ => return Ok(None),
     }))
 }
