@@ -350,7 +350,7 @@ fn ground(freshness: Freshness) -> &'static str {
     match freshness {
         Freshness::Local => " (local)",
         Freshness::Leased => " (leased)",
-        _ => "",
+        Freshness::Linearizable | _ => "",
     }
 }
 
