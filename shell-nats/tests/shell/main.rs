@@ -8,6 +8,7 @@ mod credentials;
 mod lent;
 mod limits;
 mod link;
+mod net;
 mod operator;
 mod requests;
 mod rights;
