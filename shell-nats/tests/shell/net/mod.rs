@@ -4,6 +4,7 @@
 mod frames;
 mod heard;
 mod lost;
+mod mem;
 mod nats;
 
 use crate::scene::{connected, next, within};
