@@ -1,11 +1,13 @@
-//! What the examples share: the bank account of `accounting`, the counter of the load tests, how the
-//! bare client is used beside Tenure, a slow way to a server, and how they end.
+//! What the examples share: the bank account of `accounting`, the counter of the load tests, how load
+//! is made and measured, how the bare client is used beside Tenure, a slow way to a server, and how
+//! they end.
 
 pub mod account;
 pub mod bare;
 pub mod cli;
 pub mod counter;
 pub mod delay;
+pub mod load;
 
 /// Why a load test ends early.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,40 +1,41 @@
-//! One block of operations at a concurrency, timed: the same for Tenure and for the raw peer.
+//! One block of operations, timed: the same for Tenure and for the raw peer.
 
-use crate::draw::Draw;
-use crate::options::Options;
-use crate::progress::Progress;
+use super::pace::Pace;
+use super::{Draw, Pick, Progress};
+use crate::Failure;
 use hdrhistogram::Histogram;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tenure_examples::Failure;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Who does operations.
-pub(crate) trait Side: Send + Sync + 'static {
-    /// Loads, changes and saves what the user with this number has; returns when it is
-    /// acknowledged.
-    fn operate(&self, user: usize) -> impl Future<Output = Result<(), Failure>> + Send;
+pub trait Side: Send + Sync + 'static {
+    /// Does one operation on what the key with this number has; returns when it is acknowledged.
+    fn operate(&self, key: usize) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What the blocks of one side came to.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    pub(crate) ops: u64,
+pub struct Tally {
+    /// How many operations.
+    pub ops: u64,
+    /// How long they took.
     pub(crate) time: Duration,
     /// What this process computed in that time, where the system tells.
     pub(crate) cpu: Option<Duration>,
     /// Operations per second of each block.
-    pub(crate) rates: Vec<f64>,
-    /// Nanoseconds from a call to its acknowledgement. One for each thread, so that they seldom
+    pub rates: Vec<f64>,
+    /// Nanoseconds from when an operation was to begin to its acknowledgement. One for each thread, so that they seldom
     /// wait for each other.
     latencies: Arc<[Mutex<Histogram<u64>>]>,
 }
 
 impl Tally {
-    pub(crate) fn new(threads: usize) -> Self {
+    /// No block yet.
+    pub fn new(threads: usize) -> Self {
         Self {
             ops: 0,
             time: Duration::ZERO,
@@ -44,16 +45,22 @@ impl Tally {
         }
     }
 
-    pub(crate) fn ops_per_s(&self) -> f64 {
+    /// Operations per second over all blocks.
+    pub fn ops_per_s(&self) -> f64 {
         rate(self.ops, self.time)
     }
 
     /// Microseconds of computing for each operation.
-    pub(crate) fn cpu_us(&self) -> Option<f64> {
+    pub fn cpu_us(&self) -> Option<f64> {
         self.cpu.map(|cpu| 1e6 / rate(self.ops, cpu))
     }
 
-    pub(crate) fn latencies(&self) -> Histogram<u64> {
+    /// The time of each operation, in nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// Never: all histograms have the same bounds.
+    pub fn latencies(&self) -> Histogram<u64> {
         let mut all = histogram();
         for one in &*self.latencies {
             let one = one.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,35 +75,60 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds that a histogram can have")
 }
 
+/// What all blocks of a run have in common.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// How many operations are under way at once, at most.
+    pub outstanding: usize,
+    /// Which keys there are, and how they are drawn.
+    pub pick: Pick,
+    /// How many operations are due in a second; without it each begins when one ends.
+    pub rate: Option<f64>,
+}
+
 /// How a block is to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Block {
-    pub(crate) ops: u64,
-    pub(crate) seed: u64,
-    /// Every user in turn instead of drawn ones, as far as the operations go.
-    pub(crate) in_turn: bool,
+pub struct Block {
+    /// How many operations it has.
+    pub ops: u64,
+    /// The seed of its draws.
+    pub seed: u64,
+    /// Every key in turn instead of drawn ones, as far as the operations go.
+    pub in_turn: bool,
 }
 
 /// Does one block's operations and adds them to the tally.
-pub(crate) async fn run<S: Side>(
+///
+/// # Errors
+///
+/// Of the first operation that failed.
+///
+/// # Panics
+///
+/// Never: a worker's number is one of a `usize`.
+pub async fn run<S: Side>(
     side: &Arc<S>,
     block: Block,
-    options: &Options,
+    load: &Load,
     progress: &Progress,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let taken = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
-    let count = (options.concurrency as u64).min(block.ops);
+    let count = (load.outstanding as u64).min(block.ops);
     let cpu = cpu();
     let begin = Instant::now();
+    // Every key in turn is no measurement, and as quick as may be.
+    let due = load.rate.filter(|_| !block.in_turn);
+    let pace = Pace::start(due, block.ops, count)?;
     for number in 0..count {
         let worker = Worker {
             side: Arc::clone(side),
             taken: Arc::clone(&taken),
             block,
-            draw: Draw::new(block.seed, number, options.users, options.hot),
-            users: options.users as u64,
+            draw: Draw::new(block.seed, number, &load.pick),
+            keys: load.pick.keys as u64,
+            pace: pace.clone(),
             progress: progress.clone(),
             latencies: Arc::clone(&tally.latencies),
             slot: usize::try_from(number).expect("of a usize") % tally.latencies.len(),
@@ -132,7 +164,8 @@ struct Worker<S> {
     taken: Arc<AtomicU64>,
     block: Block,
     draw: Draw,
-    users: u64,
+    keys: u64,
+    pace: Pace,
     progress: Progress,
     latencies: Arc<[Mutex<Histogram<u64>>]>,
     slot: usize,
@@ -141,17 +174,18 @@ struct Worker<S> {
 impl<S: Side> Worker<S> {
     async fn work(mut self) -> Result<(), Failure> {
         loop {
+            self.pace.turn().await;
             let number = self.taken.fetch_add(1, Ordering::Relaxed);
             if number >= self.block.ops {
                 return Ok(());
             }
-            let user = if self.block.in_turn && number < self.users {
+            let key = if self.block.in_turn && number < self.keys {
                 usize::try_from(number)?
             } else {
-                self.draw.user()
+                self.draw.key()
             };
-            let begin = Instant::now();
-            self.side.operate(user).await?;
+            let begin = self.pace.begin(number);
+            self.side.operate(key).await?;
             let nanos = u64::try_from(begin.elapsed().as_nanos())?;
             let mut latencies = self.latencies[self.slot]
                 .lock()

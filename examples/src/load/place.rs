@@ -1,20 +1,45 @@
 //! Where a run takes place: in memory, on servers of its own, or on those that were named.
 
-use crate::options::{Options, Place};
+use crate::{Failure, bare};
 use async_nats::jetstream::context::Context;
+use clap::ValueEnum;
 use std::sync::Arc;
-use tenure_examples::{Failure, bare};
 use tenure_nats_server::{Cluster, NatsServer};
+
+/// What kind of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// In memory.
+    Mem,
+    /// On NATS.
+    Nats,
+}
+
+/// What place is wished for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// What kind of place.
+    pub place: Place,
+    /// Servers that run; without them some are started.
+    pub nats: Option<&'a str>,
+    /// How many servers hold each stream.
+    pub replicas: Option<u32>,
+    /// What the namespace's name begins with: letters, and not `peer`.
+    pub prefix: &'a str,
+    /// The rest of the namespace's name, so that runs on one server keep apart.
+    pub seed: u64,
+}
 
 /// The place of one run.
 #[derive(Debug)]
-pub(crate) struct Where {
+pub struct Where {
     /// What a node is started with.
-    pub(crate) url: String,
+    pub url: String,
     /// The namespace, in which nothing is before the run.
-    pub(crate) namespace: String,
+    pub namespace: String,
+    raw_namespace: String,
     /// How many servers hold each stream, where that was asked for.
-    pub(crate) replicas: Option<u32>,
+    pub replicas: Option<u32>,
     /// Of this run alone: stopped and removed with this value.
     servers: Servers,
 }
@@ -28,13 +53,17 @@ enum Servers {
 }
 
 impl Where {
-    /// Starts what has to be started. The namespace's name has the seed in it, so that runs on one
-    /// server keep apart.
-    pub(crate) async fn prepare(options: &Options, seed: u64) -> Result<Self, Failure> {
-        let namespace = format!("load{seed:016x}");
-        let (url, servers) = match (options.shell, &options.nats, options.replicas) {
+    /// Starts what has to be started.
+    ///
+    /// # Errors
+    ///
+    /// When a server does not start or answer, or has streams of another run with this seed.
+    pub async fn prepare(wish: Wish<'_>) -> Result<Self, Failure> {
+        let namespace = format!("{}{:016x}", wish.prefix, wish.seed);
+        let raw_namespace = format!("peer{:016x}", wish.seed);
+        let (url, servers) = match (wish.place, wish.nats, wish.replicas) {
             (Place::Mem, _, _) => (format!("mem:{namespace}"), Servers::None),
-            (Place::Nats, Some(url), _) => (url.clone(), Servers::Given),
+            (Place::Nats, Some(url), _) => (url.to_owned(), Servers::Given),
             (Place::Nats, None, None | Some(1)) => {
                 let server = NatsServer::start()?;
                 (server.url(), Servers::One(server.into()))
@@ -47,7 +76,8 @@ impl Where {
         let place = Self {
             url,
             namespace,
-            replicas: options.replicas,
+            raw_namespace,
+            replicas: wish.replicas,
             servers,
         };
         if let Servers::Given = place.servers {
@@ -57,20 +87,24 @@ impl Where {
     }
 
     /// The cluster of this run alone, if it has one.
-    pub(crate) fn cluster(&self) -> Option<Arc<Cluster>> {
+    pub fn cluster(&self) -> Option<Arc<Cluster>> {
         match &self.servers {
             Servers::None | Servers::Given | Servers::One(_) => None,
             Servers::Several(cluster) => Some(Arc::clone(cluster)),
         }
     }
 
-    /// What the raw peer's streams are called by; as long as the namespace.
-    pub(crate) fn raw_namespace(&self) -> String {
-        self.namespace.replacen("load", "peer", 1)
+    /// What the raw peer's streams are called by.
+    pub fn raw_namespace(&self) -> &str {
+        &self.raw_namespace
     }
 
     /// Removes what the run left on servers that are not its own.
-    pub(crate) async fn clean(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// When they do not let it.
+    pub async fn clean(&self) -> Result<(), Failure> {
         match self.servers {
             Servers::None | Servers::One(_) | Servers::Several(_) => Ok(()),
             Servers::Given => {

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 /// Counts operations; clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     done: Arc<AtomicU64>,
     shown: Arc<Shown>,
 }
@@ -37,7 +37,8 @@ impl Drop for Shown {
 }
 
 impl Progress {
-    pub(crate) fn new(operations: u64) -> Self {
+    /// Begins to show how many of so many operations are done.
+    pub fn new(operations: u64) -> Self {
         let done = Arc::new(AtomicU64::new(0));
         let bar = std::io::stderr().is_terminal().then(|| bar(operations));
         let (shown, count) = (bar.clone(), Arc::clone(&done));
@@ -64,12 +65,12 @@ impl Progress {
     }
 
     /// Shows nothing any more.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         self.shown.end();
     }
 
     /// One more operation is done.
-    pub(crate) fn one(&self) {
+    pub fn one(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -3,18 +3,13 @@
 use clap::{Parser, ValueEnum};
 use std::num::NonZeroUsize;
 use tenure::WriteMode;
-
-/// As many entities as one process can keep an id for.
-const USERS_MAX: usize = 10_000_000;
+use tenure_examples::load::{self, KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
 
 /// As many shards as a namespace has by default.
 pub(crate) const SHARDS: usize = 256;
 
 /// Among so many users there are some of each shard, but in one run of 25,000.
 const USERS_OF_ALL_SHARDS: usize = 4_000;
-
-/// So many that nobody waits for them, and that all of a run can be counted.
-const OPS_MAX: u64 = 1 << 40;
 
 /// Loads, changes and saves entities through the user API, and says how fast that is.
 ///
@@ -90,12 +85,6 @@ pub(crate) struct Options {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Place {
-    Mem,
-    Nats,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     Direct,
     Owned,
@@ -164,10 +153,10 @@ impl Options {
         if let Some((_, told)) = counts.iter().find(|(wrong, _)| *wrong) {
             return Err((*told).to_owned());
         }
-        if self.users > USERS_MAX {
+        if self.users > KEYS_MAX {
             let users = self.users;
             return Err(format!(
-                "--users {users} is too many: give {USERS_MAX} or fewer"
+                "--users {users} is too many: give {KEYS_MAX} or fewer"
             ));
         }
         for (name, ops) in [("ops", self.ops), ("warmup", self.warmup.unwrap_or(0))] {
@@ -213,7 +202,19 @@ impl Options {
 
     /// Operations of each block.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
-        let (ops, blocks) = (self.ops, self.blocks);
-        (0..blocks).map(move |block| ops / blocks + u64::from(block < ops % blocks))
+        load::blocks(self.ops, self.blocks)
+    }
+
+    /// What all blocks have in common.
+    pub(crate) fn load(&self) -> Load {
+        let skew = match self.hot {
+            0 => Skew::Even,
+            hot => Skew::Hot(hot),
+        };
+        Load {
+            outstanding: self.concurrency,
+            pick: Pick::new(self.users, skew),
+            rate: None,
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Tenure's side: one command on a user's counter, through the user API.
 
-use crate::block::Side;
 use crate::checker::Acknowledged;
 use crate::options::{Cache, Options};
-use crate::servers::Where;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tenure::{Repository, Tenure};
 use tenure_examples::counter::{Add, Counter};
+use tenure_examples::load::{Side, Where};
 use tenure_examples::{Failure, bare};
 use tokio::time::Instant;
 

@@ -2,9 +2,9 @@
 //! channel and are answered through another. It keeps no event; it is what an answer from another
 //! task costs at the least.
 
-use crate::block::Side;
 use std::collections::BTreeMap;
 use tenure_examples::Failure;
+use tenure_examples::load::Side;
 use tokio::sync::{mpsc, oneshot};
 
 /// As many requests as wait for a loop of a Tenure node.

@@ -12,7 +12,6 @@
 //! folds as well, more than Tenure does: a caller finds a subject in use before its request has
 //! reached another task. That is no bare client any more, and the strictest peer there is.
 
-use crate::block::Side;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
@@ -21,6 +20,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tenure_examples::Failure;
 use tenure_examples::bare;
+use tenure_examples::load::Side;
 use tokio::sync::oneshot;
 
 /// Operations that one folded publish stands for at most: Tenure's `commit_commands_max`.

@@ -1,12 +1,11 @@
 //! What a run came to, for people and as one line of JSON.
 
-use crate::block::Tally;
 use crate::checker::Log;
 use crate::options::{Options, SHARDS};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 use tenure::Counters;
 use tenure_examples::Failure;
+use tenure_examples::load::{Memory, Tally, ratios, round};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -24,28 +23,6 @@ pub(crate) struct Report<'a> {
     /// Messages that the raw peer stored.
     pub(crate) raw_stored: Option<u64>,
     pub(crate) memory: Memory,
-}
-
-/// Memory of this process, in bytes, where the system tells (Linux).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Memory {
-    pub(crate) now: Option<u64>,
-    pub(crate) peak: Option<u64>,
-}
-
-impl Memory {
-    pub(crate) fn read() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            let number: u64 = line.split_whitespace().next()?.parse().ok()?;
-            Some(number * 1_024)
-        };
-        Self {
-            now: kib("VmRSS:"),
-            peak: kib("VmHWM:"),
-        }
-    }
 }
 
 /// What was found after the run.
@@ -104,20 +81,14 @@ impl Verified {
 }
 
 impl Report<'_> {
-    /// Total operations by total time, ours by the raw peer's; and the median of the blocks'.
     fn ratios(&self) -> Option<(f64, f64)> {
-        let raw = self.raw?;
-        let blocks = self.ours.rates.iter().zip(&raw.rates);
-        let mut ratios: Vec<f64> = blocks.map(|(ours, raw)| ours / raw).collect();
-        ratios.sort_by(f64::total_cmp);
-        let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
-        Some((self.ours.ops_per_s() / raw.ops_per_s(), median))
+        self.raw.map(|raw| ratios(self.ours, raw))
     }
 
     pub(crate) fn print(&self) {
-        line("Tenure", self.ours);
+        self.ours.print("Tenure");
         if let Some(raw) = self.raw {
-            line("raw", raw);
+            raw.print("raw");
         }
         if let Some((ratio, median)) = self.ratios() {
             println!("ratio {ratio:.3}, median of the blocks' {median:.3}");
@@ -150,9 +121,9 @@ impl Report<'_> {
 
     pub(crate) fn json(&self, verified: &Verified) -> Value {
         let mut fields = Map::new();
-        side(&mut fields, "", self.ours);
+        self.ours.tell(&mut fields, "");
         if let Some(raw) = self.raw {
-            side(&mut fields, "raw_", raw);
+            raw.tell(&mut fields, "raw_");
         }
         if let Some((ratio, median)) = self.ratios() {
             fields.insert("ratio".into(), json!(round(ratio, 4)));
@@ -186,43 +157,4 @@ impl Report<'_> {
         }
         Value::Object(fields)
     }
-}
-
-const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p999", 99.9)];
-
-fn line(name: &str, tally: &Tally) {
-    let latencies = tally.latencies();
-    let micros = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e6;
-    let [p50, p99, p999] = PERCENTILES.map(|(_, at)| micros(latencies.value_at_percentile(at)));
-    println!(
-        "{name}: {:.0} ops/s; p50 {p50:.1} µs, p99 {p99:.1} µs, p99.9 {p999:.1} µs, max {:.1} µs",
-        tally.ops_per_s(),
-        micros(latencies.max()),
-    );
-    if let Some(cpu) = tally.cpu_us() {
-        println!("  {cpu:.1} µs of computing in this process for each operation");
-    }
-}
-
-fn side(fields: &mut Map<String, Value>, prefix: &str, tally: &Tally) {
-    let latencies = tally.latencies();
-    let micros = |nanos: u64| round(Duration::from_nanos(nanos).as_secs_f64() * 1e6, 1);
-    let mut field =
-        |name: String, value: f64| fields.insert(format!("{prefix}{name}"), json!(value));
-    field("ops_per_s".into(), round(tally.ops_per_s(), 1));
-    for (name, at) in PERCENTILES {
-        field(
-            format!("{name}_us"),
-            micros(latencies.value_at_percentile(at)),
-        );
-    }
-    field("max_us".into(), micros(latencies.max()));
-    if let Some(cpu) = tally.cpu_us() {
-        field("cpu_us".into(), round(cpu, 2));
-    }
-}
-
-fn round(value: f64, digits: i32) -> f64 {
-    let factor = 10_f64.powi(digits);
-    (value * factor).round() / factor
 }

@@ -1,19 +1,17 @@
 //! One run from the start of its servers to the verdict on what they hold.
 
-use crate::block::{self, Block, Side, Tally};
 use crate::checker;
 use crate::leader::{self, Plan};
-use crate::options::{Options, Place};
+use crate::options::Options;
 use crate::ours::{self, Ours};
-use crate::progress::Progress;
 use crate::raw_mem::RawMem;
 use crate::raw_nats::{Names, RawNats};
-use crate::report::{Memory, Report, Verified};
-use crate::servers::Where;
+use crate::report::{Report, Verified};
 use crate::stored::Stored;
 use std::sync::Arc;
 use tenure::{Counters, Tenure};
 use tenure_examples::Failure;
+use tenure_examples::load::{self, Block, Load, Memory, Place, Progress, Side, Tally, Where, Wish};
 use tokio::task::JoinHandle;
 
 /// The raw peer of the run, if there is one.
@@ -25,6 +23,7 @@ enum Raw {
 
 struct Run<'a> {
     options: Options,
+    load: Load,
     seed: u64,
     place: &'a Where,
     ours: Arc<Ours>,
@@ -39,7 +38,14 @@ pub(crate) async fn run(options: Options, seed: u64) -> Result<(), Failure> {
         "{} operations on {} users at concurrency {}, seed {seed}",
         options.ops, options.users, options.concurrency
     );
-    let place = Where::prepare(&options, seed).await?;
+    let place = Where::prepare(Wish {
+        place: options.shell,
+        nats: options.nats.as_deref(),
+        replicas: options.replicas,
+        prefix: "load",
+        seed,
+    })
+    .await?;
     let ended = at(&place, options, seed).await;
     // Also after an error, which is what is told then.
     let cleaned = place.clean().await;
@@ -68,7 +74,7 @@ async fn with(tenure: &Tenure, place: &Where, options: Options, seed: u64) -> Re
         (true, Place::Nats) => {
             let names = Names {
                 model: &place.namespace,
-                own: &place.raw_namespace(),
+                own: place.raw_namespace(),
             };
             let raw = RawNats::new(&place.url, names, ours.ids(), options.raw_fold).await?;
             Raw::Nats(Arc::new(raw))
@@ -78,6 +84,7 @@ async fn with(tenure: &Tenure, place: &Where, options: Options, seed: u64) -> Re
     let warmup = options.warmup.unwrap_or(options.users as u64);
     let run = Run {
         progress: Progress::new((options.ops + warmup) * sides),
+        load: options.load(),
         options,
         seed,
         place,
@@ -219,7 +226,7 @@ impl Run<'_> {
         block: Block,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
-        block::run(side, block, &self.options, &self.progress, tally).await
+        load::run(side, block, &self.load, &self.progress, tally).await
     }
 }
 
