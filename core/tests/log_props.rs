@@ -12,7 +12,7 @@ mod bank;
 mod show;
 #[path = "trace/story.rs"]
 mod story;
-#[path = "trace/world.rs"]
+#[path = "trace/world/mod.rs"]
 mod world;
 
 use bank::Order;

@@ -2,6 +2,8 @@
 //! bytes. Everything around them is answered at once, and not counted as far as it allocates.
 
 mod allocations;
+#[path = "../../tests/trace/world/place.rs"]
+mod place;
 mod rig;
 
 use allocations::{Measured, measure};

@@ -1,22 +1,17 @@
 //! One shard with everything that it asks for answered at once: the machine's own cost, without a
 //! network and, after its beginning, without a store.
 
+use crate::place;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use tenure_core::format::{
-    Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
-};
-use tenure_core::id::{
-    CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, WallTime,
-};
+use tenure_core::format::{TakeOver, WriteMode};
+use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket, WallTime};
 use tenure_core::log::{
-    Decided, Effect, Expected, Freshness, Input, KindConfig, KindIndex, NewEvent, Ran, Read, Shape,
-    Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
+    Decided, Effect, Expected, Freshness, Input, KindIndex, NewEvent, Ran, Read, Shape, Shard,
+    SnapshotPolicy, Submit, Verdict, Work,
 };
-use tenure_core::name::{EntityId, KindName, Namespace};
-use tenure_core::port::{
-    Ack, Expect, Publish, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
-};
+use tenure_core::name::EntityId;
+use tenure_core::port::{Ack, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::{Outcome, SilentProbe};
 use tenure_core::{Cx, Dice, Effects, Limits, Machine, Span, Time};
 use tenure_mem::store::{Store, StoreConfig};
@@ -57,64 +52,16 @@ const PATIENCE: Span = Span::from_secs(3_600);
 
 /// A store with the streams of one shard, and nothing in them but the anchor.
 pub(crate) fn store() -> Answers {
-    let mut store = Store::new(StoreConfig::default());
-    let (ns, layout) = (namespace(), layout());
-    let stream = ns.event_stream(Partition(0));
-    let subjects = ns.event_stream_subjects(&layout, Partition(0));
-    let events = StreamSettings::event_log(stream.clone(), subjects, 1);
-    let subjects = ns.snapshot_stream_subjects();
-    let snapshots = StreamSettings::snapshots(ns.snapshot_stream(), subjects, 1);
-    let anchor = Anchor {
-        layout: layout.id,
-        stream: Partition(0),
-        unknown: Unknown::default(),
-    };
-    let anchor = Publish {
-        stream,
-        subject: ns.anchor_subject(Partition(0)),
-        expect: Expect::OwnLast(Sequence::NONE),
-        rollup: Rollup::No,
-        dedup: None,
-        ttl_s: None,
-        payload: anchor.encode(),
-    };
-    for request in [
-        StoreRequest::CreateStream(events),
-        StoreRequest::CreateStream(snapshots),
-        StoreRequest::Publish(anchor),
-    ] {
-        let reply = store.apply(WallTime(0), &request);
-        assert!(matches!(reply, Outcome::Done(_)), "{request:?}: {reply:?}");
-    }
     Answers::Store {
-        store: Box::new(store),
+        store: Box::new(place::store(StoreConfig::default(), 1, WallTime(0))),
         said: Vec::new(),
     }
 }
 
 impl Rig {
     pub(crate) fn new(mode: WriteMode, snapshots: SnapshotPolicy, answers: Answers) -> Self {
-        let config = ShardConfig {
-            namespace: namespace(),
-            layout: layout().id,
-            key: layout().key,
-            shard: ShardId(0),
-            stream: Partition(0),
-            class: TakeOver::Fenced,
-            mode,
-            incarnation: Incarnation(1),
-            node: "bench".to_owned(),
-        };
-        let record = KindRecord {
-            id: KindId(1),
-            layout: layout().id,
-            name: KindName::new("account").expect("a kind's name"),
-            mode,
-            class: TakeOver::Fenced,
-            codec: Codec::Cbor,
-            placement: Placement::Whole,
-            unknown: Unknown::default(),
-        };
+        let class = TakeOver::Fenced;
+        let config = place::shard(mode, class, Incarnation(1), "bench");
         let mut rig = Self {
             shard: Shard::new(config, Limits::default()),
             out: Effects::new(Limits::default().effects_max),
@@ -128,13 +75,7 @@ impl Rig {
             steps: 0,
             replies: 0,
         };
-        rig.step(Input::Kind(KindConfig {
-            record,
-            snapshots,
-            snapshot_schema: 1,
-            cached: true,
-            local_replies: false,
-        }));
+        rig.step(Input::Kind(place::kind(mode, class, snapshots)));
         rig.step(Input::Up(Shape {
             replicated: false,
             payload_bytes_max: 1 << 20,
@@ -308,12 +249,4 @@ fn run(work: &Work) -> Ran {
         Work::Answer { .. } => Ran::Answered,
         Work::Snapshot { .. } => Ran::Snapshotted(Ok(Bytes::from_static(b"\x18\x96"))),
     }
-}
-
-fn namespace() -> Namespace {
-    Namespace::new("bank").expect("a namespace")
-}
-
-fn layout() -> Layout {
-    Layout::new(LayoutId(1), LayoutKey(1), WallTime(0), 1, 1)
 }
