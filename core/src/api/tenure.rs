@@ -215,6 +215,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         replicas: options.replicas,
         key: options.layout_key.map(LayoutKey),
         create: options.create,
+        cluster: false,
     };
     let mut limits = options.limits;
     limits.open_timeout = options.start_timeout.into();

@@ -272,15 +272,22 @@ impl<'b> Reader<'b> {
 
     /// Texts by name, where they are.
     pub(super) fn header_strs(&mut self) -> Result<Vec<(&'b str, &'b str)>, FormatError> {
-        const FIELD: &str = "headers";
+        self.texts("headers")
+    }
+
+    /// Texts by text, where they are.
+    pub(super) fn texts(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Vec<(&'b str, &'b str)>, FormatError> {
         let entries = self.decoder.map();
-        let entries = self.told(FIELD, entries)?;
-        let entries = self.counted(FIELD, entries, 2)?;
-        let mut headers = Vec::with_capacity(entries);
+        let entries = self.told(field, entries)?;
+        let entries = self.counted(field, entries, 2)?;
+        let mut texts = Vec::with_capacity(entries);
         for _ in 0..entries {
-            headers.push((self.str(FIELD)?, self.str(FIELD)?));
+            texts.push((self.str(field)?, self.str(field)?));
         }
-        Ok(headers)
+        Ok(texts)
     }
 
     /// Moves past one value of any type, however deep, without recursion.

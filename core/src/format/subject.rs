@@ -4,7 +4,7 @@ use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
 use super::{FormatError, Layout, TakeOver};
 use crate::id::{Partition, ShardId, SnapshotTag, Version};
 use crate::name::{EntityId, KindName, Namespace, NodeName};
-use crate::port::{StreamName, Subject};
+use crate::port::{Republish, StreamName, Subject};
 use crate::route::Address;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -238,6 +238,27 @@ impl Namespace {
     /// What the control stream takes in.
     pub fn control_stream_subjects(&self) -> Vec<String> {
         vec![format!("{self}.ctl.>")]
+    }
+
+    /// What the stream of membership records takes in.
+    pub fn member_stream_subjects(&self) -> Vec<String> {
+        vec![format!("{self}.mem.*")]
+    }
+
+    /// Where the stream of membership records announces them.
+    pub fn member_notices(&self) -> Republish {
+        Republish {
+            source: format!("{self}.mem.>"),
+            destination: format!("{self}.hb.>"),
+        }
+    }
+
+    /// Where the event streams announce changes of ownership.
+    pub fn ownership_notices(&self) -> Republish {
+        Republish {
+            source: format!("{self}.own.>"),
+            destination: format!("{self}.rep.>"),
+        }
     }
 
     /// What the stream of snapshot bodies takes in.

@@ -3,16 +3,21 @@
 //! Two clocks that run at rates that differ by at most ρ see one lease: the holder counts from when
 //! it *sent* its last acknowledged heartbeat, the others from when they *received* the revision that
 //! has not changed since. The holder's end comes before theirs, whatever the delays.
+//!
+//! - T1: what a [`Holder`] counts ends at `ttl × (1 − ρ) − margin` on its own clock after the sending
+//!   of its last acknowledged heartbeat: at most `ttl` of real time later.
+//! - T2: a [`Watch`] is over at `ttl × (1 + ρ) + margin` on the watcher's clock after the revision
+//!   was received: at least `ttl` of real time later, and it was received after it was sent.
+//! - T3: an unknown or refused heartbeat extends nothing, and neither does one that was sent before
+//!   the lease was ended for another reason.
+//! - T4: a gap in the holder's time ends the lease before anything else happens in that step.
+//!
+//! Of T1 and T2 it follows that the holder stopped before anyone may take its place.
 
-use crate::step::Span;
+mod holder;
+mod terms;
+mod watch;
 
-/// What all nodes of a namespace agree on about leases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// How long an acknowledged heartbeat holds.
-    pub ttl: Span,
-    /// By how much a node's clock may run too fast or too slow, in millionths (ρ).
-    pub drift_ppm: u32,
-    /// What is taken off the holder's time and added to the others', for what a step takes.
-    pub margin: Span,
-}
+pub use holder::{Entry, Holder};
+pub use terms::{Terms, TermsError};
+pub use watch::Watch;

@@ -8,12 +8,22 @@
 //!
 //! A node of a lone program has no such machine; the log then claims what it uses.
 
+mod ask;
+mod bury;
 mod effect;
+mod hint;
 mod input;
+mod join;
+mod list;
+mod machine;
+mod own;
+mod probe;
+mod roster;
 mod view;
 
 pub use effect::{Effect, JoinError, Note};
 pub use input::Input;
+pub use machine::Node;
 pub use view::{Peer, PeerState, Role, Standing, View};
 
 use crate::format::{FrameVersions, TakeOver};

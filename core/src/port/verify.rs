@@ -59,6 +59,20 @@ impl StreamSettings {
         }
     }
 
+    /// The stream of membership records: of each name the last one, which expires when nobody cleans
+    /// it up (S16). That it is kept until then is what the leased class rests on (P3).
+    pub fn members(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
+        let log = Self::event_log(name, subjects, replicas);
+        Self {
+            messages_per_subject_max: 1,
+            deny_purge: true,
+            allow_rollup: false,
+            allow_atomic: false,
+            allow_ttl: true,
+            ..log
+        }
+    }
+
     /// The settings as the server's API and the `nats` program read them.
     pub fn to_json(&self) -> String {
         let subjects: Vec<String> = self
@@ -158,11 +172,15 @@ impl StreamSettings {
             wanted.messages_max,
             "a full stream would lose its oldest records or refuse new ones",
         );
+        let kept = match wanted.messages_per_subject_max {
+            1 => "a heartbeat replaces the one before it",
+            _ => "an entity would lose its oldest commits",
+        };
         check.equal(
             "max_msgs_per_subject",
             self.messages_per_subject_max,
             wanted.messages_per_subject_max,
-            "an entity would lose its oldest commits",
+            kept,
         );
         if self.bytes_max != -1 && self.discard != Discard::New {
             check.wrong(
@@ -193,7 +211,7 @@ impl StreamSettings {
             check.equal("deny_delete", self.deny_delete, true, LAST);
         }
         let ttl = match wanted.allow_ttl {
-            true => "old snapshots are deleted by messages that expire",
+            true => "old snapshots are deleted by messages that expire, and old heartbeats expire",
             false => LAST,
         };
         check.equal("allow_msg_ttl", self.allow_ttl, wanted.allow_ttl, ttl);
@@ -280,7 +298,10 @@ impl StreamSettings {
                 "republish",
                 &actual,
                 &needed,
-                "nodes learn of a new owner by it",
+                match wanted.allow_ttl {
+                    true => "nodes hear each other's heartbeats by it",
+                    false => "nodes learn of a new owner by it",
+                },
             );
         }
     }

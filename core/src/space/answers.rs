@@ -187,13 +187,17 @@ impl Space {
         Next::Done(())
     }
 
-    /// The event streams and the stream of snapshots.
+    /// The event streams, the stream of snapshots, and that of members where there is a cluster.
     fn stream_tasks(&self, link: &Link, layout: &Layout, absent: Absent) -> Vec<StreamTask> {
         let events = layout.partitions().map(|partition| {
             StreamTask::events(&self.wish, &link.capabilities, layout, partition, absent)
         });
         let snapshots = StreamTask::snapshots(&self.wish, &link.capabilities, self.absent());
-        events.chain([snapshots]).collect()
+        let members = self
+            .wish
+            .cluster
+            .then(|| StreamTask::members(&self.wish, &link.capabilities, self.absent()));
+        events.chain([snapshots]).chain(members).collect()
     }
 
     fn look_at_streams(&mut self, link: Link, layout: Layout, absent: Absent) {

@@ -8,11 +8,11 @@
 //!
 //! ```text
 //! Up ─▶ control stream ─▶ layout ─▶ used before? ─▶ event streams, each with its anchor ─┬▶ Opened
-//!                                                   stream of snapshots ─────────────────┘
+//!                                                   streams of snapshots, members ───────┘
 //! ```
 //!
-//! After a reconnect the same way is gone again, but nothing is made except the stream of snapshots,
-//! which holds nothing that cannot be made anew: the end of it is `Verified`.
+//! After a reconnect the same way is gone again, but nothing is made except the streams of snapshots
+//! and of members, which hold nothing that cannot be made anew: the end of it is `Verified`.
 //! A kind's record is read, or made, when the kind is first used.
 //!
 //! # Invariants
@@ -60,6 +60,9 @@ pub struct SpaceWish {
     pub key: Option<LayoutKey>,
     /// Whether streams that are absent may be created.
     pub create: bool,
+    /// Whether nodes share the namespace: then it has a stream of membership records. One that was
+    /// made without gets it where streams may be created.
+    pub cluster: bool,
 }
 
 impl SpaceWish {
@@ -72,6 +75,7 @@ impl SpaceWish {
             replicas: None,
             key: None,
             create: true,
+            cluster: false,
         }
     }
 }

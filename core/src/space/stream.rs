@@ -6,8 +6,8 @@ use crate::format::{Anchor, Layout, Unknown};
 use crate::id::{Partition, Sequence};
 use crate::name::Namespace;
 use crate::port::{
-    Capabilities, Expect, Publish, Refused, Republish, Rollup, Source, StoreDone, StoreReply,
-    StoreRequest, StreamInfo, StreamSettings,
+    Capabilities, Expect, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
+    StreamInfo, StreamSettings,
 };
 use crate::step::Outcome;
 use alloc::format;
@@ -79,6 +79,16 @@ impl StreamTask {
         Self::new(wanted, absent, None)
     }
 
+    /// The stream of membership records. It holds what lives alone, and each node writes it again.
+    pub(super) fn members(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
+        let ns = &wish.namespace;
+        let replicas = replicas(wish, capabilities);
+        let subjects = ns.member_stream_subjects();
+        let mut wanted = StreamSettings::members(ns.member_stream(), subjects, replicas);
+        wanted.republish = Some(ns.member_notices());
+        Self::new(wanted, absent, None)
+    }
+
     /// An event stream.
     pub(super) fn events(
         wish: &SpaceWish,
@@ -91,7 +101,7 @@ impl StreamTask {
         let replicas = replicas(wish, capabilities);
         let subjects = ns.event_stream_subjects(layout, partition);
         let mut wanted = StreamSettings::event_log(ns.event_stream(partition), subjects, replicas);
-        wanted.republish = Some(ownership_notices(ns));
+        wanted.republish = Some(ns.ownership_notices());
         let anchor = Anchor {
             layout: layout.id,
             stream: partition,
@@ -311,14 +321,6 @@ fn anchor_record(ns: &Namespace, partition: Partition, payload: Bytes, fixed: bo
         write,
         fixed,
     )
-}
-
-/// Where changes of ownership are announced to all nodes.
-fn ownership_notices(ns: &Namespace) -> Republish {
-    Republish {
-        source: format!("{ns}.own.>"),
-        destination: format!("{ns}.rep.>"),
-    }
 }
 
 fn replicas(wish: &SpaceWish, capabilities: &Capabilities) -> u32 {

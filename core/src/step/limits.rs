@@ -82,6 +82,15 @@ pub struct Limits {
     pub kinds_max: usize,
     /// Pages of histories that one lane reads at once; the next one is refused `Overloaded`.
     pub histories_max: usize,
+    /// Nodes that a namespace has at most; the next one does not join.
+    pub members_max: usize,
+    /// Bytes of one node's membership record: its labels, zone and program.
+    pub member_bytes_max: usize,
+    /// How often a node that owns shards and is not heard of otherwise is asked whether it is there;
+    /// less often where there are so many that it would be more than 200 questions in a second.
+    pub probe_every: Span,
+    /// How long a node that leaves tries to say so.
+    pub leave_timeout: Span,
 }
 
 impl Default for Limits {
@@ -120,6 +129,10 @@ impl Default for Limits {
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,
             histories_max: 4_096,
+            members_max: 500,
+            member_bytes_max: 16_384,
+            probe_every: Span::from_millis(300),
+            leave_timeout: Span::from_secs(5),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! with what the machines did about it, and reads alone.
 
 mod bank;
+mod cluster;
 mod play;
 mod show;
 mod story;
@@ -54,5 +55,14 @@ fn the_log_under_orders() {
         "stories/orders/*.txt",
         "stories/orders",
         world::World::new()
+    );
+}
+
+#[test]
+fn membership() {
+    stories!(
+        "stories/node/*.txt",
+        "stories/node",
+        cluster::Cluster::new()
     );
 }
