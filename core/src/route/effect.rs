@@ -2,13 +2,13 @@
 
 use super::{Address, Target};
 use crate::id::{Incarnation, OpId, Ticket};
-use crate::shard::Place;
+use crate::shard::{Place, Row};
 use crate::step::{HaltReason, Span, Time};
 
 /// One effect of `Router`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Run the caller's request on this node.
+    /// Run the caller's request on this node: routing is done with it, unless `Input::NotHere` comes.
     Here {
         /// Whose.
         ticket: Ticket,
@@ -46,9 +46,9 @@ pub enum Effect {
         /// The operation.
         op: OpId,
     },
-    /// Run the request of another lane here; its answer is `Input::Served`.
+    /// Run the request of another lane here; its answer is `Input::Served` or `Input::NotServed`.
     Serve {
-        /// Names it here.
+        /// Names it among those that are served; not one of the callers' tickets.
         ticket: Ticket,
         /// Whose.
         from: Address,
@@ -59,7 +59,8 @@ pub enum Effect {
         /// When its caller gives up.
         deadline: Time,
     },
-    /// Drop the request that runs here for a caller elsewhere who gave up.
+    /// Drop the request that runs here for a caller elsewhere: he gave up, or its deadline passed.
+    /// Nothing is answered.
     Unserve {
         /// Which.
         ticket: Ticket,
@@ -80,15 +81,38 @@ pub enum Effect {
         /// The operation there.
         op: OpId,
         /// Who does, as far as is known.
-        owner: Option<Incarnation>,
+        owner: Option<Row>,
+    },
+    /// Answer another lane that its request was not begun.
+    Decline {
+        /// Where to.
+        to: Address,
+        /// The operation there.
+        op: OpId,
+        /// Why.
+        why: Declined,
     },
     /// Nobody listened at a node's address (S15).
     Hint {
         /// Its run.
         of: Incarnation,
     },
+    /// A node answered at whose address nobody had listened.
+    Alive {
+        /// Its run.
+        of: Incarnation,
+    },
     /// The machine found its own state wrong; stop stepping it.
     Halt(HaltReason),
+}
+
+/// Why a request of another lane was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// It came after its deadline.
+    Expired,
+    /// Too many requests run here.
+    Overloaded,
 }
 
 /// Why a caller gets no answer.
@@ -99,8 +123,17 @@ pub enum Refusal {
     NoOwner(Place),
     /// The node that was asked is not in the cluster; nothing happened.
     NoNode(Incarnation),
-    /// Too many requests wait; nothing happened.
+    /// The node that was asked speaks no version of frames that this one does; nothing happened.
+    NoCommonVersion(Incarnation),
+    /// Too many requests wait, or are on their way to that node; nothing happened.
     Overloaded,
+    /// It is larger than the network takes; nothing happened.
+    TooLarge {
+        /// Its frame's size in bytes.
+        bytes: usize,
+        /// What the server takes, in bytes.
+        bytes_max: usize,
+    },
     /// The deadline came before it was sent; nothing happened.
     Deadline,
     /// It was sent, and what became of it is not known.

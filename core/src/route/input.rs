@@ -3,7 +3,8 @@
 use super::Address;
 use crate::id::{Incarnation, OpId, Ticket};
 use crate::node::View;
-use crate::shard::{Place, Table};
+use crate::port::SendRefused;
+use crate::shard::{Place, Row, Table};
 use crate::step::{Span, Time};
 use alloc::sync::Arc;
 
@@ -24,9 +25,9 @@ pub enum Input {
     Ask(Asked),
     /// A caller of this node gave up.
     Cancel(Ticket),
-    /// What ran here for a caller of this node was refused because this node does not own it (any
-    /// more); it was not begun.
-    NotHere(Ticket),
+    /// What `Effect::Here` began was refused because this node does not own it (any more); it was not
+    /// run. It is asked again as it was.
+    NotHere(Asked),
     /// An answer came to a forwarded request.
     Returned {
         /// The operation under which it was forwarded.
@@ -37,7 +38,12 @@ pub enum Input {
     /// Nobody listened where it went.
     NoResponders(OpId),
     /// The shell did not take it: it was not sent.
-    NotSent(OpId),
+    NotSent {
+        /// The operation under which it was to be forwarded.
+        op: OpId,
+        /// Why.
+        refused: SendRefused,
+    },
     /// A request of another lane came in.
     Request {
         /// Whose.
@@ -58,21 +64,38 @@ pub enum Input {
     },
     /// What ran here for a caller elsewhere has its answer, which the driver holds.
     Served(Ticket),
+    /// What `Effect::Serve` began was refused because this node does not own it (any more); it was not
+    /// run.
+    NotServed(Ticket),
 }
 
 /// A caller's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Names it.
+    /// Names it. Tickets rise with each ask: they are the order of requests.
     pub ticket: Ticket,
     /// What it is for.
     pub target: Target,
+    /// Requests of one target with the same number stay in their order: a hash of kind and key.
+    pub key: u64,
     /// When its caller gives up.
     pub deadline: Time,
-    /// Whether it may be sent again after it may have run: it has a command id, or only reads.
-    pub repeatable: bool,
-    /// Whether an answer is wanted; else it is done when it is handed over (`tell`).
+    /// Whether it may be sent again after it may have run.
+    pub repeat: Repeat,
+    /// Whether an answer is wanted; else it is done when it was taken in (`tell`), and a caller who
+    /// gives up does not take it back.
     pub answered: bool,
+}
+
+/// Whether a request may be sent again after it may have run (H13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repeat {
+    /// It may not: it would run twice.
+    Never,
+    /// It has a command id: it takes effect once.
+    ById,
+    /// It only reads.
+    Reads,
 }
 
 /// What a request is for.
@@ -90,5 +113,5 @@ pub enum Returned {
     /// It ran, or was refused by what it was for: the caller is told.
     Answer,
     /// The receiver does not own the shard; nothing happened. It may know who does.
-    NotOwner(Option<Incarnation>),
+    NotOwner(Option<Row>),
 }

@@ -5,14 +5,40 @@
 //! owner is this node runs here and crosses no wire.
 //!
 //! What is always safe to send again (nobody took it in, or the receiver did not own the shard) is
-//! sent again until its deadline; what may have run is sent again only when it has a command id
-//! (H13). While a shard has no owner its requests wait, at most `no_owner_patience`.
+//! sent again until its deadline; what may have run is sent again only when it has a command id or
+//! only reads (H13). While a shard has no owner its requests wait, at most `no_owner_patience`.
+//!
+//! Invariants:
+//!
+//! - R1: each ask has one end: `Here`, `Told`, `Refused`, or its caller's `Cancel`. `NotHere` asks
+//!   again.
+//! - R2: what may have run is forwarded again only if it has a command id or only reads.
+//! - R3: a refusal that says that nothing happened is given only to what surely did not run, or only
+//!   reads.
+//! - R4: requests of one target and key go out in the order of their tickets, and none while one of
+//!   them is on its way to a former owner, for `redirect_patience` at most.
+//! - R5: each attempt has an operation of its own, whose upper 44 bits rise with each; an answer
+//!   counts only for the latest.
+//! - R6: a request of another lane is begun at most once, and gets one of `Answer`, `NotOwner` and
+//!   `Decline`; or none, when it came twice, its caller gave up or its deadline passed.
+//! - R7: what is in flight, waits and is served stays within its limits.
 
+mod ask;
 mod effect;
+mod index;
 mod input;
+mod list;
+mod nodes;
+mod router;
+mod serve;
+mod timers;
+mod turn;
+mod way;
+mod window;
 
-pub use effect::{Effect, Lost, Refusal};
-pub use input::{Asked, Input, Returned, Target};
+pub use effect::{Declined, Effect, Lost, Refusal};
+pub use input::{Asked, Input, Repeat, Returned, Target};
+pub use router::{Router, RouterConfig, RouterCounts};
 
 use crate::id::Incarnation;
 

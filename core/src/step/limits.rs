@@ -80,6 +80,25 @@ pub struct Limits {
     pub open_timeout: Span,
     /// Kinds whose first use is under way at once.
     pub kinds_max: usize,
+    /// Requests of one lane that are on their way to one node; the next one is refused `Overloaded`.
+    pub forwards_in_flight_max: usize,
+    /// Requests of one lane that wait for an owner, a link or their turn after a redirection; the next
+    /// one is refused `Overloaded`.
+    pub forwards_waiting_max: usize,
+    /// Requests of other nodes that run in one lane. One asking lane has at most half of what the
+    /// others leave; what is beyond is refused `Overloaded`.
+    pub serves_max: usize,
+    /// Asking lanes of which one lane knows what it served them.
+    pub callers_max: usize,
+    /// How long a request waits for a shard that nobody owns before it is refused `NoOwner`. It covers
+    /// a start of the cluster and a take-over on a hint, and ends before the usual patience of
+    /// callers, who learn the reason then.
+    pub no_owner_patience: Span,
+    /// How long the later requests of a key wait behind those that are still on their way to a former
+    /// owner. Those that may be sent again go to the new owner after it.
+    pub redirect_patience: Span,
+    /// The longest wait before a request is sent again to who did not take it.
+    pub redirect_delay_max: Span,
     /// Pages of histories that one lane reads at once; the next one is refused `Overloaded`.
     pub histories_max: usize,
     /// Nodes that a namespace has at most; the next one does not join.
@@ -128,6 +147,13 @@ impl Default for Limits {
             lost_tail_patience: Span::from_secs(10),
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,
+            forwards_in_flight_max: 16_384,
+            forwards_waiting_max: 16_384,
+            serves_max: 65_536,
+            callers_max: 4_096,
+            no_owner_patience: Span::from_secs(3),
+            redirect_patience: Span::from_millis(100),
+            redirect_delay_max: Span::from_millis(250),
             histories_max: 4_096,
             members_max: 500,
             member_bytes_max: 16_384,

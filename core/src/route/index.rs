@@ -1,0 +1,140 @@
+//! Finds a slot by a number that its owner chose, in constant time and without memory for each.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Numbers with their slots: open addressing with linear probing. Nothing iterates over it, so its
+/// order shows nowhere.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    /// A power of two of places, at most three quarters of them taken; or none.
+    places: Vec<(u64, u32)>,
+    len: usize,
+}
+
+/// The slot of a place that is free.
+const FREE: u32 = u32::MAX;
+
+impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn find(&self, number: u64) -> Option<u32> {
+        let place = self.place(number)?;
+        let (_, slot) = self.places[place];
+        (slot != FREE).then_some(slot)
+    }
+
+    /// Adds a number; `false` when it is there already.
+    pub(super) fn insert(&mut self, number: u64, slot: u32) -> bool {
+        assert!(slot != FREE, "a slot is below 2^32 - 1");
+        if 4 * (self.len + 1) > 3 * self.places.len() {
+            self.grow();
+        }
+        let place = self.place(number).expect("a free place");
+        if self.places[place].1 != FREE {
+            return false;
+        }
+        self.places[place] = (number, slot);
+        self.len += 1;
+        true
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<u32> {
+        let place = self.place(number)?;
+        let (_, slot) = self.places[place];
+        if slot == FREE {
+            return None;
+        }
+        self.len -= 1;
+        self.close(place);
+        Some(slot)
+    }
+
+    /// Where a number is, or would be.
+    fn place(&self, number: u64) -> Option<usize> {
+        let mut place = self.home(number)?;
+        loop {
+            let (other, slot) = self.places[place];
+            if slot == FREE || other == number {
+                return Some(place);
+            }
+            place = self.after(place);
+        }
+    }
+
+    /// The place that a number begins to look at.
+    fn home(&self, number: u64) -> Option<usize> {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let bits = self.places.len().checked_ilog2()?;
+        let hash = number.wrapping_mul(GOLDEN);
+        // With one place there is no bit to shift in.
+        Some(hash.checked_shr(64 - bits).unwrap_or(0) as usize)
+    }
+
+    fn after(&self, place: usize) -> usize {
+        (place + 1) & (self.places.len() - 1)
+    }
+
+    /// Frees a place, and moves up what would not be found any more.
+    fn close(&mut self, mut free: usize) {
+        let mask = self.places.len() - 1;
+        let mut place = self.after(free);
+        while self.places[place].1 != FREE {
+            let home = self.home(self.places[place].0).expect("there are places");
+            // How far each is behind the home: what is at or behind the free place may move there.
+            if place.wrapping_sub(home) & mask >= place.wrapping_sub(free) & mask {
+                self.places[free] = self.places[place];
+                free = place;
+            }
+            place = self.after(place);
+        }
+        self.places[free] = (0, FREE);
+    }
+
+    fn grow(&mut self) {
+        let places = (2 * self.places.len()).max(16);
+        let before = core::mem::replace(&mut self.places, vec![(0, FREE); places]);
+        for (number, slot) in before {
+            if slot != FREE {
+                let place = self.place(number).expect("a free place");
+                self.places[place] = (number, slot);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Index;
+    use crate::step::{Dice, Purpose};
+    use alloc::collections::BTreeMap;
+
+    #[test]
+    fn it_is_the_same_as_an_ordered_map() {
+        let dice = Dice::new(5);
+        let (mut index, mut map) = (Index::default(), BTreeMap::new());
+        assert_eq!((index.find(0), index.remove(0)), (None, None));
+        for n in 0..60_000_u64 {
+            let roll = |what, bound| dice.below(Purpose::World, 4 * n + what, bound);
+            // Some numbers have the same upper bits, some the same lower ones.
+            let number = roll(0, 300) << (roll(1, 2) * 40);
+            if roll(2, 100) < if (n / 2_000) % 2 == 0 { 60 } else { 40 } {
+                let slot = roll(3, 1_000) as u32;
+                let free = !map.contains_key(&number);
+                assert_eq!(index.insert(number, slot), free);
+                map.entry(number).or_insert(slot);
+            } else {
+                assert_eq!(index.remove(number), map.remove(&number));
+            }
+            assert_eq!(index.len(), map.len());
+            let other = roll(0, 300);
+            assert_eq!(index.find(other), map.get(&other).copied());
+        }
+        assert!(
+            map.iter()
+                .all(|(number, slot)| index.find(*number) == Some(*slot))
+        );
+    }
+}

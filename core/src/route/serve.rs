@@ -1,0 +1,209 @@
+//! Requests of other lanes: each begun at most once, answered once, and fair between askers (R6).
+
+use super::index::Index;
+use super::router::{Router, SLOTS};
+use super::timers::Timers;
+use super::window::{SLOT_BITS, Window};
+use super::{Address, Declined, Effect, Target};
+use crate::id::{Incarnation, OpId, Ticket};
+use crate::step::{Cx, Effects, Span, Time};
+use crate::{reached, sometimes};
+use alloc::collections::BTreeMap;
+use slab::Slab;
+
+/// What is served.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Serves {
+    running: Slab<Serve>,
+    callers: BTreeMap<Address, Caller>,
+    deadlines: Timers,
+    /// How many there were: the upper bits of the next ticket.
+    tickets: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Serve {
+    ticket: Ticket,
+    from: Address,
+    op: OpId,
+    target: Target,
+}
+
+/// A lane that asks.
+#[derive(Clone, Debug)]
+struct Caller {
+    came: Window,
+    /// Its requests that run, by operation.
+    running: Index,
+    /// When it asked last.
+    last: Time,
+}
+
+impl Router {
+    pub(super) fn request(
+        &mut self,
+        (from, op): (Address, OpId),
+        target: Target,
+        ttl: Span,
+        cx: &mut Cx<'_>,
+        out: &mut Effects<Effect>,
+    ) {
+        let serves_max = self.limits.serves_max.min(SLOTS);
+        let callers_max = self.limits.callers_max;
+        let owner = match target {
+            Target::Place(_) => self.ways.of(target).owner(),
+            Target::Node(_) => None,
+        };
+        let me = self.config.incarnation;
+        let here = match target {
+            Target::Place(_) => owner.is_some_and(|row| row.owner == me),
+            Target::Node(node) => node == me,
+        };
+        let serves = &mut self.serves;
+        let running = serves.running.len();
+        let caller = serves.caller(from, callers_max, cx.now);
+        if !caller.came.first(op) {
+            reached!(cx, "a request came twice");
+            return;
+        }
+        let decline = |why| Effect::Decline { to: from, op, why };
+        if !here {
+            let to = from;
+            return out.push(Effect::NotOwner { to, op, owner });
+        }
+        if ttl == Span::ZERO {
+            return out.push(decline(Declined::Expired));
+        }
+        // An asker has at most half of what the others leave, so there is always room for another.
+        if caller.running.len() >= serves_max.saturating_sub(running) {
+            sometimes!(cx, true, "an asker has too many requests running");
+            return out.push(decline(Declined::Overloaded));
+        }
+        let deadline = cx.now + ttl;
+        let entry = serves.running.vacant_entry();
+        let slot = entry.key() as u32;
+        serves.tickets += 1;
+        let ticket = Ticket(serves.tickets << SLOT_BITS | u64::from(slot));
+        entry.insert(Serve {
+            ticket,
+            from,
+            op,
+            target,
+        });
+        if let Some(caller) = serves.callers.get_mut(&from) {
+            caller.running.insert(op.0, slot);
+        }
+        serves.deadlines.set(slot, deadline);
+        out.push(Effect::Serve {
+            ticket,
+            from,
+            op,
+            target,
+            deadline,
+        });
+    }
+
+    /// What was begun for another lane was refused, because this node does not own it.
+    pub(super) fn not_served(&mut self, ticket: Ticket, out: &mut Effects<Effect>) {
+        let Some(Serve {
+            from, op, target, ..
+        }) = self.serves.take(ticket)
+        else {
+            return;
+        };
+        let me = self.config.incarnation;
+        let owner = match target {
+            Target::Place(_) => self.ways.of(target).owner(),
+            Target::Node(_) => None,
+        };
+        let owner = owner.filter(|row| row.owner != me);
+        let to = from;
+        out.push(Effect::NotOwner { to, op, owner });
+    }
+}
+
+impl Serves {
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// A lane that asks, known from now on.
+    fn caller(&mut self, from: Address, callers_max: usize, now: Time) -> &mut Caller {
+        if !self.callers.contains_key(&from) && self.callers.len() >= callers_max {
+            let idle = self.callers.iter().filter(|(_, c)| c.running.len() == 0);
+            let oldest = idle.min_by_key(|(_, caller)| caller.last);
+            if let Some(oldest) = oldest.map(|(from, _)| *from) {
+                self.callers.remove(&oldest);
+            }
+        }
+        let caller = self.callers.entry(from).or_insert_with(|| Caller {
+            came: Window::new(),
+            running: Index::default(),
+            last: now,
+        });
+        caller.last = now;
+        caller
+    }
+
+    /// Takes out what is served under a ticket, if it still is.
+    fn take(&mut self, ticket: Ticket) -> Option<Serve> {
+        let slot = (ticket.0 & ((1 << SLOT_BITS) - 1)) as u32;
+        let serve = *self.running.get(slot as usize)?;
+        if serve.ticket != ticket {
+            return None;
+        }
+        self.running.remove(slot as usize);
+        self.deadlines.clear(slot);
+        if let Some(caller) = self.callers.get_mut(&serve.from) {
+            caller.running.remove(serve.op.0);
+        }
+        Some(serve)
+    }
+
+    pub(super) fn served(&mut self, ticket: Ticket, out: &mut Effects<Effect>) {
+        if let Some(Serve { from, op, .. }) = self.take(ticket) {
+            let to = from;
+            out.push(Effect::Answer { ticket, to, op });
+        }
+    }
+
+    /// A caller elsewhere gave up. A request that comes after its withdrawal is not begun.
+    pub(super) fn withdrawn(
+        &mut self,
+        (from, op): (Address, OpId),
+        callers_max: usize,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
+        let caller = self.caller(from, callers_max, now);
+        caller.came.first(op);
+        let running = caller.running.find(op.0);
+        let serve = running.and_then(|slot| self.running.get(slot as usize));
+        if let Some(ticket) = serve.map(|serve| serve.ticket) {
+            self.take(ticket);
+            out.push(Effect::Unserve { ticket });
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Time, out: &mut Effects<Effect>) {
+        while let Some(slot) = self.deadlines.pop(now) {
+            let serve = self.running.get(slot as usize);
+            if let Some(ticket) = serve.map(|serve| serve.ticket) {
+                self.take(ticket);
+                out.push(Effect::Unserve { ticket });
+            }
+        }
+    }
+
+    /// When the first deadline will have passed.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// Runs of nodes are gone: what they asked for still runs, but nothing more comes from them.
+    pub(super) fn forget(&mut self, gone: &[Incarnation]) {
+        let gone = |from: &Address| gone.contains(&from.incarnation);
+        self.callers
+            .retain(|from, caller| !gone(from) || caller.running.len() > 0);
+    }
+}
