@@ -45,6 +45,15 @@ impl Suspicion {
         self.sure |= enough && now.since(since.first) >= HINT_SPAN;
     }
 
+    /// The network is suspect: what was counted so far counts no more.
+    pub(super) fn restart(&mut self, now: Time) {
+        if let Some(since) = &mut self.since {
+            since.first = now;
+            since.count = 0;
+        }
+        self.sure = false;
+    }
+
     /// It gave a sign of life. Whether anything spoke against it.
     pub(super) fn clear(&mut self) -> bool {
         core::mem::take(self) != Self::default()
@@ -110,6 +119,26 @@ mod tests {
         suspicion.nobody_listens(at(3_300), at(0));
         assert!(!suspicion.sure());
         assert_eq!(suspicion.forgotten_at(), Some(at(5_300)));
+    }
+
+    #[test]
+    fn what_was_counted_while_the_network_was_suspect_counts_no_more() {
+        let mut suspicion = Suspicion::default();
+        for ms in [3_000, 3_100, 3_300] {
+            suspicion.nobody_listens(at(ms), at(0));
+        }
+        assert!(suspicion.sure());
+        suspicion.restart(at(3_300));
+        assert!(suspicion.open() && !suspicion.sure());
+        for (ms, sure) in [
+            (3_400, false),
+            (3_500, false),
+            (3_549, false),
+            (3_550, true),
+        ] {
+            suspicion.nobody_listens(at(ms), at(0));
+            assert_eq!(suspicion.sure(), sure, "at {ms} ms");
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub enum Input {
     Marks(Vec<Sequence>),
     /// Hand over what is owned and take nothing more; still be a member.
     Drain,
-    /// All that was owned is handed over, or there is no time left: release the name and end.
+    /// Nothing of this node acts any more, since all that was owned is handed over or dropped: release
+    /// the name and end. A driver that cannot say so stops stepping instead; the others then wait for
+    /// the end of the lease.
     Leave,
 }

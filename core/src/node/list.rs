@@ -19,6 +19,9 @@ use alloc::vec::Vec;
 /// the stream's end with each heartbeat, perhaps from behind the first page to before the second.
 const PAGE_MAX: u32 = 1_000;
 
+/// Why nothing goes on.
+const SILENT: &str = "the store does not answer";
+
 /// How soon a hurried list follows another.
 const HURRY: Span = Span::from_millis(50);
 
@@ -123,7 +126,9 @@ impl Node {
         if self.link.is_none() || self.lists.busy.is_some_and(|(_, until)| now < until) {
             return;
         }
-        self.lists.busy = None;
+        if self.lists.busy.take().is_some() {
+            self.say(t, SILENT.to_string());
+        }
         if now < self.lists.due {
             return;
         }
@@ -143,7 +148,7 @@ impl Node {
             messages_max: PAGE_MAX,
         };
         let op = self.store(t, Ask::List(proof), request);
-        self.lists.busy = Some((op, now + self.limits.store_timeout));
+        self.lists.busy = Some((op, now + self.patience()));
     }
 
     /// A list that is wanted soon waits for a heartbeat: sends one.
@@ -177,7 +182,7 @@ impl Node {
                 return self.list_later(t, proof);
             }
             Outcome::Unknown => {
-                self.say(t, "the store does not answer".to_string());
+                self.say(t, SILENT.to_string());
                 return self.list_later(t, proof);
             }
         };
@@ -236,7 +241,10 @@ impl Node {
         self.lists.tries = 0;
         let quarter = Span::from_nanos(self.config.terms.ttl.as_nanos() / 4);
         self.lists.due = now + quarter + self.roll(t, quarter);
-        if whole && proof.sent >= self.lists.counted_at {
+        if !whole {
+            // No list counts until what it cannot take in is gone, so there is no hurry.
+            self.lists.hurry = 0;
+        } else if proof.sent >= self.lists.counted_at {
             self.lists.counted += 1;
             self.lists.counted_at = now;
             self.lists.hurry = self.lists.hurry.saturating_sub(1);
@@ -361,7 +369,7 @@ impl Node {
             subjects: names.iter().map(|name| ns.member_subject(name)).collect(),
         };
         let op = self.store(t, Ask::Look { names }, request);
-        self.lists.look_busy = Some((op, now + self.limits.store_timeout));
+        self.lists.look_busy = Some((op, now + self.patience()));
     }
 
     /// The store read the records that were announced. What is not there yet comes with a list.

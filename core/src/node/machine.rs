@@ -286,7 +286,8 @@ impl Node {
             | Phase::Ended
             | Phase::Halted => None,
         };
-        let steps = self.holder.until().map(|_| self.holder.step_by());
+        let counts = self.holder.until().is_some() || self.own.is_busy();
+        let steps = counts.then(|| self.holder.step_by());
         [
             timer("step", steps),
             timer("leave", leaves),

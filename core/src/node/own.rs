@@ -76,6 +76,11 @@ impl Own {
         self.due = now;
     }
 
+    /// Whether an answer is waited for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
     /// The next write is sent now, unless one is waited for.
     pub(super) fn hurry(&mut self, now: Time) {
         if self.busy.is_none() {
@@ -214,8 +219,8 @@ impl Node {
         }
     }
 
-    /// How long an answer about the own record is waited for before the next attempt.
-    fn patience(&self) -> Span {
+    /// How long an answer is waited for before the next attempt.
+    pub(super) fn patience(&self) -> Span {
         self.config.terms.beat_every().saturating_mul(2)
     }
 
@@ -317,7 +322,8 @@ impl Node {
             return self.look_again(t);
         }
         let since = *self.own.low_since.get_or_insert(now);
-        if now.since(since) < self.config.terms.ttl {
+        let half = Span::from_nanos(self.config.terms.ttl.as_nanos() / 2);
+        if now.since(since) < half {
             return self.own_later(t);
         }
         match actual.is_some() {

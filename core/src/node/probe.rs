@@ -111,9 +111,8 @@ impl Node {
             | Phase::Ended
             | Phase::Halted => return,
         }
-        let (gone, others) = self.roster.looks_gone();
-        let suspect = network_suspect(gone, others);
-        let mut view = self.roster.view(!suspect);
+        self.doubt_network(t);
+        let mut view = self.roster.view();
         let me = Peer {
             incarnation: self.config.incarnation,
             about: self.config.about.clone(),
@@ -128,22 +127,33 @@ impl Node {
         let before = &self.view;
         let changed = view.peers != before.peers || view.lingering != before.lingering;
         view.revision = before.revision + u64::from(changed);
-        self.note_suspicion(t, suspect, &view);
+        self.note_standings(t, &view);
         if changed || view.listed != self.view.listed {
             self.view = Arc::new(view);
             t.out.push(Effect::View(Arc::clone(&self.view)));
         }
     }
 
-    /// What changed of who looks gone.
-    fn note_suspicion(&mut self, t: &mut Turn<'_, '_>, suspect: bool, view: &View) {
+    /// So many look gone that it is rather the network: then none does, and each is to be found gone
+    /// anew when the others are back (S15).
+    fn doubt_network(&mut self, t: &mut Turn<'_, '_>) {
+        let (gone, others) = self.roster.looks_gone();
         let sure = self.roster.runs().any(|(_, _, run)| run.suspicion.sure());
-        let suspect = suspect && sure;
+        let suspect = network_suspect(gone, others) && (sure || self.suspect);
         if suspect && !self.suspect {
             reached!(t.cx, "node: the network is suspect");
             t.note(Note::NetworkSuspect);
         }
-        self.suspect = suspect;
+        let was = core::mem::replace(&mut self.suspect, suspect);
+        if was != suspect || (suspect && sure) {
+            for (_, _, run) in self.roster.runs_mut() {
+                run.suspicion.restart(t.cx.now);
+            }
+        }
+    }
+
+    /// What changed of who looks gone.
+    fn note_standings(&self, t: &mut Turn<'_, '_>, view: &View) {
         for (name, peer) in &view.peers {
             let before = self.view.peers.get(name);
             let before = before.filter(|before| before.incarnation == peer.incarnation);

@@ -331,10 +331,10 @@ impl Roster {
         })
     }
 
-    /// The others, as a view has them. `trusted`: what looks gone counts as gone.
-    pub(super) fn view(&self, trusted: bool) -> View {
+    /// The others, as a view has them.
+    pub(super) fn view(&self) -> View {
         let peers = self.runs().map(|(name, _, run)| {
-            let standing = match trusted && run.suspicion.sure() {
+            let standing = match run.suspicion.sure() {
                 true => Standing::Hinted,
                 false => Standing::Living,
             };

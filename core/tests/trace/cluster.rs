@@ -64,6 +64,8 @@ enum Event {
 
 struct Run {
     machine: Node,
+    /// Its name in the namespace.
+    node: String,
     incarnation: Incarnation,
     dice: Dice,
     /// The link is up.
@@ -153,17 +155,19 @@ impl Cluster {
         let incarnation = Incarnation(self.boots);
         let mut terms = self.terms;
         let mut role = Role::Owner;
+        let mut node = name;
         for option in options {
             match option.split_once('=') {
                 Some(("ttl", text)) => terms = Terms::of_ttl(span(text)?),
+                Some(("as", text)) => node = text,
                 None if *option == "client" => role = Role::Client,
-                _ => return Err("client or ttl=".into()),
+                _ => return Err("client, as= or ttl=".into()),
             }
         }
         terms.check(false).map_err(|error| error.to_string())?;
         let config = NodeConfig {
             namespace: namespace(),
-            name: NodeName::new(name).map_err(|error| error.to_string())?,
+            name: NodeName::new(node).map_err(|error| error.to_string())?,
             incarnation,
             terms,
             about: About {
@@ -179,6 +183,7 @@ impl Cluster {
         };
         let run = Run {
             machine: Node::new(config, self.limits, self.now),
+            node: node.to_owned(),
             incarnation,
             dice: Dice::new(self.boots),
             up: true,
@@ -190,10 +195,8 @@ impl Cluster {
             lease: None,
             beats: 0,
         };
-        self.names.insert(
-            incarnation,
-            format!("{name}{incarnation_no}", incarnation_no = self.boots),
-        );
+        self.names
+            .insert(incarnation, format!("{node}{}", self.boots));
         self.events
             .retain(|_, (node, event)| node != name || matches!(event, Event::Request(..)));
         self.runs.insert(name.to_owned(), run);
@@ -315,6 +318,9 @@ impl Cluster {
             if peer.state == PeerState::Draining {
                 text.push_str("(draining)");
             }
+            if peer.about.weight != 100 {
+                let _ = write!(text, "(weight {})", peer.about.weight);
+            }
             if peer.standing != Standing::Living {
                 text.push_str("(looks gone)");
             }
@@ -340,13 +346,16 @@ impl Cluster {
             Note::NetworkSuspect => "the network is suspect".to_owned(),
             Note::LeaseLost => "its lease was lost".to_owned(),
             Note::ClockGap => "its clock jumped".to_owned(),
+            Note::OtherTerms(name) => format!("{name} has other terms"),
+            Note::Unreadable(name) => format!("the record of {name} cannot be read"),
             Note::LostTail => "the membership stream lost its tail".to_owned(),
             other => format!("{other:?}"),
         })
     }
 
     fn ask(&mut self, name: &str, op: OpId, request: StoreRequest) {
-        let class = class_of(name, &request);
+        let node = self.runs.get(name).map_or(name, |run| &run.node);
+        let class = class_of(node, &request);
         let place = self
             .faults
             .iter()
@@ -509,9 +518,8 @@ impl Cluster {
             Outcome::Done(StoreDone::Published(_) | StoreDone::Page(_) | StoreDone::Latest(_)) => {
                 self.loudly(name, &format!("< {text}"));
             }
-            Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
-                self.line(name, '<', &text)
-            }
+            Outcome::Unknown => self.loudly(name, &format!("< {text}")),
+            Outcome::Done(_) | Outcome::Refused(_) => self.line(name, '<', &text),
         }
         self.step(name, Input::Stored { op, reply });
     }
@@ -584,6 +592,19 @@ impl Cluster {
         if let ["starts", options @ ..] = words {
             return self.start(node, options);
         }
+        if let ["fault", class, fate @ ..] = words {
+            let class = match *class {
+                "beat" => Class::Beat,
+                "read" => Class::Read,
+                "list" => Class::List,
+                "look" => Class::Look,
+                "bury" => Class::Bury,
+                _ => return Err("beat, read, list, look or bury".into()),
+            };
+            self.faults
+                .push_back((node.to_owned(), class, fate_of(fate)?));
+            return Ok(());
+        }
         let Some(run) = self.runs.get_mut(node) else {
             return Err("no such node".into());
         };
@@ -640,18 +661,6 @@ impl Cluster {
                 };
                 let to = to.or_else(gone).ok_or("a node")?;
                 self.after(TRAVEL, node, Event::Probe(to));
-            }
-            ["fault", class, fate @ ..] => {
-                let class = match *class {
-                    "beat" => Class::Beat,
-                    "read" => Class::Read,
-                    "list" => Class::List,
-                    "look" => Class::Look,
-                    "bury" => Class::Bury,
-                    _ => return Err("beat, read, list, look or bury".into()),
-                };
-                self.faults
-                    .push_back((node.to_owned(), class, fate_of(fate)?));
             }
             _ => return Err("no such command of a node".into()),
         }
