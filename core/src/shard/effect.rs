@@ -5,6 +5,7 @@ use crate::id::{Epoch, Incarnation, OpId, Sequence};
 use crate::name::NodeName;
 use crate::port::StoreRequest;
 use crate::step::HaltReason;
+use alloc::string::String;
 use alloc::sync::Arc;
 
 /// One effect of `Owners`. Order means nothing.
@@ -25,6 +26,9 @@ pub enum Effect {
         /// What it is to do.
         order: Order,
     },
+    /// An ownership record names a run that the view does not know: list the members again
+    /// (`node::Input::Look`).
+    Look,
     /// Where each shard is now.
     Table(Arc<Table>),
     /// Everything is handed over or released, after `Input::Drain`.
@@ -83,5 +87,24 @@ pub enum Note {
     Adopted {
         /// The place.
         place: Place,
+    },
+    /// This node's lease is over: it owns nothing until it holds again.
+    LeaseOver {
+        /// How many places it dropped.
+        places: usize,
+    },
+    /// An order could not be carried out; it is tried again after a wait.
+    Failed {
+        /// The place.
+        place: Place,
+        /// Why, in words.
+        cause: String,
+    },
+    /// An ownership record cannot be read by this build: its place is left alone.
+    Unreadable {
+        /// The place.
+        place: Place,
+        /// What is wrong with it.
+        cause: String,
     },
 }

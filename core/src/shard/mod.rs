@@ -10,8 +10,15 @@
 
 mod effect;
 mod input;
+mod judge;
+mod map;
+mod owners;
+mod records;
+mod spot;
 mod table;
 
 pub use effect::{Effect, Note, Order};
 pub use input::{Input, Report};
+pub use map::ShardMap;
+pub use owners::{Owners, OwnersConfig};
 pub use table::{Place, Row, Table};

@@ -76,6 +76,17 @@ pub struct Limits {
     pub snapshot_patience: Span,
     /// How long a stream may look shorter than it was before its tail counts as lost.
     pub lost_tail_patience: Span,
+    /// How long a node waits, after it joined a cluster and after the set of nodes that own shards
+    /// changed, before it moves shards that are owned: so a cluster that starts as a whole spreads
+    /// them at once, and a node that comes and goes moves none. Shards of nodes that are gone do not
+    /// wait for it.
+    pub settle: Span,
+    /// How often a node reads all ownership records again, besides hearing of them.
+    pub owners_reread: Span,
+    /// Shards that one node claims at once.
+    pub claims_max: usize,
+    /// Shards that one node hands over at once.
+    pub hand_overs_max: usize,
     /// How long opening a namespace, or the first use of a kind, may take before it fails.
     pub open_timeout: Span,
     /// Kinds whose first use is under way at once.
@@ -145,6 +156,10 @@ impl Default for Limits {
             absent_patience: Span::from_secs(5),
             snapshot_patience: Span::from_millis(500),
             lost_tail_patience: Span::from_secs(10),
+            settle: Span::from_secs(1),
+            owners_reread: Span::from_secs(5),
+            claims_max: 64,
+            hand_overs_max: 8,
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,
             forwards_in_flight_max: 16_384,

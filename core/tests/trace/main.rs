@@ -3,6 +3,7 @@
 
 mod bank;
 mod cluster;
+mod owners;
 mod play;
 mod show;
 mod story;
@@ -64,5 +65,14 @@ fn membership() {
         "stories/node/*.txt",
         "stories/node",
         cluster::Cluster::new()
+    );
+}
+
+#[test]
+fn who_owns_which_shard() {
+    stories!(
+        "stories/shard/*.txt",
+        "stories/shard",
+        owners::Cluster::new()
     );
 }

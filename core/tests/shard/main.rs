@@ -1,0 +1,3 @@
+//! T2: the shard map. Agreement, minimal movement, balance.
+
+mod map;
