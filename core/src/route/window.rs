@@ -73,7 +73,7 @@ mod tests {
         let dice = Dice::new(3);
         let (mut window, mut came) = (Window::new(), BTreeSet::new());
         let mut at = 0;
-        for n in 0..50_000 {
+        for n in 0..50_000_u64 {
             let roll = |what, bound| dice.below(Purpose::World, 3 * n + what, bound);
             at += [0, 1, 3, 40, SPAN * 2][roll(0, 4) as usize + usize::from(roll(2, 5_000) == 0)];
             let number = at.saturating_sub(roll(1, 400));
