@@ -12,6 +12,7 @@
 //! - [`lease`], [`node`]: the algebra of leases, and who is in the cluster.
 //! - [`shard`]: which node owns which shard.
 //! - [`route`]: where a request goes.
+//! - [`actor`]: which actor runs which message when.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
 //! - [`flow`]: how much a node takes in and sends out at once.
 //!
@@ -23,6 +24,7 @@
 
 extern crate alloc;
 
+pub mod actor;
 #[cfg(feature = "driver")]
 pub mod api;
 pub mod cache;

@@ -121,6 +121,21 @@ pub struct Limits {
     pub probe_every: Span,
     /// How long a node that leaves tries to say so.
     pub leave_timeout: Span,
+    /// Actors that the node keeps in memory, over all lanes: of those at rest the one that was used
+    /// longest ago goes first. When none rests, a message for another key is refused `Overloaded`.
+    pub activations_max: usize,
+    /// Messages that wait in the mailboxes of one lane; the next one is refused `Overloaded`.
+    pub letters_max: usize,
+    /// Messages that wait in one place while it is handed over; the next one is refused `Overloaded`.
+    pub stash_max: usize,
+    /// Actors of one lane that begin a turn before the lane looks at anything else.
+    pub actor_turns_max: usize,
+    /// Timers of one actor; its context refuses the next one.
+    pub timers_max: usize,
+    /// Watches of one actor, by it and of it; the next one is refused.
+    pub watchers_max: usize,
+    /// Actors that wait for one another in a row; one more is refused `TooDeep`.
+    pub trail_max: usize,
 }
 
 impl Default for Limits {
@@ -174,6 +189,13 @@ impl Default for Limits {
             member_bytes_max: 16_384,
             probe_every: Span::from_millis(300),
             leave_timeout: Span::from_secs(5),
+            activations_max: 1 << 20,
+            letters_max: 65_536,
+            stash_max: 16_384,
+            actor_turns_max: 256,
+            timers_max: 64,
+            watchers_max: 64,
+            trail_max: 32,
         }
     }
 }
