@@ -73,8 +73,6 @@ pub enum Effect {
     Forget {
         /// The stay.
         slot: Slot,
-        /// The kind.
-        kind: KindIndex,
     },
     /// Tell whoever asked or watched.
     Reply {
@@ -82,6 +80,15 @@ pub enum Effect {
         ticket: Ticket,
         /// What.
         answer: Answer,
+    },
+    /// A message that was taken and has no caller any more will not run; operators want to know.
+    Undelivered {
+        /// Which.
+        ticket: Ticket,
+        /// Its kind.
+        kind: KindIndex,
+        /// Its key.
+        key: EntityId,
     },
     /// Nothing of a place that is handed over is left.
     Drained {
@@ -257,13 +264,6 @@ pub enum Note {
     },
     /// A turn takes longer than its kind's patience.
     Stuck {
-        /// Its kind.
-        kind: KindName,
-        /// Its key.
-        key: EntityId,
-    },
-    /// A message that was taken will not run.
-    Undelivered {
         /// Its kind.
         kind: KindName,
         /// Its key.

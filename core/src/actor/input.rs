@@ -36,7 +36,7 @@ pub enum Input {
         ending: Ending,
         /// What the user's code wants besides, in order.
         orders: Vec<Order>,
-        /// Tasks and watches that run for the activation now.
+        /// Tasks and watches that run for the activation now; of no meaning when it was withdrawn.
         background: u32,
     },
     /// So many tasks and watches run for an activation now.
@@ -145,6 +145,8 @@ pub enum Ending {
     Panicked(String),
     /// Its future was dropped, and its state with it.
     Dropped,
+    /// It was not begun, since its caller had gone.
+    Withdrawn,
 }
 
 /// What a turn wants besides its answer.

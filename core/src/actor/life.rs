@@ -310,9 +310,8 @@ impl Scheduler {
 
     /// The host drops the state of this stay.
     pub(super) fn forget(&self, index: u32, out: &mut Effects<Effect>) {
-        let activation = self.peek(index);
-        let (slot, kind) = (activation.slot(index), activation.kind);
-        out.push(Effect::Forget { slot, kind });
+        let slot = self.peek(index).slot(index);
+        out.push(Effect::Forget { slot });
     }
 
     /// The next stay of a key: what was the state's own is gone.

@@ -2,7 +2,7 @@
 
 use super::activation::{Activation, Mail, Phase, Spot, Waiting, What};
 use super::place::Gate;
-use super::{Answer, Ask, Effect, Note, Overflow, Refusal, Scheduler};
+use super::{Answer, Ask, Effect, Overflow, Refusal, Scheduler};
 use crate::id::Ticket;
 use crate::step::{Cx, Effects, HaltReason, Time};
 use crate::{reached, sometimes};
@@ -251,18 +251,16 @@ impl Scheduler {
                 What::Tell(ticket) if self.tickets.contains_key(&ticket) => {
                     self.answer(ticket, Answer::Refused(refusal.clone()), out);
                 }
-                What::Tell(_) => self.undelivered(index, out),
+                What::Tell(ticket) => self.undelivered(index, ticket, out),
                 What::Timer(..) | What::Notice(..) => {}
             }
         }
     }
 
-    pub(super) fn undelivered(&self, index: u32, out: &mut Effects<Effect>) {
+    fn undelivered(&self, index: u32, ticket: Ticket, out: &mut Effects<Effect>) {
         let activation = self.peek(index);
-        out.push(Effect::Note(Note::Undelivered {
-            kind: self.config(activation.kind).name.clone(),
-            key: activation.key.clone(),
-        }));
+        let (kind, key) = (activation.kind, activation.key.clone());
+        out.push(Effect::Undelivered { ticket, kind, key });
     }
 }
 

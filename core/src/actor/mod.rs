@@ -16,7 +16,7 @@
 //!   at or after the end of the lease.
 //! - A6: of those that have mail each has a turn before one has two.
 //! - A7: only what is at rest is passivated: no mail, no operation, no timer, task or watch.
-//! - A8: nothing is dropped silently: what does not run is refused, or is a `Note::Undelivered`.
+//! - A8: nothing is dropped silently: what does not run is refused, or is told as `Effect::Undelivered`.
 //! - A9: mailboxes, letters, activations, timers and watchers have limits.
 //! - A10: a message whose trail of callers has its own key in it would wait for itself: it is refused.
 

@@ -80,12 +80,13 @@ impl Scheduler {
             return self.halt(HaltReason::UnknownOp(op), out);
         };
         let activation = self.at(index);
-        if background > 0 || activation.extra.is_some() {
+        let known = ending != Ending::Withdrawn;
+        if known && (background > 0 || activation.extra.is_some()) {
             activation.extra().background = background;
         }
         match activation.phase {
             Phase::Activating(asked) if asked == op => match ending {
-                Ending::Ok => self.activated(cx, index, orders, out),
+                Ending::Ok | Ending::Withdrawn => self.activated(cx, index, orders, out),
                 Ending::Failed(cause) | Ending::Panicked(cause) => {
                     self.not_made(cx, index, cause, out);
                 }
@@ -134,13 +135,18 @@ impl Scheduler {
                 Answer::Refused(Refusal::Panicked(cause.clone()))
             }
             Ending::Dropped => Answer::Refused(Refusal::Aborted),
+            Ending::Withdrawn => Answer::Refused(Refusal::Deadline),
         };
-        if let Phase::Running(_, Some(ticket)) = self.peek(index).phase {
-            self.answer(ticket, answer, out);
+        match (self.peek(index).phase, &ending) {
+            (Phase::Running(_, Some(ticket)), Ending::Withdrawn) => {
+                self.tickets.remove(&ticket);
+            }
+            (Phase::Running(_, Some(ticket)), _) => self.answer(ticket, answer, out),
+            (_, _) => {}
         }
         self.at(index).since = cx.now;
         match ending {
-            Ending::Ok => {
+            Ending::Ok | Ending::Withdrawn => {
                 self.obey(cx, index, orders);
                 self.settle(cx, index, out);
             }

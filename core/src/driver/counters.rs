@@ -50,6 +50,34 @@ pub struct Counters {
     pub snapshots_failed: u64,
     /// Bodies of snapshots that were deleted, because newer ones are kept or no commit names them.
     pub snapshots_deleted: u64,
+    /// Messages for actors that were taken in.
+    pub actor_messages: u64,
+    /// Answers that whoever asked, told or watched an actor was given.
+    pub actor_answers: u64,
+    /// Turns of actors that were begun.
+    pub actor_turns: u64,
+    /// Pieces of actors' code that went on as a task, because they waited for something.
+    pub actor_tasks: u64,
+    /// Actors that were made.
+    pub actor_activations: u64,
+    /// Actors that were passivated, because they rested for long or others needed the room.
+    pub actor_passivations: u64,
+    /// Actors that could not be made.
+    pub actor_init_failures: u64,
+    /// Handlers, stop hooks and tasks of actors that panicked.
+    pub actor_panics: u64,
+    /// Actors that began anew.
+    pub actor_restarts: u64,
+    /// Actors that failed for good, or too often.
+    pub actor_failures: u64,
+    /// Turns of actors that took longer than their kind's patience.
+    pub actor_stuck: u64,
+    /// Messages that were taken without a caller and did not run.
+    pub actor_undelivered: u64,
+    /// Actors in memory at this moment.
+    pub actors_held: u64,
+    /// Messages in the mailboxes of actors at this moment.
+    pub actor_letters: u64,
     /// Machines that halted.
     pub halts: u64,
     /// The machines' probes.
@@ -79,6 +107,20 @@ impl Counters {
         self.snapshots_ignored += other.snapshots_ignored;
         self.snapshots_failed += other.snapshots_failed;
         self.snapshots_deleted += other.snapshots_deleted;
+        self.actor_messages += other.actor_messages;
+        self.actor_answers += other.actor_answers;
+        self.actor_turns += other.actor_turns;
+        self.actor_tasks += other.actor_tasks;
+        self.actor_activations += other.actor_activations;
+        self.actor_passivations += other.actor_passivations;
+        self.actor_init_failures += other.actor_init_failures;
+        self.actor_panics += other.actor_panics;
+        self.actor_restarts += other.actor_restarts;
+        self.actor_failures += other.actor_failures;
+        self.actor_stuck += other.actor_stuck;
+        self.actor_undelivered += other.actor_undelivered;
+        self.actors_held += other.actors_held;
+        self.actor_letters += other.actor_letters;
         self.halts += other.halts;
         self.probes.absorb(&other.probes);
     }

@@ -110,11 +110,14 @@ impl fmt::Debug for KindEntry {
 /// Runs code that may panic; a panic is its text.
 pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     // What was half changed is dropped or rebuilt by the caller of this function.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        let text = payload
-            .downcast_ref::<&'static str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        text.unwrap_or_else(|| "a panic without a text".to_owned())
-    })
+    catch_unwind(AssertUnwindSafe(run)).map_err(panic_text)
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = payload
+        .downcast_ref::<&'static str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a text".to_owned())
 }

@@ -6,6 +6,12 @@
 //! waits, at most until its deadline. A step that panics is caught and halts its machine: who
 //! waits for it is told, and everyone after.
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the lane drives all of it once it routes"
+)]
+pub(crate) mod actors;
 mod completion;
 mod counters;
 mod handle;

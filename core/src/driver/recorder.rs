@@ -1,6 +1,7 @@
 //! The flight recorder: the last inputs of a lane's machines, with what replays them.
 
 use super::packed::{pack, pack_submit, unpack, unpack_submit};
+use crate::actor;
 use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
 use crate::port::{Ack, StoreDone, StoreReply};
@@ -51,6 +52,8 @@ pub enum Recorded {
     Space(Box<space::Input>),
     /// Of a reader of history.
     History(Box<log::HistoryInput>),
+    /// Of a lane's actors.
+    Actors(Box<actor::Input>),
 }
 
 impl fmt::Debug for Recorded {
@@ -58,6 +61,7 @@ impl fmt::Debug for Recorded {
         match self {
             Self::Log(input) => fmt::Debug::fmt(input, f),
             Self::Space(input) => fmt::Debug::fmt(input, f),
+            Self::Actors(input) => fmt::Debug::fmt(input, f),
             Self::History(input) => fmt::Debug::fmt(input, f),
         }
     }
@@ -124,8 +128,8 @@ impl Kept {
                     log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
                     log::HistoryInput::Tick => 0,
                 },
-                // Records of a layout and of kinds are small.
-                Recorded::Space(_) => 0,
+                // Records of a layout and of kinds are small, and an actor's messages are not in it.
+                Recorded::Space(_) | Recorded::Actors(_) => 0,
             },
         }
     }

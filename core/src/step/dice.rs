@@ -35,6 +35,8 @@ pub enum Purpose {
     SnapshotTag = 8,
     /// The identity of one run of a node.
     Incarnation = 9,
+    /// What an actor's code draws.
+    Handler = 10,
     /// A choice of the simulator.
     World = 64,
 }

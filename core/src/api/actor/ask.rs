@@ -1,0 +1,187 @@
+//! The builders of messages: each ends in an await.
+
+use super::caller::{Asking, Gone, Telling};
+use super::job::Carried;
+use super::{Actor, ActorHandle, AskError, Handle};
+use crate::actor::Trail;
+use crate::api::Message;
+use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
+use crate::format::Metadata;
+use crate::step::Span;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message whose reply is waited for when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropping the future withdraws the message: it is not run if its turn has not come, and a handler
+/// that runs can see it ([`ActorCx::caller_has_gone`](super::ActorCx::caller_has_gone)).
+#[must_use = "a message is sent when it is awaited"]
+pub struct ActorAsk<A: Actor, M>(Sending<A, M>);
+
+/// A message whose reply nobody wants; awaited until it is in the mailbox.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives up knowing, not the message.
+#[must_use = "a message is sent when it is awaited"]
+pub struct ActorTell<A: Actor, M>(Sending<A, M>);
+
+struct Sending<A: Actor, M> {
+    to: ActorHandle<A>,
+    message: M,
+    timeout: Option<Span>,
+    metadata: Option<Arc<Metadata>>,
+}
+
+impl<A: Actor, M> Sending<A, M> {
+    fn new(to: ActorHandle<A>, message: M) -> Self {
+        Self {
+            metadata: to.metadata.clone(),
+            to,
+            message,
+            timeout: None,
+        }
+    }
+
+    fn metadata(&mut self, metadata: Metadata) {
+        self.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
+    }
+}
+
+impl<A: Actor, M: Message> Sending<A, M> {
+    /// Hands the message over, for a caller.
+    async fn send<E>(
+        self,
+        answered: bool,
+        gone: &Gone,
+        caller: impl FnOnce(crate::format::Codec) -> Box<dyn ActorCaller> + Send,
+    ) -> Result<(), AskError<E>> {
+        let Self {
+            to,
+            message,
+            timeout,
+            metadata,
+        } = self;
+        let kind = to
+            .kind
+            .ok_or_else(|| AskError::UnknownKind(A::KIND.to_owned()))?;
+        let key = to.key?;
+        let own = to.world.now() + timeout.unwrap_or(to.timeout);
+        let caller = caller(kind.codec);
+        let request = ActorRequest {
+            kind,
+            key,
+            deadline: to.deadline.map_or(own, |outer| own.min(outer)),
+            answered,
+            mail: Mail {
+                content: Content::Typed(Box::new(Carried(message))),
+                metadata,
+                trail: if answered { to.trail } else { Trail::default() },
+            },
+            gone: gone.flag(),
+            caller,
+        };
+        to.asker.ask(request).await?;
+        Ok(())
+    }
+}
+
+impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
+    pub(super) fn new(to: ActorHandle<A>, message: M) -> Self {
+        Self(Sending::new(to, message))
+    }
+
+    /// How long to wait for the reply; the node's `timeout` when it is not set, and never longer than
+    /// the caller of the turn that asks.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout.into());
+        self
+    }
+
+    /// What the message says of itself beside its content. From within a turn it is the turn's
+    /// correlation and trace when this is not set.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata(metadata);
+        self
+    }
+
+    async fn run(self) -> Result<A::Reply, AskError<A::Error>> {
+        let gone = Gone::default();
+        let mut told = None;
+        let asking = |codec| {
+            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec);
+            told = Some(receiver);
+            Box::new(asking) as Box<dyn ActorCaller>
+        };
+        self.0.send(true, &gone, asking).await?;
+        // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
+        let answer = match told {
+            Some(told) => told.await.ok(),
+            None => None,
+        };
+        answer.unwrap_or(Err(AskError::Unknown(super::LateAnswer::Lost)))
+    }
+}
+
+impl<A: Handle<M>, M: Message> ActorTell<A, M> {
+    pub(super) fn new(to: ActorHandle<A>, message: M) -> Self {
+        Self(Sending::new(to, message))
+    }
+
+    /// How long to wait until the message is in the mailbox; the node's `timeout` when it is not set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout.into());
+        self
+    }
+
+    /// What the message says of itself beside its content.
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata(metadata);
+        self
+    }
+
+    async fn run(self) -> Result<(), AskError<A::Error>> {
+        let gone = Gone::default();
+        let (telling, told) = Telling::<A::Error>::new();
+        self.0
+            .send(false, &gone, |_| Box::new(telling) as Box<dyn ActorCaller>)
+            .await?;
+        let lost = Err(AskError::Unknown(super::LateAnswer::Lost));
+        told.await.unwrap_or(lost)
+    }
+}
+
+impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
+    type Output = Result<A::Reply, AskError<A::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A: Handle<M>, M: Message> IntoFuture for ActorTell<A, M> {
+    type Output = Result<(), AskError<A::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<A: Actor, M> fmt::Debug for ActorAsk<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorAsk").field(&self.0.to).finish()
+    }
+}
+
+impl<A: Actor, M> fmt::Debug for ActorTell<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorTell").field(&self.0.to).finish()
+    }
+}

@@ -1,0 +1,194 @@
+//! What runs for an actor beside its turns: tasks, and watches of others.
+
+use crate::actor::Ended;
+use crate::driver::TaskHandle;
+use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest};
+use crate::driver::actors::stage::{Report, Stage};
+use crate::driver::host::panic_text;
+use crate::id::Slot;
+use crate::name::EntityId;
+use crate::step::Span;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// How long one request of a watch waits; then it is made again.
+const WATCH_ROUND: Span = Span::from_secs(30);
+
+/// How long a watch that could not be made waits before it is made again.
+const WATCH_PAUSE: Span = Span::from_millis(250);
+
+/// So many rounds of a watch in a row that reach nobody, and what is watched counts as lost.
+const LOST_ROUNDS_MAX: u32 = 8;
+
+/// Too many tasks or watches of one actor run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{max} tasks or watches of this actor run already; wait for one to end, or raise the limit"
+)]
+pub struct TooManyTasks {
+    /// How many may run at once.
+    pub max: u32,
+}
+
+/// One watch of an actor: told with its end, and given to [`ActorCx::unwatch`](super::ActorCx::unwatch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WatchId(pub(super) u32);
+
+/// What runs for an actor. Dropped with it, and what runs is dropped too.
+pub(crate) struct Background {
+    slot: Slot,
+    stage: Arc<Stage>,
+    running: Arc<Mutex<BTreeMap<u32, TaskHandle>>>,
+    next: u32,
+}
+
+impl Background {
+    pub(super) fn new(slot: Slot, stage: Arc<Stage>) -> Self {
+        Self {
+            slot,
+            stage,
+            running: Arc::default(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn running(&self) -> u32 {
+        u32::try_from(lock(&self.running).len()).unwrap_or(u32::MAX)
+    }
+
+    /// Runs a task until it ends, is called off, or its actor goes.
+    pub(super) fn spawn(&mut self, task: BoxFuture<'static, ()>) -> u32 {
+        let id = self.next;
+        self.next = self.next.wrapping_add(1);
+        let mut ends = Ends {
+            slot: self.slot,
+            stage: Arc::clone(&self.stage),
+            running: Arc::clone(&self.running),
+            id,
+            panicked: None,
+        };
+        let task = Box::pin(async move {
+            let ended = AssertUnwindSafe(task).catch_unwind().await;
+            ends.with(ended.err().map(panic_text));
+        });
+        // Held meanwhile, so that a task which ends at once finds itself in the table.
+        let mut running = lock(&self.running);
+        running.insert(id, self.stage.world.spawn(task));
+        id
+    }
+
+    pub(super) fn call_off(&self, id: u32) {
+        let task = lock(&self.running).remove(&id);
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+
+    /// Watches what cannot be there: it has ended already.
+    pub(super) fn nobody(&mut self) -> WatchId {
+        let (stage, slot, watch) = (Arc::clone(&self.stage), self.slot, self.next);
+        WatchId(self.spawn(Box::pin(async move {
+            let ended = Ended::Absent;
+            // A seat that is gone needs no notice.
+            let _ = stage.reports.send(Report::Notice { slot, watch, ended });
+        })))
+    }
+
+    /// Watches an actor until it ends; its own actor is told by a notice.
+    pub(super) fn watch(&mut self, kind: Arc<ActorEntry>, key: EntityId) -> WatchId {
+        let (stage, slot, watch) = (Arc::clone(&self.stage), self.slot, self.next);
+        let task = async move {
+            let ended = until_ended(&stage, &kind, &key).await;
+            let notice = Report::Notice { slot, watch, ended };
+            // A seat that is gone needs no notice.
+            let _ = stage.reports.send(notice);
+        };
+        WatchId(self.spawn(Box::pin(task)))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in lock(&self.running).values() {
+            task.abort();
+        }
+    }
+}
+
+/// Asks to be told of an end, round after round.
+async fn until_ended(stage: &Stage, kind: &Arc<ActorEntry>, key: &EntityId) -> Ended {
+    let mut lost = 0;
+    loop {
+        let (done, told) = oneshot::channel();
+        let request = WatchRequest {
+            kind: Arc::clone(kind),
+            key: key.clone(),
+            deadline: stage.world.now() + WATCH_ROUND,
+            caller: Box::new(Told(done)),
+        };
+        let answer = match stage.asker.watch(request).await {
+            Ok(()) => told.await.ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(ActorAnswer::Ended(ended)) => return ended,
+            Some(ActorAnswer::Refused(crate::actor::Refusal::Deadline)) => {
+                lost = 0;
+                continue;
+            }
+            Some(_) | None => lost += 1,
+        }
+        if lost == LOST_ROUNDS_MAX {
+            return Ended::Lost;
+        }
+        let again = stage.world.now() + WATCH_PAUSE;
+        stage.world.sleep_until(again).await;
+    }
+}
+
+struct Told(oneshot::Sender<ActorAnswer>);
+
+impl ActorCaller for Told {
+    fn finish(self: Box<Self>, answer: ActorAnswer) {
+        // A watch that was called off needs no answer.
+        let _ = self.0.send(answer);
+    }
+}
+
+/// Takes a task out of the table, however it ends.
+struct Ends {
+    slot: Slot,
+    stage: Arc<Stage>,
+    running: Arc<Mutex<BTreeMap<u32, TaskHandle>>>,
+    id: u32,
+    panicked: Option<String>,
+}
+
+impl Ends {
+    fn with(&mut self, panicked: Option<String>) {
+        self.panicked = panicked;
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut running = lock(&self.running);
+        running.remove(&self.id);
+        let background = u32::try_from(running.len()).unwrap_or(u32::MAX);
+        drop(running);
+        // A seat that is gone needs no report.
+        let _ = self.stage.reports.send(Report::Task {
+            slot: self.slot,
+            background,
+            panicked: self.panicked.take(),
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

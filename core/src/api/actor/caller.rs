@@ -1,0 +1,118 @@
+//! Who waits for an actor's reply in this process.
+
+use super::AskError;
+use super::job::Came;
+use crate::driver::actors::host::{ActorAnswer, ActorCaller, CallerGone, Told};
+use crate::format::Codec;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What a caller is told.
+type Reply<R, E> = Result<R, AskError<E>>;
+
+/// Who waits for a reply.
+pub(super) struct Asking<R, E> {
+    codec: Codec,
+    done: oneshot::Sender<Reply<R, E>>,
+}
+
+impl<R, E> Asking<R, E> {
+    pub(super) fn new(codec: Codec) -> (Self, oneshot::Receiver<Reply<R, E>>) {
+        let (done, told) = oneshot::channel();
+        (Self { codec, done }, told)
+    }
+}
+
+impl<R, E> ActorCaller for Asking<R, E>
+where
+    R: DeserializeOwned + Send + 'static,
+    E: DeserializeOwned + Send + 'static,
+{
+    fn finish(self: Box<Self>, answer: ActorAnswer) {
+        let told = match answer {
+            ActorAnswer::Ran(outcome) => {
+                let codec = self.codec;
+                match outcome.into_any().downcast::<Came<R, E>>() {
+                    Ok(came) => came.0.map_err(AskError::Rejected),
+                    // A handler of other messages has bytes.
+                    Err(other) => match other.downcast::<super::job::CameRaw>() {
+                        Ok(raw) => decoded(codec, raw.told()),
+                        Err(_) => Err(AskError::Reply(crate::api::CodecError::new(
+                            "it is of another type",
+                        ))),
+                    },
+                }
+            }
+            ActorAnswer::Told(told) => decoded(self.codec, told),
+            ActorAnswer::Taken
+            | ActorAnswer::Ended(_)
+            | ActorAnswer::Refused(_)
+            | ActorAnswer::NotUnderstood(_)
+            | ActorAnswer::Unrouted(_)
+            | ActorAnswer::Halted(_)
+            | ActorAnswer::Stopped
+            | ActorAnswer::Cut => Err(AskError::of(answer)),
+        };
+        // A caller that went away needs no answer.
+        let _ = self.done.send(told);
+    }
+}
+
+fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -> Reply<R, E> {
+    match told {
+        Told::Reply(bytes) => codec.decode(&bytes).map_err(AskError::Reply),
+        Told::Rejected(bytes) => match codec.decode(&bytes) {
+            Ok(error) => Err(AskError::Rejected(error)),
+            Err(cause) => Err(AskError::Reply(cause)),
+        },
+        Told::Unknown { name, version } => Err(AskError::UnknownMessage { name, version }),
+    }
+}
+
+/// Who waits until a message is in the mailbox.
+pub(super) struct Telling<E> {
+    done: oneshot::Sender<Reply<(), E>>,
+}
+
+impl<E> Telling<E> {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Reply<(), E>>) {
+        let (done, told) = oneshot::channel();
+        (Self { done }, told)
+    }
+}
+
+impl<E: Send + 'static> ActorCaller for Telling<E> {
+    fn finish(self: Box<Self>, answer: ActorAnswer) {
+        let told = match answer {
+            ActorAnswer::Taken => Ok(()),
+            ActorAnswer::Ran(_)
+            | ActorAnswer::Told(_)
+            | ActorAnswer::Ended(_)
+            | ActorAnswer::Refused(_)
+            | ActorAnswer::NotUnderstood(_)
+            | ActorAnswer::Unrouted(_)
+            | ActorAnswer::Halted(_)
+            | ActorAnswer::Stopped
+            | ActorAnswer::Cut => Err(AskError::of(answer)),
+        };
+        // A caller that went away needs no answer.
+        let _ = self.done.send(told);
+    }
+}
+
+/// Says that the caller has gone, when it is dropped.
+#[derive(Default)]
+pub(super) struct Gone(Arc<CallerGone>);
+
+impl Gone {
+    pub(super) fn flag(&self) -> Arc<CallerGone> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}

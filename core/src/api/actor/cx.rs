@@ -1,0 +1,361 @@
+//! What an actor's code knows of where it runs, and what it can ask for.
+
+use super::background::{Background, TooManyTasks, WatchId};
+use super::job::{Carried, Job};
+use super::{Actor, ActorHandle, Handle};
+use crate::actor::{Hop, Order, Trail};
+use crate::api::Message;
+use crate::driver::actors::host::{ActorEntry, Scene};
+use crate::driver::actors::stage::Stage;
+use crate::format::Metadata;
+use crate::id::{Epoch, ShardId, WallTime};
+use crate::name::EntityId;
+use crate::step::{Purpose, Span, Time};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an actor's code knows of where it runs, and what it can ask for.
+///
+/// Time, sleep and randomness come from here, so that actors can be simulated. Timers, cancellations
+/// and [`passivate`](Self::passivate) hold when the turn has ended.
+pub struct ActorCx<A: Actor> {
+    scene: Scene,
+    entry: Arc<ActorEntry>,
+    metadata: Option<Arc<Metadata>>,
+    trail: Trail,
+    orders: Vec<Order>,
+    timers: Vec<(Arc<str>, Option<TimerMail<A>>)>,
+    /// How many timers there were before this turn.
+    timers_before: usize,
+    background: Option<Box<Background>>,
+    draws: u64,
+}
+
+/// What a timer sends.
+pub(super) type TimerMail<A> = Box<dyn FnMut() -> Box<dyn Job<A>> + Send>;
+
+/// What a turn leaves behind.
+pub(super) struct Leaves<A: Actor> {
+    pub(super) orders: Vec<Order>,
+    pub(super) timers: Vec<(Arc<str>, Option<TimerMail<A>>)>,
+    pub(super) background: Option<Box<Background>>,
+}
+
+/// The actor has too many timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this actor may have {max} timers; cancel one, or use one timer for several purposes")]
+pub struct TooManyTimers {
+    /// How many it may have.
+    pub max: usize,
+}
+
+/// The clock of the world that an actor runs in, for its tasks.
+#[derive(Clone)]
+pub struct ActorClock(Arc<Stage>);
+
+impl<A: Actor> ActorCx<A> {
+    pub(super) fn new(scene: Scene, entry: Arc<ActorEntry>) -> Self {
+        Self {
+            scene,
+            entry,
+            metadata: None,
+            trail: Trail::default(),
+            orders: Vec::new(),
+            timers: Vec::new(),
+            timers_before: 0,
+            background: None,
+            draws: 0,
+        }
+    }
+
+    pub(super) fn enters(&mut self, background: Option<Box<Background>>, timers: usize) {
+        self.background = background;
+        self.timers_before = timers;
+    }
+
+    pub(super) fn for_caller(&mut self, metadata: Option<Arc<Metadata>>, trail: Trail) {
+        self.metadata = metadata;
+        self.trail = trail;
+    }
+
+    pub(super) fn leaves(self) -> Leaves<A> {
+        Leaves {
+            orders: self.orders,
+            timers: self.timers,
+            background: self.background,
+        }
+    }
+
+    /// The actor's key.
+    pub fn key(&self) -> &str {
+        self.scene.key.as_str()
+    }
+
+    /// The shard that the key is in; `None` for an actor that belongs to its node alone.
+    pub fn shard(&self) -> Option<ShardId> {
+        self.scene.shard
+    }
+
+    /// The epoch under which this node owns that shard: a fencing token for stores that take one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.scene.epoch
+    }
+
+    /// The name of the node that the actor is on.
+    pub fn node(&self) -> &str {
+        &self.scene.stage.node
+    }
+
+    /// When the caller gives up; `None` when nobody waits for this turn.
+    pub fn deadline(&self) -> Option<Time> {
+        self.scene.deadline
+    }
+
+    /// How long the caller waits still; `None` when nobody waits for this turn.
+    pub fn time_left(&self) -> Option<Duration> {
+        let deadline = self.scene.deadline?;
+        Some(deadline.since(self.now()).into())
+    }
+
+    /// Whether the caller has gone, by its deadline or by itself. What the handler returns then is
+    /// for nobody; what it does to its state stays.
+    pub fn caller_has_gone(&self) -> bool {
+        self.scene.gone.get() || self.scene.deadline.is_some_and(|at| at <= self.now())
+    }
+
+    /// What the message says of itself: headers, trace context, correlation.
+    pub fn metadata(&self) -> &Metadata {
+        self.metadata
+            .as_deref()
+            .unwrap_or(&crate::api::metadata::EMPTY)
+    }
+
+    /// This node's monotonic clock.
+    pub fn now(&self) -> Time {
+        self.scene.stage.world.now()
+    }
+
+    /// This node's wall clock.
+    pub fn wall(&self) -> WallTime {
+        self.scene.stage.world.wall()
+    }
+
+    /// Ends after a time. The actor's other messages wait meanwhile; a
+    /// [timer](Self::after) lets them go on.
+    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let world = &self.scene.stage.world;
+        world.sleep_until(world.now() + time.into())
+    }
+
+    /// The clock, for the actor's tasks.
+    pub fn clock(&self) -> ActorClock {
+        ActorClock(Arc::clone(&self.scene.stage))
+    }
+
+    /// 64 random bits, which a simulation draws again from its seed.
+    pub fn random(&mut self) -> u64 {
+        self.draws += 1;
+        let dice = self.scene.stage.dice.fork(self.scene.op.0);
+        dice.roll(Purpose::Handler, self.draws)
+    }
+
+    /// Sends the actor a message of its own after a time, through its mailbox. It takes the place of
+    /// a timer of the same name.
+    ///
+    /// # Errors
+    ///
+    /// When it has too many timers.
+    pub fn after<M: Message>(
+        &mut self,
+        name: &str,
+        time: Duration,
+        message: M,
+    ) -> Result<(), TooManyTimers>
+    where
+        A: Handle<M>,
+    {
+        let mut message = Some(message);
+        let mail = move || {
+            let message = message.take().expect("a timer without a period sends once");
+            Box::new(Carried(message)) as Box<dyn Job<A>>
+        };
+        self.timer(name, time, None, Box::new(mail))
+    }
+
+    /// Sends the actor a message of its own again and again, through its mailbox. While one waits
+    /// there no other one comes: what was missed is not made up for.
+    ///
+    /// # Errors
+    ///
+    /// When it has too many timers.
+    pub fn every<M: Message + Clone>(
+        &mut self,
+        name: &str,
+        period: Duration,
+        message: M,
+    ) -> Result<(), TooManyTimers>
+    where
+        A: Handle<M>,
+    {
+        let mail = move || Box::new(Carried(message.clone())) as Box<dyn Job<A>>;
+        self.timer(name, period, Some(period.into()), Box::new(mail))
+    }
+
+    fn timer(
+        &mut self,
+        name: &str,
+        time: Duration,
+        every: Option<Span>,
+        mail: TimerMail<A>,
+    ) -> Result<(), TooManyTimers> {
+        let max = self.scene.stage.limits.timers_max;
+        // Some of them may be the same ones: it errs on the safe side.
+        if self.timers_before + self.timers.len() >= max {
+            return Err(TooManyTimers { max });
+        }
+        let name: Arc<str> = name.into();
+        self.orders.push(Order::Timer {
+            name: Arc::clone(&name),
+            at: self.now() + time.into(),
+            every,
+        });
+        self.timers.push((name, Some(mail)));
+        Ok(())
+    }
+
+    /// Calls off a timer; one that is not there is ignored. A message of it that waits in the mailbox
+    /// does not come.
+    pub fn cancel(&mut self, name: &str) {
+        let name: Arc<str> = name.into();
+        self.orders.push(Order::Cancel {
+            name: Arc::clone(&name),
+        });
+        self.timers.push((name, None));
+    }
+
+    /// Runs a task beside the actor's turns, until it ends or the actor goes. An actor with a task is
+    /// not passivated. It reaches its actor by [`me`](Self::me).
+    ///
+    /// # Errors
+    ///
+    /// When too many tasks and watches of the actor run.
+    pub fn spawn(
+        &mut self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), TooManyTasks> {
+        let max = self.entry.tasks_max;
+        self.background(max)?.spawn(Box::pin(task));
+        Ok(())
+    }
+
+    /// Has the actor told when another one ends ([`Actor::ended`]). An actor that watches is not
+    /// passivated. Of a kind that this process does not know nobody is there: it is told so.
+    ///
+    /// # Errors
+    ///
+    /// When too many tasks and watches of the actor run.
+    pub fn watch<B: Actor>(&mut self, whom: &ActorHandle<B>) -> Result<WatchId, TooManyTasks> {
+        let max = u32::try_from(self.scene.stage.limits.watchers_max).unwrap_or(u32::MAX);
+        let found = whom.kind.clone().zip(whom.key.clone().ok());
+        let background = self.background(max)?;
+        Ok(match found {
+            Some((kind, key)) => background.watch(kind, key),
+            None => background.nobody(),
+        })
+    }
+
+    /// Watches no more.
+    pub fn unwatch(&mut self, watch: WatchId) {
+        if let Some(background) = &self.background {
+            background.call_off(watch.0);
+        }
+    }
+
+    fn background(&mut self, max: u32) -> Result<&mut Background, TooManyTasks> {
+        let (slot, stage) = (self.scene.slot, &self.scene.stage);
+        let new = || Box::new(Background::new(slot, Arc::clone(stage)));
+        let background = self.background.get_or_insert_with(new);
+        if background.running() >= max {
+            return Err(TooManyTasks { max });
+        }
+        Ok(background)
+    }
+
+    /// Lets the actor go as soon as no message waits.
+    pub fn passivate(&mut self) {
+        self.orders.push(Order::Passivate);
+    }
+
+    /// Another actor, wherever it is. What is asked of it waits at most as long as this turn's caller,
+    /// carries on its correlation and trace, and knows who waits: an actor that would wait for itself
+    /// is refused [`AskError::Cycle`](super::AskError::Cycle) instead.
+    pub fn actor<B: Actor>(&self, key: &str) -> ActorHandle<B> {
+        let stage = &self.scene.stage;
+        ActorHandle {
+            kind: stage.asker.kind(B::KIND),
+            asker: Arc::clone(&stage.asker),
+            world: Arc::clone(&stage.world),
+            key: EntityId::new(key),
+            trail: self.trail.and(Hop {
+                kind: self.entry.name().clone(),
+                key: self.scene.key.clone(),
+            }),
+            deadline: self.scene.deadline,
+            metadata: self.metadata.as_deref().and_then(carried_on),
+            timeout: stage.timeout,
+            actor: PhantomData,
+        }
+    }
+
+    /// This actor itself, to tell it something from a task.
+    pub fn me(&self) -> ActorHandle<A> {
+        self.actor(self.key()).detached()
+    }
+}
+
+/// What goes along from a message to those that it leads to; headers are its own.
+fn carried_on(metadata: &Metadata) -> Option<Arc<Metadata>> {
+    let mut next = Metadata::new();
+    if let Some(correlation) = metadata.correlation_id() {
+        next = next.correlation(correlation);
+    }
+    if let Some(trace) = metadata.trace() {
+        next = next.trace_context(trace.clone());
+    }
+    (!next.is_empty()).then(|| Arc::new(next))
+}
+
+impl ActorClock {
+    /// The node's monotonic clock.
+    pub fn now(&self) -> Time {
+        self.0.world.now()
+    }
+
+    /// The node's wall clock.
+    pub fn wall(&self) -> WallTime {
+        self.0.world.wall()
+    }
+
+    /// Ends after a time.
+    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.0.world.sleep_until(self.now() + time.into())
+    }
+}
+
+impl fmt::Debug for ActorClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorClock").field(&self.now()).finish()
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorCx<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorCx")
+            .field("kind", &A::KIND)
+            .field("key", &self.scene.key)
+            .finish_non_exhaustive()
+    }
+}

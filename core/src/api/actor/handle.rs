@@ -1,0 +1,104 @@
+//! The handle of one actor, wherever it is.
+
+use super::{Actor, ActorAsk, ActorTell, Handle};
+use crate::actor::Trail;
+use crate::api::Message;
+use crate::driver::actors::host::ActorEntry;
+use crate::driver::actors::stage::{Asker, World};
+use crate::format::Metadata;
+use crate::name::{EntityId, NameError};
+use crate::step::{Span, Time};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// One actor, wherever it is. It is made when it is asked something.
+pub struct ActorHandle<A: Actor> {
+    pub(super) asker: Arc<dyn Asker>,
+    pub(super) world: Arc<dyn World>,
+    /// `None`: this process does not know the kind.
+    pub(super) kind: Option<Arc<ActorEntry>>,
+    pub(super) key: Result<EntityId, NameError>,
+    /// Who waits, when it is asked from within a turn.
+    pub(super) trail: Trail,
+    /// When they give up.
+    pub(super) deadline: Option<Time>,
+    pub(super) metadata: Option<Arc<Metadata>>,
+    pub(super) timeout: Span,
+    pub(super) actor: PhantomData<fn() -> A>,
+}
+
+impl<A: Actor> ActorHandle<A> {
+    /// A handle for a program; from within a turn it is [`ActorCx::actor`](super::ActorCx::actor).
+    pub(crate) fn new(
+        asker: Arc<dyn Asker>,
+        world: Arc<dyn World>,
+        key: &str,
+        timeout: Span,
+    ) -> Self {
+        Self {
+            kind: asker.kind(A::KIND),
+            asker,
+            world,
+            key: EntityId::new(key),
+            trail: Trail::default(),
+            deadline: None,
+            metadata: None,
+            timeout,
+            actor: PhantomData,
+        }
+    }
+
+    /// Sends a message whose reply is wanted.
+    pub fn ask<M: Message>(&self, message: M) -> ActorAsk<A, M>
+    where
+        A: Handle<M>,
+    {
+        ActorAsk::new(self.clone(), message)
+    }
+
+    /// Sends a message whose reply nobody wants. It was taken by the actor's owner when this ends
+    /// well, and runs unless that node loses the actor before its turn.
+    pub fn tell<M: Message>(&self, message: M) -> ActorTell<A, M>
+    where
+        A: Handle<M>,
+    {
+        ActorTell::new(self.clone(), message)
+    }
+
+    /// The same actor for whom no turn waits: to ask it from a task. Without this what a task asks
+    /// counts as asked by the turn that made the handle, with its deadline.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            trail: Trail::default(),
+            deadline: None,
+            ..self.clone()
+        }
+    }
+}
+
+impl<A: Actor> Clone for ActorHandle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            asker: Arc::clone(&self.asker),
+            world: Arc::clone(&self.world),
+            kind: self.kind.clone(),
+            key: self.key.clone(),
+            trail: self.trail.clone(),
+            deadline: self.deadline,
+            metadata: self.metadata.clone(),
+            timeout: self.timeout,
+            actor: PhantomData,
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorHandle")
+            .field("kind", &A::KIND)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

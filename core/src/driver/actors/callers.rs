@@ -1,0 +1,57 @@
+//! Who waits for actors, and with what.
+
+use super::host::{ActorAnswer, ActorCaller, ActorEntry, CallerGone};
+use crate::id::Ticket;
+use crate::log::KindIndex;
+use crate::name::EntityId;
+use crate::step::Time;
+use crate::table::Table;
+use std::sync::Arc;
+
+/// Who waits, by ticket.
+#[derive(Default)]
+pub(super) struct Callers(Table<Ticket, Waiting>);
+
+/// One who waits. The message, if there is one, is with the host.
+pub(super) struct Waiting {
+    pub(super) kind: KindIndex,
+    pub(super) entry: Arc<ActorEntry>,
+    pub(super) key: EntityId,
+    pub(super) deadline: Time,
+    pub(super) wants: Wants,
+    pub(super) gone: Arc<CallerGone>,
+    pub(super) caller: Box<dyn ActorCaller>,
+}
+
+/// What one who waits wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    Reply,
+    Receipt,
+    End,
+}
+
+impl Callers {
+    pub(super) fn admit(&mut self, ticket: Ticket, waiting: Waiting) {
+        self.0.insert(ticket, waiting);
+    }
+
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Waiting> {
+        self.0.remove(&ticket)
+    }
+
+    /// The flag of one who waits.
+    pub(super) fn gone(&self, ticket: Ticket) -> Option<&Arc<CallerGone>> {
+        self.0.get(&ticket).map(|waiting| &waiting.gone)
+    }
+
+    /// Tells all that are left; how many there were.
+    pub(super) fn finish_all(&mut self, answer: impl Fn() -> ActorAnswer) -> u64 {
+        let mut count = 0;
+        while let Some((_, waiting)) = self.0.pop_first() {
+            waiting.caller.finish(answer());
+            count += 1;
+        }
+        count
+    }
+}

@@ -1,0 +1,225 @@
+//! Where the users' actors live: what the seat asks of them, type-erased.
+
+use super::stage::Stage;
+use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
+use crate::api::CodecError;
+use crate::format::{Codec, KindRecord, Metadata, Placement};
+use crate::id::{Epoch, OpId, ShardId, Slot, Ticket};
+use crate::name::{EntityId, KindName};
+use crate::step::Time;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The users' actors of one kind in one lane.
+pub(crate) trait ActorHost: Send {
+    /// Takes in a message under its ticket.
+    fn admit(&mut self, ticket: Ticket, mail: Mail) -> Result<(), NotUnderstood>;
+
+    /// Gives back a message that does not run; nothing when it was taken before.
+    fn give_back(&mut self, ticket: Ticket) -> Option<Mail>;
+
+    /// What is to be done, as a future. It owns the actor meanwhile.
+    fn begin(
+        &mut self,
+        scene: Scene,
+        act: Act,
+        resident: Option<Box<dyn Any + Send>>,
+    ) -> BoxFuture<'static, Finished>;
+}
+
+/// What an actor is to do.
+#[derive(Debug)]
+pub(crate) enum Act {
+    Activate,
+    Message {
+        ticket: Ticket,
+        deadline: Option<Time>,
+    },
+    Timer {
+        name: Arc<str>,
+        last: bool,
+    },
+    Notice {
+        watch: u32,
+        ended: Ended,
+    },
+    Stop(Why),
+}
+
+/// Where and for whom it does that.
+pub(crate) struct Scene {
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) slot: Slot,
+    pub(crate) op: OpId,
+    pub(crate) key: EntityId,
+    pub(crate) shard: Option<ShardId>,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) gone: Arc<CallerGone>,
+}
+
+/// Whether the caller of a turn has gone.
+#[derive(Debug, Default)]
+pub(crate) struct CallerGone(AtomicBool);
+
+impl CallerGone {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What came of it.
+pub(crate) struct Finished {
+    pub(crate) ending: Ending,
+    pub(crate) orders: Vec<Order>,
+    /// Tasks and watches that run for the actor now.
+    pub(crate) background: u32,
+    /// What the caller is told.
+    pub(crate) outcome: Option<Box<dyn Outcome>>,
+    /// The actor.
+    pub(crate) resident: Option<Box<dyn Any + Send>>,
+}
+
+/// A message, where it is: typed in this process, or bytes from another.
+pub(crate) struct Mail {
+    pub(crate) content: Content,
+    pub(crate) metadata: Option<Arc<Metadata>>,
+    /// Who waits for its answer.
+    pub(crate) trail: Trail,
+}
+
+pub(crate) enum Content {
+    Typed(Box<dyn Carry>),
+    Wire {
+        name: String,
+        version: u16,
+        data: Bytes,
+    },
+}
+
+/// A typed message without its type.
+pub(crate) trait Carry: Any + Send {
+    fn name(&self) -> &'static str;
+    fn version(&self) -> u16;
+    fn encode(&self, codec: Codec) -> Result<Bytes, CodecError>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// What a handler came to, without its types.
+pub(crate) trait Outcome: Any + Send {
+    /// Its bytes.
+    fn encode(&self, codec: Codec) -> Result<Told, CodecError>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+/// What a handler came to, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Its reply.
+    Reply(Bytes),
+    /// Its error.
+    Rejected(Bytes),
+    /// It did not know the message.
+    Unknown { name: String, version: u16 },
+}
+
+/// The kind does not take the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotUnderstood {
+    /// It has no handler for it.
+    Unknown { name: String, version: u16 },
+    /// Its bytes are not what its name says.
+    Undecodable { name: String, cause: CodecError },
+}
+
+/// A caller or watcher who waits.
+pub(crate) trait ActorCaller: Send {
+    /// Tells it how it ended; one that has gone away is told all the same.
+    fn finish(self: Box<Self>, answer: ActorAnswer);
+}
+
+/// How a message's or a watch's stay ended.
+pub(crate) enum ActorAnswer {
+    /// It ran in this process.
+    Ran(Box<dyn Outcome>),
+    /// It ran in another one.
+    Told(Told),
+    /// It is in the mailbox, and no more is wanted.
+    Taken,
+    /// What was watched has ended.
+    Ended(Ended),
+    /// As the scheduler says.
+    Refused(Refusal),
+    /// The kind does not take it.
+    NotUnderstood(NotUnderstood),
+    /// Routing found nobody for it, or lost its answer.
+    Unrouted(crate::route::Refusal),
+    /// The scheduler halted while it was there; it may have run.
+    Halted(String),
+    /// The node has stopped; it was not run.
+    Stopped,
+    /// The node stopped while it was under way.
+    Cut,
+}
+
+/// A message for an actor, on its way to the lane of its place.
+pub(crate) struct ActorRequest {
+    pub(crate) kind: Arc<ActorEntry>,
+    pub(crate) key: EntityId,
+    pub(crate) deadline: Time,
+    /// Whether a reply is wanted; else the caller is told when it is in the mailbox.
+    pub(crate) answered: bool,
+    pub(crate) mail: Mail,
+    /// Set when the caller goes away; what has not begun then is not run.
+    pub(crate) gone: Arc<CallerGone>,
+    pub(crate) caller: Box<dyn ActorCaller>,
+}
+
+/// A wish to be told when an actor ends, on its way to the lane of its place.
+pub(crate) struct WatchRequest {
+    pub(crate) kind: Arc<ActorEntry>,
+    pub(crate) key: EntityId,
+    pub(crate) deadline: Time,
+    pub(crate) caller: Box<dyn ActorCaller>,
+}
+
+/// A kind of actor as the handles of this process use it.
+pub(crate) struct ActorEntry {
+    /// What the scheduler is told.
+    pub(crate) config: KindConfig,
+    /// How its messages are encoded, and what of a key places it.
+    pub(crate) codec: Codec,
+    pub(crate) placement: Placement,
+    /// Its stored record, where the namespace has one.
+    pub(crate) record: Option<KindRecord>,
+    /// The actor's type, which tells two kinds of one name apart.
+    pub(crate) type_id: TypeId,
+    /// Whether handlers are tried in the lane before they get a task of their own.
+    pub(crate) inline: bool,
+    /// Tasks that run for one actor at once.
+    pub(crate) tasks_max: u32,
+    /// Makes the host of one lane.
+    pub(crate) host: Box<dyn Fn(&Arc<ActorEntry>) -> Box<dyn ActorHost> + Send + Sync>,
+}
+
+impl ActorEntry {
+    pub(crate) fn name(&self) -> &KindName {
+        &self.config.name
+    }
+}
+
+impl fmt::Debug for ActorEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorEntry")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,10 @@
+//! The seat of a lane's actors: their scheduler, and the hosts of their kinds.
+
+mod callers;
+pub(crate) mod host;
+mod seat;
+pub(crate) mod stage;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use seat::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};

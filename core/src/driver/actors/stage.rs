@@ -1,0 +1,85 @@
+//! What all actors of a lane have in common: the world they run in, and where they report.
+
+use super::host::{ActorEntry, ActorRequest, Finished, WatchRequest};
+use crate::actor::Ended;
+use crate::driver::handle::Sent;
+use crate::driver::shell::{Shell, TaskHandle};
+use crate::id::{OpId, Slot, WallTime};
+use crate::step::{Dice, Limits, Span, Time};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A shell, without its type, as far as users' code may use it.
+pub(crate) trait World: Send + Sync {
+    fn now(&self) -> Time;
+    fn wall(&self) -> WallTime;
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()>;
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle;
+}
+
+impl<S: Shell> World for S {
+    fn now(&self) -> Time {
+        Shell::now(self)
+    }
+
+    fn wall(&self) -> WallTime {
+        Shell::wall(self)
+    }
+
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        let shell = self.clone();
+        Box::pin(async move { Shell::sleep_until(&shell, at).await })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle {
+        Shell::spawn(self, task)
+    }
+}
+
+/// How an actor reaches other ones: routing, wherever they are.
+pub(crate) trait Asker: Send + Sync {
+    /// The kind that this process knows under a name.
+    fn kind(&self, name: &str) -> Option<Arc<ActorEntry>>;
+
+    /// Hands a message to the lane that routes it.
+    fn ask(&self, request: ActorRequest) -> Sent<'_>;
+
+    /// Hands a wish to be told of an end to the lane that routes it.
+    fn watch(&self, request: WatchRequest) -> Sent<'_>;
+}
+
+/// What all actors of a lane have in common.
+pub(crate) struct Stage {
+    pub(crate) node: String,
+    pub(crate) limits: Limits,
+    /// How long what actors ask waits, unless they say otherwise.
+    pub(crate) timeout: Span,
+    pub(crate) dice: Dice,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) asker: Arc<dyn Asker>,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// What comes back to the lane from what runs outside it. There is at most one report of each
+/// operation, task and watch under way, and those have limits.
+pub(crate) enum Report {
+    /// An operation has ended, or was dropped.
+    Ended {
+        slot: Slot,
+        op: OpId,
+        finished: Option<Finished>,
+    },
+    /// A task has ended; so many tasks and watches run still.
+    Task {
+        slot: Slot,
+        background: u32,
+        panicked: Option<String>,
+    },
+    /// What an actor watches has ended.
+    Notice {
+        slot: Slot,
+        watch: u32,
+        ended: Ended,
+    },
+}

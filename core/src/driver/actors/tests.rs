@@ -1,0 +1,7 @@
+//! The seat with users' actors, in a world whose clock and tasks are moved by hand.
+
+mod actors;
+mod bound;
+mod life;
+mod rig;
+mod turns;

@@ -1,0 +1,367 @@
+//! A lane of its own: a seat, a clock that is moved by hand, and tasks that are polled in order.
+
+use crate::actor::Refusal;
+use crate::api::actor::{Actor, ActorHandle, entry_of};
+use crate::driver::actors::host::{ActorAnswer, ActorEntry, ActorRequest, WatchRequest};
+use crate::driver::actors::stage::{Asker, World};
+use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
+use crate::driver::counters::Counters;
+use crate::driver::handle::Sent;
+use crate::driver::shell::TaskHandle;
+use crate::format::TakeOver;
+use crate::id::{ClaimId, Epoch, Sequence, ShardId, Ticket, WallTime};
+use crate::name::EntityId;
+use crate::shard::Place;
+use crate::step::{CountingProbe, Dice, Limits, Span, Time};
+use futures_util::future::{BoxFuture, Either, ready};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// The world: its clock and its tasks.
+#[derive(Default)]
+pub(super) struct Hand {
+    now: Mutex<Time>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    next: u64,
+    running: BTreeMap<u64, BoxFuture<'static, ()>>,
+    aborted: Arc<Mutex<Vec<u64>>>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World for Arc<Hand> {
+    fn now(&self) -> Time {
+        *lock(&self.now)
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(lock(&self.now).as_nanos() / 1_000_000)
+    }
+
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        let hand = Arc::clone(self);
+        Box::pin(poll_fn(move |_| {
+            if *lock(&hand.now) >= at {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle {
+        let mut tasks = lock(&self.tasks);
+        let id = tasks.next;
+        tasks.next += 1;
+        tasks.running.insert(id, task);
+        let aborted = Arc::clone(&tasks.aborted);
+        TaskHandle::new(move || lock(&aborted).push(id))
+    }
+}
+
+impl Hand {
+    /// Polls every task once, and drops those that were aborted; whether one ended.
+    fn run(&self) -> bool {
+        let mut ended = false;
+        let ids: Vec<u64> = lock(&self.tasks).running.keys().copied().collect();
+        for id in ids {
+            let (task, aborted) = {
+                let mut tasks = lock(&self.tasks);
+                let aborted = lock(&tasks.aborted).contains(&id);
+                (tasks.running.remove(&id), aborted)
+            };
+            let Some(mut task) = task else { continue };
+            if aborted {
+                drop(task);
+                ended = true;
+                continue;
+            }
+            match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(()) => ended = true,
+                Poll::Pending => {
+                    lock(&self.tasks).running.insert(id, task);
+                }
+            }
+        }
+        ended
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        lock(&self.tasks).running.len()
+    }
+}
+
+/// Routing that knows one lane only.
+#[derive(Default)]
+pub(super) struct Road {
+    kinds: BTreeMap<&'static str, Arc<ActorEntry>>,
+    asked: Mutex<VecDeque<ActorRequest>>,
+    watched: Mutex<VecDeque<WatchRequest>>,
+}
+
+impl Asker for Road {
+    fn kind(&self, name: &str) -> Option<Arc<ActorEntry>> {
+        self.kinds.get(name).cloned()
+    }
+
+    fn ask(&self, request: ActorRequest) -> Sent<'_> {
+        lock(&self.asked).push_back(request);
+        Either::Left(ready(Ok(())))
+    }
+
+    fn watch(&self, request: WatchRequest) -> Sent<'_> {
+        lock(&self.watched).push_back(request);
+        Either::Left(ready(Ok(())))
+    }
+}
+
+/// One lane.
+pub(super) struct Rig {
+    pub(super) seat: ActorSeat,
+    pub(super) hand: Arc<Hand>,
+    road: Arc<Road>,
+    pub(super) counters: Counters,
+    probe: CountingProbe,
+    tickets: u64,
+    /// Whether the actors are in the place of these tests, or belong to the node.
+    pub(super) placed: bool,
+    pub(super) drained: Vec<Place>,
+    pub(super) not_owned: Vec<Ticket>,
+    pub(super) stopped: bool,
+}
+
+/// The place of the actors.
+pub(super) const PLACE: Place = Place {
+    class: TakeOver::Leased,
+    shard: ShardId(7),
+};
+
+pub(super) const EPOCH: Epoch = Epoch {
+    sequence: Sequence(5),
+    claim: ClaimId(9),
+};
+
+/// The kinds of a rig.
+pub(super) struct Kinds(BTreeMap<&'static str, Arc<ActorEntry>>);
+
+impl Kinds {
+    pub(super) fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    pub(super) fn with<A: Actor>(mut self) -> Self {
+        let entry = entry_of::<A>().expect("a kind that can be one");
+        self.0.insert(A::KIND, Arc::new(entry));
+        self
+    }
+}
+
+impl Rig {
+    pub(super) fn new(kinds: Kinds) -> Self {
+        Self::with_limits(kinds, Limits::default())
+    }
+
+    pub(super) fn with_limits(kinds: Kinds, limits: Limits) -> Self {
+        let hand = Arc::new(Hand::default());
+        let road = Arc::new(Road {
+            kinds: kinds.0,
+            ..Road::default()
+        });
+        let world: Arc<dyn World> = Arc::new(Arc::clone(&hand));
+        let seat = ActorSeat::new(ActorSeatParts {
+            lane: 0,
+            lanes: 1,
+            node: "here".to_owned(),
+            limits,
+            timeout: Span::from_secs(5),
+            dice: Dice::new(3),
+            world,
+            asker: Arc::<Road>::clone(&road),
+        });
+        Self {
+            seat,
+            hand,
+            road,
+            counters: Counters::default(),
+            probe: CountingProbe::default(),
+            tickets: 0,
+            placed: false,
+            drained: Vec::new(),
+            not_owned: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    /// The same with actors in a place that this node owns under a lease of an hour.
+    pub(super) fn placed(kinds: Kinds) -> Self {
+        let mut rig = Self::new(kinds);
+        rig.placed = true;
+        rig.with(|seat, env| {
+            seat.lease(env, Some(Time::ZERO + Span::from_secs(3_600)));
+            seat.own(env, PLACE, EPOCH);
+        });
+        rig
+    }
+
+    pub(super) fn actor<A: Actor>(&self, key: &str) -> ActorHandle<A> {
+        let world: Arc<dyn World> = Arc::new(Arc::clone(&self.hand));
+        let road: Arc<dyn Asker> = Arc::<Road>::clone(&self.road);
+        ActorHandle::new(road, world, key, Span::from_secs(5))
+    }
+
+    pub(super) fn entry<A: Actor>(&self) -> Arc<ActorEntry> {
+        self.road.kind(A::KIND).expect("a kind of this rig")
+    }
+
+    pub(super) fn key(key: &str) -> EntityId {
+        EntityId::new(key).expect("a key")
+    }
+
+    pub(super) fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut ActorSeat, &mut ActorEnv<'_>) -> T,
+    ) -> T {
+        let mut env = ActorEnv {
+            now: World::now(&self.hand),
+            probe: &mut self.probe,
+            counters: &mut self.counters,
+            record: &mut |_, _| {},
+        };
+        act(&mut self.seat, &mut env)
+    }
+
+    /// Begins to await something, as a task of a program would.
+    pub(super) fn begin<F: IntoFuture>(&mut self, what: F) -> Begun<F::Output>
+    where
+        F::IntoFuture: Send + 'static,
+    {
+        let mut begun = Begun(Some(Box::pin(what.into_future())), None);
+        begun.poll();
+        self.pump();
+        begun.poll();
+        begun
+    }
+
+    /// Awaits something that needs no time to pass.
+    pub(super) fn get<F: IntoFuture>(&mut self, what: F) -> F::Output
+    where
+        F::IntoFuture: Send + 'static,
+    {
+        self.begin(what)
+            .told()
+            .expect("its answer, without time passing")
+    }
+
+    /// Lets everything happen that needs no time to pass.
+    pub(super) fn pump(&mut self) {
+        for _ in 0..10_000 {
+            let mut busy = self.hand.run();
+            while let Some(request) = {
+                let request = lock(&self.road.asked).pop_front();
+                request
+            } {
+                busy = true;
+                self.tickets += 1;
+                let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
+                self.with(|seat, env| seat.ask(env, ticket, place, request));
+            }
+            while let Some(request) = {
+                let request = lock(&self.road.watched).pop_front();
+                request
+            } {
+                busy = true;
+                self.tickets += 1;
+                let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
+                self.with(|seat, env| seat.watch(env, ticket, place, request));
+            }
+            while let Some(report) = self.seat.next_report() {
+                busy = true;
+                self.with(|seat, env| seat.report(env, report));
+            }
+            if self.seat.has_work() {
+                busy = true;
+                self.with(ActorSeat::turn);
+            }
+            let now = World::now(&self.hand);
+            if self.seat.next_deadline().is_some_and(|due| due.at <= now) {
+                busy = true;
+                self.with(ActorSeat::tick);
+            }
+            for event in self.seat.take_events() {
+                match event {
+                    ActorEvent::Drained(place) => self.drained.push(place),
+                    ActorEvent::Stopped => self.stopped = true,
+                    ActorEvent::NotOwner(ticket, request) => {
+                        self.not_owned.push(ticket);
+                        request
+                            .caller
+                            .finish(ActorAnswer::Refused(Refusal::NotOwner));
+                    }
+                    ActorEvent::NotOwnerOfWatched(ticket, request) => {
+                        self.not_owned.push(ticket);
+                        request
+                            .caller
+                            .finish(ActorAnswer::Refused(Refusal::NotOwner));
+                    }
+                }
+            }
+            if !busy {
+                assert!(self.probe.broken().is_none(), "{:?}", self.probe.broken());
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Lets time pass, from one deadline to the next.
+    pub(super) fn pass(&mut self, time: Span) {
+        let end = World::now(&self.hand) + time;
+        loop {
+            self.pump();
+            let next = self.seat.next_deadline().map(|due| due.at);
+            match next.filter(|at| *at < end) {
+                Some(at) => *lock(&self.hand.now) = at,
+                None => break,
+            }
+        }
+        *lock(&self.hand.now) = end;
+        self.pump();
+    }
+
+    pub(super) fn counted(&mut self) -> Counters {
+        let mut counters = self.counters.clone();
+        self.seat.count_into(&mut counters);
+        counters
+    }
+}
+
+/// Something that is awaited.
+pub(super) struct Begun<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>, Option<T>);
+
+impl<T> Begun<T> {
+    fn poll(&mut self) {
+        if let Some(future) = &mut self.0
+            && let Poll::Ready(told) = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.0 = None;
+            self.1 = Some(told);
+        }
+    }
+
+    /// What came of it, if something did.
+    pub(super) fn told(&mut self) -> Option<T> {
+        self.poll();
+        self.1.take()
+    }
+}
