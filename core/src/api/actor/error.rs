@@ -110,6 +110,19 @@ pub enum AskError<E> {
     /// Nobody owned the key's shard for as long as a message waits. It was not run.
     #[error("nobody owns the key's shard; it was not run, ask again later")]
     NoOwner,
+    /// The node that owns the key speaks no version of frames that this one does. It was not run.
+    #[error(
+        "the key's owner speaks no version of frames that this node does; it was not run: update the older program"
+    )]
+    NoCommonVersion,
+    /// It is larger than the network takes. It was not run.
+    #[error("the message's frame has {bytes} bytes, the server takes {bytes_max}: send less")]
+    TooLarge {
+        /// Its frame's size in bytes.
+        bytes: usize,
+        /// What the server takes, in bytes.
+        bytes_max: usize,
+    },
     /// It ran, and its reply is not what this build expects.
     #[error("it ran, but its reply cannot be decoded: {0}")]
     Reply(CodecError),
@@ -158,6 +171,8 @@ impl<E> AskError<E> {
             | Self::UnknownKind(_)
             | Self::Name(_)
             | Self::NoOwner
+            | Self::NoCommonVersion
+            | Self::TooLarge { .. }
             | Self::Halted(_)
             | Self::Stopped => false,
         }
@@ -176,6 +191,8 @@ impl<E> AskError<E> {
             | Self::Undecodable { .. }
             | Self::UnknownKind(_)
             | Self::Name(_)
+            | Self::NoCommonVersion
+            | Self::TooLarge { .. }
             | Self::Reply(_)
             | Self::Halted(_)
             | Self::Stopped => false,
@@ -225,6 +242,8 @@ impl<E> AskError<E> {
     fn unrouted(refusal: route::Refusal) -> Self {
         match refusal {
             route::Refusal::NoOwner(_) | route::Refusal::NoNode(_) => Self::NoOwner,
+            route::Refusal::NoCommonVersion(_) => Self::NoCommonVersion,
+            route::Refusal::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
             route::Refusal::Overloaded => Self::Overloaded,
             route::Refusal::Deadline => Self::Deadline,
             route::Refusal::Unknown(route::Lost::Deadline) => Self::Unknown(LateAnswer::Deadline),
