@@ -13,12 +13,14 @@ const FEW_AGAIN: usize = 8;
 
 /// A map in the order of its keys.
 ///
-/// A few entries stand in one list that keeps its memory: a map that goes from none to one and back
-/// with each command allocates nothing. Many are a tree.
+/// One entry stands in the map itself: a map that goes from none to one and back with each command
+/// touches no other memory. A few stand in one list, which keeps its memory. Many are a tree.
 #[derive(Clone)]
 pub(crate) struct Table<K, V> {
+    /// Is there only while the others have no entries.
+    one: Option<(K, V)>,
     few: Vec<(K, V)>,
-    /// Has entries only while `few` has none.
+    /// Has entries only while the others have none.
     many: BTreeMap<K, V>,
 }
 
@@ -31,13 +33,14 @@ impl<K, V> Default for Table<K, V> {
 impl<K, V> Table<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
+            one: None,
             few: Vec::new(),
             many: BTreeMap::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.few.len() + self.many.len()
+        usize::from(self.one.is_some()) + self.few.len() + self.many.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -45,19 +48,23 @@ impl<K, V> Table<K, V> {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.one = None;
         self.few.clear();
         self.many.clear();
     }
 
     /// All entries in the order of their keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        let few = self.few.iter().map(|(key, value)| (key, value));
-        few.chain(&self.many)
+        let few = self.one.iter().chain(&self.few);
+        few.map(|(key, value)| (key, value)).chain(&self.many)
     }
 }
 
 impl<K: Ord, V> Table<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        if let Some((one, value)) = &self.one {
+            return (one == key).then_some(value);
+        }
         match self.place(key) {
             Ok(place) => self.few.get(place).map(|(_, value)| value),
             Err(_) if self.many.is_empty() => None,
@@ -66,6 +73,10 @@ impl<K: Ord, V> Table<K, V> {
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if self.one.is_some() {
+            let one = self.one.as_mut().filter(|(one, _)| one == key);
+            return one.map(|(_, value)| value);
+        }
         match self.place(key) {
             Ok(place) => self.few.get_mut(place).map(|(_, value)| value),
             Err(_) if self.many.is_empty() => None,
@@ -81,6 +92,16 @@ impl<K: Ord, V> Table<K, V> {
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         if !self.many.is_empty() {
             return self.many.insert(key, value);
+        }
+        if self.few.is_empty() {
+            match &mut self.one {
+                None => {
+                    self.one = Some((key, value));
+                    return None;
+                }
+                Some((one, before)) if *one == key => return Some(mem::replace(before, value)),
+                Some(_) => self.few.extend(self.one.take()),
+            }
         }
         match self.place(&key) {
             Ok(place) => {
@@ -99,6 +120,10 @@ impl<K: Ord, V> Table<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        if self.one.is_some() {
+            let one = self.one.take_if(|(one, _)| one == key);
+            return one.map(|(_, value)| value);
+        }
         if self.many.is_empty() {
             let place = self.place(key).ok()?;
             return Some(self.few.remove(place).1);
@@ -110,7 +135,7 @@ impl<K: Ord, V> Table<K, V> {
 
     /// The entry with the lowest key.
     pub(crate) fn first(&self) -> Option<(&K, &V)> {
-        match self.few.first() {
+        match self.one.as_ref().or(self.few.first()) {
             Some((key, value)) => Some((key, value)),
             None => self.many.first_key_value(),
         }
@@ -118,7 +143,8 @@ impl<K: Ord, V> Table<K, V> {
 
     pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
         if self.many.is_empty() {
-            return (!self.few.is_empty()).then(|| self.few.remove(0));
+            let few = (!self.few.is_empty()).then(|| self.few.remove(0));
+            return self.one.take().or(few);
         }
         let first = self.many.pop_first();
         self.shrink();
@@ -157,7 +183,7 @@ mod tests {
     fn it_is_the_same_as_an_ordered_map() {
         let dice = Dice::new(11);
         let (mut table, mut map) = (Table::new(), BTreeMap::new());
-        let (mut trees, mut lists) = (0, 0);
+        let (mut trees, mut lists, mut ones) = (0, 0, 0);
         for n in 0..20_000_u64 {
             let roll = |what| dice.below(Purpose::World, 4 * n + what, 64);
             // Grows and shrinks in turns.
@@ -178,9 +204,13 @@ mod tests {
             assert!(table.iter().eq(&map));
             trees += usize::from(!table.many.is_empty());
             lists += usize::from(table.few.len() > FEW_AGAIN);
+            ones += usize::from(table.one.is_some());
             assert!(table.few.len() <= FEW_MAX);
         }
-        assert!(trees > 1_000 && lists > 1_000, "{trees} {lists}");
+        assert!(
+            trees > 1_000 && lists > 1_000 && ones > 20,
+            "{trees} {lists} {ones}"
+        );
         table.clear();
         assert_eq!(table.pop_first(), None);
     }
