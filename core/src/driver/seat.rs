@@ -13,7 +13,7 @@ use crate::port::StreamName;
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
 use crate::table::Table;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -118,10 +118,19 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(key: ShardKey, config: ShardConfig, limits: Limits, dice: Dice) -> Self {
+    /// The seat of a shard; its streams are named as those of the other seats (`names`).
+    pub(crate) fn new(
+        key: ShardKey,
+        config: ShardConfig,
+        limits: Limits,
+        dice: Dice,
+        names: &mut BTreeSet<StreamName>,
+    ) -> Self {
+        let mut machine = Shard::new(config, limits);
+        machine.share_names(names);
         Self {
             key,
-            machine: Shard::new(config, limits),
+            machine,
             dice,
             hosts: Vec::new(),
             kinds: BTreeMap::new(),

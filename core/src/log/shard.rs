@@ -273,6 +273,19 @@ impl Shard {
         &self.names.stream
     }
 
+    /// Takes the names of its streams from those that others have, which it adds to: each request has
+    /// them, and is so of the same text for all shards.
+    pub fn share_names(&mut self, shared: &mut BTreeSet<StreamName>) {
+        for name in [&mut self.names.stream, &mut self.names.snapshots] {
+            match shared.get(name) {
+                Some(same) => name.clone_from(same),
+                None => {
+                    shared.insert(name.clone());
+                }
+            }
+        }
+    }
+
     /// The highest acknowledged sequence of the stream (S13).
     pub fn high_water(&self) -> Sequence {
         self.high_water

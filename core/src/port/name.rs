@@ -4,6 +4,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::fmt;
 use core::ops::Deref;
 
@@ -16,7 +17,7 @@ use core::ops::Deref;
 /// assert_eq!(subject.clone(), "bank.ev.17.account.alice");
 /// assert!(subject.starts_with("bank."));
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subject(Arc<str>);
 
 /// The name of a stream. A clone shares the text.
@@ -27,7 +28,7 @@ pub struct Subject(Arc<str>);
 /// let stream = StreamName::from("bank_ev_0");
 /// assert_eq!(stream.as_str(), "bank_ev_0");
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct StreamName(Arc<str>);
 
 macro_rules! shared_text {
@@ -37,6 +38,23 @@ macro_rules! shared_text {
             #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        // As the text; what is shared needs no look at it.
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) {
+                    Ordering::Equal
+                } else {
+                    self.0.cmp(&other.0)
+                }
             }
         }
         impl Deref for $name {

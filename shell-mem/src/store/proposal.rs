@@ -247,13 +247,13 @@ impl Store {
         as_batch: bool,
     ) -> Result<StreamName, Refused> {
         let first = messages.first().and_then(|first| self.stream_of(first));
-        if let Some(first) = first.and_then(|name| self.streams.get(&name))
+        if let Some(first) = first.as_ref().and_then(|name| self.streams.get(name))
             && first.in_flight.messages() >= self.config.in_flight_max as u64
         {
             return Err(Refused::Overloaded);
         }
         match messages {
-            [publish] if !as_batch => self.stream_of(publish).ok_or(Refused::NoResponders),
+            [_] if !as_batch => first.ok_or(Refused::NoResponders),
             messages => self.stage(at, messages),
         }
     }

@@ -43,7 +43,7 @@ use crate::step::{CountingProbe, Dice, Effects, Limits, Span, Time};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -168,6 +168,8 @@ pub(crate) struct Lane<S: Shell> {
     failed: Option<Unusable>,
     space: Option<SpaceSeat>,
     seats: Seats,
+    /// Of the seats' streams.
+    names: BTreeSet<StreamName>,
     cache: Cache<ShardKey>,
     /// Requests of logs and histories to the store.
     window: Window<StreamName, (Who, OpId, StoreRequest)>,
@@ -215,6 +217,7 @@ impl<S: Shell> Lane<S> {
             failed: None,
             space: parts.space,
             seats: Seats::default(),
+            names: BTreeSet::new(),
             cache,
             window,
             histories: BTreeMap::new(),

@@ -77,7 +77,7 @@ impl<S: Shell> Lane<S> {
                 node: self.facts.node.clone(),
             };
             let dice = self.dice.fork(key.part());
-            let mut seat = Seat::new(key, config, self.facts.limits, dice);
+            let mut seat = Seat::new(key, config, self.facts.limits, dice, &mut self.names);
             let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
             seat.open(&mut env!(self, now), shape);
             self.seats.insert(key, seat);
