@@ -2,20 +2,24 @@
 //! written today is the file's bytes, and the file's bytes are read as the same value.
 
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry, EventRecord,
-    FormatError, FrameReader, FrameWriter, Hop, KindRecord, Layout, LayoutKey, Metadata,
-    MetadataError, MetadataRecord, Ownership, Placement, Return, Snapshot, SnapshotRef, TakeOver,
-    Unknown, WriteMode,
+    FormatError, FrameReader, FrameVersions, FrameWriter, Hop, KindRecord, Layout, LayoutKey,
+    Member, MemberState, Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced,
+    Return, Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
     ShardId, SnapshotTag, Version, WallTime,
 };
+use tenure_core::lease::Terms;
 use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
 use tenure_core::name::{EntityId, KindName};
+use tenure_core::node::{About, Role};
 use tenure_core::port::Refused;
 use tenure_core::route::Address;
 use tenure_core::shard::{Place, Row};
@@ -205,6 +209,57 @@ fn released() -> Ownership {
     Ownership {
         owner: None,
         ..ownership()
+    }
+}
+
+fn member() -> Member {
+    let terms = |ttl_s| Terms {
+        ttl: Span::from_secs(ttl_s),
+        drift_ppm: 1_000,
+        margin: Span::from_millis(500),
+    };
+    Member {
+        incarnation: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006),
+        state: MemberState::Draining,
+        beats: 300,
+        terms: terms(10),
+        about: About {
+            role: Role::Owner,
+            labels: BTreeMap::from([("disk".into(), "fast".into()), ("rack".into(), "7".into())]),
+            zone: Some("eu-1".into()),
+            weight: 100,
+            classes: BTreeSet::from([TakeOver::Fenced, TakeOver::Leased]),
+            lanes: 4,
+            frames: FrameVersions::new(1, 2),
+            program: "1.4.0".into(),
+        },
+        replaced: vec![Replaced {
+            incarnation: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0005),
+            revision: Sequence(1_000),
+            terms: terms(3),
+        }],
+        marks: vec![Sequence(70_000), Sequence(0)],
+        unknown: Unknown::default(),
+    }
+}
+
+fn tombstone() -> Member {
+    let member = member();
+    Member {
+        state: MemberState::Over {
+            by: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0007),
+        },
+        about: About {
+            role: Role::Client,
+            labels: BTreeMap::new(),
+            zone: None,
+            weight: 0,
+            classes: BTreeSet::new(),
+            ..member.about
+        },
+        replaced: Vec::new(),
+        marks: Vec::new(),
+        ..member
     }
 }
 
@@ -495,6 +550,13 @@ fn what_is_written_is_what_was_always_written() {
         Ownership::decode,
     );
     check("anchor", &anchor(), Anchor::encode, Anchor::decode);
+    check("member", &member(), Member::encode, Member::decode);
+    check(
+        "member-tombstone",
+        &tombstone(),
+        Member::encode,
+        Member::decode,
+    );
 }
 
 /// What is sent, which is written where it is sent from and read where it is.
@@ -593,6 +655,11 @@ fn a_reader_keeps_unknown_fields() {
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 
+    let newer = with_unknown(&member().encode());
+    let read = Member::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
     let newer = with_unknown(&anchor().encode());
     let read = Anchor::decode(&newer).unwrap();
     assert_eq!(read.unknown, kept);
@@ -640,6 +707,10 @@ fn an_unknown_version_names_both() {
     told(
         Ownership::decode(&later(&ownership().encode())).unwrap_err(),
         "ownership record",
+    );
+    told(
+        Member::decode(&later(&member().encode())).unwrap_err(),
+        "membership record",
     );
     told(
         Anchor::decode(&later(&anchor().encode())).unwrap_err(),

@@ -6,18 +6,22 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use std::sync::Arc;
+use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Body, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry,
-    EventRecord, EventSubject, FormatError, FrameFull, FrameReader, FrameWriter, Hop, KindRecord,
-    Layout, LayoutKey, Metadata, MetadataRecord, Ownership, Placement, Return, SUBJECT_BYTES_MAX,
-    Snapshot, SnapshotRef, TakeOver, TraceContext, Unknown, WriteMode, unescape_id,
+    EventRecord, EventSubject, FormatError, FrameFull, FrameReader, FrameVersions, FrameWriter,
+    Hop, KindRecord, Layout, LayoutKey, Member, MemberState, Metadata, MetadataRecord, Ownership,
+    Placement, Replaced, Return, SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, TraceContext,
+    Unknown, WriteMode, unescape_id,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
     ShardId, SnapshotTag, Version, WallTime,
 };
+use tenure_core::lease::Terms;
 use tenure_core::log::{Expected, Freshness};
 use tenure_core::name::{EntityId, KindName, Namespace};
+use tenure_core::node::{About, Role};
 use tenure_core::route::Address;
 use tenure_core::shard::{Place, Row};
 
@@ -467,6 +471,80 @@ fn frame(bytes: &Bytes) -> Result<Vec<Entry>, FormatError> {
     FrameReader::open(bytes)?.collect()
 }
 
+fn terms() -> impl Strategy<Value = Terms> {
+    any::<(u64, u32, u64)>().prop_map(|(ttl, drift_ppm, margin)| Terms {
+        ttl: Span::from_nanos(ttl),
+        drift_ppm,
+        margin: Span::from_nanos(margin),
+    })
+}
+
+fn about() -> impl Strategy<Value = About> {
+    let texts = proptest::collection::btree_map("\\PC{0,12}", "\\PC{0,12}", 0..4);
+    let classes = vec(
+        prop_oneof![Just(TakeOver::Fenced), Just(TakeOver::Leased)],
+        0..3,
+    );
+    let frames = (any::<u8>(), any::<u8>());
+    let role = prop_oneof![Just(Role::Owner), Just(Role::Client)];
+    let zone = option::of("\\PC{0,12}");
+    (
+        role,
+        texts,
+        zone,
+        any::<(u16, u16)>(),
+        classes,
+        frames,
+        "\\PC{0,12}",
+    )
+        .prop_map(
+            |(role, labels, zone, (weight, lanes), classes, (a, b), program)| About {
+                role,
+                labels,
+                zone,
+                weight,
+                classes: classes.into_iter().collect(),
+                lanes,
+                frames: FrameVersions::new(a.min(b), a.max(b)),
+                program,
+            },
+        )
+}
+
+prop_compose! {
+    fn member()(
+        incarnation in any::<u128>(),
+        state in prop_oneof![
+            Just(MemberState::Up),
+            Just(MemberState::Draining),
+            Just(MemberState::Left),
+            any::<u128>().prop_map(|by| MemberState::Over { by: Incarnation(by) }),
+        ],
+        beats in any::<u64>(),
+        terms in terms(),
+        about in about(),
+        replaced in vec((any::<(u128, u64)>(), self::terms()), 0..4),
+        marks in vec(any::<u64>(), 0..9),
+        unknown in unknown(),
+    ) -> Member {
+        let replaced = replaced.into_iter().map(|((incarnation, revision), terms)| Replaced {
+            incarnation: Incarnation(incarnation),
+            revision: Sequence(revision),
+            terms,
+        });
+        Member {
+            incarnation: Incarnation(incarnation),
+            state,
+            beats,
+            terms,
+            about,
+            replaced: replaced.collect(),
+            marks: marks.into_iter().map(Sequence).collect(),
+            unknown,
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_commit_is_read_as_it_was_written(commit in commit()) {
@@ -503,6 +581,13 @@ proptest! {
         let bytes = anchor.encode();
         prop_assert!(bytes.len() <= anchor.encoded_len_max());
         prop_assert_eq!(Anchor::decode(&bytes), Ok(anchor));
+    }
+
+    #[test]
+    fn a_member_is_read_as_it_was_written(member in member()) {
+        let bytes = member.encode();
+        prop_assert!(bytes.len() <= member.encoded_len_max());
+        prop_assert_eq!(Member::decode(&bytes), Ok(member));
     }
 
     #[test]
@@ -639,6 +724,7 @@ fn read_all(bytes: &Bytes) {
     let _ = KindRecord::decode(bytes);
     let _ = Ownership::decode(bytes);
     let _ = Anchor::decode(bytes);
+    let _ = Member::decode(bytes);
     let _ = Call::decode(bytes);
     let _ = Return::decode(bytes);
     let Ok(reader) = FrameReader::open(bytes) else {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tenure_core::format::{
-    Anchor, Answered, Body, Call, Commit, Denial, FrameReader, KindRecord, Layout, Ownership,
+    Anchor, Answered, Body, Call, Commit, Denial, FrameReader, KindRecord, Layout, Member, Ownership,
     Return, Snapshot, unescape_id,
 };
 
@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
     round!(Commit, &bytes);
     round!(KindRecord, &bytes);
     round!(Layout, &bytes);
+    round!(Member, &bytes);
     round!(Ownership, &bytes);
     round!(Snapshot, &bytes);
     round!(Call, &bytes);
