@@ -256,7 +256,7 @@ impl Values<'_> {
                 let class = usize::from(step > u64::from(SHORT_COUNT_MAX))
                     + usize::from(step > 0xFF)
                     + usize::from(step > 0xFFFF);
-                let (head, shift, bytes) = STEPS[class];
+                let (head, shift, bytes) = *STEPS.get(class).expect("one of four");
                 let word = head << 56 | (step & 0xFFFF_FFFF) << shift;
                 if let Some(place) = room.get_mut(len..len + 8) {
                     place.copy_from_slice(&word.to_be_bytes());
@@ -264,12 +264,12 @@ impl Values<'_> {
                 len += bytes;
                 if wide {
                     // As good as never: what is there is put out first.
-                    self.0.extend_from_slice(&room[..len - bytes]);
+                    self.0.extend_from_slice(room.split_at(len - bytes).0);
                     self.uint(step);
                     len = 0;
                 }
             }
-            self.0.extend_from_slice(&room[..len]);
+            self.0.extend_from_slice(room.split_at(len).0);
         }
     }
 
