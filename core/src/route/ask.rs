@@ -168,7 +168,8 @@ impl Router {
         let in_flight_max = self.limits.forwards_in_flight_max;
         if let Some(peer) = self.nodes.of_mut(to) {
             peer.in_flight -= 1;
-            if peer.wanted && peer.in_flight <= in_flight_max / 4 * 3 {
+            // Not for each answer: what waits is looked at anew.
+            if peer.wanted && peer.in_flight <= in_flight_max - in_flight_max / 4 {
                 peer.wanted = false;
                 self.room = true;
             }

@@ -107,7 +107,9 @@ pub enum Target {
     Node(Incarnation),
 }
 
-/// What the answer to a forwarded request says to routing; its content stays with the driver.
+/// What the answer to a forwarded request says to routing; its content stays with the driver, which
+/// takes those refusals for `NotOwner` that say that the receiver may not act at all: it has no lease,
+/// or it stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returned {
     /// It ran, or was refused by what it was for: the caller is told.

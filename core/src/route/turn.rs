@@ -40,6 +40,10 @@ impl Router {
     pub(super) fn flush(&mut self, target: Target, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         while let Some((ticket, slot)) = self.ways.of(target).queue.first_key_value() {
             let (ticket, slot) = (*ticket, *slot);
+            if self.asks[slot as usize].deadline <= cx.now {
+                self.refuse(slot, Refusal::Deadline, cx, out);
+                continue;
+            }
             let to = match self.destination(target) {
                 Way::Nobody => {
                     self.ways.of_mut(target).ownerless.get_or_insert(cx.now);

@@ -5,6 +5,7 @@ mod bank;
 mod cluster;
 mod owners;
 mod play;
+mod route;
 mod show;
 mod story;
 mod toy;
@@ -75,4 +76,9 @@ fn who_owns_which_shard() {
         "stories/shard",
         owners::Cluster::new()
     );
+}
+
+#[test]
+fn routing() {
+    stories!("stories/route/*.txt", "stories/route", route::Switch::new());
 }
