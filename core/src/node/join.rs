@@ -1,5 +1,5 @@
 //! Taking the name: free at once, after another run of it left or is over, or after one that does not
-//! live (M16, M3).
+//! live (M3).
 
 use super::hint::{CONFIRM_EVERY, LINK_AGE_MIN, Suspicion};
 use super::machine::{Node, Phase, Turn};

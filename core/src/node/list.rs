@@ -1,4 +1,4 @@
-//! Reading the records of the others: lists with proof, and looks at what was announced (S11, S16).
+//! Reading the records of the others: lists with proof, and looks at what was announced (S11, S16, M7).
 
 use super::ask::{Ask, Proof};
 use super::machine::{Node, Phase, Turn};

@@ -177,7 +177,7 @@ impl Node {
         t.out.push(Effect::Halt(reason));
     }
 
-    /// What the time alone has ended, before anything else (M5).
+    /// What the time alone has ended, before anything else (T4).
     fn enter(&mut self, t: &mut Turn<'_, '_>) {
         match self.holder.enter(t.cx.now) {
             Entry::Steady | Entry::Gap { held: false } => {}

@@ -7,6 +7,38 @@
 //! unchanged for long enough on this node's own clock *and* a tombstone on it is acknowledged.
 //!
 //! A node of a lone program has no such machine; the log then claims what it uses.
+//!
+//! # The way of a run
+//!
+//! ```text
+//!  Up ─▶ Looking ── no record, or one of a run that left or is over ──▶ Taking ── stored ─▶ Member
+//!           │ ▲                                                           ▲ │                 │
+//!     another run has the name                      it does not live      │ │ refused: read   ├─▶ Leaving ─▶ left
+//!           ▼ └────────── look again ◀── from old state ──────────────────┼─┤                 │
+//!       Contending ───────────────────────────────────────────────────────┘ │                 └─▶ replaced,
+//!           │  ▲─────────────────────── another run was first ──────────────┘                     expired
+//!           └─▶ the name is taken
+//! ```
+//!
+//! # Invariants
+//!
+//! - M1: the name's record is written by CAS alone, one write waited for at a time. An attempt of
+//!   unknown end is followed by one with the same expectation; what was stored is found by its own
+//!   check, and extends no lease (T3).
+//! - M2: a heartbeat is sent by a step alone, so a loop that hangs does not look alive.
+//! - M3: the name of a run that may act still is taken only by a hint (S15), and the record then names
+//!   that run until its lease is surely over. A run that is shown to live keeps its name.
+//! - M4: a run is over for a view only if its record says so, or that of the next run of its name does
+//!   not name it any more: someone saw its revision unchanged for the whole watch and replaced it by
+//!   CAS, or it left by itself, or it was replaced and its watch is over here.
+//! - M5: a run that was over once never comes back, so a claim that rests on that may arrive late.
+//! - M6: nobody is buried by a node that holds no lease itself, or for what was not heard while the
+//!   store took no heartbeats or the link was down.
+//! - M7: a list counts only if it is whole, readable, and has a heartbeat of this node that was sent
+//!   after the list before it ([`View::listed`]). So a run that two further lists lack is over, or was
+//!   never a member.
+//! - M8: no hint without three times no responders over 250 ms on a connection that is up for 2 s, with
+//!   no sign of life since; none while more than half of the other owners, and at least two, look gone.
 
 mod ask;
 mod bury;

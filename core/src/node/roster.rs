@@ -1,4 +1,4 @@
-//! The others: what their records said last, and which runs are over (M4, M7).
+//! The others: what their records said last, and which runs are over (M4).
 
 use super::View;
 use super::hint::Suspicion;
