@@ -101,9 +101,8 @@ pub trait Decide<C: Message>: Aggregate {
 pub struct KindSettings {
     /// Who may write (stored).
     pub mode: WriteMode,
-    /// When a shard may change hands (stored). Not to be chosen: a kind keeps its class for good,
-    /// and nothing acts on the leased one yet.
-    pub(crate) class: TakeOver,
+    /// When a shard may change hands (stored).
+    pub class: TakeOver,
     /// How values are encoded (stored).
     pub codec: Codec,
     /// What of the id places an entity (stored).
@@ -144,9 +143,17 @@ impl Default for KindSettings {
 
 impl KindSettings {
     /// Entities are written by the owner of their shard only; a lone process becomes the owner of
-    /// each shard that it uses.
+    /// each shard that it uses. A shard changes hands as soon as its owner looks gone.
     pub const fn owned(mut self) -> Self {
         self.mode = WriteMode::Owned;
+        self
+    }
+
+    /// As [`owned`](Self::owned), but a shard changes hands only when its owner's lease is over: so
+    /// `Leased` reads are possible, which cost no round trip, and a take-over takes longer.
+    pub const fn leased(mut self) -> Self {
+        self.mode = WriteMode::Owned;
+        self.class = TakeOver::Leased;
         self
     }
 

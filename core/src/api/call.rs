@@ -3,7 +3,7 @@
 use super::entities::{Ask, Draft, Job};
 use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
-use crate::driver::host::{Answer, Caller};
+use crate::driver::host::{Answer, Caller, KindEntry};
 use crate::driver::{EntityRequest, Sent, What};
 use crate::format::{Codec, Metadata};
 use crate::id::{CommandId, Sequence, Version, WallTime};
@@ -223,7 +223,15 @@ impl<A: Aggregate> Sending<'_, A> {
                     id = handle.command_id_of(wall.max(later));
                     decider = called.decider;
                 }
-                (Some(_), Some(_)) | (None, _) => return self.conclude(id, called),
+                (Some(_), Some(_)) | (None, _) => {
+                    let aim = Aim {
+                        entry: &self.kind.entry,
+                        entity: &self.entity,
+                        expected: self.expected,
+                        create: self.create,
+                    };
+                    return conclude(&aim, id, called.answer, called.decided);
+                }
             }
         }
         Err(ExecuteError::Contended { tries: IDS_MAX })
@@ -261,70 +269,81 @@ impl<A: Aggregate> Sending<'_, A> {
         };
         (handle.entity(request), called)
     }
+}
 
-    fn conclude<D: Decider<A>>(
-        &self,
-        id: CommandId,
-        called: Called<A, D>,
-    ) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
-        let receipt = |reply, version, sequence, duplicate| Receipt {
-            reply,
-            version,
-            sequence,
-            duplicate,
-            id,
-        };
-        match (called.answer, called.decided) {
-            (Answer::Reply(Reply::Committed { version, sequence }), Some(Ok(reply))) => {
-                Ok(receipt(reply, version, Some(sequence), false))
-            }
-            (Answer::Reply(Reply::Nothing { version, .. }), Some(Ok(reply))) => {
-                Ok(receipt(reply, version, None, false))
-            }
-            (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
-                Err(ExecuteError::Rejected(error))
-            }
-            (Answer::Reply(Reply::Found { version, outcome }), _) => {
-                let codec = self.kind.entry.config.record.codec;
-                let reply = codec
-                    .decode(&outcome)
-                    .map_err(|cause| ExecuteError::Reply { id, cause })?;
-                Ok(receipt(reply, version, None, true))
-            }
-            (Answer::Reply(Reply::Refused(refusal)), _) => Err(self.refused(id, refusal)),
-            (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }),
-            (Answer::Unusable(error), _) => Err(ExecuteError::Space(error)),
-            (Answer::Stopped, _) => Err(ExecuteError::Stopped),
-            (Answer::Halted(_) | Answer::Cut, _)
-            | (
-                Answer::Reply(Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Read { .. }),
-                _,
-            ) => Err(ExecuteError::Unknown { id }),
+/// What a command was sent at, and with which expectation.
+pub(crate) struct Aim<'a> {
+    pub(crate) entry: &'a KindEntry,
+    pub(crate) entity: &'a EntityId,
+    pub(crate) expected: Expected,
+    /// The entity must not exist, and a conflict says so.
+    pub(crate) create: bool,
+}
+
+/// What a log's answer, and what the user's code said, are to a command's caller.
+pub(crate) fn conclude<R: DeserializeOwned, E>(
+    aim: &Aim<'_>,
+    id: CommandId,
+    answer: Answer,
+    decided: Option<Result<R, E>>,
+) -> Result<Receipt<R>, ExecuteError<E>> {
+    let receipt = |reply, version, sequence, duplicate| Receipt {
+        reply,
+        version,
+        sequence,
+        duplicate,
+        id,
+    };
+    match (answer, decided) {
+        (Answer::Reply(Reply::Committed { version, sequence }), Some(Ok(reply))) => {
+            Ok(receipt(reply, version, Some(sequence), false))
         }
+        (Answer::Reply(Reply::Nothing { version, .. }), Some(Ok(reply))) => {
+            Ok(receipt(reply, version, None, false))
+        }
+        (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
+            Err(ExecuteError::Rejected(error))
+        }
+        (Answer::Reply(Reply::Found { version, outcome }), _) => {
+            let codec = aim.entry.config.record.codec;
+            let reply = codec
+                .decode(&outcome)
+                .map_err(|cause| ExecuteError::Reply { id, cause })?;
+            Ok(receipt(reply, version, None, true))
+        }
+        (Answer::Reply(Reply::Refused(refusal)), _) => Err(refused(aim, id, refusal)),
+        (Answer::Refused(reason), _) => Err(ExecuteError::Halted { reason }),
+        (Answer::Unusable(error), _) => Err(ExecuteError::Space(error)),
+        (Answer::Stopped, _) => Err(ExecuteError::Stopped),
+        (Answer::Halted(_) | Answer::Cut, _)
+        | (
+            Answer::Reply(Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Read { .. }),
+            _,
+        ) => Err(ExecuteError::Unknown { id }),
     }
+}
 
-    fn refused<E>(&self, id: CommandId, refusal: Refusal) -> ExecuteError<E> {
-        let Whom { kind, id: entity } = Whom::of(&self.kind.entry, &self.entity);
-        match (refusal, self.expected) {
-            (Refusal::Conflict { actual }, Expected::Exactly(_)) if self.create => {
-                ExecuteError::AlreadyExists {
-                    kind,
-                    id: entity,
-                    version: actual,
-                }
-            }
-            (Refusal::Conflict { actual }, Expected::Exactly(expected)) => ExecuteError::Conflict {
+fn refused<E>(aim: &Aim<'_>, id: CommandId, refusal: Refusal) -> ExecuteError<E> {
+    let Whom { kind, id: entity } = Whom::of(aim.entry, aim.entity);
+    match (refusal, aim.expected) {
+        (Refusal::Conflict { actual }, Expected::Exactly(_)) if aim.create => {
+            ExecuteError::AlreadyExists {
                 kind,
                 id: entity,
-                expected,
-                actual,
-            },
-            (Refusal::Conflict { .. }, Expected::Present) => {
-                ExecuteError::NotFound { kind, id: entity }
+                version: actual,
             }
-            (Refusal::Conflict { .. }, Expected::Any) => ExecuteError::Contended { tries: 1 },
-            (refusal, _) => execute_error(id, Whom { kind, id: entity }, refusal),
         }
+        (Refusal::Conflict { actual }, Expected::Exactly(expected)) => ExecuteError::Conflict {
+            kind,
+            id: entity,
+            expected,
+            actual,
+        },
+        (Refusal::Conflict { .. }, Expected::Present) => {
+            ExecuteError::NotFound { kind, id: entity }
+        }
+        (Refusal::Conflict { .. }, Expected::Any) => ExecuteError::Contended { tries: 1 },
+        (refusal, _) => execute_error(id, Whom { kind, id: entity }, refusal),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Aggregate, KindHandle, LoadError};
 use crate::driver::host::{Answer, caught};
 use crate::driver::{EntityRequest, What};
 use crate::id::Version;
-use crate::log::{Refusal, Reply};
+use crate::log::{Freshness, Refusal, Reply};
 use crate::name::EntityId;
 use crate::step::Span;
 use tokio::sync::oneshot;
@@ -74,7 +74,9 @@ where
         shard: handle.shard_of(&kind.entry, &entity),
         entity,
         deadline,
-        what: What::Question,
+        what: What::Question {
+            freshness: Freshness::Linearizable,
+        },
         caller: Box::new(Ask::<A>::Question(Box::new(reading))),
     };
     handle.entity(request).await?;

@@ -10,7 +10,7 @@ use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
 use crate::format::Metadata;
 use crate::id::{CommandId, Sequence, Version, WallTime};
-use crate::log::{Expected, FoldError, Refusal, Reply};
+use crate::log::{Expected, FoldError, Freshness, Refusal, Reply};
 use crate::name::{EntityId, NameError};
 use crate::step::{Span, Time};
 use std::fmt;
@@ -125,7 +125,9 @@ impl Log {
             shard: handle.shard_of(&self.entry, &entity),
             entity,
             deadline,
-            what: What::Question,
+            what: What::Question {
+                freshness: Freshness::Linearizable,
+            },
             caller: Box::new(RawAsk {
                 events: Vec::new(),
                 done,

@@ -15,9 +15,11 @@
 pub mod actor;
 mod aggregate;
 mod call;
+mod cluster;
 mod codec;
 mod decision;
 mod entities;
+mod entity;
 mod error;
 mod event;
 mod execute;
@@ -37,8 +39,16 @@ mod value;
 
 pub use aggregate::{Aggregate, Decide, KindSettings, UnknownEvents};
 pub use call::{Closure, Command, Decider, Receipt};
+pub use cluster::{
+    Cluster, ClusterHandle, ClusterView, NodeInfo, NodeRef, NodeView, OwnedShard, ShardRef,
+    WaitError,
+};
 pub use codec::CodecError;
 pub use decision::{DecideCx, Decision};
+pub use entity::{
+    Answer, AnswerCx, Ask, AskError, AskReceipt, Entity, EntityRef, Messages, Read, ReadError,
+    RouteError, Served, Tell,
+};
 pub use error::{AppendError, ExecuteError, LoadError};
 pub use event::{Event, RawEvent};
 pub use execute::{Execute, ExecuteCommand, ExecuteReceipt, Transact};
@@ -48,17 +58,19 @@ pub use log::{Append, Appended, Log};
 pub use message::Message;
 pub use never::Never;
 pub use repository::Repository;
-pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
+pub use tenure::{KindError, Serves, StartError, StartOptions, Tenure, start_with};
 pub use upcast::{
     EventReader, EventType, Mistake, Parts, Upcasters, UpcastersError, check_upcasters,
 };
 pub use value::{Fields, Value};
 
 pub use crate::format::{Metadata, MetadataError, TraceContext, TraceError};
-pub use crate::log::{SnapshotPolicy, SnapshotPolicyError};
+pub use crate::log::{Freshness, SnapshotPolicy, SnapshotPolicyError};
 
 pub use bytes::Bytes;
 
+pub(crate) use cluster::INFO_CODEC;
+pub(crate) use entity::Serving;
 pub(crate) use repository::KindHandle;
 
 /// What the derive macros' output is written with; not for people.

@@ -1,27 +1,35 @@
 //! A running node, and how it is started.
 
 use super::entities::{Entities, KindFacts};
+use super::entity::ServedEntity;
 use super::raw::RawEntities;
 use super::repository::KindHandle;
 use super::upcast::{Steps, UpcastersError};
-use super::{Aggregate, KindSettings, Log, Repository, UnknownEvents};
+use super::{
+    Aggregate, Cluster, ClusterHandle, Entity, EntityRef, KindSettings, Log, NodeRef, Repository,
+    Serving, UnknownEvents,
+};
+use crate::driver::cluster::Registry;
 use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
-    Counters, Handle, KindFailure, Launch, LaunchFailure, NotSent, Recording, Shell,
+    Counters, Handle, KindFailure, Launch, LaunchFailure, NotJoined, NotSent, Recording, Shell,
 };
-use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
+use crate::format::{Codec, KindRecord, LayoutKey, TakeOver, WriteMode};
 use crate::id::{CommandId, Ticket, WallTime};
+use crate::lease::TermsError;
 use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
-use crate::name::{KindName, NameError, Namespace};
+use crate::name::{KindName, NameError, Namespace, NodeName};
+use crate::node::{JoinError, NodeConfig};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
+use futures_util::future::BoxFuture;
 use std::any::{TypeId, type_name};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// What a node is started with. Unset fields take the namespace as it is.
@@ -57,6 +65,11 @@ pub struct StartOptions {
     /// How many entities the node keeps in memory, over all kinds, shards and lanes; 0 keeps none.
     /// When it is not set the limits' `entities_max` holds.
     pub cache: Option<usize>,
+    /// How the node is part of its namespace's cluster; without it the node is a lone process that
+    /// becomes the owner of each shard that it uses.
+    pub cluster: Option<Cluster>,
+    /// What the node serves in its cluster.
+    pub serves: Vec<Serves>,
     /// The machines' limits; `start_timeout` takes the place of its `open_timeout`, and `cache` of
     /// its `entities_max`.
     pub limits: Limits,
@@ -79,6 +92,8 @@ impl StartOptions {
             start_timeout: Duration::from_secs(15),
             stop_timeout: Duration::from_secs(5),
             cache: None,
+            cluster: None,
+            serves: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -97,6 +112,18 @@ pub enum StartError {
     /// The store was not reachable, or did not answer, in time.
     #[error("the namespace was not open after {0:?}; is the store reachable?")]
     Timeout(Duration),
+    /// A kind that the node is to serve cannot be used.
+    #[error("the node cannot serve a kind: {0}")]
+    Kind(#[from] KindError),
+    /// The node is no member of the cluster.
+    #[error(transparent)]
+    Join(JoinError),
+    /// The terms of leases cannot work.
+    #[error(transparent)]
+    Terms(TermsError),
+    /// The node was not a member in time.
+    #[error("the node was no member of the cluster after {0:?}; is the store reachable?")]
+    JoinTimeout(Duration),
     /// The machine found its own state wrong.
     #[error("the node halted while it opened the namespace: {reason}")]
     Halted {
@@ -119,6 +146,14 @@ pub enum KindError {
         kind: KindName,
         /// The type that is it.
         other: &'static str,
+    },
+    /// Entities that are asked have owners, and this kind's have none.
+    #[error(
+        "kind {kind} is written by whoever has a repository of it: let its settings say `owned()` or `leased()`, or use a repository"
+    )]
+    Direct {
+        /// The kind.
+        kind: KindName,
     },
     /// The log below aggregates writes in direct mode only.
     #[error("kind {kind} is written by the owners of its shards; use a repository")]
@@ -188,8 +223,10 @@ pub struct Tenure {
 pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) timeout: Span,
-    stop_timeout: Span,
+    pub(crate) stop_timeout: Span,
     skipped: Arc<AtomicU64>,
+    /// The kinds whose entities were asked, by their type.
+    owned: RwLock<BTreeMap<TypeId, OwnedKind>>,
     /// Which type is which kind.
     types: Mutex<BTreeMap<KindName, (TypeId, &'static str)>>,
 }
@@ -208,6 +245,10 @@ impl fmt::Debug for Tenure {
 ///
 /// When the namespace cannot be opened.
 pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Tenure, StartError> {
+    let StartOptions {
+        cluster, serves, ..
+    } = &options;
+    let (cluster, serves) = (cluster.clone(), serves.clone());
     let wish = SpaceWish {
         namespace: Namespace::new(&options.namespace)?,
         shards: options.shards,
@@ -215,14 +256,22 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         replicas: options.replicas,
         key: options.layout_key.map(LayoutKey),
         create: options.create,
-        cluster: false,
+        cluster: options.cluster.is_some(),
     };
     let mut limits = options.limits;
     limits.open_timeout = options.start_timeout.into();
     limits.entities_max = options.cache.unwrap_or(limits.entities_max);
+    if let Some(cluster) = &cluster {
+        limits.settle = cluster.settle.unwrap_or(limits.settle);
+    }
+    let name = match &cluster {
+        Some(cluster) => Some(cluster.name(shell.seed())?),
+        None => None,
+    };
+    let node = name.as_ref().map(ToString::to_string);
     let launch = Launch {
         wish,
-        node: options.node,
+        node: node.unwrap_or(options.node),
         lanes: options.lanes.get(),
         queue_max: options.queue_max.get(),
         limits,
@@ -233,16 +282,59 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         LaunchFailure::Halted(reason) => StartError::Halted { reason },
         LaunchFailure::Timeout => StartError::Timeout(options.start_timeout),
     })?;
-    Ok(Tenure {
+    let tenure = Tenure {
         inner: Arc::new(Inner {
             handle,
             timeout: options.timeout.into(),
             stop_timeout: options.stop_timeout.into(),
             skipped: Arc::default(),
+            owned: RwLock::default(),
             types: Mutex::default(),
         }),
-    })
+    };
+    if let (Some(cluster), Some(name)) = (cluster, name) {
+        let patience = options.start_timeout;
+        // A node that does not join ends with its last handle.
+        tenure.join(name, &cluster, serves, patience).await?;
+    }
+    Ok(tenure)
 }
+
+/// A kind that a node serves in its cluster; see [`Serves::entity`].
+#[derive(Clone, Copy)]
+pub struct Serves {
+    kind: &'static str,
+    class: fn() -> TakeOver,
+    served: fn(Tenure) -> ServedFuture,
+}
+
+type ServedFuture = BoxFuture<'static, Result<(KindName, Arc<dyn Serving>), KindError>>;
+
+impl Serves {
+    /// The entities of a type.
+    pub fn entity<A: Entity>() -> Self {
+        Self {
+            kind: A::KIND,
+            class: || A::settings().class,
+            served: |tenure| {
+                Box::pin(async move {
+                    let (entry, facts) = tenure.owned_kind::<A>().await?;
+                    let served: Arc<dyn Serving> = Arc::new(ServedEntity::<A>::new(entry, facts));
+                    Ok((KindName::new(A::KIND)?, served))
+                })
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Serves").field(&self.kind).finish()
+    }
+}
+
+/// A kind whose entities are asked, and what they have in common.
+type OwnedKind = (Arc<KindEntry>, Arc<KindFacts>);
 
 impl Tenure {
     /// The entities of a kind. Its record is made at first use in the namespace, and compared
@@ -256,6 +348,18 @@ impl Tenure {
     /// this process is it, its policy for snapshots cannot be one, or it is to take snapshots that
     /// its type does not make.
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
+        let (entry, facts) = self.kind::<A>().await?;
+        Ok(Repository {
+            kind: KindHandle {
+                tenure: self.clone(),
+                entry,
+                facts,
+                aggregate: PhantomData,
+            },
+        })
+    }
+
+    async fn kind<A: Aggregate>(&self) -> Result<OwnedKind, KindError> {
         let name = KindName::new(A::KIND)?;
         let steps = Steps::of::<A>()?;
         self.claim_type::<A>(&name)?;
@@ -286,13 +390,78 @@ impl Tenure {
                 Box::new(Entities::<A>::new(host_facts.clone()))
             }),
         };
-        Ok(Repository {
-            kind: KindHandle {
-                tenure: self.clone(),
-                entry: Arc::new(entry),
-                facts: Arc::new(facts),
-                aggregate: PhantomData,
-            },
+        Ok((Arc::new(entry), Arc::new(facts)))
+    }
+
+    /// A kind whose entities have owners; it is looked up in the namespace once.
+    pub(crate) async fn owned_kind<A: Aggregate>(&self) -> Result<OwnedKind, KindError> {
+        let of = TypeId::of::<A>();
+        let known = self.inner.owned.read();
+        let known = known
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&of)
+            .cloned();
+        if let Some(kind) = known {
+            return Ok(kind);
+        }
+        if A::settings().mode == WriteMode::Direct {
+            let kind = KindName::new(A::KIND)?;
+            return Err(KindError::Direct { kind });
+        }
+        let kind = self.kind::<A>().await?;
+        let owned = self.inner.owned.write();
+        let mut owned = owned.unwrap_or_else(PoisonError::into_inner);
+        Ok(owned.entry(of).or_insert(kind).clone())
+    }
+
+    /// One entity, wherever its owner is: this node, or another of its cluster. A node without a
+    /// cluster becomes the owner of each shard that it uses.
+    pub fn entity<A: Entity>(&self, id: impl AsRef<str>) -> EntityRef<A> {
+        EntityRef::new(self.clone(), id.as_ref())
+    }
+
+    /// The cluster as this node sees it; `None` when it was started without one.
+    pub fn cluster(&self) -> Option<ClusterHandle> {
+        let membership = self.inner.handle.cluster()?.clone();
+        Some(ClusterHandle::new(self.clone(), membership))
+    }
+
+    /// A node of the cluster, by its name.
+    pub fn node(&self, name: impl Into<String>) -> NodeRef {
+        NodeRef::new(self.clone(), name.into())
+    }
+
+    async fn join(
+        &self,
+        name: NodeName,
+        cluster: &Cluster,
+        serves: Vec<Serves>,
+        patience: Duration,
+    ) -> Result<(), StartError> {
+        let handle = &self.inner.handle;
+        let deadline = handle.now() + Span::from(patience);
+        let mut registry = Registry::default();
+        let mut classes = BTreeSet::new();
+        for kind in serves {
+            classes.insert((kind.class)());
+            let (name, served) = (kind.served)(self.clone()).await?;
+            registry.kinds.insert(name, served);
+        }
+        let replicated = handle.is_replicated();
+        let terms = cluster.terms_on(replicated);
+        terms.check(replicated).map_err(StartError::Terms)?;
+        let config = NodeConfig {
+            namespace: self.namespace().clone(),
+            name,
+            incarnation: handle.incarnation(),
+            terms,
+            about: cluster.about(handle.lanes(), classes),
+        };
+        let joined = handle.join(config, registry, deadline).await;
+        joined.map_err(|failure| match failure {
+            NotJoined::Refused(error) => StartError::Join(error),
+            NotJoined::Halted(reason) => StartError::Halted { reason },
+            NotJoined::Timeout | NotJoined::Stopped => StartError::JoinTimeout(patience),
         })
     }
 
@@ -368,6 +537,10 @@ impl Tenure {
 
     /// Takes in nothing more, lets what is under way end within `stop_timeout`, and returns when
     /// nothing runs any more. Everyone who waits gets an answer.
+    ///
+    /// In a cluster the node hands over what it owns within three quarters of that time, serving the
+    /// other nodes until it has, and leaves. A node whose handles are dropped without a stop does
+    /// not leave: the others take over from it as from one that crashed.
     ///
     /// Cancel safe: the node stops all the same.
     pub async fn stop(&self) {

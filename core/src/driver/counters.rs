@@ -80,6 +80,40 @@ pub struct Counters {
     pub actor_letters: u64,
     /// Machines that halted.
     pub halts: u64,
+    /// Nodes of the cluster that this one sees at this moment, itself among them.
+    pub members: u64,
+    /// Shards, of either class, that this node owns at this moment.
+    pub shards_owned: u64,
+    /// Shards that this node began to take over from nodes that are gone.
+    pub take_overs: u64,
+    /// Shards that this node began to hand over.
+    pub hand_overs: u64,
+    /// Shards that were found to be this node's, by a hand-over or a late claim.
+    pub adopted: u64,
+    /// How often nobody listened at another node, as lane 0 was told.
+    pub hints: u64,
+    /// How often this node's lease was over before it was renewed, so that it owned nothing.
+    pub lease_losses: u64,
+    /// Requests that were sent to other nodes, each time that one was.
+    pub forwarded: u64,
+    /// Requests of other nodes that ran here.
+    pub served: u64,
+    /// Requests that came back because their receiver did not own the shard.
+    pub not_owner: u64,
+    /// Frames that nobody took in.
+    pub no_responders: u64,
+    /// Frames that were sent.
+    pub frames_sent: u64,
+    /// Frames that came.
+    pub frames_received: u64,
+    /// Frames, and entries of frames, that cannot be read.
+    pub frames_unreadable: u64,
+    /// Requests, answers and the like in the frames that were sent.
+    pub entries_sent: u64,
+    /// The same in those that came.
+    pub entries_received: u64,
+    /// Requests of this node's callers that are with other nodes, or wait for an owner, at this moment.
+    pub asks_waiting: u64,
     /// The machines' probes.
     pub probes: CountingProbe,
 }
@@ -122,6 +156,23 @@ impl Counters {
         self.actors_held += other.actors_held;
         self.actor_letters += other.actor_letters;
         self.halts += other.halts;
+        self.members += other.members;
+        self.shards_owned += other.shards_owned;
+        self.take_overs += other.take_overs;
+        self.hand_overs += other.hand_overs;
+        self.adopted += other.adopted;
+        self.hints += other.hints;
+        self.lease_losses += other.lease_losses;
+        self.forwarded += other.forwarded;
+        self.served += other.served;
+        self.not_owner += other.not_owner;
+        self.no_responders += other.no_responders;
+        self.frames_sent += other.frames_sent;
+        self.frames_received += other.frames_received;
+        self.frames_unreadable += other.frames_unreadable;
+        self.entries_sent += other.entries_sent;
+        self.entries_received += other.entries_received;
+        self.asks_waiting += other.asks_waiting;
         self.probes.absorb(&other.probes);
     }
 }

@@ -1,5 +1,8 @@
 //! What the user API holds of a running node: channels to its lanes, and its clock.
 
+use super::cluster::{
+    AskRequest, Enrol, Enrolment, MemberState, Membership, Registry, TIDINGS_MAX,
+};
 use super::counters::Counters;
 use super::host::KindEntry;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
@@ -12,15 +15,18 @@ use super::shell::Shell;
 use super::space::SpaceSeat;
 use crate::flow::Admission;
 use crate::format::Layout;
-use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
+use crate::id::{CommandId, Epoch, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
 use crate::name::{EntityId, Namespace};
+use crate::node::{JoinError, NodeConfig};
+use crate::route::Target;
+use crate::shard::Place;
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a node is started with.
@@ -43,6 +49,16 @@ pub(crate) enum LaunchFailure {
     Halted(String),
     /// The namespace was not open in time.
     Timeout,
+}
+
+/// Why a node is in no cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotJoined {
+    Refused(JoinError),
+    Halted(String),
+    /// It was not a member in time.
+    Timeout,
+    Stopped,
 }
 
 /// A request could not be handed to its lane; nothing happened.
@@ -92,6 +108,9 @@ pub(crate) struct Handle {
     stop: watch::Sender<Option<Time>>,
     running: watch::Receiver<usize>,
     link: watch::Receiver<Link>,
+    incarnation: Incarnation,
+    node: String,
+    cluster: OnceLock<watch::Receiver<Membership>>,
 }
 
 impl fmt::Debug for Handle {
@@ -110,10 +129,11 @@ impl Handle {
         let dice = Dice::new(dice_key);
         let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));
         let admission = Arc::new(Admission::new(&launch.limits, launch.lanes));
+        let incarnation = Incarnation(dice.roll128(Purpose::Incarnation, 0));
         let facts = Arc::new(NodeFacts {
             namespace: launch.wish.namespace.clone(),
-            node: launch.node,
-            incarnation: Incarnation(dice.roll128(Purpose::Incarnation, 0)),
+            node: launch.node.clone(),
+            incarnation,
             limits: launch.limits,
             dice_key,
             high_water: Arc::clone(&high_water),
@@ -168,6 +188,9 @@ impl Handle {
             stop,
             running,
             link,
+            incarnation,
+            node: launch.node,
+            cluster: OnceLock::new(),
         })
     }
 
@@ -201,6 +224,14 @@ impl Handle {
     pub(crate) fn may_lag(&self, shard: ShardId) -> bool {
         let partition = self.layout.stream_of(shard);
         self.replicated(partition).unwrap_or(true)
+    }
+
+    /// Whether one of the streams is replicated.
+    pub(crate) fn is_replicated(&self) -> bool {
+        let partitions = (0..self.layout.streams).map(Partition);
+        partitions
+            .map(|partition| self.replicated(partition))
+            .any(|replicated| replicated == Some(true))
     }
 
     /// Whether a stream is replicated, while there is a link that tells.
@@ -319,6 +350,116 @@ impl Handle {
         });
         // An error means that all lanes are gone.
         let _ = self.running.clone().wait_for(|running| *running == 0).await;
+    }
+
+    /// Hands a request for whoever owns something to its lane.
+    pub(crate) fn ask(&self, request: AskRequest) -> Sent<'_> {
+        let lane = match request.target {
+            Target::Place(place) => self.lane_of(place.shard),
+            Target::Node(_) => 0,
+        };
+        let deadline = request.deadline;
+        self.send(lane, Request::Ask(request), deadline)
+    }
+
+    /// This run of the node.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The node's name.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The epoch of a place that this node owns, as far as lane 0 has told.
+    pub(crate) fn epoch(&self, place: Place) -> Option<Epoch> {
+        let membership = self.cluster.get()?.borrow();
+        let row = membership.table.rows.get(&place)?;
+        (row.owner == self.incarnation).then_some(row.epoch)
+    }
+
+    /// How many lanes it has.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// What lane 0 tells of the cluster, if the node is in one.
+    pub(crate) fn cluster(&self) -> Option<&watch::Receiver<Membership>> {
+        self.cluster.get()
+    }
+
+    /// Becomes a member of a cluster, until a time: all lanes listen, then lane 0 takes the node's
+    /// name.
+    pub(crate) async fn join(
+        &self,
+        config: NodeConfig,
+        registry: Registry,
+        deadline: Time,
+    ) -> Result<(), NotJoined> {
+        let registry = Arc::new(registry);
+        let (told, membership) = watch::channel(Membership::new());
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);
+        let channels = self.lanes.iter().map(|_| mpsc::unbounded_channel());
+        let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+        let mut lead = Some(Enrolment {
+            config,
+            layout: Arc::clone(&self.layout),
+            membership: told,
+            orders: senders,
+            reports: reported,
+            tidings: told_of,
+        });
+        // Lane 0 comes last: when it takes the name, every lane listens.
+        let mut lanes: Vec<_> = receivers.into_iter().enumerate().collect();
+        lanes.reverse();
+        for (lane, orders) in lanes {
+            let (listening, listens) = oneshot::channel();
+            let enrol = Enrol {
+                registry: Arc::clone(&registry),
+                membership: membership.clone(),
+                orders,
+                reports: reports.clone(),
+                tidings: tidings.clone(),
+                lead: if lane == 0 { lead.take() } else { None },
+                lanes: u16::try_from(self.lanes.len()).unwrap_or(u16::MAX),
+                listening,
+            };
+            let request = Request::Enrol(Box::new(enrol));
+            let sent = self.send(lane, request, deadline).await;
+            sent.map_err(|_| NotJoined::Stopped)?;
+            listens.await.map_err(|_| NotJoined::Stopped)?;
+        }
+        let mut joined = membership.clone();
+        // It is set once: a node joins when it is started.
+        let _ = self.cluster.set(membership);
+        let state = tokio::select! {
+            biased;
+            state = joined.wait_for(|m| m.state != MemberState::Joining) => {
+                state.map_err(|_| NotJoined::Stopped)?.state.clone()
+            }
+            () = self.clock.sleep_until(deadline) => return Err(NotJoined::Timeout),
+        };
+        match state {
+            MemberState::Refused(error) => Err(NotJoined::Refused(error)),
+            MemberState::Halted(reason) => Err(NotJoined::Halted(reason)),
+            MemberState::Joining
+            | MemberState::Joined
+            | MemberState::Draining
+            | MemberState::Drained
+            | MemberState::Left => Ok(()),
+        }
+    }
+
+    /// Hands over what the node owns, and takes nothing more.
+    pub(crate) async fn drain(&self, deadline: Time) -> Result<(), NotSent> {
+        self.send(0, Request::Drain, deadline).await
+    }
+
+    /// Waits until a time.
+    pub(crate) fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        self.clock.sleep_until(at)
     }
 
     fn lane_of(&self, shard: ShardId) -> usize {

@@ -1,10 +1,11 @@
 //! Where the user's states live: what the driver asks of them, type-erased.
 
-use crate::id::{Slot, Ticket, Version};
+use crate::id::{ShardId, Slot, Ticket, Version};
 use crate::log::{
     Base, Decided, Expected, FoldError, KindConfig, Provisional, Reply, StoredCommit,
 };
 use crate::name::EntityId;
+use crate::shard::Place;
 use crate::space::SpaceError;
 use bytes::Bytes;
 use std::any::Any;
@@ -96,6 +97,14 @@ pub(crate) struct KindEntry {
     pub(crate) raw: bool,
     /// Makes the host of one shard.
     pub(crate) host: Box<dyn Fn() -> Box<dyn Host> + Send + Sync>,
+}
+
+impl KindEntry {
+    /// The place of one of its shards.
+    pub(crate) fn place(&self, shard: ShardId) -> Place {
+        let class = self.config.record.class;
+        Place { class, shard }
+    }
 }
 
 impl fmt::Debug for KindEntry {

@@ -12,6 +12,7 @@
     reason = "the lane drives all of it once it routes"
 )]
 pub(crate) mod actors;
+pub(crate) mod cluster;
 mod completion;
 mod counters;
 mod handle;
@@ -33,5 +34,5 @@ pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
 
-pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
+pub(crate) use handle::{Handle, Launch, LaunchFailure, NotJoined, NotSent, Sent};
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

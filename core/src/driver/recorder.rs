@@ -4,7 +4,10 @@ use super::packed::{pack, pack_submit, unpack, unpack_submit};
 use crate::actor;
 use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
+use crate::node;
 use crate::port::{Ack, StoreDone, StoreReply};
+use crate::route;
+use crate::shard;
 use crate::space;
 use crate::step::{Outcome, Time};
 use std::collections::VecDeque;
@@ -54,6 +57,12 @@ pub enum Recorded {
     History(Box<log::HistoryInput>),
     /// Of a lane's actors.
     Actors(Box<actor::Input>),
+    /// Of a lane's routing.
+    Router(Box<route::Input>),
+    /// Of the node's membership.
+    Node(Box<node::Input>),
+    /// Of the node's ownership.
+    Owners(Box<shard::Input>),
 }
 
 impl fmt::Debug for Recorded {
@@ -63,6 +72,9 @@ impl fmt::Debug for Recorded {
             Self::Space(input) => fmt::Debug::fmt(input, f),
             Self::Actors(input) => fmt::Debug::fmt(input, f),
             Self::History(input) => fmt::Debug::fmt(input, f),
+            Self::Router(input) => fmt::Debug::fmt(input, f),
+            Self::Node(input) => fmt::Debug::fmt(input, f),
+            Self::Owners(input) => fmt::Debug::fmt(input, f),
         }
     }
 }
@@ -128,8 +140,17 @@ impl Kept {
                     log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
                     log::HistoryInput::Tick => 0,
                 },
-                // Records of a layout and of kinds are small, and an actor's messages are not in it.
-                Recorded::Space(_) | Recorded::Actors(_) => 0,
+                Recorded::Node(input) => {
+                    let stored = node_stored(input);
+                    stored.map_or(0, stored_bytes)
+                }
+                Recorded::Owners(input) => {
+                    let stored = owners_stored(input);
+                    stored.map_or(0, stored_bytes)
+                }
+                // Records of a layout and of kinds are small; routing holds no payloads, and actors' inputs
+                // no messages.
+                Recorded::Space(_) | Recorded::Router(_) | Recorded::Actors(_) => 0,
             },
         }
     }
@@ -141,6 +162,20 @@ impl Kept {
             Self::Published(..) | Self::Whole(_) => 0,
         }
     }
+}
+
+fn node_stored(input: &node::Input) -> Option<&StoreReply> {
+    let node::Input::Stored { reply, .. } = input else {
+        return None;
+    };
+    Some(reply)
+}
+
+fn owners_stored(input: &shard::Input) -> Option<&StoreReply> {
+    let shard::Input::Stored { reply, .. } = input else {
+        return None;
+    };
+    Some(reply)
 }
 
 fn log_bytes(input: &Input) -> usize {

@@ -1,11 +1,12 @@
 //! What handles ask of a lane.
 
+use super::cluster::{AskRequest, Enrol, Unrouted};
 use super::counters::Counters;
 use super::host::{Answer, Caller, KindEntry};
 use super::recorder::Recording;
 use crate::format::{KindRecord, Metadata};
 use crate::id::{CommandId, ShardId, WallTime};
-use crate::log::{Expected, HistoryAsk, HistoryPage, HistoryRefusal};
+use crate::log::{Expected, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
 use crate::name::EntityId;
 use crate::space::{KindWish, SpaceError};
 use crate::step::Time;
@@ -20,6 +21,12 @@ pub(crate) enum Request {
     History(Box<HistoryAsk>, oneshot::Sender<HistoryAnswer>),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
+    /// A request for whoever owns something, or for a node.
+    Ask(AskRequest),
+    /// Become part of a cluster.
+    Enrol(Box<Enrol>),
+    /// Hand over what the node owns, and take nothing more; lane 0 only.
+    Drain,
     /// What the lane has counted.
     Counters(oneshot::Sender<Counters>),
     /// What the lane's machines were fed lately.
@@ -44,7 +51,8 @@ pub(crate) enum What {
         metadata: Option<Arc<Metadata>>,
         wall: WallTime,
     },
-    Question,
+    /// A question, and how fresh the state must be.
+    Question { freshness: Freshness },
 }
 
 /// How a request for a page of history ended.
@@ -80,6 +88,9 @@ impl Request {
             Self::Entity(request) => request.caller.finish(Answer::Stopped),
             Self::History(_, done) => drop(done.send(Err(HistoryFailure::Stopped))),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
+            Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
+            Self::Enrol(enrol) => drop(enrol),
+            Self::Drain => {}
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),
         }

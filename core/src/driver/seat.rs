@@ -4,12 +4,13 @@ use super::host::{Answer, Host, KindEntry, caught};
 use super::lane::{Env, Who};
 use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
-use crate::id::{KindId, OpId, ShardId, Slot, Ticket};
+use crate::id::{Epoch, KindId, OpId, ShardId, Slot, Ticket};
 use crate::log::{
-    CacheCounts, Effect, Freshness, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape,
-    Shard, ShardConfig, Stock, Submit, Work,
+    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape, Shard,
+    ShardConfig, Stock, Submit, Work,
 };
 use crate::port::StreamName;
+use crate::shard::{Order, Place, Report};
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
 use crate::table::Table;
 use std::cmp::Ordering;
@@ -40,6 +41,10 @@ impl ShardKey {
 
     pub(crate) fn of(kind: &KindEntry, shard: ShardId) -> Self {
         let (mode, class) = (kind.config.record.mode, kind.config.record.class);
+        Self::new(mode, class, kind.raw, shard)
+    }
+
+    fn new(mode: WriteMode, class: TakeOver, raw: bool, shard: ShardId) -> Self {
         let mode_bit = match mode {
             WriteMode::Direct => 0,
             WriteMode::Owned => 1,
@@ -48,13 +53,26 @@ impl ShardKey {
             TakeOver::Fenced => 0,
             TakeOver::Leased => 1,
         };
-        let raw_bit = u32::from(kind.raw);
+        let raw_bit = u32::from(raw);
         Self {
             mode,
             class,
-            raw: kind.raw,
+            raw,
             shard,
             part: raw_bit << 18 | mode_bit << 17 | class_bit << 16 | u32::from(shard.0),
+        }
+    }
+
+    /// The log whose fence a place is.
+    pub(crate) fn of_place(place: Place) -> Self {
+        Self::new(WriteMode::Owned, place.class, false, place.shard)
+    }
+
+    /// The place whose fence this log has.
+    pub(crate) fn fence(self) -> Place {
+        Place {
+            class: self.class,
+            shard: self.shard,
         }
     }
 
@@ -114,6 +132,8 @@ pub(crate) struct Seat {
     counted: CacheCounts,
     /// Another process owns the shard now: it is not taken back.
     superseded: bool,
+    /// The node's ownership orders what is claimed; else the log claims what it uses.
+    ruled: bool,
     halted: Option<String>,
 }
 
@@ -140,6 +160,7 @@ impl Seat {
             told: Stock::default(),
             counted: CacheCounts::default(),
             superseded: false,
+            ruled: false,
             halted: None,
         }
     }
@@ -182,8 +203,10 @@ impl Seat {
         self.tickets.is_empty()
     }
 
-    /// The store is there, of this shape; a new owner claims its shard (a lone process owns all).
-    pub(crate) fn open(&mut self, env: &mut Env<'_>, shape: Option<Shape>) {
+    /// The store is there, of this shape. A lone process owns all, and claims the shard; in a cluster
+    /// that is ordered.
+    pub(crate) fn open(&mut self, env: &mut Env<'_>, shape: Option<Shape>, ruled: bool) {
+        self.ruled = ruled;
         if let Some(shape) = shape {
             self.feed(env, Input::Up(shape));
         }
@@ -194,11 +217,43 @@ impl Seat {
     /// store refused, because it was full perhaps, is so made again for the next caller.
     fn claim(&mut self, env: &mut Env<'_>) {
         match self.key.mode {
-            WriteMode::Owned if !self.superseded && self.machine.epoch().is_none() => {
+            WriteMode::Owned
+                if !self.ruled && !self.superseded && self.machine.epoch().is_none() =>
+            {
                 self.feed(env, Input::Claim);
             }
             WriteMode::Owned | WriteMode::Direct => {}
         }
+    }
+
+    /// The node's ownership orders something of this log.
+    pub(crate) fn order(&mut self, env: &mut Env<'_>, order: Order) {
+        self.ruled = true;
+        if let Some(reason) = &self.halted {
+            let cause = reason.clone();
+            return env
+                .reports
+                .push((self.key.fence(), Report::Failed { cause }));
+        }
+        self.feed(env, Input::Order(order));
+    }
+
+    /// The epoch in which this node may commit now.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        match self.halted {
+            Some(_) => None,
+            None => self.machine.epoch(),
+        }
+    }
+
+    /// Whether the node's ownership orders what it claims.
+    pub(crate) fn is_ruled(&self) -> bool {
+        self.ruled
+    }
+
+    /// Whether it acts under the node's lease.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.key.mode == WriteMode::Owned && self.key.class == TakeOver::Leased
     }
 
     /// Takes in a caller's request.
@@ -237,11 +292,11 @@ impl Seat {
                 at_least,
                 deadline,
             }),
-            What::Question => Input::Read(Read {
+            What::Question { freshness } => Input::Read(Read {
                 ticket,
                 kind,
                 entity,
-                freshness: Freshness::Linearizable,
+                freshness,
                 at_least,
                 deadline,
             }),
@@ -330,8 +385,7 @@ impl Seat {
                     self.host(kind).forget(slot);
                 }
             }
-            // A lone process gives no orders, so nothing is reported to it.
-            Effect::Report(_) => {}
+            Effect::Report(report) => env.reports.push((self.key.fence(), report)),
             Effect::Note(note) => self.note(env, &note),
             Effect::Halt(reason) => return Some(reason.to_string()),
         }
@@ -427,6 +481,11 @@ impl Seat {
         env.counters.halts += 1;
         self.finish_all(env, &Answer::Halted(reason.clone()));
         self.works.clear();
+        if self.ruled {
+            let cause = reason.clone();
+            env.reports
+                .push((self.key.fence(), Report::Failed { cause }));
+        }
         self.halted = Some(reason);
     }
 

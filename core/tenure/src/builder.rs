@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::Duration;
 use tenure_core::api::{
-    Aggregate, StartError, StartOptions, UpcastersError, check_upcasters, start_with,
+    Aggregate, Cluster, Entity, Serves, StartError, StartOptions, UpcastersError, check_upcasters,
+    start_with,
 };
 use tenure_core::driver::Shell;
 use tenure_core::step::Limits;
@@ -119,7 +120,8 @@ impl Builder {
         self
     }
 
-    /// The node's name, for people.
+    /// The node's name, for people; in a cluster it has the name of its
+    /// [`Cluster`](Self::cluster).
     pub fn node(mut self, node: impl Into<String>) -> Self {
         self.options.node = node.into();
         self
@@ -203,6 +205,29 @@ impl Builder {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
         self
+    }
+
+    /// The node is part of its namespace's cluster, with the others that are started so.
+    ///
+    /// ```
+    /// # use tenure::{Cluster, Tenure};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let tenure = Tenure::builder().namespace("bank").cluster(Cluster::named("a")).start("mem:").await?;
+    /// assert!(tenure.cluster().is_some_and(|cluster| cluster.view().node("a").is_some()));
+    /// tenure.stop().await;
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.options.cluster = Some(cluster);
+        self
+    }
+
+    /// Entities that the node serves in its cluster. Every node that owns shards serves the same
+    /// kinds; one that only asks need not name any.
+    pub fn serve<A: Entity>(mut self) -> Self {
+        self.options.serves.push(Serves::entity::<A>());
+        self.kind::<A>()
     }
 
     /// A kind that the node will use: its upcasters are checked at the start, before anything is

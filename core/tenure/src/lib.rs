@@ -106,19 +106,25 @@ pub use builder::{Builder, Tenure, TenureError};
 pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::{
-    Aggregate, Append, AppendError, Appended, Closure, CodecError, Command, Decide, DecideCx,
-    Decider, Decision, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
-    ExecuteReceipt, Fields, History, KindError, KindSettings, LoadError, Loaded, Log, Message,
-    Metadata, MetadataError, Mistake, Never, Parts, Past, Point, RawEvent, Receipt, Repository,
-    StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
-    UpcastersError, Value, check_upcasters, kit,
+    Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskReceipt, Closure,
+    Cluster, ClusterHandle, ClusterView, CodecError, Command, Decide, DecideCx, Decider, Decision,
+    Entity, EntityRef, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
+    ExecuteReceipt, Fields, Freshness, History, KindError, KindSettings, LoadError, Loaded, Log,
+    Message, Messages, Metadata, MetadataError, Mistake, Never, NodeInfo, NodeRef, NodeView,
+    OwnedShard, Parts, Past, Point, RawEvent, Read, ReadError, Receipt, Repository, RouteError,
+    Served, ShardRef, StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents,
+    Upcasters, UpcastersError, Value, WaitError, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
+pub use tenure_core::format::Denial;
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
 pub use tenure_core::id::{CommandId, CommitId, NotVersion7, Sequence, Version, WallTime};
+pub use tenure_core::lease::Terms;
 pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};
 pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
+pub use tenure_core::node::{JoinError, Standing};
 pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};
+pub use tenure_core::shard::Place as ShardPlace;
 pub use tenure_core::space::SpaceError;
 pub use tenure_core::step::{Limits, Span};
 pub use tenure_macros::{Event, Message};
@@ -131,9 +137,9 @@ pub use tenure_nats::{ConnectError, NatsOptions, NatsShell};
 /// The names that most programs use.
 pub mod prelude {
     pub use crate::{
-        Aggregate, CommandId, Decide, DecideCx, Decision, Event, ExecuteError, KindSettings,
-        LoadError, Loaded, Message, Metadata, Never, Repository, Tenure, UnknownEvents, Upcasters,
-        Version,
+        Aggregate, Answer, AnswerCx, AskError, Cluster, CommandId, Decide, DecideCx, Decision,
+        Entity, Event, ExecuteError, Freshness, KindSettings, LoadError, Loaded, Message, Messages,
+        Metadata, Never, ReadError, Repository, Tenure, UnknownEvents, Upcasters, Version,
     };
 }
 

@@ -46,6 +46,10 @@ impl<S: Shell> Lane<S> {
                 self.shapes = Some(Arc::clone(&shapes));
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
+                if was_up {
+                    self.net_down();
+                }
+                self.net_up(&shapes);
             }
             state @ (LinkState::Opening
             | LinkState::Down
@@ -54,6 +58,7 @@ impl<S: Shell> Lane<S> {
                 self.shapes = None;
                 if was_up {
                     self.feed_all(now, |_| Some(Input::Down));
+                    self.net_down();
                 }
                 self.failed = match state {
                     LinkState::Failed(error) => Some(Unusable::Space(error)),
@@ -80,7 +85,9 @@ impl<S: Shell> Lane<S> {
         let idle = !self.open
             && self.histories.is_empty()
             && self.seats.values().all(Seat::is_idle)
-            && self.space.as_ref().is_none_or(SpaceSeat::is_idle);
+            && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
+            && self.net_is_idle()
+            && !self.is_leaving();
         idle || self.stop_at.is_some_and(|at| self.shell.now() >= at)
     }
 
@@ -88,6 +95,7 @@ impl<S: Shell> Lane<S> {
     pub(super) fn begin_stop(&mut self, at: Time) {
         self.stop_at = Some(at);
         self.requests.close();
+        self.begin_leave(at);
     }
 
     /// Tells everyone who waits still. A request that is being put into the closed queue is waited
@@ -101,6 +109,7 @@ impl<S: Shell> Lane<S> {
         for seat in self.seats.values_mut() {
             seat.finish_all(&mut env!(self, now), &Answer::Cut);
         }
+        self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();
         }

@@ -11,15 +11,20 @@ macro_rules! env {
             high_water: &$lane.facts.high_water,
             log_effects: &mut $lane.log_effects,
             stores: &mut $lane.stores,
+            reports: &mut $lane.reports,
         }
     };
 }
 
 mod changes;
+mod enrol;
+mod lead;
+mod net;
 mod requests;
 mod store;
 mod turn;
 
+use super::cluster::{Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
 use super::history::HistorySeat;
@@ -38,6 +43,7 @@ use crate::id::{Incarnation, OpId};
 use crate::log::{Effect, Shape};
 use crate::name::Namespace;
 use crate::port::{StoreRequest, StreamName};
+use crate::shard::{Place, Report};
 use crate::space::SpaceError;
 use crate::step::{CountingProbe, Dice, Effects, Limits, Span, Time};
 use futures_util::future::BoxFuture;
@@ -76,6 +82,9 @@ pub(crate) enum Who {
     Space,
     Shard(ShardKey),
     History(u64),
+    Router,
+    Node,
+    Owners,
 }
 
 impl fmt::Debug for Who {
@@ -84,6 +93,9 @@ impl fmt::Debug for Who {
             Self::Space => f.write_str("space"),
             Self::Shard(key) => write!(f, "log {key:?}"),
             Self::History(n) => write!(f, "history {n}"),
+            Self::Router => f.write_str("router"),
+            Self::Node => f.write_str("node"),
+            Self::Owners => f.write_str("owners"),
         }
     }
 }
@@ -107,6 +119,8 @@ pub(crate) struct Env<'a> {
     pub(crate) log_effects: &'a mut Effects<Effect>,
     /// Requests to the store that are to be begun.
     pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
+    /// What logs report of their epochs, for who orders them.
+    pub(crate) reports: &'a mut Vec<(Place, Report)>,
 }
 
 /// Counts a lane as running until it is dropped, even by a panic.
@@ -183,6 +197,12 @@ pub(crate) struct Lane<S: Shell> {
     counters: Counters,
     log_effects: Effects<Effect>,
     stores: Vec<(Who, OpId, StoreRequest)>,
+    reports: Vec<(Place, Report)>,
+
+    /// The lane's part in a cluster.
+    net: Option<Box<Net>>,
+    /// When a node that stops leaves its cluster, whatever it owns still.
+    leave_at: Option<Time>,
 }
 
 impl<S: Shell> Lane<S> {
@@ -227,6 +247,9 @@ impl<S: Shell> Lane<S> {
             recorder: Recorder::new(),
             counters: Counters::default(),
             stores: Vec::new(),
+            reports: Vec::new(),
+            net: None,
+            leave_at: None,
         }
     }
 
@@ -278,16 +301,21 @@ impl<S: Shell> Lane<S> {
                 }
                 Some(()) = self.ops.next(), if !self.ops.is_empty() => {}
                 () = poll_fn(|cx| self.answers.poll_arrived(cx)), if self.submitted > 0 => {}
+                event = net_event(&mut self.net), if self.net.is_some() => {
+                    self.now = self.shell.now();
+                    self.net_event(event);
+                }
                 request = self.requests.recv(), if self.open => {
                     self.now = self.shell.now();
                     self.requested(request);
                 }
                 () = nap => sleep = None,
-                () = std::future::ready(()), if !self.ready.is_empty() => {}
+                () = std::future::ready(()), if !self.ready.is_empty() || self.is_routing() => {}
             }
             self.now = self.shell.now();
             self.take_what_waits();
             self.tick_due();
+            self.settle_net();
         }
         self.end().await;
     }
@@ -297,10 +325,18 @@ impl<S: Shell> Lane<S> {
             .timers
             .first()
             .map(|(at, _)| at.max(self.shell.now() + SLEEP_MIN));
-        match (timer, self.stop_at) {
+        let stop = self.leave_at.or(self.stop_at);
+        match (timer, stop) {
             (Some(timer), Some(stop)) => Some(timer.min(stop)),
             (one, None) | (None, one) => one,
         }
+    }
+}
+
+async fn net_event(net: &mut Option<Box<Net>>) -> NetEvent {
+    match net {
+        Some(net) => net.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::driver::request::{EntityRequest, HistoryAnswer, HistoryFailure, Reque
 use crate::driver::seat::{Seat, ShardKey};
 use crate::driver::shell::Shell;
 use crate::id::Ticket;
-use crate::log::{HistoryAsk, HistoryInput, Refusal, Reply, ShardConfig};
+use crate::log::{HistoryAsk, HistoryInput, Input, Refusal, Reply, ShardConfig};
 use tokio::sync::oneshot;
 
 impl<S: Shell> Lane<S> {
@@ -28,8 +28,12 @@ impl<S: Shell> Lane<S> {
                     None => unreachable!("kinds are asked of lane 0"),
                 }
             }
+            Some(Request::Ask(request)) => self.routed(request),
+            Some(Request::Enrol(enrol)) => self.enrol(*enrol),
+            Some(Request::Drain) => self.drain(),
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
+                self.count_cluster(&mut counters);
                 counters.probes = self.probe.clone();
                 counters.store_in_flight = self.submitted as u64;
                 counters.store_waiting = self.window.waiting() as u64;
@@ -58,30 +62,7 @@ impl<S: Shell> Lane<S> {
             });
         }
         let key = ShardKey::of(&request.kind, request.shard);
-        if self.seats.get(&key).is_none() {
-            if self.layout.is_none() {
-                self.link_changed();
-            }
-            let Some(layout) = &self.layout else {
-                unreachable!("a node has handles after its namespace was opened");
-            };
-            let config = ShardConfig {
-                namespace: self.facts.namespace.clone(),
-                layout: layout.id,
-                key: layout.key,
-                shard: key.shard,
-                stream: layout.stream_of(key.shard),
-                class: key.class,
-                mode: key.mode,
-                incarnation: self.facts.incarnation,
-                node: self.facts.node.clone(),
-            };
-            let dice = self.dice.fork(key.part());
-            let mut seat = Seat::new(key, config, self.facts.limits, dice, &mut self.names);
-            let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
-            seat.open(&mut env!(self, now), shape);
-            self.seats.insert(key, seat);
-        }
+        self.open_seat(key);
         let Some(seat) = self.seats.get_mut(&key) else {
             unreachable!("it was opened just now");
         };
@@ -95,6 +76,43 @@ impl<S: Shell> Lane<S> {
             seat.request(&mut env!(self, now), Ticket(self.tickets), request);
         }
         self.after(Who::Shard(key));
+    }
+
+    /// Makes the log of a shard, if there is none.
+    pub(super) fn open_seat(&mut self, key: ShardKey) {
+        if self.seats.get(&key).is_some() {
+            return;
+        }
+        if self.layout.is_none() {
+            self.link_changed();
+        }
+        let Some(layout) = &self.layout else {
+            unreachable!("a node has handles after its namespace was opened");
+        };
+        let config = ShardConfig {
+            namespace: self.facts.namespace.clone(),
+            layout: layout.id,
+            key: layout.key,
+            shard: key.shard,
+            stream: layout.stream_of(key.shard),
+            class: key.class,
+            mode: key.mode,
+            incarnation: self.facts.incarnation,
+            node: self.facts.node.clone(),
+        };
+        let dice = self.dice.fork(key.part());
+        let mut seat = Seat::new(key, config, self.facts.limits, dice, &mut self.names);
+        let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
+        let now = self.now;
+        let ruled = self.net.is_some();
+        seat.open(&mut env!(self, now), shape, ruled);
+        if let Some(net) = &self.net
+            && seat.is_leased()
+        {
+            let lease = net.lease;
+            seat.feed(&mut env!(self, now), Input::Lease(lease));
+        }
+        self.seats.insert(key, seat);
     }
 
     pub(super) fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {

@@ -7,6 +7,7 @@ use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
 use crate::port::StoreRequest;
 use crate::step::Outcome;
+use crate::{node, shard};
 
 impl<S: Shell> Lane<S> {
     pub(super) fn answered(&mut self, answered: Answered) {
@@ -39,6 +40,10 @@ impl<S: Shell> Lane<S> {
                 self.after(who);
             }
             Who::History(n) => self.feed_history(n, HistoryInput::Stored { op, reply }),
+            // It asks the store for nothing.
+            Who::Router => {}
+            Who::Node => self.member(node::Input::Stored { op, reply }),
+            Who::Owners => self.own(shard::Input::Stored { op, reply }),
         }
     }
 
@@ -49,8 +54,10 @@ impl<S: Shell> Lane<S> {
             (Who::Shard(_) | Who::History(_), Some(stream)) => {
                 self.window.offer(&stream, (who, op, request))
             }
-            // The namespace's own requests are few, and everything waits for them.
-            (Who::Space, _) | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
+            // The namespace's own requests are few, and everything waits for them; the cluster's are
+            // too, and a lease waits for nobody.
+            (Who::Space | Who::Router | Who::Node | Who::Owners, _)
+            | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
         };
         if let Some(asked) = now {
             self.begin(asked);
@@ -64,7 +71,15 @@ impl<S: Shell> Lane<S> {
                 let counts = mark::counts(self.seats.get(&key)?.stream(), request);
                 counts.then(|| layout.stream_of(key.shard))
             }
-            (Who::Shard(_) | Who::Space | Who::History(_), _) => None,
+            (
+                Who::Shard(_)
+                | Who::Space
+                | Who::History(_)
+                | Who::Router
+                | Who::Node
+                | Who::Owners,
+                _,
+            ) => None,
         }
     }
 
@@ -73,7 +88,7 @@ impl<S: Shell> Lane<S> {
         let wrote = self.wrote(who, &request);
         let stream = match who {
             Who::Shard(_) | Who::History(_) => request.stream().cloned(),
-            Who::Space => None,
+            Who::Space | Who::Router | Who::Node | Who::Owners => None,
         };
         let asked = Asked {
             who,

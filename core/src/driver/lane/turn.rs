@@ -9,6 +9,7 @@ use crate::driver::shell::Shell;
 use crate::driver::space::SpaceSeat;
 use crate::log::{HistoryInput, Input};
 use crate::step::Time;
+use crate::{node, route, shard};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -16,6 +17,9 @@ impl<S: Shell> Lane<S> {
     /// Takes requests and answers that are here already, up to a budget. Requests come first: what
     /// comes together is so committed together, and a shell may have an answer at once.
     pub(super) fn take_what_waits(&mut self) {
+        if self.net.is_some() {
+            self.take_from_net();
+        }
         for n in 1..=BATCH_MAX {
             match self.requests.try_recv() {
                 Ok(request) => self.requested(Some(request)),
@@ -52,6 +56,7 @@ impl<S: Shell> Lane<S> {
     }
 
     pub(super) fn tick_due(&mut self) {
+        self.leave_in_time();
         for _ in 0..BATCH_MAX {
             let now = self.now;
             let who = match self.timers.first() {
@@ -77,6 +82,9 @@ impl<S: Shell> Lane<S> {
                     self.after(who);
                 }
                 Who::History(n) => self.feed_history(n, HistoryInput::Tick),
+                Who::Router => self.route(route::Input::Tick),
+                Who::Node => self.member(node::Input::Tick),
+                Who::Owners => self.own(shard::Input::Tick),
             }
             let deadline = self.deadline_of(who);
             self.timers.looked(who, deadline);
@@ -113,7 +121,9 @@ impl<S: Shell> Lane<S> {
                 }
                 seat.next_deadline().map(|deadline| deadline.at)
             }),
-            Who::Space | Who::History(_) => self.deadline_of(who),
+            Who::Space | Who::History(_) | Who::Router | Who::Node | Who::Owners => {
+                self.deadline_of(who)
+            }
         };
         self.timers.note(who, deadline);
         self.make_room();
@@ -123,13 +133,21 @@ impl<S: Shell> Lane<S> {
             self.ask(who, op, request);
         }
         self.stores = stores;
+        if !self.reports.is_empty() {
+            self.send_reports();
+        }
     }
 
     pub(super) fn deadline_of(&self, who: Who) -> Option<Time> {
+        let net = self.net.as_deref();
+        let lead = net.and_then(|net| net.lead.as_ref());
         let deadline = match who {
             Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
+            Who::Router => return net.and_then(|net| net.router.next_deadline()),
+            Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
+            Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),
         };
         deadline.map(|deadline| deadline.at)
     }
@@ -137,6 +155,9 @@ impl<S: Shell> Lane<S> {
     /// Requests that were taken in and not answered.
     pub(super) fn waiting(&self) -> usize {
         let waiting = self.counters.requests - self.counters.answers;
-        usize::try_from(waiting).unwrap_or(usize::MAX)
+        let asks = self.net.as_ref().map_or(0, |net| net.asks.len());
+        usize::try_from(waiting)
+            .unwrap_or(usize::MAX)
+            .saturating_add(asks)
     }
 }

@@ -10,9 +10,11 @@
 
 mod account;
 mod faulty;
+mod till;
 
 pub use account::*;
 pub use faulty::{Fate, FaultyShell};
+pub use till::*;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::{Builder, MemShell, Repository, Tenure};

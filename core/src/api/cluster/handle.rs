@@ -1,0 +1,286 @@
+//! The cluster as one of its nodes sees it, and its nodes by name.
+
+use super::info::{INFO_CODEC, NodeInfo};
+use super::view::ClusterView;
+use crate::api::entity::RouteError;
+use crate::api::{CodecError, Tenure};
+use crate::driver::NotSent;
+use crate::driver::cluster::{
+    AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
+};
+use crate::format::{Answered, Denial};
+use crate::route::{self, Repeat, Target};
+use crate::shard::Place;
+use crate::step::Span;
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// The cluster as this node sees it; what it sees may be old.
+///
+/// Get one with [`Tenure::cluster`](crate::api::Tenure::cluster).
+#[derive(Clone)]
+pub struct ClusterHandle {
+    tenure: Tenure,
+    membership: watch::Receiver<Membership>,
+}
+
+/// What was waited for did not come.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// Not in time.
+    #[error("the cluster was not as it was waited for after {after:?}; it is {view:?}")]
+    Timeout {
+        /// How long it was waited for.
+        after: Duration,
+        /// How it was then.
+        view: Box<ClusterView>,
+    },
+    /// This node is no member any more.
+    #[error("this node is not in the cluster any more: it is {0}")]
+    Gone(String),
+}
+
+impl ClusterHandle {
+    pub(crate) fn new(tenure: Tenure, membership: watch::Receiver<Membership>) -> Self {
+        Self { tenure, membership }
+    }
+
+    /// The cluster at this moment.
+    pub fn view(&self) -> ClusterView {
+        ClusterView {
+            membership: self.membership.borrow().clone(),
+            shards: self.tenure.inner.handle.layout().shards(),
+        }
+    }
+
+    /// Waits until the cluster is another than at the last look of this handle, and looks. `None`
+    /// when this node is no member any more.
+    ///
+    /// Cancel safe.
+    pub async fn changed(&mut self) -> Option<ClusterView> {
+        self.membership.changed().await.ok()?;
+        self.membership.mark_unchanged();
+        let view = self.view();
+        (!view.membership.state.is_final()).then_some(view)
+    }
+
+    /// Waits until the cluster is so, at most for a time; for tests above all.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When it is not so in time, or this node is no member any more.
+    pub async fn wait_until(
+        &self,
+        patience: Duration,
+        is_so: impl Fn(&ClusterView) -> bool,
+    ) -> Result<ClusterView, WaitError> {
+        let handle = &self.tenure.inner.handle;
+        let late = handle.sleep_until(handle.now() + Span::from(patience));
+        let mut membership = self.membership.clone();
+        membership.mark_unchanged();
+        let so = async {
+            loop {
+                let view = self.view();
+                if is_so(&view) {
+                    return Ok(view);
+                }
+                if view.membership.state.is_final() || membership.changed().await.is_err() {
+                    return Err(WaitError::Gone(view.state().to_owned()));
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            so = so => so,
+            () = late => Err(WaitError::Timeout {
+                after: patience,
+                view: Box::new(self.view()),
+            }),
+        }
+    }
+
+    /// Hands over everything that this node owns, and takes nothing more; it stays a member and
+    /// asks on. It returns when nothing is left, or when the node's `stop_timeout` has passed.
+    ///
+    /// Cancel safe: the node drains all the same.
+    ///
+    /// # Errors
+    ///
+    /// When something is left, or this node is no member any more.
+    pub async fn drain(&self) -> Result<(), WaitError> {
+        let patience = self.tenure.inner.stop_timeout;
+        let handle = &self.tenure.inner.handle;
+        let sent = handle.drain(handle.now() + patience).await;
+        sent.map_err(|_| WaitError::Gone("stopped".to_owned()))?;
+        let drained = |view: &ClusterView| view.membership.state == MemberState::Drained;
+        self.wait_until(patience.into(), drained).await.map(|_| ())
+    }
+
+    /// One node, by its name.
+    pub fn node(&self, name: impl Into<String>) -> NodeRef {
+        NodeRef {
+            tenure: self.tenure.clone(),
+            name: name.into(),
+        }
+    }
+
+    /// The owner of one shard, whoever it is.
+    pub fn shard(&self, place: Place) -> ShardRef {
+        ShardRef {
+            tenure: self.tenure.clone(),
+            place,
+        }
+    }
+}
+
+impl fmt::Debug for ClusterHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClusterHandle").field(&self.view()).finish()
+    }
+}
+
+/// One node of the cluster, by its name.
+#[derive(Clone, Debug)]
+pub struct NodeRef {
+    tenure: Tenure,
+    name: String,
+}
+
+/// The owner of one shard.
+#[derive(Clone, Debug)]
+pub struct ShardRef {
+    tenure: Tenure,
+    place: Place,
+}
+
+impl NodeRef {
+    pub(crate) fn new(tenure: Tenure, name: String) -> Self {
+        Self { tenure, name }
+    }
+
+    /// Asks the node what it is and owns.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When it is not in the cluster, or does not answer within this node's `timeout`.
+    pub async fn info(&self) -> Result<NodeInfo, RouteError> {
+        let membership = self.tenure.inner.handle.cluster();
+        let membership = membership.ok_or(RouteError::NoCluster)?;
+        let run = {
+            let membership = membership.borrow();
+            let mut peers = membership.view.peers.iter();
+            let named = peers.find(|(name, _)| name.as_str() == self.name);
+            named.map(|(_, peer)| peer.incarnation)
+        };
+        let run = run.ok_or_else(|| RouteError::NoNode {
+            node: self.name.clone(),
+        })?;
+        info(&self.tenure, Target::Node(run), &self.name).await
+    }
+}
+
+impl ShardRef {
+    /// Asks the shard's owner what it is and owns.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When nobody owns it, or its owner does not answer within this node's `timeout`.
+    pub async fn info(&self) -> Result<NodeInfo, RouteError> {
+        if self.tenure.inner.handle.cluster().is_none() {
+            return Err(RouteError::NoCluster);
+        }
+        let whom = format!("that owns {:?}", self.place.shard);
+        info(&self.tenure, Target::Place(self.place), &whom).await
+    }
+}
+
+async fn info(tenure: &Tenure, target: Target, whom: &str) -> Result<NodeInfo, RouteError> {
+    let handle = &tenure.inner.handle;
+    let (done, told) = oneshot::channel();
+    let request = AskRequest {
+        target,
+        deadline: handle.now() + tenure.inner.timeout,
+        key: 0,
+        repeat: Repeat::Reads,
+        answered: true,
+        ask: Box::new(InfoAsk { target, done }),
+    };
+    let sent = handle.ask(request).await;
+    sent.map_err(|not_sent| match not_sent {
+        NotSent::Overloaded => RouteError::from(Denial::Overloaded),
+        NotSent::Stopped => RouteError::Stopped,
+    })?;
+    let node = || whom.to_owned();
+    match told.await {
+        Ok(Ok(Returned { answered, .. })) => match answered {
+            Answered::Done { reply, .. } => INFO_CODEC.decode(&reply).map_err(RouteError::Answer),
+            Answered::Refused(denial) => Err(RouteError::from(denial)),
+            Answered::Rejected { .. } => {
+                let cause = CodecError::new("a node said no to a question about itself");
+                Err(RouteError::Answer(cause))
+            }
+        },
+        Ok(Err(Unrouted::Route(refusal))) => Err(match refusal {
+            route::Refusal::NoOwner(place) => RouteError::Unowned { shard: place.shard },
+            route::Refusal::NoNode(_) => RouteError::NoNode { node: node() },
+            route::Refusal::NoCommonVersion(_) => RouteError::NoCommonVersion { node: node() },
+            route::Refusal::TooLarge { bytes, bytes_max } => {
+                let what = format!("it has {bytes} bytes, the server takes {bytes_max}");
+                RouteError::Unencodable(CodecError::new(what))
+            }
+            route::Refusal::Overloaded => RouteError::from(Denial::Overloaded),
+            route::Refusal::Deadline | route::Refusal::Unknown(_) => {
+                RouteError::Unanswered { node: node() }
+            }
+        }),
+        Ok(Err(Unrouted::Unencodable(cause))) => Err(RouteError::Unencodable(cause)),
+        Ok(Err(Unrouted::Halted(_) | Unrouted::Cut)) => {
+            Err(RouteError::Unanswered { node: node() })
+        }
+        Ok(Err(Unrouted::Stopped)) | Err(_) => Err(RouteError::Stopped),
+    }
+}
+
+/// The question to a node about itself.
+struct InfoAsk {
+    target: Target,
+    done: oneshot::Sender<Result<Returned, Unrouted>>,
+}
+
+impl Routed for InfoAsk {
+    fn here(self: Box<Self>, _: Courier) -> Local {
+        Local::Info(self)
+    }
+
+    fn asking(&self) -> Result<Wire, CodecError> {
+        Ok(Wire::Info(match self.target {
+            Target::Place(place) => Some(place),
+            Target::Node(_) => None,
+        }))
+    }
+
+    fn returned(self: Box<Self>, returned: Returned) {
+        // A caller that went away needs no answer.
+        let _ = self.done.send(Ok(returned));
+    }
+
+    fn handed_over(self: Box<Self>) {
+        let _ = self.done.send(Err(Unrouted::Cut));
+    }
+
+    fn unrouted(self: Box<Self>, why: Unrouted) {
+        let _ = self.done.send(Err(why));
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.done.is_closed()
+    }
+}

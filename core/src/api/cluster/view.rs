@@ -1,0 +1,126 @@
+//! The cluster at one moment, as one node sees it.
+
+use crate::driver::cluster::{MemberState, Membership};
+use crate::format::TakeOver;
+use crate::id::{Epoch, Incarnation, ShardId};
+use crate::node::{Peer, PeerState, Role, Standing, View};
+use crate::shard::Place;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The cluster at one moment, as one node sees it; it may be old.
+#[derive(Clone)]
+pub struct ClusterView {
+    pub(super) membership: Membership,
+    pub(super) shards: u16,
+}
+
+/// One node of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// This run of it.
+    pub run: Incarnation,
+    /// Where it stands.
+    pub zone: Option<&'a str>,
+    /// Its labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Its share of the shards.
+    pub weight: u16,
+    /// The version of its program.
+    pub program: &'a str,
+    /// Whether it only asks.
+    pub client: bool,
+    /// Whether it hands over what it owns.
+    pub draining: bool,
+    /// Whether it lives, as far as is known.
+    pub standing: Standing,
+}
+
+impl ClusterView {
+    /// Rises with each change of who is there and how.
+    pub fn revision(&self) -> u64 {
+        self.membership.view.revision
+    }
+
+    /// The nodes, by name; of one whose lease is over there is none.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
+        let peers = self.membership.view.peers.iter();
+        peers.map(|(name, peer)| NodeView::new(name.as_str(), peer))
+    }
+
+    /// One node.
+    pub fn node(&self, name: &str) -> Option<NodeView<'_>> {
+        self.nodes().find(|node| node.name == name)
+    }
+
+    /// Who owns a shard, as far as is known, and under which epoch.
+    pub fn owner(&self, place: Place) -> Option<(NodeView<'_>, Epoch)> {
+        let row = self.membership.table.rows.get(&place)?;
+        let (name, peer) = self.membership.view.peer_of(row.owner)?;
+        Some((NodeView::new(name.as_str(), peer), row.epoch))
+    }
+
+    /// How many shards of a class each node owns; nodes that own none are not among them.
+    pub fn owned(&self, class: TakeOver) -> BTreeMap<&str, usize> {
+        let mut owned = BTreeMap::new();
+        for shard in (0..self.shards).map(ShardId) {
+            if let Some((node, _)) = self.owner(Place { class, shard }) {
+                *owned.entry(node.name).or_insert(0) += 1;
+            }
+        }
+        owned
+    }
+
+    /// Whether every shard of a class has an owner that is in the cluster.
+    pub fn is_served(&self, class: TakeOver) -> bool {
+        self.owned(class).values().sum::<usize>() == usize::from(self.shards)
+    }
+
+    /// What this node itself is in the cluster, in one word.
+    pub fn state(&self) -> &'static str {
+        match &self.membership.state {
+            MemberState::Joining => "joining",
+            MemberState::Joined => "joined",
+            MemberState::Draining => "draining",
+            MemberState::Drained => "drained",
+            MemberState::Left => "left",
+            MemberState::Refused(_) => "refused",
+            MemberState::Halted(_) => "halted",
+        }
+    }
+}
+
+impl fmt::Debug for ClusterView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let View {
+            revision, peers, ..
+        } = &*self.membership.view;
+        let standing = peers.iter().map(|(name, peer)| (name, peer.standing));
+        f.debug_struct("ClusterView")
+            .field("state", &self.state())
+            .field("revision", revision)
+            .field("nodes", &standing.collect::<BTreeMap<_, _>>())
+            .field("fenced", &self.owned(TakeOver::Fenced))
+            .field("leased", &self.owned(TakeOver::Leased))
+            .finish()
+    }
+}
+
+impl<'a> NodeView<'a> {
+    fn new(name: &'a str, peer: &'a Peer) -> Self {
+        Self {
+            name,
+            run: peer.incarnation,
+            zone: peer.about.zone.as_deref(),
+            labels: &peer.about.labels,
+            weight: peer.about.weight,
+            program: &peer.about.program,
+            client: peer.about.role == Role::Client,
+            draining: peer.state == PeerState::Draining,
+            standing: peer.standing,
+        }
+    }
+}

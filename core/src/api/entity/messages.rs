@@ -1,0 +1,64 @@
+//! What an entity is asked, as a list that decodes what comes over the wire.
+
+use super::serve::{DecodeCommand, DecodeQuery, ServedCommand, ServedQuery};
+use super::{Answer, Entity};
+use crate::api::{Aggregate, Decide, Message};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A message's stable name and the version of its type.
+pub(crate) type MessageType = (&'static str, u16);
+
+/// The commands and queries that the owner of an entity takes, each by its stable name and version.
+///
+/// Two types of the same name and version cannot both be taken: the one that was named last is.
+#[must_use]
+pub struct Messages<A: Aggregate> {
+    pub(super) commands: BTreeMap<MessageType, DecodeCommand<A>>,
+    pub(super) queries: BTreeMap<MessageType, DecodeQuery<A>>,
+}
+
+impl<A: Entity> Messages<A> {
+    /// None.
+    pub fn new() -> Self {
+        Self {
+            commands: BTreeMap::new(),
+            queries: BTreeMap::new(),
+        }
+    }
+
+    /// And this command.
+    pub fn command<C: Message>(mut self) -> Self
+    where
+        A: Decide<C>,
+    {
+        let decode = ServedCommand::<A, C>::decode;
+        self.commands.insert((C::NAME, C::VERSION), decode);
+        self
+    }
+
+    /// And this query.
+    pub fn query<Q: Message>(mut self) -> Self
+    where
+        A: Answer<Q>,
+    {
+        let decode = ServedQuery::<A, Q>::decode;
+        self.queries.insert((Q::NAME, Q::VERSION), decode);
+        self
+    }
+}
+
+impl<A: Entity> Default for Messages<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for Messages<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages")
+            .field("commands", &self.commands.keys())
+            .field("queries", &self.queries.keys())
+            .finish()
+    }
+}

@@ -1,0 +1,76 @@
+//! The seat of a machine whose effects its lane runs.
+
+use crate::driver::host::caught;
+use crate::driver::lane::{Env, Who};
+use crate::driver::recorder::Recorded;
+use crate::step::{Cx, Dice, Effects, Machine, Time};
+
+/// A machine, its dice, and why it was stopped if it was.
+pub(crate) struct MachineSeat<M: Machine> {
+    who: Who,
+    machine: M,
+    dice: Dice,
+    effects: Effects<M::Effect>,
+    halted: Option<String>,
+}
+
+impl<M: Machine> MachineSeat<M>
+where
+    M::Input: Clone,
+{
+    pub(crate) fn new(who: Who, machine: M, dice: Dice, effects_max: usize) -> Self {
+        Self {
+            who,
+            machine,
+            dice,
+            effects: Effects::new(effects_max),
+            halted: None,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        match self.halted {
+            Some(_) => None,
+            None => self.machine.next_deadline().map(|deadline| deadline.at),
+        }
+    }
+
+    /// Why it was stopped.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
+    }
+
+    /// Steps the machine; what it wants done is added to `wanted`.
+    pub(crate) fn feed(
+        &mut self,
+        env: &mut Env<'_>,
+        input: M::Input,
+        recorded: impl FnOnce(Box<M::Input>) -> Recorded,
+        wanted: &mut Vec<M::Effect>,
+    ) {
+        if self.halted.is_some() {
+            return;
+        }
+        let kept = recorded(Box::new(input.clone()));
+        env.recorder.push(env.now, self.who, kept);
+        let mut cx = Cx {
+            now: env.now,
+            dice: self.dice,
+            probe: &mut *env.probe,
+        };
+        let (machine, effects) = (&mut self.machine, &mut self.effects);
+        match caught(|| machine.step(&mut cx, input, effects)) {
+            Ok(()) => wanted.extend(self.effects.drain()),
+            Err(panic) => {
+                self.effects.drain();
+                self.halt(env, format!("a step panicked: {panic}"));
+            }
+        }
+    }
+
+    pub(crate) fn halt(&mut self, env: &mut Env<'_>, reason: String) {
+        tracing::error!(machine = ?self.who, reason, "machine_halted");
+        env.counters.halts += 1;
+        self.halted = Some(reason);
+    }
+}

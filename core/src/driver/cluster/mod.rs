@@ -1,0 +1,148 @@
+//! A node's part in a cluster: what its lanes share, and what each of them keeps for it.
+//!
+//! Lane 0 has the machines of membership and ownership. It tells all lanes who is in the cluster,
+//! where each shard is and until when this node may act, by a watch channel; orders go to the lane of
+//! the shard, and reports come back. Each lane has the routing of its own shards, a subject on which
+//! it listens, and the frames that it sends at the end of a turn.
+
+mod call;
+mod courier;
+mod machine;
+mod net;
+mod post;
+pub(crate) mod wire;
+
+pub(crate) use call::{Asking, Incoming, Outcome, Returned, Wanted};
+pub(crate) use courier::{Carried, Courier, Local, Routed, Unrouted};
+pub(crate) use net::{Held, Net, NetEvent};
+pub(crate) use wire::Wire;
+
+use crate::api::Serving;
+use crate::format::Layout;
+use crate::id::Incarnation;
+use crate::name::KindName;
+use crate::node::{JoinError, NodeConfig, View};
+use crate::route::{Repeat, Target};
+use crate::shard::{Order, Place, Report, Table};
+use crate::step::Time;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What lanes noticed of other nodes that waits for lane 0; what is more is not told.
+pub(crate) const TIDINGS_MAX: usize = 1_024;
+
+/// A request of a caller of this node for whoever owns a place, or for a node.
+pub(crate) struct AskRequest {
+    pub(crate) target: Target,
+    /// Requests of one target with the same number stay in their order.
+    pub(crate) key: u64,
+    pub(crate) deadline: Time,
+    /// Whether it may be sent again after it may have run.
+    pub(crate) repeat: Repeat,
+    /// Whether its caller waits for an answer.
+    pub(crate) answered: bool,
+    pub(crate) ask: Box<dyn Routed>,
+}
+
+/// What lane 0 tells everyone of the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership {
+    pub(crate) state: MemberState,
+    pub(crate) view: Arc<View>,
+    pub(crate) table: Arc<Table>,
+    /// Until when this node may act as the holder of its lease.
+    pub(crate) lease: Option<Time>,
+}
+
+/// This node's own standing in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MemberState {
+    /// It is taking its name.
+    Joining,
+    /// It is a member.
+    Joined,
+    /// It hands over what it owns.
+    Draining,
+    /// It owns nothing any more, and is a member still.
+    Drained,
+    /// It has left.
+    Left,
+    /// It is no member, and will not be.
+    Refused(JoinError),
+    /// The machine of its membership or of its ownership halted.
+    Halted(String),
+}
+
+impl MemberState {
+    /// Whether it stays so.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Joining | Self::Joined | Self::Draining | Self::Drained => false,
+            Self::Left | Self::Refused(_) | Self::Halted(_) => true,
+        }
+    }
+}
+
+impl Membership {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: MemberState::Joining,
+            view: Arc::default(),
+            table: Arc::default(),
+            lease: None,
+        }
+    }
+}
+
+/// The kinds that this node serves.
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub(crate) kinds: BTreeMap<KindName, Arc<dyn Serving>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.kinds.keys()).finish()
+    }
+}
+
+/// What a lane becomes part of a cluster with.
+pub(crate) struct Enrol {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) membership: watch::Receiver<Membership>,
+    /// What lane 0 orders the logs of this lane. At most two orders are under way for a place, so
+    /// that it holds as many as there are places.
+    pub(crate) orders: mpsc::UnboundedReceiver<(Place, Order)>,
+    /// To lane 0; of each place as many as there are orders and changes of its epoch.
+    pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
+    /// To lane 0, as far as there is room.
+    pub(crate) tidings: mpsc::Sender<Tiding>,
+    /// Lane 0 only.
+    pub(crate) lead: Option<Enrolment>,
+    /// How many lanes the node has.
+    pub(crate) lanes: u16,
+    /// Told when the lane listens.
+    pub(crate) listening: oneshot::Sender<()>,
+}
+
+/// What lane 0 leads the node in a cluster with.
+pub(crate) struct Enrolment {
+    pub(crate) config: NodeConfig,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) membership: watch::Sender<Membership>,
+    /// To each lane, in order.
+    pub(crate) orders: Vec<mpsc::UnboundedSender<(Place, Order)>>,
+    pub(crate) reports: mpsc::UnboundedReceiver<(Place, Report)>,
+    pub(crate) tidings: mpsc::Receiver<Tiding>,
+}
+
+/// What a lane noticed of another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tiding {
+    /// Nobody listened at one of its addresses.
+    NoResponders(Incarnation),
+    /// A frame of it came.
+    Alive(Incarnation),
+}

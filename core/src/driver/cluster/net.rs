@@ -1,0 +1,290 @@
+//! What one lane keeps of its node's cluster.
+
+use super::courier::{Carried, Routed, Tray};
+use super::machine::MachineSeat;
+use super::post::Post;
+use super::wire::Wanted;
+use super::{Enrol, Enrolment, MemberState, Membership, Registry, Tiding};
+use crate::driver::lane::{NodeFacts, Who};
+use crate::driver::shell::Shell;
+use crate::format::{Answered, Denial};
+use crate::id::{Incarnation, OpId, Ticket};
+use crate::node::{self, Node, Standing};
+use crate::port::{Delivery, Heard};
+use crate::route::{self, Address, Asked, Router, RouterConfig};
+use crate::shard::{self, Order, Owners, OwnersConfig, Place, Report};
+use crate::step::{Dice, Span, Time};
+use crate::table::Table;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A node that looks gone is told of to lane 0 at most this often by one lane; it counts them over
+/// a longer time (S15).
+const TIDINGS_EVERY: Span = Span::from_millis(20);
+
+/// The part of a lane's dice that its routing draws from.
+const DICE_PART: u64 = 1 << 34;
+
+/// What one lane keeps of its node's cluster.
+pub(crate) struct Net {
+    pub(crate) here: Address,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) router: MachineSeat<Router>,
+    /// What the router wants done, between two steps.
+    pub(crate) wanted: Vec<route::Effect>,
+    /// What the router is to be told.
+    pub(crate) due: VecDeque<route::Input>,
+    /// Requests of callers of this node that are with the router.
+    pub(crate) asks: Table<Ticket, Held>,
+    /// The request of another lane that is being taken in.
+    pub(crate) incoming: Option<(Address, OpId, Result<Wanted, Denial>)>,
+    /// The answer that is being taken in.
+    pub(crate) returned: Option<(OpId, Bytes)>,
+    /// What ran here for other lanes, with its place, until the router says where to send it.
+    pub(crate) answered: Table<Ticket, Answered>,
+    /// Where what runs here for other lanes belongs.
+    pub(crate) serving: Table<Ticket, Place>,
+    pub(crate) tray: Arc<Tray>,
+    pub(crate) carried: Vec<Carried>,
+    pub(crate) post: Post,
+    pub(crate) lease: Option<Time>,
+    pub(crate) membership: watch::Receiver<Membership>,
+    pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
+    pub(crate) lead: Option<Lead>,
+    orders: mpsc::UnboundedReceiver<(Place, Order)>,
+    deliveries: mpsc::Receiver<Delivery>,
+    tidings: mpsc::Sender<Tiding>,
+    /// When a node was told of last.
+    told: BTreeMap<Incarnation, Time>,
+}
+
+/// A request of a caller of this node that is with the router.
+pub(crate) struct Held {
+    pub(crate) ask: Box<dyn Routed>,
+    pub(crate) asked: Asked,
+    /// Whether it was ever sent.
+    pub(crate) sent: bool,
+}
+
+/// What lane 0 has beside that: the machines of membership and ownership.
+pub(crate) struct Lead {
+    pub(crate) node: MachineSeat<Node>,
+    pub(crate) owners: MachineSeat<Owners>,
+    pub(crate) node_wants: Vec<node::Effect>,
+    pub(crate) owners_want: Vec<shard::Effect>,
+    pub(crate) membership: watch::Sender<Membership>,
+    pub(crate) orders: Vec<mpsc::UnboundedSender<(Place, Order)>>,
+    reports: mpsc::UnboundedReceiver<(Place, Report)>,
+    tidings: mpsc::Receiver<Tiding>,
+    members: mpsc::Receiver<Heard>,
+    owned: mpsc::Receiver<Heard>,
+    /// Numbers the pings.
+    pub(crate) pings: u64,
+    /// Whether it hands over what it owns.
+    pub(crate) is_draining: bool,
+}
+
+/// What comes to a lane from the cluster.
+pub(crate) enum NetEvent {
+    Delivered(Delivery),
+    Ordered(Place, Order),
+    /// What lane 0 tells of the cluster changed.
+    Changed,
+    Reported(Place, Report),
+    Tiding(Tiding),
+    MemberHeard(Heard),
+    OwnerHeard(Heard),
+}
+
+impl Lead {
+    fn new<S: Shell>(
+        enrolment: Enrolment,
+        shell: &S,
+        facts: &NodeFacts,
+        (dice, now): (Dice, Time),
+    ) -> Self {
+        let Enrolment {
+            config,
+            layout,
+            membership,
+            orders,
+            reports,
+            tidings,
+        } = enrolment;
+        let (namespace, limits) = (&facts.namespace, facts.limits);
+        let members = shell.hear(namespace.members_heard_filter());
+        let owned = shell.hear(namespace.owners_heard_filter());
+        let owners = OwnersConfig {
+            namespace: namespace.clone(),
+            layout,
+            name: config.name.clone(),
+            incarnation: config.incarnation,
+            classes: config.about.classes.clone(),
+        };
+        let owners = Owners::new(owners, limits);
+        let node = Node::new(config, limits, now);
+        let effects_max = limits.effects_max;
+        Self {
+            node: MachineSeat::new(Who::Node, node, dice.fork(1), effects_max),
+            owners: MachineSeat::new(Who::Owners, owners, dice.fork(2), effects_max),
+            node_wants: Vec::new(),
+            owners_want: Vec::new(),
+            membership,
+            orders,
+            reports,
+            tidings,
+            members,
+            owned,
+            pings: 0,
+            is_draining: false,
+        }
+    }
+
+    /// This node's own standing.
+    pub(crate) fn state(&self) -> watch::Ref<'_, Membership> {
+        self.membership.borrow()
+    }
+
+    /// This node's standing is this now.
+    pub(crate) fn set_state(&self, state: MemberState) {
+        self.say(|_| Some(state));
+    }
+
+    /// The next standing, if it changes.
+    pub(crate) fn say(&self, next: impl FnOnce(&MemberState) -> Option<MemberState>) {
+        self.membership.send_if_modified(|membership| {
+            let next = match next(&membership.state) {
+                Some(next) if !membership.state.is_final() => next,
+                Some(_) | None => return false,
+            };
+            membership.state = next;
+            true
+        });
+    }
+}
+
+impl Net {
+    /// Enrols a lane: it listens from now on.
+    pub(crate) fn new<S: Shell>(
+        enrol: Enrol,
+        shell: &S,
+        facts: &NodeFacts,
+        (index, now): (usize, Time),
+        dice: Dice,
+    ) -> (Self, oneshot::Sender<()>) {
+        let Enrol {
+            registry,
+            membership,
+            orders,
+            reports,
+            tidings,
+            lead,
+            lanes,
+            listening,
+        } = enrol;
+        let here = Address {
+            incarnation: facts.incarnation,
+            lane: u16::try_from(index).expect("fewer lanes than 65,536"),
+        };
+        let limits = facts.limits;
+        let router = RouterConfig {
+            incarnation: here.incarnation,
+            lane: here.lane,
+            lanes,
+        };
+        let router = Router::new(router, limits);
+        let dice = dice.fork(DICE_PART | index as u64);
+        let router = MachineSeat::new(Who::Router, router, dice, limits.effects_max);
+        let post = Post::new(here, facts.namespace.clone());
+        let deliveries = shell.listen(post.subject().clone());
+        let net = Self {
+            here,
+            registry,
+            router,
+            wanted: Vec::new(),
+            due: VecDeque::new(),
+            asks: Table::new(),
+            incoming: None,
+            returned: None,
+            answered: Table::new(),
+            serving: Table::new(),
+            tray: Arc::default(),
+            carried: Vec::new(),
+            post,
+            lease: None,
+            membership,
+            reports,
+            lead: lead.map(|lead| Lead::new(lead, shell, facts, (dice, now))),
+            orders,
+            deliveries,
+            tidings,
+            told: BTreeMap::new(),
+        };
+        (net, listening)
+    }
+
+    /// What comes next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> NetEvent {
+        tokio::select! {
+            biased;
+            Some((place, order)) = self.orders.recv() => NetEvent::Ordered(place, order),
+            Ok(()) = self.membership.changed() => NetEvent::Changed,
+            event = lead_next(&mut self.lead) => event,
+            Some(delivery) = self.deliveries.recv() => NetEvent::Delivered(delivery),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// What is here already, but for what lane 0 alone gets.
+    pub(crate) fn next_here(&mut self) -> Option<NetEvent> {
+        if let Ok((place, order)) = self.orders.try_recv() {
+            return Some(NetEvent::Ordered(place, order));
+        }
+        self.deliveries.try_recv().ok().map(NetEvent::Delivered)
+    }
+
+    /// Tells lane 0 of another node, unless it was told a moment ago.
+    pub(crate) fn tell(&mut self, now: Time, tiding: Tiding) {
+        let (Tiding::NoResponders(of) | Tiding::Alive(of)) = tiding;
+        let told = self.told.get(&of);
+        if told.is_some_and(|told| now.since(*told) < TIDINGS_EVERY) {
+            return;
+        }
+        // Without room it is told another time: lane 0 looks for itself too.
+        if self.tidings.try_send(tiding).is_ok() {
+            self.told.insert(of, now);
+        }
+    }
+
+    /// Whether it is not sure that a node lives.
+    pub(crate) fn is_doubted(&self, of: Incarnation) -> bool {
+        match self.membership.borrow().view.standing(of) {
+            Some(Standing::Hinted) => true,
+            Some(Standing::Living | Standing::Over) | None => self.told.contains_key(&of),
+        }
+    }
+
+    /// Keeps nothing of nodes that are gone.
+    pub(crate) fn forget_gone(&mut self) {
+        let view = Arc::clone(&self.membership.borrow().view);
+        let is_there = |of| view.peer_of(of).is_some();
+        self.told.retain(|of, _| is_there(*of));
+        self.post.keep(is_there);
+    }
+}
+
+async fn lead_next(lead: &mut Option<Lead>) -> NetEvent {
+    let Some(lead) = lead else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        Some((place, report)) = lead.reports.recv() => NetEvent::Reported(place, report),
+        Some(tiding) = lead.tidings.recv() => NetEvent::Tiding(tiding),
+        Some(heard) = lead.owned.recv() => NetEvent::OwnerHeard(heard),
+        Some(heard) = lead.members.recv() => NetEvent::MemberHeard(heard),
+        else => std::future::pending().await,
+    }
+}

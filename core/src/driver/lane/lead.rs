@@ -1,0 +1,209 @@
+//! What lane 0 leads its node with: its membership, and its part in owning shards.
+
+use super::{Env, Lane, Who};
+use crate::driver::cluster::{MemberState, NetEvent, Tiding};
+use crate::driver::recorder::Recorded;
+use crate::driver::shell::Shell;
+use crate::id::OpId;
+use crate::node;
+use crate::route::Address;
+use crate::shard;
+use std::sync::Arc;
+
+impl<S: Shell> Lane<S> {
+    /// Something came that concerns lane 0 alone.
+    pub(super) fn lead_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Reported(place, report) => {
+                self.own(shard::Input::Report { place, report });
+            }
+            NetEvent::Tiding(Tiding::NoResponders(of)) => {
+                self.counters.hints += 1;
+                self.member(node::Input::NoResponders { of });
+            }
+            NetEvent::Tiding(Tiding::Alive(of)) => self.member(node::Input::Alive { of }),
+            NetEvent::MemberHeard(heard) => self.member(node::Input::Heard(heard)),
+            NetEvent::OwnerHeard(heard) => self.own(shard::Input::Heard(heard)),
+            NetEvent::Delivered(_) | NetEvent::Ordered(..) | NetEvent::Changed => {}
+        }
+    }
+
+    /// Steps the machine of membership.
+    pub(super) fn member(&mut self, input: node::Input) {
+        let now = self.now;
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        let mut wanted = std::mem::take(&mut lead.node_wants);
+        lead.node
+            .feed(&mut env!(self, now), input, Recorded::Node, &mut wanted);
+        let halted = lead.node.halted().map(str::to_owned);
+        for effect in wanted.drain(..) {
+            self.member_effect(effect);
+        }
+        if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
+            lead.node_wants = wanted;
+            if let Some(reason) = halted {
+                lead.set_state(MemberState::Halted(reason));
+            }
+        }
+        self.after(Who::Node);
+    }
+
+    fn member_effect(&mut self, effect: node::Effect) {
+        let now = self.now;
+        let Some(net) = &mut self.net else { return };
+        let Some(lead) = &mut net.lead else { return };
+        match effect {
+            node::Effect::Store { op, request } => self.stores.push((Who::Node, op, request)),
+            node::Effect::Probe { to } => {
+                lead.pings += 1;
+                let (op, to) = (OpId(lead.pings), to);
+                let first = Address {
+                    incarnation: to,
+                    lane: 0,
+                };
+                net.post.ping(first, op);
+            }
+            node::Effect::Joined => {
+                tracing::info!(node = self.facts.node, "node_joined");
+                lead.set_state(MemberState::Joined);
+            }
+            node::Effect::Refused(error) => {
+                tracing::warn!(%error, "node_refused");
+                lead.set_state(MemberState::Refused(error));
+            }
+            node::Effect::View(view) => {
+                lead.membership
+                    .send_modify(|membership| membership.view = Arc::clone(&view));
+                self.own(shard::Input::View(view));
+            }
+            node::Effect::Lease(lease) => {
+                lead.membership
+                    .send_modify(|membership| membership.lease = lease);
+                self.own(shard::Input::Lease(lease));
+            }
+            node::Effect::Left => {
+                tracing::info!(node = self.facts.node, "node_left");
+                lead.set_state(MemberState::Left);
+            }
+            node::Effect::Marks(marks) => {
+                for (stream, mark) in (0..).zip(marks) {
+                    self.facts
+                        .high_water
+                        .raise(crate::id::Partition(stream), mark);
+                }
+            }
+            node::Effect::Note(note) => self.member_note(&note),
+            node::Effect::Halt(reason) => {
+                let reason = reason.to_string();
+                lead.node.halt(&mut env!(self, now), reason.clone());
+                lead.set_state(MemberState::Halted(reason));
+            }
+        }
+    }
+
+    fn member_note(&mut self, note: &node::Note) {
+        use node::Note;
+        match note {
+            Note::Joined(name, run) => tracing::info!(node = %name, %run, "member_joined"),
+            Note::Left(name, run) => tracing::info!(node = %name, %run, "member_left"),
+            Note::Hinted(name, run) => tracing::warn!(node = %name, %run, "member_hinted"),
+            Note::Back(name, run) => tracing::info!(node = %name, %run, "member_back"),
+            Note::Over(name, run) => tracing::warn!(node = %name, %run, "member_over"),
+            Note::NetworkSuspect => tracing::warn!("network_suspect"),
+            Note::LeaseLost => tracing::warn!("lease_lost"),
+            Note::ClockGap => tracing::warn!("clock_gap"),
+            Note::NotYetMember(why) => tracing::warn!(why, "not_yet_member"),
+            Note::Unreadable(name) => tracing::warn!(node = %name, "member_unreadable"),
+            Note::OtherTerms(name) => tracing::warn!(node = %name, "member_other_terms"),
+            Note::TooManyMembers => tracing::warn!("too_many_members"),
+            Note::LostTail => {
+                self.counters.lost_tails += 1;
+                tracing::warn!("members_lost_tail");
+            }
+        }
+    }
+
+    /// Steps the machine of ownership.
+    pub(super) fn own(&mut self, input: shard::Input) {
+        let now = self.now;
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        let mut wanted = std::mem::take(&mut lead.owners_want);
+        lead.owners
+            .feed(&mut env!(self, now), input, Recorded::Owners, &mut wanted);
+        let halted = lead.owners.halted().map(str::to_owned);
+        for effect in wanted.drain(..) {
+            self.own_effect(effect);
+        }
+        if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
+            lead.owners_want = wanted;
+            if let Some(reason) = halted {
+                lead.set_state(MemberState::Halted(reason));
+            }
+        }
+        self.after(Who::Owners);
+    }
+
+    fn own_effect(&mut self, effect: shard::Effect) {
+        let now = self.now;
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        match effect {
+            shard::Effect::Store { op, request } => self.stores.push((Who::Owners, op, request)),
+            shard::Effect::Order { place, order } => {
+                let lane = usize::from(place.shard.0) % lead.orders.len();
+                if let Some(orders) = lead.orders.get(lane) {
+                    // Without its lane the node is at its end.
+                    let _ = orders.send((place, order));
+                }
+            }
+            shard::Effect::Table(table) => {
+                lead.membership
+                    .send_modify(|membership| membership.table = table);
+            }
+            shard::Effect::Look => self.member(node::Input::Look),
+            shard::Effect::Drained => {
+                tracing::info!(node = self.facts.node, "node_drained");
+                self.drained();
+            }
+            shard::Effect::Note(note) => self.own_note(&note),
+            shard::Effect::Halt(reason) => {
+                let reason = reason.to_string();
+                lead.owners.halt(&mut env!(self, now), reason.clone());
+                lead.set_state(MemberState::Halted(reason));
+            }
+        }
+    }
+
+    fn own_note(&mut self, note: &shard::Note) {
+        use shard::Note;
+        match note {
+            Note::TakingOver { place, from, hint } => {
+                self.counters.take_overs += 1;
+                tracing::warn!(?place, %from, hint, "shard_taken_over");
+            }
+            Note::HandingOver { place, to } => {
+                self.counters.hand_overs += 1;
+                tracing::info!(?place, %to, "shard_handed_over");
+            }
+            Note::Adopted { place } => {
+                self.counters.adopted += 1;
+                tracing::info!(?place, "shard_adopted");
+            }
+            Note::LeaseOver { places } => {
+                self.counters.lease_losses += 1;
+                tracing::warn!(places, "lease_over");
+            }
+            Note::Failed { place, cause } => {
+                tracing::warn!(?place, cause, "shard_order_failed");
+            }
+            Note::Unreadable { place, cause } => {
+                tracing::warn!(?place, cause, "shard_record_unreadable");
+            }
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! A lane's part in its node's cluster: requests on their way, frames, orders and reports.
+
+use super::{BATCH_MAX, Env, Lane, Who};
+use crate::driver::cluster::{
+    AskRequest, Carried, Courier, Held, Incoming, Local, NetEvent, Returned, Routed, Tiding,
+    Unrouted, wire,
+};
+use crate::driver::recorder::Recorded;
+use crate::driver::seat::ShardKey;
+use crate::driver::shell::Shell;
+use crate::format::{Answered, Body, Call, Denial, FrameFull, FrameReader, Return};
+use crate::id::{OpId, Ticket};
+use crate::log::Input;
+use crate::port::{Delivery, SendRefused};
+use crate::route::{self, Address, Asked, Declined, Target};
+use crate::shard::{Order, Place};
+use crate::step::{Span, Time};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl<S: Shell> Lane<S> {
+    /// Something came from the cluster.
+    pub(super) fn net_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Delivered(delivery) => self.delivered(delivery),
+            NetEvent::Ordered(place, order) => self.ordered(place, order),
+            NetEvent::Changed => self.membership_changed(),
+            NetEvent::Reported(..)
+            | NetEvent::Tiding(_)
+            | NetEvent::MemberHeard(_)
+            | NetEvent::OwnerHeard(_) => self.lead_event(event),
+        }
+    }
+
+    /// Takes in what is here already, up to a budget.
+    pub(super) fn take_from_net(&mut self) {
+        for n in 1..=BATCH_MAX {
+            let Some(event) = self.net.as_mut().and_then(|net| net.next_here()) else {
+                return;
+            };
+            self.net_event(event);
+            self.read_clock(n);
+        }
+    }
+
+    /// A caller of this node asks whoever owns something.
+    pub(super) fn routed(&mut self, request: AskRequest) {
+        let AskRequest {
+            target,
+            key,
+            deadline,
+            repeat,
+            answered,
+            ask,
+        } = request;
+        let Some(net) = &mut self.net else {
+            return self.run_here(ask.here(Courier::Alone));
+        };
+        if let Some(reason) = net.router.halted() {
+            let reason = reason.to_owned();
+            return ask.unrouted(Unrouted::Halted(reason));
+        }
+        if !self.facts.admission.admits() {
+            self.counters.overloaded += 1;
+            return ask.unrouted(Unrouted::Route(route::Refusal::Overloaded));
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let asked = Asked {
+            ticket,
+            target,
+            key,
+            deadline,
+            repeat,
+            answered,
+        };
+        let held = Held {
+            ask,
+            asked,
+            sent: false,
+        };
+        net.asks.insert(ticket, held);
+        net.due.push_back(route::Input::Ask(asked));
+    }
+
+    fn run_here(&mut self, local: Local) {
+        match local {
+            Local::Entity(request) => self.entity(request),
+            Local::Info(ask) => {
+                let answered = self.node_info();
+                ask.returned(Returned {
+                    answered,
+                    node: self.facts.node.clone(),
+                    epoch: None,
+                });
+            }
+        }
+    }
+
+    /// Routes what is due, and sends what there is to send. At the end of a turn.
+    pub(super) fn settle_net(&mut self) {
+        if self.net.is_none() {
+            return;
+        }
+        for _ in 0..BATCH_MAX {
+            self.take_carried();
+            let Some(net) = &mut self.net else { return };
+            let Some(input) = net.due.pop_front() else {
+                break;
+            };
+            self.route(input);
+        }
+        self.flush();
+    }
+
+    /// Whether there is something to route still.
+    pub(super) fn is_routing(&self) -> bool {
+        self.net.as_ref().is_some_and(|net| !net.due.is_empty())
+    }
+
+    /// What requests that ran here came to.
+    fn take_carried(&mut self) {
+        let Some(net) = &mut self.net else { return };
+        net.tray.take(&mut net.carried);
+        for carried in net.carried.drain(..) {
+            match carried {
+                Carried::Back(asked, ask) => {
+                    let held = Held {
+                        ask,
+                        asked,
+                        sent: false,
+                    };
+                    net.asks.insert(asked.ticket, held);
+                    net.due.push_back(route::Input::NotHere(asked));
+                }
+                Carried::NotServed(ticket) => {
+                    net.serving.remove(&ticket);
+                    net.due.push_back(route::Input::NotServed(ticket));
+                }
+                Carried::Answered(ticket, answered) => {
+                    net.answered.insert(ticket, answered);
+                    net.due.push_back(route::Input::Served(ticket));
+                }
+            }
+        }
+    }
+
+    /// Steps the router.
+    pub(super) fn route(&mut self, input: route::Input) {
+        let now = self.now;
+        let Some(net) = &mut self.net else { return };
+        let mut wanted = std::mem::take(&mut net.wanted);
+        net.router
+            .feed(&mut env!(self, now), input, Recorded::Router, &mut wanted);
+        for effect in wanted.drain(..) {
+            self.route_effect(effect);
+        }
+        if let Some(net) = &mut self.net {
+            net.wanted = wanted;
+            net.incoming = None;
+            net.returned = None;
+        }
+        self.after(Who::Router);
+    }
+}
+
+/// What the router wants done.
+impl<S: Shell> Lane<S> {
+    fn route_effect(&mut self, effect: route::Effect) {
+        let now = self.now;
+        let Some(net) = &mut self.net else { return };
+        match effect {
+            route::Effect::Here { ticket } => {
+                if let Some(held) = net.asks.remove(&ticket) {
+                    let courier = Courier::Caller(held.asked, Arc::clone(&net.tray));
+                    let local = held.ask.here(courier);
+                    self.run_here(local);
+                }
+            }
+            route::Effect::Forward {
+                ticket,
+                op,
+                to,
+                ttl,
+            } => self.forward(ticket, op, to, ttl),
+            route::Effect::Told { ticket, op } => {
+                let answer = net.returned.take().filter(|(of, _)| *of == op);
+                match (net.asks.remove(&ticket), answer) {
+                    (Some(held), Some((_, bytes))) => returned(held.ask, &bytes),
+                    // Nobody was to answer: it is on its way.
+                    (Some(held), None) => held.ask.handed_over(),
+                    (None, _) => {}
+                }
+            }
+            route::Effect::Refused { ticket, refusal } => {
+                if let Some(held) = net.asks.remove(&ticket) {
+                    held.ask.unrouted(Unrouted::Route(refusal));
+                }
+            }
+            route::Effect::Withdraw { to, op } => net.post.withdraw(to, op),
+            route::Effect::Serve {
+                ticket,
+                from,
+                op,
+                target,
+                deadline,
+            } => {
+                let incoming = net.incoming.take();
+                let this = |(of, at, _): &(Address, OpId, _)| (*of, *at) == (from, op);
+                if let Some((_, _, wanted)) = incoming.filter(this) {
+                    self.serve(ticket, target, deadline, wanted);
+                }
+            }
+            // What runs goes on; nobody takes its answer.
+            route::Effect::Unserve { ticket } => {
+                net.serving.remove(&ticket);
+            }
+            route::Effect::Answer { ticket, to, op } => self.answer(ticket, to, op),
+            route::Effect::NotOwner { to, op, owner } => net.post.not_owner(to, op, owner),
+            route::Effect::Decline { to, op, why } => {
+                let denial = match why {
+                    Declined::Expired => Denial::Deadline,
+                    Declined::Overloaded => Denial::Overloaded,
+                };
+                let answered = Answered::Refused(denial);
+                let returned = Return::new(&self.facts.node, answered);
+                let added = net.post.answer(to, op, &returned);
+                debug_assert!(added.is_ok(), "a refusal fits a frame");
+            }
+            route::Effect::Alive { of } => net.tell(now, Tiding::Alive(of)),
+            route::Effect::Hint { of } => net.tell(now, Tiding::NoResponders(of)),
+            route::Effect::Halt(reason) => {
+                net.router.halt(&mut env!(self, now), reason.to_string());
+                self.routing_halted(&reason.to_string());
+            }
+        }
+    }
+
+    /// Nothing is routed any more: everyone who waits is told.
+    fn routing_halted(&mut self, reason: &str) {
+        let Some(net) = &mut self.net else { return };
+        net.due.clear();
+        while let Some((_, held)) = net.asks.pop_first() {
+            held.ask.unrouted(if held.sent {
+                Unrouted::Cut
+            } else {
+                Unrouted::Halted(reason.to_owned())
+            });
+        }
+    }
+
+    /// Encodes a request for another lane.
+    fn forward(&mut self, ticket: Ticket, op: OpId, to: Address, ttl: Span) {
+        let Some(net) = &mut self.net else { return };
+        let Some(held) = net.asks.get_mut(&ticket) else {
+            return;
+        };
+        if held.ask.is_abandoned() {
+            net.asks.remove(&ticket);
+            return net.due.push_back(route::Input::Cancel(ticket));
+        }
+        held.sent = true;
+        let answered = held.asked.answered;
+        let ttl_ms = u32::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
+        let asking = match held.ask.asking() {
+            Ok(asking) => asking,
+            Err(cause) => {
+                if let Some(held) = net.asks.remove(&ticket) {
+                    held.ask.unrouted(Unrouted::Unencodable(cause));
+                }
+                return net.due.push_back(route::Input::Cancel(ticket));
+            }
+        };
+        match net.post.request(to, (op, ttl_ms), &asking.call(), answered) {
+            Ok(()) => self.counters.forwarded += 1,
+            Err(FrameFull {
+                entry_bytes: bytes,
+                bytes_max,
+            }) => {
+                let refused = SendRefused::TooLarge { bytes, bytes_max };
+                net.due.push_back(route::Input::NotSent { op, refused });
+            }
+        }
+    }
+
+    /// Runs a request of another lane.
+    fn serve(
+        &mut self,
+        ticket: Ticket,
+        target: Target,
+        deadline: Time,
+        wanted: Result<wire::Wanted, Denial>,
+    ) {
+        let wall = self.shell.wall();
+        let Some(net) = &mut self.net else { return };
+        self.counters.served += 1;
+        if let Target::Place(place) = target {
+            net.serving.insert(ticket, place);
+        }
+        let answered = match wanted {
+            Err(denial) => Answered::Refused(denial),
+            Ok(wire::Wanted::Entity(asking)) => {
+                let kind = net.registry.kinds.get(&asking.kind).cloned();
+                let denial = Denial::UnknownKind {
+                    kind: asking.kind.to_string(),
+                };
+                let courier = Courier::Lane(ticket, Arc::clone(&net.tray));
+                let incoming = Incoming {
+                    asking,
+                    wall,
+                    deadline,
+                };
+                match kind.map(|kind| kind.request(incoming, courier)) {
+                    Some(Ok(request)) => return self.entity(request),
+                    Some(Err(denial)) => Answered::Refused(denial),
+                    None => Answered::Refused(denial),
+                }
+            }
+            Ok(wire::Wanted::Info) => self.node_info(),
+        };
+        if let Some(net) = &mut self.net {
+            net.answered.insert(ticket, answered);
+            net.due.push_back(route::Input::Served(ticket));
+        }
+    }
+
+    /// Sends the answer of what ran here.
+    fn answer(&mut self, ticket: Ticket, to: Address, op: OpId) {
+        let Some(net) = &mut self.net else { return };
+        let Some(answered) = net.answered.remove(&ticket) else {
+            return;
+        };
+        let place = net.serving.remove(&ticket);
+        let epoch = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
+        let epoch = epoch.and_then(|seat| seat.epoch());
+        let mut returned = Return {
+            answered,
+            node: &self.facts.node,
+            epoch,
+        };
+        if let Err(full) = net.post.answer(to, op, &returned) {
+            // It ran: who asked is told that, and not what came of it.
+            let cause = full.to_string();
+            returned.answered = Answered::Refused(Denial::Reply { cause });
+            let added = net.post.answer(to, op, &returned);
+            debug_assert!(added.is_ok(), "a refusal fits a frame");
+        }
+    }
+
+    /// Sends the frames of this turn.
+    fn flush(&mut self) {
+        let Some(net) = &mut self.net else { return };
+        if net.post.is_empty() {
+            return;
+        }
+        let (shell, counters, due) = (&self.shell, &mut self.counters, &mut net.due);
+        net.post.flush(
+            |op, to, from, frame| shell.send(op, to, from, frame),
+            |posted| {
+                let Some(refused) = posted.refused else {
+                    counters.frames_sent += 1;
+                    counters.entries_sent += posted.entries as u64;
+                    return;
+                };
+                let not_sent = |op| route::Input::NotSent { op, refused };
+                due.extend(posted.requests.into_iter().map(not_sent));
+            },
+        );
+    }
+}
+
+/// What other lanes send.
+impl<S: Shell> Lane<S> {
+    fn delivered(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::NoResponders(op) => {
+                self.counters.no_responders += 1;
+                let now = self.now;
+                let Some(net) = &mut self.net else { return };
+                if let Some((to, requests)) = net.post.no_responders(op) {
+                    net.tell(now, Tiding::NoResponders(to.incarnation));
+                    net.due
+                        .extend(requests.into_iter().map(route::Input::NoResponders));
+                }
+            }
+            Delivery::Frame(frame) => self.frame(&frame),
+        }
+    }
+
+    fn frame(&mut self, frame: &Bytes) {
+        self.counters.frames_received += 1;
+        let reader = match FrameReader::open(frame) {
+            Ok(reader) => reader,
+            Err(cause) => {
+                self.counters.frames_unreadable += 1;
+                return tracing::warn!(%cause, "frame_unreadable");
+            }
+        };
+        let from = reader.sender();
+        let now = self.now;
+        if let Some(net) = &mut self.net
+            && net.is_doubted(from.incarnation)
+        {
+            net.tell(now, Tiding::Alive(from.incarnation));
+        }
+        for entry in reader {
+            match entry {
+                Ok(entry) => self.entry(from, entry.op, entry.body),
+                Err(cause) => {
+                    self.counters.frames_unreadable += 1;
+                    tracing::warn!(%cause, "frame_unreadable");
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, from: Address, op: OpId, body: Body) {
+        let Some(net) = &mut self.net else { return };
+        self.counters.entries_received += 1;
+        let input = match body {
+            Body::Request { ttl_ms, call } | Body::Tell { ttl_ms, call } => {
+                let call = match Call::decode(&call) {
+                    Ok(call) => call,
+                    Err(cause) => {
+                        self.counters.frames_unreadable += 1;
+                        return self.unreadable(from, op, &cause.to_string());
+                    }
+                };
+                let target = wire::target(&call, net.here.incarnation);
+                net.incoming = Some((from, op, wire::wanted(call)));
+                route::Input::Request {
+                    from,
+                    op,
+                    target,
+                    ttl: Span::from_millis(u64::from(ttl_ms)),
+                }
+            }
+            Body::Answer { returned } => {
+                net.returned = Some((op, returned));
+                route::Input::Returned {
+                    op,
+                    returned: route::Returned::Answer,
+                }
+            }
+            Body::NotOwner { owner } => {
+                self.counters.not_owner += 1;
+                route::Input::Returned {
+                    op,
+                    returned: route::Returned::NotOwner(owner),
+                }
+            }
+            Body::Withdraw => route::Input::Withdrawn { from, op },
+            Body::Ping => return net.post.pong(from, op),
+            // That a frame came says that the node lives.
+            Body::Pong => {
+                let now = self.now;
+                return net.tell(now, Tiding::Alive(from.incarnation));
+            }
+            Body::Newer { number } => {
+                return tracing::debug!(number, "entry_of_a_newer_program");
+            }
+        };
+        self.route(input);
+    }
+
+    /// A request whose target cannot be read goes past the router.
+    fn unreadable(&mut self, from: Address, op: OpId, cause: &str) {
+        tracing::warn!(cause, "request_unreadable");
+        let Some(net) = &mut self.net else { return };
+        let returned = Return::new(
+            &self.facts.node,
+            Answered::Refused(Denial::Undecodable {
+                what: "the request".to_owned(),
+                cause: cause.to_owned(),
+            }),
+        );
+        let added = net.post.answer(from, op, &returned);
+        debug_assert!(added.is_ok(), "a refusal fits a frame");
+    }
+}
+
+/// Tells a caller what came back.
+fn returned(ask: Box<dyn Routed>, bytes: &Bytes) {
+    match Return::decode(bytes) {
+        Ok(Return {
+            answered,
+            node,
+            epoch,
+        }) => ask.returned(Returned {
+            answered,
+            node: node.to_owned(),
+            epoch,
+        }),
+        // It ran, and what came of it cannot be read.
+        Err(cause) => ask.returned(Returned {
+            answered: Answered::Refused(Denial::Reply {
+                cause: cause.to_string(),
+            }),
+            node: String::new(),
+            epoch: None,
+        }),
+    }
+}
+
+/// Orders for the logs of this lane.
+impl<S: Shell> Lane<S> {
+    fn ordered(&mut self, place: Place, order: Order) {
+        let key = ShardKey::of_place(place);
+        self.open_seat(key);
+        let now = self.now;
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.order(&mut env!(self, now), order);
+        }
+        self.after(Who::Shard(key));
+    }
+
+    /// What lane 0 tells of the cluster changed.
+    pub(super) fn membership_changed(&mut self) {
+        let Some(net) = &mut self.net else { return };
+        let membership = net.membership.borrow_and_update().clone();
+        net.forget_gone();
+        let leased = net.lease != membership.lease;
+        net.lease = membership.lease;
+        if leased {
+            let lease = membership.lease;
+            self.feed_all(self.now, |seat| {
+                seat.is_leased().then_some(Input::Lease(lease))
+            });
+        }
+        // The router compares revisions, and takes what it has already as nothing.
+        self.route(route::Input::View(membership.view));
+        self.route(route::Input::Table(membership.table));
+    }
+
+    /// Tells lane 0 what became of orders and epochs.
+    pub(super) fn send_reports(&mut self) {
+        let Some(net) = &self.net else {
+            // A lone process gives no orders, and nobody asks what becomes of its epochs.
+            return self.reports.clear();
+        };
+        for (place, report) in self.reports.drain(..) {
+            // Without lane 0 the node is at its end.
+            let _ = net.reports.send((place, report));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Several nodes in one process, as one cluster.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod asks;
+mod moves;
+mod nodes;
