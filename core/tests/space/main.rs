@@ -2,6 +2,7 @@
 
 mod faults;
 mod kinds;
+mod members;
 mod model;
 mod opening;
 mod process;

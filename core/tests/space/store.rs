@@ -128,6 +128,10 @@ impl Store {
         }))
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.streams.contains_key(name)
+    }
+
     pub(crate) fn stream(&self, name: &str) -> &Stream {
         self.streams.get(name).expect("a stream")
     }
