@@ -18,6 +18,7 @@ use asks::{After, Ask, Asks, By, State};
 use async_nats::{Event, Message, ServerError};
 use slab::Slab;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use violation::Violation;
@@ -30,6 +31,8 @@ const MESSAGES_MAX: usize = 1_001;
 pub(crate) struct Wire {
     inbox: String,
     asks: Mutex<Asks>,
+    /// How often the server refused a message that nobody waits for.
+    unasked: AtomicU64,
 }
 
 impl Wire {
@@ -44,6 +47,7 @@ impl Wire {
         Arc::new(Self {
             inbox,
             asks: Mutex::new(asks),
+            unasked: AtomicU64::new(0),
         })
     }
 
@@ -224,8 +228,16 @@ impl Wire {
             let told = !(writes && ambiguous);
             asks.end(key, told.then(|| Answer::Denied(text.to_owned())))
         };
+        let asked = !meant.is_empty();
         let ended: Vec<After> = meant.into_iter().map(end).collect();
         drop(asks);
+        if !asked {
+            // A frame, as all of them would be; it is told the less often the more there are.
+            let refused = self.unasked.fetch_add(1, Ordering::Relaxed) + 1;
+            if refused.is_power_of_two() {
+                tracing::warn!(refused, error = text, "the server refuses what nodes send");
+            }
+        }
         ended.into_iter().for_each(After::take_place);
     }
 
