@@ -29,7 +29,7 @@ impl Node {
         let runs = runs.filter(|(name, _, _)| !self.asks.buries(name));
         let at = runs.map(|(_, watch, run)| {
             let over_at = watch.over_after(steady, &mine.widest(run.terms));
-            run.bury_at.unwrap_or(over_at)
+            run.bury_at.map_or(over_at, |at| at.max(over_at))
         });
         at.min()
     }
