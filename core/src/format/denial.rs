@@ -137,3 +137,51 @@ pub enum Denial {
         number: u64,
     },
 }
+
+impl Denial {
+    /// Whether it says of every attempt under the same command id that it did not take effect, not
+    /// only of the last one: the ids that the entity remembers were looked at.
+    pub fn settles(&self) -> bool {
+        match self {
+            Self::Log(refusal) => match refusal {
+                Refusal::Conflict { .. }
+                | Refusal::Contended { .. }
+                | Refusal::TooLarge { .. }
+                | Refusal::OutcomeTooLarge { .. }
+                | Refusal::VersionNotRising { .. }
+                | Refusal::Failed(_) => true,
+                Refusal::Unknown
+                | Refusal::Deadline
+                | Refusal::Expired { .. }
+                | Refusal::Ahead { .. }
+                | Refusal::Overloaded
+                | Refusal::Metadata(_)
+                | Refusal::NotOwner
+                | Refusal::NotLeased
+                | Refusal::Fold(_)
+                | Refusal::Damaged(_)
+                | Refusal::Store(_) => false,
+            },
+            Self::UnknownKind { .. }
+            | Self::UnknownMessage { .. }
+            | Self::WrongSchema { .. }
+            | Self::Undecodable { .. }
+            | Self::Overloaded
+            | Self::Panicked { .. }
+            | Self::Failed { .. }
+            | Self::Reply { .. }
+            | Self::Start { .. }
+            | Self::Stopped
+            | Self::BackingOff { .. }
+            | Self::NotActive
+            | Self::Deadline
+            | Self::Cycle { .. }
+            | Self::ChainTooLong { .. }
+            | Self::NoLease
+            | Self::Stopping
+            | Self::Halted { .. }
+            | Self::Unusable { .. }
+            | Self::Newer { .. } => false,
+        }
+    }
+}

@@ -38,14 +38,17 @@ impl Router {
             let (to, alone) = (way.to, way.sent.is_empty());
             match self.destination(target) {
                 Way::Here if alone || to == Some(self.config.incarnation) => {
-                    return out.push(Effect::Here { ticket });
+                    return out.push(Effect::Here {
+                        ticket,
+                        doubt: None,
+                    });
                 }
                 Way::Node(node) if alone || to == Some(node) => {
                     let in_flight_max = self.limits.forwards_in_flight_max;
                     let peer = self.nodes.of(node).filter(|_| self.up);
                     let peer = peer.filter(|peer| !peer.is_quiet(cx.now));
                     if let Some(peer) = peer {
-                        if peer.in_flight >= in_flight_max || self.asks.len() >= SLOTS - 1 {
+                        if peer.in_flight >= in_flight_max || self.is_full() {
                             sometimes!(cx, true, "a node has too many requests on their way");
                             return refuse(Refusal::Overloaded, out);
                         }
@@ -65,9 +68,8 @@ impl Router {
         let (me, delays) = (self.config.incarnation, self.delays());
         let way = self.ways.of_mut(asked.target);
         way.denied(me, None, cx.now, delays);
-        if asked.deadline <= cx.now {
-            let (ticket, refusal) = (asked.ticket, Refusal::Deadline);
-            return out.push(Effect::Refused { ticket, refusal });
+        if self.tickets.find(asked.ticket.0).is_some() {
+            return self.halt("R1: a ticket is of one request", out);
         }
         reached!(cx, "what was begun here went elsewhere");
         self.wait(asked, cx, out);
@@ -83,6 +85,7 @@ impl Router {
             deadline,
             repeat,
             answered,
+            doubt,
         } = asked;
         let slot = self.asks.insert(Ask {
             ticket,
@@ -92,7 +95,7 @@ impl Router {
             repeat,
             answered,
             since: cx.now,
-            doubt: None,
+            doubt,
             turn: 0,
             state: State::Waiting,
         }) as u32;
@@ -102,9 +105,10 @@ impl Router {
     }
 
     fn wait(&mut self, asked: Asked, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        if self.waiting >= self.limits.forwards_waiting_max || self.asks.len() >= SLOTS - 1 {
+        if self.waiting >= self.limits.forwards_waiting_max || self.is_full() {
             sometimes!(cx, true, "too many requests wait for an owner");
-            let (ticket, refusal) = (asked.ticket, Refusal::Overloaded);
+            let ticket = asked.ticket;
+            let refusal = asked.doubt.map_or(Refusal::Overloaded, Refusal::Unknown);
             return out.push(Effect::Refused { ticket, refusal });
         }
         let slot = self.take_in(asked, cx);
@@ -112,6 +116,15 @@ impl Router {
         if alone {
             self.flush(asked.target, cx, out);
         }
+    }
+
+    /// Whether there are as many requests as may wait and be on their way to all nodes: what comes back
+    /// waits beside what was let in to wait (R7).
+    fn is_full(&self) -> bool {
+        let in_flight_max = self.limits.forwards_in_flight_max;
+        let all = in_flight_max.saturating_mul(self.nodes.len());
+        let all = all.saturating_add(self.limits.forwards_waiting_max);
+        self.asks.len() >= all.min(SLOTS - 1)
     }
 
     /// Puts a request where it waits for its way; whether no other was there.
@@ -282,8 +295,8 @@ impl Router {
                     way.forget_denials();
                 }
                 others |= self.end(slot);
-                let ticket = ask.ticket;
-                out.push(Effect::Told { ticket, op });
+                let Ask { ticket, doubt, .. } = ask;
+                out.push(Effect::Told { ticket, op, doubt });
             }
             Returned::NotOwner(named) => {
                 reached!(cx, "a request was redirected");

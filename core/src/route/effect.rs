@@ -12,6 +12,9 @@ pub enum Effect {
     Here {
         /// Whose.
         ticket: Ticket,
+        /// How the answer of an earlier attempt was lost, which may have run: a refusal that says that
+        /// nothing happened is not the whole truth then.
+        doubt: Option<Lost>,
     },
     /// Encode the caller's request and send it; the answers are `Input::Returned`,
     /// `Input::NoResponders`, `Input::NotSent`, or none.
@@ -31,6 +34,8 @@ pub enum Effect {
         ticket: Ticket,
         /// The operation.
         op: OpId,
+        /// As of `Here`.
+        doubt: Option<Lost>,
     },
     /// The caller gets no answer.
     Refused {

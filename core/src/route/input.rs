@@ -1,6 +1,6 @@
 //! What a lane's routing reacts to.
 
-use super::Address;
+use super::{Address, Lost};
 use crate::id::{Incarnation, OpId, Ticket};
 use crate::node::View;
 use crate::port::SendRefused;
@@ -27,6 +27,9 @@ pub enum Input {
     Cancel(Ticket),
     /// What `Effect::Here` began was refused because this node does not own it (any more); it was not
     /// run. It is asked again as it was.
+    ///
+    /// A log that loses a place gives back what waits in it before the table says another owner; else
+    /// what is asked meanwhile overtakes it (R4).
     NotHere(Asked),
     /// An answer came to a forwarded request.
     Returned {
@@ -85,6 +88,8 @@ pub struct Asked {
     /// Whether an answer is wanted; else it is done when it was taken in (`tell`), and a caller who
     /// gives up does not take it back.
     pub answered: bool,
+    /// Nothing when it is asked; what `Effect::Here` said when it was not run here.
+    pub doubt: Option<Lost>,
 }
 
 /// Whether a request may be sent again after it may have run (H13).

@@ -16,12 +16,15 @@
 //! - R3: a refusal that says that nothing happened is given only to what surely did not run, or only
 //!   reads.
 //! - R4: requests of one target and key go out in the order of their tickets, and none while one of
-//!   them is on its way to a former owner, for `redirect_patience` at most.
+//!   them is on its way to a former owner, for `redirect_patience` at most. So they run in that order
+//!   while no frame is lost, whatever hands the shard goes through; except that a node that says no
+//!   and comes to own the shard before that is heard may run a later one first.
 //! - R5: each attempt has an operation of its own, whose upper 44 bits rise with each; an answer
 //!   counts only for the latest.
 //! - R6: a request of another lane is begun at most once, and gets one of `Answer`, `NotOwner` and
 //!   `Decline`; or none, when it came twice, its caller gave up or its deadline passed.
-//! - R7: what is in flight, waits and is served stays within its limits.
+//! - R7: what is in flight to a node, what is let in to wait and what is served stays within its
+//!   limits; what comes back waits beside it, within the limits of all nodes together.
 
 mod ask;
 mod effect;

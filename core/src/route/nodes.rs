@@ -43,6 +43,11 @@ impl Nodes {
         self.all.get_mut(&incarnation)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// Whether there was a view at all.
     pub(super) fn are_known(&self) -> bool {
         self.revision.is_some()

@@ -87,8 +87,9 @@ impl Router {
                 continue;
             }
             if here {
+                let doubt = self.asks[slot as usize].doubt;
                 self.end(slot);
-                out.push(Effect::Here { ticket });
+                out.push(Effect::Here { ticket, doubt });
                 continue;
             }
             way.queue.remove(&ticket);

@@ -10,7 +10,7 @@ use tenure_core::name::NodeName;
 use tenure_core::node::{About, Peer, PeerState, Role, Standing, View};
 use tenure_core::port::SendRefused;
 use tenure_core::route::{
-    Address, Asked, Effect, Input, Refusal, Repeat, Returned, Router, RouterConfig, Target,
+    Address, Asked, Effect, Input, Lost, Refusal, Repeat, Returned, Router, RouterConfig, Target,
 };
 use tenure_core::shard::{Place, Row, Table};
 use tenure_core::step::CountingProbe;
@@ -83,9 +83,9 @@ impl Switch {
 
     fn effect(&mut self, effect: Effect) -> String {
         match effect {
-            Effect::Here { ticket } => {
+            Effect::Here { ticket, doubt } => {
                 self.end_of(ticket);
-                format!("> {ticket:?} here")
+                format!("> {ticket:?} here{}", doubted(doubt))
             }
             Effect::Forward {
                 ticket,
@@ -97,9 +97,10 @@ impl Switch {
                 self.latest.insert(ticket, op);
                 format!("> {ticket:?} to {} as {}, ttl {ttl}", lane(to), short(op))
             }
-            Effect::Told { ticket, op } => {
+            Effect::Told { ticket, op, doubt } => {
                 self.end_of(ticket);
-                format!("= {ticket:?} told what {} returned", short(op))
+                let doubted = doubted(doubt);
+                format!("= {ticket:?} told what {} returned{doubted}", short(op))
             }
             Effect::Refused { ticket, refusal } => {
                 self.end_of(ticket);
@@ -172,6 +173,7 @@ impl Switch {
             deadline: self.now + Span::from_secs(5),
             repeat: Repeat::Never,
             answered: true,
+            doubt: None,
         };
         for word in rest {
             match (*word, word.split_once('=')) {
@@ -422,6 +424,15 @@ fn owned(text: &str) -> Result<Row, String> {
 
 fn row(row: Row) -> String {
     format!("{}@{}", name(row.owner), row.epoch.sequence)
+}
+
+fn doubted(doubt: Option<Lost>) -> &'static str {
+    match doubt {
+        Some(Lost::Deadline | Lost::Gone(_) | Lost::Disconnected) => {
+            " (an earlier attempt may have run)"
+        }
+        None => "",
+    }
 }
 
 fn refused(refusal: Refusal) -> String {

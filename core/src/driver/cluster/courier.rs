@@ -6,10 +6,10 @@ use super::wire::Wire;
 use crate::api::CodecError;
 use crate::driver::host::Answer;
 use crate::driver::request::EntityRequest;
-use crate::format::Answered;
+use crate::format::{Answered, Denial};
 use crate::id::Ticket;
 use crate::log::{Refusal, Reply};
-use crate::route::{self, Asked};
+use crate::route::{self, Asked, Lost};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -112,8 +112,32 @@ impl Courier {
                 tray.put(Carried::Back(asked, request));
                 None
             }
+            // An earlier attempt may have run elsewhere: that this one did not is not the whole truth.
+            (Self::Caller(Asked { doubt, .. }, _), answer)
+                if doubt.is_some() && !settles(answer) =>
+            {
+                let lost = doubt.unwrap_or(Lost::Deadline);
+                request.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
+                None
+            }
             (Self::Caller(..) | Self::Alone | Self::Lane(..), _) => Some(request),
         }
+    }
+}
+
+/// Whether an answer says of every attempt of a request what became of it.
+fn settles(answer: &Answer) -> bool {
+    match answer {
+        Answer::Reply(Reply::Refused(refusal)) => Denial::Log(refusal.clone()).settles(),
+        Answer::Reply(
+            Reply::Committed { .. }
+            | Reply::Nothing { .. }
+            | Reply::Found { .. }
+            | Reply::Read { .. },
+        )
+        | Answer::Halted(_)
+        | Answer::Cut => true,
+        Answer::Refused(_) | Answer::Unusable(_) | Answer::Stopped => false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::format::{Answered, Body, Call, Denial, FrameFull, FrameReader, Return
 use crate::id::{OpId, Ticket};
 use crate::log::Input;
 use crate::port::{Delivery, SendRefused};
-use crate::route::{self, Address, Asked, Declined, Target};
+use crate::route::{self, Address, Asked, Declined, Lost, Target};
 use crate::shard::{Order, Place};
 use crate::step::{Span, Time};
 use bytes::Bytes;
@@ -73,6 +73,7 @@ impl<S: Shell> Lane<S> {
             deadline,
             repeat,
             answered,
+            doubt: None,
         };
         let held = Held {
             ask,
@@ -170,8 +171,9 @@ impl<S: Shell> Lane<S> {
         let now = self.now;
         let Some(net) = &mut self.net else { return };
         match effect {
-            route::Effect::Here { ticket } => {
-                if let Some(held) = net.asks.remove(&ticket) {
+            route::Effect::Here { ticket, doubt } => {
+                if let Some(mut held) = net.asks.remove(&ticket) {
+                    held.asked.doubt = doubt;
                     let courier = Courier::Caller(held.asked, Arc::clone(&net.tray));
                     let local = held.ask.here(courier);
                     self.run_here(local);
@@ -183,10 +185,10 @@ impl<S: Shell> Lane<S> {
                 to,
                 ttl,
             } => self.forward(ticket, op, to, ttl),
-            route::Effect::Told { ticket, op } => {
+            route::Effect::Told { ticket, op, doubt } => {
                 let answer = net.returned.take().filter(|(of, _)| *of == op);
                 match (net.asks.remove(&ticket), answer) {
-                    (Some(held), Some((_, bytes))) => returned(held.ask, &bytes),
+                    (Some(held), Some((_, bytes))) => returned(held.ask, &bytes, doubt),
                     // Nobody was to answer: it is on its way.
                     (Some(held), None) => held.ask.handed_over(),
                     (None, _) => {}
@@ -479,9 +481,17 @@ impl<S: Shell> Lane<S> {
     }
 }
 
-/// Tells a caller what came back.
-fn returned(ask: Box<dyn Routed>, bytes: &Bytes) {
-    match Return::decode(bytes) {
+/// Tells a caller what came back. After an attempt that may have run, a refusal of the next one is
+/// seldom the whole truth.
+fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
+    let answer = Return::decode(bytes);
+    let answered = answer.as_ref().map(|answer| &answer.answered);
+    if let (Some(lost), Ok(Answered::Refused(denial))) = (doubt, answered)
+        && !denial.settles()
+    {
+        return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
+    }
+    match answer {
         Ok(Return {
             answered,
             node,
