@@ -7,6 +7,7 @@ use crate::shard::Place;
 use crate::step::{HaltReason, Span, Time};
 use alloc::string::String;
 use alloc::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 /// One effect of `Scheduler`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +156,9 @@ pub enum Answer {
     Refused(Refusal),
 }
 
-/// How an activation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How an activation ended. It crosses between nodes as serde writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// There was none.
     Absent,
@@ -185,7 +187,12 @@ pub enum Refusal {
     /// It would wait for itself. It was not run.
     Cycle,
     /// Too many wait for one another. It was not run.
-    TooDeep,
+    TooDeep {
+        /// How many wait for it.
+        hops: usize,
+        /// How many may.
+        hops_max: usize,
+    },
     /// Its handler panicked.
     Panicked(String),
     /// Its actor could not be made, or failed too often. It was not run.
@@ -212,7 +219,7 @@ impl Refusal {
             | Self::Deadline
             | Self::NotOwner
             | Self::Cycle
-            | Self::TooDeep
+            | Self::TooDeep { .. }
             | Self::Failed { .. }
             | Self::TooManyWatchers
             | Self::Stopped => false,

@@ -37,7 +37,10 @@ impl Scheduler {
         if ask.answered && ask.trail.has(kind, &ask.key) {
             Some(Refusal::Cycle)
         } else if ask.trail.hops().len() >= self.limits.trail_max {
-            Some(Refusal::TooDeep)
+            Some(Refusal::TooDeep {
+                hops: ask.trail.hops().len(),
+                hops_max: self.limits.trail_max,
+            })
         } else {
             None
         }

@@ -1,6 +1,7 @@
 //! T1: text traces. A story is a script under `stories/`; its snapshot beside it holds each command
 //! with what the machines did about it, and reads alone.
 
+mod actors;
 mod bank;
 mod cluster;
 mod owners;
@@ -81,4 +82,13 @@ fn who_owns_which_shard() {
 #[test]
 fn routing() {
     stories!("stories/route/*.txt", "stories/route", route::Switch::new());
+}
+
+#[test]
+fn actors() {
+    stories!(
+        "stories/actor/*.txt",
+        "stories/actor",
+        actors::Theatre::new()
+    );
 }

@@ -50,6 +50,7 @@ where
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
+            | ActorAnswer::Denied(_)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
             | ActorAnswer::Cut => Err(AskError::of(answer)),
@@ -92,6 +93,7 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
+            | ActorAnswer::Denied(_)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
             | ActorAnswer::Cut => Err(AskError::of(answer)),

@@ -4,6 +4,7 @@ use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::NotSent;
 use crate::driver::actors::host::{ActorAnswer, NotUnderstood};
+use crate::format::Denial;
 use crate::name::NameError;
 use crate::route;
 use std::fmt;
@@ -212,6 +213,7 @@ impl<E> AskError<E> {
             ActorAnswer::Unrouted(refusal) => Self::unrouted(refusal),
             ActorAnswer::Halted(reason) => Self::Halted(reason),
             ActorAnswer::Stopped => Self::Stopped,
+            ActorAnswer::Denied(denial) => Self::denied(denial),
             ActorAnswer::Cut => Self::Unknown(LateAnswer::Lost),
             ActorAnswer::Ran(_)
             | ActorAnswer::Told(_)
@@ -228,7 +230,7 @@ impl<E> AskError<E> {
             Refusal::NotOwner => Self::NoOwner,
             Refusal::Lost => Self::Unknown(LateAnswer::Lost),
             Refusal::Cycle => Self::Cycle,
-            Refusal::TooDeep => Self::TooDeep,
+            Refusal::TooDeep { .. } => Self::TooDeep,
             Refusal::Panicked(cause) => Self::Panicked(cause),
             Refusal::Failed { cause, retry_after } => Self::Init {
                 cause,
@@ -236,6 +238,49 @@ impl<E> AskError<E> {
             },
             Refusal::Aborted => Self::Unknown(LateAnswer::Aborted),
             Refusal::Stopped => Self::Stopped,
+        }
+    }
+
+    /// What another node said.
+    fn denied(denial: Denial) -> Self {
+        match denial {
+            Denial::Overloaded => Self::Overloaded,
+            Denial::Deadline => Self::Deadline,
+            Denial::UnknownKind { kind } => Self::UnknownKind(kind),
+            Denial::UnknownMessage {
+                message, schema, ..
+            }
+            | Denial::WrongSchema {
+                message,
+                sent: schema,
+                ..
+            } => Self::UnknownMessage {
+                name: message,
+                version: schema,
+            },
+            Denial::Undecodable { what, cause } => Self::Undecodable {
+                name: what,
+                cause: CodecError::new(cause),
+            },
+            Denial::Panicked { text } => Self::Panicked(text),
+            Denial::Failed { .. } => Self::Unknown(LateAnswer::Aborted),
+            Denial::Reply { cause } => Self::Reply(CodecError::new(cause)),
+            Denial::Start { cause } => Self::Init {
+                cause,
+                retry_after: Duration::ZERO,
+            },
+            Denial::BackingOff { wait_ms } => Self::Init {
+                cause: "it failed".to_owned(),
+                retry_after: Duration::from_millis(wait_ms),
+            },
+            Denial::Cycle { .. } => Self::Cycle,
+            Denial::ChainTooLong { .. } => Self::TooDeep,
+            Denial::NoLease | Denial::NotActive => Self::NoOwner,
+            Denial::Stopped | Denial::Stopping => Self::Stopped,
+            Denial::Halted { reason } => Self::Halted(reason),
+            Denial::Unusable { cause } => Self::Halted(cause),
+            // Of an entity, or of a newer node: nobody knows what happened.
+            Denial::Log(_) | Denial::Newer { .. } => Self::Unknown(LateAnswer::Lost),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
 use crate::api::CodecError;
-use crate::format::{Codec, KindRecord, Metadata, Placement};
+use crate::format::{Codec, Denial, KindRecord, Metadata, Placement};
 use crate::id::{Epoch, OpId, ShardId, Slot, Ticket};
 use crate::name::{EntityId, KindName};
 use crate::step::Time;
@@ -160,6 +160,8 @@ pub(crate) enum ActorAnswer {
     Refused(Refusal),
     /// The kind does not take it.
     NotUnderstood(NotUnderstood),
+    /// Another node refused it.
+    Denied(Denial),
     /// Routing found nobody for it, or lost its answer.
     Unrouted(crate::route::Refusal),
     /// The scheduler halted while it was there; it may have run.

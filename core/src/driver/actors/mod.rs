@@ -6,5 +6,6 @@ mod seat;
 pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 
 pub(crate) use seat::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};

@@ -1,0 +1,157 @@
+//! Messages for actors and their answers as they cross between nodes.
+
+use super::host::{ActorAnswer, Content, Mail, NotUnderstood, Told};
+use crate::actor::{Ended, Refusal, Trail};
+use crate::api::CodecError;
+use crate::format::{Answered, Codec, Denial, Hop};
+use crate::name::{EntityId, KindName};
+use bytes::Bytes;
+
+/// The name of the message that is a wish to be told of an end. No message of users has it: theirs
+/// have no slash.
+pub(crate) const WATCH: &str = "tenure/watch";
+
+impl Mail {
+    /// The message's name, version and bytes, to be sent.
+    pub(crate) fn encode(&self, codec: Codec) -> Result<(&str, u16, Bytes), CodecError> {
+        Ok(match &self.content {
+            Content::Typed(message) => (message.name(), message.version(), message.encode(codec)?),
+            Content::Wire {
+                name,
+                version,
+                data,
+            } => (name, *version, data.clone()),
+        })
+    }
+
+    /// Who waits for it, to be sent.
+    pub(crate) fn chain(&self) -> Vec<Hop<'_>> {
+        let hops = self.trail.hops().iter();
+        hops.map(|hop| Hop {
+            kind: hop.kind.as_str(),
+            key: hop.key.as_str(),
+        })
+        .collect()
+    }
+}
+
+/// Who waits for a message that came in. A name that cannot be one is nobody's here.
+pub(crate) fn trail_of(chain: &[Hop<'_>]) -> Trail {
+    let hop = |hop: &Hop<'_>| {
+        let (kind, key) = (KindName::new(hop.kind).ok()?, EntityId::new(hop.key).ok()?);
+        Some(crate::actor::Hop { kind, key })
+    };
+    chain.iter().filter_map(hop).collect()
+}
+
+impl ActorAnswer {
+    /// The answer to another node; `kind` and `key` are whom it asked.
+    pub(crate) fn encode(self, codec: Codec, kind: &str, key: &str) -> Answered {
+        let refused = Answered::Refused;
+        let unsent = |cause: CodecError| {
+            refused(Denial::Reply {
+                cause: cause.to_string(),
+            })
+        };
+        match self {
+            Self::Ran(outcome) => outcome
+                .encode(codec)
+                .map_or_else(unsent, |told| answered(told, kind)),
+            Self::Told(told) => answered(told, kind),
+            Self::Taken => Answered::done(Bytes::new()),
+            Self::Ended(ended) => codec.encode(&ended).map_or_else(unsent, Answered::done),
+            Self::Refused(refusal) => refused(denial(refusal, kind, key)),
+            Self::NotUnderstood(NotUnderstood::Unknown { name, version }) => {
+                refused(unknown(kind, name, version))
+            }
+            Self::NotUnderstood(NotUnderstood::Undecodable { name, cause }) => {
+                refused(Denial::Undecodable {
+                    what: name,
+                    cause: cause.to_string(),
+                })
+            }
+            Self::Denied(denial) => refused(denial),
+            Self::Unrouted(_) => refused(Denial::Stopped),
+            Self::Halted(reason) => refused(Denial::Halted { reason }),
+            Self::Stopped => refused(Denial::Stopping),
+            Self::Cut => refused(dropped("the node stopped")),
+        }
+    }
+
+    /// The answer of another node to a message.
+    pub(crate) fn of_message(answered: Answered) -> Self {
+        match answered {
+            Answered::Done { reply, .. } => Self::Told(Told::Reply(reply)),
+            Answered::Rejected { error, .. } => Self::Told(Told::Rejected(error)),
+            Answered::Refused(denial) => Self::Denied(denial),
+        }
+    }
+
+    /// The answer of another node to a message whose reply nobody wants.
+    pub(crate) fn of_tell(answered: Answered) -> Self {
+        match answered {
+            Answered::Done { .. } | Answered::Rejected { .. } => Self::Taken,
+            Answered::Refused(denial) => Self::Denied(denial),
+        }
+    }
+
+    /// The answer of another node to a wish to be told of an end.
+    pub(crate) fn of_watch(answered: Answered, codec: Codec) -> Self {
+        match answered {
+            Answered::Done { reply, .. } => {
+                // What cannot be read is an end of a sort that a newer node knows.
+                let ended = codec.decode::<Ended>(&reply);
+                Self::Ended(ended.unwrap_or(Ended::Stopped))
+            }
+            Answered::Rejected { .. } => Self::Denied(Denial::Newer { number: 0 }),
+            // So the watcher asks again, as it does here.
+            Answered::Refused(Denial::Deadline) => Self::Refused(Refusal::Deadline),
+            Answered::Refused(denial) => Self::Denied(denial),
+        }
+    }
+}
+
+fn answered(told: Told, kind: &str) -> Answered {
+    match told {
+        Told::Reply(reply) => Answered::done(reply),
+        Told::Rejected(error) => Answered::Rejected {
+            error,
+            version: None,
+        },
+        Told::Unknown { name, version } => Answered::Refused(unknown(kind, name, version)),
+    }
+}
+
+fn unknown(kind: &str, message: String, schema: u16) -> Denial {
+    Denial::UnknownMessage {
+        kind: kind.to_owned(),
+        message,
+        schema,
+    }
+}
+
+fn dropped(why: &str) -> Denial {
+    Denial::Failed {
+        cause: format!("{why}, and its turn was dropped"),
+    }
+}
+
+fn denial(refusal: Refusal, kind: &str, key: &str) -> Denial {
+    match refusal {
+        Refusal::Overloaded | Refusal::TooManyWatchers => Denial::Overloaded,
+        Refusal::Deadline => Denial::Deadline,
+        // Whoever asked has counted it as lost by itself.
+        Refusal::Late => dropped("its caller's deadline came"),
+        Refusal::NotOwner => Denial::NoLease,
+        Refusal::Lost => dropped("its node lost the actor"),
+        Refusal::Aborted => dropped("it took too long"),
+        Refusal::Cycle => Denial::Cycle {
+            kind: kind.to_owned(),
+            key: key.to_owned(),
+        },
+        Refusal::TooDeep { hops, hops_max } => Denial::ChainTooLong { hops, hops_max },
+        Refusal::Panicked(text) => Denial::Panicked { text },
+        Refusal::Failed { cause, .. } => Denial::Start { cause },
+        Refusal::Stopped => Denial::Stopping,
+    }
+}
