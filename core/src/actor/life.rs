@@ -56,22 +56,20 @@ impl Scheduler {
 
     /// Room for one more: the one that rests longest goes, when there are too many.
     pub(super) fn make_room(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) -> bool {
+        // Those that are on their way out take memory too.
+        if self.activations.len() > self.activations_max + self.activations_max / 8 {
+            return false;
+        }
         if self.activations.len() - self.going < self.activations_max {
             return true;
         }
         let oldest = self.kinds.iter().filter_map(|kind| kind.rest.first());
         let oldest = oldest.min_by_key(|index| self.peek(*index).since);
-        // Those that are on their way out take memory too.
-        let bound = self.activations_max + self.activations_max / 8 + 1;
-        let room = self.activations.len() < bound;
-        match oldest {
-            Some(index) if room => {
-                reached!(cx, "actor: the one that rests longest makes room");
-                self.passivate(cx, index, out);
-                true
-            }
-            Some(_) | None => false,
+        if let Some(index) = oldest {
+            reached!(cx, "actor: the one that rests longest makes room");
+            self.passivate(cx, index, out);
         }
+        oldest.is_some()
     }
 
     /// Stops one that is at rest.
