@@ -56,7 +56,11 @@ impl Router {
         };
         let me = self.config.incarnation;
         let here = match target {
-            Target::Place(_) => owner.is_some_and(|row| row.owner == me),
+            // What comes to the wrong lane was sent by who takes this node for another one.
+            Target::Place(place) => {
+                let lane = place.shard.0 % self.config.lanes.max(1);
+                lane == self.config.lane && owner.is_some_and(|row| row.owner == me)
+            }
             Target::Node(node) => node == me,
         };
         let serves = &mut self.serves;
@@ -68,6 +72,7 @@ impl Router {
         }
         let decline = |why| Effect::Decline { to: from, op, why };
         if !here {
+            let owner = owner.filter(|row| row.owner != me);
             let to = from;
             return out.push(Effect::NotOwner { to, op, owner });
         }

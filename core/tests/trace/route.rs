@@ -32,12 +32,12 @@ pub(crate) struct Switch {
     lines: Vec<String>,
 }
 
-/// Lane 0 of node `a`, which has one.
-fn router(limits: Limits) -> Router {
+/// Lane 0 of node `a`.
+fn router(lanes: u16, limits: Limits) -> Router {
     let config = RouterConfig {
         incarnation: node("a").expect("a node"),
         lane: 0,
-        lanes: 1,
+        lanes,
     };
     Router::new(config, limits)
 }
@@ -54,7 +54,7 @@ fn small() -> Limits {
 impl Switch {
     pub(crate) fn new() -> Self {
         Self {
-            router: router(Limits::default()),
+            router: router(1, Limits::default()),
             now: Time::ZERO,
             probe: CountingProbe::default(),
             revision: 0,
@@ -270,7 +270,8 @@ impl Switch {
 impl Stage for Switch {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
         match words {
-            ["small-limits"] => self.router = router(small()),
+            ["small-limits"] => self.router = router(1, small()),
+            ["lanes", lanes] => self.router = router(parse(lanes)?, Limits::default()),
             ["up"] => self.step(Input::Up),
             ["down"] => self.step(Input::Down),
             ["view", nodes @ ..] => self.view(nodes)?,
