@@ -54,7 +54,7 @@ impl Shard {
             Order::Adopt(epoch) => self.claim_exactly(t, epoch.sequence),
             Order::HandOver { to, node } => self.leave(t, Some((to, node))),
             Order::Release => self.leave(t, None),
-            Order::Drop => self.drop_epoch(t),
+            Order::Drop => self.drop_epoch(t, false),
         }
     }
 
@@ -66,7 +66,10 @@ impl Shard {
 
     fn leave(&mut self, t: &mut Turn<'_, '_>, to: Option<(Incarnation, NodeName)>) {
         match &self.owned.fence {
-            Fence::Unowned => return self.report(t, Report::Lost { was: None }),
+            Fence::Unowned => {
+                let (was, tail) = (None, false);
+                return self.report(t, Report::Lost { was, tail });
+            }
             Fence::Leaving(_) => return,
             Fence::Owner(_) | Fence::Claiming(_) => {}
         }
@@ -229,7 +232,8 @@ impl Shard {
             Outcome::Refused(_) | Outcome::Unknown => {
                 reached!(t.cx, "owned: a hand-over's outcome is unknown");
                 self.disown(t, &Refusal::NotOwner);
-                self.report(t, Report::Lost { was: Some(was) });
+                let (was, tail) = (Some(was), false);
+                self.report(t, Report::Lost { was, tail });
             }
         }
     }

@@ -129,7 +129,7 @@ impl Shard {
     /// The epoch counts no more: reads, timers and decisions end in this step, and what was sent gets
     /// its answer still (S17). A claim that is under way may be stored all the same; whoever orders
     /// finds a record then that names this node.
-    pub(super) fn drop_epoch(&mut self, t: &mut Turn<'_, '_>) {
+    pub(super) fn drop_epoch(&mut self, t: &mut Turn<'_, '_>, tail: bool) {
         let (was, flying) = match &self.owned.fence {
             Fence::Unowned => (None, None),
             Fence::Owner(epoch) => (Some(*epoch), None),
@@ -143,7 +143,7 @@ impl Shard {
             self.ops.insert(op, Op::Abandoned);
         }
         self.disown(t, &Refusal::NotOwner);
-        self.report(t, Report::Lost { was });
+        self.report(t, Report::Lost { was, tail });
     }
 
     /// The stream lost its tail: the epoch may be given to another, so it counts no more (S13).
@@ -153,7 +153,7 @@ impl Shard {
         }
         if self.owned.ruled {
             // Who owns it now is to be read, and judged by who orders.
-            return self.drop_epoch(t);
+            return self.drop_epoch(t, true);
         }
         self.begin_claim(t, Sequence::NONE, Goal::Any);
     }
@@ -385,7 +385,8 @@ impl Shard {
         reached!(t.cx, "owned: the shard was taken over");
         t.note(Note::Superseded { was });
         self.disown(t, &Refusal::NotOwner);
-        self.report(t, Report::Lost { was: Some(was) });
+        let (was, tail) = (Some(was), false);
+        self.report(t, Report::Lost { was, tail });
     }
 
     /// Tells who orders, if somebody does.

@@ -67,6 +67,8 @@ pub enum Report {
     Lost {
         /// The epoch that was held, if one was.
         was: Option<Epoch>,
+        /// The stream lost its tail: the record that made it may be gone (S13).
+        tail: bool,
     },
     /// The order cannot be carried out for good, or the log of the place halted.
     Failed {

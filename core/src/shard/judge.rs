@@ -116,7 +116,8 @@ impl Owners {
         let me = self.config.incarnation;
         let named = spot.record.and_then(|record| record.owner);
         if let (Hold::Held(epoch), Some(record)) = (spot.hold, spot.record)
-            && record.sequence > epoch.sequence
+            && record.sequence >= epoch.sequence
+            && record.epoch() != epoch
             && named != Some(me)
         {
             // A change notice: nothing is answered from this epoch any more (S17).

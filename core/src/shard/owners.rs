@@ -302,7 +302,12 @@ impl Owners {
                 }
                 self.give_way(t, place);
             }
-            Report::Lost { .. } => {
+            Report::Lost { tail, .. } => {
+                reached!(t.cx, "owners: an epoch was lost");
+                if tail {
+                    // What was known of the record may have gone with it.
+                    spot.record = None;
+                }
                 spot.hold = Hold::No;
                 let moment = self.moment;
                 spot.doubt(moment);
@@ -410,8 +415,14 @@ impl Machine for Owners {
         match input {
             Input::Tick => {}
             Input::Up => {
+                // Who was there before does not ask at the same moment as everybody else.
+                let known = self.spots.values().any(Spot::is_sure);
+                let spread = match known {
+                    true => Span::from_nanos(self.limits.retry_delay_max.as_nanos() / 4),
+                    false => Span::ZERO,
+                };
                 self.up = true;
-                self.reread_at = t.cx.now;
+                self.reread_at = t.cx.now + self.draw(t, spread);
             }
             Input::Down => self.up = false,
             Input::View(view) => self.on_view(t, view),

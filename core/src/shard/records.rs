@@ -214,13 +214,15 @@ impl Owners {
         true
     }
 
-    /// These are to be read again after a wait.
+    /// These are to be read again after a wait, those that are in doubt; the others with the rest.
     fn read_later(&mut self, t: &mut Turn<'_, '_>, places: &[Place], tries: u32) {
         let again = t.cx.now + self.delay(t, tries);
         for place in places {
             if let Some(spot) = self.spots.get_mut(place) {
                 spot.reading = false;
-                spot.not_before = spot.not_before.max(again);
+                if !spot.is_sure() {
+                    spot.not_before = spot.not_before.max(again);
+                }
             }
         }
     }

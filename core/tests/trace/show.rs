@@ -125,8 +125,10 @@ impl Names {
                 format!("reports: handed over to {to}, {}", self.epoch(*epoch))
             }
             Report::Released { epoch } => format!("reports: released, {}", self.epoch(*epoch)),
-            Report::Lost { was: None } => "reports: not owned".to_owned(),
-            Report::Lost { was: Some(was) } => format!("reports: lost, was {}", self.epoch(*was)),
+            Report::Lost { was: None, .. } => "reports: not owned".to_owned(),
+            Report::Lost { was: Some(was), .. } => {
+                format!("reports: lost, was {}", self.epoch(*was))
+            }
             Report::Failed { cause } => format!("reports: failed, {cause}"),
         }
     }

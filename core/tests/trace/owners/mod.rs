@@ -369,8 +369,8 @@ impl Cluster {
                         format!("handed over to {}, {:?}", self.named(*to), epoch.sequence)
                     }
                     shard::Report::Released { epoch } => format!("released, {:?}", epoch.sequence),
-                    shard::Report::Lost { was: None } => "not owned".to_owned(),
-                    shard::Report::Lost { was: Some(was) } => {
+                    shard::Report::Lost { was: None, .. } => "not owned".to_owned(),
+                    shard::Report::Lost { was: Some(was), .. } => {
                         format!("lost, was {:?}", was.sequence)
                     }
                     shard::Report::Failed { cause } => format!("failed, {cause}"),
@@ -398,8 +398,14 @@ impl Cluster {
                     place_name(place)
                 ),
             );
-            if let Some(caller) = self.callers.get_mut(&ticket) {
-                caller.served_by = None;
+            let Some(caller) = self.callers.get_mut(&ticket) else {
+                return;
+            };
+            caller.served_by = None;
+            let (at, place) = (caller.at.clone(), caller.place);
+            let row = self.nodes[&at].table.rows.get(&place).copied();
+            if row.is_some_and(|row| self.named(row.owner) != name) {
+                self.route(Some(&at));
             }
             return;
         }
