@@ -149,6 +149,8 @@ impl Owners {
         }
         match (&spot.best, self.moves_from) {
             (Some(best), Some(from)) if *best != self.config.name => {
+                // Nodes that see different candidates pass a shard on no faster than that.
+                let from = from.max(spot.taken + self.limits.settle);
                 if from > now {
                     Verdict::Wait(from)
                 } else {
@@ -175,7 +177,15 @@ impl Owners {
         };
         match (self.view.standing(owner), place.class) {
             (Some(Standing::Living), _) => Verdict::Rest,
-            (Some(Standing::Hinted), TakeOver::Fenced) => claim(true),
+            (Some(Standing::Hinted), TakeOver::Fenced) => {
+                // A record that came after the hint tells that its owner was there then: else two that
+                // look gone to each other would take a shard from each other for ever.
+                let hinted = self.hinted.get(&owner).copied();
+                match (record.fresh, hinted) {
+                    (Some(fresh), Some(hinted)) if fresh >= hinted => Verdict::Rest,
+                    (Some(_) | None, Some(_) | None) => claim(true),
+                }
+            }
             (Some(Standing::Hinted), TakeOver::Leased) => Verdict::Rest,
             (Some(Standing::Over), _) => claim(false),
             (None, _) => match record.met {

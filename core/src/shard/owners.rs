@@ -5,7 +5,7 @@ use super::{Effect, Input, Note, Order, Place, Report, Row, ShardMap, Table};
 use crate::format::{Layout, TakeOver};
 use crate::id::{Incarnation, OpId, Partition};
 use crate::name::{Namespace, NodeName};
-use crate::node::View;
+use crate::node::{Standing, View};
 use crate::port::{StoreReply, StoreRequest};
 use crate::reached;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
@@ -45,6 +45,8 @@ pub struct Owners {
     /// When this node may claim, and when it may hand over what it owns; `None`: it is no member.
     pub(super) claims_from: Option<Time>,
     pub(super) moves_from: Option<Time>,
+    /// Runs that look gone, and since when.
+    pub(super) hinted: BTreeMap<Incarnation, u64>,
     pub(super) spots: BTreeMap<Place, Spot>,
     /// The reads under way.
     pub(super) reads: BTreeMap<OpId, Reading>,
@@ -106,6 +108,7 @@ impl Owners {
             candidates: BTreeMap::new(),
             claims_from: None,
             moves_from: None,
+            hinted: BTreeMap::new(),
             spots: BTreeMap::new(),
             reads: BTreeMap::new(),
             reread_at: Time::ZERO,
@@ -159,6 +162,7 @@ impl Owners {
     fn on_view(&mut self, t: &mut Turn<'_, '_>, view: Arc<View>) {
         self.view = view;
         self.add_places();
+        self.count_hints();
         let mine = self.view.peers.get(&self.config.name);
         let member = mine.is_some_and(|peer| peer.incarnation == self.config.incarnation);
         match (member, self.claims_from) {
@@ -167,6 +171,19 @@ impl Owners {
             (true, Some(_)) | (false, None) => {}
         }
         self.count_candidates(t);
+    }
+
+    /// Since when each run looks gone.
+    fn count_hints(&mut self) {
+        let peers = self.view.peers.values();
+        let peers = peers.map(|peer| (peer.incarnation, peer.standing));
+        let lingering = self.view.lingering.iter().map(|(run, it)| (*run, *it));
+        let hinted = peers
+            .chain(lingering)
+            .filter(|(_, it)| *it == Standing::Hinted);
+        let (before, moment) = (&self.hinted, self.moment);
+        let since = |run| before.get(&run).copied().unwrap_or(moment);
+        self.hinted = hinted.map(|(run, _)| (run, since(run))).collect();
     }
 
     /// Who may own what; a change of it has to settle before anything is moved.
@@ -278,6 +295,9 @@ impl Owners {
         match report {
             Report::Owned(epoch) => match spot.hold {
                 Hold::Taking | Hold::Held(_) => {
+                    if spot.hold == Hold::Taking {
+                        spot.taken = t.cx.now;
+                    }
                     spot.hold = Hold::Held(epoch);
                     spot.tries = 0;
                     self.meet(place, Record::of(epoch, Some(me)));

@@ -59,6 +59,7 @@ impl Owners {
             claim: record.claim,
             owner: record.owner,
             met: None,
+            fresh: None,
         })
     }
 
@@ -66,7 +67,8 @@ impl Owners {
     pub(super) fn meet(&mut self, place: Place, record: Record) {
         let moment = self.moment;
         if let Some(spot) = self.spots.get_mut(&place) {
-            spot.record = Some(record);
+            let fresh = spot.is_known().then_some(moment);
+            spot.record = Some(Record { fresh, ..record });
             spot.saw(moment);
         }
         self.moved = true;

@@ -20,6 +20,8 @@ pub(super) struct Spot {
     pub(super) reading: bool,
     /// Nothing is read or ordered before, after an order that came to nothing.
     pub(super) not_before: Time,
+    /// When this node came to own it.
+    pub(super) taken: Time,
     /// Orders that came to nothing, in a row.
     pub(super) tries: u32,
 }
@@ -32,6 +34,9 @@ pub(super) struct Record {
     pub(super) owner: Option<Incarnation>,
     /// How many lists of members there were when its owner was found to be unknown.
     pub(super) met: Option<u64>,
+    /// When it was seen to have come in the place of another, or of none; `None`: it was there at the
+    /// first look.
+    pub(super) fresh: Option<u64>,
 }
 
 /// What this node has of a place, or ordered.
@@ -66,6 +71,7 @@ impl Record {
             claim: epoch.claim,
             owner,
             met: None,
+            fresh: None,
         }
     }
 
@@ -86,6 +92,11 @@ impl Spot {
     /// Its record was asked for then, or told in that moment.
     pub(super) fn saw(&mut self, asked: u64) {
         self.read = self.read.max(Some(asked));
+    }
+
+    /// Whether its record was ever read.
+    pub(super) fn is_known(&self) -> bool {
+        self.read.is_some()
     }
 
     /// Whether its record was read since it was doubted.

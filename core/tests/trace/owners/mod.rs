@@ -27,7 +27,9 @@ use tenure_core::{Limits, Span, Time};
 use tenure_mem::store::{Store, StoreConfig};
 
 /// More steps than any story needs.
-const STEPS_MAX: usize = 1_000_000;
+const STEPS_MAX: usize = 100_000;
+/// More timers than ring in any span of a story.
+const TIMERS_MAX: usize = 20_000;
 
 /// What a request of a node's meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -594,6 +596,7 @@ impl Cluster {
     /// Lets time pass, with everything that follows.
     pub(crate) fn advance(&mut self, by: Span) {
         let end = self.now + by;
+        let mut count = 0;
         self.run();
         loop {
             let alive = self
@@ -609,6 +612,11 @@ impl Cluster {
             let Some((deadline, name, part)) = next.filter(|(next, ..)| next.at <= end) else {
                 break;
             };
+            count += 1;
+            assert!(
+                count < TIMERS_MAX,
+                "the cluster does not come to rest: {name} {deadline:?}"
+            );
             self.now = self.now.max(deadline.at);
             match part {
                 Part::Owners => self.step_owners(&name, shard::Input::Tick),
@@ -642,6 +650,12 @@ impl Cluster {
                 self.say(&job.node, &format!("'s late request arrives: {text}"));
             }
         }
+    }
+
+    /// No fault that was ordered meets anything any more.
+    pub(crate) fn heal(&mut self) {
+        self.faults.clear();
+        self.arrive_late();
     }
 
     pub(crate) fn lose_tail(&mut self, keep_up_to: Sequence) {

@@ -187,6 +187,12 @@ impl Node {
         bank.forget(slot);
     }
 
+    /// Whether the log of a place is its owner.
+    pub(crate) fn owns(&self, place: Place) -> bool {
+        let log = self.logs.get(&place);
+        log.is_some_and(|(log, _)| log.epoch().is_some())
+    }
+
     pub(super) fn next_deadline(&self) -> Option<(Deadline, Part)> {
         let owners = self.owners.next_deadline().map(|at| (at, Part::Owners));
         let logs = self.logs.iter();

@@ -4,12 +4,12 @@ use super::{Class, Cluster, Fate};
 use crate::bank::Order as Wish;
 use crate::story::{Stage, span};
 use std::collections::BTreeSet;
-use tenure_core::Span;
 use tenure_core::format::TakeOver;
-use tenure_core::id::{Sequence, ShardId, Ticket};
+use tenure_core::id::{Incarnation, Sequence, ShardId, Ticket};
 use tenure_core::log::Freshness;
 use tenure_core::node::{About, PeerState, Role, Standing};
 use tenure_core::shard::{Input, Place};
+use tenure_core::{Span, Time};
 
 /// How long a lease holds that the script does not end.
 const LEASE: Span = Span::from_secs(100_000);
@@ -102,6 +102,7 @@ impl Cluster {
             .collect();
         self.change_view(of, |view| {
             for (name, peer) in peers {
+                view.lingering.remove(&peer.incarnation);
                 if let Some(before) = view.peers.insert(name, peer.clone())
                     && before.incarnation != peer.incarnation
                 {
@@ -143,6 +144,64 @@ impl Cluster {
         }
     }
 
+    /// Everybody knows what became of a run that was replaced.
+    pub(crate) fn linger(&mut self, run: Incarnation, standing: Standing) {
+        let everybody: Vec<_> = self.nodes.keys().cloned().collect();
+        for of in everybody {
+            self.change_view(&of, |view| {
+                view.lingering.insert(run, standing);
+            });
+        }
+    }
+
+    pub(crate) fn lease(&mut self, node: &str, until: Option<Time>) {
+        self.step_owners(node, Input::Lease(until));
+    }
+
+    /// All runs that were replaced are over, and everybody knows.
+    pub(crate) fn all_over_before(&mut self) {
+        let everybody: Vec<_> = self.nodes.keys().cloned().collect();
+        for of in everybody {
+            self.change_view(&of, |view| {
+                for standing in view.lingering.values_mut() {
+                    *standing = Standing::Over;
+                }
+            });
+        }
+    }
+
+    /// A node that takes no step has a lease that ends then: it was told before it stopped.
+    pub(crate) fn lease_quietly(&mut self, node: &str, until: Time) {
+        let stopped = self.stopped.remove(node);
+        self.lease(node, Some(until));
+        if stopped {
+            self.stopped.insert(node.to_owned());
+        }
+    }
+
+    /// A node drains, and everybody knows.
+    pub(crate) fn drain(&mut self, node: &str) {
+        self.step_owners(node, Input::Drain);
+        let peer = self.peer(node, PeerState::Draining);
+        let name = Self::node_name(node);
+        let everybody: Vec<_> = self.nodes.keys().cloned().collect();
+        for of in everybody {
+            let (name, peer) = (name.clone(), peer.clone());
+            self.change_view(&of, |view| {
+                view.peers.insert(name, peer);
+            });
+        }
+    }
+
+    /// A node that took no step takes steps again.
+    pub(crate) fn go_on(&mut self, node: &str) {
+        if self.stopped.remove(node) {
+            self.step_owners(node, Input::Tick);
+            // What it missed of the others, it learns now.
+            self.change_view(node, |view| view.listed += 1);
+        }
+    }
+
     fn node_command(&mut self, node: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["hinted"] => self.see(node, None, Standing::Hinted),
@@ -152,13 +211,7 @@ impl Cluster {
             // A restarted node's run before, by its number.
             ["over", run] => {
                 let run: u128 = run.parse().map_err(|_| "the number of a run")?;
-                let run = tenure_core::id::Incarnation(run);
-                let everybody: Vec<_> = self.nodes.keys().cloned().collect();
-                for of in everybody {
-                    self.change_view(&of, |view| {
-                        view.lingering.insert(run, Standing::Over);
-                    });
-                }
+                self.linger(Incarnation(run), Standing::Over);
             }
             ["knows", names @ ..] => self.know(node, names),
             ["forgets", name] => {
@@ -172,34 +225,20 @@ impl Cluster {
                 self.nodes.get_mut(node).expect("a node").about.weight = weight;
                 self.join(&[node]);
             }
-            ["drains"] => {
-                self.step_owners(node, Input::Drain);
-                let peer = self.peer(node, PeerState::Draining);
-                let name = Self::node_name(node);
-                let everybody: Vec<_> = self.nodes.keys().cloned().collect();
-                for of in everybody {
-                    let (name, peer) = (name.clone(), peer.clone());
-                    self.change_view(&of, |view| {
-                        view.peers.insert(name, peer);
-                    });
-                }
-            }
-            ["lease", "none"] => self.step_owners(node, Input::Lease(None)),
+            ["drains"] => self.drain(node),
+            ["lease", "none"] => self.lease(node, None),
             ["lease"] => {
                 let until = self.now + LEASE;
                 self.step_owners(node, Input::Lease(Some(until)));
             }
             ["lease", "for", time] => {
                 let until = self.now + span(time)?;
-                self.step_owners(node, Input::Lease(Some(until)));
+                self.lease(node, Some(until));
             }
             ["stops"] => {
                 self.stopped.insert(node.to_owned());
             }
-            ["goes", "on"] => {
-                self.stopped.remove(node);
-                self.step_owners(node, Input::Tick);
-            }
+            ["goes", "on"] => self.go_on(node),
             ["deaf"] => {
                 self.deaf.insert(node.to_owned());
             }
