@@ -14,6 +14,15 @@
 //!                                                           owned: seal, read with proof, then again
 //! ```
 //!
+//! In a cluster the log of a shard in owned mode takes orders ([`Order`](crate::shard::Order)) and
+//! reports ([`Report`](crate::shard::Report)) what came of them:
+//!
+//! ```text
+//! Unowned ── Claim, Adopt ──▶ Claiming ──▶ Owner ── HandOver, Release: nothing new ──▶ Leaving
+//!    ▲                           │           │       is taken, what is in flight ends      │
+//!    └───── another record ──────┴─ a later ─┴─ Drop, from anywhere ──── done, or Unknown ─┘
+//! ```
+//!
 //! What is at rest may be forgotten to make room ([`Cache`](crate::cache::Cache)); it is loaded again.
 //!
 //! # Invariants
@@ -25,6 +34,10 @@
 //! - L4: no fenced write is sent again under the epoch of an `Unknown` attempt (S9).
 //! - L5: a commit lists only acknowledged sequences.
 //! - L6: each ticket gets exactly one reply.
+//! - L7: under orders, an ownership record is written only in the place of the one that was named in
+//!   the order, or of this log's own.
+//! - L8: in the step in which an epoch ends nothing more is answered from what was held under it; what
+//!   was sent is resolved, or `Unknown` (S17).
 
 mod body;
 mod callers;

@@ -293,7 +293,12 @@ impl World {
         }
         self.steps += 1;
         let spins = self.steps > 1_000_000;
-        assert!(!spins, "seed {}: it spins: {:?}", self.seed, process.machine.next_deadline());
+        assert!(
+            !spins,
+            "seed {}: it spins: {:?}",
+            self.seed,
+            process.machine.next_deadline()
+        );
         let mut out = Effects::new(10_000);
         let mut cx = Cx {
             now: process.clock.shows(self.real),

@@ -188,6 +188,7 @@ impl Node {
     }
 
     /// Whether the log of a place is its owner.
+    #[allow(dead_code, reason = "the properties ask for it, stories do not")]
     pub(crate) fn owns(&self, place: Place) -> bool {
         let log = self.logs.get(&place);
         log.is_some_and(|(log, _)| log.epoch().is_some())

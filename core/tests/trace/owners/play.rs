@@ -159,6 +159,7 @@ impl Cluster {
     }
 
     /// All runs that were replaced are over, and everybody knows.
+    #[allow(dead_code, reason = "the properties ask for it, stories do not")]
     pub(crate) fn all_over_before(&mut self) {
         let everybody: Vec<_> = self.nodes.keys().cloned().collect();
         for of in everybody {
@@ -171,6 +172,7 @@ impl Cluster {
     }
 
     /// A node that takes no step has a lease that ends then: it was told before it stopped.
+    #[allow(dead_code, reason = "the properties ask for it, stories do not")]
     pub(crate) fn lease_quietly(&mut self, node: &str, until: Time) {
         let stopped = self.stopped.remove(node);
         self.lease(node, Some(until));
