@@ -1,6 +1,6 @@
 //! What a node's membership wants done.
 
-use super::View;
+use super::{ConfigError, View};
 use crate::id::{Incarnation, OpId, Sequence};
 use crate::name::NodeName;
 use crate::port::{Refused, StoreRequest};
@@ -127,6 +127,8 @@ pub enum Note {
     /// The membership stream lost its tail: what it acknowledged is gone, and with it the ground of
     /// the leased class (P3).
     LostTail,
+    /// What the node was to say of itself cannot be said; it says what it said before.
+    NotTaken(ConfigError),
     /// A node joined, or is heard of for the first time.
     Joined(NodeName, Incarnation),
     /// A node left by itself.

@@ -5,7 +5,7 @@ use super::join::Rival;
 use super::list::Lists;
 use super::own::Own;
 use super::roster::Roster;
-use super::{Effect, Input, JoinError, NodeConfig, Note, View};
+use super::{About, Effect, Input, JoinError, NodeConfig, Note, View};
 use crate::format::Replaced;
 use crate::id::{Incarnation, OpId, Sequence};
 use crate::lease::{Entry, Holder};
@@ -204,16 +204,7 @@ impl Node {
             Input::NoResponders { of } => self.nobody_listens(t, of),
             Input::Alive { of } => self.alive(t, of),
             Input::Look => self.lists.look(t.cx.now),
-            Input::About(about) => {
-                let (role, lanes) = (self.config.about.role, self.config.about.lanes);
-                self.config.about = super::About {
-                    role,
-                    lanes,
-                    ..about
-                };
-                self.own.due = t.cx.now;
-                self.dirty = true;
-            }
+            Input::About(about) => self.about(t, about),
             Input::Marks(marks) => self.marks = marks,
             Input::Drain => {
                 self.draining = true;
@@ -222,6 +213,25 @@ impl Node {
             }
             Input::Leave => self.leave(t),
         }
+    }
+
+    /// What it says of itself changed. What is too large for a record changes nothing.
+    fn about(&mut self, t: &mut Turn<'_, '_>, about: About) {
+        let (role, lanes) = (self.config.about.role, self.config.about.lanes);
+        let config = NodeConfig {
+            about: About {
+                role,
+                lanes,
+                ..about
+            },
+            ..self.config.clone()
+        };
+        match config.check(&self.limits, false) {
+            Ok(()) => self.config = config,
+            Err(error) => return t.note(Note::NotTaken(error)),
+        }
+        self.own.due = t.cx.now;
+        self.dirty = true;
     }
 
     fn up(&mut self, t: &mut Turn<'_, '_>) {

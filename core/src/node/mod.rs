@@ -42,6 +42,7 @@
 
 mod ask;
 mod bury;
+mod config;
 mod effect;
 mod hint;
 mod input;
@@ -53,50 +54,8 @@ mod probe;
 mod roster;
 mod view;
 
+pub use config::{About, ConfigError, NodeConfig};
 pub use effect::{Effect, JoinError, Note};
 pub use input::Input;
 pub use machine::Node;
 pub use view::{Peer, PeerState, Role, Standing, View};
-
-use crate::format::{FrameVersions, TakeOver};
-use crate::id::Incarnation;
-use crate::lease::Terms;
-use crate::name::{Namespace, NodeName};
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
-
-/// What a node is, and what it says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeConfig {
-    /// The namespace.
-    pub namespace: Namespace,
-    /// The node's name.
-    pub name: NodeName,
-    /// This run of it.
-    pub incarnation: Incarnation,
-    /// What the namespace's nodes agree on about leases.
-    pub terms: Terms,
-    /// What it says of itself.
-    pub about: About,
-}
-
-/// What a node says of itself to the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
-    /// Whether it may own shards.
-    pub role: Role,
-    /// Free labels.
-    pub labels: BTreeMap<String, String>,
-    /// Where it stands, such as a rack or a data centre.
-    pub zone: Option<String>,
-    /// Its share of the shards beside the others' weights; 100 is the usual one, 0 owns nothing.
-    pub weight: u16,
-    /// The classes whose shards it may own: those of which its program has a kind or an actor.
-    pub classes: BTreeSet<TakeOver>,
-    /// How many lanes it listens on; a shard's requests go to lane `shard mod lanes`.
-    pub lanes: u16,
-    /// The versions of frames that it reads and writes.
-    pub frames: FrameVersions,
-    /// The version of the program, for people.
-    pub program: String,
-}

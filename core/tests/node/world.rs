@@ -15,12 +15,19 @@ use tenure_core::step::{CountingProbe, Outcome};
 use tenure_core::{Cx, Dice, Effects, Limits, Machine, Span, Time};
 use tenure_mem::store::{Store, StoreConfig};
 
+/// What marks a second process of a name.
+const DOUBLE: char = '+';
+
+fn node_of(process: &str) -> &str {
+    process.trim_end_matches(DOUBLE)
+}
+
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
 /// For how long things go wrong, and how long until all is well after that.
 const SUFFERING: u64 = 40 * SECOND;
-const HEALING: u64 = 20 * SECOND;
+const HEALING: u64 = 40 * SECOND;
 
 /// Which faults there are.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +47,8 @@ pub(crate) struct Faults {
     pub(crate) lies: bool,
     /// Nodes leave and come again.
     pub(crate) leaves: bool,
+    /// A second process of a name is started.
+    pub(crate) doubles: bool,
 }
 
 impl Faults {
@@ -51,6 +60,7 @@ impl Faults {
         cuts: false,
         lies: false,
         leaves: false,
+        doubles: false,
     };
     pub(crate) const ALL: Self = Self {
         loses: true,
@@ -60,6 +70,7 @@ impl Faults {
         cuts: true,
         lies: true,
         leaves: true,
+        doubles: true,
     };
 }
 
@@ -155,7 +166,7 @@ impl World {
         let count = 2 + rolls.below(4);
         let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
         let terms = Terms {
-            ttl: Span::from_millis(1_000 + rolls.below(2_000)),
+            ttl: Span::from_millis(1_000 + rolls.below(9_000)),
             drift_ppm: 20_000,
             margin: Span::from_millis(100 + rolls.below(100)),
         };
@@ -201,14 +212,16 @@ impl World {
         self.faults = Faults::NONE;
         self.advance(SUFFERING + HEALING);
         let seed = self.seed;
-        for name in &self.names {
-            let Some(process) = self.processes.get(name) else {
-                panic!("seed {seed}: {name} is not there");
+        let member = |name: &str| {
+            let of = |(process, p): &(&String, &Process)| {
+                node_of(process) == name && p.joined && !p.over
             };
-            assert!(
-                process.joined && !process.over,
-                "seed {seed}: {name} is no member"
-            );
+            let members: Vec<_> = self.processes.iter().filter(of).collect();
+            assert_eq!(members.len(), 1, "seed {seed}: members of the name {name}");
+            members[0].1
+        };
+        for name in &self.names {
+            let process = member(name);
             assert!(
                 process.machine.lease().is_some(),
                 "seed {seed}: {name} holds no lease"
@@ -216,7 +229,7 @@ impl World {
             let seen: Vec<_> = process.view.peers.keys().map(NodeName::as_str).collect();
             assert_eq!(seen, self.names, "seed {seed}: what {name} sees");
             for (other, peer) in &process.view.peers {
-                let there = &self.processes[other.as_str()];
+                let there = member(other.as_str());
                 assert_eq!(
                     peer.incarnation, there.incarnation,
                     "seed {seed}: {name} of {other}"
@@ -253,7 +266,7 @@ impl World {
         let clock = Clock { offset, drift };
         let config = NodeConfig {
             namespace: namespace(),
-            name: NodeName::new(name).expect("a name"),
+            name: NodeName::new(node_of(name)).expect("a name"),
             incarnation,
             terms: self.terms,
             about: About {
@@ -360,6 +373,9 @@ impl World {
 
     fn end(&mut self, name: &str, again: u64) {
         self.processes.get_mut(name).expect("a process").over = true;
+        if node_of(name) != name {
+            return;
+        }
         self.after(again, name, None, Event::Start);
     }
 
@@ -436,7 +452,7 @@ impl World {
                 let there = self.processes.values().find(|p| p.incarnation == to);
                 let listens = there.is_some_and(|p| p.up && !p.over);
                 let answers = there.is_some_and(|p| p.paused_until <= self.real);
-                let lie = self.faults.lies && self.real / SECOND % 5 == 0;
+                let lie = self.faults.lies && self.real / SECOND % 8 < 3;
                 let by = self.travel();
                 if !listens || lie {
                     let input = Event::Input(Input::NoResponders { of: to });
@@ -503,7 +519,7 @@ impl World {
                 sequence: announcement.message.sequence,
                 payload: announcement.message.payload,
             };
-            for name in self.names.clone() {
+            for name in self.processes.keys().cloned().collect::<Vec<_>>() {
                 let hears = self.processes.get(&name).is_some_and(|p| p.up);
                 if hears && !(self.faults.loses && self.rolls.one_in(10)) {
                     let by = self.travel();
@@ -517,16 +533,32 @@ impl World {
 
     /// Something goes wrong with one process, or with the store.
     fn mischief(&mut self) {
-        let by = 200 * MS + self.rolls.below(3 * SECOND);
+        let by = 200 * MS + self.rolls.below(2 * SECOND);
         self.after(by, "", None, Event::Mischief);
-        let place = usize::try_from(self.rolls.below(self.names.len() as u64)).expect("a place");
-        let name = self.names[place].clone();
+        let count = self.processes.len();
+        let place = usize::try_from(self.rolls.below(count as u64)).expect("a place");
+        let Some(name) = self.processes.keys().nth(place).cloned() else {
+            return;
+        };
         let long = self.rolls.below(6 * SECOND);
         let there = self.processes.get(&name).is_some_and(|p| !p.over);
         if !there {
             return;
         }
-        match self.rolls.below(6) {
+        match self.rolls.below(7) {
+            6 if self.faults.doubles => {
+                let double = match name == node_of(&name) {
+                    true => format!("{name}{DOUBLE}"),
+                    false => node_of(&name).to_owned(),
+                };
+                if self.processes.get(&double).is_none_or(|p| p.over) {
+                    self.processes.get_mut(&name).expect("a process").up = false;
+                    self.step(&name, Input::Down);
+                    let of = self.processes.get(&name).map(|p| p.incarnation);
+                    self.after(2 * SECOND + long / 2, &name, of, Event::Up);
+                    self.start(&double);
+                }
+            }
             0 if self.faults.pauses => {
                 let until = self.real + long;
                 self.processes
