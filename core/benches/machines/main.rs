@@ -5,6 +5,7 @@ mod allocations;
 #[path = "../../tests/trace/world/place.rs"]
 mod place;
 mod rig;
+mod route;
 
 use allocations::{Measured, measure};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -137,5 +138,5 @@ fn formats(c: &mut Criterion) {
     measure(c, decode, || (), |()| Commit::decode(&bytes));
 }
 
-criterion_group!(machines, steps, commits, loads, formats);
+criterion_group!(machines, steps, commits, loads, formats, route::routes);
 criterion_main!(machines);

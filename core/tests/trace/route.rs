@@ -441,6 +441,10 @@ fn refused(refusal: Refusal) -> String {
         Refusal::NoOwner(place) => format!("nobody owns {}", shown(Target::Place(place))),
         Refusal::NoNode(node) => format!("no node {}", name(node)),
         Refusal::NoCommonVersion(node) => format!("no common version with {}", name(node)),
-        other => format!("{other:?}").replace(&format!("{:?}", Incarnation(2)), "b"),
+        other @ (Refusal::Overloaded
+        | Refusal::TooLarge { .. }
+        | Refusal::Deadline
+        | Refusal::Unknown(_)
+        | _) => format!("{other:?}").replace(&format!("{:?}", Incarnation(2)), "b"),
     }
 }
