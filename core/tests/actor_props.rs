@@ -581,7 +581,15 @@ proptest! {
                     *left.get_mut(&key).expect("a key of this test") -= 1;
                     pending.extend(feed(done(slot, op)).0);
                 }
-                _ => {}
+                Effect::Reply { .. } | Effect::Note(_) => {}
+                Effect::Stop { .. }
+                | Effect::Abort { .. }
+                | Effect::Cancel { .. }
+                | Effect::Forget { .. }
+                | Effect::Undelivered { .. }
+                | Effect::Drained { .. }
+                | Effect::Stopped
+                | Effect::Halt(_) => panic!("not in this run: {effect:?}"),
             }
         }
         prop_assert!(left.values().all(|mail| *mail == 0), "{left:?}");

@@ -130,7 +130,14 @@ impl Rig {
                         done += 1;
                     }
                     Effect::Note(_) => {}
-                    other => panic!("not in this run: {other:?}"),
+                    Effect::Stop { .. }
+                    | Effect::Abort { .. }
+                    | Effect::Cancel { .. }
+                    | Effect::Forget { .. }
+                    | Effect::Undelivered { .. }
+                    | Effect::Drained { .. }
+                    | Effect::Stopped
+                    | Effect::Halt(_) => panic!("not in this run: {effect:?}"),
                 }
             }
             if !self.scheduler.is_ready() {

@@ -14,15 +14,19 @@ use std::fmt;
 #[must_use]
 pub struct Handlers<A: Actor> {
     known: BTreeMap<(&'static str, u16), Known<A>>,
-    other: Option<fn(RawMessage) -> Box<dyn Job<A>>>,
+    other: Option<FromOther<A>>,
     twice: Option<(&'static str, u16)>,
 }
 
 /// How one message becomes a job: without its type, or from its bytes.
 struct Known<A: Actor> {
-    typed: fn(Box<dyn Any + Send>) -> Option<Box<dyn Job<A>>>,
-    wire: fn(&[u8], Codec) -> Result<Box<dyn Job<A>>, CodecError>,
+    typed: FromTyped<A>,
+    wire: FromWire<A>,
 }
+
+type FromTyped<A> = fn(Box<dyn Any + Send>) -> Option<Box<dyn Job<A>>>;
+type FromWire<A> = fn(&[u8], Codec) -> Result<Box<dyn Job<A>>, CodecError>;
+type FromOther<A> = fn(RawMessage) -> Box<dyn Job<A>>;
 
 /// A message that the kind has no type for.
 #[derive(Clone, Debug, PartialEq, Eq)]

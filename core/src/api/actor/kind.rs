@@ -67,7 +67,6 @@ pub(crate) fn entry_of<A: Actor>() -> Result<ActorEntry, ActorKindError> {
         config: settings.config(KindName::new(A::KIND)?),
         codec: settings.codec,
         placement: settings.placement,
-        record: None,
         type_id: TypeId::of::<A>(),
         inline: settings.inline,
         tasks_max: settings.tasks_max,

@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
 use crate::api::CodecError;
-use crate::format::{Codec, Denial, KindRecord, Metadata, Placement};
+use crate::format::{Codec, Denial, Metadata, Placement};
 use crate::id::{Epoch, OpId, ShardId, Slot, Ticket};
 use crate::name::{EntityId, KindName};
 use crate::step::Time;
@@ -200,8 +200,6 @@ pub(crate) struct ActorEntry {
     /// How its messages are encoded, and what of a key places it.
     pub(crate) codec: Codec,
     pub(crate) placement: Placement,
-    /// Its stored record, where the namespace has one.
-    pub(crate) record: Option<KindRecord>,
     /// The actor's type, which tells two kinds of one name apart.
     pub(crate) type_id: TypeId,
     /// Whether handlers are tried in the lane before they get a task of their own.
@@ -209,8 +207,11 @@ pub(crate) struct ActorEntry {
     /// Tasks that run for one actor at once.
     pub(crate) tasks_max: u32,
     /// Makes the host of one lane.
-    pub(crate) host: Box<dyn Fn(&Arc<ActorEntry>) -> Box<dyn ActorHost> + Send + Sync>,
+    pub(crate) host: Box<HostOf>,
 }
+
+/// Makes the host of one lane for a kind.
+type HostOf = dyn Fn(&Arc<ActorEntry>) -> Box<dyn ActorHost> + Send + Sync;
 
 impl ActorEntry {
     pub(crate) fn name(&self) -> &KindName {

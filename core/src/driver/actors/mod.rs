@@ -1,6 +1,8 @@
 //! The seat of a lane's actors: their scheduler, and the hosts of their kinds.
 
+mod acts;
 mod callers;
+mod effects;
 pub(crate) mod host;
 mod seat;
 pub(crate) mod stage;

@@ -1,40 +1,22 @@
 //! The seat of a lane's actors.
 
+use super::acts::{Due, Running};
 use super::callers::{Callers, Waiting, Wants};
 use super::host::{
-    Act, ActorAnswer, ActorEntry, ActorHost, ActorRequest, CallerGone, Finished, Outcome, Scene,
-    WatchRequest,
+    ActorAnswer, ActorEntry, ActorHost, ActorRequest, CallerGone, Finished, Outcome, WatchRequest,
 };
 use super::stage::{Asker, Report, Stage, World};
-use crate::actor::{Answer, Ask, Effect, Ending, Input, Letter, Note, Refusal, Scheduler, Watch};
+use crate::actor::{Ask, Effect, Input, Scheduler, Watch};
 use crate::driver::counters::Counters;
-use crate::driver::host::caught;
-use crate::driver::shell::TaskHandle;
-use crate::id::{Epoch, OpId, Slot, Ticket};
+use crate::id::{Epoch, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::{EntityId, KindName};
 use crate::shard::Place;
-use crate::step::{CountingProbe, Cx, Deadline, Dice, Effects, Limits, Machine, Span, Time};
-use futures_util::future::BoxFuture;
+use crate::step::{CountingProbe, Deadline, Dice, Effects, Limits, Machine, Span, Time};
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc;
-
-/// How many pieces of users' code one turn of the lane begins.
-const ACTS_MAX: usize = 256;
-
-/// After so many the clock is read again.
-const CLOCK_EVERY: usize = 16;
-
-/// A kind whose code held the lane for longer gets tasks of its own for a while.
-const HELD_MAX: Span = Span::from_millis(1);
-
-/// For so many pieces of its code.
-const SPAWNED_AFTER_HELD: u32 = 1_000;
 
 /// What the lane lends while the scheduler is stepped.
 pub(crate) struct ActorEnv<'a> {
@@ -72,53 +54,41 @@ pub(crate) enum ActorEvent {
 
 /// A lane's actors.
 pub(crate) struct ActorSeat {
-    machine: Scheduler,
-    dice: Dice,
-    stage: Arc<Stage>,
-    reports: mpsc::UnboundedReceiver<Report>,
-    kinds: BTreeMap<KindName, KindIndex>,
-    hosts: Vec<Hosted>,
-    callers: Callers,
+    pub(super) machine: Scheduler,
+    pub(super) dice: Dice,
+    pub(super) stage: Arc<Stage>,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) kinds: BTreeMap<KindName, KindIndex>,
+    pub(super) hosts: Vec<Hosted>,
+    pub(super) callers: Callers,
     /// Users' code that is to be begun.
-    acts: VecDeque<Due>,
+    pub(super) acts: VecDeque<Due>,
     /// What runs as a task.
-    running: BTreeMap<Slot, Running>,
+    pub(super) running: BTreeMap<Slot, Running>,
     /// What ended in the lane and is not told yet.
-    ended: VecDeque<Input>,
+    pub(super) ended: VecDeque<Input>,
     /// The flag of turns for which nobody waits.
-    nobody: Arc<CallerGone>,
+    pub(super) nobody: Arc<CallerGone>,
     /// The actors, by the lower half of their slots, which is used again; the upper half tells the
     /// stay. Empty while code that owns the actor runs.
-    residents: Vec<Option<(u32, Box<dyn Any + Send>)>>,
+    pub(super) residents: Vec<Option<(u32, Box<dyn Any + Send>)>>,
     /// What the caller of the turn that is being told gets.
-    outcome: Option<Box<dyn Outcome>>,
-    lease: Option<Time>,
-    events: Vec<ActorEvent>,
-    effects: Effects<Effect>,
-    halted: Option<String>,
+    pub(super) outcome: Option<Box<dyn Outcome>>,
+    pub(super) lease: Option<Time>,
+    pub(super) events: Vec<ActorEvent>,
+    pub(super) effects: Effects<Effect>,
+    pub(super) halted: Option<String>,
+    /// The node had no more time.
+    pub(super) cut: bool,
+    /// The latest reading of the clock.
+    pub(super) now: Time,
 }
 
-struct Hosted {
-    entry: Arc<ActorEntry>,
-    host: Box<dyn ActorHost>,
+pub(super) struct Hosted {
+    pub(super) entry: Arc<ActorEntry>,
+    pub(super) host: Box<dyn ActorHost>,
     /// How many pieces of its code get tasks at once.
-    spawned: u32,
-}
-
-/// Users' code that is to be begun.
-struct Due {
-    slot: Slot,
-    op: OpId,
-    kind: KindIndex,
-    key: EntityId,
-    place: Option<Place>,
-    act: Act,
-}
-
-struct Running {
-    op: OpId,
-    task: TaskHandle,
-    gone: Arc<CallerGone>,
+    pub(super) spawned: u32,
 }
 
 impl ActorSeat {
@@ -151,6 +121,8 @@ impl ActorSeat {
             lease: None,
             events: Vec::new(),
             halted: None,
+            cut: false,
+            now: Time::ZERO,
         }
     }
 
@@ -172,8 +144,9 @@ impl ActorSeat {
             caller,
         } = request;
         env.counters.actor_messages += 1;
-        if let Some(reason) = &self.halted {
-            return caller.finish(ActorAnswer::Halted(reason.clone()));
+        if let Some(answer) = self.unusable() {
+            env.counters.actor_answers += 1;
+            return caller.finish(answer);
         }
         let kind = self.kind(env, &entry);
         let trail = mail.trail.clone();
@@ -222,8 +195,8 @@ impl ActorSeat {
             deadline,
             caller,
         } = request;
-        if let Some(reason) = &self.halted {
-            return caller.finish(ActorAnswer::Halted(reason.clone()));
+        if let Some(answer) = self.unusable() {
+            return caller.finish(answer);
         }
         let kind = self.kind(env, &entry);
         let waiting = Waiting {
@@ -296,6 +269,7 @@ impl ActorSeat {
         self.acts.clear();
         self.residents.clear();
         env.counters.actor_answers += self.callers.finish_all(|| ActorAnswer::Cut);
+        self.cut = true;
         self.halted
             .get_or_insert_with(|| "the node has stopped".to_owned());
     }
@@ -332,31 +306,6 @@ impl ActorSeat {
     pub(crate) fn has_work(&self) -> bool {
         self.halted.is_none()
             && (!self.acts.is_empty() || !self.ended.is_empty() || self.machine.is_ready())
-    }
-
-    /// Lets actors take turns, up to a budget.
-    pub(crate) fn turn(&mut self, env: &mut ActorEnv<'_>) {
-        let mut acts = 0;
-        while self.has_work() && acts < ACTS_MAX {
-            if let Some(input) = self.ended.pop_front() {
-                self.feed(env, input);
-            } else if let Some(act) = self.acts.pop_front() {
-                acts += 1;
-                if acts.is_multiple_of(CLOCK_EVERY) {
-                    env.now = self.stage.world.now();
-                }
-                let placed = act.place.is_some();
-                if placed && self.lease.is_none_or(|until| until <= env.now) {
-                    // The lease has ended since: the tick drops all that needs it (A5).
-                    self.acts.push_front(act);
-                    self.feed(env, Input::Tick);
-                } else {
-                    self.begin(env, act);
-                }
-            } else {
-                self.feed(env, Input::Turn);
-            }
-        }
     }
 
     /// The next report of what runs as a task. Cancel safe.
@@ -409,354 +358,14 @@ impl ActorSeat {
         self.machine.census().waiting
     }
 
-    /// Begins a piece of users' code: it runs in the lane until its first wait, and as a task after
-    /// that, or from the start where its kind holds the lane for long.
-    fn begin(&mut self, env: &mut ActorEnv<'_>, due: Due) {
-        let Due {
-            slot,
-            op,
-            kind,
-            key,
-            place,
-            act,
-        } = due;
-        let deadline = match &act {
-            Act::Message { deadline, .. } => *deadline,
-            Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
-        };
-        env.counters.actor_turns += u64::from(!matches!(act, Act::Activate | Act::Stop(_)));
-        let gone = match &act {
-            Act::Message { ticket, .. } => self.callers.gone(*ticket),
-            Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
-        };
-        let gone = Arc::clone(gone.unwrap_or(&self.nobody));
-        if gone.get()
-            && let Act::Message { ticket, .. } = act
-        {
-            self.callers.take(ticket);
-            self.discard(kind, ticket);
-            return self.ended.push_back(Input::Done {
-                slot,
-                op,
-                ending: Ending::Withdrawn,
-                orders: Vec::new(),
-                background: 0,
-            });
-        }
-        let scene = Scene {
-            stage: Arc::clone(&self.stage),
-            slot,
-            op,
-            key,
-            shard: place.map(|place| place.shard),
-            epoch: place.and_then(|place| self.machine.epoch(place)),
-            deadline,
-            gone: Arc::clone(&gone),
-        };
-        let resident = self.take(slot);
-        let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) else {
-            unreachable!("a kind that was made known");
-        };
-        let mut future = hosted.host.begin(scene, act, resident);
-        if hosted.entry.inline && hosted.spawned == 0 {
-            let before = self.stage.world.now();
-            let polled = future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()));
-            if self.stage.world.now().since(before) > HELD_MAX {
-                hosted.spawned = SPAWNED_AFTER_HELD;
-            }
-            if let Poll::Ready(finished) = polled {
-                return self.finished(env, (slot, op), finished);
-            }
+    /// What whoever comes is told when nothing can be begun any more.
+    fn unusable(&self) -> Option<ActorAnswer> {
+        let reason = self.halted.as_ref()?;
+        Some(if self.cut {
+            ActorAnswer::Stopped
         } else {
-            hosted.spawned = hosted.spawned.saturating_sub(1);
-        }
-        let task = Task {
-            future: Some(future),
-            report: Some((slot, op)),
-            stage: Arc::clone(&self.stage),
-        };
-        env.counters.actor_tasks += 1;
-        let task = self.stage.world.spawn(Box::pin(task));
-        self.running.insert(slot, Running { op, task, gone });
-    }
-
-    fn finished(&mut self, env: &mut ActorEnv<'_>, (slot, op): (Slot, OpId), finished: Finished) {
-        let Finished {
-            ending,
-            orders,
-            background,
-            outcome,
-            resident,
-        } = finished;
-        if let Some(resident) = resident {
-            self.put_back(slot, resident);
-        }
-        self.outcome = outcome;
-        let done = Input::Done {
-            slot,
-            op,
-            ending,
-            orders,
-            background,
-        };
-        self.feed(env, done);
-        self.outcome = None;
-    }
-
-    fn feed(&mut self, env: &mut ActorEnv<'_>, input: Input) {
-        if self.halted.is_some() {
-            return;
-        }
-        (env.record)(env.now, &input);
-        let mut cx = Cx {
-            now: env.now,
-            dice: self.dice,
-            probe: &mut *env.probe,
-        };
-        let mut effects = std::mem::replace(&mut self.effects, Effects::new(0));
-        let stepped = caught(|| self.machine.step(&mut cx, input, &mut effects));
-        let mut halt = stepped
-            .err()
-            .map(|panic| format!("a step panicked: {panic}"));
-        let broken = halt.is_some();
-        for effect in effects.drain() {
-            if !broken {
-                halt = halt.or(self.run(env, effect));
-            }
-        }
-        self.effects = effects;
-        if let Some(reason) = halt {
-            self.halt(env, reason);
-        }
-    }
-
-    /// Runs one effect; a reason to halt comes back.
-    fn run(&mut self, env: &mut ActorEnv<'_>, effect: Effect) -> Option<String> {
-        match effect {
-            Effect::Activate {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-            } => self.acts.push_back(Due {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-                act: Act::Activate,
-            }),
-            Effect::Run {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-                letter,
-            } => self.acts.push_back(Due {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-                act: match letter {
-                    Letter::Message { ticket, deadline } => Act::Message { ticket, deadline },
-                    Letter::Timer { name, last } => Act::Timer { name, last },
-                    Letter::Notice { watch, ended } => Act::Notice { watch, ended },
-                },
-            }),
-            Effect::Stop {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-                why,
-            } => self.acts.push_back(Due {
-                slot,
-                op,
-                kind,
-                key,
-                place,
-                act: Act::Stop(why),
-            }),
-            Effect::Abort { slot, op } => self.abort(slot, op),
-            Effect::Cancel { slot, op } => {
-                if let Some(running) = self.running.get(&slot)
-                    && running.op == op
-                {
-                    running.gone.set();
-                }
-            }
-            Effect::Forget { slot } => drop(self.take(slot)),
-            Effect::Reply { ticket, answer } => return self.reply(env, ticket, answer),
-            Effect::Undelivered { ticket, kind, key } => {
-                self.discard(kind, ticket);
-                env.counters.actor_undelivered += 1;
-                tracing::warn!(%key, "actor_message_undelivered");
-            }
-            Effect::Drained { place } => self.events.push(ActorEvent::Drained(place)),
-            Effect::Stopped => self.events.push(ActorEvent::Stopped),
-            Effect::Note(note) => self.note(env.counters, &note),
-            Effect::Halt(reason) => return Some(reason.to_string()),
-        }
-        None
-    }
-
-    fn reply(&mut self, env: &mut ActorEnv<'_>, ticket: Ticket, answer: Answer) -> Option<String> {
-        let Some(waiting) = self.callers.take(ticket) else {
-            return Some(format!("{ticket:?} was answered twice"));
-        };
-        env.counters.actor_answers += 1;
-        let kind = waiting.kind;
-        let answer = match answer {
-            Answer::Ran => match self.outcome.take() {
-                Some(outcome) => ActorAnswer::Ran(outcome),
-                None => return Some(format!("{ticket:?} ran without an outcome")),
-            },
-            Answer::Taken => ActorAnswer::Taken,
-            Answer::Ended(ended) => ActorAnswer::Ended(ended),
-            Answer::Refused(Refusal::NotOwner) => {
-                self.return_to_routing(ticket, waiting);
-                return None;
-            }
-            Answer::Refused(refusal) => {
-                env.counters.overloaded += u64::from(refusal == Refusal::Overloaded);
-                if !refusal.has_begun() {
-                    self.discard(kind, ticket);
-                }
-                ActorAnswer::Refused(refusal)
-            }
-        };
-        waiting.caller.finish(answer);
-        None
-    }
-
-    /// What this node does not own goes back to routing, with its caller.
-    fn return_to_routing(&mut self, ticket: Ticket, waiting: Waiting) {
-        let Waiting {
-            kind,
-            entry,
-            key,
-            deadline,
-            wants,
-            gone,
-            caller,
-        } = waiting;
-        let hosted = self.hosts.get_mut(usize::from(kind.0));
-        let mail = hosted.and_then(|hosted| hosted.host.give_back(ticket));
-        let event = match (wants, mail) {
-            (Wants::Reply | Wants::Receipt, Some(mail)) => {
-                let request = ActorRequest {
-                    kind: entry,
-                    key,
-                    deadline,
-                    answered: wants == Wants::Reply,
-                    mail,
-                    gone,
-                    caller,
-                };
-                ActorEvent::NotOwner(ticket, request)
-            }
-            (Wants::Reply | Wants::Receipt, None) => {
-                return caller.finish(ActorAnswer::Refused(Refusal::NotOwner));
-            }
-            (Wants::End, _) => {
-                let request = WatchRequest {
-                    kind: entry,
-                    key,
-                    deadline,
-                    caller,
-                };
-                ActorEvent::NotOwnerOfWatched(ticket, request)
-            }
-        };
-        self.events.push(event);
-    }
-
-    /// What has not been begun is dropped here; what runs as a task reports that it was dropped.
-    fn abort(&mut self, slot: Slot, op: OpId) {
-        if let Some(running) = self.running.get(&slot) {
-            running.task.abort();
-            return;
-        }
-        let waits = |due: &Due| due.op == op;
-        if let Some(nth) = self.acts.iter().position(waits) {
-            self.acts.remove(nth);
-            self.ended.push_back(Input::Done {
-                slot,
-                op,
-                ending: Ending::Dropped,
-                orders: Vec::new(),
-                background: 0,
-            });
-        }
-    }
-
-    fn note(&self, counters: &mut Counters, note: &Note) {
-        match note {
-            Note::Activated(_) => counters.actor_activations += 1,
-            Note::Passivated(_) => counters.actor_passivations += 1,
-            Note::InitFailed { kind, key, cause } => {
-                counters.actor_init_failures += 1;
-                tracing::warn!(%kind, %key, cause, "actor_init_failed");
-            }
-            Note::Panicked { kind, key, cause } => {
-                counters.actor_panics += 1;
-                tracing::warn!(%kind, %key, cause, "actor_panicked");
-            }
-            Note::Restarts { kind, key, after } => {
-                counters.actor_restarts += 1;
-                tracing::info!(%kind, %key, %after, "actor_restarts");
-            }
-            Note::Failed { kind, key } => {
-                counters.actor_failures += 1;
-                tracing::warn!(%kind, %key, "actor_failed");
-            }
-            Note::Stuck { kind, key } => {
-                counters.actor_stuck += 1;
-                tracing::warn!(%kind, %key, "actor_stuck");
-            }
-            Note::LeaseOver { places } => tracing::warn!(places, "actor_lease_over"),
-        }
-    }
-
-    fn halt(&mut self, env: &mut ActorEnv<'_>, reason: String) {
-        tracing::error!(machine = "actors", reason, "machine_halted");
-        env.counters.halts += 1;
-        for running in self.running.values() {
-            running.task.abort();
-        }
-        self.acts.clear();
-        self.ended.clear();
-        let told = || ActorAnswer::Halted(reason.clone());
-        env.counters.actor_answers += self.callers.finish_all(told);
-        self.halted = Some(reason);
-    }
-
-    fn discard(&mut self, kind: KindIndex, ticket: Ticket) {
-        if let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) {
-            drop(hosted.host.give_back(ticket));
-        }
-    }
-
-    fn take(&mut self, slot: Slot) -> Option<Box<dyn Any + Send>> {
-        let (place, stay) = halves(slot);
-        let resident = self.residents.get_mut(place)?;
-        resident.take_if(|(of, _)| *of == stay).map(|(_, one)| one)
-    }
-
-    fn put_back(&mut self, slot: Slot, resident: Box<dyn Any + Send>) {
-        let (place, stay) = halves(slot);
-        if self.residents.len() <= place {
-            self.residents.resize_with(place + 1, || None);
-        }
-        if let Some(empty) = self.residents.get_mut(place) {
-            *empty = Some((stay, resident));
-        }
+            ActorAnswer::Halted(reason.clone())
+        })
     }
 
     /// The kind's number; a new one is made known to the scheduler first.
@@ -773,51 +382,5 @@ impl ActorSeat {
         });
         self.feed(env, Input::Kind(entry.config.clone()));
         kind
-    }
-}
-
-fn halves(slot: Slot) -> (usize, u32) {
-    let stay = u32::try_from(slot.0 >> 32).unwrap_or(u32::MAX);
-    let place = usize::try_from(slot.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX);
-    (place, stay)
-}
-
-/// Users' code that runs as a task. However it ends, it is reported once, after the code and its
-/// actor were dropped.
-struct Task {
-    future: Option<BoxFuture<'static, Finished>>,
-    report: Option<(Slot, OpId)>,
-    stage: Arc<Stage>,
-}
-
-impl Task {
-    fn end(&mut self, finished: Option<Finished>) {
-        self.future = None;
-        if let Some((slot, op)) = self.report.take() {
-            // A seat that is gone needs no report.
-            let _ = self
-                .stage
-                .reports
-                .send(Report::Ended { slot, op, finished });
-        }
-    }
-}
-
-impl Future for Task {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let finished = match &mut self.future {
-            Some(future) => std::task::ready!(future.as_mut().poll(cx)),
-            None => return Poll::Ready(()),
-        };
-        self.end(Some(finished));
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.end(None);
     }
 }

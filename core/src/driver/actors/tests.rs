@@ -3,5 +3,6 @@
 mod actors;
 mod bound;
 mod life;
+mod many;
 mod rig;
 mod turns;

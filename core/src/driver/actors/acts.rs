@@ -1,0 +1,251 @@
+//! Users' code of a lane's actors: begun, run as tasks, ended and dropped.
+
+use super::host::{Act, CallerGone, Finished, Scene};
+use super::seat::{ActorEnv, ActorSeat};
+use super::stage::{Report, Stage};
+use crate::actor::{Ending, Input};
+use crate::driver::shell::TaskHandle;
+use crate::id::{OpId, Slot};
+use crate::log::KindIndex;
+use crate::name::EntityId;
+use crate::shard::Place;
+use crate::step::Span;
+use futures_util::future::BoxFuture;
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// How many pieces of users' code one turn of the lane begins.
+const ACTS_MAX: usize = 256;
+
+/// A kind whose code held the lane for longer gets tasks of its own for a while.
+const HELD_MAX: Span = Span::from_millis(1);
+
+/// For so many pieces of its code.
+const SPAWNED_AFTER_HELD: u32 = 1_000;
+
+/// Users' code that is to be begun.
+pub(super) struct Due {
+    pub(super) slot: Slot,
+    pub(super) op: OpId,
+    pub(super) kind: KindIndex,
+    pub(super) key: EntityId,
+    pub(super) place: Option<Place>,
+    pub(super) act: Act,
+}
+
+pub(super) struct Running {
+    pub(super) op: OpId,
+    pub(super) task: TaskHandle,
+    pub(super) gone: Arc<CallerGone>,
+}
+
+impl ActorSeat {
+    /// Lets actors take turns, up to a budget.
+    pub(crate) fn turn(&mut self, env: &mut ActorEnv<'_>) {
+        let mut acts = 0;
+        env.now = self.stage.world.now();
+        while self.has_work() && acts < ACTS_MAX {
+            if let Some(input) = self.ended.pop_front() {
+                self.feed(env, input);
+            } else if let Some(act) = self.acts.pop_front() {
+                acts += 1;
+                let placed = act.place.is_some();
+                if placed && self.lease.is_none_or(|until| until <= env.now) {
+                    // The lease has ended since: the tick drops all that needs it (A5).
+                    self.acts.push_front(act);
+                    self.feed(env, Input::Tick);
+                } else {
+                    self.begin(env, act);
+                }
+            } else {
+                self.feed(env, Input::Turn);
+            }
+        }
+    }
+
+    /// Begins a piece of users' code: it runs in the lane until its first wait, and as a task after
+    /// that, or from the start where its kind holds the lane for long.
+    pub(super) fn begin(&mut self, env: &mut ActorEnv<'_>, due: Due) {
+        let Due {
+            slot,
+            op,
+            kind,
+            key,
+            place,
+            act,
+        } = due;
+        let deadline = match &act {
+            Act::Message { deadline, .. } => *deadline,
+            Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
+        };
+        env.counters.actor_turns += u64::from(!matches!(act, Act::Activate | Act::Stop(_)));
+        let gone = match &act {
+            Act::Message { ticket, .. } => self.callers.gone(*ticket),
+            Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
+        };
+        let gone = Arc::clone(gone.unwrap_or(&self.nobody));
+        if gone.get()
+            && let Act::Message { ticket, .. } = act
+        {
+            self.callers.take(ticket);
+            self.discard(kind, ticket);
+            return self.ended.push_back(Input::Done {
+                slot,
+                op,
+                ending: Ending::Withdrawn,
+                orders: Vec::new(),
+                background: 0,
+            });
+        }
+        let scene = Scene {
+            stage: Arc::clone(&self.stage),
+            slot,
+            op,
+            key,
+            shard: place.map(|place| place.shard),
+            epoch: place.and_then(|place| self.machine.epoch(place)),
+            deadline,
+            gone: Arc::clone(&gone),
+        };
+        let resident = self.take(slot);
+        let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) else {
+            unreachable!("a kind that was made known");
+        };
+        let mut future = hosted.host.begin(scene, act, resident);
+        if hosted.entry.inline && hosted.spawned == 0 {
+            let before = env.now;
+            let noop = &mut Context::from_waker(Waker::noop());
+            let polled = future.as_mut().poll(noop);
+            // So the lease is looked at with a fresh clock before each piece of users' code.
+            env.now = self.stage.world.now();
+            if env.now.since(before) > HELD_MAX {
+                hosted.spawned = SPAWNED_AFTER_HELD;
+            }
+            if let Poll::Ready(finished) = polled {
+                return self.finished(env, (slot, op), finished);
+            }
+        } else {
+            hosted.spawned = hosted.spawned.saturating_sub(1);
+        }
+        let task = Task {
+            future: Some(future),
+            report: Some((slot, op)),
+            stage: Arc::clone(&self.stage),
+        };
+        env.counters.actor_tasks += 1;
+        let task = self.stage.world.spawn(Box::pin(task));
+        self.running.insert(slot, Running { op, task, gone });
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        env: &mut ActorEnv<'_>,
+        (slot, op): (Slot, OpId),
+        finished: Finished,
+    ) {
+        let Finished {
+            ending,
+            orders,
+            background,
+            outcome,
+            resident,
+        } = finished;
+        if let Some(resident) = resident {
+            self.put_back(slot, resident);
+        }
+        self.outcome = outcome;
+        let done = Input::Done {
+            slot,
+            op,
+            ending,
+            orders,
+            background,
+        };
+        self.feed(env, done);
+        self.outcome = None;
+    }
+
+    /// What has not been begun is dropped here; what runs as a task reports that it was dropped.
+    pub(super) fn abort(&mut self, slot: Slot, op: OpId) {
+        if let Some(running) = self.running.get(&slot) {
+            running.task.abort();
+            return;
+        }
+        let waits = |due: &Due| due.op == op;
+        if let Some(nth) = self.acts.iter().position(waits) {
+            self.acts.remove(nth);
+            self.ended.push_back(Input::Done {
+                slot,
+                op,
+                ending: Ending::Dropped,
+                orders: Vec::new(),
+                background: 0,
+            });
+        }
+    }
+
+    pub(super) fn take(&mut self, slot: Slot) -> Option<Box<dyn Any + Send>> {
+        let (place, stay) = halves(slot);
+        let resident = self.residents.get_mut(place)?;
+        resident.take_if(|(of, _)| *of == stay).map(|(_, one)| one)
+    }
+
+    pub(super) fn put_back(&mut self, slot: Slot, resident: Box<dyn Any + Send>) {
+        let (place, stay) = halves(slot);
+        if self.residents.len() <= place {
+            self.residents.resize_with(place + 1, || None);
+        }
+        if let Some(empty) = self.residents.get_mut(place) {
+            *empty = Some((stay, resident));
+        }
+    }
+}
+
+fn halves(slot: Slot) -> (usize, u32) {
+    let stay = u32::try_from(slot.0 >> 32).unwrap_or(u32::MAX);
+    let place = usize::try_from(slot.0 & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+    (place, stay)
+}
+
+/// Users' code that runs as a task. However it ends, it is reported once, after the code and its
+/// actor were dropped.
+struct Task {
+    future: Option<BoxFuture<'static, Finished>>,
+    report: Option<(Slot, OpId)>,
+    stage: Arc<Stage>,
+}
+
+impl Task {
+    fn end(&mut self, finished: Option<Finished>) {
+        self.future = None;
+        if let Some((slot, op)) = self.report.take() {
+            // A seat that is gone needs no report.
+            let _ = self
+                .stage
+                .reports
+                .send(Report::Ended { slot, op, finished });
+        }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let finished = match &mut self.future {
+            Some(future) => std::task::ready!(future.as_mut().poll(cx)),
+            None => return Poll::Ready(()),
+        };
+        self.end(Some(finished));
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}

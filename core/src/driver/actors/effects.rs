@@ -1,0 +1,241 @@
+//! What the scheduler of a lane's actors wants done.
+
+use super::acts::Due;
+use super::callers::{Waiting, Wants};
+use super::host::{Act, ActorAnswer, ActorRequest, WatchRequest};
+use super::seat::{ActorEnv, ActorEvent, ActorSeat};
+use crate::actor::{Answer, Effect, Input, Letter, Note, Refusal};
+use crate::driver::counters::Counters;
+use crate::driver::host::caught;
+use crate::id::Ticket;
+use crate::log::KindIndex;
+use crate::step::{Cx, Effects, Machine};
+
+impl ActorSeat {
+    pub(super) fn feed(&mut self, env: &mut ActorEnv<'_>, input: Input) {
+        if self.halted.is_some() {
+            return;
+        }
+        // A turn reads the clock by itself, and the lane may come with an older reading after it.
+        self.now = self.now.max(env.now);
+        env.now = self.now;
+        (env.record)(env.now, &input);
+        let mut cx = Cx {
+            now: env.now,
+            dice: self.dice,
+            probe: &mut *env.probe,
+        };
+        let mut effects = std::mem::replace(&mut self.effects, Effects::new(0));
+        let stepped = caught(|| self.machine.step(&mut cx, input, &mut effects));
+        let mut halt = stepped
+            .err()
+            .map(|panic| format!("a step panicked: {panic}"));
+        let broken = halt.is_some();
+        for effect in effects.drain() {
+            if !broken {
+                halt = halt.or(self.run(env, effect));
+            }
+        }
+        self.effects = effects;
+        if let Some(reason) = halt {
+            self.halt(env, reason);
+        }
+    }
+
+    /// Runs one effect; a reason to halt comes back.
+    pub(super) fn run(&mut self, env: &mut ActorEnv<'_>, effect: Effect) -> Option<String> {
+        match effect {
+            Effect::Activate {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+            } => self.acts.push_back(Due {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+                act: Act::Activate,
+            }),
+            Effect::Run {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+                letter,
+            } => self.acts.push_back(Due {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+                act: match letter {
+                    Letter::Message { ticket, deadline } => Act::Message { ticket, deadline },
+                    Letter::Timer { name, last } => Act::Timer { name, last },
+                    Letter::Notice { watch, ended } => Act::Notice { watch, ended },
+                },
+            }),
+            Effect::Stop {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+                why,
+            } => self.acts.push_back(Due {
+                slot,
+                op,
+                kind,
+                key,
+                place,
+                act: Act::Stop(why),
+            }),
+            Effect::Abort { slot, op } => self.abort(slot, op),
+            Effect::Cancel { slot, op } => {
+                if let Some(running) = self.running.get(&slot)
+                    && running.op == op
+                {
+                    running.gone.set();
+                }
+            }
+            Effect::Forget { slot } => drop(self.take(slot)),
+            Effect::Reply { ticket, answer } => return self.reply(env, ticket, answer),
+            Effect::Undelivered { ticket, kind, key } => {
+                self.discard(kind, ticket);
+                env.counters.actor_undelivered += 1;
+                tracing::warn!(%key, "actor_message_undelivered");
+            }
+            Effect::Drained { place } => self.events.push(ActorEvent::Drained(place)),
+            Effect::Stopped => self.events.push(ActorEvent::Stopped),
+            Effect::Note(note) => self.note(env.counters, &note),
+            Effect::Halt(reason) => return Some(reason.to_string()),
+        }
+        None
+    }
+
+    pub(super) fn reply(
+        &mut self,
+        env: &mut ActorEnv<'_>,
+        ticket: Ticket,
+        answer: Answer,
+    ) -> Option<String> {
+        let Some(waiting) = self.callers.take(ticket) else {
+            return Some(format!("{ticket:?} was answered twice"));
+        };
+        env.counters.actor_answers += 1;
+        let kind = waiting.kind;
+        let answer = match answer {
+            Answer::Ran => match self.outcome.take() {
+                Some(outcome) => ActorAnswer::Ran(outcome),
+                None => return Some(format!("{ticket:?} ran without an outcome")),
+            },
+            Answer::Taken => ActorAnswer::Taken,
+            Answer::Ended(ended) => ActorAnswer::Ended(ended),
+            Answer::Refused(Refusal::NotOwner) => {
+                self.return_to_routing(ticket, waiting);
+                return None;
+            }
+            Answer::Refused(refusal) => {
+                env.counters.overloaded += u64::from(refusal == Refusal::Overloaded);
+                if !refusal.has_begun() {
+                    self.discard(kind, ticket);
+                }
+                ActorAnswer::Refused(refusal)
+            }
+        };
+        waiting.caller.finish(answer);
+        None
+    }
+
+    /// What this node does not own goes back to routing, with its caller.
+    pub(super) fn return_to_routing(&mut self, ticket: Ticket, waiting: Waiting) {
+        let Waiting {
+            kind,
+            entry,
+            key,
+            deadline,
+            wants,
+            gone,
+            caller,
+        } = waiting;
+        let hosted = self.hosts.get_mut(usize::from(kind.0));
+        let mail = hosted.and_then(|hosted| hosted.host.give_back(ticket));
+        let event = match (wants, mail) {
+            (Wants::Reply | Wants::Receipt, Some(mail)) => {
+                let request = ActorRequest {
+                    kind: entry,
+                    key,
+                    deadline,
+                    answered: wants == Wants::Reply,
+                    mail,
+                    gone,
+                    caller,
+                };
+                ActorEvent::NotOwner(ticket, request)
+            }
+            (Wants::Reply | Wants::Receipt, None) => {
+                return caller.finish(ActorAnswer::Refused(Refusal::NotOwner));
+            }
+            (Wants::End, _) => {
+                let request = WatchRequest {
+                    kind: entry,
+                    key,
+                    deadline,
+                    caller,
+                };
+                ActorEvent::NotOwnerOfWatched(ticket, request)
+            }
+        };
+        self.events.push(event);
+    }
+
+    pub(super) fn note(&self, counters: &mut Counters, note: &Note) {
+        match note {
+            Note::Activated(_) => counters.actor_activations += 1,
+            Note::Passivated(_) => counters.actor_passivations += 1,
+            Note::InitFailed { kind, key, cause } => {
+                counters.actor_init_failures += 1;
+                tracing::warn!(%kind, %key, cause, "actor_init_failed");
+            }
+            Note::Panicked { kind, key, cause } => {
+                counters.actor_panics += 1;
+                tracing::warn!(%kind, %key, cause, "actor_panicked");
+            }
+            Note::Restarts { kind, key, after } => {
+                counters.actor_restarts += 1;
+                tracing::info!(%kind, %key, %after, "actor_restarts");
+            }
+            Note::Failed { kind, key } => {
+                counters.actor_failures += 1;
+                tracing::warn!(%kind, %key, "actor_failed");
+            }
+            Note::Stuck { kind, key } => {
+                counters.actor_stuck += 1;
+                tracing::warn!(%kind, %key, "actor_stuck");
+            }
+            Note::LeaseOver { places } => tracing::warn!(places, "actor_lease_over"),
+        }
+    }
+
+    pub(super) fn halt(&mut self, env: &mut ActorEnv<'_>, reason: String) {
+        tracing::error!(machine = "actors", reason, "machine_halted");
+        env.counters.halts += 1;
+        for running in self.running.values() {
+            running.task.abort();
+        }
+        self.acts.clear();
+        self.ended.clear();
+        let told = || ActorAnswer::Halted(reason.clone());
+        env.counters.actor_answers += self.callers.finish_all(told);
+        self.halted = Some(reason);
+    }
+
+    pub(super) fn discard(&mut self, kind: KindIndex, ticket: Ticket) {
+        if let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) {
+            drop(hosted.host.give_back(ticket));
+        }
+    }
+}
