@@ -100,8 +100,10 @@ fn an_actor_that_rests_is_passivated_and_comes_back() {
 
 #[test]
 fn with_too_many_the_one_that_rests_longest_goes() {
-    let mut limits = Limits::default();
-    limits.activations_max = 2;
+    let limits = Limits {
+        activations_max: 2,
+        ..Limits::default()
+    };
     let mut rig = Rig::with_limits(Kinds::new().with::<Counter>(), limits);
     for key in ["a", "b"] {
         assert_eq!(rig.get(rig.actor::<Counter>(key).ask(Add { by: 1 })), Ok(1));

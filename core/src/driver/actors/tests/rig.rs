@@ -108,6 +108,16 @@ pub(super) struct Road {
     watched: Mutex<VecDeque<WatchRequest>>,
 }
 
+impl Road {
+    fn next_asked(&self) -> Option<ActorRequest> {
+        lock(&self.asked).pop_front()
+    }
+
+    fn next_watched(&self) -> Option<WatchRequest> {
+        lock(&self.watched).pop_front()
+    }
+}
+
 impl Asker for Road {
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>> {
         self.kinds.get(name).cloned()
@@ -265,19 +275,13 @@ impl Rig {
     pub(super) fn pump(&mut self) {
         for _ in 0..10_000 {
             let mut busy = self.hand.run();
-            while let Some(request) = {
-                let request = lock(&self.road.asked).pop_front();
-                request
-            } {
+            while let Some(request) = self.road.next_asked() {
                 busy = true;
                 self.tickets += 1;
                 let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
                 self.with(|seat, env| seat.ask(env, ticket, place, request));
             }
-            while let Some(request) = {
-                let request = lock(&self.road.watched).pop_front();
-                request
-            } {
+            while let Some(request) = self.road.next_watched() {
                 busy = true;
                 self.tickets += 1;
                 let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
