@@ -11,6 +11,8 @@ const HINT_SPAN: Span = Span::from_millis(250);
 pub(super) const LINK_AGE_MIN: Span = Span::from_secs(2);
 /// How often a node is asked that may be gone.
 pub(super) const CONFIRM_EVERY: Span = Span::from_millis(100);
+/// How long a run that is new is left alone: its lanes may not listen everywhere yet.
+pub(super) const FIRST_PROBE: Span = Span::from_millis(300);
 /// When nothing at all comes back for this long, the suspicion is forgotten.
 const FORGET_AFTER: Span = Span::from_secs(2);
 

@@ -174,7 +174,9 @@ impl Node {
             self.succeeds = Some(incarnation);
             return self.take(now, revision);
         }
-        if rival.suspicion.sure() && rival.replaced.len() < REPLACED_MAX {
+        // Who wrote a tombstone on this run would go by its terms alone, not by those of earlier ones.
+        let alike = rival.terms == mine;
+        if rival.suspicion.sure() && alike && rival.replaced.len() < REPLACED_MAX {
             reached!(t.cx, "node: a quick restart");
             let earlier = core::mem::take(&mut rival.replaced);
             let replaced = Replaced {

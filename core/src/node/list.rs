@@ -362,7 +362,11 @@ impl Node {
         if self.lists.looks.is_empty() || now < self.lists.look_due {
             return;
         }
-        let names: Vec<NodeName> = core::mem::take(&mut self.lists.looks).into_iter().collect();
+        let mut looks = core::mem::take(&mut self.lists.looks);
+        if let Some(beyond) = looks.iter().nth(PAGE_MAX as usize).cloned() {
+            self.lists.looks = looks.split_off(&beyond);
+        }
+        let names: Vec<NodeName> = looks.into_iter().collect();
         let ns = &self.config.namespace;
         let request = StoreRequest::Latest {
             stream: ns.member_stream(),

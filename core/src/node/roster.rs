@@ -1,7 +1,7 @@
 //! The others: what their records said last, and which runs are over (M4).
 
 use super::View;
-use super::hint::Suspicion;
+use super::hint::{FIRST_PROBE, Suspicion};
 use super::view::{Peer, PeerState, Role, Standing};
 use super::{About, Note};
 use crate::format::{Member, MemberState};
@@ -173,7 +173,7 @@ impl Roster {
                     renewed: false,
                     absent: false,
                     suspicion: Suspicion::default(),
-                    probe_at: now,
+                    probe_at: now + FIRST_PROBE,
                     bury_at: None,
                 })
             }
