@@ -2,10 +2,10 @@
 
 use crate::host::Added;
 use std::fmt::Write;
-use tenure_core::Outcome;
 use tenure_core::format::{Commit, Ownership};
-use tenure_core::log::{Base, Effect, Input, Ran, Work};
+use tenure_core::log::{Base, Effect, Input, Ran, Reply, Work};
 use tenure_core::port::{Expect, Message, Publish, StoreDone, StoreReply, StoreRequest};
+use tenure_core::{Outcome, node, route, shard};
 
 /// An input.
 pub(crate) fn input(input: &Input) -> String {
@@ -168,6 +168,67 @@ fn commit(it: &Commit) -> String {
     let _ = write!(line, " lists {:?}", it.earlier);
     if let Some(snapshot) = it.snapshot {
         let _ = write!(line, " snapshot {:?}", snapshot.sequence);
+    }
+    line
+}
+
+/// What any machine takes in.
+pub(crate) fn any_input(it: &crate::world::Input) -> String {
+    use crate::world::Input as Any;
+    match it {
+        Any::Log(it) => input(it),
+        Any::Member(node::Input::Stored { op, reply }) => format!("{op:?} {}", answer(reply)),
+        Any::Member(node::Input::Heard(it)) => format!("heard {} {:?}", it.subject, it.sequence),
+        Any::Member(it) => format!("{it:?}"),
+        Any::Owners(shard::Input::Stored { op, reply }) => format!("{op:?} {}", answer(reply)),
+        Any::Owners(shard::Input::Heard(it)) => format!("heard {} {:?}", it.subject, it.sequence),
+        Any::Owners(shard::Input::View(it)) => view(it),
+        Any::Owners(it) => format!("{it:?}"),
+        Any::Router(route::Input::View(it)) => view(it),
+        Any::Router(route::Input::Table(it)) => format!("table {}", it.revision),
+        Any::Router(it) => format!("{it:?}"),
+    }
+}
+
+/// What a membership wants.
+pub(crate) fn of_member(effect: &node::Effect) -> String {
+    match effect {
+        node::Effect::Store { op, request: it } => format!("{op:?} {}", request(it)),
+        node::Effect::View(it) => view(it),
+        it => format!("{it:?}"),
+    }
+}
+
+/// What a node's ownership wants.
+pub(crate) fn of_owners(effect: &shard::Effect) -> String {
+    match effect {
+        shard::Effect::Store { op, request: it } => format!("{op:?} {}", request(it)),
+        shard::Effect::Table(it) => {
+            let mut line = format!("table {}", it.revision);
+            for (place, row) in &it.rows {
+                let (letter, number) = (place.class.letter(), place.shard.0);
+                let (owner, at) = (row.owner.0 >> 112, row.epoch.sequence);
+                let _ = write!(line, " {letter}{number} {owner:04x} {at:?}");
+            }
+            line
+        }
+        it => format!("{it:?}"),
+    }
+}
+
+/// A caller's end.
+pub(crate) fn reply(it: &Reply) -> String {
+    format!("{it:?}")
+}
+
+fn view(it: &node::View) -> String {
+    let mut line = format!("view {} listed {}", it.revision, it.listed);
+    for (name, peer) in &it.peers {
+        let (run, state) = (peer.incarnation.0 >> 112, peer.state);
+        let _ = write!(line, " {name} {run:04x} {state:?} {:?},", peer.standing);
+    }
+    for (run, standing) in &it.lingering {
+        let _ = write!(line, " {:04x} {standing:?},", run.0 >> 112);
     }
     line
 }

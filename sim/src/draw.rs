@@ -60,6 +60,30 @@ pub(crate) enum What {
     CommandId,
     /// When a shard is told to make room, as by pressure of others.
     Evict,
+    /// How long something takes within a node.
+    Within,
+    /// What befalls a frame.
+    Frame,
+    /// What befalls an announcement.
+    Announce,
+    /// When and how the network parts, and for how long.
+    Partition,
+    /// When and which node does not reach the store, and for how long.
+    Cut,
+    /// When the servers elect, and for how long no write is taken.
+    Election,
+    /// When and which node is suspended, and for how long.
+    Suspend,
+    /// When and which wall clock is set, and to what.
+    WallStep,
+    /// When and which node joins.
+    Join,
+    /// When and which node is drained.
+    Drain,
+    /// How long a program takes to end, and when it is started again.
+    Exit,
+    /// How fresh an answer a reader wants.
+    Fresh,
 }
 
 /// Rows of draws.

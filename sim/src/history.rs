@@ -2,9 +2,9 @@
 
 use crate::host::{Answer, Command};
 use std::collections::BTreeMap;
-use tenure_core::format::WriteMode;
+use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket};
-use tenure_core::log::{Expected, KindIndex, Reply};
+use tenure_core::log::{Expected, Freshness, KindIndex, Reply};
 use tenure_core::name::EntityId;
 use tenure_core::port::Subject;
 
@@ -13,6 +13,8 @@ use tenure_core::port::Subject;
 pub struct Entity {
     /// Its shard, by index.
     pub shard: usize,
+    /// Its shard's take-over class.
+    pub class: TakeOver,
     /// Its shard's write mode.
     pub mode: WriteMode,
     /// Its kind.
@@ -34,6 +36,8 @@ pub struct Wish {
     pub id: Option<CommandId>,
     /// What version it must meet.
     pub expected: Expected,
+    /// How fresh the state must be that a read is answered from.
+    pub freshness: Freshness,
 }
 
 /// One question of a caller and its answer.

@@ -4,7 +4,7 @@
 use crate::host::{Added, State};
 use std::collections::BTreeMap;
 use tenure_core::format::{Commit, Ownership};
-use tenure_core::id::{Epoch, Sequence, Version};
+use tenure_core::id::{Epoch, Incarnation, Sequence, Version};
 use tenure_core::name::Namespace;
 use tenure_core::port::{Message, Subject};
 use tenure_mem::store::Store;
@@ -48,13 +48,26 @@ pub enum Entry {
         /// Its index there.
         index: usize,
     },
-    /// An ownership record.
+    /// An ownership record: the place of its [`Claim`] among those of its shard.
     Claim {
         /// Its subject.
         subject: Subject,
-        /// What it says.
-        epoch: Epoch,
+        /// Its index there.
+        index: usize,
     },
+}
+
+/// An ownership record.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Its stream.
+    pub stream: String,
+    /// What it says.
+    pub epoch: Epoch,
+    /// Whom it names.
+    pub owner: Option<Incarnation>,
+    /// When it was stored, in true nanoseconds.
+    pub at: u64,
 }
 
 /// Everything that was stored, by entity and by shard.
@@ -64,8 +77,8 @@ pub struct Ledger {
     seen: BTreeMap<String, Vec<Message>>,
     upto: BTreeMap<String, Sequence>,
     entities: BTreeMap<Subject, Vec<Placed>>,
-    /// By ownership subject: each record's stream and epoch.
-    claims: BTreeMap<Subject, Vec<(String, Epoch)>>,
+    /// By ownership subject.
+    claims: BTreeMap<Subject, Vec<Claim>>,
 }
 
 impl Ledger {
@@ -132,8 +145,13 @@ impl Ledger {
             .get(subject)?
             .iter()
             .rev()
-            .map(|(_, epoch)| *epoch)
+            .map(|claim| claim.epoch)
             .find(|epoch| epoch.sequence < sequence)
+    }
+
+    /// The ownership records of a shard, oldest first, by their subject.
+    pub fn claims(&self, subject: &str) -> &[Claim] {
+        self.claims.get(subject).map_or(&[], Vec::as_slice)
     }
 
     /// Takes in what a stream has more of than before.
@@ -204,7 +222,7 @@ impl Ledger {
             *upto = keep_up_to.min(*upto);
         }
         for claims in self.claims.values_mut() {
-            claims.retain(|(of, epoch)| of != stream || epoch.sequence <= keep_up_to);
+            claims.retain(|it| it.stream != stream || it.epoch.sequence <= keep_up_to);
         }
         for history in self.entities.values_mut() {
             history.retain(|placed| placed.stream != stream || placed.sequence <= keep_up_to);
@@ -254,10 +272,15 @@ impl Ledger {
                     claim: record.claim,
                 };
                 let claims = self.claims.entry(subject.clone()).or_default();
-                claims.push((stream.into(), epoch));
+                claims.push(Claim {
+                    stream: stream.into(),
+                    epoch,
+                    owner: record.owner,
+                    at,
+                });
                 Ok(Some(Entry::Claim {
                     subject: subject.clone(),
-                    epoch,
+                    index: claims.len() - 1,
                 }))
             }
             Some(_) | None => Ok(None),

@@ -55,7 +55,8 @@ pub(crate) struct Host {
     /// How it reads.
     reader: Reader,
     slots: BTreeMap<Slot, Held>,
-    commands: BTreeMap<Ticket, Command>,
+    /// Commands by the ticket that the machine knows, with that of their caller.
+    commands: BTreeMap<Ticket, (Ticket, Command)>,
     answers: BTreeMap<Ticket, Answer>,
 }
 
@@ -82,9 +83,10 @@ impl Host {
         }
     }
 
-    /// Keeps a caller's command until it is decided.
-    pub(crate) fn take(&mut self, ticket: Ticket, command: Command) {
-        self.commands.insert(ticket, command);
+    /// Keeps a caller's command until it is decided. The machine may know it by another ticket than
+    /// its caller, who may be elsewhere.
+    pub(crate) fn take(&mut self, ticket: Ticket, caller: Ticket, command: Command) {
+        self.commands.insert(ticket, (caller, command));
     }
 
     /// The answer for a caller who got the machine's reply.
@@ -209,10 +211,10 @@ impl Host {
         same_version(slot, version, state)?;
         let mut verdicts = Vec::new();
         for (ticket, expected) in commands {
-            let Some(command) = self.commands.get(ticket) else {
+            let Some((caller, command)) = self.commands.get(ticket) else {
                 return Err(format!("decide of {ticket:?}, which was answered already"));
             };
-            let (verdict, after) = decide(self.build, *ticket, command, *expected, state);
+            let (verdict, after) = decide(self.build, *caller, command, *expected, state);
             let answer = Answer {
                 on: state,
                 after,

@@ -48,7 +48,7 @@ impl Oracle for Acknowledged {
                 }
                 Ok(())
             }
-            Seen::Stored { .. } | Seen::Deleted { .. } => Ok(()),
+            Seen::Stored { .. } | Seen::Deleted { .. } | Seen::Cluster(_) => Ok(()),
         }
     }
 }

@@ -21,9 +21,11 @@ impl Oracle for Convergence {
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::End => view.history.iter().try_for_each(|asked| judge(view, asked)),
-            Seen::Stored { .. } | Seen::Told(_) | Seen::Deleted { .. } | Seen::LostTail { .. } => {
-                Ok(())
-            }
+            Seen::Stored { .. }
+            | Seen::Told(_)
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_) => Ok(()),
         }
     }
 }

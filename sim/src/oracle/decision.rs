@@ -32,7 +32,11 @@ impl Oracle for Decision {
                 }
                 Ok(())
             }
-            Seen::Told(_) | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => Ok(()),
+            Seen::Told(_)
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => Ok(()),
         }
     }
 }

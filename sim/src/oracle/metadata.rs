@@ -17,7 +17,11 @@ impl Oracle for Metadata {
     fn judge(&mut self, _: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::Stored { placed, .. } => stored(placed),
-            Seen::Told(_) | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => Ok(()),
+            Seen::Told(_)
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => Ok(()),
         }
     }
 }

@@ -2,10 +2,13 @@
 //! after the event that broke it.
 
 mod acknowledged;
+mod calm;
 mod convergence;
 mod decision;
 mod fence;
+mod lease;
 mod metadata;
+mod moves;
 mod once;
 mod predecessor;
 mod reads;
@@ -14,7 +17,8 @@ mod snapshot;
 
 use crate::bodies::Bodies;
 use crate::history::{Asked, History};
-use crate::ledger::{Ledger, Placed};
+use crate::ledger::{Claim, Ledger, Placed};
+use crate::lives::Lives;
 use crate::profile::Plan;
 use std::fmt;
 use tenure_core::format::{LayoutKey, WriteMode};
@@ -50,8 +54,38 @@ pub enum Seen<'a> {
         /// What is left.
         keep_up_to: Sequence,
     },
+    /// Something happened in a cluster.
+    Cluster(Happened<'a>),
     /// Everything healed, the last questions are answered or overdue.
     End,
+}
+
+/// Something that happened in a cluster.
+#[derive(Clone, Copy, Debug)]
+pub enum Happened<'a> {
+    /// Who may act for a leased shard beside its log changed.
+    Acts {
+        /// The shard, by its index in the plan.
+        shard: usize,
+        /// The node and which of its lives.
+        node: (usize, u32),
+        /// When, in true nanoseconds.
+        at: u64,
+        /// Until when it may act, in true nanoseconds; `None`: it may not.
+        until: Option<u64>,
+    },
+    /// An ownership record was stored.
+    Claimed {
+        /// The shard, by its index in the plan.
+        shard: usize,
+        /// The shard's records, the new one last.
+        claims: &'a [Claim],
+    },
+    /// A life of a node ended.
+    Gone {
+        /// The node and which of its lives.
+        node: (usize, u32),
+    },
 }
 
 /// What oracles may look at.
@@ -63,6 +97,8 @@ pub struct View<'a> {
     pub bodies: &'a Bodies,
     /// What was asked and told.
     pub history: &'a History,
+    /// The lives of the nodes of a cluster.
+    pub lives: &'a Lives,
     /// The plan of the run.
     pub plan: &'a Plan,
 }
@@ -125,5 +161,8 @@ pub(crate) fn all(key: LayoutKey) -> Vec<Box<dyn Oracle>> {
         Box::new(replies::Replies),
         Box::new(replies::InTime),
         Box::new(convergence::Convergence),
+        Box::new(lease::Lease::default()),
+        Box::new(moves::Moves),
+        Box::new(calm::Calm),
     ]
 }

@@ -42,7 +42,7 @@ impl Oracle for Once {
                     .retain(|_, (of, sequence)| of != stream || *sequence <= keep_up_to);
                 Ok(())
             }
-            Seen::Deleted { .. } | Seen::End => Ok(()),
+            Seen::Deleted { .. } | Seen::Cluster(_) | Seen::End => Ok(()),
         }
     }
 }

@@ -29,7 +29,11 @@ impl Oracle for Predecessor {
                 versions(placed, previous)?;
                 list(placed, &earlier, view.plan.limits.chain_max)
             }
-            Seen::Told(_) | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => Ok(()),
+            Seen::Told(_)
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => Ok(()),
         }
     }
 }

@@ -24,6 +24,7 @@ impl Oracle for Reads {
             | Seen::Stored { .. }
             | Seen::Deleted { .. }
             | Seen::LostTail { .. }
+            | Seen::Cluster(_)
             | Seen::End => Ok(()),
         }
     }

@@ -21,7 +21,11 @@ impl Oracle for Replies {
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         let asked = match seen {
             Seen::Told(asked) => asked,
-            Seen::Stored { .. } | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => {
+            Seen::Stored { .. }
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => {
                 return Ok(());
             }
         };
@@ -32,7 +36,10 @@ impl Oracle for Replies {
             Reply::Refused(Refusal::Damaged(_)) => !view.plan.faults.loses_acknowledged(),
             Reply::Refused(Refusal::Store(Refused::NoSpace)) => view.plan.faults.full == 0,
             Reply::Refused(Refusal::Fold(_) | Refusal::Store(_)) => true,
-            Reply::Refused(Refusal::Deadline) => told.at < asked.due,
+            Reply::Refused(Refusal::Deadline) => {
+                // The owner's clock may be the faster one.
+                told.at + view.plan.drift_over(asked.due - asked.at) < asked.due
+            }
             Reply::Refused(Refusal::Expired { horizon }) => {
                 asked.wish.id.is_none_or(|id| id.time() > *horizon)
             }
@@ -69,7 +76,11 @@ impl Oracle for InTime {
     fn judge(&mut self, _: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         let asked = match seen {
             Seen::Told(asked) => asked,
-            Seen::Stored { .. } | Seen::Deleted { .. } | Seen::LostTail { .. } | Seen::End => {
+            Seen::Stored { .. }
+            | Seen::Deleted { .. }
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => {
                 return Ok(());
             }
         };

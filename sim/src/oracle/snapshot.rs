@@ -40,7 +40,11 @@ impl Oracle for Snapshot {
                     Some(_) | None => Ok(()),
                 }
             }
-            Seen::Deleted { .. } | Seen::Told(_) | Seen::LostTail { .. } | Seen::End => Ok(()),
+            Seen::Deleted { .. }
+            | Seen::Told(_)
+            | Seen::LostTail { .. }
+            | Seen::Cluster(_)
+            | Seen::End => Ok(()),
         }
     }
 }

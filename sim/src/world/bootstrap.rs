@@ -1,18 +1,22 @@
 //! A world before its first event: streams, anchors, entities, nodes, and the first events.
 
-use super::event::{Event, Place};
+use super::clock::Clock;
+use super::event::{Event, Part, Place};
+use super::network::Network;
 use super::node::{Node, Running};
 use super::{World, wire};
 use crate::bodies::Bodies;
 use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;
+use crate::lives::Lives;
 use crate::oracle;
 use crate::profile::Plan;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use tenure_core::cache::Cache;
 use tenure_core::format::{
-    Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
+    Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown,
 };
 use tenure_core::id::{Incarnation, KindId, LayoutId, ShardId, WallTime};
 use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig};
@@ -24,11 +28,13 @@ use tenure_mem::store::{Store, StoreConfig};
 
 const LAYOUT: LayoutId = LayoutId(0x1a_u128);
 const LAYOUT_KEY: LayoutKey = LayoutKey(7);
-const KINDS: [&str; 2] = ["plain", "pictured"];
+/// The kinds of each class: what is stored of an entity tells its kind, not its class.
+const KINDS: [[&str; 2]; 2] = [["plain", "pictured"], ["held", "heldpictured"]];
 
 pub(super) fn world(plan: Plan) -> World {
     let namespace = Namespace::new("sim").expect("a legal name");
-    let shards = u16::try_from(plan.shards.len()).expect("a small number");
+    let classes = if plan.cluster.is_some() { 2 } else { 1 };
+    let shards = u16::try_from(plan.shards.len() / classes).expect("a small number");
     let layout = Layout::new(LAYOUT, LAYOUT_KEY, WallTime(0), shards, plan.streams);
     let mut store = store(&plan);
     let replicas = if plan.replicated { 3 } else { 1 };
@@ -36,7 +42,10 @@ pub(super) fn world(plan: Plan) -> World {
     for partition in layout.partitions() {
         let name = namespace.event_stream(partition);
         let subjects = namespace.event_stream_subjects(&layout, partition);
-        let settings = StreamSettings::event_log(name.clone(), subjects, replicas);
+        let mut settings = StreamSettings::event_log(name.clone(), subjects, replicas);
+        if plan.cluster.is_some() {
+            settings.republish = Some(namespace.ownership_notices());
+        }
         must(store.apply(WallTime(0), &StoreRequest::CreateStream(settings)));
         let anchor = Anchor {
             layout: LAYOUT,
@@ -58,19 +67,37 @@ pub(super) fn world(plan: Plan) -> World {
     let subjects = namespace.snapshot_stream_subjects();
     let snapshots = StreamSettings::snapshots(namespace.snapshot_stream(), subjects, replicas);
     must(store.apply(WallTime(0), &StoreRequest::CreateStream(snapshots)));
+    if plan.cluster.is_some() {
+        let subjects = namespace.member_stream_subjects();
+        let mut members = StreamSettings::members(namespace.member_stream(), subjects, replicas);
+        members.republish = Some(namespace.member_notices());
+        must(store.apply(WallTime(0), &StoreRequest::CreateStream(members)));
+    }
+    let ownership = |index: usize| {
+        let (class, shard) = (class_of(&layout, index), number_of(&layout, index));
+        namespace.ownership_subject(class, shard)
+    };
+    let ownerships = (0..plan.shards.len()).map(ownership).collect();
+    let entities = entities(&plan, &layout, &namespace);
     let mut world = World {
         draws: Draws::new(plan.seed),
         now: 0,
         ordinal: 0,
         queue: BTreeMap::new(),
         layout: LAYOUT,
-        entities: entities(&plan, &namespace),
+        layout_record: Arc::new(layout),
+        ownerships,
+        entities,
         ledger: Ledger::new(namespace.clone()),
         bodies: Bodies::default(),
         namespace,
         streams,
         store,
         wire: wire::Wire::default(),
+        network: Network::default(),
+        lives: Lives::default(),
+        away: BTreeSet::new(),
+        suspended: BTreeSet::new(),
         nodes: Vec::new(),
         owners: vec![None; plan.shards.len()],
         history: History::default(),
@@ -79,6 +106,7 @@ pub(super) fn world(plan: Plan) -> World {
         next_ticket: 1,
         stored_count: 0,
         healed: false,
+        skew_ms: plan.skew_ms.clone(),
         corruption: None,
         trace: super::Trace::None,
         plan,
@@ -90,12 +118,22 @@ pub(super) fn world(plan: Plan) -> World {
             linked: false,
             stopped_until: None,
             waiting: VecDeque::new(),
-            born: 0,
+            clock: Clock::new(0, 0),
             shards: Vec::new(),
+            seats: None,
             marks: BTreeMap::new(),
             cache: Cache::new(&world.plan.limits, 0, 1),
         });
-        world.at(Span::ZERO, Event::Restart { node });
+        if world
+            .plan
+            .cluster
+            .as_ref()
+            .is_none_or(|it| node < it.started)
+        {
+            world.at(Span::ZERO, Event::Restart { node });
+        } else {
+            world.away.insert(node);
+        }
     }
     for client in 0..world.plan.clients {
         world.at(Span::from_millis(1), Event::Ask { client });
@@ -121,6 +159,11 @@ impl World {
                 Running::new(Shard::new(config, self.plan.limits), dice, build)
             })
             .collect();
+        let drift_ppm = self
+            .plan
+            .cluster
+            .as_ref()
+            .map_or(0, |it| it.drift_ppm[node]);
         let now = self.now;
         let revived = &mut self.nodes[node];
         revived.life = life;
@@ -128,15 +171,21 @@ impl World {
         revived.linked = false;
         revived.stopped_until = None;
         revived.waiting.clear();
-        revived.born = now;
+        revived.clock = Clock::new(now, drift_ppm);
         revived.shards = shards;
         revived.marks.clear();
         revived.cache = Cache::new(&self.plan.limits, 0, 1);
+        if self.plan.cluster.is_some() {
+            let seats = self.seats(node, incarnation, Dice::new(key));
+            self.lives.begin(incarnation, (node, life), self.now);
+            self.nodes[node].seats = Some(seats);
+        }
         for shard in 0..self.plan.shards.len() {
-            let place = Place { node, life, shard };
-            for kind in 0..KINDS.len() {
-                let input = Box::new(Input::Kind(self.kind_config(kind, self.plan.shards[shard])));
-                self.at(Span::ZERO, Event::Deliver { place, input });
+            let part = Part::Log(shard);
+            let place = Place { node, life, part };
+            for kind in 0..KINDS[0].len() {
+                let input = Input::Kind(self.kind_config(kind, shard));
+                self.deliver_after(Span::ZERO, place, input);
             }
         }
         let wait = self
@@ -154,28 +203,31 @@ impl World {
     }
 
     fn shard_config(&self, shard: usize, node: usize, incarnation: Incarnation) -> ShardConfig {
-        let id = ShardId(u16::try_from(shard).expect("a small number"));
+        let class = class_of(&self.layout_record, shard);
+        let id = number_of(&self.layout_record, shard);
         ShardConfig {
             namespace: self.namespace.clone(),
             layout: self.layout,
             key: LAYOUT_KEY,
             shard: id,
-            stream: tenure_core::id::Partition(id.0 % self.plan.streams),
-            class: TakeOver::Fenced,
+            stream: self.layout_record.stream_of(id),
+            class,
             mode: self.plan.shards[shard],
             incarnation,
             node: format!("n{node}"),
         }
     }
 
-    fn kind_config(&self, kind: usize, mode: WriteMode) -> KindConfig {
+    fn kind_config(&self, kind: usize, shard: usize) -> KindConfig {
+        let class = class_of(&self.layout_record, shard);
+        let number = kind_number(class, kind);
         KindConfig {
             record: KindRecord {
-                id: KindId(kind as u128 + 1),
+                id: KindId(number as u128 + 1),
                 layout: self.layout,
-                name: KindName::new(KINDS[kind]).expect("a legal name"),
-                mode,
-                class: TakeOver::Fenced,
+                name: kind_name(class, kind),
+                mode: self.plan.shards[shard],
+                class,
                 codec: Codec::Cbor,
                 placement: Placement::Whole,
                 unknown: Unknown::default(),
@@ -188,16 +240,42 @@ impl World {
     }
 }
 
-fn entities(plan: &Plan, namespace: &Namespace) -> Vec<Entity> {
+fn class_of(layout: &Layout, shard: usize) -> TakeOver {
+    if shard < usize::from(layout.shards()) {
+        TakeOver::Fenced
+    } else {
+        TakeOver::Leased
+    }
+}
+
+fn number_of(layout: &Layout, shard: usize) -> ShardId {
+    let number = shard % usize::from(layout.shards());
+    ShardId(u16::try_from(number).expect("a small number"))
+}
+
+fn kind_number(class: TakeOver, kind: usize) -> usize {
+    match class {
+        TakeOver::Fenced => kind,
+        TakeOver::Leased => KINDS[0].len() + kind,
+    }
+}
+
+fn kind_name(class: TakeOver, kind: usize) -> KindName {
+    let names = KINDS.concat();
+    KindName::new(names[kind_number(class, kind)]).expect("a legal name")
+}
+
+fn entities(plan: &Plan, layout: &Layout, namespace: &Namespace) -> Vec<Entity> {
     let mut entities = Vec::new();
     for (shard, mode) in plan.shards.iter().enumerate() {
-        let shard_id = ShardId(u16::try_from(shard).expect("a small number"));
+        let (class, shard_id) = (class_of(layout, shard), number_of(layout, shard));
         for number in 0..plan.entities {
             let kind = u16::try_from(number % 2).expect("a remainder");
-            let name = KindName::new(KINDS[usize::from(kind)]).expect("a legal name");
+            let name = kind_name(class, usize::from(kind));
             let id = EntityId::new(&format!("e {shard}.{number}")).expect("a legal id");
             entities.push(Entity {
                 shard,
+                class,
                 mode: *mode,
                 kind: KindIndex(kind),
                 subject: namespace.event_subject(shard_id, &name, &id),

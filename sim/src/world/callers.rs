@@ -1,12 +1,12 @@
 //! Callers: what they ask, of whom, and when they ask again.
 
 use super::World;
-use super::event::{Event, Place};
+use super::event::{Event, Part, Place};
 use crate::draw::What;
 use crate::history::{Asked, Wish};
 use crate::host::{Command, Style};
 use crate::oracle::Violation;
-use tenure_core::format::WriteMode;
+use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
 use tenure_core::log::{Expected, Freshness, Input, Read, Refusal, Reply, Submit};
 use tenure_core::{Probe as _, Span, reached};
@@ -73,15 +73,17 @@ impl World {
         self.next_ticket += 1;
         let entity = self.entities[wish.entity].clone();
         let life = self.nodes[node].life;
-        let place = Place {
-            node,
-            life,
-            shard: entity.shard,
-        };
+        let part = Part::Log(entity.shard);
+        let place = Place { node, life, part };
+        let in_cluster = self.plan.cluster.is_some();
         let asked_node = &mut self.nodes[node];
         let deadline = asked_node.clock(self.now) + patience;
-        if let Some(command) = wish.command {
-            asked_node.shards[entity.shard].host.take(ticket, command);
+        let due = asked_node.clock.when(deadline);
+        if let Some(command) = wish.command
+            && !in_cluster
+        {
+            let host = &mut asked_node.shards[entity.shard].host;
+            host.take(ticket, ticket, command);
         }
         let stopped = asked_node
             .stopped_until
@@ -92,7 +94,7 @@ impl World {
                 ticket,
                 kind: entity.kind,
                 entity: entity.id.clone(),
-                freshness: Freshness::Linearizable,
+                freshness: wish.freshness,
                 at_least,
                 deadline,
             }),
@@ -114,17 +116,21 @@ impl World {
             place: (node, life),
             wish,
             at: self.now,
-            due: self.now + patience.as_nanos(),
+            due,
             acknowledged: Sequence::NONE,
             again,
             last_round: self.healed && again == 0,
-            owner: self.owners[entity.shard] == Some((node, life)),
+            owner: in_cluster || self.owners[entity.shard] == Some((node, life)),
             lost: false,
             stopped,
             voided: false,
             told: None,
             entity,
         });
+        if in_cluster {
+            let asked = self.history.asked(ticket).cloned();
+            return self.ask_cluster(place, &asked.expect("it was just asked"), deadline);
+        }
         self.deliver(place, input)
     }
 
@@ -200,6 +206,9 @@ impl World {
         let shard = self.entities[entity].shard;
         let any = self.draws.below(What::Ask, part, self.nodes.len() as u64);
         let any = usize::try_from(any).expect("an index fits");
+        if self.plan.cluster.is_some() {
+            return self.nodes[any].alive.then_some(any);
+        }
         let stray = self.draws.chance(What::Ask, part, 150);
         let node = match (self.plan.shards[shard], self.owners[shard]) {
             (WriteMode::Owned, Some((owner, _))) if !stray => owner,
@@ -237,7 +246,25 @@ impl World {
             command,
             id,
             expected: if read { Expected::Any } else { expected },
+            freshness: self.freshness(entity, client),
         }
+    }
+
+    /// How fresh an answer a reader wants: in a cluster anything that there is.
+    fn freshness(&mut self, entity: usize, client: u64) -> Freshness {
+        if self.plan.cluster.is_none() {
+            return Freshness::Linearizable;
+        }
+        let choices: &[Freshness] = match self.entities[entity].class {
+            TakeOver::Fenced => &[Freshness::Linearizable, Freshness::Local],
+            TakeOver::Leased => &[
+                Freshness::Linearizable,
+                Freshness::Leased,
+                Freshness::Leased,
+                Freshness::Local,
+            ],
+        };
+        self.draws.pick(What::Fresh, client, choices)
     }
 
     fn command(&mut self, client: u64) -> Command {

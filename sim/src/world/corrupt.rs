@@ -9,8 +9,8 @@ use crate::ledger::Placed;
 use bytes::Bytes;
 use tenure_core::Outcome;
 use tenure_core::Span;
-use tenure_core::format::{Commit, EventRecord, TakeOver, WriteMode};
-use tenure_core::id::{CommitId, Epoch, Sequence, ShardId, Ticket};
+use tenure_core::format::{Commit, EventRecord, WriteMode};
+use tenure_core::id::{CommitId, Epoch, Sequence, Ticket};
 use tenure_core::port::{
     Ack, Expect, Message, Publish, Rollup, StoreDone, StoreReply, StoreRequest,
 };
@@ -42,11 +42,13 @@ pub enum Corruption {
     Deaf,
     /// When nodes hold replies back.
     Mute,
+    /// When nodes act for leased shards after their lease.
+    EndlessLease,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -59,6 +61,7 @@ impl Corruption {
         Self::StrangeMetadata,
         Self::Deaf,
         Self::Mute,
+        Self::EndlessLease,
     ];
 }
 
@@ -78,7 +81,8 @@ impl World {
                 | Corruption::OldGround
                 | Corruption::StrangeMetadata
                 | Corruption::Deaf
-                | Corruption::Mute,
+                | Corruption::Mute
+                | Corruption::EndlessLease,
             )
             | None => Some(()),
         };
@@ -221,8 +225,7 @@ impl World {
             .shards
             .iter()
             .position(|mode| *mode == WriteMode::Owned)?;
-        let id = ShardId(u16::try_from(shard).ok()?);
-        let ownership = self.namespace.ownership_subject(TakeOver::Fenced, id);
+        let ownership = self.ownerships[shard].clone();
         let entity = self.entities.iter().find(|it| it.shard == shard)?;
         let last = self.ledger.history(&entity.subject).last()?.clone();
         let now = self.ledger.epoch_before(&ownership, Sequence(u64::MAX))?;

@@ -1,16 +1,52 @@
 //! What can happen next.
 
-use tenure_core::id::Ticket;
-use tenure_core::log::{Effect, Input};
-use tenure_core::port::{StoreReply, StoreRequest};
+use super::network::Letter;
+use tenure_core::id::{OpId, Ticket};
+use tenure_core::log::{self, Reply, Work};
+use tenure_core::port::{Heard, StoreReply, StoreRequest};
+use tenure_core::route::{self, Address};
+use tenure_core::{node, shard};
 use tenure_mem::store::ProposalId;
 
-/// One life of one node, and one of its shards.
+/// One life of one node, and one of its machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) node: usize,
     pub(super) life: u32,
-    pub(super) shard: usize,
+    pub(super) part: Part,
+}
+
+/// A machine of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// The log of a shard, by the shard's index in the plan.
+    Log(usize),
+    /// Its membership.
+    Member,
+    /// Its part in who owns what.
+    Owners,
+    /// The routing of a lane.
+    Router(u16),
+}
+
+/// What a machine takes in.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    Log(log::Input),
+    Member(node::Input),
+    Owners(shard::Input),
+    Router(route::Input),
+}
+
+/// What a node does for a machine, a moment after it was told to.
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    /// It asks the store.
+    Store { op: OpId, request: StoreRequest },
+    /// The host works.
+    Run { op: OpId, work: Work },
+    /// A caller of a log gets its reply.
+    Reply { ticket: Ticket, reply: Reply },
 }
 
 /// A request on its way: its number among all.
@@ -22,7 +58,7 @@ pub(super) enum Event {
     /// A node carries out an effect.
     Act {
         place: Place,
-        effect: Box<Effect>,
+        deed: Box<Deed>,
     },
     /// A machine gets an input.
     Deliver {
@@ -60,6 +96,50 @@ pub(super) enum Event {
     AskAgain {
         ticket: Ticket,
     },
+    /// A lane sends what it has gathered for another one.
+    Post {
+        from: Place,
+        to: Address,
+    },
+    /// A letter reaches the lane that it is for, or nobody.
+    Arrive {
+        letter: Box<Letter>,
+    },
+    /// A lane hears that nobody took in its letter.
+    Nobody {
+        letter: Box<Letter>,
+    },
+    /// A node hears what a stream announced.
+    Announced {
+        node: usize,
+        heard: Box<Heard>,
+    },
+    /// Some nodes do not hear each other for a while.
+    Partition,
+    /// They do again.
+    Reunite,
+    /// A node does not reach the store for a while, though its link is there.
+    CutOff,
+    /// It does again.
+    ReachesStore {
+        node: usize,
+    },
+    /// The servers elect a leader: no write is taken for a while.
+    Election,
+    /// A node is suspended: it stands still for long, and its link is gone when it goes on.
+    Suspend,
+    /// A node's wall clock is set.
+    WallStep,
+    /// Another node is started.
+    Join,
+    /// A node hands over what it owns, and leaves.
+    Drain,
+    /// A node's program ends.
+    Exit {
+        place: Place,
+    },
+    /// By now everything must have converged.
+    Converged,
     Crash,
     Restart {
         node: usize,
@@ -87,13 +167,80 @@ pub(super) enum Event {
 
 impl Place {
     /// A row of draws of its own.
-    pub(super) fn part(self) -> u64 {
-        (self.node as u64) << 40 | u64::from(self.life) << 16 | self.shard as u64
+    pub(super) fn row(self) -> u64 {
+        (self.node as u64) << 40 | u64::from(self.life) << 16 | self.part.number()
+    }
+
+    /// Another machine of the same life.
+    pub(super) fn beside(self, part: Part) -> Self {
+        Self { part, ..self }
+    }
+}
+
+impl Part {
+    /// Tells a node's machines apart.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Log(shard) => shard as u64,
+            Self::Member => 0xFFFF,
+            Self::Owners => 0xFFFE,
+            Self::Router(lane) => 0xFF00 + u64::from(lane),
+        }
+    }
+
+    /// A timer fires.
+    pub(super) fn tick(self) -> Input {
+        match self {
+            Self::Log(_) => log::Input::Tick.into(),
+            Self::Member => node::Input::Tick.into(),
+            Self::Owners => shard::Input::Tick.into(),
+            Self::Router(_) => route::Input::Tick.into(),
+        }
+    }
+
+    /// The store answered.
+    pub(super) fn stored(self, op: OpId, reply: StoreReply) -> Input {
+        match self {
+            Self::Log(_) => log::Input::Stored { op, reply }.into(),
+            Self::Member => node::Input::Stored { op, reply }.into(),
+            Self::Owners => shard::Input::Stored { op, reply }.into(),
+            Self::Router(_) => unreachable!("routing asks nothing of the store"),
+        }
+    }
+}
+
+impl From<log::Input> for Input {
+    fn from(input: log::Input) -> Self {
+        Self::Log(input)
+    }
+}
+
+impl From<node::Input> for Input {
+    fn from(input: node::Input) -> Self {
+        Self::Member(input)
+    }
+}
+
+impl From<shard::Input> for Input {
+    fn from(input: shard::Input) -> Self {
+        Self::Owners(input)
+    }
+}
+
+impl From<route::Input> for Input {
+    fn from(input: route::Input) -> Self {
+        Self::Router(input)
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "n{}.{}/s{}", self.node, self.life, self.shard)
+        write!(f, "n{}.{}/", self.node, self.life)?;
+        match self.part {
+            Part::Log(shard) => write!(f, "s{shard}"),
+            Part::Member => write!(f, "member"),
+            Part::Owners => write!(f, "owners"),
+            Part::Router(lane) => write!(f, "lane{lane}"),
+        }
     }
 }

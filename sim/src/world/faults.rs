@@ -2,11 +2,10 @@
 //! no other kind disturbs.
 
 use super::World;
-use super::event::{Event, Place};
+use super::event::{Event, Part, Place};
 use super::node::breach;
 use crate::draw::What;
-use crate::oracle::{Class, Seen, Violation};
-use crate::profile::Plan;
+use crate::oracle::{Class, Happened, Seen, Violation};
 use tenure_core::format::WriteMode;
 use tenure_core::id::Sequence;
 use tenure_core::log::Input;
@@ -29,13 +28,15 @@ impl World {
             self.plan.faults.lost_bodies,
             Event::LostBodies,
         );
-        if self.plan.shards.contains(&WriteMode::Owned) {
+        if self.plan.cluster.is_some() {
+            self.schedule_cluster_faults();
+        } else if self.plan.shards.contains(&WriteMode::Owned) {
             self.at(Span::from_millis(20), Event::Claim);
         }
-        self.at(Plan::ACTIVE, Event::Heal);
+        self.at(self.plan.active(), Event::Heal);
     }
 
-    fn next_fault(&mut self, what: What, mean: Span, event: Event) {
+    pub(super) fn next_fault(&mut self, what: What, mean: Span, event: Event) {
         if mean == Span::ZERO || self.healed {
             return;
         }
@@ -43,7 +44,7 @@ impl World {
         self.at(wait, event);
     }
 
-    fn some_node(&mut self, what: What) -> usize {
+    pub(super) fn some_node(&mut self, what: What) -> usize {
         let node = self.draws.below(what, 1, self.nodes.len() as u64);
         usize::try_from(node).expect("an index fits")
     }
@@ -56,15 +57,7 @@ impl World {
         if self.nodes[node].alive {
             reached!(self, "fault: crash");
             self.tell(|| format!("n{node} CRASHES"));
-            let dead = &mut self.nodes[node];
-            dead.alive = false;
-            dead.stopped_until = None;
-            dead.waiting.clear();
-            let place = (node, dead.life);
-            dead.shards.clear();
-            self.history.lose(place);
-            self.callers_lost(place);
-            self.cut_off(node);
+            self.dies(node)?;
             let wait = self.draws.span(
                 What::Crash,
                 2,
@@ -75,6 +68,21 @@ impl World {
         }
         self.next_fault(What::Crash, self.plan.faults.crash, Event::Crash);
         Ok(())
+    }
+
+    /// Nothing is left of a node's present life.
+    pub(super) fn dies(&mut self, node: usize) -> Result<(), Violation> {
+        let dead = &mut self.nodes[node];
+        dead.alive = false;
+        dead.stopped_until = None;
+        dead.waiting.clear();
+        let place = (node, dead.life);
+        dead.shards.clear();
+        dead.seats = None;
+        self.history.lose(place);
+        self.callers_lost(place);
+        self.cut_off(node);
+        self.judge(Seen::Cluster(Happened::Gone { node: place }))
     }
 
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
@@ -94,14 +102,32 @@ impl World {
             reached!(self, "fault: pause");
             let length = self
                 .draws
-                .span(What::Pause, 2, Span::from_millis(1), Span::from_secs(3));
+                .span(What::Pause, 2, Span::from_millis(1), self.pause_max());
             self.tell(|| format!("n{node} PAUSES for {length}"));
-            self.nodes[node].stopped_until = Some(self.now + length.as_nanos());
-            let place = (node, self.nodes[node].life);
-            self.history.stop(place, length.as_nanos());
-            self.at(length, Event::Resume { node });
+            self.stop(node, length);
         }
         self.next_fault(What::Pause, self.plan.faults.pause, Event::Pause);
+    }
+
+    /// A node takes no step for a while; its clock runs on.
+    pub(super) fn stop(&mut self, node: usize, length: Span) {
+        let until = self.now + length.as_nanos();
+        let stopped = &mut self.nodes[node];
+        stopped.stopped_until = Some(until);
+        let place = (node, stopped.life);
+        if let Some(seats) = &mut stopped.seats {
+            for begun in seats.begun.values_mut() {
+                begun.limit += length.as_nanos();
+            }
+        }
+        self.history.stop(place, length.as_nanos());
+        self.at(length, Event::Resume { node });
+    }
+
+    /// How long a node may stand still: in a cluster longer than its lease.
+    fn pause_max(&self) -> Span {
+        let cluster = self.plan.cluster.as_ref();
+        cluster.map_or(Span::from_secs(3), |it| it.terms.ttl.saturating_mul(2))
     }
 
     pub(super) fn resume(&mut self, node: usize) -> Result<(), Violation> {
@@ -113,6 +139,7 @@ impl World {
         }
         self.tell(|| format!("n{node} goes on"));
         self.nodes[node].stopped_until = None;
+        self.wakes_up(node)?;
         let mut waiting: Vec<_> = self.nodes[node].waiting.drain(..).collect();
         // What came in while it stood still is found in any order.
         self.draws.shuffle(What::Pause, 3, &mut waiting);
@@ -142,11 +169,12 @@ impl World {
         Ok(())
     }
 
-    fn unlink(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn unlink(&mut self, node: usize) -> Result<(), Violation> {
         self.tell(|| format!("n{node} loses its link"));
         self.nodes[node].linked = false;
         self.cut_off(node);
-        self.each_shard(node, &Input::Down)
+        self.each_shard(node, &Input::Down)?;
+        self.each_seat(node, false)
     }
 
     pub(super) fn link_up(&mut self, node: usize) -> Result<(), Violation> {
@@ -156,13 +184,15 @@ impl World {
         self.tell(|| format!("n{node} has its link"));
         self.nodes[node].linked = true;
         let up = Input::Up(self.shape());
-        self.each_shard(node, &up)
+        self.each_shard(node, &up)?;
+        self.each_seat(node, true)
     }
 
     fn each_shard(&mut self, node: usize, input: &Input) -> Result<(), Violation> {
         let life = self.nodes[node].life;
         for shard in 0..self.plan.shards.len() {
-            self.deliver(Place { node, life, shard }, input.clone())?;
+            let part = Part::Log(shard);
+            self.deliver(Place { node, life, part }, input.clone())?;
         }
         Ok(())
     }
@@ -203,7 +233,8 @@ impl World {
         let life = self.nodes[node].life;
         if self.nodes[node].alive {
             self.tell(|| format!("n{node} shall claim s{shard}"));
-            self.deliver(Place { node, life, shard }, Input::Claim)?;
+            let part = Part::Log(shard);
+            self.deliver(Place { node, life, part }, Input::Claim)?;
         }
         let mean = if free.is_empty() {
             self.plan.faults.claim
@@ -276,6 +307,7 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), Violation> {
         self.tell(|| "EVERYTHING HEALS".into());
         self.healed = true;
+        self.heal_network();
         for node in 0..self.nodes.len() {
             if self.nodes[node].alive {
                 if let Some(until) = self.nodes[node].stopped_until.as_mut() {
@@ -286,11 +318,12 @@ impl World {
                     }
                 }
                 self.link_up(node)?;
-            } else {
+            } else if !self.is_away(node) {
                 self.restart(node)?;
             }
         }
-        if self.nodes.iter().any(|node| !node.running()) {
+        let idle = |node: &usize| !self.nodes[*node].running() && !self.is_away(*node);
+        if (0..self.nodes.len()).any(|node| idle(&node)) {
             return Err(breach(Class::Liveness, "a node does not run".into()));
         }
         self.schedule_last_round();

@@ -2,7 +2,7 @@
 //! asked for each entity once more, and everything must be served.
 
 use super::World;
-use super::event::{Event, Place};
+use super::event::{Event, Part, Place};
 use crate::draw::What;
 use crate::history::Wish;
 use crate::host::{Command, Style};
@@ -10,15 +10,20 @@ use crate::oracle::Violation;
 use crate::profile::Plan;
 use tenure_core::Span;
 use tenure_core::format::WriteMode;
-use tenure_core::log::{Expected, Input};
+use tenure_core::log::{Expected, Freshness, Input};
 
 /// How long each part of the last round may take.
 const PART: Span = Span::from_secs(10);
 
 impl World {
     pub(super) fn schedule_last_round(&mut self) {
-        let quiet = Plan::LATE_MAX + Span::from_secs(2);
-        self.at(quiet, Event::LastClaims);
+        let mut quiet = Plan::LATE_MAX + Span::from_secs(2);
+        if self.plan.cluster.is_some() {
+            quiet = Plan::LATE_MAX + self.convergence();
+            self.at(quiet, Event::Converged);
+        } else {
+            self.at(quiet, Event::LastClaims);
+        }
         self.at(quiet + PART, Event::LastCommands);
         self.at(quiet + PART + PART, Event::LastReads);
         self.at(quiet + PART + PART + PART, Event::End);
@@ -30,7 +35,8 @@ impl World {
                 let node = self.draws.below(What::Claim, 3, self.nodes.len() as u64);
                 let node = usize::try_from(node).expect("an index fits");
                 let life = self.nodes[node].life;
-                self.deliver(Place { node, life, shard }, Input::Claim)?;
+                let part = Part::Log(shard);
+                self.deliver(Place { node, life, part }, Input::Claim)?;
             }
         }
         Ok(())
@@ -57,6 +63,7 @@ impl World {
                     command,
                     id: None,
                     expected: Expected::Any,
+                    freshness: Freshness::Linearizable,
                 };
                 self.ask(node, wish, 0, Span::from_secs(8))?;
             }

@@ -3,11 +3,18 @@
 
 mod bootstrap;
 mod callers;
+mod clock;
+mod cluster;
+mod converge;
 mod corrupt;
 mod event;
 mod faults;
 mod last_round;
+mod membership;
+mod network;
 mod node;
+mod partition;
+mod seat;
 mod watch;
 mod wire;
 
@@ -17,15 +24,21 @@ use crate::bodies::Bodies;
 use crate::draw::Draws;
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;
+use crate::lives::Lives;
 use crate::oracle::{self, Class, Oracle, Violation};
 use crate::profile::Plan;
 use event::Event;
+pub(crate) use event::Input;
+use network::Network;
 use node::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use tenure_core::id::{LayoutId, WallTime};
+use std::sync::Arc;
+use tenure_core::format::{Layout, TakeOver};
+use tenure_core::id::{LayoutId, ShardId, WallTime};
 use tenure_core::name::Namespace;
-use tenure_core::port::StreamName;
+use tenure_core::port::{StreamName, Subject};
+use tenure_core::shard;
 use tenure_core::step::CountingProbe;
 use tenure_core::{Probe as _, Span, reached};
 use tenure_mem::store::Store;
@@ -46,10 +59,19 @@ pub struct World {
     queue: BTreeMap<(u64, u64), Event>,
     namespace: Namespace,
     layout: LayoutId,
+    layout_record: Arc<Layout>,
+    /// The subject of each shard's ownership records.
+    ownerships: Vec<Subject>,
     entities: Vec<Entity>,
     streams: Vec<StreamName>,
     store: Store,
     wire: Wire,
+    network: Network,
+    lives: Lives,
+    /// Nodes that are not meant to run.
+    away: BTreeSet<usize>,
+    /// Nodes that stand still because they are suspended.
+    suspended: BTreeSet<usize>,
     nodes: Vec<Node>,
     owners: Vec<Option<(usize, u32)>>,
     history: History,
@@ -60,6 +82,8 @@ pub struct World {
     next_ticket: u64,
     stored_count: u64,
     healed: bool,
+    /// What each node's wall clock is ahead by, in milliseconds.
+    skew_ms: Vec<u64>,
     corruption: Option<Corruption>,
     trace: Trace,
 }
@@ -160,7 +184,7 @@ impl World {
 
     fn event(&mut self, event: Event) -> Result<(), Violation> {
         match event {
-            Event::Act { place, effect } => self.act(place, *effect),
+            Event::Act { place, deed } => self.act(place, *deed),
             Event::Deliver { place, input } => self.deliver(place, *input),
             Event::Tick { place, at } => self.tick(place, at),
             Event::Reach { flight } => {
@@ -178,6 +202,42 @@ impl World {
             Event::Answer { flight, reply } => self.answer(flight, *reply),
             Event::Ask { client } => self.ask_something(client),
             Event::AskAgain { ticket } => self.ask_again(ticket),
+            Event::Post { from, to } => self.post(from, to),
+            Event::Arrive { letter } => self.arrive(*letter),
+            Event::Nobody { letter } => self.nobody(&letter),
+            Event::Announced { node, heard } => self.announced(node, *heard),
+            Event::Partition => {
+                self.part();
+                Ok(())
+            }
+            Event::Reunite => {
+                self.reunite();
+                Ok(())
+            }
+            Event::CutOff => {
+                self.cut_from_store();
+                Ok(())
+            }
+            Event::ReachesStore { node } => {
+                self.reaches_store(node);
+                Ok(())
+            }
+            Event::Election => {
+                self.elect();
+                Ok(())
+            }
+            Event::Suspend => {
+                self.suspend();
+                Ok(())
+            }
+            Event::WallStep => {
+                self.step_wall();
+                Ok(())
+            }
+            Event::Join => self.join(),
+            Event::Drain => self.drain(),
+            Event::Exit { place } => self.exit(place),
+            Event::Converged => self.converged(),
             Event::Crash => self.crash(),
             Event::Restart { node } => self.restart(node),
             Event::Pause => {
@@ -230,7 +290,33 @@ impl World {
 
     /// A node's own wall clock.
     fn wall_of(&self, node: usize) -> WallTime {
-        WallTime(self.wall().0 + self.plan.skew_ms[node])
+        WallTime(self.wall().0 + self.skew_ms[node])
+    }
+
+    /// The class and number of a shard, by its index in the plan.
+    fn spot(&self, shard: usize) -> shard::Place {
+        let count = usize::from(self.layout_record.shards());
+        let class = if shard < count {
+            TakeOver::Fenced
+        } else {
+            TakeOver::Leased
+        };
+        let shard = ShardId(u16::try_from(shard % count).expect("a small number"));
+        shard::Place { class, shard }
+    }
+
+    /// The index in the plan of a shard of a class.
+    fn index_of(&self, spot: shard::Place) -> usize {
+        let index = usize::from(spot.shard.0);
+        match spot.class {
+            TakeOver::Fenced => index,
+            TakeOver::Leased => index + usize::from(self.layout_record.shards()),
+        }
+    }
+
+    /// The subject of a shard's ownership records.
+    fn ownership(&self, shard: usize) -> &str {
+        self.ownerships[shard].as_str()
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {

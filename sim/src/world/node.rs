@@ -2,20 +2,22 @@
 //! are carried out, in any order and spread over time.
 
 use super::World;
+use super::clock::Clock;
+use super::cluster::Seats;
 use super::corrupt::Corruption;
-use super::event::{Event, Place};
+use super::event::{Deed, Event, Input, Part, Place};
+use super::seat::Seat;
 use crate::brief;
 use crate::draw::What;
 use crate::history::Told;
-use crate::host::{Build, Host};
+use crate::host::{Answer, Build, Host};
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::Cache;
-use tenure_core::format::TakeOver;
-use tenure_core::id::{Epoch, Partition, Sequence, ShardId, Slot, Ticket};
-use tenure_core::log::{Base, Effect, Input, Note, Reply, Shard, StoredCommit, Work, mark};
+use tenure_core::id::{Epoch, OpId, Partition, Sequence, Slot, Ticket};
+use tenure_core::log::{self, Base, Effect, Note, Reply, Shard, StoredCommit, Work, mark};
 use tenure_core::port::Refused;
-use tenure_core::{Cx, Dice, Effects, Machine, Outcome, Probe as _, Span, Time, reached};
+use tenure_core::{Deadline, Dice, Outcome, Probe as _, Span, Time, reached};
 
 /// One node in its present life.
 pub(super) struct Node {
@@ -26,9 +28,10 @@ pub(super) struct Node {
     pub(super) stopped_until: Option<u64>,
     /// What came in while it stood still.
     pub(super) waiting: VecDeque<(Place, Input)>,
-    /// When this life began, in true nanoseconds: the zero of its clock.
-    pub(super) born: u64,
+    pub(super) clock: Clock,
     pub(super) shards: Vec<Running>,
+    /// What it has besides as a member of a cluster.
+    pub(super) seats: Option<Seats>,
     /// How far each stream is known to reach, over all shards (S13).
     pub(super) marks: BTreeMap<Partition, Sequence>,
     /// What its shards keep in memory.
@@ -37,54 +40,76 @@ pub(super) struct Node {
 
 /// One shard of a node.
 pub(super) struct Running {
-    pub(super) machine: Shard,
+    pub(super) seat: Seat<Shard>,
     pub(super) host: Host,
-    pub(super) dice: Dice,
-    /// When the next tick is due, in true nanoseconds.
-    wake: Option<u64>,
-    /// Ticks in a row that came at once.
-    spins: u32,
     /// Slots that work is under way for.
     busy: BTreeSet<Slot>,
 }
 
-/// More ticks in a row than any machine needs that has somewhere to go.
-const SPINS_MAX: u32 = 1_000;
-
 impl Node {
     pub(super) fn clock(&self, now: u64) -> Time {
-        Time::from_nanos(now - self.born)
+        self.clock.at(now)
     }
 
     pub(super) fn running(&self) -> bool {
         self.alive && self.stopped_until.is_none()
+    }
+
+    /// When the next tick of a machine is due, in true nanoseconds.
+    fn wake_of(&mut self, part: Part) -> &mut Option<u64> {
+        match part {
+            Part::Log(shard) => &mut self.shards[shard].seat.wake,
+            Part::Member => &mut self.seats_mut().member.wake,
+            Part::Owners => &mut self.seats_mut().owners.wake,
+            Part::Router(lane) => &mut self.seats_mut().routers[usize::from(lane)].wake,
+        }
+    }
+
+    fn next_deadline(&self, part: Part) -> Option<Deadline> {
+        match part {
+            Part::Log(shard) => self.shards[shard].seat.next_deadline(),
+            Part::Member => self.seats().member.next_deadline(),
+            Part::Owners => self.seats().owners.next_deadline(),
+            Part::Router(lane) => self.seats().routers[usize::from(lane)].next_deadline(),
+        }
+    }
+
+    /// What it has as a member of a cluster.
+    pub(super) fn seats(&self) -> &Seats {
+        self.seats.as_ref().expect("a node of a cluster")
+    }
+
+    pub(super) fn seats_mut(&mut self) -> &mut Seats {
+        self.seats.as_mut().expect("a node of a cluster")
     }
 }
 
 impl Running {
     pub(super) fn new(machine: Shard, dice: Dice, build: Build) -> Self {
         Self {
-            machine,
+            seat: Seat::new(machine, dice),
             host: Host::new(build),
-            dice,
-            wake: None,
-            spins: 0,
             busy: BTreeSet::new(),
         }
     }
 }
 
 impl World {
-    fn living(&self, place: Place) -> bool {
+    pub(super) fn living(&self, place: Place) -> bool {
         let node = &self.nodes[place.node];
         node.alive && node.life == place.life
     }
 
     /// Gives a machine an input, unless its node is gone; later when it stands still.
-    pub(super) fn deliver(&mut self, place: Place, input: Input) -> Result<(), Violation> {
+    pub(super) fn deliver(
+        &mut self,
+        place: Place,
+        input: impl Into<Input>,
+    ) -> Result<(), Violation> {
         if !self.living(place) {
             return Ok(());
         }
+        let input = input.into();
         if self.nodes[place.node].stopped_until.is_some() {
             self.nodes[place.node].waiting.push_back((place, input));
             return Ok(());
@@ -97,189 +122,206 @@ impl World {
         if !self.living(place) {
             return Ok(());
         }
-        let running = &mut self.nodes[place.node].shards[place.shard];
-        if running.wake != Some(at) {
+        let wake = self.nodes[place.node].wake_of(place.part);
+        if *wake != Some(at) {
             return Ok(());
         }
-        running.wake = None;
-        self.deliver(place, Input::Tick)
+        *wake = None;
+        self.deliver(place, place.part.tick())
     }
 
     /// A node heard how far a shard's stream reaches.
-    pub(super) fn raise_mark(&mut self, place: Place, to: Sequence) {
-        let node = &mut self.nodes[place.node];
-        let stream = node.shards[place.shard].machine.config().stream;
+    pub(super) fn raise_mark(&mut self, node: usize, shard: usize, to: Sequence) {
+        let node = &mut self.nodes[node];
+        let stream = node.shards[shard].seat.machine.config().stream;
         let mark = node.marks.entry(stream).or_default();
         *mark = to.max(*mark);
     }
 
     fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
-        self.tell(|| format!("{place} <- {}", brief::input(&input)));
+        self.tell(|| format!("{place} <- {}", brief::any_input(&input)));
+        match (place.part, input) {
+            (Part::Log(shard), Input::Log(input)) => self.step_log(place, shard, input),
+            (Part::Member, Input::Member(input)) => self.step_member(place, input),
+            (Part::Owners, Input::Owners(input)) => self.step_owners(place, input),
+            (Part::Router(lane), Input::Router(input)) => self.step_router(place, lane, input),
+            (part, input) => unreachable!("{input:?} is nothing for {part:?}"),
+        }
+    }
+
+    fn step_log(&mut self, place: Place, shard: usize, input: log::Input) -> Result<(), Violation> {
+        if self.nodes[place.node].seats.is_some() {
+            self.holds_by_input(place, shard, &input)?;
+        }
         let node = &mut self.nodes[place.node];
         let now = node.clock(self.now);
-        let running = &mut node.shards[place.shard];
-        let ticked = matches!(input, Input::Tick);
-        let known = running.machine.high_water();
-        let mut effects = Effects::new(self.plan.limits.effects_max);
-        let mut cx = Cx {
-            now,
-            dice: running.dice,
-            probe: &mut self.probe,
-        };
-        running.machine.step(&mut cx, input, &mut effects);
-        let mut effects: Vec<_> = effects.drain().collect();
-        let reaches = running.machine.high_water();
+        let running = &mut node.shards[shard];
+        let ticked = matches!(input, log::Input::Tick);
+        let known = running.seat.machine.high_water();
+        let effects_max = self.plan.limits.effects_max;
+        let mut effects = running.seat.step(now, &mut self.probe, input, effects_max);
+        let reaches = running.seat.machine.high_water();
+        running.seat.spins(ticked && effects.is_empty())?;
         if reaches > known {
-            self.raise_mark(place, reaches);
+            self.raise_mark(place.node, shard, reaches);
         }
-        let running = &mut self.nodes[place.node].shards[place.shard];
-        if ticked && effects.is_empty() {
-            running.spins += 1;
-            if running.spins > SPINS_MAX {
-                return Err(breach(
-                    Class::Liveness,
-                    format!(
-                        "{place} ticks on and on at {:?}",
-                        running.machine.next_deadline()
-                    ),
-                ));
-            }
-        } else {
-            running.spins = 0;
-        }
-        self.draws
-            .shuffle(What::Shuffle, place.part(), &mut effects);
+        self.draws.shuffle(What::Shuffle, place.row(), &mut effects);
         for effect in effects {
             self.tell(|| format!("{place} -> {}", brief::effect(&effect)));
-            self.begin(place, effect)?;
+            self.begin(place, shard, effect)?;
         }
         self.wake(place);
-        self.fit(place)
+        self.fit(place, shard)
     }
 
     /// Sees to it that the node keeps no more than it may, and now and then lets a shard make room
     /// for no reason of its own, as if another one were crowded.
-    fn fit(&mut self, place: Place) -> Result<(), Violation> {
+    fn fit(&mut self, place: Place, shard: usize) -> Result<(), Violation> {
         let pressure = self.plan.pressure;
-        if !self.healed && self.draws.chance(What::Evict, place.part(), pressure) {
+        if !self.healed && self.draws.chance(What::Evict, place.row(), pressure) {
             let wait = self
                 .draws
-                .span(What::Evict, place.part(), Span::ZERO, Span::from_millis(5));
-            let input = Box::new(Input::Evict);
-            self.at(wait, Event::Deliver { place, input });
+                .span(What::Evict, place.row(), Span::ZERO, Span::from_millis(5));
+            self.deliver_after(wait, place, log::Input::Evict);
         }
         let node = &mut self.nodes[place.node];
-        let stock = node.shards[place.shard].machine.stock();
-        node.cache.set(place.shard, stock);
+        let stock = node.shards[shard].seat.machine.stock();
+        node.cache.set(shard, stock);
         let Some(shard) = node.cache.excess() else {
             return Ok(());
         };
         reached!(self, "world: a node keeps more than it may");
-        self.step(Place { shard, ..place }, Input::Evict)
+        self.step(place.beside(Part::Log(shard)), log::Input::Evict.into())
+    }
+
+    /// Gives a machine an input a moment later.
+    pub(super) fn deliver_after(&mut self, wait: Span, place: Place, input: impl Into<Input>) {
+        let input = Box::new(input.into());
+        self.at(wait, Event::Deliver { place, input });
     }
 
     /// Starts to carry out an effect.
-    fn begin(&mut self, place: Place, effect: Effect) -> Result<(), Violation> {
-        let part = place.part();
+    fn begin(&mut self, place: Place, shard: usize, effect: Effect) -> Result<(), Violation> {
         match effect {
             Effect::Forget { slot } => {
-                self.nodes[place.node].shards[place.shard].host.forget(slot);
+                self.nodes[place.node].shards[shard].host.forget(slot);
                 Ok(())
             }
             Effect::Halt(reason) => Err(breach(Class::Safety, format!("{place} halts: {reason}"))),
             Effect::Note(note) => {
-                self.note(place, &note);
+                self.note(place, shard, &note);
                 Ok(())
             }
-            // The one owner here claims by itself.
-            Effect::Report(_) => Ok(()),
+            Effect::Report(report) => self.reported(place, shard, report),
             Effect::Run { op, work } => {
-                let running = &mut self.nodes[place.node].shards[place.shard];
+                let running = &mut self.nodes[place.node].shards[shard];
                 if !running.busy.insert(slot_of(&work)) {
                     return Err(breach(
                         Class::Safety,
                         format!("{place} has two works at once on {:?}", slot_of(&work)),
                     ));
                 }
-                self.soon(What::EffectDelay, part, place, Effect::Run { op, work });
+                self.soon(place, Deed::Run { op, work });
                 Ok(())
             }
-            effect @ (Effect::Store { .. } | Effect::Reply { .. }) => {
-                self.soon(What::EffectDelay, part, place, effect);
+            Effect::Store { op, request } => {
+                self.soon(place, Deed::Store { op, request });
+                Ok(())
+            }
+            Effect::Reply { ticket, reply } => {
+                self.soon(place, Deed::Reply { ticket, reply });
                 Ok(())
             }
         }
     }
 
-    fn soon(&mut self, what: What, part: u64, place: Place, effect: Effect) {
+    /// A node does something a moment later.
+    pub(super) fn soon(&mut self, place: Place, deed: Deed) {
         let mute = self.corruption == Some(Corruption::Mute);
-        let delay = if mute && matches!(effect, Effect::Reply { .. }) {
+        let delay = if mute && matches!(deed, Deed::Reply { .. }) {
             Span::from_secs(5)
-        } else if self.draws.chance(what, part, 500) {
-            Span::ZERO
         } else {
-            self.draws
-                .span(what, part, Span::ZERO, Span::from_micros(300))
+            self.moment(What::EffectDelay, place.row())
         };
-        let effect = Box::new(effect);
-        self.at(delay, Event::Act { place, effect });
+        let deed = Box::new(deed);
+        self.at(delay, Event::Act { place, deed });
+    }
+
+    /// No time, or a little.
+    pub(super) fn moment(&mut self, what: What, row: u64) -> Span {
+        if self.draws.chance(what, row, 500) {
+            return Span::ZERO;
+        }
+        self.draws
+            .span(what, row, Span::ZERO, Span::from_micros(300))
     }
 
     /// Carries out an effect.
-    pub(super) fn act(&mut self, place: Place, effect: Effect) -> Result<(), Violation> {
+    pub(super) fn act(&mut self, place: Place, deed: Deed) -> Result<(), Violation> {
         if !self.living(place) {
             return Ok(());
         }
         if let Some(until) = self.nodes[place.node].stopped_until {
             reached!(self, "world: an effect waits for a paused node");
             let wait = Span::from_nanos(until.saturating_sub(self.now) + 1);
-            let effect = Box::new(effect);
-            self.at(wait, Event::Act { place, effect });
+            let deed = Box::new(deed);
+            self.at(wait, Event::Act { place, deed });
             return Ok(());
         }
-        match effect {
-            Effect::Store { op, request } => {
+        match (deed, place.part) {
+            (Deed::Store { op, request }, part) => {
                 if self.nodes[place.node].linked {
                     self.send(place, op, request);
                 } else {
                     let reply = Outcome::Refused(Refused::NotConnected);
-                    let input = Box::new(Input::Stored { op, reply });
-                    self.at(Span::from_micros(5), Event::Deliver { place, input });
+                    let input = part.stored(op, reply);
+                    self.deliver_after(Span::from_micros(5), place, input);
                 }
                 Ok(())
             }
-            Effect::Run { op, work } => {
-                let part = place.part();
-                let rate = self.plan.faults.bad_snapshot;
-                let readable = self.healed || !self.draws.chance(What::Snapshot, part, rate);
-                if Host::meets_older_events(&work) {
-                    reached!(self, "world: events of an older build are upcast");
-                }
-                let running = &mut self.nodes[place.node].shards[place.shard];
-                running.busy.remove(&slot_of(&work));
-                let loaded = from_snapshot(&work);
-                let ran = running
-                    .host
-                    .work(work, readable)
-                    .map_err(|what| breach(Class::Safety, format!("{place}: {what}")))?;
-                if let Some((slot, last)) = loaded {
-                    self.as_replayed(place, slot, &last)?;
-                }
-                let delay =
-                    self.draws
-                        .span(What::WorkDelay, part, Span::ZERO, Span::from_micros(100));
-                let input = Box::new(Input::Ran { op, ran });
-                self.at(delay, Event::Deliver { place, input });
-                Ok(())
+            (Deed::Run { op, work }, Part::Log(shard)) => self.work(place, shard, op, work),
+            (Deed::Reply { ticket, reply }, Part::Log(shard)) => {
+                self.reply(place, shard, ticket, reply)
             }
-            Effect::Reply { ticket, reply } => self.reply(place, ticket, reply),
-            Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) | Effect::Halt(_) => Ok(()),
+            (deed, part) => unreachable!("{deed:?} is nothing that {part:?} does"),
         }
     }
 
+    /// The host works.
+    fn work(&mut self, place: Place, shard: usize, op: OpId, work: Work) -> Result<(), Violation> {
+        let row = place.row();
+        let rate = self.plan.faults.bad_snapshot;
+        let readable = self.healed || !self.draws.chance(What::Snapshot, row, rate);
+        if Host::meets_older_events(&work) {
+            reached!(self, "world: events of an older build are upcast");
+        }
+        self.in_time(place, shard, &work)?;
+        let running = &mut self.nodes[place.node].shards[shard];
+        running.busy.remove(&slot_of(&work));
+        let loaded = from_snapshot(&work);
+        let ran = running
+            .host
+            .work(work, readable)
+            .map_err(|what| breach(Class::Safety, format!("{place}: {what}")))?;
+        if let Some((slot, last)) = loaded {
+            self.as_replayed(place, shard, slot, &last)?;
+        }
+        let delay = self
+            .draws
+            .span(What::WorkDelay, row, Span::ZERO, Span::from_micros(100));
+        self.deliver_after(delay, place, log::Input::Ran { op, ran });
+        Ok(())
+    }
+
     /// A state that was loaded from a snapshot is the one that a replay comes to.
-    fn as_replayed(&self, place: Place, slot: Slot, last: &StoredCommit) -> Result<(), Violation> {
-        let host = &self.nodes[place.node].shards[place.shard].host;
+    fn as_replayed(
+        &self,
+        place: Place,
+        shard: usize,
+        slot: Slot,
+        last: &StoredCommit,
+    ) -> Result<(), Violation> {
+        let host = &self.nodes[place.node].shards[shard].host;
         // It could not be loaded.
         let Some((entity, state)) = host.committed(slot) else {
             return Ok(());
@@ -303,10 +345,29 @@ impl World {
         Err(breach(Class::Safety, what))
     }
 
-    fn reply(&mut self, place: Place, ticket: Ticket, reply: Reply) -> Result<(), Violation> {
-        let answer = self.nodes[place.node].shards[place.shard]
-            .host
-            .answer(ticket);
+    fn reply(
+        &mut self,
+        place: Place,
+        shard: usize,
+        ticket: Ticket,
+        reply: Reply,
+    ) -> Result<(), Violation> {
+        let host = &mut self.nodes[place.node].shards[shard].host;
+        let answer = host.answer(ticket);
+        if self.nodes[place.node].seats.is_some() {
+            return self.log_replied(place, shard, ticket, reply, answer);
+        }
+        self.end_of(place, ticket, reply, answer)
+    }
+
+    /// A caller gets its one answer.
+    pub(super) fn end_of(
+        &mut self,
+        place: Place,
+        ticket: Ticket,
+        reply: Reply,
+        answer: Option<Answer>,
+    ) -> Result<(), Violation> {
         let at = self.now;
         let open = self
             .history
@@ -322,67 +383,62 @@ impl World {
     }
 
     /// Sees to it that the machine's next deadline is kept.
-    fn wake(&mut self, place: Place) {
+    pub(super) fn wake(&mut self, place: Place) {
         let node = &mut self.nodes[place.node];
-        let running = &mut node.shards[place.shard];
-        let Some(deadline) = running.machine.next_deadline() else {
-            running.wake = None;
+        let Some(deadline) = node.next_deadline(place.part) else {
+            *node.wake_of(place.part) = None;
             return;
         };
-        let due = (node.born + deadline.at.as_nanos()).max(self.now);
+        let due = node.clock.when(deadline.at).max(self.now);
         let late = self.draws.span(
             What::TimerDelay,
-            place.part(),
+            place.row(),
             Span::ZERO,
             Span::from_micros(500),
         );
-        let node = &mut self.nodes[place.node];
-        let running = &mut node.shards[place.shard];
+        let wake = self.nodes[place.node].wake_of(place.part);
         // A timer that is set already and not too late stays.
-        if running
-            .wake
-            .is_some_and(|wake| wake >= due && wake - due < 500_000)
-        {
+        if wake.is_some_and(|wake| wake >= due && wake - due < 500_000) {
             return;
         }
         let at = due + late.as_nanos();
-        running.wake = Some(at);
+        *wake = Some(at);
         self.at(Span::from_nanos(at - self.now), Event::Tick { place, at });
     }
 
     /// A node learnt of its epoch; by then another's may have followed.
-    fn owned_by(&mut self, place: Place, epoch: Epoch) {
-        let id = ShardId(u16::try_from(place.shard).expect("a small number"));
-        let subject = self.namespace.ownership_subject(TakeOver::Fenced, id);
-        let current = self.ledger.epoch_before(&subject, Sequence(u64::MAX));
+    fn owned_by(&mut self, place: Place, shard: usize, epoch: Epoch) {
+        let current = self
+            .ledger
+            .epoch_before(self.ownership(shard), Sequence(u64::MAX));
         if current.is_none_or(|current| current.sequence <= epoch.sequence) {
-            self.owners[place.shard] = Some((place.node, place.life));
+            self.owners[shard] = Some((place.node, place.life));
         }
     }
 
     /// How far the node knows that the stream behind one of its shards reaches.
     pub(super) fn mark(&self, node: usize, shard: usize) -> Sequence {
         let node = &self.nodes[node];
-        let stream = node.shards[shard].machine.config().stream;
+        let stream = node.shards[shard].seat.machine.config().stream;
         node.marks.get(&stream).copied().unwrap_or_default()
     }
 
-    fn note(&mut self, place: Place, note: &Note) {
+    fn note(&mut self, place: Place, shard: usize, note: &Note) {
         match note {
             Note::Claimed(epoch) => {
                 reached!(self, "world: a shard changed hands");
-                self.owned_by(place, *epoch);
+                self.owned_by(place, shard, *epoch);
             }
             Note::Sealed(epoch) => {
                 reached!(self, "world: an owner sealed its shard");
-                self.owned_by(place, *epoch);
+                self.owned_by(place, shard, *epoch);
             }
             Note::Superseded { .. } => {
                 reached!(self, "world: an owner learnt that it was superseded");
             }
             Note::LostTail { was, now } => {
                 let node = &mut self.nodes[place.node];
-                let stream = node.shards[place.shard].machine.config().stream;
+                let stream = node.shards[shard].seat.machine.config().stream;
                 let mark = node.marks.entry(stream).or_default();
                 *mark = mark::after_loss(*mark, *was, *now);
                 reached!(self, "world: a node noticed a lost tail");

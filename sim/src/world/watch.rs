@@ -5,8 +5,7 @@ use crate::bodies::Change;
 use crate::history::Told;
 use crate::ledger::Entry;
 use crate::oracle::{Class, Seen, View, Violation};
-use tenure_core::format::TakeOver;
-use tenure_core::id::{ShardId, Ticket};
+use tenure_core::id::Ticket;
 
 /// After how many stored messages the whole store is compared with the ledger.
 const COMPARE_EVERY: u64 = 64;
@@ -14,6 +13,7 @@ const COMPARE_EVERY: u64 = 64;
 impl World {
     /// Follows the store and lets the oracles judge what is new.
     pub(super) fn watch(&mut self) -> Result<(), Violation> {
+        self.announce();
         self.watch_bodies()?;
         for index in 0..self.streams.len() {
             let stream = self.streams[index].clone();
@@ -24,7 +24,11 @@ impl World {
             for entry in entries {
                 match entry {
                     Entry::Commit { subject, index } => self.stored(&subject, index)?,
-                    Entry::Claim { .. } => {}
+                    Entry::Claim { subject, index } => {
+                        if self.plan.cluster.is_some() {
+                            self.claimed(&subject, index)?;
+                        }
+                    }
                 }
                 self.stored_count += 1;
                 if self.stored_count.is_multiple_of(COMPARE_EVERY) {
@@ -68,6 +72,7 @@ impl World {
             ledger,
             history,
             plan,
+            lives: &self.lives,
         };
         let asked = history.asked(ticket).expect("a caller who was just told");
         for oracle in &mut self.oracles {
@@ -85,6 +90,7 @@ impl World {
             bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
+            lives: &self.lives,
         };
         for oracle in &mut self.oracles {
             let judged = oracle.judge(view, seen);
@@ -100,13 +106,13 @@ impl World {
             .find(|entity| entity.subject == subject)
             .map(|entity| entity.shard)
             .ok_or_else(|| gone_wrong(format!("{subject} is no entity of this run")))?;
-        let id = ShardId(u16::try_from(shard).expect("a small number"));
-        let ownership = self.namespace.ownership_subject(TakeOver::Fenced, id);
+        let ownership = self.ownerships[shard].clone();
         let view = View {
             ledger: &self.ledger,
             bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
+            lives: &self.lives,
         };
         let history = view.ledger.history(subject);
         let seen = Seen::Stored {

@@ -3,14 +3,14 @@
 
 use super::World;
 use super::corrupt::Corruption;
-use super::event::{Event, FlightId, Place};
+use super::event::{Event, FlightId, Part, Place};
 use crate::brief;
 use crate::draw::What;
 use crate::oracle::Violation;
 use crate::profile::Plan;
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
-use tenure_core::log::{Input, mark};
+use tenure_core::log::mark;
 use tenure_core::port::{Expect, Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
@@ -85,6 +85,8 @@ impl World {
             old_leader,
             full,
         ] = draws;
+        let cut = self.network.cut.contains(&place.node);
+        let lost = lost || cut;
         let slow_back = slow && self.draws.chance(What::Fate, part << 8 | 0xFF, 500);
         let mut travel = self.travel(part);
         if slow && !slow_back {
@@ -224,6 +226,14 @@ impl World {
     }
 
     fn execute(&mut self, flight: Option<FlightId>, request: &StoreRequest) {
+        if request.writes() && self.is_electing() {
+            if let Some(flight) = flight
+                && self.draws.chance(What::Election, 2, 300)
+            {
+                self.come_back(flight, Outcome::Refused(Refused::NoResponders));
+            }
+            return;
+        }
         let proposed = match self.tampered(request) {
             Ok(tampered) => self.store.propose(self.wall(), &tampered),
             Err(reply) => Err(reply),
@@ -274,6 +284,9 @@ impl World {
         let flight = &self.wire.flights[&id];
         let (fate, part) = (flight.fate, flight.place.node as u64);
         if self.healed && self.corruption == Some(Corruption::Deaf) {
+            return;
+        }
+        if self.network.cut.contains(&flight.place.node) {
             return;
         }
         if fate == Fate::LostAnswer {
@@ -341,14 +354,15 @@ impl World {
         flight.awaited = false;
         let (place, op) = (flight.place, flight.op);
         let node = &self.nodes[place.node];
-        let asked = (node.alive && node.life == place.life).then(|| &node.shards[place.shard]);
-        if let Some(running) = asked
+        if node.alive
+            && node.life == place.life
+            && let Part::Log(shard) = place.part
             && let Some(sequence) = mark::told(&reply)
-            && mark::counts(running.machine.stream(), &flight.request)
+            && mark::counts(node.shards[shard].seat.machine.stream(), &flight.request)
         {
-            self.raise_mark(place, sequence);
+            self.raise_mark(place.node, shard, sequence);
         }
-        self.deliver(place, Input::Stored { op, reply })
+        self.deliver(place, place.part.stored(op, reply))
     }
 
     /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
@@ -381,7 +395,7 @@ impl World {
         }
     }
 
-    fn travel(&mut self, part: u64) -> Span {
+    pub(super) fn travel(&mut self, part: u64) -> Span {
         self.draws.span(
             What::Travel,
             part,

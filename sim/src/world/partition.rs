@@ -1,0 +1,191 @@
+//! Faults of a cluster, by name: the network parts, nodes do not reach the store, servers elect,
+//! nodes are suspended, wall clocks are set.
+
+use super::World;
+use super::event::Event;
+use crate::draw::What;
+use crate::oracle::Violation;
+use tenure_core::{Probe as _, Span, reached};
+
+impl World {
+    pub(super) fn schedule_cluster_faults(&mut self) {
+        let faults = self.plan.faults;
+        self.next_fault(What::Partition, faults.partition, Event::Partition);
+        self.next_fault(What::Cut, faults.cut, Event::CutOff);
+        self.next_fault(What::Election, faults.election, Event::Election);
+        self.next_fault(What::Suspend, faults.suspend, Event::Suspend);
+        self.next_fault(What::WallStep, faults.wall_step, Event::WallStep);
+        self.next_fault(What::Join, faults.join, Event::Join);
+        self.next_fault(What::Drain, faults.drain, Event::Drain);
+    }
+
+    fn ttl(&self) -> Span {
+        let cluster = self.plan.cluster.as_ref().expect("a plan of a cluster");
+        cluster.terms.ttl
+    }
+
+    /// Some nodes do not hear each other for a while: a pair, or two parts of the cluster. Either
+    /// nothing comes back, or the servers say wrongly that nobody listens. The smaller part may be cut
+    /// from the store besides.
+    pub(super) fn part(&mut self) {
+        if self.healed {
+            return;
+        }
+        let nodes = self.nodes.len();
+        let halves = self.draws.chance(What::Partition, 1, 500);
+        let mut apart = vec![false; nodes];
+        if halves {
+            for (node, side) in apart.iter_mut().enumerate() {
+                *side = self.draws.chance(What::Partition, 2 + node as u64, 400);
+            }
+        } else {
+            let one = self.some_node(What::Partition);
+            apart[one] = true;
+        }
+        let other = self.some_node(What::Partition);
+        let denied = self.draws.chance(What::Partition, 100, 400);
+        let one_way = self.draws.chance(What::Partition, 101, 200);
+        for one in 0..nodes {
+            for two in 0..nodes {
+                let between = if halves {
+                    apart[one] && !apart[two]
+                } else {
+                    apart[one] && two == other && one != two
+                };
+                if !between {
+                    continue;
+                }
+                let pairs = if denied {
+                    &mut self.network.denied
+                } else {
+                    &mut self.network.silent
+                };
+                pairs.insert((one, two));
+                if !one_way {
+                    pairs.insert((two, one));
+                }
+            }
+        }
+        if halves && self.draws.chance(What::Partition, 102, 500) {
+            let cut = (0..nodes).filter(|node| apart[*node]);
+            self.network.cut.extend(cut);
+        }
+        reached!(self, "fault: partition");
+        self.tell(|| format!("THE NETWORK PARTS: {apart:?}, halves {halves}, denied {denied}"));
+        let longest = self.ttl().saturating_mul(2);
+        let length = self
+            .draws
+            .span(What::Partition, 103, Span::from_millis(50), longest);
+        self.at(length, Event::Reunite);
+    }
+
+    pub(super) fn reunite(&mut self) {
+        self.tell(|| "the network is whole".into());
+        self.network.silent.clear();
+        self.network.denied.clear();
+        self.network.cut.clear();
+        self.next_fault(
+            What::Partition,
+            self.plan.faults.partition,
+            Event::Partition,
+        );
+    }
+
+    /// A node's requests to the store are lost for a while, and it hears nothing from there.
+    pub(super) fn cut_from_store(&mut self) {
+        if self.healed {
+            return;
+        }
+        let node = self.some_node(What::Cut);
+        reached!(self, "fault: cut from the store");
+        self.tell(|| format!("n{node} does not reach the store"));
+        self.network.cut.insert(node);
+        let longest = self.ttl().saturating_mul(2);
+        let length = self
+            .draws
+            .span(What::Cut, 2, Span::from_millis(10), longest);
+        self.at(length, Event::ReachesStore { node });
+        self.next_fault(What::Cut, self.plan.faults.cut, Event::CutOff);
+    }
+
+    pub(super) fn reaches_store(&mut self, node: usize) {
+        self.tell(|| format!("n{node} reaches the store"));
+        self.network.cut.remove(&node);
+    }
+
+    /// The servers elect a leader: no write is taken for 4 to 8 seconds.
+    pub(super) fn elect(&mut self) {
+        if self.healed {
+            return;
+        }
+        reached!(self, "fault: election");
+        let length = self
+            .draws
+            .span(What::Election, 1, Span::from_secs(4), Span::from_secs(8));
+        self.tell(|| format!("the servers elect for {length}"));
+        self.network.election_until = self.now + length.as_nanos();
+        self.next_fault(What::Election, self.plan.faults.election, Event::Election);
+    }
+
+    /// Whether no write is taken now.
+    pub(super) fn is_electing(&self) -> bool {
+        self.now < self.network.election_until
+    }
+
+    /// A node is suspended: it stands still for longer than its lease, while its clock counts, and
+    /// finds its link gone when it goes on.
+    pub(super) fn suspend(&mut self) {
+        if self.healed {
+            return;
+        }
+        let node = self.some_node(What::Suspend);
+        if self.nodes[node].running() {
+            reached!(self, "fault: suspend");
+            let ttl = self.ttl();
+            let length = self
+                .draws
+                .span(What::Suspend, 2, ttl, ttl.saturating_mul(3));
+            self.tell(|| format!("n{node} is SUSPENDED for {length}"));
+            self.suspended.insert(node);
+            self.stop(node, length);
+        }
+        self.next_fault(What::Suspend, self.plan.faults.suspend, Event::Suspend);
+    }
+
+    /// A node that stood still goes on: its link is gone after a suspension.
+    pub(super) fn wakes_up(&mut self, node: usize) -> Result<(), Violation> {
+        if self.suspended.remove(&node) && self.nodes[node].linked {
+            self.unlink(node)?;
+            let wait = self.draws.span(
+                What::Suspend,
+                3,
+                Span::from_millis(1),
+                Span::from_millis(500),
+            );
+            self.at(wait, Event::LinkUp { node });
+        }
+        Ok(())
+    }
+
+    /// A wall clock is set, which nothing but command ids goes by.
+    pub(super) fn step_wall(&mut self) {
+        if self.healed {
+            return;
+        }
+        reached!(self, "fault: a wall clock is set");
+        let node = self.some_node(What::WallStep);
+        let ahead_ms = self.draws.range(What::WallStep, 2, 0, 20_000);
+        self.tell(|| format!("the wall clock of n{node} is set"));
+        self.skew_ms[node] = ahead_ms;
+        self.next_fault(What::WallStep, self.plan.faults.wall_step, Event::WallStep);
+    }
+
+    pub(super) fn heal_network(&mut self) {
+        self.network.silent.clear();
+        self.network.denied.clear();
+        self.network.cut.clear();
+        self.network.election_until = 0;
+        // Those who are still asleep wake up with their links.
+        self.suspended.clear();
+    }
+}
