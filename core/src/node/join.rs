@@ -56,7 +56,7 @@ impl Node {
             return self.refuse(t, JoinError::Full { members_max });
         }
         match own {
-            None => self.take(now, Sequence::NONE),
+            None => self.take(now, Sequence::NONE, None),
             Some((sequence, member)) => self.found(t, sequence, &member),
         }
     }
@@ -70,26 +70,43 @@ impl Node {
     }
 
     /// The name is free where its record ends: writes this node's.
-    fn take(&mut self, now: Time, expect: Sequence) {
+    fn take(&mut self, now: Time, expect: Sequence, of: Option<Incarnation>) {
         self.phase = Phase::Taking;
-        self.own.replace(expect, now);
+        self.own.replace(expect, of, now);
     }
 
     /// Another run's record has the name.
     pub(super) fn contend(&mut self, t: &mut Turn<'_, '_>, sequence: Sequence, member: &Member) {
         let now = t.cx.now;
+        match self.own.doubted {
+            // The run whose record was to be replaced wrote it again, or has its tombstone: what was
+            // sent was not stored, and never will be. Where it is as it was, the next attempt tells.
+            Some(of) if of == Some(member.incarnation) => {
+                if sequence > self.own.expect {
+                    self.own.doubted = None;
+                }
+            }
+            Some(_) => {
+                // It may have been stored and replaced: then this run was a member for others, and is
+                // over for them by now or soon (M5).
+                reached!(t.cx, "node: a join may have been replaced");
+                let (name, incarnation) = (self.config.name.clone(), member.incarnation);
+                return self.refuse(t, JoinError::Replaced { name, incarnation });
+            }
+            None => {}
+        }
         match member.state {
             MemberState::Up | MemberState::Draining => {}
             // All its predecessors' leases ended before its own.
             MemberState::Over { .. } => {
                 self.replaced.clear();
                 self.succeeds = Some(member.incarnation);
-                return self.take(now, sequence);
+                return self.take(now, sequence, Some(member.incarnation));
             }
             MemberState::Left => {
                 self.replaced = self.counted_from_now(&member.replaced, now);
                 self.succeeds = Some(member.incarnation);
-                return self.take(now, sequence);
+                return self.take(now, sequence, Some(member.incarnation));
             }
         }
         let renewed = match &mut self.phase {
@@ -172,7 +189,7 @@ impl Node {
             reached!(t.cx, "node: the name is taken after its lease");
             self.replaced.clear();
             self.succeeds = Some(incarnation);
-            return self.take(now, revision);
+            return self.take(now, revision, Some(incarnation));
         }
         // Who wrote a tombstone on this run would go by its terms alone, not by those of earlier ones.
         let alike = rival.terms == mine;
@@ -187,7 +204,7 @@ impl Node {
             self.replaced = self.counted_from_now(&earlier, now);
             self.replaced.push((replaced, over_at));
             self.succeeds = None;
-            return self.take(now, revision);
+            return self.take(now, revision, Some(incarnation));
         }
         if self.link.is_some() && rival.probe_at <= now {
             rival.probe_at = now + CONFIRM_EVERY;

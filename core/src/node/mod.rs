@@ -31,7 +31,8 @@
 //! - M4: a run is over for a view only if its record says so, or that of the next run of its name does
 //!   not name it any more: someone saw its revision unchanged for the whole watch and replaced it by
 //!   CAS, or it left by itself, or it was replaced and its watch is over here.
-//! - M5: a run that was over once never comes back, so a claim that rests on that may arrive late.
+//! - M5: a run that was over once never comes back, so a claim that rests on that may arrive late. A
+//!   join of unknown end counts as stored until the name's record shows that it was not.
 //! - M6: nobody is buried by a node that holds no lease itself, or for what was not heard while the
 //!   store took no heartbeats or the link was down.
 //! - M7: a list counts only if it is whole, readable, and has a heartbeat of this node that was sent

@@ -4,7 +4,7 @@ use super::ask::{Ask, Proof};
 use super::machine::{Node, Phase, Turn};
 use super::{Effect, JoinError, Note};
 use crate::format::{Member, MemberState, Unknown};
-use crate::id::{OpId, Sequence};
+use crate::id::{Incarnation, OpId, Sequence};
 use crate::port::{Expect, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest};
 use crate::step::{HaltReason, Outcome, Span, Time};
 use crate::{reached, sometimes};
@@ -28,8 +28,14 @@ pub(super) struct Own {
     in_the_way: Option<InTheWay>,
     /// The request that is waited for, and until when.
     busy: Option<(OpId, Time)>,
+    /// It is a write.
+    busy_writes: bool,
     /// A write was sent under this expectation whose end is not known.
     doubtful: bool,
+    /// Whose record is expected there.
+    of: Option<Incarnation>,
+    /// While joining a write was sent whose end is not known; over whose record, if over one.
+    pub(super) doubted: Option<Option<Incarnation>>,
     /// A write was sent.
     written: bool,
     beats: u64,
@@ -57,7 +63,10 @@ impl Own {
             expect: Sequence::NONE,
             in_the_way: None,
             busy: None,
+            busy_writes: false,
             doubtful: false,
+            of: None,
+            doubted: None,
             written: false,
             beats: 0,
             due: now,
@@ -67,13 +76,20 @@ impl Own {
         }
     }
 
-    /// The next write replaces the record at this sequence.
-    pub(super) fn replace(&mut self, expect: Sequence, now: Time) {
+    /// The next write replaces the record at this sequence, which is of this run.
+    pub(super) fn replace(&mut self, expect: Sequence, of: Option<Incarnation>, now: Time) {
         self.expect = expect;
+        self.of = of;
         self.in_the_way = None;
         self.doubtful = false;
         self.low_since = None;
         self.due = now;
+    }
+
+    /// The end of the last write is not known.
+    fn doubt(&mut self) {
+        self.doubtful = true;
+        self.doubted.get_or_insert(self.of);
     }
 
     /// Whether an answer is waited for.
@@ -113,7 +129,9 @@ impl Node {
             // Its answer counts if it comes after all, but is not waited for.
             reached!(t.cx, "node: an answer is late");
             self.own.busy = None;
-            self.own.doubtful = true;
+            if self.own.busy_writes {
+                self.own.doubt();
+            }
         }
         match self.own.in_the_way {
             Some(in_the_way) => self.read_own(t, in_the_way),
@@ -147,6 +165,7 @@ impl Node {
             },
         };
         let op = self.store(t, Ask::Rival, request);
+        self.own.busy_writes = false;
         self.own.busy = Some((op, t.cx.now + self.patience()));
     }
 
@@ -194,6 +213,7 @@ impl Node {
             StoreRequest::Publish(publish),
         );
         self.own.busy = Some((op, now + self.patience()));
+        self.own.busy_writes = true;
         self.own.beats += 1;
         self.own.written = true;
         let every = self.config.terms.beat_every();
@@ -251,13 +271,15 @@ impl Node {
             }
             Outcome::Refused(refused) => {
                 // A replicated stream's refusal need not be the last word (S10).
-                self.own.doubtful |= !refused.settles(true);
+                if !refused.settles(true) {
+                    self.own.doubt();
+                }
                 self.say(t, format!("the store does not take its record: {refused}"));
                 self.own_later(t);
             }
             Outcome::Unknown => {
                 reached!(t.cx, "node: a heartbeat's outcome is unknown");
-                self.own.doubtful = true;
+                self.own.doubt();
                 self.say(t, "the store does not answer".to_string());
                 self.own_later(t);
             }
@@ -388,7 +410,8 @@ impl Node {
         }
         // An attempt of unknown end was stored; it extends nothing (T3), and the next one does.
         sometimes!(t.cx, self.joins(), "node: an unknown join was stored");
-        self.own.replace(sequence, now);
+        self.own
+            .replace(sequence, Some(self.config.incarnation), now);
         if self.joins() {
             self.joined(t);
         }

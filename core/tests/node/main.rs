@@ -5,17 +5,21 @@
 mod dice;
 mod world;
 
+use std::ops::Range;
 use world::{Faults, World};
 
 /// How many seeds a run of the tests tries; `NODE_SEEDS=from..to` asks for others.
-const SEEDS: std::ops::Range<u64> = 0..150;
+const SEEDS: Range<u64> = 0..100;
 
-fn seeds() -> std::ops::Range<u64> {
+/// Seeds that found something: a run whose join was stored, replaced and then repeated (M5).
+const FOUND: [u64; 1] = [1_566];
+
+fn seeds() -> Vec<u64> {
     let Ok(text) = std::env::var("NODE_SEEDS") else {
-        return SEEDS;
+        return FOUND.into_iter().chain(SEEDS).collect();
     };
     let (from, to) = text.split_once("..").expect("from..to");
-    from.parse().expect("a seed")..to.parse().expect("a seed")
+    (from.parse().expect("a seed")..to.parse().expect("a seed")).collect()
 }
 
 fn play(faults: Faults) {
