@@ -111,7 +111,11 @@ impl<A: Actor> ActorHost for Residents<A> {
                     cx.for_caller(waits.metadata, waits.trail);
                     waits.job.run(resident, cx)
                 }
-                None => Box::pin(std::future::ready(Finished::dropped())),
+                // It was given back meanwhile; the actor is as it was.
+                None => {
+                    let ending = Ending::Withdrawn;
+                    Box::pin(std::future::ready(finish(resident, cx, ending, None)))
+                }
             },
             Act::Timer { name, last } => {
                 let timers = resident.more.as_mut().map(|more| &mut more.timers);

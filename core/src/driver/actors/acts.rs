@@ -5,7 +5,7 @@ use super::seat::{ActorEnv, ActorSeat};
 use super::stage::{Report, Stage};
 use crate::actor::{Ending, Input};
 use crate::driver::shell::TaskHandle;
-use crate::id::{OpId, Slot};
+use crate::id::{OpId, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
@@ -166,6 +166,24 @@ impl ActorSeat {
         };
         self.feed(env, done);
         self.outcome = None;
+    }
+
+    /// A turn that was let begin, and whose caller went away before it was, is not begun.
+    pub(super) fn withdrawn(&mut self, ticket: Ticket) {
+        let whose = |due: &Due| match due.act {
+            Act::Message { ticket: of, .. } => of == ticket,
+            Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => false,
+        };
+        let nth = self.acts.iter().position(whose);
+        if let Some(Due { slot, op, .. }) = nth.and_then(|nth| self.acts.remove(nth)) {
+            self.ended.push_back(Input::Done {
+                slot,
+                op,
+                ending: Ending::Withdrawn,
+                orders: Vec::new(),
+                background: 0,
+            });
+        }
     }
 
     /// What has not been begun is dropped here; what runs as a task reports that it was dropped.

@@ -223,6 +223,7 @@ impl ActorSeat {
     pub(crate) fn withdraw(&mut self, env: &mut ActorEnv<'_>, ticket: Ticket) {
         if let Some(waiting) = self.callers.take(ticket) {
             self.feed(env, Input::Withdraw(ticket));
+            self.withdrawn(ticket);
             self.discard(waiting.kind, ticket);
         }
     }

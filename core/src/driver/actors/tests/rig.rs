@@ -261,6 +261,17 @@ impl Rig {
         begun
     }
 
+    /// Hands a message to the seat, and lets nothing happen.
+    pub(super) fn send<F: IntoFuture>(&mut self, what: F) -> Begun<F::Output>
+    where
+        F::IntoFuture: Send + 'static,
+    {
+        let mut begun = Begun(Some(Box::pin(what.into_future())), None);
+        begun.poll();
+        self.take_in();
+        begun
+    }
+
     /// Awaits something that needs no time to pass.
     pub(super) fn get<F: IntoFuture>(&mut self, what: F) -> F::Output
     where
@@ -271,22 +282,29 @@ impl Rig {
             .expect("its answer, without time passing")
     }
 
+    /// Takes in what is on the road; whether something was.
+    fn take_in(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(request) = self.road.next_asked() {
+            busy = true;
+            self.tickets += 1;
+            let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
+            self.with(|seat, env| seat.ask(env, ticket, place, request));
+        }
+        while let Some(request) = self.road.next_watched() {
+            busy = true;
+            self.tickets += 1;
+            let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
+            self.with(|seat, env| seat.watch(env, ticket, place, request));
+        }
+        busy
+    }
+
     /// Lets everything happen that needs no time to pass.
     pub(super) fn pump(&mut self) {
         for _ in 0..10_000 {
             let mut busy = self.hand.run();
-            while let Some(request) = self.road.next_asked() {
-                busy = true;
-                self.tickets += 1;
-                let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
-                self.with(|seat, env| seat.ask(env, ticket, place, request));
-            }
-            while let Some(request) = self.road.next_watched() {
-                busy = true;
-                self.tickets += 1;
-                let (ticket, place) = (Ticket(self.tickets), self.placed.then_some(PLACE));
-                self.with(|seat, env| seat.watch(env, ticket, place, request));
-            }
+            busy |= self.take_in();
             while let Some(report) = self.seat.next_report() {
                 busy = true;
                 self.with(|seat, env| seat.report(env, report));

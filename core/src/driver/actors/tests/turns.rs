@@ -4,8 +4,10 @@ use super::actors::*;
 use super::rig::{EPOCH, Kinds, Rig};
 use crate::api::Metadata;
 use crate::api::actor::{AskError, LateAnswer};
+use crate::driver::actors::ActorSeat;
 use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorRequest, Content, Mail};
 use crate::format::Codec;
+use crate::id::Ticket;
 use crate::step::{Span, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +103,28 @@ fn a_caller_that_goes_away_is_seen_and_its_message_not_begun() {
     rig.pass(Span::from_millis(100));
     assert_eq!(nap.told(), Some(Ok(false)));
     assert_eq!(rig.get(alice.ask(Add { by: 0 })), Ok(0));
+}
+
+#[test]
+fn a_message_that_is_withdrawn_before_its_turn_is_begun_leaves_its_actor_alone() {
+    let mut rig = rig();
+    let mut asks = Vec::new();
+    for n in 0..300 {
+        let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
+        asks.push(rig.send(ask));
+    }
+    // All are made, and the lane's budget ends among the turns that were let begin.
+    rig.with(ActorSeat::turn);
+    rig.with(ActorSeat::turn);
+    rig.with(|seat, env| seat.withdraw(env, Ticket(250)));
+    rig.pump();
+    let counters = rig.counted();
+    assert_eq!((counters.actor_restarts, counters.actor_turns), (0, 299));
+    assert_eq!(
+        rig.get(rig.actor::<Counter>("c249").ask(Add { by: 1 })),
+        Ok(1)
+    );
+    drop(asks);
 }
 
 #[test]
