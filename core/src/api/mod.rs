@@ -7,11 +7,6 @@
 //!
 //! [`Shell`]: crate::driver::Shell
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "a node makes handles of it once its lanes drive actors"
-)]
 pub mod actor;
 mod aggregate;
 mod call;

@@ -1,5 +1,6 @@
 //! A running node, and how it is started.
 
+use super::actor::{Actor, ActorHandle, ActorKindError, entry_of};
 use super::entities::{Entities, KindFacts};
 use super::entity::ServedEntity;
 use super::raw::RawEntities;
@@ -9,6 +10,7 @@ use super::{
     Aggregate, Cluster, ClusterHandle, Entity, EntityRef, KindSettings, Log, NodeRef, Repository,
     Serving, UnknownEvents,
 };
+use crate::driver::actors::host::ActorEntry;
 use crate::driver::cluster::Registry;
 use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
@@ -19,7 +21,7 @@ use crate::id::{CommandId, Ticket, WallTime};
 use crate::lease::TermsError;
 use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
 use crate::name::{KindName, NameError, Namespace, NodeName};
-use crate::node::{JoinError, NodeConfig};
+use crate::node::{About, JoinError, NodeConfig};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
 use futures_util::future::BoxFuture;
@@ -155,6 +157,9 @@ pub enum KindError {
         /// The kind.
         kind: KindName,
     },
+    /// Its messages cannot be what its type says.
+    #[error(transparent)]
+    Actor(#[from] ActorKindError),
     /// The log below aggregates writes in direct mode only.
     #[error("kind {kind} is written by the owners of its shards; use a repository")]
     Owned {
@@ -292,23 +297,31 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
             types: Mutex::default(),
         }),
     };
+    let patience = options.start_timeout;
+    // A node that does not get so far ends with its last handle.
+    let (registry, classes) = tenure.serve(serves, patience).await?;
     if let (Some(cluster), Some(name)) = (cluster, name) {
-        let patience = options.start_timeout;
-        // A node that does not join ends with its last handle.
-        tenure.join(name, &cluster, serves, patience).await?;
+        let about = cluster.about(tenure.inner.handle.lanes(), classes);
+        tenure
+            .join((name, about), &cluster, registry, patience)
+            .await?;
     }
     Ok(tenure)
 }
 
-/// A kind that a node serves in its cluster; see [`Serves::entity`].
+/// A kind that a node serves: [entities](Serves::entity), or [actors](Serves::actor).
 #[derive(Clone, Copy)]
 pub struct Serves {
     kind: &'static str,
     class: fn() -> TakeOver,
-    served: fn(Tenure) -> ServedFuture,
+    served: fn(Tenure) -> BoxFuture<'static, Result<Kind, KindError>>,
 }
 
-type ServedFuture = BoxFuture<'static, Result<(KindName, Arc<dyn Serving>), KindError>>;
+/// What is served under a kind's name.
+enum Kind {
+    Entities(KindName, Arc<dyn Serving>),
+    Actors(KindName, ActorEntry),
+}
 
 impl Serves {
     /// The entities of a type.
@@ -320,7 +333,27 @@ impl Serves {
                 Box::pin(async move {
                     let (entry, facts) = tenure.owned_kind::<A>().await?;
                     let served: Arc<dyn Serving> = Arc::new(ServedEntity::<A>::new(entry, facts));
-                    Ok((KindName::new(A::KIND)?, served))
+                    Ok(Kind::Entities(KindName::new(A::KIND)?, served))
+                })
+            },
+        }
+    }
+
+    /// The actors of a type.
+    pub fn actor<A: Actor>() -> Self {
+        Self {
+            kind: A::KIND,
+            class: || TakeOver::Leased,
+            served: |tenure| {
+                Box::pin(async move {
+                    let entry = entry_of::<A>()?;
+                    let name = entry.name().clone();
+                    tenure.claim_type::<A>(&name)?;
+                    let mut settings = KindSettings::default().leased();
+                    settings.codec = entry.codec;
+                    settings.placement = entry.placement;
+                    tenure.record(name.clone(), settings).await?;
+                    Ok(Kind::Actors(name, entry))
                 })
             },
         }
@@ -431,22 +464,48 @@ impl Tenure {
         NodeRef::new(self.clone(), name.into())
     }
 
-    async fn join(
+    /// One actor, wherever it is: on this node, or on another of its cluster. Its kind was named to
+    /// the builder; one of another kind refuses everything.
+    pub fn actor<A: Actor>(&self, key: impl AsRef<str>) -> ActorHandle<A> {
+        let handle = &self.inner.handle;
+        let (port, world) = (Arc::clone(handle.port()), Arc::clone(handle.world()));
+        ActorHandle::new(port, world, key.as_ref(), self.inner.timeout)
+    }
+
+    /// Makes the kinds known that the node serves, and their classes.
+    async fn serve(
         &self,
-        name: NodeName,
-        cluster: &Cluster,
         serves: Vec<Serves>,
         patience: Duration,
-    ) -> Result<(), StartError> {
+    ) -> Result<(Registry, BTreeSet<TakeOver>), StartError> {
         let handle = &self.inner.handle;
-        let deadline = handle.now() + Span::from(patience);
         let mut registry = Registry::default();
         let mut classes = BTreeSet::new();
         for kind in serves {
             classes.insert((kind.class)());
-            let (name, served) = (kind.served)(self.clone()).await?;
-            registry.kinds.insert(name, served);
+            match (kind.served)(self.clone()).await? {
+                Kind::Entities(name, served) => drop(registry.kinds.insert(name, served)),
+                Kind::Actors(name, entry) => drop(registry.actors.insert(name, entry.into())),
+            }
         }
+        if !registry.actors.is_empty() {
+            let deadline = handle.now() + Span::from(patience);
+            let kinds = registry.actors.clone();
+            let staged = handle.stage(kinds, self.inner.timeout, deadline).await;
+            staged.map_err(|_| StartError::Timeout(patience))?;
+        }
+        Ok((registry, classes))
+    }
+
+    async fn join(
+        &self,
+        (name, about): (NodeName, About),
+        cluster: &Cluster,
+        registry: Registry,
+        patience: Duration,
+    ) -> Result<(), StartError> {
+        let handle = &self.inner.handle;
+        let deadline = handle.now() + Span::from(patience);
         let replicated = handle.is_replicated();
         let terms = cluster.terms_on(replicated);
         terms.check(replicated).map_err(StartError::Terms)?;
@@ -455,7 +514,7 @@ impl Tenure {
             name,
             incarnation: handle.incarnation(),
             terms,
-            about: cluster.about(handle.lanes(), classes),
+            about,
         };
         let joined = handle.join(config, registry, deadline).await;
         joined.map_err(|failure| match failure {
@@ -583,7 +642,7 @@ impl Tenure {
         }
     }
 
-    fn claim_type<A: Aggregate>(&self, name: &KindName) -> Result<(), KindError> {
+    fn claim_type<A: 'static>(&self, name: &KindName) -> Result<(), KindError> {
         let this = (TypeId::of::<A>(), type_name::<A>());
         let mut types = self
             .inner

@@ -1,12 +1,16 @@
 //! What the user API holds of a running node: channels to its lanes, and its clock.
 
+use super::actors::host::ActorEntry;
+use super::actors::stage::World;
 use super::cluster::{
     AskRequest, Enrol, Enrolment, MemberState, Membership, Registry, TIDINGS_MAX,
 };
 use super::counters::Counters;
 use super::host::KindEntry;
+use super::lane::Stagecraft;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
+use super::port::LanePort;
 use super::recorder::Recording;
 use super::request::{
     EntityRequest, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
@@ -17,13 +21,14 @@ use crate::flow::Admission;
 use crate::format::Layout;
 use crate::id::{CommandId, Epoch, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
-use crate::name::{EntityId, Namespace};
+use crate::name::{EntityId, KindName, Namespace};
 use crate::node::{JoinError, NodeConfig};
 use crate::route::Target;
 use crate::shard::Place;
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -74,7 +79,7 @@ pub(crate) enum NotSent {
 pub(crate) type Sent<'a> = Either<Ready<Result<(), NotSent>>, BoxFuture<'a, Result<(), NotSent>>>;
 
 /// The clocks of a shell, without its type.
-trait Clock: Send + Sync {
+pub(crate) trait Clock: Send + Sync {
     fn now(&self) -> Time;
     fn wall(&self) -> WallTime;
     fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()>;
@@ -100,7 +105,9 @@ pub(crate) struct Handle {
     lanes: Vec<mpsc::Sender<Request>>,
     layout: Arc<Layout>,
     namespace: Namespace,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
+    world: Arc<dyn World>,
+    port: Arc<LanePort>,
     dice: Dice,
     ids: AtomicU64,
     high_water: Arc<HighWater>,
@@ -175,11 +182,16 @@ impl Handle {
             layout = opened(&mut link) => layout?,
             () = shell.sleep_until(give_up) => return Err(LaunchFailure::Timeout),
         };
+        let clock: Arc<dyn Clock> = Arc::new(shell.clone());
+        let port = LanePort::new(&lanes, Arc::clone(&layout), Arc::clone(&clock));
+        let port = Arc::new(port);
         Ok(Self {
             lanes,
             layout,
             namespace: launch.wish.namespace,
-            clock: Box::new(shell),
+            world: Arc::new(shell),
+            clock,
+            port,
             // Beside the parts of the machines.
             dice: dice.fork(u64::MAX),
             ids: AtomicU64::new(0),
@@ -450,6 +462,35 @@ impl Handle {
             | MemberState::Drained
             | MemberState::Left => Ok(()),
         }
+    }
+
+    /// How actors are reached.
+    pub(crate) fn port(&self) -> &Arc<LanePort> {
+        &self.port
+    }
+
+    /// Where actors' handles take time from.
+    pub(crate) fn world(&self) -> &Arc<dyn World> {
+        &self.world
+    }
+
+    /// The node has actors of these kinds from now on.
+    pub(crate) async fn stage(
+        &self,
+        kinds: BTreeMap<KindName, Arc<ActorEntry>>,
+        timeout: Span,
+        deadline: Time,
+    ) -> Result<(), NotSent> {
+        self.port.know(kinds);
+        for lane in 0..self.lanes.len() {
+            let stagecraft = Stagecraft {
+                port: Arc::clone(&self.port),
+                timeout,
+            };
+            let request = Request::Stage(Box::new(stagecraft));
+            self.send(lane, request, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Hands over what the node owns, and takes nothing more.

@@ -6,11 +6,6 @@
 //! waits, at most until its deadline. A step that panics is caught and halts its machine: who
 //! waits for it is told, and everyone after.
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the lane drives all of it once it routes"
-)]
 pub(crate) mod actors;
 pub(crate) mod cluster;
 mod completion;
@@ -21,6 +16,7 @@ pub(crate) mod host;
 mod lane;
 mod link;
 mod packed;
+pub(crate) mod port;
 mod recorder;
 mod request;
 mod seat;

@@ -1,8 +1,10 @@
 //! What handles ask of a lane.
 
+use super::actors::host::PaceRequest;
 use super::cluster::{AskRequest, Enrol, Unrouted};
 use super::counters::Counters;
 use super::host::{Answer, Caller, KindEntry};
+use super::lane::Stagecraft;
 use super::recorder::Recording;
 use crate::format::{KindRecord, Metadata};
 use crate::id::{CommandId, ShardId, WallTime};
@@ -25,6 +27,10 @@ pub(crate) enum Request {
     Ask(AskRequest),
     /// Become part of a cluster.
     Enrol(Box<Enrol>),
+    /// Have actors.
+    Stage(Box<Stagecraft>),
+    /// For tests: have a key take turns at a pace.
+    Pace(PaceRequest),
     /// Hand over what the node owns, and take nothing more; lane 0 only.
     Drain,
     /// What the lane has counted.
@@ -90,6 +96,8 @@ impl Request {
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),
+            Self::Stage(stagecraft) => drop(stagecraft),
+            Self::Pace(request) => drop(request),
             Self::Drain => {}
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),

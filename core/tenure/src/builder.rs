@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::Duration;
+use tenure_core::api::actor::Actor;
 use tenure_core::api::{
     Aggregate, Cluster, Entity, Serves, StartError, StartOptions, UpcastersError, check_upcasters,
     start_with,
@@ -228,6 +229,13 @@ impl Builder {
     pub fn serve<A: Entity>(mut self) -> Self {
         self.options.serves.push(Serves::entity::<A>());
         self.kind::<A>()
+    }
+
+    /// Actors that the node has. In a cluster every node that owns shards has the same kinds, and one
+    /// that only asks names the kinds that it asks.
+    pub fn actor<A: Actor>(mut self) -> Self {
+        self.options.serves.push(Serves::actor::<A>());
+        self
     }
 
     /// A kind that the node will use: its upcasters are checked at the start, before anything is

@@ -105,6 +105,7 @@ mod place;
 pub use builder::{Builder, Tenure, TenureError};
 pub use place::Place;
 pub use tenure_core::api::Bytes;
+pub use tenure_core::api::actor;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskReceipt, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, Decide, DecideCx, Decider, Decision,
@@ -140,6 +141,7 @@ pub mod prelude {
         Aggregate, Answer, AnswerCx, AskError, Cluster, CommandId, Decide, DecideCx, Decision,
         Entity, Event, ExecuteError, Freshness, KindSettings, LoadError, Loaded, Message, Messages,
         Metadata, Never, ReadError, Repository, Tenure, UnknownEvents, Upcasters, Version,
+        actor::{Actor, ActorCx, Handle, Handlers, InitError},
     };
 }
 

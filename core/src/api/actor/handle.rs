@@ -3,7 +3,7 @@
 use super::{Actor, ActorAsk, ActorTell, Handle};
 use crate::actor::Trail;
 use crate::api::Message;
-use crate::driver::actors::host::ActorEntry;
+use crate::driver::actors::host::{ActorEntry, Pace, PaceRequest};
 use crate::driver::actors::stage::{Asker, World};
 use crate::format::Metadata;
 use crate::name::{EntityId, NameError};
@@ -11,6 +11,7 @@ use crate::step::{Span, Time};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// One actor, wherever it is. It is made when it is asked something.
 pub struct ActorHandle<A: Actor> {
@@ -64,6 +65,36 @@ impl<A: Actor> ActorHandle<A> {
         A: Handle<M>,
     {
         ActorTell::new(self.clone(), message)
+    }
+
+    /// For tests: from now on the actor takes no turns, as far as it is on this node. What it is
+    /// asked waits. False when the node has stopped, or does not know the kind.
+    pub async fn pause(&self) -> bool {
+        self.pace(Pace::Pause).await
+    }
+
+    /// For tests: a paused actor takes one turn.
+    pub async fn step(&self) -> bool {
+        self.pace(Pace::Step).await
+    }
+
+    /// For tests: a paused actor goes on.
+    pub async fn resume(&self) -> bool {
+        self.pace(Pace::Resume).await
+    }
+
+    async fn pace(&self, pace: Pace) -> bool {
+        let (Some(kind), Ok(key)) = (self.kind.clone(), self.key.clone()) else {
+            return false;
+        };
+        let (done, told) = oneshot::channel();
+        let request = PaceRequest {
+            kind,
+            key,
+            pace,
+            done,
+        };
+        self.asker.pace(request).await.is_ok() && told.await.is_ok()
     }
 
     /// The same actor for whom no turn waits: to ask it from a task. Without this what a task asks

@@ -7,7 +7,6 @@ use super::residents::Residents;
 use crate::actor::Ended;
 use crate::driver::actors::host::ActorEntry;
 use crate::name::{KindName, NameError};
-use std::any::TypeId;
 use std::sync::Arc;
 
 /// A kind of actor that a node cannot have.
@@ -67,7 +66,6 @@ pub(crate) fn entry_of<A: Actor>() -> Result<ActorEntry, ActorKindError> {
         config: settings.config(KindName::new(A::KIND)?),
         codec: settings.codec,
         placement: settings.placement,
-        type_id: TypeId::of::<A>(),
         inline: settings.inline,
         tasks_max: settings.tasks_max,
         host: Box::new(move |entry| {

@@ -8,6 +8,7 @@ use crate::api::entities::{Ask, Draft, Job, KindFacts, Question};
 use crate::api::error::Whom;
 use crate::api::load::load_error;
 use crate::api::{CodecError, Decide, DecideCx, ExecuteError, LoadError, Message};
+use crate::driver::cluster::order_key;
 use crate::driver::cluster::{Asking, Courier, Local, Returned, Routed, Unrouted, Wanted, Wire};
 use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
@@ -61,12 +62,7 @@ impl Head {
 
     /// What requests of one entity have in common, so that they stay in their order.
     pub(super) fn key(&self) -> u64 {
-        let texts = [self.facts.kind.as_str(), self.entity.as_str()];
-        let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
-        // FNV-1a.
-        bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-        })
+        order_key(&self.facts.kind, &self.entity)
     }
 
     fn asking<M: Message>(

@@ -9,10 +9,11 @@ use crate::name::{EntityId, KindName};
 use crate::step::Time;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
 
 /// The users' actors of one kind in one lane.
 pub(crate) trait ActorHost: Send {
@@ -144,6 +145,11 @@ pub(crate) enum NotUnderstood {
 pub(crate) trait ActorCaller: Send {
     /// Tells it how it ended; one that has gone away is told all the same.
     fn finish(self: Box<Self>, answer: ActorAnswer);
+
+    /// Whether it is on another lane, which routes what this node does not own.
+    fn is_served(&self) -> bool {
+        false
+    }
 }
 
 /// How a message's or a watch's stay ended.
@@ -193,6 +199,23 @@ pub(crate) struct WatchRequest {
     pub(crate) caller: Box<dyn ActorCaller>,
 }
 
+/// For tests: how a key takes turns from now on, on its way to the lane of its place.
+pub(crate) struct PaceRequest {
+    pub(crate) kind: Arc<ActorEntry>,
+    pub(crate) key: EntityId,
+    pub(crate) pace: Pace,
+    /// Told when it is so.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// How a key takes turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Pause,
+    Step,
+    Resume,
+}
+
 /// A kind of actor as the handles of this process use it.
 pub(crate) struct ActorEntry {
     /// What the scheduler is told.
@@ -200,8 +223,6 @@ pub(crate) struct ActorEntry {
     /// How its messages are encoded, and what of a key places it.
     pub(crate) codec: Codec,
     pub(crate) placement: Placement,
-    /// The actor's type, which tells two kinds of one name apart.
-    pub(crate) type_id: TypeId,
     /// Whether handlers are tried in the lane before they get a task of their own.
     pub(crate) inline: bool,
     /// Tasks that run for one actor at once.

@@ -1,6 +1,6 @@
 //! What all actors of a lane have in common: the world they run in, and where they report.
 
-use super::host::{ActorEntry, ActorRequest, Finished, WatchRequest};
+use super::host::{ActorEntry, ActorRequest, Finished, PaceRequest, WatchRequest};
 use crate::actor::Ended;
 use crate::driver::handle::Sent;
 use crate::driver::shell::{Shell, TaskHandle};
@@ -47,6 +47,9 @@ pub(crate) trait Asker: Send + Sync {
 
     /// Hands a wish to be told of an end to the lane that routes it.
     fn watch(&self, request: WatchRequest) -> Sent<'_>;
+
+    /// Hands a wish for a pace to the lane of its place on this node.
+    fn pace(&self, request: PaceRequest) -> Sent<'_>;
 }
 
 /// What all actors of a lane have in common.

@@ -11,6 +11,9 @@ use bytes::Bytes;
 /// have no slash.
 pub(crate) const WATCH: &str = "tenure/watch";
 
+/// The version of that message.
+pub(crate) const WATCH_VERSION: u16 = 1;
+
 impl Mail {
     /// The message's name, version and bytes, to be sent.
     pub(crate) fn encode(&self, codec: Codec) -> Result<(&str, u16, Bytes), CodecError> {
@@ -23,16 +26,16 @@ impl Mail {
             } => (name, *version, data.clone()),
         })
     }
+}
 
-    /// Who waits for it, to be sent.
-    pub(crate) fn chain(&self) -> Vec<Hop<'_>> {
-        let hops = self.trail.hops().iter();
-        hops.map(|hop| Hop {
-            kind: hop.kind.as_str(),
-            key: hop.key.as_str(),
-        })
-        .collect()
-    }
+/// Who waits for a message, to be sent.
+pub(crate) fn chain_of(trail: &Trail) -> Vec<Hop<'_>> {
+    let hops = trail.hops().iter();
+    hops.map(|hop| Hop {
+        kind: hop.kind.as_str(),
+        key: hop.key.as_str(),
+    })
+    .collect()
 }
 
 /// Who waits for a message that came in. A name that cannot be one is nobody's here.

@@ -1,8 +1,10 @@
 //! What crosses from lane to lane, before and after it is bytes.
 
+use crate::actor::Trail;
 use crate::api::CodecError;
+use crate::driver::actors::host::{Content, Mail};
 use crate::driver::host::Answer;
-use crate::format::{Answered, Denial, Metadata};
+use crate::format::{Answered, Codec, Denial, Metadata};
 use crate::id::{CommandId, Epoch, WallTime};
 use crate::log::{Expected, Freshness, Refusal, Reply};
 use crate::name::{EntityId, KindName};
@@ -20,11 +22,45 @@ pub(crate) struct Asking {
     pub(crate) entity: EntityId,
     /// The message's stable name, and the version of its type.
     pub(crate) message: (Cow<'static, str>, u16),
-    pub(crate) codec: crate::format::Codec,
+    pub(crate) codec: Codec,
     pub(crate) wanted: Wanted,
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// The message, encoded in the kind's codec.
     pub(crate) body: Bytes,
+}
+
+/// What is told an actor on another lane.
+#[derive(Clone, Debug)]
+pub(crate) struct AskingActor {
+    pub(crate) place: Place,
+    pub(crate) kind: KindName,
+    pub(crate) key: EntityId,
+    /// The message's stable name, and the version of its type.
+    pub(crate) message: (String, u16),
+    pub(crate) codec: Codec,
+    pub(crate) metadata: Option<Arc<Metadata>>,
+    /// Who waits for its answer.
+    pub(crate) trail: Trail,
+    /// The message, encoded in the kind's codec.
+    pub(crate) body: Bytes,
+}
+
+impl AskingActor {
+    /// As an actor's lane takes it in.
+    pub(crate) fn into_mail(self) -> (EntityId, Mail) {
+        let (name, version) = self.message;
+        let content = Content::Wire {
+            name,
+            version,
+            data: self.body,
+        };
+        let mail = Mail {
+            content,
+            metadata: self.metadata,
+            trail: self.trail,
+        };
+        (self.key, mail)
+    }
 }
 
 /// What is wanted of an entity.

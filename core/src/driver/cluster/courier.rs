@@ -1,6 +1,7 @@
 //! How an answer finds its way: to a caller of this node, who is told at once, or to the lane's
 //! routing, which sends it to the lane that asked.
 
+use super::actor::{ActorAsk, WatchAsk};
 use super::call::{Outcome, Returned};
 use super::wire::Wire;
 use crate::api::CodecError;
@@ -41,6 +42,10 @@ pub(crate) trait Routed: Send {
 pub(crate) enum Local {
     /// For an entity.
     Entity(EntityRequest),
+    /// For an actor.
+    Actor(ActorAsk),
+    /// For the end of an actor.
+    Watch(WatchAsk),
     /// For what this node says of itself.
     Info(Box<dyn Routed>),
 }
@@ -98,6 +103,20 @@ impl Courier {
             | Answer::Unusable(_)
             | Answer::Cut => Carried::Answered(ticket, outcome.answered(answer)),
         });
+    }
+
+    /// A message of another lane is answered so.
+    pub(crate) fn answered(self, answered: Answered) {
+        if let Self::Lane(ticket, tray) = self {
+            tray.put(Carried::Answered(ticket, answered));
+        }
+    }
+
+    /// A message of another lane was not run, and may run elsewhere.
+    pub(crate) fn not_served(self) {
+        if let Self::Lane(ticket, tray) = self {
+            tray.put(Carried::NotServed(ticket));
+        }
     }
 
     /// A request of a caller of this node ended so. It comes back when its caller is to be told;

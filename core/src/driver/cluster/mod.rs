@@ -5,6 +5,7 @@
 //! the shard, and reports come back. Each lane has the routing of its own shards, a subject on which
 //! it listens, and the frames that it sends at the end of a turn.
 
+mod actor;
 mod call;
 mod courier;
 mod machine;
@@ -12,15 +13,17 @@ mod net;
 mod post;
 pub(crate) mod wire;
 
-pub(crate) use call::{Asking, Incoming, Outcome, Returned, Wanted};
+pub(crate) use actor::{ActorAsk, ServedActor, WatchAsk, place_of};
+pub(crate) use call::{Asking, AskingActor, Incoming, Outcome, Returned, Wanted};
 pub(crate) use courier::{Carried, Courier, Local, Routed, Unrouted};
-pub(crate) use net::{Held, Net, NetEvent};
+pub(crate) use net::{Came, Held, Net, NetEvent, Serving};
 pub(crate) use wire::Wire;
 
-use crate::api::Serving;
+use crate::api::Serving as ServingKind;
+use crate::driver::actors::host::ActorEntry;
 use crate::format::Layout;
 use crate::id::Incarnation;
-use crate::name::KindName;
+use crate::name::{EntityId, KindName};
 use crate::node::{JoinError, NodeConfig, View};
 use crate::route::{Repeat, Target};
 use crate::shard::{Order, Place, Report, Table};
@@ -32,6 +35,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// What lanes noticed of other nodes that waits for lane 0; what is more is not told.
 pub(crate) const TIDINGS_MAX: usize = 1_024;
+
+/// What requests for one entity or actor have in common, so that they stay in their order.
+pub(crate) fn order_key(kind: &KindName, key: &EntityId) -> u64 {
+    let texts = [kind.as_str(), key.as_str()];
+    let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
+    // FNV-1a.
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
 
 /// A request of a caller of this node for whoever owns a place, or for a node.
 pub(crate) struct AskRequest {
@@ -99,12 +112,14 @@ impl Membership {
 /// The kinds that this node serves.
 #[derive(Default)]
 pub(crate) struct Registry {
-    pub(crate) kinds: BTreeMap<KindName, Arc<dyn Serving>>,
+    pub(crate) kinds: BTreeMap<KindName, Arc<dyn ServingKind>>,
+    pub(crate) actors: BTreeMap<KindName, Arc<ActorEntry>>,
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.kinds.keys()).finish()
+        let kinds = self.kinds.keys().chain(self.actors.keys());
+        f.debug_set().entries(kinds).finish()
     }
 }
 

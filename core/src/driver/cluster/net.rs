@@ -39,13 +39,13 @@ pub(crate) struct Net {
     /// Requests of callers of this node that are with the router.
     pub(crate) asks: Table<Ticket, Held>,
     /// The request of another lane that is being taken in.
-    pub(crate) incoming: Option<(Address, OpId, Result<Wanted, Denial>)>,
+    pub(crate) incoming: Option<Came>,
     /// The answer that is being taken in.
     pub(crate) returned: Option<(OpId, Bytes)>,
     /// What ran here for other lanes, with its place, until the router says where to send it.
     pub(crate) answered: Table<Ticket, Answered>,
-    /// Where what runs here for other lanes belongs.
-    pub(crate) serving: Table<Ticket, Place>,
+    /// What runs here for other lanes.
+    pub(crate) serving: Table<Ticket, Serving>,
     pub(crate) tray: Arc<Tray>,
     pub(crate) carried: Vec<Carried>,
     pub(crate) post: Post,
@@ -58,6 +58,23 @@ pub(crate) struct Net {
     tidings: mpsc::Sender<Tiding>,
     /// When a node was told of last.
     told: BTreeMap<Incarnation, Time>,
+}
+
+/// A request of another lane that came in.
+pub(crate) struct Came {
+    pub(crate) from: Address,
+    pub(crate) op: OpId,
+    /// Whether its caller waits for the answer.
+    pub(crate) answered: bool,
+    pub(crate) wanted: Result<Wanted, Denial>,
+}
+
+/// A request of another lane that runs here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub(crate) place: Place,
+    /// The ticket under which an actor has it.
+    pub(crate) actor: Option<Ticket>,
 }
 
 /// A request of a caller of this node that is with the router.
@@ -256,6 +273,11 @@ impl Net {
         if self.tidings.try_send(tiding).is_ok() {
             self.told.insert(of, now);
         }
+    }
+
+    /// Whether lane 0 told something that this lane has not seen.
+    pub(crate) fn has_news(&self) -> bool {
+        self.membership.has_changed().unwrap_or(false)
     }
 
     /// Whether it is not sure that a node lives.

@@ -1,6 +1,7 @@
 //! Between what a lane asks or is asked, and the formats of calls.
 
-use super::call::{Asking, Wanted as EntityWants};
+use super::call::{Asking, AskingActor, Wanted as EntityWants};
+use crate::driver::actors::wire::{chain_of, trail_of};
 use crate::format::{Call, CallTarget, Denial};
 use crate::id::Incarnation;
 use crate::log::Freshness;
@@ -13,6 +14,8 @@ use bytes::Bytes;
 pub(crate) enum Wanted {
     /// Something of an entity.
     Entity(Asking),
+    /// Something of an actor.
+    Actor(AskingActor),
     /// What this node says of itself.
     Info,
 }
@@ -22,6 +25,8 @@ pub(crate) enum Wanted {
 pub(crate) enum Wire {
     /// Something of an entity.
     Entity(Asking),
+    /// Something of an actor.
+    Actor(AskingActor),
     /// What a node, or the owner of a shard, says of itself.
     Info(Option<Place>),
 }
@@ -31,6 +36,7 @@ impl Wire {
     pub(crate) fn call(&self) -> Call<'_> {
         match self {
             Self::Entity(asking) => asking.call(),
+            Self::Actor(asking) => asking.call(),
             Self::Info(place) => {
                 let target = place.map_or(CallTarget::Node, CallTarget::Shard);
                 let mut call = Call::new(target, INFO.0, INFO.1, Bytes::new());
@@ -63,6 +69,22 @@ impl Asking {
             }
             EntityWants::Query { freshness } => call.freshness = Some(freshness),
         }
+        call
+    }
+}
+
+impl AskingActor {
+    fn call(&self) -> Call<'_> {
+        let target = CallTarget::Actor {
+            place: self.place,
+            kind: self.kind.as_str(),
+            key: self.key.as_str(),
+        };
+        let (message, schema) = &self.message;
+        let mut call = Call::new(target, message, *schema, self.body.clone());
+        call.codec = self.codec;
+        call.metadata = self.metadata.clone();
+        call.chain = chain_of(&self.trail);
         call
     }
 }
@@ -117,9 +139,22 @@ pub(crate) fn wanted(call: Call<'_>) -> Result<Wanted, Denial> {
                 body: call.body,
             }))
         }
-        CallTarget::Actor { kind, .. } => Err(Denial::UnknownKind {
-            kind: kind.to_owned(),
-        }),
+        CallTarget::Actor { place, kind, key } => {
+            let undecodable = |cause: NameError| Denial::Undecodable {
+                what: "the request".to_owned(),
+                cause: cause.to_string(),
+            };
+            Ok(Wanted::Actor(AskingActor {
+                place,
+                kind: KindName::new(kind).map_err(undecodable)?,
+                key: EntityId::new(key).map_err(undecodable)?,
+                message: (message.to_owned(), schema),
+                codec: call.codec,
+                metadata: call.metadata,
+                trail: trail_of(&call.chain),
+                body: call.body,
+            }))
+        }
         CallTarget::Node | CallTarget::Shard(_) if (message, schema) == INFO => Ok(Wanted::Info),
         CallTarget::Node => Err(unknown("node")),
         CallTarget::Shard(_) => Err(unknown("shard")),

@@ -87,6 +87,7 @@ impl<S: Shell> Lane<S> {
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
             && self.net_is_idle()
+            && self.actors_are_idle()
             && !self.is_leaving();
         idle || self.stop_at.is_some_and(|at| self.shell.now() >= at)
     }
@@ -95,7 +96,11 @@ impl<S: Shell> Lane<S> {
     pub(super) fn begin_stop(&mut self, at: Time) {
         self.stop_at = Some(at);
         self.requests.close();
-        self.begin_leave(at);
+        if self.net.is_some() {
+            self.begin_leave(at);
+        } else {
+            self.stop_actors();
+        }
     }
 
     /// Tells everyone who waits still. A request that is being put into the closed queue is waited
@@ -109,6 +114,7 @@ impl<S: Shell> Lane<S> {
         for seat in self.seats.values_mut() {
             seat.finish_all(&mut env!(self, now), &Answer::Cut);
         }
+        self.cut_actors();
         self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();

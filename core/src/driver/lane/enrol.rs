@@ -96,9 +96,6 @@ impl<S: Shell> Lane<S> {
     /// The node stops, at the latest at a time: in a cluster it first hands over what it owns, and
     /// then leaves.
     pub(super) fn begin_leave(&mut self, stop_at: Time) {
-        if self.net.is_none() {
-            return;
-        }
         let left = stop_at.since(self.now).as_nanos();
         let draining = Span::from_nanos(left - left / LEAVE_SHARE);
         self.leave_at = Some(self.now + draining);

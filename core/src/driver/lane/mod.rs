@@ -16,6 +16,7 @@ macro_rules! env {
     };
 }
 
+mod actors;
 mod changes;
 mod enrol;
 mod lead;
@@ -24,6 +25,10 @@ mod requests;
 mod store;
 mod turn;
 
+pub(crate) use actors::Stagecraft;
+
+use super::actors::ActorSeat;
+use super::actors::stage::Report as ActorReport;
 use super::cluster::{Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
@@ -43,7 +48,7 @@ use crate::id::{Incarnation, OpId};
 use crate::log::{Effect, Shape};
 use crate::name::Namespace;
 use crate::port::{StoreRequest, StreamName};
-use crate::shard::{Place, Report};
+use crate::shard::{Order, Place, Report};
 use crate::space::SpaceError;
 use crate::step::{CountingProbe, Dice, Effects, Limits, Span, Time};
 use futures_util::future::BoxFuture;
@@ -85,6 +90,7 @@ pub(crate) enum Who {
     Router,
     Node,
     Owners,
+    Actors,
 }
 
 impl fmt::Debug for Who {
@@ -96,6 +102,7 @@ impl fmt::Debug for Who {
             Self::Router => f.write_str("router"),
             Self::Node => f.write_str("node"),
             Self::Owners => f.write_str("owners"),
+            Self::Actors => f.write_str("actors"),
         }
     }
 }
@@ -201,6 +208,12 @@ pub(crate) struct Lane<S: Shell> {
 
     /// The lane's part in a cluster.
     net: Option<Box<Net>>,
+    actors: Option<Box<ActorSeat>>,
+    /// Whether actors stop, and have.
+    actors_stopping: bool,
+    actors_stopped: bool,
+    /// Places that are left as soon as no actor lives under them.
+    leaving: BTreeMap<Place, Order>,
     /// When a node that stops leaves its cluster, whatever it owns still.
     leave_at: Option<Time>,
 }
@@ -249,6 +262,10 @@ impl<S: Shell> Lane<S> {
             stores: Vec::new(),
             reports: Vec::new(),
             net: None,
+            actors: None,
+            actors_stopping: false,
+            actors_stopped: false,
+            leaving: BTreeMap::new(),
             leave_at: None,
         }
     }
@@ -305,19 +322,29 @@ impl<S: Shell> Lane<S> {
                     self.now = self.shell.now();
                     self.net_event(event);
                 }
+                report = actor_report(&mut self.actors), if self.actors.is_some() => {
+                    self.now = self.shell.now();
+                    self.actor_report(report);
+                }
                 request = self.requests.recv(), if self.open => {
                     self.now = self.shell.now();
                     self.requested(request);
                 }
                 () = nap => sleep = None,
-                () = std::future::ready(()), if !self.ready.is_empty() || self.is_routing() => {}
+                () = std::future::ready(()), if self.has_work() => {}
             }
             self.now = self.shell.now();
             self.take_what_waits();
             self.tick_due();
+            self.actors_turn();
             self.settle_net();
         }
         self.end().await;
+    }
+
+    /// Whether there is something to do without anything new.
+    fn has_work(&self) -> bool {
+        !self.ready.is_empty() || self.is_routing() || self.actors_have_work()
     }
 
     fn wake_at(&self) -> Option<Time> {
@@ -330,6 +357,13 @@ impl<S: Shell> Lane<S> {
             (Some(timer), Some(stop)) => Some(timer.min(stop)),
             (one, None) | (None, one) => one,
         }
+    }
+}
+
+async fn actor_report(actors: &mut Option<Box<ActorSeat>>) -> ActorReport {
+    match actors {
+        Some(actors) => actors.completed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{BATCH_MAX, Env, Lane, Who};
 use crate::driver::cluster::{
-    AskRequest, Carried, Courier, Held, Incoming, Local, NetEvent, Returned, Routed, Tiding,
-    Unrouted, wire,
+    AskRequest, Came, Carried, Courier, Held, Incoming, Local, NetEvent, Returned, Routed, Serving,
+    Tiding, Unrouted, wire,
 };
 use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
@@ -87,6 +87,8 @@ impl<S: Shell> Lane<S> {
     fn run_here(&mut self, local: Local) {
         match local {
             Local::Entity(request) => self.entity(request),
+            Local::Actor(ask) => self.act(ask),
+            Local::Watch(ask) => self.watch(ask),
             Local::Info(ask) => {
                 let answered = self.node_info();
                 ask.returned(Returned {
@@ -208,14 +210,20 @@ impl<S: Shell> Lane<S> {
                 deadline,
             } => {
                 let incoming = net.incoming.take();
-                let this = |(of, at, _): &(Address, OpId, _)| (*of, *at) == (from, op);
-                if let Some((_, _, wanted)) = incoming.filter(this) {
-                    self.serve(ticket, target, deadline, wanted);
+                let this = |came: &Came| (came.from, came.op) == (from, op);
+                if let Some(Came {
+                    wanted, answered, ..
+                }) = incoming.filter(this)
+                {
+                    self.serve(ticket, target, deadline, (wanted, answered));
                 }
             }
             // What runs goes on; nobody takes its answer.
             route::Effect::Unserve { ticket } => {
-                net.serving.remove(&ticket);
+                let serving = net.serving.remove(&ticket);
+                if let Some(actor) = serving.and_then(|serving| serving.actor) {
+                    self.withdraw_actor(actor);
+                }
             }
             route::Effect::Answer { ticket, to, op } => self.answer(ticket, to, op),
             route::Effect::NotOwner { to, op, owner } => net.post.not_owner(to, op, owner),
@@ -291,13 +299,13 @@ impl<S: Shell> Lane<S> {
         ticket: Ticket,
         target: Target,
         deadline: Time,
-        wanted: Result<wire::Wanted, Denial>,
+        (wanted, answered): (Result<wire::Wanted, Denial>, bool),
     ) {
         let wall = self.shell.wall();
         let Some(net) = &mut self.net else { return };
         self.counters.served += 1;
         if let Target::Place(place) = target {
-            net.serving.insert(ticket, place);
+            net.serving.insert(ticket, Serving { place, actor: None });
         }
         let answered = match wanted {
             Err(denial) => Answered::Refused(denial),
@@ -318,6 +326,12 @@ impl<S: Shell> Lane<S> {
                     None => Answered::Refused(denial),
                 }
             }
+            Ok(wire::Wanted::Actor(asking)) => {
+                match self.act_for(ticket, asking, (deadline, answered)) {
+                    Some(answered) => answered,
+                    None => return,
+                }
+            }
             Ok(wire::Wanted::Info) => self.node_info(),
         };
         if let Some(net) = &mut self.net {
@@ -332,7 +346,7 @@ impl<S: Shell> Lane<S> {
         let Some(answered) = net.answered.remove(&ticket) else {
             return;
         };
-        let place = net.serving.remove(&ticket);
+        let place = net.serving.remove(&ticket).map(|serving| serving.place);
         let epoch = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
         let epoch = epoch.and_then(|seat| seat.epoch());
         let mut returned = Return {
@@ -420,22 +434,11 @@ impl<S: Shell> Lane<S> {
         let Some(net) = &mut self.net else { return };
         self.counters.entries_received += 1;
         let input = match body {
-            Body::Request { ttl_ms, call } | Body::Tell { ttl_ms, call } => {
-                let call = match Call::decode(&call) {
-                    Ok(call) => call,
-                    Err(cause) => {
-                        self.counters.frames_unreadable += 1;
-                        return self.unreadable(from, op, &cause.to_string());
-                    }
-                };
-                let target = wire::target(&call, net.here.incarnation);
-                net.incoming = Some((from, op, wire::wanted(call)));
-                route::Input::Request {
-                    from,
-                    op,
-                    target,
-                    ttl: Span::from_millis(u64::from(ttl_ms)),
-                }
+            Body::Request { ttl_ms, call } => {
+                return self.request(from, op, (ttl_ms, true), &call);
+            }
+            Body::Tell { ttl_ms, call } => {
+                return self.request(from, op, (ttl_ms, false), &call);
             }
             Body::Answer { returned } => {
                 net.returned = Some((op, returned));
@@ -463,6 +466,31 @@ impl<S: Shell> Lane<S> {
             }
         };
         self.route(input);
+    }
+
+    /// A request of another lane, in its bytes.
+    fn request(&mut self, from: Address, op: OpId, (ttl_ms, answered): (u32, bool), call: &Bytes) {
+        let Some(net) = &mut self.net else { return };
+        let call = match Call::decode(call) {
+            Ok(call) => call,
+            Err(cause) => {
+                self.counters.frames_unreadable += 1;
+                return self.unreadable(from, op, &cause.to_string());
+            }
+        };
+        let target = wire::target(&call, net.here.incarnation);
+        net.incoming = Some(Came {
+            from,
+            op,
+            answered,
+            wanted: wire::wanted(call),
+        });
+        self.route(route::Input::Request {
+            from,
+            op,
+            target,
+            ttl: Span::from_millis(u64::from(ttl_ms)),
+        });
     }
 
     /// A request whose target cannot be read goes past the router.
@@ -517,6 +545,9 @@ impl<S: Shell> Lane<S> {
     fn ordered(&mut self, place: Place, order: Order) {
         let key = ShardKey::of_place(place);
         self.open_seat(key);
+        if !self.actors_first(place, &order) {
+            return;
+        }
         let now = self.now;
         if let Some(seat) = self.seats.get_mut(&key) {
             seat.order(&mut env!(self, now), order);
@@ -528,6 +559,7 @@ impl<S: Shell> Lane<S> {
     pub(super) fn membership_changed(&mut self) {
         let Some(net) = &mut self.net else { return };
         let membership = net.membership.borrow_and_update().clone();
+        let left = membership.state.is_final();
         net.forget_gone();
         let leased = net.lease != membership.lease;
         net.lease = membership.lease;
@@ -536,21 +568,25 @@ impl<S: Shell> Lane<S> {
             self.feed_all(self.now, |seat| {
                 seat.is_leased().then_some(Input::Lease(lease))
             });
+            self.actors_lease(lease);
         }
         // The router compares revisions, and takes what it has already as nothing.
         self.route(route::Input::View(membership.view));
         self.route(route::Input::Table(membership.table));
+        if left && self.stop_at.is_some() {
+            self.stop_actors();
+        }
     }
 
     /// Tells lane 0 what became of orders and epochs.
     pub(super) fn send_reports(&mut self) {
-        let Some(net) = &self.net else {
-            // A lone process gives no orders, and nobody asks what becomes of its epochs.
-            return self.reports.clear();
-        };
-        for (place, report) in self.reports.drain(..) {
-            // Without lane 0 the node is at its end.
-            let _ = net.reports.send((place, report));
+        for (place, report) in std::mem::take(&mut self.reports) {
+            self.actors_hear(place, &report);
+            // A lone process gives no orders, and nobody asks what becomes of its epochs. Without
+            // lane 0 the node is at its end.
+            if let Some(net) = &self.net {
+                let _ = net.reports.send((place, report));
+            }
         }
     }
 }

@@ -30,10 +30,15 @@ impl<S: Shell> Lane<S> {
             }
             Some(Request::Ask(request)) => self.routed(request),
             Some(Request::Enrol(enrol)) => self.enrol(*enrol),
+            Some(Request::Stage(stagecraft)) => self.stage(*stagecraft),
+            Some(Request::Pace(request)) => self.pace(request),
             Some(Request::Drain) => self.drain(),
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
                 self.count_cluster(&mut counters);
+                if let Some(actors) = &self.actors {
+                    actors.count_into(&mut counters);
+                }
                 counters.probes = self.probe.clone();
                 counters.store_in_flight = self.submitted as u64;
                 counters.store_waiting = self.window.waiting() as u64;

@@ -40,8 +40,8 @@ impl<S: Shell> Lane<S> {
                 self.after(who);
             }
             Who::History(n) => self.feed_history(n, HistoryInput::Stored { op, reply }),
-            // It asks the store for nothing.
-            Who::Router => {}
+            // They ask the store for nothing.
+            Who::Router | Who::Actors => {}
             Who::Node => self.member(node::Input::Stored { op, reply }),
             Who::Owners => self.own(shard::Input::Stored { op, reply }),
         }
@@ -56,7 +56,7 @@ impl<S: Shell> Lane<S> {
             }
             // The namespace's own requests are few, and everything waits for them; the cluster's are
             // too, and a lease waits for nobody.
-            (Who::Space | Who::Router | Who::Node | Who::Owners, _)
+            (Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors, _)
             | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
         };
         if let Some(asked) = now {
@@ -77,7 +77,8 @@ impl<S: Shell> Lane<S> {
                 | Who::History(_)
                 | Who::Router
                 | Who::Node
-                | Who::Owners,
+                | Who::Owners
+                | Who::Actors,
                 _,
             ) => None,
         }
@@ -88,7 +89,7 @@ impl<S: Shell> Lane<S> {
         let wrote = self.wrote(who, &request);
         let stream = match who {
             Who::Shard(_) | Who::History(_) => request.stream().cloned(),
-            Who::Space | Who::Router | Who::Node | Who::Owners => None,
+            Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors => None,
         };
         let asked = Asked {
             who,

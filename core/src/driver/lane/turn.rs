@@ -20,6 +20,9 @@ impl<S: Shell> Lane<S> {
         if self.net.is_some() {
             self.take_from_net();
         }
+        if self.actors.is_some() {
+            self.take_actor_reports();
+        }
         for n in 1..=BATCH_MAX {
             match self.requests.try_recv() {
                 Ok(request) => self.requested(Some(request)),
@@ -85,6 +88,7 @@ impl<S: Shell> Lane<S> {
                 Who::Router => self.route(route::Input::Tick),
                 Who::Node => self.member(node::Input::Tick),
                 Who::Owners => self.own(shard::Input::Tick),
+                Who::Actors => self.actors_tick(),
             }
             let deadline = self.deadline_of(who);
             self.timers.looked(who, deadline);
@@ -121,7 +125,7 @@ impl<S: Shell> Lane<S> {
                 }
                 seat.next_deadline().map(|deadline| deadline.at)
             }),
-            Who::Space | Who::History(_) | Who::Router | Who::Node | Who::Owners => {
+            Who::Space | Who::History(_) | Who::Router | Who::Node | Who::Owners | Who::Actors => {
                 self.deadline_of(who)
             }
         };
@@ -148,6 +152,7 @@ impl<S: Shell> Lane<S> {
             Who::Router => return net.and_then(|net| net.router.next_deadline()),
             Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
             Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),
+            Who::Actors => self.actors.as_ref().and_then(|seat| seat.next_deadline()),
         };
         deadline.map(|deadline| deadline.at)
     }
@@ -159,5 +164,6 @@ impl<S: Shell> Lane<S> {
         usize::try_from(waiting)
             .unwrap_or(usize::MAX)
             .saturating_add(asks)
+            .saturating_add(self.actors.as_ref().map_or(0, |seat| seat.waiting()))
     }
 }

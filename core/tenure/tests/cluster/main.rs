@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod actors;
 mod asks;
 mod moves;
 mod nodes;

@@ -10,10 +10,12 @@
 
 mod account;
 mod faulty;
+mod tally;
 mod till;
 
 pub use account::*;
 pub use faulty::{Fate, FaultyShell};
+pub use tally::*;
 pub use till::*;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,7 +2,10 @@
 
 use crate::actor::Refusal;
 use crate::api::actor::{Actor, ActorHandle, entry_of};
-use crate::driver::actors::host::{ActorAnswer, ActorEntry, ActorRequest, WatchRequest};
+use crate::driver::NotSent;
+use crate::driver::actors::host::{
+    ActorAnswer, ActorEntry, ActorRequest, PaceRequest, WatchRequest,
+};
 use crate::driver::actors::stage::{Asker, World};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::counters::Counters;
@@ -119,6 +122,11 @@ impl Road {
 }
 
 impl Asker for Road {
+    fn pace(&self, request: PaceRequest) -> Sent<'_> {
+        drop(request);
+        Either::Left(ready(Err(NotSent::Stopped)))
+    }
+
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>> {
         self.kinds.get(name).cloned()
     }

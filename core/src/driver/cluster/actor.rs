@@ -1,0 +1,217 @@
+//! Messages for actors on their way: from a caller of this node, and from another lane.
+
+use super::call::{AskingActor, Returned};
+use super::courier::{Courier, Local, Routed, Unrouted};
+use super::wire::Wire;
+use crate::actor::{Refusal, Trail};
+use crate::api::CodecError;
+use crate::driver::actors::host::{
+    ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, NotUnderstood, WatchRequest,
+};
+use crate::driver::actors::wire::{WATCH, WATCH_VERSION};
+use crate::format::TakeOver;
+use crate::format::{Codec, Layout};
+use crate::id::Ticket;
+use crate::name::EntityId;
+use crate::route::{Asked, Repeat, Target};
+use crate::shard::Place;
+use bytes::Bytes;
+use std::fmt;
+
+/// A message of a caller of this node.
+pub(crate) struct ActorAsk {
+    pub(crate) place: Place,
+    pub(crate) request: ActorRequest,
+}
+
+/// The place of a key.
+pub(crate) fn place_of(layout: &Layout, kind: &ActorEntry, key: &EntityId) -> Place {
+    Place {
+        class: TakeOver::Leased,
+        shard: layout.shard_of(kind.placement, key),
+    }
+}
+
+impl ActorAsk {
+    /// How it is asked of routing.
+    pub(crate) fn asked(&self, ticket: Ticket) -> Asked {
+        Asked {
+            ticket,
+            target: Target::Place(self.place),
+            key: super::order_key(self.request.kind.name(), &self.request.key),
+            deadline: self.request.deadline,
+            // What a handler did is nowhere to be found again.
+            repeat: Repeat::Never,
+            answered: self.request.answered,
+            doubt: None,
+        }
+    }
+
+    fn tell(self, answer: ActorAnswer) {
+        self.request.caller.finish(answer);
+    }
+}
+
+impl Routed for ActorAsk {
+    fn here(self: Box<Self>, _: Courier) -> Local {
+        Local::Actor(*self)
+    }
+
+    fn asking(&self) -> Result<Wire, CodecError> {
+        let ActorRequest {
+            kind, key, mail, ..
+        } = &self.request;
+        let (message, version, body) = mail.encode(kind.codec)?;
+        let message = (message.to_owned(), version);
+        Ok(Wire::Actor(AskingActor {
+            place: self.place,
+            kind: kind.name().clone(),
+            key: key.clone(),
+            message,
+            codec: kind.codec,
+            metadata: mail.metadata.clone(),
+            trail: mail.trail.clone(),
+            body,
+        }))
+    }
+
+    fn returned(self: Box<Self>, returned: Returned) {
+        let answered = returned.answered;
+        let answer = if self.request.answered {
+            ActorAnswer::of_message(answered)
+        } else {
+            ActorAnswer::of_tell(answered)
+        };
+        self.tell(answer);
+    }
+
+    fn handed_over(self: Box<Self>) {
+        self.tell(ActorAnswer::Taken);
+    }
+
+    fn unrouted(self: Box<Self>, why: Unrouted) {
+        let name = match &self.request.mail.content {
+            Content::Typed(message) => message.name().to_owned(),
+            Content::Wire { name, .. } => name.clone(),
+        };
+        self.tell(match why {
+            Unrouted::Route(refusal) => ActorAnswer::Unrouted(refusal),
+            Unrouted::Unencodable(cause) => {
+                ActorAnswer::NotUnderstood(NotUnderstood::Undecodable { name, cause })
+            }
+            Unrouted::Halted(reason) => ActorAnswer::Halted(reason),
+            Unrouted::Stopped => ActorAnswer::Stopped,
+            Unrouted::Cut => ActorAnswer::Cut,
+        });
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.request.gone.get()
+    }
+}
+
+/// A wish of an actor of this node to be told when another one ends.
+pub(crate) struct WatchAsk {
+    pub(crate) place: Place,
+    pub(crate) request: WatchRequest,
+}
+
+impl WatchAsk {
+    /// How it is asked of routing.
+    pub(crate) fn asked(&self, ticket: Ticket) -> Asked {
+        Asked {
+            ticket,
+            target: Target::Place(self.place),
+            key: super::order_key(self.request.kind.name(), &self.request.key),
+            deadline: self.request.deadline,
+            repeat: Repeat::Reads,
+            answered: true,
+            doubt: None,
+        }
+    }
+}
+
+impl Routed for WatchAsk {
+    fn here(self: Box<Self>, _: Courier) -> Local {
+        Local::Watch(*self)
+    }
+
+    fn asking(&self) -> Result<Wire, CodecError> {
+        let WatchRequest { kind, key, .. } = &self.request;
+        Ok(Wire::Actor(AskingActor {
+            place: self.place,
+            kind: kind.name().clone(),
+            key: key.clone(),
+            message: (WATCH.to_owned(), WATCH_VERSION),
+            codec: kind.codec,
+            metadata: None,
+            trail: Trail::default(),
+            body: Bytes::new(),
+        }))
+    }
+
+    fn returned(self: Box<Self>, returned: Returned) {
+        let WatchRequest { kind, caller, .. } = self.request;
+        caller.finish(ActorAnswer::of_watch(returned.answered, kind.codec));
+    }
+
+    fn handed_over(self: Box<Self>) {
+        self.request.caller.finish(ActorAnswer::Cut);
+    }
+
+    fn unrouted(self: Box<Self>, why: Unrouted) {
+        self.request.caller.finish(match why {
+            Unrouted::Route(refusal) => ActorAnswer::Unrouted(refusal),
+            Unrouted::Unencodable(cause) => ActorAnswer::Halted(cause.to_string()),
+            Unrouted::Halted(reason) => ActorAnswer::Halted(reason),
+            Unrouted::Stopped => ActorAnswer::Stopped,
+            Unrouted::Cut => ActorAnswer::Cut,
+        });
+    }
+
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+}
+
+/// Who waits on another lane.
+pub(crate) struct ServedActor {
+    pub(crate) courier: Courier,
+    pub(crate) kind: String,
+    pub(crate) key: EntityId,
+    pub(crate) codec: Codec,
+}
+
+impl ActorCaller for ServedActor {
+    fn finish(self: Box<Self>, answer: ActorAnswer) {
+        let Self {
+            courier,
+            kind,
+            key,
+            codec,
+        } = *self;
+        // It was not run, and runs elsewhere perhaps.
+        let is_elsewhere = matches!(
+            answer,
+            ActorAnswer::Refused(Refusal::NotOwner | Refusal::Stopped) | ActorAnswer::Stopped
+        );
+        if is_elsewhere {
+            courier.not_served();
+        } else {
+            courier.answered(answer.encode(codec, &kind, key.as_str()));
+        }
+    }
+
+    fn is_served(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for ActorAsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorAsk")
+            .field("place", &self.place)
+            .field("key", &self.request.key)
+            .finish_non_exhaustive()
+    }
+}

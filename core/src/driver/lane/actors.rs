@@ -1,0 +1,358 @@
+//! A lane's actors: what they are asked, the places under which they live, and their turns.
+
+use super::{Env, Lane, Who};
+use crate::driver::actors::host::{ActorAnswer, ActorRequest, Pace, PaceRequest, WatchRequest};
+use crate::driver::actors::stage::Report as ActorReport;
+use crate::driver::actors::wire::WATCH;
+use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
+use crate::driver::cluster::{
+    ActorAsk, AskingActor, Courier, Held, ServedActor, WatchAsk, place_of,
+};
+use crate::driver::port::LanePort;
+use crate::driver::recorder::Recorded;
+use crate::driver::seat::ShardKey;
+use crate::driver::shell::Shell;
+use crate::format::{Answered, Denial, TakeOver};
+use crate::id::Ticket;
+use crate::route;
+use crate::shard::{Order, Place, Report};
+use crate::step::{Span, Time};
+use std::sync::Arc;
+
+/// The part of a lane's dice that its actors draw from.
+const DICE_PART: u64 = 1 << 35;
+
+/// Borrows what the seat of actors may use, beside the seat itself.
+macro_rules! actor_env {
+    ($lane:expr, $now:expr, $record:ident) => {{
+        let recorder = &mut $lane.recorder;
+        $record = |now: Time, input: &crate::actor::Input| {
+            let input = Recorded::Actors(Box::new(input.clone()));
+            recorder.push(now, Who::Actors, input);
+        };
+        ActorEnv {
+            now: $now,
+            probe: &mut $lane.probe,
+            counters: &mut $lane.counters,
+            record: &mut $record,
+        }
+    }};
+}
+
+/// What a lane gets its actors with.
+pub(crate) struct Stagecraft {
+    pub(crate) port: Arc<LanePort>,
+    pub(crate) timeout: Span,
+}
+
+impl<S: Shell> Lane<S> {
+    /// The lane has actors from now on.
+    pub(super) fn stage(&mut self, stagecraft: Stagecraft) {
+        let Stagecraft { port, timeout } = stagecraft;
+        let dice = self.dice.fork(DICE_PART | self.index as u64);
+        self.actors = Some(Box::new(ActorSeat::new(ActorSeatParts {
+            lane: self.index,
+            lanes: port.lanes(),
+            node: self.facts.node.clone(),
+            limits: self.facts.limits,
+            timeout,
+            dice,
+            world: Arc::new(self.shell.clone()),
+            asker: port,
+        })));
+    }
+
+    /// Does something with the seat, if there is one, and what follows from it.
+    fn with_actors(&mut self, act: impl FnOnce(&mut ActorSeat, &mut ActorEnv<'_>)) {
+        let now = self.now;
+        let Some(mut seat) = self.actors.take() else {
+            return;
+        };
+        let mut record;
+        let mut env = actor_env!(self, now, record);
+        act(&mut seat, &mut env);
+        self.now = env.now.max(self.now);
+        let events = seat.take_events();
+        self.actors = Some(seat);
+        for event in events {
+            self.actor_event(event);
+        }
+        self.after(Who::Actors);
+    }
+
+    fn actor_event(&mut self, event: ActorEvent) {
+        match event {
+            ActorEvent::Drained(place) => self.leave_place(place),
+            ActorEvent::Stopped => self.actors_stopped = true,
+            ActorEvent::NotOwner(ticket, request) => self.not_owned(ticket, request),
+            ActorEvent::NotOwnerOfWatched(ticket, request) => {
+                self.watched_elsewhere(ticket, request);
+            }
+        }
+    }
+
+    /// A message of a caller of this node runs here.
+    pub(super) fn act(&mut self, ask: ActorAsk) {
+        let ActorAsk { place, request } = ask;
+        let place = self.net.is_some().then_some(place);
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        if self.actors.is_none() {
+            let kind = request.kind.name().to_string();
+            let denial = Denial::UnknownKind { kind };
+            return request.caller.finish(ActorAnswer::Denied(denial));
+        }
+        self.with_actors(|seat, env| seat.ask(env, ticket, place, request));
+    }
+
+    /// A message of another lane runs here. What is to be answered at once comes back.
+    pub(super) fn act_for(
+        &mut self,
+        router_ticket: Ticket,
+        asking: AskingActor,
+        (deadline, answered): (Time, bool),
+    ) -> Option<Answered> {
+        let net = self.net.as_mut()?;
+        let unknown = Answered::Refused(Denial::UnknownKind {
+            kind: asking.kind.to_string(),
+        });
+        let Some(entry) = net.registry.actors.get(&asking.kind).cloned() else {
+            return Some(unknown);
+        };
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        if let Some(serving) = net.serving.get_mut(&router_ticket) {
+            serving.actor = Some(ticket);
+        }
+        let place = asking.place;
+        let caller = ServedActor {
+            courier: Courier::Lane(router_ticket, Arc::clone(&net.tray)),
+            kind: asking.kind.to_string(),
+            key: asking.key.clone(),
+            codec: entry.codec,
+        };
+        let is_watch = asking.message.0 == WATCH;
+        let (key, mail) = asking.into_mail();
+        let caller = Box::new(caller);
+        if is_watch {
+            let request = WatchRequest {
+                kind: entry,
+                key,
+                deadline,
+                caller,
+            };
+            self.with_actors(|seat, env| seat.watch(env, ticket, Some(place), request));
+        } else {
+            let request = ActorRequest {
+                kind: entry,
+                key,
+                deadline,
+                answered,
+                mail,
+                gone: Arc::default(),
+                caller,
+            };
+            self.with_actors(|seat, env| seat.ask(env, ticket, Some(place), request));
+        }
+        None
+    }
+
+    /// Nobody waits any more for what runs here for another lane.
+    pub(super) fn withdraw_actor(&mut self, ticket: Ticket) {
+        self.with_actors(|seat, env| seat.withdraw(env, ticket));
+    }
+
+    /// This node does not own what a message is for: it is routed on, or sent back.
+    fn not_owned(&mut self, ticket: Ticket, request: ActorRequest) {
+        let served = request.caller.is_served();
+        match (&mut self.net, &self.layout) {
+            (Some(net), Some(layout)) if !served => {
+                let place = place_of(layout, &request.kind, &request.key);
+                let ask = ActorAsk { place, request };
+                let asked = ask.asked(ticket);
+                let held = Held {
+                    ask: Box::new(ask),
+                    asked,
+                    sent: false,
+                };
+                net.asks.insert(ticket, held);
+                net.due.push_back(route::Input::NotHere(asked));
+            }
+            (Some(_) | None, Some(_) | None) => {
+                let refused = crate::actor::Refusal::NotOwner;
+                request.caller.finish(ActorAnswer::Refused(refused));
+            }
+        }
+    }
+
+    /// The same for a wish to be told of an end.
+    fn watched_elsewhere(&mut self, ticket: Ticket, request: WatchRequest) {
+        let served = request.caller.is_served();
+        match (&mut self.net, &self.layout) {
+            (Some(net), Some(layout)) if !served => {
+                let place = place_of(layout, &request.kind, &request.key);
+                let ask = WatchAsk { place, request };
+                let asked = ask.asked(ticket);
+                let held = Held {
+                    ask: Box::new(ask),
+                    asked,
+                    sent: false,
+                };
+                net.asks.insert(ticket, held);
+                net.due.push_back(route::Input::NotHere(asked));
+            }
+            (Some(_) | None, Some(_) | None) => {
+                let refused = crate::actor::Refusal::NotOwner;
+                request.caller.finish(ActorAnswer::Refused(refused));
+            }
+        }
+    }
+
+    /// A wish of an actor of this node is for one that is here.
+    pub(super) fn watch(&mut self, ask: WatchAsk) {
+        let WatchAsk { place, request } = ask;
+        let place = self.net.is_some().then_some(place);
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.with_actors(|seat, env| seat.watch(env, ticket, place, request));
+    }
+
+    /// For tests: a key takes no turns, one, or all again.
+    pub(super) fn pace(&mut self, request: PaceRequest) {
+        let PaceRequest {
+            kind,
+            key,
+            pace,
+            done,
+        } = request;
+        self.with_actors(|seat, env| match pace {
+            Pace::Pause => seat.pause(env, &kind, key),
+            Pace::Step => seat.step(env, &kind, key),
+            Pace::Resume => seat.resume(env, &kind, key),
+        });
+        // Who asked may have gone.
+        let _ = done.send(());
+    }
+
+    /// Lets actors take turns.
+    pub(super) fn actors_turn(&mut self) {
+        if self.actors.as_ref().is_some_and(|seat| seat.has_work()) {
+            self.fresh_lease();
+            self.with_actors(ActorSeat::turn);
+        }
+    }
+
+    /// Whether actors have turns to take now.
+    pub(super) fn actors_have_work(&self) -> bool {
+        self.actors.as_ref().is_some_and(|seat| seat.has_work())
+    }
+
+    pub(super) fn actors_tick(&mut self) {
+        self.fresh_lease();
+        self.with_actors(ActorSeat::tick);
+    }
+
+    /// A lease that seems to be over may have been renewed while this lane was busy.
+    fn fresh_lease(&mut self) {
+        let seems_over = |net: &crate::driver::cluster::Net| {
+            net.lease.is_some_and(|until| until <= self.now) && net.has_news()
+        };
+        if self.net.as_deref().is_some_and(seems_over) {
+            self.membership_changed();
+        }
+    }
+
+    /// What runs as a task reported.
+    pub(super) fn actor_report(&mut self, report: ActorReport) {
+        self.with_actors(|seat, env| seat.report(env, report));
+    }
+
+    /// Takes in reports that are here already, up to a budget.
+    pub(super) fn take_actor_reports(&mut self) {
+        for n in 1..=super::BATCH_MAX {
+            let report = self.actors.as_mut().and_then(|seat| seat.next_report());
+            let Some(report) = report else { return };
+            self.actor_report(report);
+            self.read_clock(n);
+        }
+    }
+
+    /// The lease is this now.
+    pub(super) fn actors_lease(&mut self, lease: Option<Time>) {
+        self.with_actors(|seat, env| seat.lease(env, lease));
+    }
+
+    /// What the log of a place reports, for those who live under its epoch.
+    pub(super) fn actors_hear(&mut self, place: Place, report: &Report) {
+        if place.class != TakeOver::Leased || self.actors.is_none() {
+            return;
+        }
+        match report {
+            Report::Owned(epoch) => {
+                let epoch = *epoch;
+                self.with_actors(|seat, env| seat.own(env, place, epoch));
+            }
+            Report::HandedOver { .. }
+            | Report::Released { .. }
+            | Report::Lost { .. }
+            | Report::Failed { .. } => self.with_actors(|seat, env| seat.lost(env, place)),
+            Report::Rival { .. } => {}
+        }
+    }
+
+    /// An order for a place under which actors live: they stop before the place is handed over, and
+    /// at once when its epoch counts no more. Whether the log is to be told now.
+    pub(super) fn actors_first(&mut self, place: Place, order: &Order) -> bool {
+        if place.class != TakeOver::Leased || self.actors.is_none() {
+            return true;
+        }
+        match order {
+            Order::HandOver { .. } | Order::Release => {
+                self.leaving.insert(place, order.clone());
+                self.with_actors(|seat, env| seat.hand_over(env, place));
+                false
+            }
+            Order::Drop => {
+                self.leaving.remove(&place);
+                self.with_actors(|seat, env| seat.lost(env, place));
+                true
+            }
+            Order::Claim { .. } | Order::Adopt(_) => true,
+        }
+    }
+
+    /// Nothing of a place is left: its log may hand it over.
+    fn leave_place(&mut self, place: Place) {
+        let Some(order) = self.leaving.remove(&place) else {
+            return;
+        };
+        let key = ShardKey::of_place(place);
+        let now = self.now;
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.order(&mut env!(self, now), order);
+        }
+        self.after(Who::Shard(key));
+    }
+
+    /// Nothing more is begun, and all actors stop.
+    pub(super) fn stop_actors(&mut self) {
+        if !self.actors_stopping {
+            self.actors_stopping = true;
+            self.with_actors(ActorSeat::stop);
+        }
+    }
+
+    /// Whether no actor keeps the lane from ending.
+    pub(super) fn actors_are_idle(&self) -> bool {
+        match &self.actors {
+            None => true,
+            Some(_) if self.actors_stopping => self.actors_stopped,
+            Some(seat) => seat.waiting() == 0,
+        }
+    }
+
+    /// The node has no more time.
+    pub(super) fn cut_actors(&mut self) {
+        self.with_actors(ActorSeat::cut);
+    }
+}

@@ -1,0 +1,139 @@
+//! Actors: one of each key, wherever it is asked.
+
+use crate::common::{Add, No, Pass, Reset, Tally, Told, World};
+use crate::nodes::{self, wait};
+use std::time::Duration;
+use tenure::actor::AskError;
+use tenure::{Cluster, TakeOver, Tenure};
+
+async fn cluster(world: &World, names: &[&str]) -> Vec<Tenure> {
+    let mut nodes = Vec::new();
+    for name in names {
+        let builder = nodes::node(Cluster::named(*name)).actor::<Tally>();
+        nodes.push(world.start(builder).await);
+    }
+    for node in &nodes {
+        wait(node, |view| {
+            view.is_served(TakeOver::Leased) && view.owned(TakeOver::Leased).len() == names.len()
+        })
+        .await;
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn each_key_has_one_actor_in_the_cluster() {
+    let world = World::mem();
+    let nodes = cluster(&world, &["a", "b", "c"]).await;
+    for round in 1..=3 {
+        for n in 0..30 {
+            let tally = nodes[(n + round) % 3].actor::<Tally>(format!("tally-{n}"));
+            let Told { count, epoch } = tally.ask(Add(1)).await.unwrap();
+            assert_eq!(count, u64::try_from(round).unwrap());
+            assert!(epoch > 0);
+        }
+    }
+    let refused = nodes[0].actor::<Tally>("tally-1").ask(Add(13)).await;
+    assert_eq!(refused, Err(AskError::Rejected(No::Unlucky { count: 3 })));
+    let mut held = 0;
+    for node in &nodes {
+        held += node.counters().await.actors_held;
+    }
+    assert_eq!(held, 30);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_crosses_the_wire_as_what_it_was() {
+    let world = World::mem();
+    let nodes = cluster(&world, &["a", "b"]).await;
+    for n in 0..8 {
+        let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
+        let panicked = tally.ask(Add(99)).await;
+        let Err(AskError::Panicked(text)) = panicked else {
+            panic!("{panicked:?}");
+        };
+        assert!(text.contains("not a hundred"), "{text}");
+        let unknown = tally.ask(Reset).await;
+        assert_eq!(
+            unknown,
+            Err(AskError::UnknownMessage {
+                name: "reset".to_owned(),
+                version: 3
+            })
+        );
+        tally.tell(Add(2)).await.unwrap();
+        assert_eq!(tally.ask(Add(1)).await.unwrap().count, 3);
+    }
+    assert!(nodes[0].counters().await.forwarded > 0);
+}
+
+#[tokio::test]
+async fn a_cycle_over_two_nodes_is_found() {
+    let world = World::mem();
+    let nodes = cluster(&world, &["a", "b"]).await;
+    for n in 0..8 {
+        let (here, there) = (format!("tally-{n}"), format!("tally-{}", n + 100));
+        let tally = nodes[0].actor::<Tally>(&here);
+        assert_eq!(tally.ask(Pass { to: there }).await, Ok(1));
+        let itself = tally.ask(Pass { to: here }).await;
+        let Err(AskError::Rejected(No::Other(text))) = itself else {
+            panic!("{itself:?}");
+        };
+        assert!(text.contains("wait for itself"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_takes_its_actors_along() {
+    let world = World::mem();
+    let nodes = cluster(&world, &["a", "b"]).await;
+    for n in 0..20 {
+        let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
+        tally.ask(Add(5)).await.unwrap();
+    }
+    nodes[1].stop().await;
+    let mut lost = 0;
+    for n in 0..20 {
+        let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
+        let ask = tally.ask(Add(1)).timeout(Duration::from_secs(20));
+        match ask.await.unwrap().count {
+            6 => {}
+            1 => lost += 1,
+            count => panic!("{count}"),
+        }
+    }
+    assert!(lost > 0 && lost < 20, "their state was in memory: {lost}");
+    let asked = nodes[1].actor::<Tally>("tally-1").ask(Add(1)).await;
+    assert_eq!(asked, Err(AskError::Stopped));
+}
+
+#[tokio::test]
+async fn a_paused_actor_takes_its_turns_when_it_is_told() {
+    let world = World::mem();
+    let nodes = cluster(&world, &["a"]).await;
+    let tally = nodes[0].actor::<Tally>("tally");
+    assert!(tally.pause().await);
+    tally.tell(Add(1)).await.unwrap();
+    tally.tell(Add(1)).await.unwrap();
+    let waiting = nodes[0].counters().await.actor_letters;
+    assert_eq!(waiting, 2);
+    assert!(tally.step().await);
+    while nodes[0].counters().await.actor_letters > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(tally.resume().await);
+    assert_eq!(tally.ask(Add(1)).await.unwrap().count, 3);
+}
+
+#[tokio::test]
+async fn a_node_without_a_cluster_has_actors_of_its_own() {
+    let world = World::mem();
+    let node = world
+        .start(Tenure::builder().namespace("bank").actor::<Tally>())
+        .await;
+    let tally = node.actor::<Tally>("tally");
+    let told = tally.ask(Add(4)).await.unwrap();
+    assert_eq!(told, Told { count: 4, epoch: 0 });
+    node.stop().await;
+    assert_eq!(tally.ask(Add(4)).await, Err(AskError::Stopped));
+}
