@@ -1,20 +1,22 @@
 //! The cluster of a story about ownership: nodes with an `Owners` machine and the logs of their
 //! shards, one store, one clock. Who is in the cluster, and who holds its lease, the script says.
 
+mod callers;
+mod effects;
 mod node;
 mod play;
 
-use crate::bank::Order as Wish;
 use crate::show::Names;
 use crate::story::clock;
+use callers::Caller;
 use node::Node;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tenure_core::format::{Anchor, Layout, LayoutKey, Ownership, TakeOver, Unknown};
 use tenure_core::id::{
-    Incarnation, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, WallTime,
+    Incarnation, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, Version, WallTime,
 };
-use tenure_core::log::{self, Freshness, Reply};
+use tenure_core::log;
 use tenure_core::name::{Namespace, NodeName};
 use tenure_core::node::{About, Peer, PeerState, Role, Standing, View};
 use tenure_core::port::{
@@ -81,18 +83,6 @@ struct Job {
     released: bool,
 }
 
-/// A caller: which node it asks, and what.
-#[derive(Clone, Debug)]
-struct Caller {
-    at: String,
-    place: Place,
-    wish: Wish,
-    freshness: Freshness,
-    deadline: Time,
-    /// Where its request is.
-    served_by: Option<String>,
-}
-
 pub(crate) struct Cluster {
     pub(crate) limits: Limits,
     pub(crate) names: Names,
@@ -108,6 +98,8 @@ pub(crate) struct Cluster {
     late: Vec<Job>,
     faults: Vec<(String, Class, Fate)>,
     callers: BTreeMap<Ticket, Caller>,
+    /// The latest version of each place's entity that a caller was told of.
+    acknowledged: BTreeMap<Place, Version>,
     boots: u64,
     /// Nodes that hear nothing of ownership records.
     pub(crate) deaf: BTreeSet<String>,
@@ -145,6 +137,7 @@ impl Cluster {
             late: Vec::new(),
             faults: Vec::new(),
             callers: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             boots: 0,
             deaf: BTreeSet::new(),
             stopped: BTreeSet::new(),
@@ -251,7 +244,7 @@ impl Cluster {
         NodeName::new(name).expect("a node's name")
     }
 
-    fn named(&self, run: Incarnation) -> String {
+    pub(super) fn named(&self, run: Incarnation) -> String {
         let of = self.nodes.iter().find(|(_, node)| node.run == run);
         of.map_or_else(|| format!("run {}", run.0), |(name, _)| name.clone())
     }
@@ -271,74 +264,6 @@ impl Cluster {
         }
     }
 
-    fn owners_effect(&mut self, name: &str, run: Incarnation, effect: shard::Effect) {
-        match effect {
-            shard::Effect::Store { op, request } => {
-                self.job(name, run, Part::Owners, Task::Store(op, request));
-            }
-            shard::Effect::Order { place, order } => {
-                let what = match &order {
-                    shard::Order::Claim { over } if over.is_some() => {
-                        format!("claim over {over:?}")
-                    }
-                    shard::Order::Claim { .. } => "claim".to_owned(),
-                    shard::Order::Adopt(epoch) => format!("adopt {:?}", epoch.sequence),
-                    shard::Order::HandOver { node, .. } => format!("hand over to {node}"),
-                    shard::Order::Release => "release".to_owned(),
-                    shard::Order::Drop => "drop".to_owned(),
-                };
-                self.say(name, &format!("orders {}: {what}", place_name(place)));
-                self.job(name, run, Part::Log(place), Task::Order(order));
-            }
-            shard::Effect::Table(table) => {
-                let node = self.nodes.get_mut(name).expect("a node");
-                let before = std::mem::replace(&mut node.table, Arc::clone(&table));
-                let places = before.rows.keys().chain(table.rows.keys());
-                let places: BTreeSet<_> = places.copied().collect();
-                let owner = |rows: &shard::Table, place| rows.rows.get(place).map(|row| row.owner);
-                let mut changes = Vec::new();
-                for place in &places {
-                    let now = owner(&table, place);
-                    if owner(&before, place) != now {
-                        let whose = now.map_or_else(|| "nobody".to_owned(), |run| self.named(run));
-                        changes.push(format!("{} at {whose}", place_name(*place)));
-                    }
-                }
-                if !changes.is_empty() {
-                    self.say(name, &format!("knows {}", changes.join(", ")));
-                }
-                self.route(Some(name));
-            }
-            shard::Effect::Look => self.say(name, "wants the members listed"),
-            shard::Effect::Drained => self.say(name, "is drained"),
-            shard::Effect::Note(note) => {
-                let text = match note {
-                    shard::Note::TakingOver { place, from, hint } => {
-                        let why = if hint { "looks gone" } else { "is over" };
-                        let from = self.named(from);
-                        Some(format!("takes {} over: {from} {why}", place_name(place)))
-                    }
-                    shard::Note::LeaseOver { places } => {
-                        Some(format!("has no lease: drops {places}"))
-                    }
-                    shard::Note::Failed { place, cause } => {
-                        Some(format!("fails with {}: {cause}", place_name(place)))
-                    }
-                    shard::Note::Unreadable { place, cause } => {
-                        Some(format!("cannot read {}: {cause}", place_name(place)))
-                    }
-                    // The order says as much.
-                    shard::Note::HandingOver { .. } | shard::Note::Adopted { .. } => None,
-                    other => Some(format!("{other:?}")),
-                };
-                if let Some(text) = text {
-                    self.say(name, &text);
-                }
-            }
-            shard::Effect::Halt(reason) => panic!("{name} halts: {reason}"),
-        }
-    }
-
     pub(crate) fn step_log(&mut self, name: &str, place: Place, input: log::Input) {
         let Some(mut node) = self.nodes.remove(name) else {
             return;
@@ -348,130 +273,6 @@ impl Cluster {
         self.nodes.insert(name.to_owned(), node);
         for effect in effects {
             self.log_effect(name, run, place, effect);
-        }
-    }
-
-    fn log_effect(&mut self, name: &str, run: Incarnation, place: Place, effect: log::Effect) {
-        let part = Part::Log(place);
-        match effect {
-            log::Effect::Store { op, request } => {
-                self.job(name, run, part, Task::Store(op, request));
-            }
-            log::Effect::Run { op, work } => self.job(name, run, part, Task::Work(op, work)),
-            log::Effect::Reply { ticket, reply } => self.reply(name, place, ticket, &reply),
-            log::Effect::Forget { slot } => {
-                let node = self.nodes.get_mut(name).expect("a node");
-                node.forget(place, slot);
-            }
-            log::Effect::Report(report) => {
-                let what = match &report {
-                    shard::Report::Owned(epoch) => format!("owned as {:?}", epoch.sequence),
-                    shard::Report::Rival { sequence } => format!("another record, {sequence:?}"),
-                    shard::Report::HandedOver { epoch, to } => {
-                        format!("handed over to {}, {:?}", self.named(*to), epoch.sequence)
-                    }
-                    shard::Report::Released { epoch } => format!("released, {:?}", epoch.sequence),
-                    shard::Report::Lost { was: None, .. } => "not owned".to_owned(),
-                    shard::Report::Lost { was: Some(was), .. } => {
-                        format!("lost, was {:?}", was.sequence)
-                    }
-                    shard::Report::Failed { cause } => format!("failed, {cause}"),
-                };
-                self.say(name, &format!("reports {}: {what}", place_name(place)));
-                self.job(name, run, part, Task::Report(report));
-            }
-            log::Effect::Note(log::Note::LostTail { was, now }) => {
-                let text = format!("{} lost its tail: {was:?}, now {now:?}", place_name(place));
-                self.say(name, &text);
-            }
-            log::Effect::Note(_) => {}
-            log::Effect::Halt(reason) => panic!("{name} {place:?} halts: {reason}"),
-        }
-    }
-
-    fn reply(&mut self, name: &str, place: Place, ticket: Ticket, reply: &Reply) {
-        let node = self.nodes.get_mut(name).expect("a node");
-        let said = node.answer(place, ticket, reply);
-        if *reply == Reply::Refused(log::Refusal::NotOwner) {
-            self.say(
-                name,
-                &format!(
-                    "sends {ticket:?} away: it does not own {}",
-                    place_name(place)
-                ),
-            );
-            let Some(caller) = self.callers.get_mut(&ticket) else {
-                return;
-            };
-            caller.served_by = None;
-            let (at, place) = (caller.at.clone(), caller.place);
-            let row = self.nodes[&at].table.rows.get(&place).copied();
-            if row.is_some_and(|row| self.named(row.owner) != name) {
-                self.route(Some(&at));
-            }
-            return;
-        }
-        let text = self.names.reply(reply, said);
-        self.callers.remove(&ticket);
-        self.say(name, &format!("answers {ticket:?}: {text}"));
-    }
-
-    /// A caller asks a node for something of a place.
-    pub(crate) fn ask(
-        &mut self,
-        at: &str,
-        ticket: Ticket,
-        place: Place,
-        wish: Wish,
-        freshness: Freshness,
-        patience: Span,
-    ) {
-        let caller = Caller {
-            at: at.to_owned(),
-            place,
-            wish,
-            freshness,
-            deadline: self.now + patience,
-            served_by: None,
-        };
-        self.callers.insert(ticket, caller);
-        self.route(Some(at));
-    }
-
-    /// Sends callers that wait to who owns their place, as their node knows it. One that was sent
-    /// away waits until its node knows of another epoch.
-    fn route(&mut self, only: Option<&str>) {
-        let waiting: Vec<_> = self.callers.iter().map(|(t, c)| (*t, c.clone())).collect();
-        for (ticket, caller) in waiting {
-            if caller.served_by.is_some() || only.is_some_and(|only| only != caller.at) {
-                continue;
-            }
-            let row = self.nodes[&caller.at]
-                .table
-                .rows
-                .get(&caller.place)
-                .copied();
-            let to = row.map(|row| self.named(row.owner));
-            let Some(to) = to.filter(|to| self.nodes.contains_key(to)) else {
-                continue;
-            };
-            if self.stopped.contains(&to) {
-                continue;
-            }
-            if let Some(waits) = self.callers.get_mut(&ticket) {
-                waits.served_by = Some(to.clone());
-            }
-            let input = self.nodes.get_mut(&to).expect("a node").request(
-                caller.place,
-                ticket,
-                caller.wish,
-                caller.freshness,
-                caller.deadline,
-            );
-            if to != caller.at {
-                self.say(&caller.at, &format!("sends {ticket:?} to {to}"));
-            }
-            self.step_log(&to, caller.place, input);
         }
     }
 
