@@ -1,10 +1,19 @@
 //! Actors: one of each key, wherever it is asked.
 
-use crate::common::{Add, No, Pass, Reset, Tally, Told, World};
+use crate::common::{Add, No, Pass, Reset, Tally, Told, World, on_both_shells};
 use crate::nodes::{self, wait};
 use std::time::Duration;
 use tenure::actor::AskError;
 use tenure::{Cluster, TakeOver, Tenure};
+
+on_both_shells!(
+    each_key_has_one_actor_in_the_cluster,
+    what_goes_wrong_crosses_the_wire_as_what_it_was,
+    a_cycle_over_two_nodes_is_found,
+    a_node_that_stops_takes_its_actors_along,
+    a_paused_actor_takes_its_turns_when_it_is_told,
+    a_node_without_a_cluster_has_actors_of_its_own,
+);
 
 async fn cluster(world: &World, names: &[&str]) -> Vec<Tenure> {
     let mut nodes = Vec::new();
@@ -21,10 +30,8 @@ async fn cluster(world: &World, names: &[&str]) -> Vec<Tenure> {
     nodes
 }
 
-#[tokio::test]
-async fn each_key_has_one_actor_in_the_cluster() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b", "c"]).await;
+async fn each_key_has_one_actor_in_the_cluster(world: &World) {
+    let nodes = cluster(world, &["a", "b", "c"]).await;
     for round in 1..=3 {
         for n in 0..30 {
             let tally = nodes[(n + round) % 3].actor::<Tally>(format!("tally-{n}"));
@@ -42,10 +49,8 @@ async fn each_key_has_one_actor_in_the_cluster() {
     assert_eq!(held, 30);
 }
 
-#[tokio::test]
-async fn what_goes_wrong_crosses_the_wire_as_what_it_was() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b"]).await;
+async fn what_goes_wrong_crosses_the_wire_as_what_it_was(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
     for n in 0..8 {
         let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
         let panicked = tally.ask(Add(99)).await;
@@ -67,10 +72,8 @@ async fn what_goes_wrong_crosses_the_wire_as_what_it_was() {
     assert!(nodes[0].counters().await.forwarded > 0);
 }
 
-#[tokio::test]
-async fn a_cycle_over_two_nodes_is_found() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b"]).await;
+async fn a_cycle_over_two_nodes_is_found(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
     for n in 0..8 {
         let (here, there) = (format!("tally-{n}"), format!("tally-{}", n + 100));
         let tally = nodes[0].actor::<Tally>(&here);
@@ -83,10 +86,8 @@ async fn a_cycle_over_two_nodes_is_found() {
     }
 }
 
-#[tokio::test]
-async fn a_node_that_stops_takes_its_actors_along() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b"]).await;
+async fn a_node_that_stops_takes_its_actors_along(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
     for n in 0..20 {
         let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
         tally.ask(Add(5)).await.unwrap();
@@ -107,10 +108,8 @@ async fn a_node_that_stops_takes_its_actors_along() {
     assert_eq!(asked, Err(AskError::Stopped));
 }
 
-#[tokio::test]
-async fn a_paused_actor_takes_its_turns_when_it_is_told() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a"]).await;
+async fn a_paused_actor_takes_its_turns_when_it_is_told(world: &World) {
+    let nodes = cluster(world, &["a"]).await;
     let tally = nodes[0].actor::<Tally>("tally");
     assert!(tally.pause().await);
     tally.tell(Add(1)).await.unwrap();
@@ -125,9 +124,7 @@ async fn a_paused_actor_takes_its_turns_when_it_is_told() {
     assert_eq!(tally.ask(Add(1)).await.unwrap().count, 3);
 }
 
-#[tokio::test]
-async fn a_node_without_a_cluster_has_actors_of_its_own() {
-    let world = World::mem();
+async fn a_node_without_a_cluster_has_actors_of_its_own(world: &World) {
     let node = world
         .start(Tenure::builder().namespace("bank").actor::<Tally>())
         .await;

@@ -1,14 +1,14 @@
 //! What is asked of any node reaches the owner.
 
-use crate::common::{Count, Put, Till, TooLittle, World};
+use crate::common::{Count, Put, Till, TooLittle, World, on_both_shells};
 use crate::nodes::{cluster, fill};
 use std::collections::BTreeSet;
 use tenure::Version;
 
-#[tokio::test]
-async fn each_node_reaches_every_owner() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b", "c"]).await;
+on_both_shells!(each_node_reaches_every_owner,);
+
+async fn each_node_reaches_every_owner(world: &World) {
+    let nodes = cluster(world, &["a", "b", "c"]).await;
     for node in &nodes {
         fill(node, 40).await;
     }

@@ -5,5 +5,7 @@ mod common;
 
 mod actors;
 mod asks;
+mod leases;
 mod moves;
 mod nodes;
+mod refusals;

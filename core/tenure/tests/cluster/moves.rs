@@ -1,12 +1,20 @@
 //! Shards that change hands: a node joins, drains, stops or dies.
 
-use crate::common::{Count, Put, Till, World};
+use crate::common::{Count, Put, Till, World, on_both_shells};
 use crate::nodes::{builder, cluster, fill, is_spread, node, wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tenure::{Cluster, TakeOver, Tenure};
 use tokio::task::JoinHandle;
+
+on_both_shells!(
+    a_node_that_joins_takes_its_share_under_load,
+    a_node_that_stops_hands_over_what_it_owns_under_load,
+    a_node_that_drains_asks_on,
+    a_node_that_dies_is_taken_over_from_on_a_hint,
+    a_client_owns_nothing_and_reaches_all,
+);
 
 /// Asks a node without end, until it is told to stop; each ask has to go well.
 struct Load {
@@ -73,10 +81,8 @@ impl Load {
     }
 }
 
-#[tokio::test]
-async fn a_node_that_joins_takes_its_share_under_load() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b"]).await;
+async fn a_node_that_joins_takes_its_share_under_load(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
     let load = Load::on(&nodes[0]);
     load.more(200).await;
     let joined = world.start(builder("c")).await;
@@ -90,10 +96,8 @@ async fn a_node_that_joins_takes_its_share_under_load() {
     assert!(joined.counters().await.adopted > 0);
 }
 
-#[tokio::test]
-async fn a_node_that_stops_hands_over_what_it_owns_under_load() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b", "c"]).await;
+async fn a_node_that_stops_hands_over_what_it_owns_under_load(world: &World) {
+    let nodes = cluster(world, &["a", "b", "c"]).await;
     let load = Load::on(&nodes[0]);
     load.more(200).await;
     nodes[1].stop().await;
@@ -104,10 +108,8 @@ async fn a_node_that_stops_hands_over_what_it_owns_under_load() {
     assert!(adopted > 0, "it named its successors");
 }
 
-#[tokio::test]
-async fn a_node_that_drains_asks_on() {
-    let world = World::mem();
-    let nodes = cluster(&world, &["a", "b"]).await;
+async fn a_node_that_drains_asks_on(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
     fill(&nodes[0], 20).await;
     nodes[0].cluster().unwrap().drain().await.unwrap();
     wait(&nodes[1], |view| is_spread(view, &["b"])).await;
@@ -121,10 +123,8 @@ async fn a_node_that_drains_asks_on() {
     assert!(info.shards.is_empty(), "{info:?}");
 }
 
-#[tokio::test]
-async fn a_node_that_dies_is_taken_over_from_on_a_hint() {
-    let world = World::mem();
-    let mut nodes = cluster(&world, &["a", "b", "c"]).await;
+async fn a_node_that_dies_is_taken_over_from_on_a_hint(world: &World) {
+    let mut nodes = cluster(world, &["a", "b", "c"]).await;
     fill(&nodes[0], TILLS).await;
     let load = Load::on(&nodes[0]);
     load.more(200).await;
@@ -137,10 +137,8 @@ async fn a_node_that_dies_is_taken_over_from_on_a_hint() {
     assert!(hinted > 0);
 }
 
-#[tokio::test]
-async fn a_client_owns_nothing_and_reaches_all() {
-    let world = World::mem();
-    let _owners = cluster(&world, &["a", "b"]).await;
+async fn a_client_owns_nothing_and_reaches_all(world: &World) {
+    let _owners = cluster(world, &["a", "b"]).await;
     let client = world.start(node(Cluster::named("gateway").client())).await;
     fill(&client, 20).await;
     let view = wait(&client, |view| is_spread(view, &["a", "b"])).await;
