@@ -135,10 +135,14 @@ impl Owners {
             // It is adopted even by a node that is leaving, which then hands it on.
             Hold::No if named == Some(me) => Verdict::Adopt,
             Hold::No if spot.best.as_ref() != Some(&self.config.name) => Verdict::Rest,
-            Hold::No => match self.judge_free(place, spot) {
-                Verdict::Claim { .. } if claims_from > now => Verdict::Wait(claims_from),
-                verdict => verdict,
-            },
+            Hold::No => {
+                let verdict = self.judge_free(place, spot);
+                let claims = matches!(verdict, Verdict::Claim { .. });
+                if claims && claims_from > now {
+                    return Verdict::Wait(claims_from);
+                }
+                verdict
+            }
         }
     }
 

@@ -155,20 +155,17 @@ impl Node {
                 deadline,
             })
         } else {
-            log::Input::Submit(
-                log::Submit {
-                    ticket,
-                    kind,
-                    entity,
-                    id: None,
-                    expected: log::Expected::Any,
-                    metadata: None,
-                    wall: WallTime(1),
-                    at_least: Sequence::NONE,
-                    deadline,
-                }
-                .into(),
-            )
+            log::Input::Submit(log::Submit {
+                ticket,
+                kind,
+                entity,
+                id: None,
+                expected: log::Expected::Any,
+                metadata: None,
+                wall: WallTime(1),
+                at_least: Sequence::NONE,
+                deadline,
+            })
         }
     }
 
