@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 use tenure::{
-    Aggregate, Bytes, Codec, CodecError, Decide, DecideCx, Decision, Event, KindSettings, Message,
+    Aggregate, Answer, AnswerCx, Bytes, Codec, CodecError, Decide, DecideCx, Decision, Entity,
+    Event, KindSettings, Message, Messages,
 };
 
 /// How the kind is written in this run; an aggregate's settings are its type's, not a value's.
@@ -32,6 +33,25 @@ pub enum CounterEvent {
 pub struct Add {
     /// How much.
     pub amount: u64,
+}
+
+/// Asks what the counter is at.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "count", version = 1)]
+pub struct Count;
+
+impl Answer<Count> for Counter {
+    type Reply = u64;
+
+    fn answer(&self, _: &Count, _: &AnswerCx<'_>) -> u64 {
+        self.count
+    }
+}
+
+impl Entity for Counter {
+    fn messages() -> Messages<Self> {
+        Messages::new().command::<Add>().query::<Count>()
+    }
 }
 
 impl Aggregate for Counter {

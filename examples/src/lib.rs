@@ -6,7 +6,9 @@ pub mod account;
 pub mod bare;
 pub mod cli;
 pub mod counter;
+pub mod counters;
 pub mod delay;
+pub mod live;
 pub mod load;
 
 /// Why a load test ends early.

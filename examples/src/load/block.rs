@@ -97,6 +97,33 @@ pub struct Block {
     pub in_turn: bool,
 }
 
+/// Which side's block comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Tenure's.
+    Ours,
+    /// The raw peer's.
+    Raw,
+}
+
+/// The measured blocks: operations split as evenly as may be, each block with draws of its own. Who is
+/// first takes turns, too, so that neither side is always after the other.
+pub fn turns(ops: u64, blocks: u64, seed: u64) -> impl Iterator<Item = (Block, First)> {
+    (0..blocks).map(move |number| {
+        let block = Block {
+            ops: ops / blocks + u64::from(number < ops % blocks),
+            seed: seed.wrapping_add(number + 1),
+            in_turn: false,
+        };
+        let first = if number % 2 == 0 {
+            First::Ours
+        } else {
+            First::Raw
+        };
+        (block, first)
+    })
+}
+
 /// Does one block's operations and adds them to the tally.
 ///
 /// # Errors

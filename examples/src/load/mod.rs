@@ -8,7 +8,7 @@ mod pace;
 mod place;
 mod progress;
 
-pub use block::{Block, Load, Side, Tally, run};
+pub use block::{Block, First, Load, Side, Tally, run, turns};
 pub use draw::{Draw, Pick, Skew};
 pub use figures::{Memory, ratios, round};
 pub use place::{Place, Where, Wish};
@@ -48,9 +48,4 @@ pub fn runtime(threads: usize) -> std::io::Result<Runtime> {
         builder.worker_threads(threads);
     }
     builder.enable_all().build()
-}
-
-/// Splits operations into blocks, as evenly as may be.
-pub fn blocks(ops: u64, blocks: u64) -> impl Iterator<Item = u64> {
-    (0..blocks).map(move |block| ops / blocks + u64::from(block < ops % blocks))
 }

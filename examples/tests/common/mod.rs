@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
+pub mod http;
+pub mod running;
+
 use serde_json::Value;
 use std::process::Command;
 

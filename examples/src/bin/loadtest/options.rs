@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use std::num::NonZeroUsize;
 use tenure::WriteMode;
-use tenure_examples::load::{self, KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
+use tenure_examples::load::{KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
 
 /// As many shards as a namespace has by default.
 pub(crate) const SHARDS: usize = 256;
@@ -198,11 +198,6 @@ impl Options {
                 "--replicas {other} is no cluster's size: give 1, 3 or 5"
             )),
         }
-    }
-
-    /// Operations of each block.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
-        load::blocks(self.ops, self.blocks)
     }
 
     /// What all blocks have in common.

@@ -11,7 +11,9 @@ use crate::stored::Stored;
 use std::sync::Arc;
 use tenure::{Counters, Tenure};
 use tenure_examples::Failure;
-use tenure_examples::load::{self, Block, Load, Memory, Place, Progress, Side, Tally, Where, Wish};
+use tenure_examples::load::{
+    self, Block, First, Load, Memory, Place, Progress, Side, Tally, Where, Wish, turns,
+};
 use tokio::task::JoinHandle;
 
 /// The raw peer of the run, if there is one.
@@ -110,20 +112,16 @@ impl Run<'_> {
         let killed = self.kill_leader(warmup);
         let before = self.ours.tenure.counters().await;
         let (mut ours, mut raw) = (Tally::new(threads), Tally::new(threads));
-        let blocks: Vec<u64> = self.options.blocks().collect();
-        for (number, ops) in (1..).zip(blocks) {
-            let block = Block {
-                ops,
-                seed: self.seed.wrapping_add(number),
-                in_turn: false,
-            };
-            // Who is first takes turns, too, so that neither is always after the other.
-            if number % 2 == 1 {
-                self.ours_block(block, &mut ours).await?;
-                self.raw_block(block, &mut raw).await?;
-            } else {
-                self.raw_block(block, &mut raw).await?;
-                self.ours_block(block, &mut ours).await?;
+        for (block, first) in turns(self.options.ops, self.options.blocks, self.seed) {
+            match first {
+                First::Ours => {
+                    self.ours_block(block, &mut ours).await?;
+                    self.raw_block(block, &mut raw).await?;
+                }
+                First::Raw => {
+                    self.raw_block(block, &mut raw).await?;
+                    self.ours_block(block, &mut ours).await?;
+                }
             }
         }
         let memory = Memory::read();

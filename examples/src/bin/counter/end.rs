@@ -1,0 +1,23 @@
+//! When the process is to end.
+
+use std::io;
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Ends when SIGTERM or SIGINT comes, or with standard input if the process is another's.
+pub(crate) async fn asked_to(until_input_ends: bool) -> io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        () = input_ended(), if until_input_ends => {}
+    }
+    Ok(())
+}
+
+async fn input_ended() {
+    let (mut input, mut read) = (tokio::io::stdin(), [0; 64]);
+    // An input that cannot be read is over, too.
+    while input.read(&mut read).await.is_ok_and(|bytes| bytes > 0) {}
+}

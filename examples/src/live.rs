@@ -1,0 +1,41 @@
+//! A counter that is state in memory: an actor.
+
+use crate::counter::{Add, Count, Never};
+use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
+
+/// The state.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    count: u64,
+}
+
+impl Actor for Live {
+    const KIND: &'static str = "live-counter";
+
+    async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
+        Ok(Self { count: 0 })
+    }
+
+    fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
+        handlers.on::<Add>().on::<Count>()
+    }
+}
+
+impl Handle<Add> for Live {
+    type Reply = u64;
+    type Error = Never;
+
+    async fn handle(&mut self, add: Add, _: &mut ActorCx<Self>) -> Result<u64, Never> {
+        self.count = self.count.saturating_add(add.amount);
+        Ok(self.count)
+    }
+}
+
+impl Handle<Count> for Live {
+    type Reply = u64;
+    type Error = Never;
+
+    async fn handle(&mut self, _: Count, _: &mut ActorCx<Self>) -> Result<u64, Never> {
+        Ok(self.count)
+    }
+}
