@@ -1,0 +1,183 @@
+//! What a run is told, and what is refused of it, each with the remedy.
+
+use clap::Parser;
+use std::num::NonZeroUsize;
+use tenure_examples::counters::Kind;
+use tenure_examples::load::{KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
+
+/// As many nodes as one run starts.
+const NODES_MAX: usize = 64;
+
+/// As many keys as are drawn by Zipf's law: each has its place in a table.
+const ZIPF_KEYS_MAX: usize = 1_000_000;
+
+/// Asks counters of a cluster through a node that owns none, and says how fast that is.
+///
+/// All nodes are in this process, each with a connection of its own. An operation adds 1 to the
+/// counter of one key, and ends with its answer; at the end all counters are read, and have to come
+/// to what was answered. Keys are drawn from a seed.
+///
+/// By default a next operation begins when one ends (closed loop). With --rate operations are due at
+/// fixed times, and an operation's time counts from when it was due, so that what a stall keeps
+/// waiting is seen (open loop without coordinated omission).
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bench")]
+pub(crate) struct Options {
+    /// Where the nodes meet: in memory, or on NATS; without --nats on a server of this run alone
+    #[arg(long, value_enum, default_value_t = Place::Mem)]
+    pub(crate) shell: Place,
+    /// A running nats-server with JetStream, such as nats://localhost:4222; the streams of this run
+    /// are removed from it afterwards
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// How many nodes own counters
+    #[arg(long, default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// How many shards there are
+    #[arg(long, default_value_t = 64)]
+    pub(crate) shards: u16,
+    /// How many counters there are
+    #[arg(long, default_value_t = 1)]
+    pub(crate) keys: usize,
+    /// Draw the n-th key as often as 1/n to this power says, such as 0.99; without it all are drawn
+    /// evenly
+    #[arg(long, value_name = "POWER")]
+    pub(crate) zipf: Option<f64>,
+    /// How many operations are under way at once; with --rate at most
+    #[arg(long, default_value_t = 64)]
+    pub(crate) outstanding: usize,
+    /// How many operations are due in a second
+    #[arg(long, value_name = "PER_SECOND")]
+    pub(crate) rate: Option<f64>,
+    /// Counters are entities whose events are stored, instead of state in memory
+    #[arg(long)]
+    pub(crate) entity: bool,
+    /// Measure the bare client, too: a request of its own for each operation, at the same number
+    /// outstanding, in alternating blocks; those who answer it keep their counters in memory and
+    /// store nothing
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// How many operations are measured on each side
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) ops: u64,
+    /// How many blocks the operations are done in; with --raw the two sides take turns
+    #[arg(long, default_value_t = 10)]
+    pub(crate) blocks: u64,
+    /// Operations before the measurement, on both sides; by default one for each key in turn, and
+    /// 1,000 at least
+    #[arg(long, value_name = "OPS")]
+    pub(crate) warmup: Option<u64>,
+    /// Worker threads, and as many loops of each node. 1 is tokio's current-thread runtime; the bare
+    /// client runs in the same one
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    pub(crate) threads: NonZeroUsize,
+    /// The seed of the draws; drawn and printed when it is not given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// Refuses what cannot be run.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let told = [
+            (self.ops == 0, "--ops 0 measures nothing: give 1 or more"),
+            (
+                self.keys == 0,
+                "--keys 0 leaves nothing to draw: give 1 or more",
+            ),
+            (
+                self.nodes == 0,
+                "--nodes 0 leaves nobody to ask: give 1 or more",
+            ),
+            (
+                self.shards == 0,
+                "--shards 0 leaves nothing to own: give 1 or more",
+            ),
+            (
+                self.outstanding == 0,
+                "--outstanding 0 does nothing: give 1 or more",
+            ),
+            (
+                self.blocks == 0,
+                "--blocks 0 measures nothing: give 1 or more",
+            ),
+        ];
+        if let Some((_, told)) = told.iter().find(|(wrong, _)| *wrong) {
+            return Err((*told).to_owned());
+        }
+        if self.nodes > NODES_MAX {
+            let nodes = self.nodes;
+            return Err(format!(
+                "--nodes {nodes} is too many: give {NODES_MAX} or fewer"
+            ));
+        }
+        let keys_max = if self.zipf.is_some() {
+            ZIPF_KEYS_MAX
+        } else {
+            KEYS_MAX
+        };
+        if self.keys > keys_max {
+            let keys = self.keys;
+            return Err(format!(
+                "--keys {keys} is too many: give {keys_max} or fewer"
+            ));
+        }
+        for (name, ops) in [("ops", self.ops), ("warmup", self.warmup.unwrap_or(0))] {
+            if ops > OPS_MAX {
+                return Err(format!(
+                    "--{name} {ops} never ends: give {OPS_MAX} or fewer"
+                ));
+            }
+        }
+        if self.blocks > self.ops {
+            let (blocks, ops) = (self.blocks, self.ops);
+            return Err(format!(
+                "--blocks {blocks} is more than --ops {ops}: give fewer blocks or more operations"
+            ));
+        }
+        if let Some(rate) = self.rate.filter(|rate| !(0.001..=1e9).contains(rate)) {
+            return Err(format!(
+                "--rate {rate} is no rate: give operations per second"
+            ));
+        }
+        if let Some(power) = self.zipf.filter(|power| !(0.0..=10.0).contains(power)) {
+            return Err(format!(
+                "--zipf {power} is no power: give 0 to 10, such as 0.99"
+            ));
+        }
+        let on_nats = self.shell == Place::Nats;
+        if self.nats.is_some() && !on_nats {
+            return Err("--nats names a server: add --shell nats, or leave it out".into());
+        }
+        if self.raw && !on_nats {
+            return Err("--raw is a client of NATS: add --shell nats, or leave it out".into());
+        }
+        Ok(())
+    }
+
+    /// What counters are.
+    pub(crate) fn kind(&self) -> Kind {
+        if self.entity {
+            Kind::Entity
+        } else {
+            Kind::Memory
+        }
+    }
+
+    /// Operations before the measurement.
+    pub(crate) fn warmup(&self) -> u64 {
+        self.warmup.unwrap_or_else(|| (self.keys as u64).max(1_000))
+    }
+
+    /// What all blocks have in common.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            outstanding: self.outstanding,
+            pick: Pick::new(self.keys, self.zipf.map_or(Skew::Even, Skew::Zipf)),
+            rate: self.rate,
+        }
+    }
+}
