@@ -29,6 +29,10 @@ struct Serve {
     target: Target,
 }
 
+/// How long the lanes of a node that is gone are kept in mind after they asked last: longer than any
+/// network holds a frame back.
+const GONE_KEPT: Span = Span::from_secs(60);
+
 /// A lane that asks.
 #[derive(Clone, Debug)]
 struct Caller {
@@ -205,10 +209,13 @@ impl Serves {
         self.deadlines.next()
     }
 
-    /// Runs of nodes are gone: what they asked for still runs, but nothing more comes from them.
-    pub(super) fn forget(&mut self, gone: &[Incarnation]) {
-        let gone = |from: &Address| gone.contains(&from.incarnation);
-        self.callers
-            .retain(|from, caller| !gone(from) || caller.running.len() > 0);
+    /// Of the nodes that are not in the view only those are kept in mind that asked lately: what they
+    /// asked for may still come a second time (R6).
+    pub(super) fn forget(&mut self, is_there: impl Fn(Incarnation) -> bool, now: Time) {
+        self.callers.retain(|from, caller| {
+            is_there(from.incarnation)
+                || caller.running.len() > 0
+                || now.since(caller.last) < GONE_KEPT
+        });
     }
 }

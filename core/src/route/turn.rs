@@ -236,7 +236,8 @@ impl Router {
         let Some(gone) = self.nodes.see(view) else {
             return;
         };
-        self.serves.forget(&gone);
+        let nodes = &self.nodes;
+        self.serves.forget(|run| nodes.of(run).is_some(), cx.now);
         for node in gone {
             self.lost(Lost::Gone(node), Some(node), cx, out);
         }
