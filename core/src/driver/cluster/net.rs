@@ -24,6 +24,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// a longer time (S15).
 const TIDINGS_EVERY: Span = Span::from_millis(20);
 
+/// How often it is looked who of those that wait for other nodes has gone: so long at most does a
+/// request run on for nobody before its lane is told.
+const SWEEP_EVERY: Span = Span::from_millis(50);
+
 /// The part of a lane's dice that its routing draws from.
 const DICE_PART: u64 = 1 << 34;
 
@@ -50,6 +54,8 @@ pub(crate) struct Net {
     pub(crate) carried: Vec<Carried>,
     pub(crate) post: Post,
     pub(crate) lease: Option<Time>,
+    /// When it is looked next who of those that wait for other nodes has gone.
+    pub(crate) sweep_at: Time,
     pub(crate) membership: watch::Receiver<Membership>,
     pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
     pub(crate) lead: Option<Lead>,
@@ -231,6 +237,7 @@ impl Net {
             carried: Vec::new(),
             post,
             lease: None,
+            sweep_at: now + SWEEP_EVERY,
             membership,
             reports,
             lead: lead.map(|lead| Lead::new(lead, shell, facts, (dice, now))),
@@ -285,6 +292,26 @@ impl Net {
         match self.membership.borrow().view.standing(of) {
             Some(Standing::Hinted) => true,
             Some(Standing::Living | Standing::Over) | None => self.told.contains_key(&of),
+        }
+    }
+
+    /// When a sweep is due, if anybody waits.
+    pub(crate) fn next_sweep(&self) -> Option<Time> {
+        (!self.asks.is_empty()).then_some(self.sweep_at)
+    }
+
+    /// Tells routing who has gone of those that wait for other nodes.
+    pub(crate) fn sweep(&mut self, now: Time) {
+        if now < self.sweep_at {
+            return;
+        }
+        self.sweep_at = now + SWEEP_EVERY;
+        let gone = |held: &Held| held.asked.answered && held.ask.is_abandoned();
+        let gone = self.asks.iter().filter(|(_, held)| gone(held));
+        let gone: Vec<Ticket> = gone.map(|(ticket, _)| *ticket).collect();
+        for ticket in gone {
+            self.asks.remove(&ticket);
+            self.due.push_back(route::Input::Cancel(ticket));
         }
     }
 

@@ -353,6 +353,11 @@ impl<S: Shell> Lane<S> {
             .first()
             .map(|(at, _)| at.max(self.shell.now() + SLEEP_MIN));
         let stop = self.leave_at.or(self.stop_at);
+        let sweep = self.net.as_ref().and_then(|net| net.next_sweep());
+        let timer = match (timer, sweep) {
+            (Some(timer), Some(sweep)) => Some(timer.min(sweep)),
+            (one, None) | (None, one) => one,
+        };
         match (timer, stop) {
             (Some(timer), Some(stop)) => Some(timer.min(stop)),
             (one, None) | (None, one) => one,

@@ -105,6 +105,10 @@ impl<S: Shell> Lane<S> {
         if self.net.is_none() {
             return;
         }
+        let now = self.now;
+        if let Some(net) = &mut self.net {
+            net.sweep(now);
+        }
         for _ in 0..BATCH_MAX {
             self.take_carried();
             let Some(net) = &mut self.net else { return };

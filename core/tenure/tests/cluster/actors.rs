@@ -1,12 +1,13 @@
 //! Actors: one of each key, wherever it is asked.
 
 use crate::common::{Add, No, Pass, Reset, Tally, Told, World, on_both_shells};
-use crate::nodes::{self, wait};
+use crate::nodes::{self, PATIENCE, wait};
 use std::time::Duration;
 use tenure::actor::AskError;
 use tenure::{Cluster, TakeOver, Tenure};
 
 on_both_shells!(
+    whoever_gives_up_is_told_to_the_owner,
     each_key_has_one_actor_in_the_cluster,
     what_goes_wrong_crosses_the_wire_as_what_it_was,
     a_cycle_over_two_nodes_is_found,
@@ -133,4 +134,27 @@ async fn a_node_without_a_cluster_has_actors_of_its_own(world: &World) {
     assert_eq!(told, Told { count: 4, epoch: 0 });
     node.stop().await;
     assert_eq!(tally.ask(Add(4)).await, Err(AskError::Stopped));
+}
+
+async fn whoever_gives_up_is_told_to_the_owner(world: &World) {
+    let owners = cluster(world, &["a"]).await;
+    let client = world
+        .start(nodes::node(Cluster::named("b").client()).actor::<Tally>())
+        .await;
+    let tally = client.actor::<Tally>("tally");
+    assert_eq!(tally.ask(Add(1)).await.unwrap().count, 1);
+    let owner = owners[0].actor::<Tally>("tally");
+    assert!(owner.pause().await);
+    let given_up = tokio::time::timeout(Duration::from_millis(200), async {
+        tally.ask(Add(1)).timeout(PATIENCE).await
+    });
+    assert!(given_up.await.is_err(), "it takes no turns");
+    let gone = async {
+        while owners[0].counters().await.actor_letters > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, gone).await.is_ok());
+    assert!(owner.resume().await);
+    assert_eq!(tally.ask(Add(1)).await.unwrap().count, 2, "it never ran");
 }

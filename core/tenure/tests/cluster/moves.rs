@@ -9,6 +9,8 @@ use tenure::{Cluster, TakeOver, Tenure};
 use tokio::task::JoinHandle;
 
 on_both_shells!(
+    a_read_after_a_take_over_is_linearizable,
+    a_second_cluster_of_the_namespace_takes_its_layout,
     a_node_that_joins_takes_its_share_under_load,
     a_node_that_stops_hands_over_what_it_owns_under_load,
     a_node_that_drains_asks_on,
@@ -145,4 +147,33 @@ async fn a_client_owns_nothing_and_reaches_all(world: &World) {
     assert!(view.node("gateway").is_some_and(|node| node.client));
     assert_eq!(client.counters().await.shards_owned, 0);
     assert_eq!(client.counters().await.members, 3);
+}
+
+async fn a_read_after_a_take_over_is_linearizable(world: &World) {
+    let mut nodes = cluster(world, &["a", "b"]).await;
+    fill(&nodes[1], TILLS).await;
+    // Its lanes end without leaving.
+    drop(nodes.pop());
+    for n in 0..TILLS {
+        let till = nodes[0].entity::<Till>(format!("till-{n}"));
+        let read = till.read(Count).timeout(Duration::from_secs(20));
+        assert_eq!(read.await.unwrap().0, 1, "till {n}");
+    }
+    assert!(nodes[0].counters().await.take_overs > 0);
+}
+
+async fn a_second_cluster_of_the_namespace_takes_its_layout(world: &World) {
+    let first = cluster(world, &["a"]).await;
+    fill(&first[0], 5).await;
+    let other = Tenure::builder()
+        .namespace("bank")
+        .shards(32)
+        .cluster(Cluster::named("z"))
+        .serve::<Till>()
+        .start(world.place())
+        .await;
+    let Err(error) = other else {
+        panic!("a namespace has one number of shards");
+    };
+    assert!(error.to_string().contains("16"), "{error}");
 }
