@@ -81,11 +81,10 @@ impl Node {
         match self.own.doubted {
             // The run whose record was to be replaced wrote it again, or has its tombstone: what was
             // sent was not stored, and never will be. Where it is as it was, the next attempt tells.
-            Some(of) if of == Some(member.incarnation) => {
-                if sequence > self.own.expect {
-                    self.own.doubted = None;
-                }
+            Some(of) if of == Some(member.incarnation) && sequence > self.own.expect => {
+                self.own.doubted = None;
             }
+            Some(of) if of == Some(member.incarnation) => {}
             Some(_) => {
                 // It may have been stored and replaced: then this run was a member for others, and is
                 // over for them by now or soon (M5).

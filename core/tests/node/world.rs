@@ -348,7 +348,11 @@ impl World {
                     JoinError::NameTaken { .. }
                     | JoinError::Expired { .. }
                     | JoinError::Replaced { .. } => self.rolls.below(2 * SECOND),
-                    other => panic!("seed {}: {name}: {other}", self.seed),
+                    JoinError::OtherTerms { .. }
+                    | JoinError::Unreadable { .. }
+                    | JoinError::Full { .. }
+                    | JoinError::Store(_)
+                    | _ => panic!("seed {}: {name}: {error}", self.seed),
                 };
                 self.end(name, again);
             }

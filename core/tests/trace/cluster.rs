@@ -349,6 +349,7 @@ impl Cluster {
             Note::OtherTerms(name) => format!("{name} has other terms"),
             Note::Unreadable(name) => format!("the record of {name} cannot be read"),
             Note::LostTail => "the membership stream lost its tail".to_owned(),
+            Note::TooManyMembers | Note::NotTaken(_) => format!("{note:?}"),
             other => format!("{other:?}"),
         })
     }
@@ -418,7 +419,10 @@ impl Cluster {
             StoreRequest::Scan { .. } => "list".to_owned(),
             StoreRequest::Latest { subjects, .. } => format!("look at {}", subjects.len()),
             StoreRequest::Get { sequence, .. } => format!("read {sequence:?}"),
-            other => panic!("a node asked for {}", other.name()),
+            other @ (StoreRequest::Batch { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities) => panic!("a node asked for {}", other.name()),
         }
     }
 
@@ -583,7 +587,10 @@ fn class_of(name: &str, request: &StoreRequest) -> Class {
         StoreRequest::Scan { .. } => Class::List,
         StoreRequest::Latest { .. } => Class::Look,
         StoreRequest::Get { .. } => Class::Read,
-        other => panic!("a node asked for {}", other.name()),
+        other @ (StoreRequest::Batch { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities) => panic!("a node asked for {}", other.name()),
     }
 }
 
