@@ -54,6 +54,14 @@ impl HighWater {
         Sequence(mark.map_or(0, |mark| mark.load(Ordering::Relaxed)))
     }
 
+    /// Of all streams, by their numbers.
+    pub(crate) fn all(&self, streams: u16) -> Vec<Sequence> {
+        let marks = self.streams.iter().take(usize::from(streams));
+        marks
+            .map(|mark| Sequence(mark.load(Ordering::Relaxed)))
+            .collect()
+    }
+
     pub(crate) fn raise(&self, partition: Partition, to: Sequence) {
         if let Some(mark) = self.streams.get(usize::from(partition.0)) {
             mark.fetch_max(to.0, Ordering::Relaxed);

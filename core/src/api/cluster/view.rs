@@ -3,7 +3,7 @@
 use crate::driver::cluster::{MemberState, Membership};
 use crate::format::TakeOver;
 use crate::id::{Epoch, Incarnation, ShardId};
-use crate::node::{Peer, PeerState, Role, Standing, View};
+use crate::node::{JoinError, Peer, PeerState, Role, Standing, View};
 use crate::shard::Place;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +77,21 @@ impl ClusterView {
     /// Whether every shard of a class has an owner that is in the cluster.
     pub fn is_served(&self, class: TakeOver) -> bool {
         self.owned(class).values().sum::<usize>() == usize::from(self.shards)
+    }
+
+    /// Why this node is no member any more, when it was refused after it had joined: another run took
+    /// its name, or it was silent for longer than its lease. It owns nothing then, and is to be
+    /// started again.
+    pub fn refused(&self) -> Option<&JoinError> {
+        match &self.membership.state {
+            MemberState::Refused(error) => Some(error),
+            MemberState::Joining
+            | MemberState::Joined
+            | MemberState::Draining
+            | MemberState::Drained
+            | MemberState::Left
+            | MemberState::Halted(_) => None,
+        }
     }
 
     /// What this node itself is in the cluster, in one word.

@@ -28,6 +28,15 @@ impl<S: Shell> Lane<S> {
         }
     }
 
+    /// Membership is looked at: how far this node knows the streams to reach goes with its next
+    /// heartbeat (S13).
+    pub(super) fn member_tick(&mut self) {
+        let streams = self.layout.as_ref().map_or(0, |layout| layout.streams);
+        let marks = self.facts.high_water.all(streams);
+        self.member(node::Input::Marks(marks));
+        self.member(node::Input::Tick);
+    }
+
     /// Steps the machine of membership.
     pub(super) fn member(&mut self, input: node::Input) {
         let now = self.now;

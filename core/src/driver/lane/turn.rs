@@ -9,7 +9,7 @@ use crate::driver::shell::Shell;
 use crate::driver::space::SpaceSeat;
 use crate::log::{HistoryInput, Input};
 use crate::step::Time;
-use crate::{node, route, shard};
+use crate::{route, shard};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -86,7 +86,7 @@ impl<S: Shell> Lane<S> {
                 }
                 Who::History(n) => self.feed_history(n, HistoryInput::Tick),
                 Who::Router => self.route(route::Input::Tick),
-                Who::Node => self.member(node::Input::Tick),
+                Who::Node => self.member_tick(),
                 Who::Owners => self.own(shard::Input::Tick),
                 Who::Actors => self.actors_tick(),
             }

@@ -1,6 +1,7 @@
 //! Nodes of one cluster in one process.
 
 use crate::common::{Put, Till, World};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 use tenure::{Builder, Cluster, ClusterView, TakeOver, Tenure};
 
@@ -17,6 +18,7 @@ pub(crate) fn node(cluster: Cluster) -> Builder {
     Tenure::builder()
         .namespace("bank")
         .shards(16)
+        .lanes(NonZeroUsize::new(2).expect("two"))
         .cluster(cluster.settle(Duration::from_millis(50)))
 }
 
