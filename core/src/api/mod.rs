@@ -27,6 +27,7 @@ mod metadata;
 mod never;
 mod raw;
 mod repository;
+mod serves;
 mod tenure;
 mod travel;
 mod upcast;
@@ -53,7 +54,8 @@ pub use log::{Append, Appended, Log};
 pub use message::Message;
 pub use never::Never;
 pub use repository::Repository;
-pub use tenure::{KindError, Serves, StartError, StartOptions, Tenure, start_with};
+pub use serves::Serves;
+pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
 pub use upcast::{
     EventReader, EventType, Mistake, Parts, Upcasters, UpcastersError, check_upcasters,
 };

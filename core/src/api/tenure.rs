@@ -1,32 +1,28 @@
 //! A running node, and how it is started.
 
-use super::actor::{Actor, ActorHandle, ActorKindError, entry_of};
+use super::actor::{Actor, ActorHandle, ActorKindError};
 use super::entities::{Entities, KindFacts};
-use super::entity::ServedEntity;
 use super::raw::RawEntities;
 use super::repository::KindHandle;
 use super::upcast::{Steps, UpcastersError};
 use super::{
     Aggregate, Cluster, ClusterHandle, Entity, EntityRef, KindSettings, Log, NodeRef, Repository,
-    Serving, UnknownEvents,
+    Serves, UnknownEvents,
 };
-use crate::driver::actors::host::ActorEntry;
-use crate::driver::cluster::Registry;
 use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
-    Counters, Handle, KindFailure, Launch, LaunchFailure, NotJoined, NotSent, Recording, Shell,
+    Counters, Handle, KindFailure, Launch, LaunchFailure, NotSent, Recording, Shell,
 };
-use crate::format::{Codec, KindRecord, LayoutKey, TakeOver, WriteMode};
+use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
 use crate::id::{CommandId, Ticket, WallTime};
 use crate::lease::TermsError;
 use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
-use crate::name::{KindName, NameError, Namespace, NodeName};
-use crate::node::{About, JoinError, NodeConfig};
+use crate::name::{KindName, NameError, Namespace};
+use crate::node::JoinError;
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
-use futures_util::future::BoxFuture;
 use std::any::{TypeId, type_name};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -309,63 +305,6 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
     Ok(tenure)
 }
 
-/// A kind that a node serves: [entities](Serves::entity), or [actors](Serves::actor).
-#[derive(Clone, Copy)]
-pub struct Serves {
-    kind: &'static str,
-    class: fn() -> TakeOver,
-    served: fn(Tenure) -> BoxFuture<'static, Result<Kind, KindError>>,
-}
-
-/// What is served under a kind's name.
-enum Kind {
-    Entities(KindName, Arc<dyn Serving>),
-    Actors(KindName, ActorEntry),
-}
-
-impl Serves {
-    /// The entities of a type.
-    pub fn entity<A: Entity>() -> Self {
-        Self {
-            kind: A::KIND,
-            class: || A::settings().class,
-            served: |tenure| {
-                Box::pin(async move {
-                    let (entry, facts) = tenure.owned_kind::<A>().await?;
-                    let served: Arc<dyn Serving> = Arc::new(ServedEntity::<A>::new(entry, facts));
-                    Ok(Kind::Entities(KindName::new(A::KIND)?, served))
-                })
-            },
-        }
-    }
-
-    /// The actors of a type.
-    pub fn actor<A: Actor>() -> Self {
-        Self {
-            kind: A::KIND,
-            class: || TakeOver::Leased,
-            served: |tenure| {
-                Box::pin(async move {
-                    let entry = entry_of::<A>()?;
-                    let name = entry.name().clone();
-                    tenure.claim_type::<A>(&name)?;
-                    let mut settings = KindSettings::default().leased();
-                    settings.codec = entry.codec;
-                    settings.placement = entry.placement;
-                    tenure.record(name.clone(), settings).await?;
-                    Ok(Kind::Actors(name, entry))
-                })
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Serves {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Serves").field(&self.kind).finish()
-    }
-}
-
 /// A kind whose entities are asked, and what they have in common.
 type OwnedKind = (Arc<KindEntry>, Arc<KindFacts>);
 
@@ -472,58 +411,6 @@ impl Tenure {
         ActorHandle::new(port, world, key.as_ref(), self.inner.timeout)
     }
 
-    /// Makes the kinds known that the node serves, and their classes.
-    async fn serve(
-        &self,
-        serves: Vec<Serves>,
-        patience: Duration,
-    ) -> Result<(Registry, BTreeSet<TakeOver>), StartError> {
-        let handle = &self.inner.handle;
-        let mut registry = Registry::default();
-        let mut classes = BTreeSet::new();
-        for kind in serves {
-            classes.insert((kind.class)());
-            match (kind.served)(self.clone()).await? {
-                Kind::Entities(name, served) => drop(registry.kinds.insert(name, served)),
-                Kind::Actors(name, entry) => drop(registry.actors.insert(name, entry.into())),
-            }
-        }
-        if !registry.actors.is_empty() {
-            let deadline = handle.now() + Span::from(patience);
-            let kinds = registry.actors.clone();
-            let staged = handle.stage(kinds, self.inner.timeout, deadline).await;
-            staged.map_err(|_| StartError::Timeout(patience))?;
-        }
-        Ok((registry, classes))
-    }
-
-    async fn join(
-        &self,
-        (name, about): (NodeName, About),
-        cluster: &Cluster,
-        registry: Registry,
-        patience: Duration,
-    ) -> Result<(), StartError> {
-        let handle = &self.inner.handle;
-        let deadline = handle.now() + Span::from(patience);
-        let replicated = handle.is_replicated();
-        let terms = cluster.terms_on(replicated);
-        terms.check(replicated).map_err(StartError::Terms)?;
-        let config = NodeConfig {
-            namespace: self.namespace().clone(),
-            name,
-            incarnation: handle.incarnation(),
-            terms,
-            about,
-        };
-        let joined = handle.join(config, registry, deadline).await;
-        joined.map_err(|failure| match failure {
-            NotJoined::Refused(error) => StartError::Join(error),
-            NotJoined::Halted(reason) => StartError::Halted { reason },
-            NotJoined::Timeout | NotJoined::Stopped => StartError::JoinTimeout(patience),
-        })
-    }
-
     /// The log of a kind below aggregates, in direct mode, encoded as CBOR.
     ///
     /// Cancel safe.
@@ -606,7 +493,7 @@ impl Tenure {
         self.inner.handle.stop(self.inner.stop_timeout).await;
     }
 
-    async fn record(
+    pub(super) async fn record(
         &self,
         name: KindName,
         settings: KindSettings,
@@ -642,7 +529,7 @@ impl Tenure {
         }
     }
 
-    fn claim_type<A: 'static>(&self, name: &KindName) -> Result<(), KindError> {
+    pub(super) fn claim_type<A: 'static>(&self, name: &KindName) -> Result<(), KindError> {
         let this = (TypeId::of::<A>(), type_name::<A>());
         let mut types = self
             .inner

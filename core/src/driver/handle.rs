@@ -1,13 +1,9 @@
 //! What the user API holds of a running node: channels to its lanes, and its clock.
 
-use super::actors::host::ActorEntry;
 use super::actors::stage::World;
-use super::cluster::{
-    AskRequest, Enrol, Enrolment, MemberState, Membership, Registry, TIDINGS_MAX,
-};
+use super::cluster::Membership;
 use super::counters::Counters;
 use super::host::KindEntry;
-use super::lane::Stagecraft;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
 use super::port::LanePort;
@@ -19,16 +15,12 @@ use super::shell::Shell;
 use super::space::SpaceSeat;
 use crate::flow::Admission;
 use crate::format::Layout;
-use crate::id::{CommandId, Epoch, Incarnation, Partition, Sequence, ShardId, WallTime};
+use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
-use crate::name::{EntityId, KindName, Namespace};
-use crate::node::{JoinError, NodeConfig};
-use crate::route::Target;
-use crate::shard::Place;
+use crate::name::{EntityId, Namespace};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -54,16 +46,6 @@ pub(crate) enum LaunchFailure {
     Halted(String),
     /// The namespace was not open in time.
     Timeout,
-}
-
-/// Why a node is in no cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotJoined {
-    Refused(JoinError),
-    Halted(String),
-    /// It was not a member in time.
-    Timeout,
-    Stopped,
 }
 
 /// A request could not be handed to its lane; nothing happened.
@@ -102,12 +84,12 @@ impl<S: Shell> Clock for S {
 
 /// A running node.
 pub(crate) struct Handle {
-    lanes: Vec<mpsc::Sender<Request>>,
-    layout: Arc<Layout>,
+    pub(super) lanes: Vec<mpsc::Sender<Request>>,
+    pub(super) layout: Arc<Layout>,
     namespace: Namespace,
-    clock: Arc<dyn Clock>,
-    world: Arc<dyn World>,
-    port: Arc<LanePort>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) world: Arc<dyn World>,
+    pub(super) port: Arc<LanePort>,
     dice: Dice,
     ids: AtomicU64,
     high_water: Arc<HighWater>,
@@ -115,9 +97,9 @@ pub(crate) struct Handle {
     stop: watch::Sender<Option<Time>>,
     running: watch::Receiver<usize>,
     link: watch::Receiver<Link>,
-    incarnation: Incarnation,
-    node: String,
-    cluster: OnceLock<watch::Receiver<Membership>>,
+    pub(super) incarnation: Incarnation,
+    pub(super) node: String,
+    pub(super) cluster: OnceLock<watch::Receiver<Membership>>,
 }
 
 impl fmt::Debug for Handle {
@@ -364,150 +346,16 @@ impl Handle {
         let _ = self.running.clone().wait_for(|running| *running == 0).await;
     }
 
-    /// Hands a request for whoever owns something to its lane.
-    pub(crate) fn ask(&self, request: AskRequest) -> Sent<'_> {
-        let lane = match request.target {
-            Target::Place(place) => self.lane_of(place.shard),
-            Target::Node(_) => 0,
-        };
-        let deadline = request.deadline;
-        self.send(lane, Request::Ask(request), deadline)
-    }
-
-    /// This run of the node.
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// The node's name.
-    pub(crate) fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// The epoch of a place that this node owns, as far as lane 0 has told.
-    pub(crate) fn epoch(&self, place: Place) -> Option<Epoch> {
-        let membership = self.cluster.get()?.borrow();
-        let row = membership.table.rows.get(&place)?;
-        (row.owner == self.incarnation).then_some(row.epoch)
-    }
-
-    /// How many lanes it has.
-    pub(crate) fn lanes(&self) -> usize {
-        self.lanes.len()
-    }
-
-    /// What lane 0 tells of the cluster, if the node is in one.
-    pub(crate) fn cluster(&self) -> Option<&watch::Receiver<Membership>> {
-        self.cluster.get()
-    }
-
-    /// Becomes a member of a cluster, until a time: all lanes listen, then lane 0 takes the node's
-    /// name.
-    pub(crate) async fn join(
-        &self,
-        config: NodeConfig,
-        registry: Registry,
-        deadline: Time,
-    ) -> Result<(), NotJoined> {
-        let registry = Arc::new(registry);
-        let (told, membership) = watch::channel(Membership::new());
-        let (reports, reported) = mpsc::unbounded_channel();
-        let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);
-        let channels = self.lanes.iter().map(|_| mpsc::unbounded_channel());
-        let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
-        let mut lead = Some(Enrolment {
-            config,
-            layout: Arc::clone(&self.layout),
-            membership: told,
-            orders: senders,
-            reports: reported,
-            tidings: told_of,
-        });
-        // Lane 0 comes last: when it takes the name, every lane listens.
-        let mut lanes: Vec<_> = receivers.into_iter().enumerate().collect();
-        lanes.reverse();
-        for (lane, orders) in lanes {
-            let (listening, listens) = oneshot::channel();
-            let enrol = Enrol {
-                registry: Arc::clone(&registry),
-                membership: membership.clone(),
-                orders,
-                reports: reports.clone(),
-                tidings: tidings.clone(),
-                lead: if lane == 0 { lead.take() } else { None },
-                lanes: u16::try_from(self.lanes.len()).unwrap_or(u16::MAX),
-                listening,
-            };
-            let request = Request::Enrol(Box::new(enrol));
-            let sent = self.send(lane, request, deadline).await;
-            sent.map_err(|_| NotJoined::Stopped)?;
-            listens.await.map_err(|_| NotJoined::Stopped)?;
-        }
-        let mut joined = membership.clone();
-        // It is set once: a node joins when it is started.
-        let _ = self.cluster.set(membership);
-        let state = tokio::select! {
-            biased;
-            state = joined.wait_for(|m| m.state != MemberState::Joining) => {
-                state.map_err(|_| NotJoined::Stopped)?.state.clone()
-            }
-            () = self.clock.sleep_until(deadline) => return Err(NotJoined::Timeout),
-        };
-        match state {
-            MemberState::Refused(error) => Err(NotJoined::Refused(error)),
-            MemberState::Halted(reason) => Err(NotJoined::Halted(reason)),
-            MemberState::Joining
-            | MemberState::Joined
-            | MemberState::Draining
-            | MemberState::Drained
-            | MemberState::Left => Ok(()),
-        }
-    }
-
-    /// How actors are reached.
-    pub(crate) fn port(&self) -> &Arc<LanePort> {
-        &self.port
-    }
-
-    /// Where actors' handles take time from.
-    pub(crate) fn world(&self) -> &Arc<dyn World> {
-        &self.world
-    }
-
-    /// The node has actors of these kinds from now on.
-    pub(crate) async fn stage(
-        &self,
-        kinds: BTreeMap<KindName, Arc<ActorEntry>>,
-        timeout: Span,
-        deadline: Time,
-    ) -> Result<(), NotSent> {
-        self.port.know(kinds);
-        for lane in 0..self.lanes.len() {
-            let stagecraft = Stagecraft {
-                port: Arc::clone(&self.port),
-                timeout,
-            };
-            let request = Request::Stage(Box::new(stagecraft));
-            self.send(lane, request, deadline).await?;
-        }
-        Ok(())
-    }
-
-    /// Hands over what the node owns, and takes nothing more.
-    pub(crate) async fn drain(&self, deadline: Time) -> Result<(), NotSent> {
-        self.send(0, Request::Drain, deadline).await
-    }
-
     /// Waits until a time.
     pub(crate) fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
         self.clock.sleep_until(at)
     }
 
-    fn lane_of(&self, shard: ShardId) -> usize {
+    pub(super) fn lane_of(&self, shard: ShardId) -> usize {
         usize::from(shard.0) % self.lanes.len()
     }
 
-    fn send(&self, lane: usize, request: Request, deadline: Time) -> Sent<'_> {
+    pub(super) fn send(&self, lane: usize, request: Request, deadline: Time) -> Sent<'_> {
         let lane = self.lanes.get(lane).expect("a lane of this node");
         let request = match lane.try_send(request) {
             Ok(()) => return Either::Left(ready(Ok(()))),

@@ -13,6 +13,7 @@ mod counters;
 mod handle;
 mod history;
 pub(crate) mod host;
+mod join;
 mod lane;
 mod link;
 mod packed;
@@ -30,5 +31,6 @@ pub use counters::Counters;
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
 
-pub(crate) use handle::{Handle, Launch, LaunchFailure, NotJoined, NotSent, Sent};
+pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
+pub(crate) use join::NotJoined;
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

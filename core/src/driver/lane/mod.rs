@@ -19,6 +19,7 @@ macro_rules! env {
 mod actors;
 mod changes;
 mod enrol;
+mod frames;
 mod lead;
 mod net;
 mod requests;

@@ -8,10 +8,10 @@ use crate::driver::cluster::{
 use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
-use crate::format::{Answered, Body, Call, Denial, FrameFull, FrameReader, Return};
+use crate::format::{Answered, Denial, FrameFull, Return};
 use crate::id::{OpId, Ticket};
 use crate::log::Input;
-use crate::port::{Delivery, SendRefused};
+use crate::port::SendRefused;
 use crate::route::{self, Address, Asked, Declined, Lost, Target};
 use crate::shard::{Order, Place};
 use crate::step::{Span, Time};
@@ -389,161 +389,6 @@ impl<S: Shell> Lane<S> {
     }
 }
 
-/// What other lanes send.
-impl<S: Shell> Lane<S> {
-    fn delivered(&mut self, delivery: Delivery) {
-        match delivery {
-            Delivery::NoResponders(op) => {
-                self.counters.no_responders += 1;
-                let now = self.now;
-                let Some(net) = &mut self.net else { return };
-                if let Some((to, requests)) = net.post.no_responders(op) {
-                    net.tell(now, Tiding::NoResponders(to.incarnation));
-                    net.due
-                        .extend(requests.into_iter().map(route::Input::NoResponders));
-                }
-            }
-            Delivery::Frame(frame) => self.frame(&frame),
-        }
-    }
-
-    fn frame(&mut self, frame: &Bytes) {
-        self.counters.frames_received += 1;
-        let reader = match FrameReader::open(frame) {
-            Ok(reader) => reader,
-            Err(cause) => {
-                self.counters.frames_unreadable += 1;
-                return tracing::warn!(%cause, "frame_unreadable");
-            }
-        };
-        let from = reader.sender();
-        let now = self.now;
-        if let Some(net) = &mut self.net
-            && net.is_doubted(from.incarnation)
-        {
-            net.tell(now, Tiding::Alive(from.incarnation));
-        }
-        for entry in reader {
-            match entry {
-                Ok(entry) => self.entry(from, entry.op, entry.body),
-                Err(cause) => {
-                    self.counters.frames_unreadable += 1;
-                    tracing::warn!(%cause, "frame_unreadable");
-                }
-            }
-        }
-    }
-
-    fn entry(&mut self, from: Address, op: OpId, body: Body) {
-        let Some(net) = &mut self.net else { return };
-        self.counters.entries_received += 1;
-        let input = match body {
-            Body::Request { ttl_ms, call } => {
-                return self.request(from, op, (ttl_ms, true), &call);
-            }
-            Body::Tell { ttl_ms, call } => {
-                return self.request(from, op, (ttl_ms, false), &call);
-            }
-            Body::Answer { returned } => {
-                net.returned = Some((op, returned));
-                route::Input::Returned {
-                    op,
-                    returned: route::Returned::Answer,
-                }
-            }
-            Body::NotOwner { owner } => {
-                self.counters.not_owner += 1;
-                route::Input::Returned {
-                    op,
-                    returned: route::Returned::NotOwner(owner),
-                }
-            }
-            Body::Withdraw => route::Input::Withdrawn { from, op },
-            Body::Ping => return net.post.pong(from, op),
-            // That a frame came says that the node lives.
-            Body::Pong => {
-                let now = self.now;
-                return net.tell(now, Tiding::Alive(from.incarnation));
-            }
-            Body::Newer { number } => {
-                return tracing::debug!(number, "entry_of_a_newer_program");
-            }
-        };
-        self.route(input);
-    }
-
-    /// A request of another lane, in its bytes.
-    fn request(&mut self, from: Address, op: OpId, (ttl_ms, answered): (u32, bool), call: &Bytes) {
-        let Some(net) = &mut self.net else { return };
-        let call = match Call::decode(call) {
-            Ok(call) => call,
-            Err(cause) => {
-                self.counters.frames_unreadable += 1;
-                return self.unreadable(from, op, &cause.to_string());
-            }
-        };
-        let target = wire::target(&call, net.here.incarnation);
-        net.incoming = Some(Came {
-            from,
-            op,
-            answered,
-            wanted: wire::wanted(call),
-        });
-        self.route(route::Input::Request {
-            from,
-            op,
-            target,
-            ttl: Span::from_millis(u64::from(ttl_ms)),
-        });
-    }
-
-    /// A request whose target cannot be read goes past the router.
-    fn unreadable(&mut self, from: Address, op: OpId, cause: &str) {
-        tracing::warn!(cause, "request_unreadable");
-        let Some(net) = &mut self.net else { return };
-        let returned = Return::new(
-            &self.facts.node,
-            Answered::Refused(Denial::Undecodable {
-                what: "the request".to_owned(),
-                cause: cause.to_owned(),
-            }),
-        );
-        let added = net.post.answer(from, op, &returned);
-        debug_assert!(added.is_ok(), "a refusal fits a frame");
-    }
-}
-
-/// Tells a caller what came back. After an attempt that may have run, a refusal of the next one is
-/// seldom the whole truth.
-fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
-    let answer = Return::decode(bytes);
-    let answered = answer.as_ref().map(|answer| &answer.answered);
-    if let (Some(lost), Ok(Answered::Refused(denial))) = (doubt, answered)
-        && !denial.settles()
-    {
-        return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
-    }
-    match answer {
-        Ok(Return {
-            answered,
-            node,
-            epoch,
-        }) => ask.returned(Returned {
-            answered,
-            node: node.to_owned(),
-            epoch,
-        }),
-        // It ran, and what came of it cannot be read.
-        Err(cause) => ask.returned(Returned {
-            answered: Answered::Refused(Denial::Reply {
-                cause: cause.to_string(),
-            }),
-            node: String::new(),
-            epoch: None,
-        }),
-    }
-}
-
 /// Orders for the logs of this lane.
 impl<S: Shell> Lane<S> {
     fn ordered(&mut self, place: Place, order: Order) {
@@ -592,5 +437,36 @@ impl<S: Shell> Lane<S> {
                 let _ = net.reports.send((place, report));
             }
         }
+    }
+}
+
+/// Tells a caller what came back. After an attempt that may have run, a refusal of the next one is
+/// seldom the whole truth.
+fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
+    let answer = Return::decode(bytes);
+    let answered = answer.as_ref().map(|answer| &answer.answered);
+    if let (Some(lost), Ok(Answered::Refused(denial))) = (doubt, answered)
+        && !denial.settles()
+    {
+        return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
+    }
+    match answer {
+        Ok(Return {
+            answered,
+            node,
+            epoch,
+        }) => ask.returned(Returned {
+            answered,
+            node: node.to_owned(),
+            epoch,
+        }),
+        // It ran, and what came of it cannot be read.
+        Err(cause) => ask.returned(Returned {
+            answered: Answered::Refused(Denial::Reply {
+                cause: cause.to_string(),
+            }),
+            node: String::new(),
+            epoch: None,
+        }),
     }
 }

@@ -1,0 +1,128 @@
+//! What a node serves, and how it joins the cluster of its namespace.
+
+use super::actor::{Actor, entry_of};
+use super::entity::ServedEntity;
+use super::{Cluster, Entity, KindError, KindSettings, Serving, StartError, Tenure};
+use crate::driver::NotJoined;
+use crate::driver::actors::host::ActorEntry;
+use crate::driver::cluster::Registry;
+use crate::format::TakeOver;
+use crate::name::{KindName, NodeName};
+use crate::node::{About, NodeConfig};
+use crate::step::Span;
+use futures_util::future::BoxFuture;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A kind that a node serves: [entities](Serves::entity), or [actors](Serves::actor).
+#[derive(Clone, Copy)]
+pub struct Serves {
+    kind: &'static str,
+    class: fn() -> TakeOver,
+    served: fn(Tenure) -> BoxFuture<'static, Result<Kind, KindError>>,
+}
+
+/// What is served under a kind's name.
+enum Kind {
+    Entities(KindName, Arc<dyn Serving>),
+    Actors(KindName, ActorEntry),
+}
+
+impl Serves {
+    /// The entities of a type.
+    pub fn entity<A: Entity>() -> Self {
+        Self {
+            kind: A::KIND,
+            class: || A::settings().class,
+            served: |tenure| {
+                Box::pin(async move {
+                    let (entry, facts) = tenure.owned_kind::<A>().await?;
+                    let served: Arc<dyn Serving> = Arc::new(ServedEntity::<A>::new(entry, facts));
+                    Ok(Kind::Entities(KindName::new(A::KIND)?, served))
+                })
+            },
+        }
+    }
+
+    /// The actors of a type.
+    pub fn actor<A: Actor>() -> Self {
+        Self {
+            kind: A::KIND,
+            class: || TakeOver::Leased,
+            served: |tenure| {
+                Box::pin(async move {
+                    let entry = entry_of::<A>()?;
+                    let name = entry.name().clone();
+                    tenure.claim_type::<A>(&name)?;
+                    let mut settings = KindSettings::default().leased();
+                    settings.codec = entry.codec;
+                    settings.placement = entry.placement;
+                    tenure.record(name.clone(), settings).await?;
+                    Ok(Kind::Actors(name, entry))
+                })
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Serves").field(&self.kind).finish()
+    }
+}
+
+impl Tenure {
+    /// Makes the kinds known that the node serves, and their classes.
+    pub(super) async fn serve(
+        &self,
+        serves: Vec<Serves>,
+        patience: Duration,
+    ) -> Result<(Registry, BTreeSet<TakeOver>), StartError> {
+        let handle = &self.inner.handle;
+        let mut registry = Registry::default();
+        let mut classes = BTreeSet::new();
+        for kind in serves {
+            classes.insert((kind.class)());
+            match (kind.served)(self.clone()).await? {
+                Kind::Entities(name, served) => drop(registry.kinds.insert(name, served)),
+                Kind::Actors(name, entry) => drop(registry.actors.insert(name, entry.into())),
+            }
+        }
+        if !registry.actors.is_empty() {
+            let deadline = handle.now() + Span::from(patience);
+            let kinds = registry.actors.clone();
+            let staged = handle.stage(kinds, self.inner.timeout, deadline).await;
+            staged.map_err(|_| StartError::Timeout(patience))?;
+        }
+        Ok((registry, classes))
+    }
+
+    pub(super) async fn join(
+        &self,
+        (name, about): (NodeName, About),
+        cluster: &Cluster,
+        registry: Registry,
+        patience: Duration,
+    ) -> Result<(), StartError> {
+        let handle = &self.inner.handle;
+        let deadline = handle.now() + Span::from(patience);
+        let replicated = handle.is_replicated();
+        let terms = cluster.terms_on(replicated);
+        terms.check(replicated).map_err(StartError::Terms)?;
+        let config = NodeConfig {
+            namespace: self.namespace().clone(),
+            name,
+            incarnation: handle.incarnation(),
+            terms,
+            about,
+        };
+        let joined = handle.join(config, registry, deadline).await;
+        joined.map_err(|failure| match failure {
+            NotJoined::Refused(error) => StartError::Join(error),
+            NotJoined::Halted(reason) => StartError::Halted { reason },
+            NotJoined::Timeout | NotJoined::Stopped => StartError::JoinTimeout(patience),
+        })
+    }
+}

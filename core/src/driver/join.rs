@@ -1,0 +1,166 @@
+//! How a node has actors and joins a cluster, and what it asks of the cluster then.
+
+use super::actors::host::ActorEntry;
+use super::actors::stage::World;
+use super::cluster::{
+    AskRequest, Enrol, Enrolment, MemberState, Membership, Registry, TIDINGS_MAX,
+};
+use super::handle::{Handle, NotSent, Sent};
+use super::lane::Stagecraft;
+use super::port::LanePort;
+use super::request::Request;
+use crate::id::{Epoch, Incarnation};
+use crate::name::KindName;
+use crate::node::{JoinError, NodeConfig};
+use crate::route::Target;
+use crate::shard::Place;
+use crate::step::{Span, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Why a node is in no cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotJoined {
+    Refused(JoinError),
+    Halted(String),
+    /// It was not a member in time.
+    Timeout,
+    Stopped,
+}
+
+impl Handle {
+    /// Hands a request for whoever owns something to its lane.
+    pub(crate) fn ask(&self, request: AskRequest) -> Sent<'_> {
+        let lane = match request.target {
+            Target::Place(place) => self.lane_of(place.shard),
+            Target::Node(_) => 0,
+        };
+        let deadline = request.deadline;
+        self.send(lane, Request::Ask(request), deadline)
+    }
+
+    /// This run of the node.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The node's name.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The epoch of a place that this node owns, as far as lane 0 has told.
+    pub(crate) fn epoch(&self, place: Place) -> Option<Epoch> {
+        let membership = self.cluster.get()?.borrow();
+        let row = membership.table.rows.get(&place)?;
+        (row.owner == self.incarnation).then_some(row.epoch)
+    }
+
+    /// How many lanes it has.
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// What lane 0 tells of the cluster, if the node is in one.
+    pub(crate) fn cluster(&self) -> Option<&watch::Receiver<Membership>> {
+        self.cluster.get()
+    }
+
+    /// Becomes a member of a cluster, until a time: all lanes listen, then lane 0 takes the node's
+    /// name.
+    pub(crate) async fn join(
+        &self,
+        config: NodeConfig,
+        registry: Registry,
+        deadline: Time,
+    ) -> Result<(), NotJoined> {
+        let registry = Arc::new(registry);
+        let (told, membership) = watch::channel(Membership::new());
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);
+        let channels = self.lanes.iter().map(|_| mpsc::unbounded_channel());
+        let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+        let mut lead = Some(Enrolment {
+            config,
+            layout: Arc::clone(&self.layout),
+            membership: told,
+            orders: senders,
+            reports: reported,
+            tidings: told_of,
+        });
+        // Lane 0 comes last: when it takes the name, every lane listens.
+        let mut lanes: Vec<_> = receivers.into_iter().enumerate().collect();
+        lanes.reverse();
+        for (lane, orders) in lanes {
+            let (listening, listens) = oneshot::channel();
+            let enrol = Enrol {
+                registry: Arc::clone(&registry),
+                membership: membership.clone(),
+                orders,
+                reports: reports.clone(),
+                tidings: tidings.clone(),
+                lead: if lane == 0 { lead.take() } else { None },
+                lanes: u16::try_from(self.lanes.len()).unwrap_or(u16::MAX),
+                listening,
+            };
+            let request = Request::Enrol(Box::new(enrol));
+            let sent = self.send(lane, request, deadline).await;
+            sent.map_err(|_| NotJoined::Stopped)?;
+            listens.await.map_err(|_| NotJoined::Stopped)?;
+        }
+        let mut joined = membership.clone();
+        // It is set once: a node joins when it is started.
+        let _ = self.cluster.set(membership);
+        let state = tokio::select! {
+            biased;
+            state = joined.wait_for(|m| m.state != MemberState::Joining) => {
+                state.map_err(|_| NotJoined::Stopped)?.state.clone()
+            }
+            () = self.clock.sleep_until(deadline) => return Err(NotJoined::Timeout),
+        };
+        match state {
+            MemberState::Refused(error) => Err(NotJoined::Refused(error)),
+            MemberState::Halted(reason) => Err(NotJoined::Halted(reason)),
+            MemberState::Joining
+            | MemberState::Joined
+            | MemberState::Draining
+            | MemberState::Drained
+            | MemberState::Left => Ok(()),
+        }
+    }
+
+    /// How actors are reached.
+    pub(crate) fn port(&self) -> &Arc<LanePort> {
+        &self.port
+    }
+
+    /// Where actors' handles take time from.
+    pub(crate) fn world(&self) -> &Arc<dyn World> {
+        &self.world
+    }
+
+    /// The node has actors of these kinds from now on.
+    pub(crate) async fn stage(
+        &self,
+        kinds: BTreeMap<KindName, Arc<ActorEntry>>,
+        timeout: Span,
+        deadline: Time,
+    ) -> Result<(), NotSent> {
+        self.port.know(kinds);
+        for lane in 0..self.lanes.len() {
+            let stagecraft = Stagecraft {
+                port: Arc::clone(&self.port),
+                timeout,
+            };
+            let request = Request::Stage(Box::new(stagecraft));
+            self.send(lane, request, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what the node owns, and takes nothing more.
+    pub(crate) async fn drain(&self, deadline: Time) -> Result<(), NotSent> {
+        self.send(0, Request::Drain, deadline).await
+    }
+}
