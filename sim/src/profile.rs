@@ -190,6 +190,8 @@ pub struct ClusterPlan {
     pub started: usize,
     /// Whether the network never says that nobody listens.
     pub silent: bool,
+    /// Whether the last node is started under the name of the first.
+    pub twin: bool,
 }
 
 /// Everything that is fixed before a run starts.
@@ -352,6 +354,10 @@ impl Plan {
             // After everything healed all nodes ask one owner at once.
             limits.entity_queue_max = limits.entity_queue_max.max(16);
             limits.shard_queue_max = limits.shard_queue_max.max(64);
+            limits.forwards_in_flight_max = size([6, 1_024][size(range(87, 0, 1))]);
+            limits.forwards_waiting_max = size([12, 1_024][size(range(88, 0, 1))]);
+            limits.serves_max = size([24, 1_024][size(range(89, 0, 1))]);
+            limits.probe_every = millis(86, 300, 1_000, &mut range);
             limits.settle = millis(80, 100, 1_000, &mut range);
             limits.owners_reread = millis(81, 1_000, 5_000, &mut range);
             limits.no_owner_patience = millis(82, 500, 3_000, &mut range);
@@ -445,6 +451,7 @@ impl ClusterPlan {
             weights,
             started: size(range(370, 2, nodes as u64)),
             silent: profile != Profile::Cluster && range(371, 0, 3) == 0,
+            twin: profile != Profile::Cluster && range(372, 0, 3) == 0,
         }
     }
 }

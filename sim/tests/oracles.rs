@@ -21,7 +21,10 @@ fn caught(corruption: Corruption, profile: Profile, seeds: u64) -> (BTreeSet<&'s
 }
 
 fn assert_caught(corruption: Corruption, profile: Profile, by: &[&str]) {
-    let seeds = 6;
+    assert_caught_within(6, corruption, profile, by);
+}
+
+fn assert_caught_within(seeds: u64, corruption: Corruption, profile: Profile, by: &[&str]) {
     let (oracles, count) = caught(corruption, profile, seeds);
     assert!(
         count > 0,
@@ -104,4 +107,54 @@ fn replies_that_are_held_back_are_caught() {
 #[test]
 fn a_store_that_falls_silent_is_caught() {
     assert_caught(Corruption::Deaf, Profile::Calm, &["convergence"]);
+}
+
+#[test]
+fn acting_after_the_lease_is_caught() {
+    assert_caught(
+        Corruption::EndlessLease,
+        Profile::Drift,
+        &["lease", "reads"],
+    );
+}
+
+#[test]
+fn clocks_that_run_apart_are_caught() {
+    assert_caught(Corruption::WildClocks, Profile::Storm, &["lease"]);
+}
+
+#[test]
+fn a_hint_that_counts_for_a_lease_is_caught() {
+    // It takes a hint that is wrong.
+    assert_caught_within(32, Corruption::HintedLease, Profile::Partition, &["lease"]);
+}
+
+#[test]
+fn a_claim_over_a_living_owner_is_caught() {
+    assert_caught(Corruption::Usurper, Profile::Cluster, &["lease", "moves"]);
+}
+
+#[test]
+fn not_owner_after_the_store_was_asked_is_caught() {
+    assert_caught(Corruption::LyingNotOwner, Profile::Cluster, &["once"]);
+}
+
+#[test]
+fn callers_who_are_not_forwarded_are_caught() {
+    assert_caught(Corruption::Curt, Profile::Cluster, &["calm"]);
+}
+
+#[test]
+fn shards_that_move_between_two_that_stay_are_caught() {
+    assert_caught(Corruption::Restless, Profile::Cluster, &["moves"]);
+}
+
+#[test]
+fn a_request_that_runs_after_its_deadline_is_caught() {
+    assert_caught(Corruption::Endless, Profile::Storm, &["contract"]);
+}
+
+#[test]
+fn a_cluster_that_does_not_converge_is_caught() {
+    assert_caught(Corruption::Disobedient, Profile::TakeOver, &["converged"]);
 }

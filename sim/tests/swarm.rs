@@ -6,10 +6,12 @@ use tenure_sim::{Profile, Swarm};
 #[test]
 fn seeds_of_every_profile_break_nothing() {
     for profile in Profile::ALL {
+        // A cluster's run is some times as long.
+        let seeds = if profile.is_cluster() { 8 } else { 24 };
         let swarm = Swarm {
             profile,
             from: 1,
-            seeds: 24,
+            seeds,
             threads: 2,
             twice_every: 8,
             failures_max: 1,
@@ -66,14 +68,73 @@ const SITES: &[&str] = &[
     "world: messages expired",
 ];
 
+/// What clusters must come to, all their profiles together, within [`SEEDS_MAX`] seeds.
+const CLUSTER_SITES: &[&str] = &[
+    "a request was redirected",
+    "fault: a frame is lost between parts of the network",
+    "fault: a node is drained",
+    "fault: a wall clock is set",
+    "fault: a wrong no-responders",
+    "fault: another node joins",
+    "fault: cut from the store",
+    "fault: election",
+    "fault: frame twice",
+    "fault: late frame",
+    "fault: late request",
+    "fault: lost announcement",
+    "fault: lost frame",
+    "fault: partition",
+    "fault: suspend",
+    "node: a gap in the clock",
+    "node: a heartbeat's outcome is unknown",
+    "node: a node looks gone",
+    "node: a quick restart",
+    "node: a tombstone",
+    "node: a tombstone was refused",
+    "node: the lease was lost",
+    "node: the name is taken, as its holder says",
+    "node: the network is suspect",
+    "node: this run was taken for over",
+    "owned: a claim met another record than it was to replace",
+    "owned: a hand-over's outcome is unknown",
+    "owned: an unknown claim was stored after all",
+    "owners: a claim waits for others to end",
+    "owners: a hand-over waits for others to end",
+    "owners: an answer is older than what is known",
+    "owners: the lease ended, and everything was dropped",
+    "what was begun here went elsewhere",
+    "world: a node left",
+    "world: a node that looked gone was there",
+    "world: a shard is adopted",
+    "world: a shard is taken over",
+    "world: a shard is taken over on a hint",
+    "world: an owner learnt that it was superseded",
+];
+
 /// A rare fault is drawn by few seeds; which ones changes with every draw that is added.
 const SEEDS_MAX: u64 = 256;
 
 #[test]
 fn the_faults_of_a_profile_come_to_pass() {
-    let mut missing: BTreeSet<&str> = SITES.iter().copied().collect();
+    come_to_pass(SITES, &[Profile::Swarm]);
+}
+
+#[test]
+fn the_faults_of_clusters_come_to_pass() {
+    let profiles = [
+        Profile::Storm,
+        Profile::Partition,
+        Profile::TakeOver,
+        Profile::Drift,
+    ];
+    come_to_pass(CLUSTER_SITES, &profiles);
+}
+
+fn come_to_pass(sites: &'static [&'static str], profiles: &[Profile]) {
+    let mut missing: BTreeSet<&str> = sites.iter().copied().collect();
     let seeds = 16;
     let mut from = 100;
+    let mut turns = profiles.iter().cycle();
     while !missing.is_empty() {
         assert!(
             from < 100 + SEEDS_MAX,
@@ -81,7 +142,7 @@ fn the_faults_of_a_profile_come_to_pass() {
             from - 1
         );
         let swarm = Swarm {
-            profile: Profile::Swarm,
+            profile: *turns.next().expect("some profiles"),
             from,
             seeds,
             threads: 2,

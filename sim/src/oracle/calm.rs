@@ -31,6 +31,7 @@ impl Oracle for Calm {
     }
 }
 
+/// Whoever is refused because too much is asked at once was not failed by a movement.
 fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
     let Some(told) = &asked.told else {
         return Ok(());

@@ -159,11 +159,7 @@ impl World {
                 Running::new(Shard::new(config, self.plan.limits), dice, build)
             })
             .collect();
-        let drift_ppm = self
-            .plan
-            .cluster
-            .as_ref()
-            .map_or(0, |it| it.drift_ppm[node]);
+        let drift_ppm = self.drift_of(node);
         let now = self.now;
         let revived = &mut self.nodes[node];
         revived.life = life;

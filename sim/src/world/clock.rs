@@ -1,7 +1,7 @@
 //! A node's own clock: it runs from its start at a rate of its own, within the bound that leases rest
 //! on (S16), and counts the time in which the node stands still.
 
-use tenure_core::{Span, Time};
+use tenure_core::Time;
 
 const MILLION: i128 = 1_000_000;
 
@@ -35,11 +35,6 @@ impl Clock {
             age += 1;
         }
         self.born + age
-    }
-
-    /// How long a span that it counts takes in truth.
-    pub(super) fn true_span(self, span: Span, now: u64) -> u64 {
-        self.when(self.at(now) + span) - now
     }
 }
 

@@ -42,13 +42,29 @@ pub enum Corruption {
     Deaf,
     /// When nodes hold replies back.
     Mute,
-    /// When nodes act for leased shards after their lease.
+    /// When nodes act for leased shards, and answer from them, after their lease.
     EndlessLease,
+    /// When clocks run apart by far more than the bound that leases rest on.
+    WildClocks,
+    /// When a node takes a shard over whose owner only looks gone, though it is leased.
+    HintedLease,
+    /// When a node claims a shard from an owner that lives.
+    Usurper,
+    /// When a command that was stored is said to have met no owner.
+    LyingNotOwner,
+    /// When callers hear of hand-overs instead of being forwarded.
+    Curt,
+    /// When shards are handed over between nodes that stay.
+    Restless,
+    /// When requests run on after their deadlines.
+    Endless,
+    /// When no order reaches a log after everything healed.
+    Disobedient,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 21] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -62,6 +78,14 @@ impl Corruption {
         Self::Deaf,
         Self::Mute,
         Self::EndlessLease,
+        Self::WildClocks,
+        Self::HintedLease,
+        Self::Usurper,
+        Self::LyingNotOwner,
+        Self::Curt,
+        Self::Restless,
+        Self::Endless,
+        Self::Disobedient,
     ];
 }
 
@@ -73,6 +97,8 @@ impl World {
             Some(Corruption::Doubled) => self.double(),
             Some(Corruption::Swapped) => self.swap(),
             Some(Corruption::Zombie) => self.store_zombie(),
+            Some(Corruption::Usurper) => self.usurp(),
+            Some(Corruption::Restless) => self.hand_on(),
             Some(
                 Corruption::Unchecked
                 | Corruption::LyingAck
@@ -82,7 +108,13 @@ impl World {
                 | Corruption::StrangeMetadata
                 | Corruption::Deaf
                 | Corruption::Mute
-                | Corruption::EndlessLease,
+                | Corruption::EndlessLease
+                | Corruption::WildClocks
+                | Corruption::HintedLease
+                | Corruption::LyingNotOwner
+                | Corruption::Curt
+                | Corruption::Endless
+                | Corruption::Disobedient,
             )
             | None => Some(()),
         };

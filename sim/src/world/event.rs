@@ -162,6 +162,12 @@ pub(super) enum Event {
     LastClaims,
     LastCommands,
     LastReads,
+    /// A node is asked for an entity once more, with a command or a read.
+    LastAsk {
+        node: usize,
+        entity: usize,
+        commands: bool,
+    },
     End,
 }
 

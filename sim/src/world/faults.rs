@@ -78,7 +78,9 @@ impl World {
         dead.waiting.clear();
         let place = (node, dead.life);
         dead.shards.clear();
-        dead.seats = None;
+        if let Some(seats) = dead.seats.take() {
+            self.lives.life(seats.incarnation).ended = Some(self.now);
+        }
         self.history.lose(place);
         self.callers_lost(place);
         self.cut_off(node);

@@ -12,8 +12,8 @@ use tenure_core::Span;
 use tenure_core::format::WriteMode;
 use tenure_core::log::{Expected, Freshness, Input};
 
-/// How long each part of the last round may take.
-const PART: Span = Span::from_secs(10);
+/// What lies between two of the last questions in a cluster.
+const LAST_EVERY: Span = Span::from_millis(10);
 
 impl World {
     pub(super) fn schedule_last_round(&mut self) {
@@ -24,9 +24,20 @@ impl World {
         } else {
             self.at(quiet, Event::LastClaims);
         }
-        self.at(quiet + PART, Event::LastCommands);
-        self.at(quiet + PART + PART, Event::LastReads);
-        self.at(quiet + PART + PART + PART, Event::End);
+        let asked = (self.entities.len() * self.nodes.len()) as u64;
+        let part = self.last_patience() + LAST_EVERY.saturating_mul(asked) + Span::from_secs(1);
+        self.at(quiet + part, Event::LastCommands);
+        self.at(quiet + part + part, Event::LastReads);
+        self.at(quiet + part + part + part, Event::End);
+    }
+
+    /// How long the last questions may take. In a cluster that has converged nothing is to be found
+    /// out first.
+    fn last_patience(&self) -> Span {
+        match self.plan.cluster {
+            Some(_) => Span::from_secs(3),
+            None => Span::from_secs(8),
+        }
     }
 
     pub(super) fn last_claims(&mut self) -> Result<(), Violation> {
@@ -43,31 +54,52 @@ impl World {
     }
 
     pub(super) fn last_commands(&mut self) -> Result<(), Violation> {
+        self.last_questions(true)
+    }
+
+    pub(super) fn last_reads(&mut self) -> Result<(), Violation> {
+        self.last_questions(false)
+    }
+
+    fn last_questions(&mut self, commands: bool) -> Result<(), Violation> {
+        let mut wait = Span::ZERO;
+        for entity in 0..self.entities.len() {
+            for node in 0..self.nodes.len() {
+                if self.plan.cluster.is_none() {
+                    self.last_ask(node, entity, commands)?;
+                    continue;
+                }
+                // The limits of routing are for all that a node asks at once.
+                wait = wait + LAST_EVERY;
+                let ask = Event::LastAsk {
+                    node,
+                    entity,
+                    commands,
+                };
+                self.at(wait, ask);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn last_ask(
+        &mut self,
+        node: usize,
+        entity: usize,
+        commands: bool,
+    ) -> Result<(), Violation> {
         let command = Command {
             style: Style::Add,
             amount: 1,
             padding: 0,
         };
-        self.last_questions(Some(command))
-    }
-
-    pub(super) fn last_reads(&mut self) -> Result<(), Violation> {
-        self.last_questions(None)
-    }
-
-    fn last_questions(&mut self, command: Option<Command>) -> Result<(), Violation> {
-        for entity in 0..self.entities.len() {
-            for node in 0..self.nodes.len() {
-                let wish = Wish {
-                    entity,
-                    command,
-                    id: None,
-                    expected: Expected::Any,
-                    freshness: Freshness::Linearizable,
-                };
-                self.ask(node, wish, 0, Span::from_secs(8))?;
-            }
-        }
-        Ok(())
+        let wish = Wish {
+            entity,
+            command: commands.then_some(command),
+            id: None,
+            expected: Expected::Any,
+            freshness: Freshness::Linearizable,
+        };
+        self.ask(node, wish, 0, self.last_patience())
     }
 }

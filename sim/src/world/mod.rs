@@ -7,6 +7,7 @@ mod clock;
 mod cluster;
 mod converge;
 mod corrupt;
+mod corrupt_cluster;
 mod event;
 mod faults;
 mod last_round;
@@ -265,6 +266,11 @@ impl World {
             Event::LastClaims => self.last_claims(),
             Event::LastCommands => self.last_commands(),
             Event::LastReads => self.last_reads(),
+            Event::LastAsk {
+                node,
+                entity,
+                commands,
+            } => self.last_ask(node, entity, commands),
             Event::End => Ok(()),
         }
     }

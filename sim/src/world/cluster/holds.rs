@@ -3,7 +3,6 @@
 
 use crate::oracle::{Happened, Seen, Violation};
 use crate::world::World;
-use crate::world::corrupt::Corruption;
 use crate::world::event::Place;
 use std::collections::BTreeMap;
 use tenure_core::Time;
@@ -90,9 +89,7 @@ impl World {
         let clock = node.clock;
         let hold = node.seats_mut().holds.of.entry(shard).or_default();
         change(hold);
-        let ignored = self.corruption == Some(Corruption::EndlessLease);
         let until = match (hold.owned, hold.lease) {
-            (true, _) if ignored => Some(u64::MAX),
             (true, Some(lease)) => Some(clock.when(lease)),
             (true, None) | (false, _) => None,
         };

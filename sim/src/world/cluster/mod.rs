@@ -75,7 +75,7 @@ impl World {
     pub(super) fn seats(&mut self, node: usize, incarnation: Incarnation, dice: Dice) -> Seats {
         let cluster = self.plan.cluster.as_ref().expect("a plan of a cluster");
         let limits = self.plan.limits;
-        let name = NodeName::new(&format!("n{node}")).expect("a node's name");
+        let name = self.name_of(node);
         let classes = BTreeSet::from([TakeOver::Fenced, TakeOver::Leased]);
         let lanes = cluster.lanes[node];
         let about = About {
@@ -130,6 +130,17 @@ impl World {
             returned: BTreeMap::new(),
             outbox: BTreeMap::new(),
         }
+    }
+
+    /// A node's name. One may be started under the name of another by mistake.
+    pub(super) fn name_of(&self, node: usize) -> NodeName {
+        let twin = self.plan.cluster.as_ref().is_some_and(|it| it.twin);
+        let number = if twin && node + 1 == self.plan.nodes {
+            0
+        } else {
+            node
+        };
+        NodeName::new(&format!("n{number}")).expect("a node's name")
     }
 
     /// Sends something from one machine of a node to another, in order.
@@ -273,6 +284,12 @@ impl World {
             ));
         }
         reached!(self, "world: a node was refused");
+        if let JoinError::NameTaken { .. } | JoinError::Replaced { .. } = error
+            && self.plan.cluster.as_ref().is_some_and(|it| it.twin)
+        {
+            // One of two under the name is enough.
+            self.nodes[place.node].seats_mut().draining = true;
+        }
         self.exits(place);
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::history::Asked as Question;
 use crate::host::Answer;
 use crate::oracle::{Class, Violation};
 use crate::world::World;
+use crate::world::corrupt::Corruption;
 use crate::world::event::{Part, Place};
 use crate::world::network::Parcel;
 use crate::world::node::breach;
@@ -326,7 +327,9 @@ impl World {
                 format!("{place} replies twice to {ticket:?} (L6)"),
             ));
         };
-        let turned_away = reply == Reply::Refused(Refusal::NotOwner);
+        let reply = self.misreplied(reply);
+        let curt = self.corruption == Some(Corruption::Curt);
+        let turned_away = reply == Reply::Refused(Refusal::NotOwner) && !curt;
         self.tell(|| {
             format!(
                 "{place} has for {:?}: {}",
