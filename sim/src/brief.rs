@@ -195,7 +195,14 @@ pub(crate) fn of_member(effect: &node::Effect) -> String {
     match effect {
         node::Effect::Store { op, request: it } => format!("{op:?} {}", request(it)),
         node::Effect::View(it) => view(it),
-        it => format!("{it:?}"),
+        node::Effect::Probe { .. }
+        | node::Effect::Joined
+        | node::Effect::Refused(_)
+        | node::Effect::Lease(_)
+        | node::Effect::Marks(_)
+        | node::Effect::Left
+        | node::Effect::Note(_)
+        | node::Effect::Halt(_) => format!("{effect:?}"),
     }
 }
 
@@ -212,7 +219,11 @@ pub(crate) fn of_owners(effect: &shard::Effect) -> String {
             }
             line
         }
-        it => format!("{it:?}"),
+        shard::Effect::Order { .. }
+        | shard::Effect::Look
+        | shard::Effect::Drained
+        | shard::Effect::Note(_)
+        | shard::Effect::Halt(_) => format!("{effect:?}"),
     }
 }
 

@@ -6,6 +6,11 @@
 //! what was stored and what callers were told. A run is a function of its seed and its profile, so
 //! a failure is a number.
 //!
+//! In the profiles of clusters each node has its membership, its part in who owns what and the
+//! routing of its lanes as well, and they talk over a network that loses, delays, doubles and parts.
+//! Their clocks run at rates of their own. Oracles watch who may act for a leased shard, that
+//! everything converges in time, and that a planned movement fails nobody.
+//!
 //! ```
 //! use tenure_sim::{Plan, Profile, World};
 //!

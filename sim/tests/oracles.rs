@@ -158,3 +158,8 @@ fn a_request_that_runs_after_its_deadline_is_caught() {
 fn a_cluster_that_does_not_converge_is_caught() {
     assert_caught(Corruption::Disobedient, Profile::TakeOver, &["converged"]);
 }
+
+#[test]
+fn a_shard_that_nobody_takes_over_is_caught() {
+    assert_caught(Corruption::Heirless, Profile::Kill, &["taken over"]);
+}

@@ -78,7 +78,9 @@ const CLUSTER_SITES: &[&str] = &[
     "fault: another node joins",
     "fault: cut from the store",
     "fault: election",
+    "fault: a node stands still for longer than its lease",
     "fault: frame twice",
+    "fault: kill",
     "fault: late frame",
     "fault: late request",
     "fault: lost announcement",
@@ -126,6 +128,7 @@ fn the_faults_of_clusters_come_to_pass() {
         Profile::Partition,
         Profile::TakeOver,
         Profile::Drift,
+        Profile::Kill,
     ];
     come_to_pass(CLUSTER_SITES, &profiles);
 }

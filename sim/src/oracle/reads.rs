@@ -35,15 +35,15 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
         return Ok(());
     };
     let version = match told.reply {
-        // A state that was committed once, of any age: there is nothing to hold it against.
+        // A state that was committed once, of any age.
         Reply::Nothing {
+            version,
             freshness: Freshness::Local,
-            ..
         }
         | Reply::Read {
+            version,
             freshness: Freshness::Local,
-            ..
-        } => return Ok(()),
+        } => return local(view, asked, version),
         Reply::Nothing { version, .. } | Reply::Read { version, .. } => version,
         Reply::Refused(Refusal::Conflict { actual }) => actual,
         Reply::Committed { .. } | Reply::Found { .. } | Reply::Refused(_) => return Ok(()),
@@ -84,6 +84,26 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Only who asked for no more is answered from a state of any age, and then from one that was
+/// committed.
+fn local(view: View<'_>, asked: &Asked, version: Version) -> Result<(), String> {
+    let (ticket, subject) = (asked.ticket, &asked.entity.subject);
+    if asked.wish.command.is_none() && asked.wish.freshness != Freshness::Local {
+        return Err(format!(
+            "{ticket:?} asked for {:?} and was answered from any state",
+            asked.wish.freshness
+        ));
+    }
+    let answer = asked.told.as_ref().and_then(|told| told.answer.as_ref());
+    let on = answer.map(|answer| answer.on);
+    if on.is_some() && view.ledger.state_at(subject, version) == on {
+        return Ok(());
+    }
+    Err(format!(
+        "{ticket:?} was answered from {on:?} of {subject} at {version:?}, which was never committed"
+    ))
 }
 
 fn acknowledged(view: View<'_>, subject: &str, sequence: Sequence) -> Version {

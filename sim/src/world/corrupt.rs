@@ -60,11 +60,13 @@ pub enum Corruption {
     Endless,
     /// When no order reaches a log after everything healed.
     Disobedient,
+    /// When nobody claims what another owned.
+    Heirless,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -86,6 +88,7 @@ impl Corruption {
         Self::Restless,
         Self::Endless,
         Self::Disobedient,
+        Self::Heirless,
     ];
 }
 
@@ -114,7 +117,8 @@ impl World {
                 | Corruption::LyingNotOwner
                 | Corruption::Curt
                 | Corruption::Endless
-                | Corruption::Disobedient,
+                | Corruption::Disobedient
+                | Corruption::Heirless,
             )
             | None => Some(()),
         };

@@ -67,6 +67,11 @@ impl World {
             (Some(Corruption::Disobedient), Input::Log(log::Input::Order(_))) if self.healed => {
                 None
             }
+            (Some(Corruption::Heirless), Input::Log(log::Input::Order(Order::Claim { over })))
+                if over.is_some() =>
+            {
+                None
+            }
             (_, input) => Some(input),
         }
     }

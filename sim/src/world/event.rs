@@ -1,7 +1,8 @@
 //! What can happen next.
 
 use super::network::Letter;
-use tenure_core::id::{OpId, Ticket};
+use tenure_core::format::TakeOver;
+use tenure_core::id::{Incarnation, OpId, Ticket};
 use tenure_core::log::{self, Reply, Work};
 use tenure_core::port::{Heard, StoreReply, StoreRequest};
 use tenure_core::route::{self, Address};
@@ -137,6 +138,13 @@ pub(super) enum Event {
     /// A node's program ends.
     Exit {
         place: Place,
+    },
+    /// A node is killed, or stands still for long, and nothing else happens.
+    Kill,
+    /// By now what a run owned in a class must be another's.
+    TakenOver {
+        run: Incarnation,
+        class: TakeOver,
     },
     /// By now everything must have converged.
     Converged,

@@ -10,6 +10,7 @@ mod corrupt;
 mod corrupt_cluster;
 mod event;
 mod faults;
+mod kill;
 mod last_round;
 mod membership;
 mod network;
@@ -238,6 +239,8 @@ impl World {
             Event::Join => self.join(),
             Event::Drain => self.drain(),
             Event::Exit { place } => self.exit(place),
+            Event::Kill => self.kill(),
+            Event::TakenOver { run, class } => self.taken_over(run, class),
             Event::Converged => self.converged(),
             Event::Crash => self.crash(),
             Event::Restart { node } => self.restart(node),

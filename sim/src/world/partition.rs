@@ -17,6 +17,9 @@ impl World {
         self.next_fault(What::WallStep, faults.wall_step, Event::WallStep);
         self.next_fault(What::Join, faults.join, Event::Join);
         self.next_fault(What::Drain, faults.drain, Event::Drain);
+        if faults.kill != Span::ZERO {
+            self.at(self.plan.calm_from(), Event::Kill);
+        }
     }
 
     fn ttl(&self) -> Span {

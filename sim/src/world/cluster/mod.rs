@@ -235,7 +235,7 @@ impl World {
                 reached!(self, "world: a node left");
                 self.exits(place);
             }
-            node::Effect::Note(note) => self.member_notes(&note),
+            node::Effect::Note(note) => return self.member_notes(place, &note),
             node::Effect::Halt(reason) => {
                 return Err(breach(Class::Safety, format!("{place} halts: {reason}")));
             }
@@ -243,28 +243,24 @@ impl World {
         Ok(())
     }
 
-    fn member_notes(&mut self, note: &node::Note) {
-        match note {
-            node::Note::LeaseLost => {
-                reached!(self, "world: a node lost its lease");
+    fn member_notes(&mut self, place: Place, note: &node::Note) -> Result<(), Violation> {
+        use node::Note;
+        let _: bool = match note {
+            Note::LeaseLost => reached!(self, "world: a node lost its lease"),
+            Note::ClockGap => reached!(self, "world: a node met a gap in its clock"),
+            Note::Over(..) => reached!(self, "world: a node was taken for over"),
+            Note::Hinted(..) => reached!(self, "world: a node looked gone"),
+            Note::Back(..) => reached!(self, "world: a node that looked gone was there"),
+            Note::NetworkSuspect => reached!(self, "world: the network was suspect"),
+            Note::Unreadable(_) | Note::OtherTerms(_) | Note::TooManyMembers | Note::LostTail => {
+                return Err(breach(
+                    Class::Safety,
+                    format!("{place} says {note:?}, and there is no reason for it"),
+                ));
             }
-            node::Note::ClockGap => {
-                reached!(self, "world: a node met a gap in its clock");
-            }
-            node::Note::Over(..) => {
-                reached!(self, "world: a node was taken for over");
-            }
-            node::Note::Hinted(..) => {
-                reached!(self, "world: a node looked gone");
-            }
-            node::Note::Back(..) => {
-                reached!(self, "world: a node that looked gone was there");
-            }
-            node::Note::NetworkSuspect => {
-                reached!(self, "world: the network was suspect");
-            }
-            _ => {}
-        }
+            Note::NotYetMember(_) | Note::Joined(..) | Note::Left(..) | _ => true,
+        };
+        Ok(())
     }
 
     /// A node is no member any more: its program ends, and is started again.
@@ -347,11 +343,12 @@ impl World {
                 self.post_within(place.beside(Part::Member), node::Input::Leave);
             }
             shard::Effect::Note(note) => match note {
-                shard::Note::TakingOver { hint: true, .. } => {
-                    reached!(self, "world: a shard is taken over on a hint");
-                }
-                shard::Note::TakingOver { hint: false, .. } => {
-                    reached!(self, "world: a shard is taken over");
+                shard::Note::TakingOver { hint, .. } => {
+                    if hint {
+                        reached!(self, "world: a shard is taken over on a hint");
+                    } else {
+                        reached!(self, "world: a shard is taken over");
+                    }
                 }
                 shard::Note::HandingOver { .. } => {
                     reached!(self, "world: a shard is handed over");

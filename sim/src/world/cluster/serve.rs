@@ -416,7 +416,11 @@ fn doubted(reply: Reply, doubt: Option<Lost>) -> Reply {
         Reply::Refused(refusal) if doubt.is_some() && !Denial::Log(refusal.clone()).settles() => {
             Reply::Refused(Refusal::Unknown)
         }
-        reply => reply,
+        reply @ (Reply::Committed { .. }
+        | Reply::Nothing { .. }
+        | Reply::Found { .. }
+        | Reply::Read { .. }
+        | Reply::Refused(_)) => reply,
     }
 }
 
@@ -428,6 +432,8 @@ fn refused(refusal: route::Refusal) -> Refusal {
         route::Refusal::TooLarge { bytes, bytes_max } => Refusal::TooLarge { bytes, bytes_max },
         route::Refusal::Deadline => Refusal::Deadline,
         route::Refusal::Unknown(_) => Refusal::Unknown,
-        refusal => Refusal::Failed(format!("{refusal:?}")),
+        refusal @ (route::Refusal::NoCommonVersion(_) | _) => {
+            Refusal::Failed(format!("{refusal:?}"))
+        }
     }
 }

@@ -1,0 +1,114 @@
+//! Families of runs, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A family of runs. Each faulty one draws which of its faults a seed has, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Both modes, both shapes, no fault.
+    Calm,
+    /// Several nodes write the same entities directly; the wire and the store misbehave.
+    Direct,
+    /// Nodes take shards from each other on an unreplicated store; the wire misbehaves.
+    Owned,
+    /// Both modes on a replicated store: leaders change, replicas lag, old leaders answer.
+    Replicated,
+    /// Nodes crash, pause and lose their link, and shards change hands all the time; the wire is
+    /// sound.
+    Churn,
+    /// Everything at once, drawn anew for each seed.
+    Swarm,
+    /// Both modes, and the store loses acknowledged messages while every link is down. Voids P1 and
+    /// what rests on it for the lost part; what comes after must hold all the same (S13).
+    Tail,
+    /// A cluster in which nodes join, are drained and leave, and nothing goes wrong.
+    Cluster,
+    /// A cluster whose network parts, whose nodes lose the store, and whose frames and announcements
+    /// are lost, late, doubled and out of order.
+    Partition,
+    /// A cluster whose clocks run apart, and whose nodes stand still for longer than their leases.
+    Drift,
+    /// A cluster whose nodes are killed and started again, while the wire and the store misbehave.
+    TakeOver,
+    /// A cluster of which one node at a time is killed, or stands still for longer than its lease, and
+    /// nothing else goes wrong: what it owned is taken over in time (P8).
+    Kill,
+    /// A cluster, and everything at once.
+    Storm,
+}
+
+impl Profile {
+    /// All profiles.
+    pub const ALL: [Self; 13] = [
+        Self::Calm,
+        Self::Direct,
+        Self::Owned,
+        Self::Replicated,
+        Self::Churn,
+        Self::Swarm,
+        Self::Tail,
+        Self::Cluster,
+        Self::Partition,
+        Self::Drift,
+        Self::TakeOver,
+        Self::Kill,
+        Self::Storm,
+    ];
+
+    /// Whether its nodes are a cluster: they own shards as membership and map say.
+    pub const fn is_cluster(self) -> bool {
+        match self {
+            Self::Cluster
+            | Self::Partition
+            | Self::Drift
+            | Self::TakeOver
+            | Self::Kill
+            | Self::Storm => true,
+            Self::Calm
+            | Self::Direct
+            | Self::Owned
+            | Self::Replicated
+            | Self::Churn
+            | Self::Swarm
+            | Self::Tail => false,
+        }
+    }
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Direct => "direct",
+            Self::Owned => "owned",
+            Self::Replicated => "replicated",
+            Self::Churn => "churn",
+            Self::Swarm => "swarm",
+            Self::Tail => "tail",
+            Self::Cluster => "cluster",
+            Self::Partition => "partition",
+            Self::Drift => "drift",
+            Self::TakeOver => "takeover",
+            Self::Kill => "kill",
+            Self::Storm => "storm",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no profile {text:?}; the profiles are {names}")
+        })
+    }
+}
