@@ -1,6 +1,6 @@
 //! The checks of a single message, in the server's order, which differs with the stream's shape.
 
-use super::proposal::InFlight;
+use super::proposal::{InFlight, NOTHING};
 use super::publish::limit;
 use super::size::{BatchPlace, header_bytes, stored_bytes_of};
 use super::stream::View;
@@ -27,11 +27,11 @@ pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> R
     size(view, publish, None)?;
     named_stream(view, publish)?;
     ttl_allowed(view, publish)?;
-    expected(view, &InFlight::NONE, publish)?;
+    expected(view, &NOTHING, publish)?;
     duplicate(view, at, publish)?;
     rollup(view, publish)?;
     ttl_valid(publish)?;
-    space(view, &InFlight::NONE, publish)?;
+    space(view, &NOTHING, publish)?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::check::{self, Not};
-use super::proposal::InFlight;
+use super::proposal::NOTHING;
 use super::{batch, form};
 use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
@@ -71,8 +71,8 @@ impl Store {
         };
         let view = stream.as_of(up_to.0);
         let checked = match messages {
-            [publish] if !as_batch => check::replicated(view, at, &InFlight::NONE, publish),
-            messages => batch::check(view, at, &InFlight::NONE, messages).map_err(Not::Refused),
+            [publish] if !as_batch => check::replicated(view, at, &NOTHING, publish),
+            messages => batch::check(view, at, &NOTHING, messages).map_err(Not::Refused),
         };
         match checked {
             Ok(()) => Outcome::Unknown,

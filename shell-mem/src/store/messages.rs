@@ -54,8 +54,15 @@ impl Messages {
     }
 
     pub(super) fn insert(&mut self, sequence: u64, stored: Stored) {
-        let (row, place) = place(sequence);
-        let row = self.rows.entry(row).or_insert_with(|| Row::at(place));
+        let (number, place) = place(sequence);
+        // Mostly the last one, which is found without a look at the others.
+        let row = match self.rows.last_entry() {
+            Some(last) if *last.key() == number => last.into_mut(),
+            Some(_) | None => {
+                let row = self.rows.entry(number);
+                row.or_insert_with(|| Row::at(place))
+            }
+        };
         if row.places.len() <= place {
             row.places.resize_with(place, || None);
             row.places.push(Some(stored));

@@ -148,6 +148,9 @@ impl Store {
 
     /// Takes what writes and expiries announced since the last call, oldest first.
     pub fn take_announcements(&mut self) -> Vec<Announcement> {
+        if self.announcements.is_empty() {
+            return Vec::new();
+        }
         self.announcements.drain(..).collect()
     }
 

@@ -38,16 +38,16 @@ pub(super) struct InFlight {
     bytes: u64,
 }
 
-impl InFlight {
-    /// Nothing is in flight.
-    pub(super) const NONE: Self = Self {
-        proposals: VecDeque::new(),
-        subjects: BTreeMap::new(),
-        ids: BTreeSet::new(),
-        messages: 0,
-        bytes: 0,
-    };
+/// Nothing is in flight: what the writes to an unreplicated stream are checked against.
+pub(super) static NOTHING: InFlight = InFlight {
+    proposals: VecDeque::new(),
+    subjects: BTreeMap::new(),
+    ids: BTreeSet::new(),
+    messages: 0,
+    bytes: 0,
+};
 
+impl InFlight {
     /// Whether a subject is written or expected by something in flight.
     pub(super) fn touches(&self, subject: &str) -> bool {
         !self.subjects.is_empty() && self.subjects.contains_key(subject)
@@ -226,7 +226,7 @@ impl Store {
     /// When the leaders of all replicated streams are lost: what they proposed is never stored.
     pub fn drop_proposals(&mut self) {
         for stream in self.streams.values_mut() {
-            stream.in_flight = InFlight::NONE;
+            stream.in_flight = InFlight::default();
         }
         self.proposals.clear();
     }
@@ -234,7 +234,7 @@ impl Store {
     /// When the leader of one stream is lost: what it proposed is never stored.
     pub fn drop_proposals_of(&mut self, stream: &str) {
         if let Some(stream) = self.streams.get_mut(stream) {
-            stream.in_flight = InFlight::NONE;
+            stream.in_flight = InFlight::default();
         }
         self.proposals.retain(|_, name| name != stream);
     }
