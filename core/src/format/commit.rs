@@ -3,6 +3,7 @@
 use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
 use super::metadata::{self, Metadata, MetadataRecord};
 use super::reader::Reader;
+use super::steps::Steps;
 use super::{FormatError, Unknown};
 use crate::id::{
     ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version, WallTime,
@@ -145,16 +146,16 @@ impl Commit {
     ///
     /// When `earlier` does not strictly fall.
     pub fn encode(&self) -> Bytes {
-        self.encode_with(&mut Vec::with_capacity(self.encoded_len_max()))
+        self.encode_with(&mut Vec::with_capacity(self.encoded_len_max()), None)
     }
 
     /// The same as [`encode`](Self::encode), written first into a buffer that is used
-    /// again.
+    /// again. `steps` are those of `earlier`, if they are there already.
     ///
     /// # Panics
     ///
     /// When `earlier` does not strictly fall.
-    pub fn encode_with(&self, buffer: &mut Vec<u8>) -> Bytes {
+    pub(crate) fn encode_with(&self, buffer: &mut Vec<u8>, steps: Option<&Steps>) -> Bytes {
         let out = core::mem::take(buffer);
         let mut fields = Fields::within(Self::FORMAT_VERSION, &self.unknown, out);
         fields.key(1).bits128(self.id.0);
@@ -171,9 +172,15 @@ impl Commit {
         fields.key(6).uint(self.time.0);
         fields.key(7).uint(self.before.0);
         fields.key(8).uint(self.last.0);
-        if !self.earlier.is_empty() {
+        if let Some(first) = self.earlier.first() {
             let mut values = fields.key(9);
-            values.falling(&self.earlier, |sequence| sequence.0);
+            match steps {
+                Some(steps) => {
+                    let values = values.array(self.earlier.len()).uint(first.0);
+                    values.encoded(steps.as_bytes());
+                }
+                None => values.falling(&self.earlier, |sequence| sequence.0),
+            }
         }
         if let Some(snapshot) = &self.snapshot {
             fields.key(10).snapshot(snapshot);

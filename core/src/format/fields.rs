@@ -72,6 +72,7 @@ impl<'u> Fields<'u> {
     }
 
     /// Begins the field of a key; its value comes next.
+    #[inline]
     pub(super) fn key(&mut self, key: u32) -> Values<'_> {
         self.unknown_below(Some(key));
         self.head(key);
@@ -98,7 +99,15 @@ impl<'u> Fields<'u> {
         self.out
     }
 
+    #[inline]
     fn unknown_below(&mut self, key: Option<u32>) {
+        // A program's own commits have none.
+        if self.next_unknown.is_some() {
+            self.write_unknown_below(key);
+        }
+    }
+
+    fn write_unknown_below(&mut self, key: Option<u32>) {
         while let Some((unknown, value)) = self
             .next_unknown
             .filter(|(k, _)| key.is_none_or(|key| *k < key))
@@ -109,6 +118,7 @@ impl<'u> Fields<'u> {
         }
     }
 
+    #[inline]
     fn head(&mut self, key: u32) {
         assert!(
             self.count == 0 || key > self.last,
@@ -119,6 +129,7 @@ impl<'u> Fields<'u> {
         self.values().uint(u64::from(key));
     }
 
+    #[inline]
     fn values(&mut self) -> Values<'_> {
         Values(&mut self.out)
     }
@@ -143,15 +154,28 @@ const STEPS: [(u64, u32, usize); 4] = [(0, 56, 1), (24, 48, 2), (25, 40, 3), (26
 /// How many steps of a falling list are put out at once.
 const FALLING_CHUNK: usize = 64;
 
+/// How many bytes the shortest head with a number has.
+pub(super) fn head_len(number: u64) -> usize {
+    match number {
+        0..=23 => 1,
+        24..=0xFF => 2,
+        0x100..=0xFFFF => 3,
+        0x1_0000..=0xFFFF_FFFF => 5,
+        0x1_0000_0000.. => HEAD_MAX,
+    }
+}
+
 /// Writes values.
 pub(super) struct Values<'v>(pub(super) &'v mut Vec<u8>);
 
 impl Values<'_> {
+    #[inline]
     pub(super) fn uint(&mut self, value: u64) -> &mut Self {
         self.head(UINT, value);
         self
     }
 
+    #[inline]
     pub(super) fn bits128(&mut self, value: u128) -> &mut Self {
         self.bytes(&value.to_be_bytes())
     }
@@ -218,6 +242,7 @@ impl Values<'_> {
         self
     }
 
+    #[inline]
     pub(super) fn array(&mut self, items: usize) -> &mut Self {
         self.head(ARRAY, items as u64);
         self
@@ -230,20 +255,30 @@ impl Values<'_> {
 
     /// A list of falling numbers: the first, and how far each further one is below the one before.
     ///
-    /// Lists of earlier commits are most of a small commit and are written with each. Their steps are
-    /// of all lengths, so this has no branch for each: eight bytes are written, and as many kept as
-    /// the step takes.
+    /// Lists of earlier commits are most of a small commit. Their steps are of all lengths, so this has
+    /// no branch for each: eight bytes are written, and as many kept as the step takes.
     ///
     /// # Panics
     ///
     /// When they do not strictly fall.
     pub(super) fn falling<T: Copy>(&mut self, numbers: &[T], number: impl Fn(T) -> u64) {
+        self.array(numbers.len());
+        if let Some(first) = numbers.first() {
+            self.uint(number(*first));
+        }
+        self.steps(numbers, number);
+    }
+
+    /// What follows the first in a list of falling numbers.
+    ///
+    /// # Panics
+    ///
+    /// When they do not strictly fall.
+    pub(super) fn steps<T: Copy>(&mut self, numbers: &[T], number: impl Fn(T) -> u64) {
         let Some((first, further)) = numbers.split_first() else {
-            self.array(0);
             return;
         };
         let mut before = number(*first);
-        self.array(numbers.len()).uint(before);
         for part in further.chunks(FALLING_CHUNK) {
             let mut room = [0; 8 * FALLING_CHUNK + 8];
             let mut len = 0;
@@ -273,15 +308,20 @@ impl Values<'_> {
         }
     }
 
-    /// The shortest head of a type with its count or number.
+    /// The shortest head of a type with its count or number. A commit has two dozen of them, most with
+    /// a number that is known where they are written, so one that is a single byte is put there.
+    #[inline]
     fn head(&mut self, kind: u8, value: u64) {
+        match u8::try_from(value) {
+            Ok(value) if value <= SHORT_COUNT_MAX => self.0.push(kind | value),
+            Ok(_) | Err(_) => self.longer_head(kind, value),
+        }
+    }
+
+    fn longer_head(&mut self, kind: u8, value: u64) {
         let out = &mut *self.0;
         if let Ok(value) = u8::try_from(value) {
-            if value <= SHORT_COUNT_MAX {
-                out.push(kind | value);
-            } else {
-                out.extend_from_slice(&[kind | 24, value]);
-            }
+            out.extend_from_slice(&[kind | 24, value]);
         } else if let Ok(value) = u16::try_from(value) {
             let [a, b] = value.to_be_bytes();
             out.extend_from_slice(&[kind | 25, a, b]);

@@ -28,6 +28,7 @@ mod own;
 mod reader;
 mod snapshot;
 mod speaks;
+mod steps;
 mod subject;
 mod trace;
 
@@ -48,6 +49,8 @@ pub use snapshot::Snapshot;
 pub use speaks::FrameVersions;
 pub use subject::{EventSubject, SUBJECT_BYTES_MAX};
 pub use trace::{TraceContext, TraceError};
+
+pub(crate) use steps::Steps;
 
 use alloc::vec::Vec;
 use bytes::Bytes;

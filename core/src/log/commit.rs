@@ -43,7 +43,8 @@ impl Shard {
         else {
             return;
         };
-        let Some(held) = &entity.held else { return };
+        let Some(held) = &mut entity.held else { return };
+        let steps = held.chain.steps_of(&draft.commit.earlier);
         *stage = Stage::Flying;
         draft.sent = Some(moment);
         draft.sent_above = high_water;
@@ -54,7 +55,7 @@ impl Shard {
             rollup: Rollup::No,
             dedup: None,
             ttl_s: None,
-            payload: draft.commit.encode_with(&mut self.encoded),
+            payload: draft.commit.encode_with(&mut self.encoded, steps),
         };
         self.window.singles_count += 1;
         self.ask(t, Op::Commit(slot), StoreRequest::Publish(publish));

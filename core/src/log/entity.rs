@@ -1,5 +1,6 @@
 //! One entity in memory: what its log is known to say, who waits, and what is under way.
 
+use super::earlier::Chain;
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
@@ -47,7 +48,7 @@ pub(super) struct Entity {
 }
 
 /// What the log is known to say of an entity whose state the host holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     pub(super) version: Version,
     /// The last commit.
@@ -55,7 +56,7 @@ pub(super) struct Held {
     /// The last commit's id; `None` for an absent entity.
     pub(super) commit: Option<CommitId>,
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
-    pub(super) chain: Vec<Sequence>,
+    pub(super) chain: Chain,
     pub(super) snapshot: Option<SnapshotRef>,
     /// When the first commit that names it was decided, on its writer's wall clock.
     pub(super) snapshot_time: WallTime,
@@ -344,7 +345,7 @@ impl Held {
             version: snapshot.version,
             sequence: snapshot.sequence,
             commit: None,
-            chain: Vec::new(),
+            chain: Chain::default(),
             snapshot: before,
             snapshot_time: WallTime::default(),
             older,
@@ -361,20 +362,16 @@ impl Held {
     pub(super) fn absorb(&mut self, stored: &StoredCommit, limits: &Limits) {
         let StoredCommit { sequence, commit } = stored;
         self.follow(*sequence, commit, limits);
-        self.chain.clear();
-        self.chain.push(*sequence);
-        let earlier = commit.earlier.iter().copied();
-        let listed_max = limits.chain_max.saturating_sub(1);
-        self.chain.extend(earlier.take(listed_max));
+        self.chain
+            .follow(*sequence, &commit.earlier, limits.chain_max);
         self.ids.absorb(commit, limits);
     }
 
-    /// Takes in the next commit, which this node made: its list of earlier ones is used again.
+    /// Takes in the next commit, which this node made, and takes its list of earlier ones out of it.
     pub(super) fn pass_on(&mut self, sequence: Sequence, commit: &mut Commit, limits: &Limits) {
         self.follow(sequence, commit, limits);
-        self.chain = core::mem::take(&mut commit.earlier);
-        self.chain.truncate(limits.chain_max.saturating_sub(1));
-        self.chain.insert(0, sequence);
+        let listed = core::mem::take(&mut commit.earlier);
+        self.chain.extend(sequence, listed, limits.chain_max);
         self.ids.absorb(commit, limits);
     }
 
@@ -412,13 +409,13 @@ impl Held {
         fresh: Option<SnapshotRef>,
         chain_max: usize,
     ) -> (Option<SnapshotRef>, Vec<Sequence>) {
-        let since = fresh.map_or(Sequence::NONE, |named| named.sequence);
-        // The chain falls, so what came after the snapshot is in front. One place more, for the
-        // commit itself to be put there later.
-        let listed = self.chain.partition_point(|sequence| *sequence > since);
-        let listed = listed.min(chain_max);
-        let mut earlier = Vec::with_capacity(listed + 1);
-        earlier.extend_from_slice(&self.chain[..listed]);
+        // The chain falls, so what came after the snapshot is in front.
+        let chain = self.chain.as_slice();
+        let listed = match fresh {
+            Some(fresh) => chain.partition_point(|sequence| *sequence > fresh.sequence),
+            None => chain.len(),
+        };
+        let earlier = chain[..listed.min(chain_max)].to_vec();
         (fresh.or(self.snapshot), earlier)
     }
 }

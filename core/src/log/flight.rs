@@ -106,6 +106,8 @@ impl Shard {
         let Phase::Commit(draft, stage @ Stage::Ready) = &mut entity.phase else {
             return None;
         };
+        let held = entity.held.as_mut();
+        let steps = held.and_then(|held| held.chain.steps_of(&draft.commit.earlier));
         *stage = Stage::Flying;
         draft.sent = Some(moment);
         draft.sent_above = high_water;
@@ -118,7 +120,7 @@ impl Shard {
             rollup: Rollup::No,
             dedup: None,
             ttl_s: None,
-            payload: draft.commit.encode_with(&mut self.encoded),
+            payload: draft.commit.encode_with(&mut self.encoded, steps),
         })
     }
 

@@ -44,6 +44,7 @@ mod callers;
 mod chain;
 mod commit;
 mod decide;
+mod earlier;
 mod effect;
 mod entity;
 mod flight;

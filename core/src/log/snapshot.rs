@@ -266,7 +266,7 @@ impl Shard {
 impl Held {
     /// Whether the chain of the next commit passes through what a snapshot covers.
     fn passes(&self, named: &SnapshotRef) -> bool {
-        self.chain.contains(&named.sequence)
+        self.chain.as_slice().contains(&named.sequence)
     }
 }
 
