@@ -111,9 +111,9 @@ pub(crate) struct Recorder<M> {
     /// What the ring's inputs hold, as [`Kept::bytes`] counts it.
     bytes: usize,
     /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
-    packed: VecDeque<u8>,
-    /// What is packed next.
-    packing: Vec<u8>,
+    packed: Vec<u8>,
+    /// Where they begin; what is before it is of inputs that are gone.
+    begin: usize,
 }
 
 /// An input in the ring. The three of a command are small, because each command writes them over
@@ -232,8 +232,8 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             ring: VecDeque::with_capacity(INPUTS_MAX),
             dropped: 0,
             bytes: 0,
-            packed: VecDeque::new(),
-            packing: Vec::new(),
+            packed: Vec::new(),
+            begin: 0,
         }
     }
 
@@ -243,17 +243,18 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     /// The same for an input of a shard's log, of which there are many.
     pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
+        let end = self.packed.len();
         let kept = if let Input::Submit(submit) = input
-            && pack_submit(submit, &mut self.packing)
+            && pack_submit(submit, &mut self.packed)
         {
-            Kept::Submit(self.take_packed())
+            Kept::Submit(self.packed.len() - end)
         } else if let Input::Ran {
             op,
             ran: Ran::Decided(decided),
         } = input
-            && pack(decided, &mut self.packing)
+            && pack(decided, &mut self.packed)
         {
-            Kept::Decided(*op, self.take_packed())
+            Kept::Decided(*op, self.packed.len() - end)
         } else if let Input::Stored {
             op,
             reply: Outcome::Done(StoreDone::Published(ack)),
@@ -267,14 +268,6 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         self.keep(now, machine, kept);
     }
 
-    /// Puts what was packed behind the packed bytes of the ring; how many they are.
-    fn take_packed(&mut self) -> usize {
-        let bytes = self.packing.len();
-        self.packed.extend(&self.packing);
-        self.packing.clear();
-        bytes
-    }
-
     fn keep(&mut self, now: Time, machine: M, input: Kept) {
         let bytes = input.bytes();
         while self.ring.len() == INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
@@ -282,8 +275,13 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 break;
             };
             self.bytes -= oldest.bytes();
-            self.packed.drain(..oldest.packed());
+            self.begin += oldest.packed();
             self.dropped += 1;
+        }
+        // Seldom enough that it costs next to nothing: as much as is there was added since.
+        if self.begin > self.packed.len() / 2 {
+            self.packed.drain(..self.begin);
+            self.begin = 0;
         }
         self.bytes += bytes;
         self.ring.push_back((now, machine, input));
@@ -291,7 +289,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
         let entries = self.ring.iter();
-        let mut packed = self.packed.iter().copied();
+        let mut packed = self.packed.iter().copied().skip(self.begin);
         let entries = entries.map(|(now, machine, input)| {
             let bytes: Vec<u8> = packed.by_ref().take(input.packed()).collect();
             let input = match input {
