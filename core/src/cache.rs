@@ -3,7 +3,8 @@
 
 use crate::log::Stock;
 use crate::step::Limits;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem;
 
 /// What some shards of a node keep in memory, and how much they may.
 ///
@@ -24,7 +25,8 @@ use alloc::collections::BTreeMap;
 pub struct Cache<K> {
     entities_max: usize,
     resting_bytes_max: usize,
-    stocks: BTreeMap<K, Stock>,
+    /// By rising shard. A list, because the shards stay and each command sets the stock of one twice.
+    stocks: Vec<(K, Stock)>,
     entities: usize,
     resting_bytes: usize,
 }
@@ -42,7 +44,7 @@ impl<K: Copy + Ord> Cache<K> {
         Self {
             entities_max: share(limits.entities_max),
             resting_bytes_max: share(limits.resting_bytes_max),
-            stocks: BTreeMap::new(),
+            stocks: Vec::new(),
             entities: 0,
             resting_bytes: 0,
         }
@@ -50,7 +52,12 @@ impl<K: Copy + Ord> Cache<K> {
 
     /// A shard keeps this now.
     pub fn set(&mut self, shard: K, stock: Stock) {
-        let before = self.stocks.insert(shard, stock).unwrap_or_default();
+        let place = self.stocks.binary_search_by(|(other, _)| other.cmp(&shard));
+        let place = place.unwrap_or_else(|place| {
+            self.stocks.insert(place, (shard, Stock::default()));
+            place
+        });
+        let before = mem::replace(&mut self.stocks[place].1, stock);
         self.entities = self.entities - before.entities + stock.entities;
         self.resting_bytes = self.resting_bytes - before.resting_bytes + stock.resting_bytes;
     }
@@ -65,7 +72,7 @@ impl<K: Copy + Ord> Cache<K> {
         }
         // A look at each shard for each entity that goes is cheaper than an order of the shards that
         // is kept up at each step: nothing goes while everything fits.
-        let oldest = |(shard, stock): (&K, &Stock)| stock.oldest.map(|at| (at, *shard));
+        let oldest = |(shard, stock): &(K, Stock)| stock.oldest.map(|at| (at, *shard));
         let oldest = self.stocks.iter().filter_map(oldest).min();
         oldest.map(|(_, shard)| shard)
     }

@@ -11,7 +11,7 @@ use crate::log::{
 };
 use crate::port::StreamName;
 use crate::shard::{Order, Place, Report};
-use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
+use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine, Time};
 use crate::table::Table;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -128,6 +128,8 @@ pub(crate) struct Seat {
     works: VecDeque<(OpId, Work)>,
     /// What the cache was told that the machine keeps.
     told: Stock,
+    /// When the lane looks at it at the latest: at its next deadline or before.
+    noted: Option<Time>,
     /// What the counters were told.
     counted: CacheCounts,
     /// Another process owns the shard now: it is not taken back.
@@ -158,6 +160,7 @@ impl Seat {
             tickets: Table::new(),
             works: VecDeque::new(),
             told: Stock::default(),
+            noted: None,
             counted: CacheCounts::default(),
             superseded: false,
             ruled: false,
@@ -170,6 +173,22 @@ impl Seat {
             Some(_) => None,
             None => self.machine.next_deadline(),
         }
+    }
+
+    /// The next deadline, when the lane would look too late for it. Each command has one, and hardly
+    /// one is the first of its shard.
+    pub(crate) fn deadline_to_note(&mut self) -> Option<Time> {
+        let at = self.next_deadline()?.at;
+        if self.noted.is_some_and(|noted| noted <= at) {
+            return None;
+        }
+        self.noted = Some(at);
+        self.noted
+    }
+
+    /// The lane looked, and does so again then.
+    pub(crate) fn looked(&mut self, next: Option<Time>) {
+        self.noted = next;
     }
 
     pub(crate) fn key(&self) -> ShardKey {
@@ -314,12 +333,8 @@ impl Seat {
     }
 
     /// Steps the machine, and does the work of the hosts that follows from it.
-    pub(crate) fn feed(&mut self, env: &mut Env<'_>, input: Input) {
-        let mut next = Some(input);
-        while let Some(input) = next.take() {
-            if self.halted.is_some() {
-                return;
-            }
+    pub(crate) fn feed(&mut self, env: &mut Env<'_>, mut input: Input) {
+        while self.halted.is_none() {
             env.recorder.push_log(env.now, Who::Shard(self.key), &input);
             let mut cx = Cx {
                 now: env.now,
@@ -353,14 +368,14 @@ impl Seat {
             if let Some(reason) = halt {
                 return self.halt(env, reason);
             }
-            next = match self.works.pop_front() {
-                None => None,
-                Some((op, work)) => match caught(|| self.work(work)) {
-                    Ok(ran) => Some(Input::Ran { op, ran }),
-                    Err(panic) => {
-                        return self.halt(env, format!("the host panicked: {panic}"));
-                    }
-                },
+            let Some((op, work)) = self.works.pop_front() else {
+                return;
+            };
+            input = match caught(|| self.work(work)) {
+                Ok(ran) => Input::Ran { op, ran },
+                Err(panic) => {
+                    return self.halt(env, format!("the host panicked: {panic}"));
+                }
             };
         }
     }

@@ -68,7 +68,7 @@ impl<S: Shell> Lane<S> {
             };
             let deadline = self.deadline_of(who);
             if deadline.is_none_or(|at| at > now) {
-                self.timers.looked(who, deadline);
+                self.looked(who, deadline);
                 continue;
             }
             match who {
@@ -91,12 +91,22 @@ impl<S: Shell> Lane<S> {
                 Who::Actors => self.actors_tick(),
             }
             let deadline = self.deadline_of(who);
-            self.timers.looked(who, deadline);
+            self.looked(who, deadline);
             // A deadline that a tick left in the past waits for the next turn.
             if deadline.is_some_and(|at| at <= now) {
                 return;
             }
         }
+    }
+
+    /// A machine was looked at because of its time.
+    fn looked(&mut self, who: Who, deadline: Option<Time>) {
+        if let Who::Shard(key) = who
+            && let Some(seat) = self.seats.get_mut(&key)
+        {
+            seat.looked(deadline);
+        }
+        self.timers.looked(who, deadline);
     }
 
     /// Has forgotten what does not fit into memory.
@@ -123,7 +133,7 @@ impl<S: Shell> Lane<S> {
                 if let Some(stock) = seat.new_stock() {
                     self.cache.set(key, stock);
                 }
-                seat.next_deadline().map(|deadline| deadline.at)
+                seat.deadline_to_note()
             }),
             Who::Space | Who::History(_) | Who::Router | Who::Node | Who::Owners | Who::Actors => {
                 self.deadline_of(who)
