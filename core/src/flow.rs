@@ -61,7 +61,7 @@ impl Admission {
 /// wait for their turn in the order in which they came.
 ///
 /// - F2: no stream has more than `store_in_flight_max` in flight, and none waits while there is room.
-/// - F3: what is offered is given back to be begun exactly once.
+/// - F3: what waits is given back to be begun exactly once.
 #[derive(Clone, Debug)]
 pub struct Window<K, T> {
     in_flight_max: usize,
@@ -85,22 +85,31 @@ impl<K: Ord + Clone, T> Window<K, T> {
         }
     }
 
-    /// A request for a stream: to be begun now when it is given back; else it waits.
-    pub fn offer(&mut self, stream: &K, request: T) -> Option<T> {
-        if !self.streams.contains_key(stream) {
-            let empty = Stream {
+    /// Whether a request for a stream is to be begun now, and is counted; else it is to
+    /// [`wait`](Self::wait).
+    pub fn enter(&mut self, stream: &K) -> bool {
+        let room = match self.streams.get_mut(stream) {
+            Some(stream) => stream,
+            None => self.streams.entry(stream.clone()).or_insert(Stream {
                 in_flight: 0,
                 waiting: VecDeque::new(),
-            };
-            self.streams.insert(stream.clone(), empty);
-        }
-        let stream = self.streams.get_mut(stream)?;
-        if stream.in_flight < self.in_flight_max {
-            stream.in_flight += 1;
-            return Some(request);
-        }
+            }),
+        };
+        let enters = room.in_flight < self.in_flight_max;
+        room.in_flight += usize::from(enters);
+        enters
+    }
+
+    /// A request for a stream that could not [`enter`](Self::enter) waits for its turn.
+    ///
+    /// # Panics
+    ///
+    /// When nothing of the stream is in flight, after which its turn would come.
+    pub fn wait(&mut self, stream: &K, request: T) {
+        let stream = self.streams.get_mut(stream);
+        let stream = stream.expect("a stream with requests in flight");
+        assert!(stream.in_flight > 0, "who has room does not wait");
         stream.waiting.push_back(request);
-        None
     }
 
     /// A request of a stream was answered: the next one that is to be begun.

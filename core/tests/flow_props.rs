@@ -147,7 +147,11 @@ proptest! {
             let answered = answered.entry(stream).or_default();
             let next = if offers {
                 offered.entry(stream).or_default().push(n);
-                window.offer(&stream, n)
+                let enters = window.enter(&stream);
+                if !enters {
+                    window.wait(&stream, n);
+                }
+                enters.then_some(n)
             } else if begun.len() > *answered {
                 *answered += 1;
                 window.answered(&stream)

@@ -50,17 +50,18 @@ impl<S: Shell> Lane<S> {
     /// A request to the store: it is begun when there is room for it among those in flight.
     pub(super) fn ask(&mut self, who: Who, op: OpId, request: StoreRequest) {
         self.counters.store_requests += 1;
-        let now = match (who, request.stream().cloned()) {
+        let full = match (who, request.stream()) {
             (Who::Shard(_) | Who::History(_), Some(stream)) => {
-                self.window.offer(&stream, (who, op, request))
+                (!self.window.enter(stream)).then(|| stream.clone())
             }
             // The namespace's own requests are few, and everything waits for them; the cluster's are
             // too, and a lease waits for nobody.
             (Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors, _)
-            | (Who::Shard(_) | Who::History(_), None) => Some((who, op, request)),
+            | (Who::Shard(_) | Who::History(_), None) => None,
         };
-        if let Some(asked) = now {
-            self.begin(asked);
+        match full {
+            Some(stream) => self.window.wait(&stream, (who, op, request)),
+            None => self.begin((who, op, request)),
         }
     }
 
