@@ -64,7 +64,10 @@ impl HighWater {
 
     pub(crate) fn raise(&self, partition: Partition, to: Sequence) {
         if let Some(mark) = self.streams.get(usize::from(partition.0)) {
-            mark.fetch_max(to.0, Ordering::Relaxed);
+            // Each answer is told by its lane and by its log, and the second raises nothing.
+            if mark.load(Ordering::Relaxed) < to.0 {
+                mark.fetch_max(to.0, Ordering::Relaxed);
+            }
         }
     }
 

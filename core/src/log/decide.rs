@@ -6,8 +6,8 @@ use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
 use crate::format::{CommandRecord, Commit, EventRecord, MetadataRecord, Unknown, WriteMode};
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
+use crate::reached;
 use crate::step::Purpose;
-use crate::{reached, sometimes};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -91,11 +91,9 @@ impl Shard {
         if commands.is_empty() {
             return self.next(t, slot);
         }
-        sometimes!(
-            t.cx,
-            commands.len() > 1,
-            "log: a commit takes several commands"
-        );
+        if commands.len() > 1 {
+            reached!(t.cx, "log: a commit takes several commands");
+        }
         let version = self.version(slot);
         let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
         let provisional = core::mem::take(&mut self.entity(slot).provisional);

@@ -1,7 +1,6 @@
 //! Randomness by name: removing one draw leaves all others as they were.
 
-use core::hash::Hasher;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
 /// Named dice: a draw depends on (key, purpose, ordinal) only.
 ///
@@ -72,10 +71,9 @@ impl Dice {
     }
 
     fn draw(self, purpose: u8, ordinal: u64) -> u128 {
-        let mut hasher = SipHasher24::new_with_key(&self.key.to_le_bytes());
-        hasher.write_u8(purpose);
-        hasher.write_u64(ordinal);
-        hasher.finish128().as_u128()
+        let [a, b, c, d, e, f, g, h] = ordinal.to_le_bytes();
+        let hasher = SipHasher24::new_with_key(&self.key.to_le_bytes());
+        hasher.hash(&[purpose, a, b, c, d, e, f, g, h]).as_u128()
     }
 }
 
