@@ -106,6 +106,20 @@ impl ClusterView {
             MemberState::Halted(_) => "halted",
         }
     }
+
+    /// Why this node is no member any more, and what to do; `None` while it is one, and when it left
+    /// by itself.
+    pub fn cause(&self) -> Option<String> {
+        match &self.membership.state {
+            MemberState::Refused(error) => Some(error.to_string()),
+            MemberState::Halted(reason) => Some(reason.clone()),
+            MemberState::Joining
+            | MemberState::Joined
+            | MemberState::Draining
+            | MemberState::Drained
+            | MemberState::Left => None,
+        }
+    }
 }
 
 impl fmt::Debug for ClusterView {
