@@ -8,6 +8,7 @@ pub mod cli;
 pub mod counter;
 pub mod counters;
 pub mod delay;
+pub mod end;
 pub mod live;
 pub mod load;
 

@@ -1,6 +1,5 @@
 //! Counters over HTTP that a cluster of nodes keeps, in one process or in several.
 
-mod end;
 mod http;
 mod metrics;
 mod nodes;

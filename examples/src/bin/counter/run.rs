@@ -1,6 +1,5 @@
 //! One run from the first node to the last.
 
-use crate::end;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure_examples::Failure;
 use tenure_examples::counters::{Counters, Plan, served};
+use tenure_examples::end;
 use tenure_examples::load::Place;
 use tenure_nats_server::NatsServer;
 use tokio::net::TcpListener;

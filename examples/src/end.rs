@@ -5,7 +5,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Ends when SIGTERM or SIGINT comes, or with standard input if the process is another's.
-pub(crate) async fn asked_to(until_input_ends: bool) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the system gives no signals.
+pub async fn asked_to(until_input_ends: bool) -> io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     tokio::select! {
