@@ -88,7 +88,12 @@ impl Draw {
         usize::try_from(self.below(self.pick.keys as u64)).expect("below a usize")
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    /// A number below the end, each as often as any other; 0 when there is none.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is below a `u64`.
+    pub fn below(&mut self, end: u64) -> u64 {
         // By multiplication; the unevenness of 1 in 2^64 / end is of no account here.
         u64::try_from((u128::from(self.next()) * u128::from(end)) >> 64).expect("below end")
     }
