@@ -118,8 +118,13 @@ impl Owners {
         if let (Hold::Held(epoch), Some(record)) = (spot.hold, spot.record)
             && record.sequence >= epoch.sequence
             && record.epoch() != epoch
-            && named != Some(me)
         {
+            // What the log's own seal made is reported in a moment. What is not came back from another
+            // owner, of whom nothing was heard.
+            let reported_by = spot.changed + self.limits.settle;
+            if named == Some(me) && now < reported_by {
+                return Verdict::Wait(reported_by);
+            }
             // A change notice: nothing is answered from this epoch any more (S17).
             return Verdict::Drop;
         }

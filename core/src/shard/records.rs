@@ -65,8 +65,11 @@ impl Owners {
 
     /// A record is the latest of its place, as far as is known.
     pub(super) fn meet(&mut self, place: Place, record: Record) {
-        let moment = self.moment;
+        let (moment, now) = (self.moment, self.now);
         if let Some(spot) = self.spots.get_mut(&place) {
+            if spot.record.map(|known| known.epoch()) != Some(record.epoch()) {
+                spot.changed = now;
+            }
             let fresh = spot.is_known().then_some(moment);
             spot.record = Some(Record { fresh, ..record });
             spot.saw(moment);

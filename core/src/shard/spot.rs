@@ -22,6 +22,8 @@ pub(super) struct Spot {
     pub(super) not_before: Time,
     /// When this node came to own it.
     pub(super) taken: Time,
+    /// When its record was seen to be another.
+    pub(super) changed: Time,
     /// Orders that came to nothing, in a row.
     pub(super) tries: u32,
 }
