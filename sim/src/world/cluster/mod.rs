@@ -79,7 +79,11 @@ impl World {
         let classes = BTreeSet::from([TakeOver::Fenced, TakeOver::Leased]);
         let lanes = cluster.lanes[node];
         let about = About {
-            role: Role::Owner,
+            role: if cluster.client && node + 1 == self.plan.nodes {
+                Role::Client
+            } else {
+                Role::Owner
+            },
             labels: BTreeMap::new(),
             zone: None,
             weight: cluster.weights[node],
