@@ -59,6 +59,18 @@ pub enum Answered {
 const FORMAT: &str = "return";
 
 impl Answered {
+    /// Whether it says that a command took effect, by this attempt or an earlier one under the same
+    /// id. Everything else is said of this attempt alone: another one, held up on its way, may still
+    /// come to its entity.
+    pub fn took_effect(&self) -> bool {
+        match self {
+            Self::Done {
+                sequence, found, ..
+            } => sequence.is_some() || *found,
+            Self::Rejected { .. } | Self::Refused(_) => false,
+        }
+    }
+
     /// Done, with a reply that says nothing of versions.
     pub fn done(reply: Bytes) -> Self {
         Self::Done {
@@ -216,5 +228,39 @@ impl<'a> Return<'a> {
             node: r.need("node", node)?,
             epoch,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answered;
+    use crate::format::Denial;
+    use crate::id::{Sequence, Version};
+    use crate::log::Refusal;
+    use bytes::Bytes;
+
+    fn done(sequence: Option<Sequence>, found: bool) -> Answered {
+        Answered::Done {
+            reply: Bytes::new(),
+            version: Some(Version(3)),
+            sequence,
+            found,
+            local: false,
+        }
+    }
+
+    #[test]
+    fn only_what_is_in_the_log_is_said_of_every_attempt() {
+        assert!(done(Some(Sequence(7)), false).took_effect());
+        assert!(done(None, true).took_effect());
+        // An earlier attempt that is held up may still be decided, and otherwise.
+        assert!(!done(None, false).took_effect());
+        let rejected = Answered::Rejected {
+            error: Bytes::new(),
+            version: None,
+        };
+        assert!(!rejected.took_effect());
+        let conflict = Refusal::Conflict { actual: Version(3) };
+        assert!(!Answered::Refused(Denial::Log(conflict)).took_effect());
     }
 }

@@ -7,7 +7,7 @@ use super::wire::Wire;
 use crate::api::CodecError;
 use crate::driver::host::Answer;
 use crate::driver::request::EntityRequest;
-use crate::format::{Answered, Denial};
+use crate::format::Answered;
 use crate::id::Ticket;
 use crate::log::{Refusal, Reply};
 use crate::route::{self, Asked, Lost};
@@ -131,7 +131,8 @@ impl Courier {
                 tray.put(Carried::Back(asked, request));
                 None
             }
-            // An earlier attempt may have run elsewhere: that this one did not is not the whole truth.
+            // An earlier attempt may have run elsewhere, or still come to: that this one stored nothing
+            // is not the whole truth.
             (Self::Caller(Asked { doubt, .. }, _), answer)
                 if doubt.is_some() && !settles(answer) =>
             {
@@ -144,19 +145,17 @@ impl Courier {
     }
 }
 
-/// Whether an answer says of every attempt of a request what became of it.
+/// Whether an answer says of every attempt of a request what became of it: it took effect, or nobody
+/// knows.
 fn settles(answer: &Answer) -> bool {
     match answer {
-        Answer::Reply(Reply::Refused(refusal)) => Denial::Log(refusal.clone()).settles(),
-        Answer::Reply(
-            Reply::Committed { .. }
-            | Reply::Nothing { .. }
-            | Reply::Found { .. }
-            | Reply::Read { .. },
-        )
+        Answer::Reply(Reply::Committed { .. } | Reply::Found { .. } | Reply::Read { .. })
         | Answer::Halted(_)
         | Answer::Cut => true,
-        Answer::Refused(_) | Answer::Unusable(_) | Answer::Stopped => false,
+        Answer::Reply(Reply::Nothing { .. } | Reply::Refused(_))
+        | Answer::Refused(_)
+        | Answer::Unusable(_)
+        | Answer::Stopped => false,
     }
 }
 

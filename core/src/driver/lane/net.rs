@@ -440,13 +440,13 @@ impl<S: Shell> Lane<S> {
     }
 }
 
-/// Tells a caller what came back. After an attempt that may have run, a refusal of the next one is
-/// seldom the whole truth.
+/// Tells a caller what came back. After an attempt that may have run, and may still come to run, that
+/// a later one stored nothing is not the whole truth.
 fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
     let answer = Return::decode(bytes);
     let answered = answer.as_ref().map(|answer| &answer.answered);
-    if let (Some(lost), Ok(Answered::Refused(denial))) = (doubt, answered)
-        && !denial.settles()
+    if let (Some(lost), Ok(answered)) = (doubt, answered)
+        && !answered.took_effect()
     {
         return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
     }

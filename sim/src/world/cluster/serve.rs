@@ -12,7 +12,6 @@ use crate::world::corrupt::Corruption;
 use crate::world::event::{Part, Place};
 use crate::world::network::Parcel;
 use crate::world::node::breach;
-use tenure_core::format::Denial;
 use tenure_core::id::{OpId, Sequence, Ticket};
 use tenure_core::log::{self, Read, Refusal, Reply, Submit, Work};
 use tenure_core::node;
@@ -409,11 +408,11 @@ impl World {
     }
 }
 
-/// What a caller is told when an earlier attempt may have run: that the last one did not is seldom the
-/// whole truth.
+/// What a caller is told when an earlier attempt may have run, or may still come to: that the last one
+/// stored nothing is not the whole truth.
 fn doubted(reply: Reply, doubt: Option<Lost>) -> Reply {
     match reply {
-        Reply::Refused(refusal) if doubt.is_some() && !Denial::Log(refusal.clone()).settles() => {
+        Reply::Nothing { .. } | Reply::Refused(_) if doubt.is_some() => {
             Reply::Refused(Refusal::Unknown)
         }
         reply @ (Reply::Committed { .. }
