@@ -25,8 +25,9 @@ use serde::de::DeserializeOwned;
 /// An aggregate whose entities are asked from any node: each is decided by the owner of its shard.
 ///
 /// It lists the commands and queries that the owner takes. What another build sends that is not
-/// among them is answered [`RouteError::UnknownMessage`]; so builds of different ages work in one
-/// cluster, and a message's new version stands beside the old one until no node sends that any more.
+/// among them is answered [`Denial::UnknownMessage`](crate::format::Denial::UnknownMessage); so
+/// builds of different ages work in one cluster, and a message's new version stands beside the old
+/// one until no node sends that any more.
 ///
 /// Its kind is written by the owners of its shards: its [settings](Aggregate::settings) say
 /// [`owned`](super::KindSettings::owned) or [`leased`](super::KindSettings::leased).
