@@ -3,6 +3,5 @@
 mod actors;
 mod bound;
 mod life;
-mod many;
 mod rig;
 mod turns;
