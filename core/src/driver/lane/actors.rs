@@ -1,12 +1,14 @@
 //! A lane's actors: what they are asked, the places under which they live, and their turns.
 
 use super::{Env, Lane, Who};
-use crate::driver::actors::host::{ActorAnswer, ActorRequest, Pace, PaceRequest, WatchRequest};
+use crate::driver::actors::host::{
+    ActorAnswer, ActorEntry, ActorRequest, Pace, PaceRequest, WatchRequest,
+};
 use crate::driver::actors::stage::Report as ActorReport;
 use crate::driver::actors::wire::WATCH;
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::cluster::{
-    ActorAsk, AskingActor, Courier, Held, ServedActor, WatchAsk, place_of,
+    ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_of,
 };
 use crate::driver::port::LanePort;
 use crate::driver::recorder::Recorded;
@@ -14,7 +16,8 @@ use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial, TakeOver};
 use crate::id::Ticket;
-use crate::route;
+use crate::name::EntityId;
+use crate::route::{self, Asked};
 use crate::shard::{Order, Place, Report};
 use crate::step::{Span, Time};
 use std::sync::Arc;
@@ -164,48 +167,54 @@ impl<S: Shell> Lane<S> {
 
     /// This node does not own what a message is for: it is routed on, or sent back.
     fn not_owned(&mut self, ticket: Ticket, request: ActorRequest) {
-        let served = request.caller.is_served();
-        match (&mut self.net, &self.layout) {
-            (Some(net), Some(layout)) if !served => {
-                let place = place_of(layout, &request.kind, &request.key);
+        let ActorRequest {
+            kind, key, caller, ..
+        } = &request;
+        match self.place_elsewhere(kind, key, caller.is_served()) {
+            Some(place) => {
                 let ask = ActorAsk { place, request };
                 let asked = ask.asked(ticket);
-                let held = Held {
-                    ask: Box::new(ask),
-                    asked,
-                    sent: false,
-                };
-                net.asks.insert(ticket, held);
-                net.due.push_back(route::Input::NotHere(asked));
+                self.route_on(Box::new(ask), asked);
             }
-            (Some(_) | None, Some(_) | None) => {
-                let refused = crate::actor::Refusal::NotOwner;
-                request.caller.finish(ActorAnswer::Refused(refused));
-            }
+            None => request
+                .caller
+                .finish(ActorAnswer::Refused(crate::actor::Refusal::NotOwner)),
         }
     }
 
     /// The same for a wish to be told of an end.
     fn watched_elsewhere(&mut self, ticket: Ticket, request: WatchRequest) {
-        let served = request.caller.is_served();
-        match (&mut self.net, &self.layout) {
-            (Some(net), Some(layout)) if !served => {
-                let place = place_of(layout, &request.kind, &request.key);
+        let WatchRequest {
+            kind, key, caller, ..
+        } = &request;
+        match self.place_elsewhere(kind, key, caller.is_served()) {
+            Some(place) => {
                 let ask = WatchAsk { place, request };
                 let asked = ask.asked(ticket);
-                let held = Held {
-                    ask: Box::new(ask),
-                    asked,
-                    sent: false,
-                };
-                net.asks.insert(ticket, held);
-                net.due.push_back(route::Input::NotHere(asked));
+                self.route_on(Box::new(ask), asked);
             }
-            (Some(_) | None, Some(_) | None) => {
-                let refused = crate::actor::Refusal::NotOwner;
-                request.caller.finish(ActorAnswer::Refused(refused));
-            }
+            None => request
+                .caller
+                .finish(ActorAnswer::Refused(crate::actor::Refusal::NotOwner)),
         }
+    }
+
+    /// The place to which a caller of this node is routed on; another lane's caller is told, and
+    /// routed by its own node.
+    fn place_elsewhere(&self, kind: &ActorEntry, key: &EntityId, served: bool) -> Option<Place> {
+        match (&self.net, &self.layout) {
+            (Some(_), Some(layout)) if !served => Some(place_of(layout, kind, key)),
+            (Some(_) | None, Some(_) | None) => None,
+        }
+    }
+
+    fn route_on(&mut self, ask: Box<dyn Routed>, asked: Asked) {
+        let Some(net) = &mut self.net else {
+            unreachable!("a place elsewhere is of a cluster");
+        };
+        let sent = false;
+        net.asks.insert(asked.ticket, Held { ask, asked, sent });
+        net.due.push_back(route::Input::NotHere(asked));
     }
 
     /// A wish of an actor of this node is for one that is here.
