@@ -27,6 +27,10 @@ pub struct NodeName(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityId(Arc<str>);
 
+/// The name of a timer of an entity: 1 to 128 bytes of any UTF-8.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerName(Arc<str>);
+
 /// A name that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -162,6 +166,26 @@ impl EntityId {
     }
 }
 
+impl TimerName {
+    /// The longest name, in bytes of UTF-8.
+    pub const BYTES_MAX: usize = 128;
+
+    /// A checked name.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty or longer than 128 bytes.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        length("timer name", name, Self::BYTES_MAX)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 fn length(what: &'static str, name: &str, bytes_max: usize) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { what });
@@ -237,7 +261,7 @@ macro_rules! text {
         }
     )* };
 }
-text!(Namespace, KindName, NodeName, EntityId);
+text!(Namespace, KindName, NodeName, EntityId, TimerName);
 
 #[cfg(test)]
 mod tests {

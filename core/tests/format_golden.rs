@@ -77,6 +77,7 @@ fn commit() -> Commit {
         ],
         tombstone: true,
         metadata: Vec::new(),
+        later: None,
         unknown: Unknown::default(),
     }
 }
@@ -151,6 +152,7 @@ fn snapshot() -> Snapshot {
         schema: 3,
         state: Bytes::from_static(b"\xa1\x67balance\x18\x64"),
         older: Vec::new(),
+        timers: Vec::new(),
         unknown: Unknown::default(),
     }
 }

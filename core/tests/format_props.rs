@@ -10,9 +10,9 @@ use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Body, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry,
     EventRecord, EventSubject, FormatError, FrameFull, FrameReader, FrameVersions, FrameWriter,
-    Hop, KindRecord, Layout, LayoutKey, Member, MemberState, Metadata, MetadataRecord, Ownership,
-    Placement, Replaced, Return, SUBJECT_BYTES_MAX, Snapshot, SnapshotRef, TakeOver, TraceContext,
-    Unknown, WriteMode, unescape_id,
+    Hop, Intent, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
+    Metadata, MetadataRecord, Ownership, Placement, Replaced, Return, SUBJECT_BYTES_MAX, Snapshot,
+    SnapshotRef, TakeOver, Timer, TraceContext, Unknown, WriteMode, unescape_id,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
@@ -20,7 +20,7 @@ use tenure_core::id::{
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Expected, Freshness};
-use tenure_core::name::{EntityId, KindName, Namespace};
+use tenure_core::name::{EntityId, KindName, Namespace, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::route::Address;
 use tenure_core::shard::{Place, Row};
@@ -154,6 +154,53 @@ fn records(
     records
 }
 
+fn message() -> impl Strategy<Value = MessageRecord> {
+    ("\\PC{0,12}", any::<u16>(), bytes()).prop_map(|(name, schema, data)| MessageRecord {
+        name: name.into(),
+        schema,
+        data,
+    })
+}
+
+/// Timers by rising name, each once.
+fn timers() -> impl Strategy<Value = Vec<Timer>> {
+    let timer = (any::<(u64, u64)>(), message());
+    proptest::collection::btree_map("[a-z]{1,3}", timer, 0..4).prop_map(|timers| {
+        let timer = |(name, ((due, period_ms), message)): (String, ((u64, u64), _))| Timer {
+            name: TimerName::new(&name).unwrap(),
+            due: WallTime(due),
+            period_ms,
+            message,
+        };
+        timers.into_iter().map(timer).collect()
+    })
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    let codec = prop_oneof![Just(Codec::Cbor), Just(Codec::Json)];
+    (entity(), codec, message(), option::of(metadata())).prop_map(
+        |(entity, codec, message, metadata)| Intent {
+            kind: KindName::new("account").unwrap(),
+            entity,
+            codec,
+            message,
+            metadata: metadata.map(Arc::new),
+        },
+    )
+}
+
+fn later() -> impl Strategy<Value = Later> {
+    let cancelled = proptest::collection::btree_set("[A-Z]{1,3}", 0..3);
+    (timers(), cancelled, vec(intent(), 0..3)).prop_map(|(armed, cancelled, sends)| Later {
+        armed,
+        cancelled: cancelled
+            .iter()
+            .map(|it| TimerName::new(it).unwrap())
+            .collect(),
+        sends,
+    })
+}
+
 prop_compose! {
     fn commit()(
         (id, layout, kind) in any::<(u128, u128, u128)>(),
@@ -166,6 +213,7 @@ prop_compose! {
         commands in commands(),
         events in events(),
         metadata in vec((any::<bool>(), 0_usize..4, any::<bool>(), metadata()), 0..5),
+        later in later(),
         unknown in unknown(),
     ) -> Commit {
         let metadata = records(metadata, commands.len(), events.len());
@@ -196,6 +244,7 @@ prop_compose! {
             }).collect(),
             tombstone,
             metadata,
+            later: (!later.is_empty()).then(|| Box::new(later)),
             unknown,
         }
     }
@@ -209,6 +258,7 @@ prop_compose! {
         commands in commands(),
         state in bytes(),
         older in vec(snapshot_ref(), 0..4),
+        timers in timers(),
         unknown in unknown(),
     ) -> Snapshot {
         Snapshot {
@@ -224,6 +274,7 @@ prop_compose! {
             schema,
             state,
             older,
+            timers,
             unknown,
         }
     }

@@ -89,6 +89,7 @@ impl Cluster {
                     stream: Partition(0),
                     class: TakeOver::Fenced,
                     mode,
+                    later: false,
                     incarnation: Incarnation(n as u128),
                     node: format!("node-{n}"),
                 },
@@ -348,7 +349,10 @@ impl Cluster {
                         }
                     }
                     Effect::Forget { slot } => drop(node.states.remove(&slot)),
-                    Effect::Report(_) | Effect::Note(_) => {}
+                    Effect::Report(_)
+                    | Effect::Note(_)
+                    | Effect::AskWall
+                    | Effect::Dispatch { .. } => {}
                     Effect::Halt(reason) => panic!("halted: {reason}"),
                 }
             }
@@ -422,11 +426,13 @@ impl Node {
                         events: vec![event],
                         outcome,
                         record: false,
+                        later: None,
                     };
                     Decided { ticket, verdict }
                 };
                 Ran::Decided(commands.into_iter().map(decide).collect())
             }
+            Work::Fire { .. } => unreachable!("nothing arms a timer"),
             Work::Answer {
                 slot, provisional, ..
             } => {

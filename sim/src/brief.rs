@@ -46,6 +46,8 @@ pub(crate) fn input(input: &Input) -> String {
         | Input::Claim
         | Input::Order(_)
         | Input::Lease(_)
+        | Input::Wall(_)
+        | Input::Dispatched { .. }
         | Input::Evict => format!("{input:?}"),
     }
 }
@@ -73,12 +75,20 @@ pub(crate) fn effect(effect: &Effect) -> String {
                 }
                 line
             }
-            Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => {
+            Work::Decide { .. }
+            | Work::Fire { .. }
+            | Work::Answer { .. }
+            | Work::Snapshot { .. } => {
                 format!("{op:?} {work:?}")
             }
         },
         Effect::Reply { ticket, reply } => format!("reply {ticket:?} {reply:?}"),
-        Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) | Effect::Halt(_) => {
+        Effect::Forget { .. }
+        | Effect::AskWall
+        | Effect::Dispatch { .. }
+        | Effect::Report(_)
+        | Effect::Note(_)
+        | Effect::Halt(_) => {
             format!("{effect:?}")
         }
     }

@@ -184,7 +184,11 @@ impl Rig {
                     self.step(Input::Ran { op, ran });
                 }
                 Effect::Reply { .. } => self.replies += 1,
-                Effect::Forget { .. } | Effect::Report(_) | Effect::Note(_) => {}
+                Effect::Forget { .. }
+                | Effect::Report(_)
+                | Effect::Note(_)
+                | Effect::AskWall
+                | Effect::Dispatch { .. } => {}
                 Effect::Halt(reason) => panic!("the machine halts: {reason}"),
             }
         }
@@ -242,10 +246,12 @@ fn run(work: &Work) -> Ran {
                     }],
                     outcome: Bytes::from_static(b"\x18\x96"),
                     record: false,
+                    later: None,
                 },
             });
             Ran::Decided(decided.collect())
         }
+        Work::Fire { .. } => unreachable!("nothing arms a timer"),
         Work::Answer { .. } => Ran::Answered,
         Work::Snapshot { .. } => Ran::Snapshotted(Ok(Bytes::from_static(b"\x18\x96"))),
     }

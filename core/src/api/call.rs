@@ -377,6 +377,13 @@ pub(crate) fn execute_error<E>(id: CommandId, whom: Whom, refusal: Refusal) -> E
             "an event has version {given}, the one before it has {last}"
         )),
         Refusal::Metadata(error) => ExecuteError::Metadata(error),
+        Refusal::TooManyTimers { timers, timers_max } => {
+            ExecuteError::TooManyTimers { timers, timers_max }
+        }
+        Refusal::TooManySends { sends, sends_max } => {
+            ExecuteError::TooManySends { sends, sends_max }
+        }
+        Refusal::Unowned => ExecuteError::Unowned { kind: whom.kind },
         Refusal::NotOwner => ExecuteError::NotOwner,
         Refusal::NotLeased => ExecuteError::Failed("a command asks for no freshness".to_owned()),
         Refusal::Failed(cause) => ExecuteError::Failed(cause),

@@ -133,6 +133,35 @@ pub enum ExecuteError<E> {
     /// The command's metadata is more than a commit keeps of one. Nothing happened.
     #[error("{0}; nothing happened")]
     Metadata(MetadataError),
+    /// The entity would have more timers than one may have. Nothing happened.
+    #[error(
+        "the entity would have {timers} timers, {timers_max} are allowed; nothing happened: cancel some, or arm one for several purposes"
+    )]
+    TooManyTimers {
+        /// How many it would have.
+        timers: usize,
+        /// How many are allowed.
+        timers_max: usize,
+    },
+    /// The command sends more messages than one may send. Nothing happened.
+    #[error(
+        "the command sends {sends} messages, {sends_max} are allowed; nothing happened: send fewer at once"
+    )]
+    TooManySends {
+        /// How many it sends.
+        sends: usize,
+        /// How many are allowed.
+        sends_max: usize,
+    },
+    /// The decision has timers or messages, and nobody owns entities of this kind who could fire or send
+    /// them. Nothing happened.
+    #[error(
+        "{kind} is in direct mode, where nobody fires timers or sends messages; nothing happened: use the kind with KindSettings::owned()"
+    )]
+    Unowned {
+        /// The kind.
+        kind: KindName,
+    },
     /// Another node owns the entity's shard. Nothing happened.
     #[error("another node owns the entity's shard; nothing happened, send it there")]
     NotOwner,
@@ -214,6 +243,9 @@ impl<E> ExecuteError<E> {
             | Self::TooLarge { .. }
             | Self::ReplyTooLarge { .. }
             | Self::Metadata(_)
+            | Self::TooManyTimers { .. }
+            | Self::TooManySends { .. }
+            | Self::Unowned { .. }
             | Self::Failed(_)
             | Self::Reply { .. }
             | Self::Name(_)

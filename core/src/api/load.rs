@@ -124,6 +124,9 @@ fn refused(refusal: Refusal, whom: Whom) -> LoadError {
         | Refusal::TooLarge { .. }
         | Refusal::OutcomeTooLarge { .. }
         | Refusal::Metadata(_)
+        | Refusal::TooManyTimers { .. }
+        | Refusal::TooManySends { .. }
+        | Refusal::Unowned
         | Refusal::VersionNotRising { .. }) => LoadError::Halted {
             reason: format!("a question was refused with {refusal:?}"),
         },

@@ -4,7 +4,7 @@ use super::RawEvent;
 use crate::driver::host::{Answer, Caller, Host};
 use crate::id::{Slot, Ticket, Version};
 use crate::log::{
-    Base, Decided, Expected, FoldError, NewEvent, Provisional, StoredCommit, Verdict,
+    Base, Decided, Expected, Firing, FoldError, NewEvent, Provisional, StoredCommit, Verdict,
 };
 use crate::name::EntityId;
 use bytes::Bytes;
@@ -79,6 +79,16 @@ impl Host for RawEntities {
             .collect()
     }
 
+    fn fire(
+        &mut self,
+        _slot: Slot,
+        _provisional: Provisional,
+        _version: Version,
+        _firing: &Firing,
+    ) -> Verdict {
+        unreachable!("raw events arm no timers")
+    }
+
     fn answer(&mut self, _: Slot, _: Provisional, _: Version, _: &[Ticket]) {}
 
     fn snapshot(&mut self, _: Slot, _: Provisional) -> Result<Bytes, String> {
@@ -127,6 +137,7 @@ fn append(ask: &RawAsk, expected: Expected, version: &mut Version) -> Verdict {
         events,
         outcome: Bytes::new(),
         record: false,
+        later: None,
     }
 }
 

@@ -301,6 +301,10 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         tenure
             .join((name, about), &cluster, registry, patience)
             .await?;
+    } else {
+        let handle = &tenure.inner.handle;
+        let deadline = handle.now() + Span::from(patience);
+        handle.serve_alone(registry, deadline).await;
     }
     Ok(tenure)
 }

@@ -50,6 +50,22 @@ pub struct Counters {
     pub snapshots_failed: u64,
     /// Bodies of snapshots that were deleted, because newer ones are kept or no commit names them.
     pub snapshots_deleted: u64,
+    /// Timers of entities that fired.
+    pub timers_fired: u64,
+    /// Timers of entities whose message the domain rejected; they are cleared.
+    pub timers_rejected: u64,
+    /// How often a timer's message could not be decided; it stays armed and is tried again.
+    pub timers_failed: u64,
+    /// Messages of commits that were delivered.
+    pub intents_done: u64,
+    /// Messages of commits that their receivers rejected.
+    pub intents_rejected: u64,
+    /// Messages of commits that could not be delivered as things are, and are kept as failed.
+    pub intents_failed: u64,
+    /// Indexes of shards that were written.
+    pub indexes_written: u64,
+    /// How often the index of a shard, or a commit after it, could not be read.
+    pub indexes_failed: u64,
     /// Messages for actors that were taken in.
     pub actor_messages: u64,
     /// Answers that whoever asked, told or watched an actor was given.
@@ -141,6 +157,14 @@ impl Counters {
         self.snapshots_ignored += other.snapshots_ignored;
         self.snapshots_failed += other.snapshots_failed;
         self.snapshots_deleted += other.snapshots_deleted;
+        self.timers_fired += other.timers_fired;
+        self.timers_rejected += other.timers_rejected;
+        self.timers_failed += other.timers_failed;
+        self.intents_done += other.intents_done;
+        self.intents_rejected += other.intents_rejected;
+        self.intents_failed += other.intents_failed;
+        self.indexes_written += other.indexes_written;
+        self.indexes_failed += other.indexes_failed;
         self.actor_messages += other.actor_messages;
         self.actor_answers += other.actor_answers;
         self.actor_turns += other.actor_turns;

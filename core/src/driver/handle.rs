@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::host::KindEntry;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
+use super::outbox::Outbox;
 use super::port::LanePort;
 use super::recorder::Recording;
 use super::request::{
@@ -94,6 +95,7 @@ pub(crate) struct Handle {
     ids: AtomicU64,
     high_water: Arc<HighWater>,
     admission: Arc<Admission>,
+    pub(super) outbox: Arc<Outbox>,
     stop: watch::Sender<Option<Time>>,
     running: watch::Receiver<usize>,
     link: watch::Receiver<Link>,
@@ -118,6 +120,7 @@ impl Handle {
         let dice = Dice::new(dice_key);
         let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));
         let admission = Arc::new(Admission::new(&launch.limits, launch.lanes));
+        let outbox = Arc::<Outbox>::default();
         let incarnation = Incarnation(dice.roll128(Purpose::Incarnation, 0));
         let facts = Arc::new(NodeFacts {
             namespace: launch.wish.namespace.clone(),
@@ -127,6 +130,8 @@ impl Handle {
             dice_key,
             high_water: Arc::clone(&high_water),
             admission: Arc::clone(&admission),
+            outbox: Arc::clone(&outbox),
+            lanes: launch.lanes,
         });
         let (link_tx, mut link) = watch::channel(Link {
             generation: 0,
@@ -157,6 +162,7 @@ impl Handle {
             // A lane ends by itself, when the node is stopped or nobody holds a handle.
             drop(shell.spawn(lane.run()));
         }
+        outbox.open(&lanes);
         // The machine itself gives up at its limit, with what was in the way.
         let give_up = shell.now() + launch.limits.open_timeout + GRACE;
         let layout = tokio::select! {
@@ -179,6 +185,7 @@ impl Handle {
             ids: AtomicU64::new(0),
             high_water,
             admission,
+            outbox,
             stop,
             running,
             link,

@@ -2,7 +2,8 @@
 
 use crate::id::{ShardId, Slot, Ticket, Version};
 use crate::log::{
-    Base, Decided, Expected, FoldError, KindConfig, Provisional, Reply, StoredCommit,
+    Base, Decided, Expected, Firing, FoldError, KindConfig, Provisional, Reply, StoredCommit,
+    Verdict,
 };
 use crate::name::EntityId;
 use crate::shard::Place;
@@ -37,6 +38,16 @@ pub(crate) trait Host: Send {
         version: Version,
         commands: &[(Ticket, Expected)],
     ) -> Vec<Decided>;
+
+    /// Decides a timer's message from the committed state, as a command of the entity to itself. A
+    /// message that this build does not know is [`Verdict::Failed`]: the timer stays armed.
+    fn fire(
+        &mut self,
+        slot: Slot,
+        provisional: Provisional,
+        version: Version,
+        firing: &Firing,
+    ) -> Verdict;
 
     /// Answers readers from the committed state.
     fn answer(

@@ -67,6 +67,18 @@ impl Handle {
         self.cluster.get()
     }
 
+    /// Serves kinds without a cluster: the node owns all that is theirs.
+    pub(crate) async fn serve_alone(&self, registry: Registry, deadline: Time) {
+        if registry.kinds.is_empty() {
+            return;
+        }
+        self.outbox.serve(Arc::new(registry));
+        for lane in 0..self.lanes.len() {
+            // A node that has stopped serves nothing.
+            let _ = self.send(lane, Request::ServeAlone, deadline).await;
+        }
+    }
+
     /// Becomes a member of a cluster, until a time: all lanes listen, then lane 0 takes the node's
     /// name.
     pub(crate) async fn join(
@@ -76,6 +88,7 @@ impl Handle {
         deadline: Time,
     ) -> Result<(), NotJoined> {
         let registry = Arc::new(registry);
+        self.outbox.serve(Arc::clone(&registry));
         let (told, membership) = watch::channel(Membership::new());
         let (reports, reported) = mpsc::unbounded_channel();
         let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);

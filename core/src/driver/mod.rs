@@ -16,6 +16,7 @@ pub(crate) mod host;
 mod join;
 mod lane;
 mod link;
+mod outbox;
 mod packed;
 pub(crate) mod port;
 mod recorder;

@@ -10,9 +10,11 @@ use bytes::Bytes;
 /// Verdicts with more than so many bytes of values are kept as they are, which shares the values.
 const BYTES_MAX: usize = 1_024;
 
-/// Appends verdicts to a buffer; whether they are small enough for that.
+/// Appends verdicts to a buffer; whether they are small enough for that, and have no timers and
+/// messages.
 pub(super) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
-    if decided.iter().map(bytes_of).sum::<usize>() > BYTES_MAX {
+    let plain = decided.iter().all(is_plain);
+    if !plain || decided.iter().map(bytes_of).sum::<usize>() > BYTES_MAX {
         return false;
     }
     count(into, decided.len());
@@ -23,6 +25,7 @@ pub(super) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
                 events,
                 outcome,
                 record,
+                later: _,
             } => {
                 into.push(u8::from(*record));
                 text(into, outcome);
@@ -118,6 +121,14 @@ pub(super) fn unpack_submit(bytes: &[u8]) -> Option<Submit> {
     })
 }
 
+/// Whether nothing is left to be done later. Timers and messages are rare, and kept as they are.
+fn is_plain(decided: &Decided) -> bool {
+    match &decided.verdict {
+        Verdict::Accepted { later, .. } => later.is_none(),
+        Verdict::Rejected | Verdict::Conflict(_) | Verdict::Failed(_) => true,
+    }
+}
+
 fn bytes_of(decided: &Decided) -> usize {
     match &decided.verdict {
         Verdict::Accepted {
@@ -161,6 +172,7 @@ impl Rest<'_> {
         let verdict = match tag {
             0 | 1 => Verdict::Accepted {
                 record: tag == 1,
+                later: None,
                 outcome: self.text()?,
                 events: {
                     let count = self.count()?;
@@ -244,6 +256,7 @@ mod tests {
             events,
             outcome: outcome.into(),
             record,
+            later: None,
         }
     }
 

@@ -199,6 +199,8 @@ fn log_bytes(input: &Input) -> usize {
         | Input::Evict
         | Input::Submit(_)
         | Input::Read(_)
+        | Input::Wall(_)
+        | Input::Dispatched { .. }
         | Input::Ran { .. } => 0,
     }
 }
@@ -220,8 +222,18 @@ fn stored_bytes(reply: &StoreReply) -> usize {
 fn verdict_bytes(verdict: &Verdict) -> usize {
     match verdict {
         Verdict::Accepted {
-            events, outcome, ..
-        } => outcome.len() + events.iter().map(|event| event.data.len()).sum::<usize>(),
+            events,
+            outcome,
+            later,
+            ..
+        } => {
+            let later = later.as_deref().map_or(0, |later| {
+                let timers = later.armed.iter().map(|timer| timer.message.data.len());
+                let sends = later.sends.iter().map(|intent| intent.message.data.len());
+                timers.chain(sends).sum()
+            });
+            outcome.len() + later + events.iter().map(|event| event.data.len()).sum::<usize>()
+        }
         Verdict::Rejected | Verdict::Conflict(_) | Verdict::Failed(_) => 0,
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Request {
     Stage(Box<Stagecraft>),
     /// For tests: have a key take turns at a pace.
     Pace(PaceRequest),
+    /// Own all shards of the kinds that the node serves, because it is in no cluster.
+    ServeAlone,
     /// Hand over what the node owns, and take nothing more; lane 0 only.
     Drain,
     /// What the lane has counted.
@@ -98,7 +100,7 @@ impl Request {
             Self::Enrol(enrol) => drop(enrol),
             Self::Stage(stagecraft) => drop(stagecraft),
             Self::Pace(request) => drop(request),
-            Self::Drain => {}
+            Self::Drain | Self::ServeAlone => {}
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),
         }

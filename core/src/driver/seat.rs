@@ -6,8 +6,8 @@ use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{Epoch, KindId, OpId, ShardId, Slot, Ticket};
 use crate::log::{
-    CacheCounts, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply, Shape, Shard,
-    ShardConfig, Stock, Submit, Work,
+    CacheCounts, Decided, Dispatch, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply,
+    Shape, Shard, ShardConfig, Stock, Submit, Work,
 };
 use crate::port::StreamName;
 use crate::shard::{Order, Place, Report};
@@ -112,6 +112,15 @@ impl fmt::Debug for ShardKey {
         let raw = if self.raw { " raw" } else { "" };
         write!(f, "{:?} {:?} {:?}{raw}", self.shard, self.mode, self.class)
     }
+}
+
+/// What a log wants of its lane beside the store.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// What the wall clock says.
+    Wall,
+    /// A message delivered.
+    Dispatch(OpId, Box<Dispatch>),
 }
 
 /// One shard's log.
@@ -400,6 +409,10 @@ impl Seat {
                     self.host(kind).forget(slot);
                 }
             }
+            Effect::AskWall => env.errands.push((self.key, Errand::Wall)),
+            Effect::Dispatch { op, dispatch } => {
+                env.errands.push((self.key, Errand::Dispatch(op, dispatch)));
+            }
             Effect::Report(report) => env.reports.push((self.key.fence(), report)),
             Effect::Note(note) => self.note(env, &note),
             Effect::Halt(reason) => return Some(reason.to_string()),
@@ -433,6 +446,16 @@ impl Seat {
             } => {
                 let decided = self.at(slot).decide(slot, provisional, version, &commands);
                 Ran::Decided(decided)
+            }
+            Work::Fire {
+                slot,
+                provisional,
+                version,
+                firing,
+            } => {
+                let verdict = self.at(slot).fire(slot, provisional, version, &firing);
+                let ticket = firing.ticket;
+                Ran::Decided(vec![Decided { ticket, verdict }])
             }
             Work::Answer {
                 slot,
@@ -478,6 +501,50 @@ impl Seat {
                 env.counters.snapshots_failed += 1;
                 tracing::warn!(shard, entity = entity.as_str(), cause, "snapshot_failed");
             }
+            Note::TimerFired { entity, timer } => {
+                env.counters.timers_fired += 1;
+                tracing::debug!(
+                    shard,
+                    entity = entity.as_str(),
+                    timer = timer.as_str(),
+                    "timer_fired"
+                );
+            }
+            Note::TimerRejected { entity, timer } => {
+                env.counters.timers_rejected += 1;
+                tracing::warn!(
+                    shard,
+                    entity = entity.as_str(),
+                    timer = timer.as_str(),
+                    "timer_rejected"
+                );
+            }
+            Note::TimerFailed {
+                entity,
+                timer,
+                cause,
+            } => {
+                env.counters.timers_failed += 1;
+                let (entity, timer) = (entity.as_str(), timer.as_str());
+                tracing::warn!(shard, entity, timer, cause, "timer_failed");
+            }
+            Note::IntentDone { entity } => {
+                env.counters.intents_done += 1;
+                tracing::debug!(shard, entity = entity.as_str(), "intent_done");
+            }
+            Note::IntentRejected { entity, cause } => {
+                env.counters.intents_rejected += 1;
+                tracing::warn!(shard, entity = entity.as_str(), cause, "intent_rejected");
+            }
+            Note::IntentFailed { entity, cause } => {
+                env.counters.intents_failed += 1;
+                tracing::warn!(shard, entity = entity.as_str(), cause, "intent_failed");
+            }
+            Note::IndexWritten => env.counters.indexes_written += 1,
+            Note::IndexFailed { cause } => {
+                env.counters.indexes_failed += 1;
+                tracing::warn!(shard, cause, "index_failed");
+            }
             Note::Claimed(epoch) => {
                 tracing::info!(shard, epoch = epoch.sequence.0, claim = %epoch.claim, "shard_claimed");
             }
@@ -502,6 +569,11 @@ impl Seat {
                 .push((self.key.fence(), Report::Failed { cause }));
         }
         self.halted = Some(reason);
+    }
+
+    /// Makes a kind known, because the node serves it.
+    pub(crate) fn learn(&mut self, env: &mut Env<'_>, entry: &Arc<KindEntry>) {
+        self.kind(env, entry);
     }
 
     /// The kind's number; a new one is made known to the machine first.

@@ -1,6 +1,7 @@
 //! A commit: one JetStream message with 1 to n commands of one entity (S4).
 
 use super::fields::{BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, map_len_max};
+use super::later::{self, Later};
 use super::metadata::{self, Metadata, MetadataRecord};
 use super::reader::Reader;
 use super::steps::Steps;
@@ -10,6 +11,7 @@ use crate::id::{
 };
 use crate::name::EntityId;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -49,6 +51,9 @@ pub struct Commit {
     pub tombstone: bool,
     /// What its commands said of themselves, for those that said anything, in their order.
     pub metadata: Vec<MetadataRecord>,
+    /// The timers that it arms and cancels, and the messages that are sent because it was stored;
+    /// `None` when there are none. A tombstone cancels all timers that were armed before.
+    pub later: Option<Box<Later>>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -92,6 +97,9 @@ pub struct SnapshotRef {
 
 const FORMAT: &str = "commit";
 
+/// The key of the timers that a commit arms; those that it cancels and its messages follow.
+const LATER_KEY: u32 = 16;
+
 /// A buffer that grew beyond this for a large commit is not kept for the small ones after it.
 const BUFFER_BYTES_MAX: usize = 16 * 1_024;
 
@@ -128,6 +136,10 @@ impl Commit {
             + (HEAD_MAX + self.events.len() * (1 + 4 * HEAD_MAX) + events)
             + 1
             + metadata
+            + self
+                .later
+                .as_ref()
+                .map_or(0, |later| later.encoded_len_max())
     }
 
     /// What the command of an event said of itself; `None` when it said nothing. Events are counted
@@ -213,6 +225,9 @@ impl Commit {
                 record.write(&mut values);
             }
         }
+        if let Some(later) = &self.later {
+            later.write(LATER_KEY, &mut fields);
+        }
         *buffer = fields.end();
         // As long as it is and no longer: it stays in memory with its message.
         let bytes = Bytes::copy_from_slice(buffer);
@@ -228,7 +243,8 @@ impl Commit {
     ///
     /// When the bytes are no commit of this version, or one that contradicts itself: events rise
     /// strictly above `before`, `last` is the last event's version (`before` without events),
-    /// `earlier` strictly falls, and metadata is of commands and events that are there.
+    /// `earlier` strictly falls, metadata is of commands and events that are there, and each timer is
+    /// named once.
     pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
         let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
@@ -240,6 +256,7 @@ impl Commit {
         let mut events = Vec::new();
         let mut tombstone = false;
         let mut metadata = Vec::new();
+        let mut later = Later::default();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -258,6 +275,9 @@ impl Commit {
                 13 => events = read_events(r)?,
                 14 => tombstone = r.yes("tombstone")?,
                 15 => metadata = read_metadata(r)?,
+                16 => later.armed = later::read_timers(r)?,
+                17 => later.cancelled = Later::read_cancelled(r)?,
+                18 => later.sends = Later::read_sends(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -277,6 +297,7 @@ impl Commit {
             events,
             tombstone,
             metadata,
+            later: (!later.is_empty()).then(|| Box::new(later)),
             unknown,
         };
         let mut version = commit.before;
@@ -293,6 +314,8 @@ impl Commit {
             metadata::fits(&commit.metadata, commands, events),
             "its metadata is of commands or events that it has not",
         )?;
+        let sound = commit.later.as_ref().is_none_or(|later| later.is_sound());
+        r.holds(sound, "it names a timer twice")?;
         Ok(commit)
     }
 }
@@ -362,12 +385,15 @@ fn read_metadata(r: &mut Reader<'_>) -> Result<Vec<MetadataRecord>, FormatError>
 #[cfg(test)]
 mod tests {
     use super::{CommandRecord, Commit, EventRecord, SnapshotRef};
-    use crate::format::{FormatError, Metadata, MetadataRecord, Unknown};
+    use crate::format::{
+        Codec, FormatError, Intent, Later, MessageRecord, Metadata, MetadataRecord, Timer, Unknown,
+    };
     use crate::id::{
         ClaimId, CommandId, CommitId, Epoch, KindId, LayoutId, Sequence, SnapshotTag, Version,
         WallTime,
     };
-    use crate::name::EntityId;
+    use crate::name::{EntityId, KindName, TimerName};
+    use alloc::boxed::Box;
     use alloc::string::ToString;
     use alloc::sync::Arc;
     use alloc::vec;
@@ -403,6 +429,7 @@ mod tests {
             events: vec![event(5), event(7)],
             tombstone: true,
             metadata: vec![metadata(0, 1, "order-17"), metadata(1, 1, "ünïcode")],
+            later: Some(Box::new(later())),
             unknown: Unknown(vec![(30, Bytes::from_static(b"\x82\x01\x60"))]),
         }
     }
@@ -416,6 +443,33 @@ mod tests {
             first,
             events,
             metadata: Arc::new(said),
+        }
+    }
+
+    fn later() -> Later {
+        let message = |name: &'static str| MessageRecord {
+            name: name.into(),
+            schema: 2,
+            data: Bytes::from_static(b"\xa0"),
+        };
+        let timer = |name, due, period_ms| Timer {
+            name: TimerName::new(name).unwrap(),
+            due: WallTime(due),
+            period_ms,
+            message: message("remind"),
+        };
+        let intent = |metadata| Intent {
+            kind: KindName::new("payment").unwrap(),
+            entity: EntityId::new("p-7").unwrap(),
+            codec: Codec::Json,
+            message: message("pay"),
+            metadata,
+        };
+        let said = Metadata::new().correlation("order-17");
+        Later {
+            armed: vec![timer("due", 2_000, 0), timer("tick", 3_000, 1_000)],
+            cancelled: vec![TimerName::new("old").unwrap()],
+            sends: vec![intent(None), intent(Some(Arc::new(said)))],
         }
     }
 
@@ -452,9 +506,17 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
+        let twice = Later {
+            cancelled: vec![TimerName::new("tick").unwrap()],
+            ..later()
+        };
         let wrong = [
             Commit {
                 last: Version(8),
+                ..commit()
+            },
+            Commit {
+                later: Some(Box::new(twice)),
                 ..commit()
             },
             Commit {

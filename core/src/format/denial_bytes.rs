@@ -128,6 +128,9 @@ fn log(refusal: &Refusal, values: &mut Values<'_>) {
             values.array(2).uint(12).text(cause);
         }
         Refusal::NotLeased => plain(16, values),
+        Refusal::TooManyTimers { timers, timers_max } => sizes(17, *timers, *timers_max, values),
+        Refusal::TooManySends { sends, sends_max } => sizes(18, *sends, *sends_max, values),
+        Refusal::Unowned => plain(19, values),
         Refusal::Fold(error) => fold(error, values.array(7).uint(13)),
         Refusal::Damaged(Damage {
             stream,
@@ -375,6 +378,15 @@ fn known_log(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Refusal>, Form
         }),
         15 => return Ok(known_store(p)?.map(Refusal::Store)),
         16 => Refusal::NotLeased,
+        17 => Refusal::TooManyTimers {
+            timers: p.number()?,
+            timers_max: p.number()?,
+        },
+        18 => Refusal::TooManySends {
+            sends: p.number()?,
+            sends_max: p.number()?,
+        },
+        19 => Refusal::Unowned,
         _ => return Ok(None),
     }))
 }

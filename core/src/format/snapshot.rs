@@ -3,6 +3,7 @@
 use super::fields::{
     BITS128_LEN, COMMAND_LEN_MAX, Fields, HEAD_MAX, SNAPSHOT_REF_LEN_MAX, map_len_max,
 };
+use super::later::{self, Timer};
 use super::reader::Reader;
 use super::{FormatError, SnapshotRef, Unknown};
 use crate::id::{CommandId, KindId, LayoutId, Sequence, Version, WallTime};
@@ -35,6 +36,8 @@ pub struct Snapshot {
     /// The snapshots before this one that were kept when it was taken, newest first. Whoever goes
     /// on from this one knows by them which to delete.
     pub older: Vec<SnapshotRef>,
+    /// The timers that were armed at that commit, by rising name.
+    pub timers: Vec<Timer>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -59,6 +62,7 @@ impl Snapshot {
             + (HEAD_MAX + self.commands.len() * COMMAND_LEN_MAX + outcomes)
             + (HEAD_MAX + self.state.len())
             + (HEAD_MAX + self.older.len() * SNAPSHOT_REF_LEN_MAX)
+            + (1 + later::timers_len_max(&self.timers))
     }
 
     /// The snapshot's bytes.
@@ -88,6 +92,9 @@ impl Snapshot {
                 values.snapshot(named);
             }
         }
+        if !self.timers.is_empty() {
+            later::write_timers(&self.timers, &mut fields.key(11));
+        }
         fields.finish()
     }
 
@@ -103,6 +110,7 @@ impl Snapshot {
         let (mut sequence, mut schema, mut state) = (None, None, None);
         let mut horizon = WallTime::default();
         let (mut commands, mut older) = (Vec::new(), Vec::new());
+        let mut timers = Vec::new();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -116,6 +124,7 @@ impl Snapshot {
                 8 => schema = Some(r.number("schema")?),
                 9 => state = Some(r.bytes("state")?),
                 10 => older = read_older(r)?,
+                11 => timers = later::read_timers(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -130,6 +139,7 @@ impl Snapshot {
             schema: r.need("schema", schema)?,
             state: r.need("state", state)?,
             older,
+            timers,
             unknown,
         })
     }

@@ -57,6 +57,7 @@ impl Shard {
             arrived,
             at_least,
             conflicts: 0,
+            firing: None,
         };
         self.entity(slot).queue.push_back(Caller::Command(command));
         self.next(t, slot);

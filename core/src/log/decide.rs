@@ -4,7 +4,9 @@ use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
-use crate::format::{CommandRecord, Commit, EventRecord, MetadataRecord, Unknown, WriteMode};
+use crate::format::{
+    CommandRecord, Commit, EventRecord, Later, MetadataRecord, Unknown, WriteMode,
+};
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::reached;
 use crate::step::Purpose;
@@ -37,6 +39,7 @@ struct Round {
     events: Vec<EventRecord>,
     commands: Vec<CommandRecord>,
     metadata: Vec<MetadataRecord>,
+    later: Option<Box<Later>>,
     stored: usize,
 }
 
@@ -172,10 +175,17 @@ impl Shard {
                     events,
                     outcome,
                     record,
+                    later,
                 } => {
                     let bytes = outcome.len();
-                    if events.is_empty() && !record {
+                    let later = later.filter(|later| !later.is_empty());
+                    if events.is_empty() && !record && later.is_none() {
                         Promise::nothing(last)
+                    } else if let Some(refusal) =
+                        self.too_much_later(slot, &round, later.as_deref())
+                    {
+                        round.barred.push((command, refusal));
+                        continue;
                     } else if command.id.is_some() && bytes > outcome_bytes_max {
                         let bytes_max = outcome_bytes_max;
                         let refusal = Refusal::OutcomeTooLarge { bytes, bytes_max };
@@ -189,6 +199,11 @@ impl Shard {
                                 round.barred.push((command, refusal));
                                 continue;
                             }
+                        }
+                        match (&mut round.later, later) {
+                            (Some(so_far), Some(later)) => so_far.extend(*later),
+                            (so_far @ None, later) => *so_far = later,
+                            (Some(_), None) => {}
                         }
                         let record = |id| CommandRecord {
                             id,
@@ -222,6 +237,37 @@ impl Shard {
             });
         }
         round
+    }
+
+    /// Why a decision may not have its timers and messages.
+    fn too_much_later(
+        &mut self,
+        slot: Slot,
+        round: &Round,
+        later: Option<&Later>,
+    ) -> Option<Refusal> {
+        let later = later?;
+        let (sends, sends_max) = (later.sends.len(), self.limits.sends_max);
+        let timers_max = self.limits.entity_timers_max;
+        if self.config.mode == WriteMode::Direct {
+            return Some(Refusal::Unowned);
+        }
+        if sends > sends_max {
+            return Some(Refusal::TooManySends { sends, sends_max });
+        }
+        if later.armed.is_empty() {
+            return None;
+        }
+        let mut all = Later::default();
+        for later in round.later.as_deref().into_iter().chain([later]) {
+            all.extend(Later {
+                sends: Vec::new(),
+                ..later.clone()
+            });
+        }
+        let held = self.entity(slot).held.as_ref();
+        let timers = held.map_or(0, |held| held.timers.count_after(&all));
+        (timers > timers_max).then_some(Refusal::TooManyTimers { timers, timers_max })
     }
 
     /// Replies that stored nothing leave when the state they rest on is sure to be the latest (L3).
@@ -295,6 +341,7 @@ impl Shard {
             events: round.events,
             tombstone: false,
             metadata: round.metadata,
+            later: round.later,
             unknown: Unknown::default(),
         };
         let bytes = commit.encoded_len_max() + HEADER_BYTES_MAX;

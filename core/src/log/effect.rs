@@ -1,9 +1,9 @@
 //! What a shard's log wants done.
 
 use super::{Expected, KindIndex, Reply};
-use crate::format::{Commit, Snapshot};
-use crate::id::{Epoch, OpId, Sequence, Slot, Ticket, Version};
-use crate::name::EntityId;
+use crate::format::{Commit, Intent, Snapshot, Timer};
+use crate::id::{CommandId, Epoch, OpId, Sequence, Slot, Ticket, Version, WallTime};
+use crate::name::{EntityId, KindName, TimerName};
 use crate::port::StoreRequest;
 use crate::shard::Report;
 use crate::step::HaltReason;
@@ -40,6 +40,17 @@ pub enum Effect {
     Forget {
         /// Which.
         slot: Slot,
+    },
+    /// Say what the wall clock says; the answer is `Input::Wall`. Timers want it: none of them is due
+    /// before the wall clock of the owner says so, and none by a clock that was read earlier.
+    AskWall,
+    /// Deliver a message of an acknowledged commit as a command to its receiver, wherever that is owned,
+    /// by the way that a command of a caller of this node takes; the answer is `Input::Dispatched`.
+    Dispatch {
+        /// Names the answer.
+        op: OpId,
+        /// The message.
+        dispatch: Box<Dispatch>,
     },
     /// Tell who orders ([`Input::Order`](super::Input::Order)) what became of it, or of the epoch.
     Report(Report),
@@ -78,6 +89,19 @@ pub enum Work {
         /// The commands.
         commands: Vec<(Ticket, Expected)>,
     },
+    /// Decide a timer's message from the committed state, alone, as a command of the entity to itself.
+    /// Answer: `Ran::Decided` with one verdict. A rejection ends the timer; a failure leaves it armed,
+    /// and it is tried again later.
+    Fire {
+        /// The slot.
+        slot: Slot,
+        /// What became of the state that was decided last.
+        provisional: Provisional,
+        /// The committed version.
+        version: Version,
+        /// What fires.
+        firing: Box<Firing>,
+    },
     /// Answer these readers' questions from the committed state; the callers themselves get
     /// `Reply::Read` afterwards. Answer: `Ran::Answered`.
     Answer {
@@ -97,6 +121,34 @@ pub enum Work {
         /// What became of the state that was decided last.
         provisional: Provisional,
     },
+}
+
+/// A timer that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firing {
+    /// Names the verdict. No caller has it, and no reply comes to it.
+    pub ticket: Ticket,
+    /// The command's id: made of the entity, the timer's name and when it was due, so the same for each
+    /// attempt.
+    pub id: CommandId,
+    /// The owner's wall clock when it was found due; the time of the command.
+    pub wall: WallTime,
+    /// The timer as it is armed: its message is in the codec of the entity's kind.
+    pub timer: Timer,
+}
+
+/// A message on its way from one entity to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The command's id: made of the commit and the message's place in it, so the same for each attempt,
+    /// by whatever owner. The receiver's table of ids makes the effect once (S19).
+    pub id: CommandId,
+    /// The sender's kind.
+    pub kind: KindName,
+    /// The sender.
+    pub sender: EntityId,
+    /// Whom it goes to, and what.
+    pub intent: Intent,
 }
 
 /// What became of the state that a slot's last `Decide` led to. It comes with the slot's next work,
@@ -167,6 +219,56 @@ pub enum Note {
     SnapshotFailed {
         /// The entity.
         entity: EntityId,
+        /// Why.
+        cause: String,
+    },
+    /// A timer fired: its commit is acknowledged.
+    TimerFired {
+        /// The entity.
+        entity: EntityId,
+        /// The timer.
+        timer: TimerName,
+    },
+    /// The domain rejected a timer's message; the timer is cleared.
+    TimerRejected {
+        /// The entity.
+        entity: EntityId,
+        /// The timer.
+        timer: TimerName,
+    },
+    /// A timer's message could not be decided; the timer stays armed and is tried again.
+    TimerFailed {
+        /// The entity.
+        entity: EntityId,
+        /// The timer.
+        timer: TimerName,
+        /// Why.
+        cause: String,
+    },
+    /// A message was delivered.
+    IntentDone {
+        /// Its receiver.
+        entity: EntityId,
+    },
+    /// The receiver of a message rejected it; it is not sent again.
+    IntentRejected {
+        /// The receiver.
+        entity: EntityId,
+        /// What is known of the reason.
+        cause: String,
+    },
+    /// A message cannot be delivered as things are; it is kept as failed.
+    IntentFailed {
+        /// The receiver.
+        entity: EntityId,
+        /// Why.
+        cause: String,
+    },
+    /// The shard's index was written (S18).
+    IndexWritten,
+    /// The shard's index, or a commit after it, cannot be read: its timers and messages wait until it
+    /// can.
+    IndexFailed {
         /// Why.
         cause: String,
     },

@@ -4,7 +4,10 @@ use super::earlier::Chain;
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
-use super::{Expected, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
+use super::timers::ArmedTimers;
+use super::{
+    Expected, Firing, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit,
+};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
@@ -69,6 +72,7 @@ pub(super) struct Held {
     /// When the last commit was decided, on its writer's wall clock.
     pub(super) time: WallTime,
     pub(super) ids: CommandTable,
+    pub(super) timers: ArmedTimers,
     /// The state was the latest then or after: when the read that found it was sent, or the commit
     /// that passed on it.
     pub(super) confirmed: Moment,
@@ -97,6 +101,8 @@ pub(super) struct Command {
     pub(super) at_least: Sequence,
     /// How often it was decided for nothing.
     pub(super) conflicts: u32,
+    /// It is a timer of the entity that is due.
+    pub(super) firing: Option<Box<Firing>>,
 }
 
 /// A read that waits or is being answered.
@@ -353,6 +359,7 @@ impl Held {
             since_snapshot: 0,
             time: WallTime::default(),
             ids: CommandTable::of_snapshot(snapshot),
+            timers: ArmedTimers::of_snapshot(&snapshot.timers),
             confirmed: Moment::default(),
             checked: Moment::default(),
         }
@@ -391,6 +398,10 @@ impl Held {
         if commit.tombstone {
             // What was before it is nobody's past any more: a sweep finds it.
             self.older.clear();
+            self.timers.clear();
+        }
+        if let Some(later) = &commit.later {
+            self.timers.absorb(later);
         }
         let counted = commit.earlier.len() < limits.chain_max && !self.snapshot_broken;
         self.since_snapshot = if counted {

@@ -229,6 +229,7 @@ mod tests {
             events: vec![],
             tombstone: false,
             metadata: vec![],
+            later: None,
             unknown: Unknown::default(),
         }
     }

@@ -1,13 +1,14 @@
 //! What a shard's log reacts to.
 
 use super::{Freshness, KindConfig, KindIndex};
-use crate::format::Metadata;
+use crate::format::{Later, Metadata};
 use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
 use crate::shard::Order;
 use crate::step::Time;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,6 +40,16 @@ pub enum Input {
     Submit(Submit),
     /// A caller wants to read an entity.
     Read(Read),
+    /// What this node's wall clock says now, which [`Effect::AskWall`](super::Effect::AskWall) asked.
+    Wall(WallTime),
+    /// What came of a message that [`Effect::Dispatch`](super::Effect::Dispatch) sent. A node that
+    /// stops need not say.
+    Dispatched {
+        /// The message's operation.
+        op: OpId,
+        /// What came of it.
+        delivery: Delivery,
+    },
     /// The host did a [`Work`](super::Work).
     Ran {
         /// The work's operation.
@@ -117,12 +128,34 @@ pub struct Read {
     pub deadline: Time,
 }
 
+/// What came of one attempt to deliver a message of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver took it, now or before: it was committed, or accepted and stored nothing.
+    Done,
+    /// The receiver's domain said no. That is its end: it is counted and told, and not sent again.
+    Rejected {
+        /// What is known of the reason, for people.
+        cause: String,
+    },
+    /// It cannot be delivered as things are: this build does not know the kind or the message, the
+    /// message cannot be decoded, or its id is older than what the receiver remembers. It is kept as
+    /// failed, does not keep others from being done, and is tried again by the shard's next owner.
+    Undeliverable {
+        /// Why, for people.
+        cause: String,
+    },
+    /// It was not delivered, or nobody knows: it is sent again, with back-off.
+    Again,
+}
+
 /// What came of a [`Work`](super::Work).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// Of `Fold`. After an error the host holds no state in that slot.
     Folded(Result<(), FoldError>),
-    /// Of `Decide`: a verdict for each command, in the order given.
+    /// Of `Decide`: a verdict for each command, in the order given. Of `Fire`: one, under the firing's
+    /// ticket.
     Decided(Vec<Decided>),
     /// Of `Answer`: the host has answered the callers' questions from its state.
     Answered,
@@ -150,6 +183,9 @@ pub enum Verdict {
         outcome: Bytes,
         /// Whether a command without events is to be stored all the same.
         record: bool,
+        /// Timers that it arms and cancels, and messages that it sends; `None` for none. A command that
+        /// has some is stored, with events or without.
+        later: Option<Box<Later>>,
     },
     /// The domain says no; nothing is stored.
     Rejected,

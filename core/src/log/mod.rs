@@ -66,14 +66,17 @@ mod shard;
 mod snapshot;
 mod sweep;
 mod tail;
+mod timers;
 
-pub use effect::{Base, Effect, Note, Provisional, StoredCommit, Work};
+pub use effect::{Base, Dispatch, Effect, Firing, Note, Provisional, StoredCommit, Work};
 pub use freshness::Freshness;
 pub use history::{
     Bodies, Bounds, Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage,
     HistoryRefusal, LoggedCommit, PAGE_COMMITS_MAX, Range,
 };
-pub use input::{Decided, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict};
+pub use input::{
+    Decided, Delivery, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict,
+};
 pub use policy::{SnapshotPolicy, SnapshotPolicyError};
 pub use reply::{Damage, Refusal, Reply};
 pub use rest::{CacheCounts, Stock};
@@ -101,6 +104,9 @@ pub struct ShardConfig {
     pub class: TakeOver,
     /// The write mode of the kinds in it.
     pub mode: WriteMode,
+    /// Whether its entities may have timers and send messages; only in owned mode, where somebody owns
+    /// them who fires and sends. Else such a decision is refused, and no index is read or written.
+    pub later: bool,
     /// This run of this node.
     pub incarnation: Incarnation,
     /// The node's name, for people.

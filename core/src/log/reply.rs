@@ -95,6 +95,23 @@ pub enum Refusal {
         /// The version it was given.
         given: Version,
     },
+    /// The decision would leave the entity with more timers than one has; nothing happened.
+    TooManyTimers {
+        /// How many it would have.
+        timers: usize,
+        /// The limit.
+        timers_max: usize,
+    },
+    /// The decision sends more messages than one command does; nothing happened.
+    TooManySends {
+        /// How many it sends.
+        sends: usize,
+        /// The limit.
+        sends_max: usize,
+    },
+    /// The decision has timers or messages, and the kind is in direct mode: nobody owns the entity who
+    /// could fire or send them. Nothing happened; use the kind in owned mode (`KindSettings::owned`).
+    Unowned,
     /// The command's metadata is more than a commit keeps of one; nothing happened.
     Metadata(MetadataError),
     /// Owned mode: this node does not own the shard; nothing happened.

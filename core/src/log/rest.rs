@@ -229,7 +229,8 @@ impl Entity {
         // The id is kept in the index too.
         let names = 2 * self.id.as_str().len() + self.subject.len();
         let held = self.held.as_ref().map_or(0, |held| {
-            held.chain.bytes() + held.ids.len() * COMMAND_ID_BYTES + held.ids.outcome_bytes()
+            let ids = held.ids.len() * COMMAND_ID_BYTES + held.ids.outcome_bytes();
+            held.chain.bytes() + ids + held.timers.bytes()
         });
         size_of::<Self>() + names + held
     }

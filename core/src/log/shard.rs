@@ -594,6 +594,8 @@ impl Machine for Shard {
             Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),
             Input::Read(read) => self.on_read(t, read),
+            Input::Wall(_) => {}
+            Input::Dispatched { op, .. } => t.out.push(Effect::Halt(HaltReason::UnknownOp(op))),
             Input::Ran { op, ran } => self.on_ran(t, op, ran),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
         }

@@ -96,6 +96,7 @@ impl Shard {
             schema: kind.snapshot_schema,
             state,
             older: older.take(kind.snapshots.kept()).collect(),
+            timers: held.timers.to_vec(),
             unknown: Unknown::default(),
         };
         let payload = body.encode();

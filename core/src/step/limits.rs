@@ -62,6 +62,31 @@ pub struct Limits {
     pub snapshot_bodies_max: usize,
     /// Deletions of snapshots of one shard that wait; what is beyond is found by a later sweep.
     pub snapshot_chores_max: usize,
+    /// Timers that one entity has armed; a decision that would arm more is refused.
+    pub entity_timers_max: usize,
+    /// Messages to entities that one command sends; a decision that sends more is refused.
+    pub sends_max: usize,
+    /// Timers that one shard has in mind at once: of more, those that are due last are found again in
+    /// the log when their time comes near.
+    pub shard_timers_max: usize,
+    /// Timers of one shard that are firing at once.
+    pub firings_max: usize,
+    /// Messages of one shard that are on their way at once.
+    pub dispatches_max: usize,
+    /// Undone messages of one shard that are held in memory; what is beyond is read from the log later.
+    pub undone_max: usize,
+    /// The index of a shard is written after so many commits at the latest.
+    pub index_every: u32,
+    /// The index of a shard is written so long after something in it changed.
+    pub index_delay: Span,
+    /// Commits that are read at once after the index of a shard.
+    pub index_page: u32,
+    /// How often the wall clock is read again while a timer is armed, so that a clock that is set is
+    /// noticed.
+    pub wall_reread: Span,
+    /// The longest wait before a timer that could not be decided, or a message that was not delivered,
+    /// is tried again.
+    pub later_delay_max: Span,
     /// How long one store request may take before its outcome is `Unknown`.
     pub store_timeout: Span,
     /// The wait before the first repetition; each further one doubles it.
@@ -165,6 +190,17 @@ impl Default for Limits {
             conflict_tries_max: 256,
             snapshot_bodies_max: 64,
             snapshot_chores_max: 4_096,
+            entity_timers_max: 64,
+            sends_max: 256,
+            shard_timers_max: 16_384,
+            firings_max: 64,
+            dispatches_max: 64,
+            undone_max: 1_024,
+            index_every: 1_000,
+            index_delay: Span::from_secs(1),
+            index_page: 64,
+            wall_reread: Span::from_secs(5),
+            later_delay_max: Span::from_secs(30),
             store_timeout: Span::from_secs(5),
             retry_delay_min: Span::from_millis(2),
             retry_delay_max: Span::from_secs(1),

@@ -144,6 +144,7 @@ impl World {
             events: vec![event(before.next())],
             tombstone: false,
             metadata: Vec::new(),
+            later: None,
             unknown: Unknown::default(),
         };
         change(&mut commit);
@@ -192,6 +193,7 @@ impl World {
             schema: 1,
             state: Bytes::from_static(b"state"),
             older: Vec::new(),
+            timers: Vec::new(),
             unknown: Unknown::default(),
         };
         let payload = body.encode();

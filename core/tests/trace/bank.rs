@@ -92,6 +92,7 @@ impl Bank {
                 version,
                 commands,
             } => self.decide(*slot, *provisional, *version, commands),
+            Work::Fire { .. } => unreachable!("nothing arms a timer"),
             Work::Answer {
                 slot,
                 provisional,
@@ -314,6 +315,7 @@ impl State {
             events,
             outcome,
             record,
+            later: None,
         };
         (verdict, said)
     }

@@ -381,6 +381,13 @@ fn refusal_text(refusal: &Refusal) -> String {
             format!("version {given:?} does not rise above {last:?}")
         }
         Refusal::Metadata(error) => error.to_string(),
+        Refusal::TooManyTimers { timers, timers_max } => {
+            format!("{timers} timers, {timers_max} at most")
+        }
+        Refusal::TooManySends { sends, sends_max } => {
+            format!("{sends} messages, {sends_max} at most")
+        }
+        Refusal::Unowned => "nobody owns what is in direct mode".to_owned(),
         Refusal::NotOwner => "not the owner".to_owned(),
         Refusal::NotLeased => "its kind has no lease".to_owned(),
         Refusal::Failed(text) => text.clone(),

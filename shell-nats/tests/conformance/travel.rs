@@ -215,6 +215,7 @@ async fn a_deleted_entity_has_no_past(world: &World) {
         commands: Vec::new(),
         events: Vec::new(),
         metadata: Vec::new(),
+        later: None,
         tombstone: true,
         ..commit
     };

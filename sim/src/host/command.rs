@@ -120,6 +120,7 @@ fn accepted(
         events,
         outcome: outcome.freeze(),
         record,
+        later: None,
     };
     (verdict, state)
 }

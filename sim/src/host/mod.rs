@@ -79,7 +79,10 @@ impl Host {
                 let mut events = commits.iter().flat_map(|stored| &stored.commit.events);
                 events.any(Build::is_older)
             }
-            Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => false,
+            Work::Decide { .. }
+            | Work::Fire { .. }
+            | Work::Answer { .. }
+            | Work::Snapshot { .. } => false,
         }
     }
 
@@ -124,6 +127,7 @@ impl Host {
                 version,
                 commands,
             } => self.decide(slot, provisional, version, &commands),
+            Work::Fire { .. } => Err("nothing arms a timer".into()),
             Work::Answer {
                 slot,
                 provisional,

@@ -209,6 +209,7 @@ impl World {
             stream: self.layout_record.stream_of(id),
             class,
             mode: self.plan.shards[shard],
+            later: false,
             incarnation,
             node: format!("n{node}"),
         }

@@ -215,6 +215,7 @@ impl World {
                 self.note(place, shard, &note);
                 Ok(())
             }
+            Effect::AskWall | Effect::Dispatch { .. } => Ok(()),
             Effect::Report(report) => self.reported(place, shard, report),
             Effect::Run { op, work } => {
                 let running = &mut self.nodes[place.node].shards[shard];
@@ -478,9 +479,11 @@ fn from_snapshot(work: &Work) -> Option<(Slot, StoredCommit)> {
             commits,
             ..
         } => Some((*slot, commits.last()?.clone())),
-        Work::Fold { .. } | Work::Decide { .. } | Work::Answer { .. } | Work::Snapshot { .. } => {
-            None
-        }
+        Work::Fold { .. }
+        | Work::Decide { .. }
+        | Work::Fire { .. }
+        | Work::Answer { .. }
+        | Work::Snapshot { .. } => None,
     }
 }
 
@@ -488,6 +491,7 @@ fn slot_of(work: &Work) -> Slot {
     match work {
         Work::Fold { slot, .. }
         | Work::Decide { slot, .. }
+        | Work::Fire { slot, .. }
         | Work::Answer { slot, .. }
         | Work::Snapshot { slot, .. } => *slot,
     }

@@ -12,7 +12,7 @@ use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, caught};
 use crate::format::{Codec, Metadata, Snapshot};
 use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
-use crate::log::{Base, Decided, Expected, FoldError, Provisional, StoredCommit};
+use crate::log::{Base, Decided, Expected, Firing, FoldError, Provisional, StoredCommit, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
 use crate::table::Table;
 use bytes::Bytes;
@@ -225,6 +225,23 @@ impl<A: Aggregate> Host for Entities<A> {
             .collect();
         entity.provisional = round.state;
         decided
+    }
+
+    fn fire(
+        &mut self,
+        slot: Slot,
+        provisional: Provisional,
+        _version: Version,
+        firing: &Firing,
+    ) -> Verdict {
+        let entity = self.slots.get_mut(&slot).expect("a folded slot");
+        entity.settle(provisional);
+        let kind = &self.facts.kind;
+        let message = &firing.timer.message;
+        Verdict::Failed(format!(
+            "{kind} takes no message {:?} version {} from a timer in this build",
+            message.name, message.schema
+        ))
     }
 
     fn answer(

@@ -84,6 +84,7 @@ impl<A: Aggregate> Round<'_, A> {
             events: encoded,
             outcome,
             record,
+            later: None,
         })
     }
 

@@ -178,6 +178,7 @@ fn a_fold_that_fails_holds_nothing() {
         schema: 1,
         state: Bytes::from_static(b"?"),
         older: Vec::new(),
+        timers: Vec::new(),
         unknown: crate::format::Unknown::default(),
     };
     let entity = EntityId::new("e").unwrap();

@@ -37,6 +37,9 @@ pub(crate) struct ServedHead {
 pub(crate) trait Serving: Send + Sync {
     /// What came in, as a request to a lane.
     fn request(&self, incoming: Incoming, courier: Courier) -> Result<EntityRequest, Denial>;
+
+    /// The kind as this process uses it.
+    fn entry(&self) -> &Arc<KindEntry>;
 }
 
 /// A kind of entities that this node serves.
@@ -66,6 +69,10 @@ impl<A: Aggregate> fmt::Debug for ServedEntity<A> {
 }
 
 impl<A: Entity> Serving for ServedEntity<A> {
+    fn entry(&self) -> &Arc<KindEntry> {
+        &self.entry
+    }
+
     fn request(&self, incoming: Incoming, courier: Courier) -> Result<EntityRequest, Denial> {
         let Incoming {
             asking,

@@ -6,6 +6,7 @@ use super::call::{Outcome, Returned};
 use super::wire::Wire;
 use crate::api::CodecError;
 use crate::driver::host::Answer;
+use crate::driver::outbox::IntentAsk;
 use crate::driver::request::EntityRequest;
 use crate::format::Answered;
 use crate::id::Ticket;
@@ -48,6 +49,8 @@ pub(crate) enum Local {
     Watch(WatchAsk),
     /// For what this node says of itself.
     Info(Box<dyn Routed>),
+    /// It ended already, and its sender was told.
+    Nothing,
 }
 
 /// Why a caller gets no answer.
@@ -74,6 +77,8 @@ pub(crate) enum Courier {
     Caller(Asked, Arc<Tray>),
     /// To another lane, under the router's ticket.
     Lane(Ticket, Arc<Tray>),
+    /// To the log that sent the message, or on to another lane where something routes.
+    Intent(IntentAsk, Option<(Asked, Arc<Tray>)>),
 }
 
 /// What a request came to, for the lane's routing.
@@ -89,9 +94,13 @@ pub(crate) enum Carried {
 impl Courier {
     /// A request of another lane ended so.
     pub(crate) fn served(self, answer: Answer, outcome: Outcome) {
-        let Self::Lane(ticket, tray) = self else {
-            debug_assert!(false, "only another lane's request is served");
-            return;
+        let (ticket, tray) = match self {
+            Self::Lane(ticket, tray) => (ticket, tray),
+            Self::Intent(ask, way) => return served_intent(ask, way, answer, outcome),
+            Self::Alone | Self::Caller(..) => {
+                debug_assert!(false, "only another lane's request is served");
+                return;
+            }
         };
         tray.put(match &answer {
             Answer::Reply(Reply::Refused(Refusal::NotOwner)) | Answer::Stopped => {
@@ -103,6 +112,14 @@ impl Courier {
             | Answer::Unusable(_)
             | Answer::Cut => Carried::Answered(ticket, outcome.answered(answer)),
         });
+    }
+
+    /// The same way for a message that a log sent.
+    pub(crate) fn of_intent(self, ask: IntentAsk) -> Self {
+        match self {
+            Self::Caller(asked, tray) => Self::Intent(ask, Some((asked, tray))),
+            Self::Alone | Self::Lane(..) | Self::Intent(..) => Self::Intent(ask, None),
+        }
     }
 
     /// A message of another lane is answered so.
@@ -140,8 +157,27 @@ impl Courier {
                 request.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
                 None
             }
-            (Self::Caller(..) | Self::Alone | Self::Lane(..), _) => Some(request),
+            (Self::Caller(..) | Self::Alone | Self::Lane(..) | Self::Intent(..), _) => {
+                Some(request)
+            }
         }
+    }
+}
+
+/// A message that a log sent ran on this lane, or is routed on.
+fn served_intent(
+    ask: IntentAsk,
+    way: Option<(Asked, Arc<Tray>)>,
+    answer: Answer,
+    outcome: Outcome,
+) {
+    match (way, &answer) {
+        (Some((asked, tray)), Answer::Reply(Reply::Refused(Refusal::NotOwner))) => {
+            tray.put(Carried::Back(asked, Box::new(ask)));
+        }
+        // That another attempt may still come to its entity does no harm: it has the same id. That this
+        // one stored nothing is its receiver's answer all the same.
+        (Some(_) | None, _) => ask.ended(answer, outcome),
     }
 }
 
@@ -165,6 +201,7 @@ impl fmt::Debug for Courier {
             Self::Alone => f.write_str("Alone"),
             Self::Caller(asked, _) => f.debug_tuple("Caller").field(&asked.ticket).finish(),
             Self::Lane(ticket, _) => f.debug_tuple("Lane").field(ticket).finish(),
+            Self::Intent(..) => f.write_str("Intent"),
         }
     }
 }

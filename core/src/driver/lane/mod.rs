@@ -12,6 +12,7 @@ macro_rules! env {
             log_effects: &mut $lane.log_effects,
             stores: &mut $lane.stores,
             reports: &mut $lane.reports,
+            errands: &mut $lane.errands,
         }
     };
 }
@@ -19,6 +20,7 @@ macro_rules! env {
 mod actors;
 mod changes;
 mod enrol;
+mod errands;
 mod frames;
 mod lead;
 mod net;
@@ -28,6 +30,8 @@ mod turn;
 
 pub(crate) use actors::Stagecraft;
 
+use errands::Delivered;
+
 use super::actors::ActorSeat;
 use super::actors::stage::Report as ActorReport;
 use super::cluster::{Net, NetEvent};
@@ -35,9 +39,10 @@ use super::completion::{Answered, Answers};
 use super::counters::Counters;
 use super::history::HistorySeat;
 use super::link::{HighWater, Link};
+use super::outbox::Outbox;
 use super::recorder::Recorder;
 use super::request::Request;
-use super::seat::ShardKey;
+use super::seat::{Errand, ShardKey};
 use super::seats::Seats;
 use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
@@ -80,6 +85,16 @@ pub(crate) struct NodeFacts {
     pub(crate) dice_key: u128,
     pub(crate) high_water: Arc<HighWater>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) outbox: Arc<Outbox>,
+    /// How many lanes the node has.
+    pub(crate) lanes: usize,
+}
+
+impl NodeFacts {
+    /// The lane of a shard.
+    fn lane_of(&self, shard: u16) -> usize {
+        usize::from(shard) % self.lanes
+    }
 }
 
 /// One machine of a lane.
@@ -129,6 +144,8 @@ pub(crate) struct Env<'a> {
     pub(crate) stores: &'a mut Vec<(Who, OpId, StoreRequest)>,
     /// What logs report of their epochs, for who orders them.
     pub(crate) reports: &'a mut Vec<(Place, Report)>,
+    /// What logs want of the lane.
+    pub(crate) errands: &'a mut Vec<(ShardKey, Errand)>,
 }
 
 /// Counts a lane as running until it is dropped, even by a panic.
@@ -206,6 +223,9 @@ pub(crate) struct Lane<S: Shell> {
     log_effects: Effects<Effect>,
     stores: Vec<(Who, OpId, StoreRequest)>,
     reports: Vec<(Place, Report)>,
+    errands: Vec<(ShardKey, Errand)>,
+    /// Messages of logs that are on their way.
+    deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
 
     /// The lane's part in a cluster.
     net: Option<Box<Net>>,
@@ -262,6 +282,8 @@ impl<S: Shell> Lane<S> {
             counters: Counters::default(),
             stores: Vec::new(),
             reports: Vec::new(),
+            errands: Vec::new(),
+            deliveries: FuturesUnordered::new(),
             net: None,
             actors: None,
             actors_stopping: false,
@@ -326,6 +348,10 @@ impl<S: Shell> Lane<S> {
                 report = actor_report(&mut self.actors), if self.actors.is_some() => {
                     self.now = self.shell.now();
                     self.actor_report(report);
+                }
+                Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
+                    self.now = self.shell.now();
+                    self.intent_delivered(delivered);
                 }
                 request = self.requests.recv(), if self.open => {
                     self.now = self.shell.now();

@@ -89,6 +89,7 @@ impl<S: Shell> Lane<S> {
             Local::Entity(request) => self.entity(request),
             Local::Actor(ask) => self.act(ask),
             Local::Watch(ask) => self.watch(ask),
+            Local::Nothing => {}
             Local::Info(ask) => {
                 let answered = self.node_info();
                 ask.returned(Returned {

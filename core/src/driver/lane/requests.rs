@@ -6,7 +6,8 @@ use crate::driver::host::Answer;
 use crate::driver::request::{EntityRequest, HistoryAnswer, HistoryFailure, Request};
 use crate::driver::seat::{Seat, ShardKey};
 use crate::driver::shell::Shell;
-use crate::id::Ticket;
+use crate::format::WriteMode;
+use crate::id::{ShardId, Ticket};
 use crate::log::{HistoryAsk, HistoryInput, Input, Refusal, Reply, ShardConfig};
 use tokio::sync::oneshot;
 
@@ -32,6 +33,7 @@ impl<S: Shell> Lane<S> {
             Some(Request::Enrol(enrol)) => self.enrol(*enrol),
             Some(Request::Stage(stagecraft)) => self.stage(*stagecraft),
             Some(Request::Pace(request)) => self.pace(request),
+            Some(Request::ServeAlone) => self.serve_alone(),
             Some(Request::Drain) => self.drain(),
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
@@ -102,6 +104,7 @@ impl<S: Shell> Lane<S> {
             stream: layout.stream_of(key.shard),
             class: key.class,
             mode: key.mode,
+            later: key.mode == WriteMode::Owned && !key.raw,
             incarnation: self.facts.incarnation,
             node: self.facts.node.clone(),
         };
@@ -118,6 +121,24 @@ impl<S: Shell> Lane<S> {
             seat.feed(&mut env!(self, now), Input::Lease(lease));
         }
         self.seats.insert(key, seat);
+        self.learn_kinds(key);
+    }
+
+    /// The node serves kinds and is in no cluster: it owns all that is theirs, whether somebody asks for
+    /// it or not, so that their timers fire.
+    pub(super) fn serve_alone(&mut self) {
+        let kinds = self.facts.outbox.kinds().cloned();
+        let shards = self.layout.as_ref().map_or(0, |layout| layout.shards());
+        for served in kinds.iter().flat_map(|kinds| kinds.kinds.values()) {
+            for shard in 0..shards {
+                if self.facts.lane_of(shard) != self.index {
+                    continue;
+                }
+                let key = ShardKey::of(served.entry(), ShardId(shard));
+                self.open_seat(key);
+                self.after(Who::Shard(key));
+            }
+        }
     }
 
     pub(super) fn history(&mut self, ask: HistoryAsk, done: oneshot::Sender<HistoryAnswer>) {

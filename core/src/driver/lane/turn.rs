@@ -150,6 +150,9 @@ impl<S: Shell> Lane<S> {
         if !self.reports.is_empty() {
             self.send_reports();
         }
+        if !self.errands.is_empty() {
+            self.run_errands();
+        }
     }
 
     pub(super) fn deadline_of(&self, who: Who) -> Option<Time> {

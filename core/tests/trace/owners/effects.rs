@@ -115,7 +115,7 @@ impl Cluster {
                 let text = format!("{} lost its tail: {was:?}, now {now:?}", place_name(place));
                 self.say(name, &text);
             }
-            log::Effect::Note(_) => {}
+            log::Effect::Note(_) | log::Effect::AskWall | log::Effect::Dispatch { .. } => {}
             log::Effect::Halt(reason) => panic!("{name} {place:?} halts: {reason}"),
         }
     }

@@ -107,6 +107,7 @@ impl Node {
             stream: self.layout.stream_of(place.shard),
             class: place.class,
             mode: WriteMode::Owned,
+            later: false,
             incarnation: self.run,
             node: self.name.clone(),
         };

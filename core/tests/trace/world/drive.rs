@@ -120,6 +120,7 @@ impl World {
                 let text = node.bank.forget(slot);
                 self.line(name, '.', &text);
             }
+            Effect::AskWall | Effect::Dispatch { .. } => {}
             Effect::Report(report) => {
                 let text = self.report(&report);
                 self.line(name, '!', &text);

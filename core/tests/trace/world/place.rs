@@ -71,6 +71,7 @@ pub(crate) fn shard(
         stream: Partition(0),
         class,
         mode,
+        later: false,
         incarnation,
         node: node.to_owned(),
     }

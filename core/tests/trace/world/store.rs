@@ -48,7 +48,10 @@ impl World {
                         Work::Fold { .. } => Ran::Folded(Err(FoldError::Snapshot {
                             cause: "restore panicked".to_owned(),
                         })),
-                        Work::Snapshot { .. } | Work::Decide { .. } | Work::Answer { .. } => {
+                        Work::Snapshot { .. }
+                        | Work::Decide { .. }
+                        | Work::Fire { .. }
+                        | Work::Answer { .. } => {
                             Ran::Snapshotted(Err("snapshot panicked".to_owned()))
                         }
                     };
@@ -209,7 +212,7 @@ fn is_of_snapshots(work: &Work) -> bool {
     match work {
         Work::Snapshot { .. } => true,
         Work::Fold { base, .. } => matches!(base, Base::Snapshot(_)),
-        Work::Decide { .. } | Work::Answer { .. } => false,
+        Work::Decide { .. } | Work::Fire { .. } | Work::Answer { .. } => false,
     }
 }
 

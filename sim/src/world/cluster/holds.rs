@@ -52,6 +52,8 @@ impl World {
             | log::Input::Kind(_)
             | log::Input::Claim
             | log::Input::Evict
+            | log::Input::Wall(_)
+            | log::Input::Dispatched { .. }
             | log::Input::Submit(_)
             | log::Input::Read(_)
             | log::Input::Ran { .. }
