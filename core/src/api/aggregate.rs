@@ -113,6 +113,8 @@ pub struct KindSettings {
     pub snapshots: SnapshotPolicy,
     /// Whether this process keeps entities at rest in memory.
     pub cached: bool,
+    /// Whether this process answers commands that stored nothing from what it holds.
+    pub local_replies: bool,
 }
 
 /// What a process does with stored events that its build does not know: neither its event type
@@ -137,6 +139,7 @@ impl Default for KindSettings {
             unknown_events: UnknownEvents::Fail,
             snapshots: SnapshotPolicy::never(),
             cached: true,
+            local_replies: false,
         }
     }
 }
@@ -193,6 +196,23 @@ impl KindSettings {
     /// its entity: for kinds with many entities that are seldom used twice.
     pub const fn cached(mut self, cached: bool) -> Self {
         self.cached = cached;
+        self
+    }
+
+    /// Commands that store nothing (a rejection, no events) are answered without a proof that the
+    /// state they are decided from is the latest: the kind opts out of the barrier for them, or in
+    /// direct mode of the read. Such a [receipt](super::Receipt::freshness) says
+    /// [`Freshness::Local`](super::Freshness::Local), and so may be the state behind a rejection. It
+    /// saves a round trip to the store, and an answer may come from a state that another writer has
+    /// left behind since. What is stored is as safe as ever.
+    ///
+    /// ```
+    /// use tenure_core::api::KindSettings;
+    ///
+    /// let settings = KindSettings::default().owned().local_replies(true);
+    /// ```
+    pub const fn local_replies(mut self, local: bool) -> Self {
+        self.local_replies = local;
         self
     }
 }

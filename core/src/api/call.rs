@@ -1,5 +1,6 @@
 //! One command on its way: decided by the host, answered to its caller.
 
+use super::contexts::Said;
 use super::entities::{Ask, Draft, Job};
 use super::error::Whom;
 use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
@@ -7,7 +8,7 @@ use crate::driver::host::{Answer, Caller, KindEntry};
 use crate::driver::{EntityRequest, Sent, What};
 use crate::format::{Codec, Metadata};
 use crate::id::{CommandId, Sequence, Version, WallTime};
-use crate::log::{Expected, Refusal, Reply};
+use crate::log::{Expected, Freshness, Refusal, Reply};
 use crate::name::EntityId;
 use crate::step::{Span, Time};
 use serde::Serialize;
@@ -93,8 +94,7 @@ where
 /// A command as the host holds it.
 struct Call<A: Aggregate, D: Decider<A>> {
     id: CommandId,
-    time: WallTime,
-    metadata: Option<Arc<Metadata>>,
+    said: Said,
     decider: D,
     decided: Option<Result<D::Reply, D::Error>>,
     done: oneshot::Sender<Called<A, D>>,
@@ -113,30 +113,14 @@ impl<A: Aggregate, D: Decider<A>> Job<A> for Call<A, D> {
         self.id
     }
 
-    fn time(&self) -> WallTime {
-        self.time
-    }
-
-    fn metadata(&self) -> Option<Arc<Metadata>> {
-        self.metadata.clone()
+    fn said(&self) -> &Said {
+        &self.said
     }
 
     fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A> {
-        match self.decider.decide(state, cx) {
-            Ok(decision) => {
-                let outcome = codec.encode(&decision.reply);
-                self.decided = Some(Ok(decision.reply));
-                Draft::Accepted {
-                    events: decision.events,
-                    outcome,
-                    record: decision.record,
-                }
-            }
-            Err(error) => {
-                self.decided = Some(Err(error));
-                Draft::Rejected
-            }
-        }
+        let (draft, decided) = Draft::of(self.decider.decide(state, cx), codec);
+        self.decided = Some(decided);
+        draft
     }
 
     fn finish(self: Box<Self>, answer: Answer) {
@@ -173,6 +157,9 @@ pub struct Receipt<R> {
     pub duplicate: bool,
     /// The command's id.
     pub id: CommandId,
+    /// What is known of the state that the reply is given from: `Local` when the kind
+    /// [opts out](super::KindSettings::local_replies) of a proof for replies that stored nothing.
+    pub freshness: Freshness,
 }
 
 /// What one command is sent with.
@@ -248,8 +235,7 @@ impl<A: Aggregate> Sending<'_, A> {
         let (done, called) = oneshot::channel();
         let job = Call {
             id,
-            time: wall,
-            metadata: self.metadata.clone(),
+            said: Said::new(wall, deadline.since(handle.now()), self.metadata.clone()),
             decider,
             decided: None,
             done,
@@ -293,14 +279,17 @@ pub(crate) fn conclude<R: DeserializeOwned, E>(
         sequence,
         duplicate,
         id,
+        // What is in the log was the latest when it came there.
+        freshness: Freshness::Linearizable,
     };
     match (answer, decided) {
         (Answer::Reply(Reply::Committed { version, sequence }), Some(Ok(reply))) => {
             Ok(receipt(reply, version, Some(sequence), false))
         }
-        (Answer::Reply(Reply::Nothing { version, .. }), Some(Ok(reply))) => {
-            Ok(receipt(reply, version, None, false))
-        }
+        (Answer::Reply(Reply::Nothing { version, freshness }), Some(Ok(reply))) => Ok(Receipt {
+            freshness,
+            ..receipt(reply, version, None, false)
+        }),
         (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
             Err(ExecuteError::Rejected(error))
         }

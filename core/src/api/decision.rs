@@ -1,9 +1,6 @@
 //! What a command comes to: events and a reply.
 
 use super::Aggregate;
-use crate::format::Metadata;
-use crate::id::{CommandId, Version, WallTime};
-use crate::name::{EntityId, KindName, Namespace};
 use std::fmt;
 
 /// What a command comes to: the events to store, and what its caller is told.
@@ -83,54 +80,5 @@ impl<A: Aggregate, R: fmt::Debug> fmt::Debug for Decision<A, R> {
             .field("reply", &self.reply)
             .field("record", &self.record)
             .finish()
-    }
-}
-
-/// What a decision may know beside the state and the command.
-#[derive(Clone, Copy, Debug)]
-pub struct DecideCx<'a> {
-    pub(crate) namespace: &'a Namespace,
-    pub(crate) kind: &'a KindName,
-    pub(crate) entity: &'a EntityId,
-    pub(crate) version: Version,
-    pub(crate) time: WallTime,
-    pub(crate) command: CommandId,
-    pub(crate) metadata: &'a Metadata,
-}
-
-impl<'a> DecideCx<'a> {
-    /// The namespace.
-    pub fn namespace(&self) -> &'a Namespace {
-        self.namespace
-    }
-
-    /// The kind of the entity.
-    pub fn kind(&self) -> &'a KindName {
-        self.kind
-    }
-
-    /// The entity's id.
-    pub fn id(&self) -> &'a str {
-        self.entity.as_str()
-    }
-
-    /// The entity's version before the command; [`Version::ABSENT`] when it does not exist.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// When the command arrived, on this node's wall clock; the same when it is decided again.
-    pub fn time(&self) -> WallTime {
-        self.time
-    }
-
-    /// The command's id.
-    pub fn command(&self) -> CommandId {
-        self.command
-    }
-
-    /// What the command says of itself beside its content; empty when it says nothing.
-    pub fn metadata(&self) -> &'a Metadata {
-        self.metadata
     }
 }

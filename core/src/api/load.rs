@@ -1,8 +1,9 @@
 //! Questions to an entity's state.
 
+use super::contexts::Said;
 use super::entities::{Ask, Question};
 use super::error::Whom;
-use super::{Aggregate, KindHandle, LoadError};
+use super::{Aggregate, AnswerCx, KindHandle, LoadError};
 use crate::driver::host::{Answer, caught};
 use crate::driver::{EntityRequest, What};
 use crate::id::Version;
@@ -25,6 +26,7 @@ pub struct Loaded<A> {
 type Read<T> = Result<T, String>;
 
 struct Reading<F, T> {
+    said: Said,
     read: Option<F>,
     result: Option<Read<T>>,
     done: oneshot::Sender<(Answer, Option<Read<T>>)>,
@@ -36,10 +38,14 @@ where
     F: FnOnce(&A, Version) -> T + Send + 'static,
     T: Send + 'static,
 {
-    fn answer(&mut self, state: &A, version: Version) {
+    fn said(&self) -> &Said {
+        &self.said
+    }
+
+    fn answer(&mut self, state: &A, cx: &AnswerCx<'_>) {
         let read = self.read.take();
         // Reading may clone the state, which is the user's code.
-        self.result = read.map(|read| caught(|| read(state, version)));
+        self.result = read.map(|read| caught(|| read(state, cx.version())));
     }
 
     fn finish(self: Box<Self>, answer: Answer) {
@@ -64,6 +70,7 @@ where
     let deadline = handle.now() + timeout;
     let (done, answered) = oneshot::channel();
     let reading = Reading {
+        said: Said::new(handle.wall(), timeout, None),
         read: Some(read),
         result: None,
         done,

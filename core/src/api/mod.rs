@@ -12,6 +12,7 @@ mod aggregate;
 mod call;
 mod cluster;
 mod codec;
+mod contexts;
 mod decision;
 mod entities;
 mod entity;
@@ -27,6 +28,7 @@ mod metadata;
 mod never;
 mod raw;
 mod repository;
+mod served;
 mod serves;
 mod tenure;
 mod travel;
@@ -40,10 +42,11 @@ pub use cluster::{
     WaitError,
 };
 pub use codec::CodecError;
-pub use decision::{DecideCx, Decision};
+pub use contexts::{AnswerCx, DecideCx};
+pub use decision::Decision;
 pub use entity::{
-    Answer, AnswerCx, Ask, AskError, AskReceipt, Entity, EntityRef, Messages, Read, ReadError,
-    RouteError, Served, Tell,
+    Answer, Ask, AskError, AskServed, Entity, EntityRef, Messages, Read, ReadError, ReadReply,
+    ReadServed, RouteError, Tell,
 };
 pub use error::{AppendError, ExecuteError, LoadError};
 pub use event::{Event, RawEvent};
@@ -54,6 +57,7 @@ pub use log::{Append, Appended, Log};
 pub use message::Message;
 pub use never::Never;
 pub use repository::Repository;
+pub use served::Served;
 pub use serves::Serves;
 pub use tenure::{KindError, StartError, StartOptions, Tenure, start_with};
 pub use upcast::{

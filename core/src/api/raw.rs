@@ -1,7 +1,7 @@
 //! The host of a kind without an aggregate: events are taken as they are.
 
 use super::RawEvent;
-use crate::driver::host::{Answer, Caller, Host};
+use crate::driver::host::{Answer, Caller, Host, Turn};
 use crate::id::{Slot, Ticket, Version};
 use crate::log::{
     Base, Decided, Expected, Firing, FoldError, NewEvent, Provisional, StoredCommit, Verdict,
@@ -60,13 +60,8 @@ impl Host for RawEntities {
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        _: Slot,
-        _: Provisional,
-        mut version: Version,
-        commands: &[(Ticket, Expected)],
-    ) -> Vec<Decided> {
+    fn decide(&mut self, turn: Turn, commands: &[(Ticket, Expected)]) -> Vec<Decided> {
+        let mut version = turn.version;
         commands
             .iter()
             .map(|(ticket, expected)| Decided {
@@ -79,17 +74,11 @@ impl Host for RawEntities {
             .collect()
     }
 
-    fn fire(
-        &mut self,
-        _slot: Slot,
-        _provisional: Provisional,
-        _version: Version,
-        _firing: &Firing,
-    ) -> Verdict {
+    fn fire(&mut self, _: Turn, _: &Firing) -> Verdict {
         unreachable!("raw events arm no timers")
     }
 
-    fn answer(&mut self, _: Slot, _: Provisional, _: Version, _: &[Ticket]) {}
+    fn answer(&mut self, _: Turn, _: &[Ticket]) {}
 
     fn snapshot(&mut self, _: Slot, _: Provisional) -> Result<Bytes, String> {
         Err("a log takes no snapshots".to_owned())

@@ -17,8 +17,9 @@ use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
 use crate::id::{CommandId, Ticket, WallTime};
 use crate::lease::TermsError;
 use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
-use crate::name::{KindName, NameError, Namespace};
+use crate::name::{EntityId, KindName, NameError, Namespace};
 use crate::node::JoinError;
+use crate::shard::Place;
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
 use std::any::{TypeId, type_name};
@@ -359,11 +360,11 @@ impl Tenure {
                 snapshots: policy,
                 snapshot_schema: A::SNAPSHOT_SCHEMA,
                 cached: settings.cached,
-                local_replies: false,
+                local_replies: settings.local_replies,
             },
             raw: false,
-            host: Box::new(move || -> Box<dyn Host> {
-                Box::new(Entities::<A>::new(host_facts.clone()))
+            host: Box::new(move |shard| -> Box<dyn Host> {
+                Box::new(Entities::<A>::new(host_facts.clone(), shard))
             }),
         };
         Ok((Arc::new(entry), Arc::new(facts)))
@@ -394,6 +395,16 @@ impl Tenure {
     /// cluster becomes the owner of each shard that it uses.
     pub fn entity<A: Entity>(&self, id: impl AsRef<str>) -> EntityRef<A> {
         EntityRef::new(self.clone(), id.as_ref())
+    }
+
+    /// Where an entity belongs, by what its type says of its kind.
+    pub(crate) fn place_of<A: Aggregate>(&self, entity: &EntityId) -> Place {
+        let settings = A::settings();
+        let layout = self.inner.handle.layout();
+        Place {
+            class: settings.class,
+            shard: layout.shard_of(settings.placement, entity),
+        }
     }
 
     /// The cluster as this node sees it; `None` when it was started without one.
@@ -450,7 +461,7 @@ impl Tenure {
                 local_replies: false,
             },
             raw: true,
-            host: Box::new(|| -> Box<dyn Host> { Box::new(RawEntities::default()) }),
+            host: Box::new(|_| -> Box<dyn Host> { Box::new(RawEntities::default()) }),
         };
         Ok(Log {
             tenure: self.clone(),
@@ -525,6 +536,7 @@ impl Tenure {
     fn facts(&self, record: &KindRecord, unknown_events: UnknownEvents, steps: Steps) -> KindFacts {
         KindFacts {
             namespace: self.namespace().clone(),
+            node: self.inner.handle.node().into(),
             kind: record.name.clone(),
             codec: record.codec,
             unknown_events,

@@ -171,7 +171,12 @@ impl Handle {
             () = shell.sleep_until(give_up) => return Err(LaunchFailure::Timeout),
         };
         let clock: Arc<dyn Clock> = Arc::new(shell.clone());
-        let port = LanePort::new(&lanes, Arc::clone(&layout), Arc::clone(&clock));
+        let port = LanePort::new(
+            &lanes,
+            launch.node.clone(),
+            Arc::clone(&layout),
+            Arc::clone(&clock),
+        );
         let port = Arc::new(port);
         Ok(Self {
             lanes,

@@ -1,6 +1,6 @@
 //! Where the user's states live: what the driver asks of them, type-erased.
 
-use crate::id::{ShardId, Slot, Ticket, Version};
+use crate::id::{Epoch, ShardId, Slot, Ticket, Version};
 use crate::log::{
     Base, Decided, Expected, Firing, FoldError, KindConfig, Provisional, Reply, StoredCommit,
     Verdict,
@@ -31,32 +31,14 @@ pub(crate) trait Host: Send {
     ) -> Result<(), FoldError>;
 
     /// Decides commands one after another.
-    fn decide(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        version: Version,
-        commands: &[(Ticket, Expected)],
-    ) -> Vec<Decided>;
+    fn decide(&mut self, turn: Turn, commands: &[(Ticket, Expected)]) -> Vec<Decided>;
 
     /// Decides a timer's message from the committed state, as a command of the entity to itself. A
     /// message that this build does not know is [`Verdict::Failed`]: the timer stays armed.
-    fn fire(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        version: Version,
-        firing: &Firing,
-    ) -> Verdict;
+    fn fire(&mut self, turn: Turn, firing: &Firing) -> Verdict;
 
     /// Answers readers from the committed state.
-    fn answer(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        version: Version,
-        tickets: &[Ticket],
-    );
+    fn answer(&mut self, turn: Turn, tickets: &[Ticket]);
 
     /// Encodes the committed state; an error says why there is no snapshot.
     fn snapshot(&mut self, slot: Slot, provisional: Provisional) -> Result<Bytes, String>;
@@ -69,6 +51,18 @@ pub(crate) trait Host: Send {
 
     /// Tells every caller that is left.
     fn finish_all(&mut self, answer: &Answer);
+}
+
+/// In what state of things users' code of an entity runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) slot: Slot,
+    /// What became of the state after the turn before.
+    pub(crate) provisional: Provisional,
+    /// The entity's version.
+    pub(crate) version: Version,
+    /// The epoch under which this node owns the shard; `None` in direct mode.
+    pub(crate) epoch: Option<Epoch>,
 }
 
 /// A caller who waits: what it wants, and where its answer goes.
@@ -107,7 +101,7 @@ pub(crate) struct KindEntry {
     /// Whether its events are taken as they are, without an aggregate.
     pub(crate) raw: bool,
     /// Makes the host of one shard.
-    pub(crate) host: Box<dyn Fn() -> Box<dyn Host> + Send + Sync>,
+    pub(crate) host: Box<dyn Fn(ShardId) -> Box<dyn Host> + Send + Sync>,
 }
 
 impl KindEntry {

@@ -149,6 +149,7 @@ impl Routed for IntentAsk {
             asking: self.0.asking.clone(),
             wall: self.0.wall,
             deadline: self.0.deadline,
+            left: None,
         };
         let courier = courier.of_intent((*self).clone());
         match self.0.served.request(incoming, courier) {

@@ -8,8 +8,9 @@ use super::request::Request;
 use crate::format::Layout;
 use crate::id::ShardId;
 use crate::id::Ticket;
-use crate::name::KindName;
+use crate::name::{EntityId, KindName};
 use crate::route::Asked;
+use crate::shard::Place;
 use crate::step::{Span, Time};
 use futures_util::future::{Either, ready};
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ const PACE_PATIENCE: Span = Span::from_secs(5);
 /// The lanes of a node, and the kinds of actors that it knows.
 pub(crate) struct LanePort {
     lanes: Vec<mpsc::WeakSender<Request>>,
+    node: String,
     layout: Arc<Layout>,
     clock: Arc<dyn Clock>,
     kinds: OnceLock<BTreeMap<KindName, Arc<ActorEntry>>>,
@@ -31,11 +33,13 @@ pub(crate) struct LanePort {
 impl LanePort {
     pub(crate) fn new(
         lanes: &[mpsc::Sender<Request>],
+        node: String,
         layout: Arc<Layout>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             lanes: lanes.iter().map(mpsc::Sender::downgrade).collect(),
+            node,
             layout,
             clock,
             kinds: OnceLock::new(),
@@ -82,22 +86,30 @@ impl Asker for LanePort {
         self.kinds.get()?.get(&name).cloned()
     }
 
+    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Place {
+        place_of(&self.layout, kind, key)
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
     fn ask(&self, request: ActorRequest) -> Sent<'_> {
-        let place = place_of(&self.layout, &request.kind, &request.key);
+        let place = self.place(&request.kind, &request.key);
         let ask = ActorAsk { place, request };
         let asked = ask.asked(Ticket(0));
         self.send(place.shard, asking(asked, Box::new(ask)), asked.deadline)
     }
 
     fn watch(&self, request: WatchRequest) -> Sent<'_> {
-        let place = place_of(&self.layout, &request.kind, &request.key);
+        let place = self.place(&request.kind, &request.key);
         let ask = WatchAsk { place, request };
         let asked = ask.asked(Ticket(0));
         self.send(place.shard, asking(asked, Box::new(ask)), asked.deadline)
     }
 
     fn pace(&self, request: PaceRequest) -> Sent<'_> {
-        let place = place_of(&self.layout, &request.kind, &request.key);
+        let place = self.place(&request.kind, &request.key);
         let soon = self.clock.now() + PACE_PATIENCE;
         self.send(place.shard, Request::Pace(request), soon)
     }

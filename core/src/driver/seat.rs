@@ -1,13 +1,13 @@
 //! The seat of one shard's log: its machine, and the hosts of the kinds in it.
 
-use super::host::{Answer, Host, KindEntry, caught};
+use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
 use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
-use crate::id::{Epoch, KindId, OpId, ShardId, Slot, Ticket};
+use crate::id::{Epoch, KindId, OpId, ShardId, Slot, Ticket, Version};
 use crate::log::{
-    CacheCounts, Decided, Dispatch, Effect, Input, KindIndex, Note, Ran, Read, Refusal, Reply,
-    Shape, Shard, ShardConfig, Stock, Submit, Work,
+    CacheCounts, Decided, Dispatch, Effect, Input, KindIndex, Note, Provisional, Ran, Read,
+    Refusal, Reply, Shape, Shard, ShardConfig, Stock, Submit, Work,
 };
 use crate::port::StreamName;
 use crate::shard::{Order, Place, Report};
@@ -444,8 +444,8 @@ impl Seat {
                 version,
                 commands,
             } => {
-                let decided = self.at(slot).decide(slot, provisional, version, &commands);
-                Ran::Decided(decided)
+                let turn = self.turn_of(slot, provisional, version);
+                Ran::Decided(self.at(slot).decide(turn, &commands))
             }
             Work::Fire {
                 slot,
@@ -453,7 +453,8 @@ impl Seat {
                 version,
                 firing,
             } => {
-                let verdict = self.at(slot).fire(slot, provisional, version, &firing);
+                let turn = self.turn_of(slot, provisional, version);
+                let verdict = self.at(slot).fire(turn, &firing);
                 let ticket = firing.ticket;
                 Ran::Decided(vec![Decided { ticket, verdict }])
             }
@@ -463,7 +464,8 @@ impl Seat {
                 version,
                 tickets,
             } => {
-                self.at(slot).answer(slot, provisional, version, &tickets);
+                let turn = self.turn_of(slot, provisional, version);
+                self.at(slot).answer(turn, &tickets);
                 Ran::Answered
             }
             Work::Snapshot { slot, provisional } => {
@@ -584,7 +586,7 @@ impl Seat {
         }
         let kind = KindIndex(u16::try_from(self.hosts.len()).expect("fewer kinds than 65,536"));
         self.kinds.insert(id, kind);
-        self.hosts.push((entry.host)());
+        self.hosts.push((entry.host)(self.key.shard));
         self.feed(env, Input::Kind(entry.config.clone()));
         kind
     }
@@ -592,6 +594,15 @@ impl Seat {
     fn host(&mut self, kind: KindIndex) -> &mut dyn Host {
         let host = self.hosts.get_mut(usize::from(kind.0));
         host.expect("a kind that was made known").as_mut()
+    }
+
+    fn turn_of(&self, slot: Slot, provisional: Provisional, version: Version) -> Turn {
+        Turn {
+            slot,
+            provisional,
+            version,
+            epoch: self.epoch(),
+        }
     }
 
     fn at(&mut self, slot: Slot) -> &mut dyn Host {

@@ -107,19 +107,21 @@ pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::actor;
 pub use tenure_core::api::{
-    Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskReceipt, Closure,
+    Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, Decide, DecideCx, Decider, Decision,
     Entity, EntityRef, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
     ExecuteReceipt, Fields, Freshness, History, KindError, KindSettings, LoadError, Loaded, Log,
     Message, Messages, Metadata, MetadataError, Mistake, Never, NodeInfo, NodeRef, NodeView,
-    OwnedShard, Parts, Past, Point, RawEvent, Read, ReadError, Receipt, Repository, RouteError,
-    Served, ShardRef, StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents,
-    Upcasters, UpcastersError, Value, WaitError, check_upcasters, kit,
+    OwnedShard, Parts, Past, Point, RawEvent, Read, ReadError, ReadReply, ReadServed, Receipt,
+    Repository, RouteError, Served, ShardRef, StartError, StartOptions, TraceContext, TraceError,
+    Transact, UnknownEvents, Upcasters, UpcastersError, Value, WaitError, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::Denial;
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
-pub use tenure_core::id::{CommandId, CommitId, NotVersion7, Sequence, Version, WallTime};
+pub use tenure_core::id::{
+    CommandId, CommitId, Epoch, Incarnation, NotVersion7, Sequence, ShardId, Version, WallTime,
+};
 pub use tenure_core::lease::Terms;
 pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};
 pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};

@@ -25,9 +25,9 @@ async fn what_is_asked_is_decided_and_answered(world: &World) {
     assert_eq!(refused.rejected(), Some(&TooLittle::Has { cents: 120 }));
     assert!(!refused.is_unknown());
     assert_eq!(till.read(Count).await.unwrap(), (120, Version(2)));
-    let served = till.ask(Put { cents: 5 }).receipt().await.unwrap();
+    let served = till.ask(Put { cents: 5 }).served().await.unwrap();
     assert_eq!(
-        (served.receipt.reply, served.receipt.version),
+        (served.answer.reply, served.answer.version),
         (125, Version(3))
     );
     assert_eq!(served.node, "node");
@@ -37,11 +37,11 @@ async fn an_id_takes_effect_once_however_it_is_asked(world: &World) {
     let node = world.node().await;
     let till = node.entity::<Till>("front");
     let id = node.command_id();
-    let first = till.ask(Put { cents: 7 }).id(id).receipt().await.unwrap();
-    assert!(!first.receipt.duplicate);
-    let again = till.ask(Put { cents: 7 }).id(id).receipt().await.unwrap();
-    assert!(again.receipt.duplicate);
-    assert_eq!(again.receipt.reply, 7);
+    let first = till.ask(Put { cents: 7 }).id(id).served().await.unwrap();
+    assert!(!first.answer.duplicate);
+    let again = till.ask(Put { cents: 7 }).id(id).served().await.unwrap();
+    assert!(again.answer.duplicate);
+    assert_eq!(again.answer.reply, 7);
     let tills = node.repository::<Till>().await.unwrap();
     assert_eq!(
         tills
@@ -58,8 +58,8 @@ async fn what_is_told_takes_effect(world: &World) {
     let node = world.node().await;
     let till = node.entity::<Till>("front");
     let id = till.tell(Put { cents: 9 }).await.unwrap();
-    let asked = till.ask(Put { cents: 9 }).id(id).receipt().await.unwrap();
-    assert!(asked.receipt.duplicate, "it was told before: {asked:?}");
+    let asked = till.ask(Put { cents: 9 }).id(id).served().await.unwrap();
+    assert!(asked.answer.duplicate, "it was told before: {asked:?}");
     assert_eq!(till.read(Count).await.unwrap().0, 9);
 }
 

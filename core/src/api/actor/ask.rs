@@ -4,7 +4,7 @@ use super::caller::{Asking, Gone, Telling};
 use super::job::Carried;
 use super::{Actor, ActorHandle, AskError, Handle};
 use crate::actor::Trail;
-use crate::api::Message;
+use crate::api::{Message, Served};
 use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
 use crate::format::Metadata;
 use crate::step::Span;
@@ -30,6 +30,10 @@ pub struct ActorAsk<A: Actor, M>(Sending<A, M>);
 /// Dropping the future gives up knowing, not the message.
 #[must_use = "a message is sent when it is awaited"]
 pub struct ActorTell<A: Actor, M>(Sending<A, M>);
+
+/// A message whose caller wants to know what stands behind the reply, as [`Served`].
+#[must_use = "a message is sent when it is awaited"]
+pub struct ActorAskServed<A: Actor, M>(ActorAsk<A, M>);
 
 struct Sending<A: Actor, M> {
     to: ActorHandle<A>,
@@ -110,7 +114,13 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
         self
     }
 
-    async fn run(self) -> Result<A::Reply, AskError<A::Error>> {
+    /// Asks for the reply together with the node, shard and epoch that gave it, as [`Served`].
+    pub fn served(self) -> ActorAskServed<A, M> {
+        ActorAskServed(self)
+    }
+
+    async fn run(self) -> Result<Served<A::Reply>, AskError<A::Error>> {
+        let to = self.0.to.clone();
         let gone = Gone::default();
         let mut told = None;
         let asking = |codec| {
@@ -124,7 +134,13 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
             Some(told) => told.await.ok(),
             None => None,
         };
-        answer.unwrap_or(Err(AskError::Unknown(super::LateAnswer::Lost)))
+        let answer = answer.unwrap_or(Err(AskError::Unknown(super::LateAnswer::Lost)));
+        answer.map(|(answer, node, epoch)| Served {
+            answer,
+            node: node.unwrap_or_else(|| to.asker.node().to_owned()),
+            shard: to.place().map(|place| place.shard),
+            epoch,
+        })
     }
 }
 
@@ -161,7 +177,16 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async move { self.run().await.map(|served| served.answer) })
+    }
+}
+
+impl<A: Handle<M>, M: Message> IntoFuture for ActorAskServed<A, M> {
+    type Output = Result<Served<A::Reply>, AskError<A::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.run())
     }
 }
 
@@ -177,6 +202,12 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorTell<A, M> {
 impl<A: Actor, M> fmt::Debug for ActorAsk<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ActorAsk").field(&self.0.to).finish()
+    }
+}
+
+impl<A: Actor, M> fmt::Debug for ActorAskServed<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ActorAskServed").field(&self.0).finish()
     }
 }
 

@@ -4,6 +4,7 @@ use super::AskError;
 use super::job::Came;
 use crate::driver::actors::host::{ActorAnswer, ActorCaller, CallerGone, Told};
 use crate::format::Codec;
+use crate::id::Epoch;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -11,14 +12,17 @@ use tokio::sync::oneshot;
 /// What a caller is told.
 type Reply<R, E> = Result<R, AskError<E>>;
 
+/// A reply, and on which other node and under which epoch it was given.
+type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), AskError<E>>;
+
 /// Who waits for a reply.
 pub(super) struct Asking<R, E> {
     codec: Codec,
-    done: oneshot::Sender<Reply<R, E>>,
+    done: oneshot::Sender<ServedReply<R, E>>,
 }
 
 impl<R, E> Asking<R, E> {
-    pub(super) fn new(codec: Codec) -> (Self, oneshot::Receiver<Reply<R, E>>) {
+    pub(super) fn new(codec: Codec) -> (Self, oneshot::Receiver<ServedReply<R, E>>) {
         let (done, told) = oneshot::channel();
         (Self { codec, done }, told)
     }
@@ -31,9 +35,9 @@ where
 {
     fn finish(self: Box<Self>, answer: ActorAnswer) {
         let told = match answer {
-            ActorAnswer::Ran(outcome) => {
+            ActorAnswer::Ran(outcome, epoch) => {
                 let codec = self.codec;
-                match outcome.into_any().downcast::<Came<R, E>>() {
+                let reply = match outcome.into_any().downcast::<Came<R, E>>() {
                     Ok(came) => came.0.map_err(AskError::Rejected),
                     // A handler of other messages has bytes.
                     Err(other) => match other.downcast::<super::job::CameRaw>() {
@@ -42,9 +46,12 @@ where
                             "it is of another type",
                         ))),
                     },
-                }
+                };
+                reply.map(|reply| (reply, None, epoch))
             }
-            ActorAnswer::Told(told) => decoded(self.codec, told),
+            ActorAnswer::Told(told, node, epoch) => {
+                decoded(self.codec, told).map(|reply| (reply, Some(node), epoch))
+            }
             ActorAnswer::Taken
             | ActorAnswer::Ended(_)
             | ActorAnswer::Refused(_)
@@ -87,8 +94,8 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
     fn finish(self: Box<Self>, answer: ActorAnswer) {
         let told = match answer {
             ActorAnswer::Taken => Ok(()),
-            ActorAnswer::Ran(_)
-            | ActorAnswer::Told(_)
+            ActorAnswer::Ran(..)
+            | ActorAnswer::Told(..)
             | ActorAnswer::Ended(_)
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)

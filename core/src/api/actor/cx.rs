@@ -7,9 +7,9 @@ use crate::actor::{Hop, Order, Trail};
 use crate::api::Message;
 use crate::driver::actors::host::{ActorEntry, Scene};
 use crate::driver::actors::stage::Stage;
-use crate::format::Metadata;
+use crate::format::{Metadata, TraceContext};
 use crate::id::{Epoch, ShardId, WallTime};
-use crate::name::EntityId;
+use crate::name::{EntityId, KindName};
 use crate::step::{Purpose, Span, Time};
 use std::fmt;
 use std::future::Future;
@@ -89,6 +89,11 @@ impl<A: Actor> ActorCx<A> {
         }
     }
 
+    /// The actor's kind.
+    pub fn kind(&self) -> &KindName {
+        self.entry.name()
+    }
+
     /// The actor's key.
     pub fn key(&self) -> &str {
         self.scene.key.as_str()
@@ -131,6 +136,16 @@ impl<A: Actor> ActorCx<A> {
         self.metadata
             .as_deref()
             .unwrap_or(&crate::api::metadata::EMPTY)
+    }
+
+    /// A header of the message's [metadata](Self::metadata).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.metadata().header_value(name)
+    }
+
+    /// The W3C trace context of the message's [metadata](Self::metadata).
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.metadata().trace()
     }
 
     /// This node's monotonic clock.

@@ -215,8 +215,8 @@ impl<E> AskError<E> {
             ActorAnswer::Stopped => Self::Stopped,
             ActorAnswer::Denied(denial) => Self::denied(denial),
             ActorAnswer::Cut => Self::Unknown(LateAnswer::Lost),
-            ActorAnswer::Ran(_)
-            | ActorAnswer::Told(_)
+            ActorAnswer::Ran(..)
+            | ActorAnswer::Told(..)
             | ActorAnswer::Taken
             | ActorAnswer::Ended(_) => Self::Unknown(LateAnswer::Lost),
         }

@@ -7,6 +7,7 @@ use crate::driver::actors::host::{ActorEntry, Pace, PaceRequest};
 use crate::driver::actors::stage::{Asker, World};
 use crate::format::Metadata;
 use crate::name::{EntityId, NameError};
+use crate::shard::Place;
 use crate::step::{Span, Time};
 use std::fmt;
 use std::marker::PhantomData;
@@ -48,6 +49,25 @@ impl<A: Actor> ActorHandle<A> {
             timeout,
             actor: PhantomData,
         }
+    }
+
+    /// Where the key belongs: its shard. `None` when this process does not know the kind, or the key
+    /// cannot be one.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Tenure, actor::Actor};
+    /// # fn example<Counter: Actor>(tenure: &Tenure) {
+    /// let counter = tenure.actor::<Counter>("page-1");
+    /// let owner = counter.place().zip(tenure.cluster()).and_then(|(place, cluster)| {
+    ///     let view = cluster.view();
+    ///     view.owner(place).map(|(node, _)| node.name.to_owned())
+    /// });
+    /// println!("page-1 is on {owner:?}");
+    /// # }
+    /// ```
+    pub fn place(&self) -> Option<Place> {
+        let key = self.key.as_ref().ok()?;
+        Some(self.asker.place(self.kind.as_ref()?, key))
     }
 
     /// Sends a message whose reply is wanted.

@@ -55,7 +55,7 @@ mod kind;
 mod residents;
 mod settings;
 
-pub use ask::{ActorAsk, ActorTell};
+pub use ask::{ActorAsk, ActorAskServed, ActorTell};
 pub use background::{TooManyTasks, WatchId};
 pub use cx::{ActorClock, ActorCx, TooManyTimers};
 pub use error::{AskError, InitError, LateAnswer};

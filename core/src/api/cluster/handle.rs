@@ -3,12 +3,13 @@
 use super::info::{INFO_CODEC, NodeInfo};
 use super::view::ClusterView;
 use crate::api::entity::RouteError;
-use crate::api::{CodecError, Tenure};
+use crate::api::{CodecError, Entity, Tenure};
 use crate::driver::NotSent;
 use crate::driver::cluster::{
     AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
 };
 use crate::format::{Answered, Denial};
+use crate::name::NameError;
 use crate::route::{self, Repeat, Target};
 use crate::shard::Place;
 use crate::step::Span;
@@ -118,6 +119,25 @@ impl ClusterHandle {
         sent.map_err(|_| WaitError::Gone("stopped".to_owned()))?;
         let drained = |view: &ClusterView| view.membership.state == MemberState::Drained;
         self.wait_until(patience.into(), drained).await.map(|_| ())
+    }
+
+    /// The shard of an entity; the [view](Self::view) tells who owns it now.
+    ///
+    /// ```
+    /// # use tenure_core::api::{ClusterHandle, Entity};
+    /// # fn example<Account: Entity>(cluster: &ClusterHandle) -> Result<(), Box<dyn std::error::Error>> {
+    /// let place = cluster.shard_of::<Account>("alice")?;
+    /// if let Some((node, epoch)) = cluster.view().owner(place) {
+    ///     println!("alice is in {:?}, which {} owns under {epoch:?}", place.shard, node.name);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the id cannot be one.
+    pub fn shard_of<A: Entity>(&self, id: impl AsRef<str>) -> Result<Place, NameError> {
+        self.tenure.entity::<A>(id).place()
     }
 
     /// One node, by its name.
@@ -233,8 +253,7 @@ async fn info(tenure: &Tenure, target: Target, whom: &str) -> Result<NodeInfo, R
             route::Refusal::NoNode(_) => RouteError::NoNode { node: node() },
             route::Refusal::NoCommonVersion(_) => RouteError::NoCommonVersion { node: node() },
             route::Refusal::TooLarge { bytes, bytes_max } => {
-                let what = format!("it has {bytes} bytes, the server takes {bytes_max}");
-                RouteError::Unencodable(CodecError::new(what))
+                RouteError::TooLarge { bytes, bytes_max }
             }
             route::Refusal::Overloaded => RouteError::from(Denial::Overloaded),
             route::Refusal::Deadline | route::Refusal::Unknown(_) => {

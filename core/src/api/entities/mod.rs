@@ -7,16 +7,18 @@ mod tests;
 
 pub(crate) use fold::{decode_event, fold_commits, fold_event};
 
+use super::contexts::{Said, Scene};
 use super::upcast::Steps;
-use super::{Aggregate, CodecError, DecideCx, UnknownEvents};
-use crate::driver::host::{Answer, Caller, Host, caught};
-use crate::format::{Codec, Metadata, Snapshot};
-use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
+use super::{Aggregate, AnswerCx, CodecError, DecideCx, Decision, UnknownEvents};
+use crate::driver::host::{Answer, Caller, Host, Turn, caught};
+use crate::format::{Codec, Snapshot};
+use crate::id::{CommandId, ShardId, Slot, Ticket};
 use crate::log::{Base, Decided, Expected, Firing, FoldError, Provisional, StoredCommit, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
 use crate::table::Table;
 use bytes::Bytes;
 use round::Round;
+use serde::Serialize;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use std::sync::atomic::AtomicU64;
 #[derive(Clone, Debug)]
 pub(crate) struct KindFacts {
     pub(crate) namespace: Namespace,
+    /// The name of this node.
+    pub(crate) node: Arc<str>,
     pub(crate) kind: KindName,
     pub(crate) codec: Codec,
     pub(crate) unknown_events: UnknownEvents,
@@ -39,11 +43,8 @@ pub(crate) trait Job<A: Aggregate>: Send {
     /// Its id.
     fn id(&self) -> CommandId;
 
-    /// When it arrived.
-    fn time(&self) -> WallTime;
-
-    /// What it says of itself.
-    fn metadata(&self) -> Option<Arc<Metadata>>;
+    /// What its caller says of it.
+    fn said(&self) -> &Said;
 
     /// Decides it, and keeps the typed reply; may run again.
     fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A>;
@@ -62,10 +63,45 @@ pub(crate) enum Draft<A: Aggregate> {
     Rejected,
 }
 
+impl<A: Aggregate> Draft<A> {
+    /// What was decided, as the log takes it; the reply comes back.
+    pub(crate) fn accepted<R: Serialize>(decision: Decision<A, R>, codec: Codec) -> (Self, R) {
+        let Decision {
+            events,
+            reply,
+            record,
+        } = decision;
+        let outcome = codec.encode(&reply);
+        let draft = Self::Accepted {
+            events,
+            outcome,
+            record,
+        };
+        (draft, reply)
+    }
+
+    /// The same, where the typed result stays with its caller.
+    pub(crate) fn of<R: Serialize, E>(
+        decided: Result<Decision<A, R>, E>,
+        codec: Codec,
+    ) -> (Self, Result<R, E>) {
+        match decided {
+            Ok(decision) => {
+                let (draft, reply) = Self::accepted(decision, codec);
+                (draft, Ok(reply))
+            }
+            Err(error) => (Self::Rejected, Err(error)),
+        }
+    }
+}
+
 /// A question of one caller.
 pub(crate) trait Question<A: Aggregate>: Send {
+    /// What its caller says of it.
+    fn said(&self) -> &Said;
+
     /// Answers it from the committed state, and keeps the answer.
-    fn answer(&mut self, state: &A, version: Version);
+    fn answer(&mut self, state: &A, cx: &AnswerCx<'_>);
 
     /// Tells the caller.
     fn finish(self: Box<Self>, answer: Answer);
@@ -106,6 +142,7 @@ impl<A: Aggregate> Caller for Ask<A> {
 /// The states of one kind's entities in one shard.
 pub(crate) struct Entities<A: Aggregate> {
     facts: KindFacts,
+    shard: ShardId,
     slots: BTreeMap<Slot, Entity<A>>,
     callers: Table<Ticket, Ask<A>>,
 }
@@ -129,12 +166,29 @@ impl<A> Entity<A> {
 }
 
 impl<A: Aggregate> Entities<A> {
-    pub(crate) fn new(facts: KindFacts) -> Self {
+    pub(crate) fn new(facts: KindFacts, shard: ShardId) -> Self {
         Self {
             facts,
+            shard,
             slots: BTreeMap::new(),
             callers: Table::new(),
         }
+    }
+}
+
+fn scene<'a>(
+    facts: &'a KindFacts,
+    entity: &'a EntityId,
+    (shard, turn): (ShardId, Turn),
+) -> Scene<'a> {
+    Scene {
+        namespace: &facts.namespace,
+        kind: &facts.kind,
+        entity,
+        version: turn.version,
+        node: &facts.node,
+        shard,
+        epoch: turn.epoch,
     }
 }
 
@@ -194,20 +248,13 @@ impl<A: Aggregate> Host for Entities<A> {
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        version: Version,
-        commands: &[(Ticket, Expected)],
-    ) -> Vec<Decided> {
-        let entity = self.slots.get_mut(&slot).expect("a folded slot");
-        entity.settle(provisional);
+    fn decide(&mut self, turn: Turn, commands: &[(Ticket, Expected)]) -> Vec<Decided> {
+        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        entity.settle(turn.provisional);
         let mut round = Round {
-            facts: &self.facts,
+            codec: self.facts.codec,
+            scene: scene(&self.facts, &entity.id, (self.shard, turn)),
             committed: &entity.committed,
-            id: &entity.id,
-            version,
             state: None,
             events: Vec::new(),
         };
@@ -227,15 +274,9 @@ impl<A: Aggregate> Host for Entities<A> {
         decided
     }
 
-    fn fire(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        _version: Version,
-        firing: &Firing,
-    ) -> Verdict {
-        let entity = self.slots.get_mut(&slot).expect("a folded slot");
-        entity.settle(provisional);
+    fn fire(&mut self, turn: Turn, firing: &Firing) -> Verdict {
+        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        entity.settle(turn.provisional);
         let kind = &self.facts.kind;
         let message = &firing.timer.message;
         Verdict::Failed(format!(
@@ -244,18 +285,15 @@ impl<A: Aggregate> Host for Entities<A> {
         ))
     }
 
-    fn answer(
-        &mut self,
-        slot: Slot,
-        provisional: Provisional,
-        version: Version,
-        tickets: &[Ticket],
-    ) {
-        let entity = self.slots.get_mut(&slot).expect("a folded slot");
-        entity.settle(provisional);
+    fn answer(&mut self, turn: Turn, tickets: &[Ticket]) {
+        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        entity.settle(turn.provisional);
+        let scene = scene(&self.facts, &entity.id, (self.shard, turn));
         for ticket in tickets {
             if let Some(Ask::Question(question)) = self.callers.get_mut(ticket) {
-                question.answer(&entity.committed, version);
+                let said = question.said().clone();
+                let said = &said;
+                question.answer(&entity.committed, &AnswerCx { scene, said });
             }
         }
     }

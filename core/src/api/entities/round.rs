@@ -1,21 +1,20 @@
 //! One round of decisions on one entity.
 
-use super::{Draft, Job, KindFacts};
-use crate::api::metadata::EMPTY;
+use super::{Draft, Job};
+use crate::api::contexts::Scene;
 use crate::api::{Aggregate, CodecError, DecideCx, Event};
 use crate::driver::host::caught;
 use crate::format::Codec;
 use crate::id::Version;
 use crate::log::{Expected, NewEvent, Verdict};
-use crate::name::EntityId;
 use bytes::Bytes;
 
 /// Commands of one entity, decided one after another.
 pub(super) struct Round<'a, A: Aggregate> {
-    pub(super) facts: &'a KindFacts,
+    pub(super) codec: Codec,
+    /// Its version is that after the events so far.
+    pub(super) scene: Scene<'a>,
     pub(super) committed: &'a A,
-    pub(super) id: &'a EntityId,
-    pub(super) version: Version,
     /// The state after the events so far; `None` while there are none.
     pub(super) state: Option<A>,
     /// The events so far, to rebuild the state when `evolve` panics half way.
@@ -24,29 +23,24 @@ pub(super) struct Round<'a, A: Aggregate> {
 
 impl<A: Aggregate> Round<'_, A> {
     pub(super) fn decide(&mut self, job: &mut dyn Job<A>, expected: Expected) -> Verdict {
+        let version = self.scene.version;
         let met = match expected {
             Expected::Any => true,
-            Expected::Exactly(version) => version == self.version,
-            Expected::Present => self.version != Version::ABSENT,
+            Expected::Exactly(exactly) => exactly == version,
+            Expected::Present => version != Version::ABSENT,
         };
         if !met {
-            return Verdict::Conflict(self.version);
+            return Verdict::Conflict(version);
         }
-        let (time, command) = (job.time(), job.id());
         // The job decides by itself, so what it says of itself is held beside it.
-        let metadata = job.metadata();
-        let metadata = metadata.as_deref().unwrap_or(&EMPTY);
+        let said = job.said().clone();
         let cx = DecideCx {
-            namespace: &self.facts.namespace,
-            kind: &self.facts.kind,
-            entity: self.id,
-            version: self.version,
-            time,
-            command,
-            metadata,
+            scene: self.scene,
+            said: &said,
+            command: job.id(),
         };
         let state = self.state.as_ref().unwrap_or(self.committed);
-        match caught(|| job.decide(state, &cx, self.facts.codec)) {
+        match caught(|| job.decide(state, &cx, self.codec)) {
             Ok(Draft::Rejected) => Verdict::Rejected,
             Ok(Draft::Accepted {
                 events,
@@ -68,12 +62,12 @@ impl<A: Aggregate> Round<'_, A> {
         let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
         let mut encoded = Vec::with_capacity(events.len());
         for event in &events {
-            encoded.push(encode_event(event, self.facts.codec)?);
+            encoded.push(encode_event(event, self.codec)?);
         }
-        let version = self.version.after(events.len());
+        let version = self.scene.version.after(events.len());
         let version = version.ok_or("no version is left above the entity's last one")?;
         self.evolve(&events)?;
-        self.version = version;
+        self.scene.version = version;
         if self.events.is_empty() {
             // Most rounds are of one command: its vector does.
             self.events = events;

@@ -1,10 +1,11 @@
 //! A host by itself: what several commands of one round come to.
 
 use super::{Ask, Draft, Entities, Job, KindFacts};
+use crate::api::contexts::Said;
 use crate::api::{Aggregate, CodecError, DecideCx, Event, UnknownEvents};
-use crate::driver::host::{Answer, Host};
-use crate::format::{Codec, Metadata, Snapshot};
-use crate::id::{CommandId, Slot, Ticket, Version, WallTime};
+use crate::driver::host::{Answer, Host, Turn};
+use crate::format::{Codec, Snapshot};
+use crate::id::{CommandId, ShardId, Slot, Ticket, Version, WallTime};
 use crate::log::{Base, Decided, Expected, FoldError, Provisional, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
 use Provisional::{Committed, Dropped};
@@ -54,12 +55,13 @@ impl Job<Sum> for Add {
         CommandId::new(WallTime(1), 1)
     }
 
-    fn time(&self) -> WallTime {
-        WallTime(1)
-    }
-
-    fn metadata(&self) -> Option<Arc<Metadata>> {
-        None
+    fn said(&self) -> &Said {
+        const NOTHING: &Said = &Said {
+            time: WallTime(1),
+            deadline: None,
+            metadata: None,
+        };
+        NOTHING
     }
 
     fn decide(&mut self, state: &Sum, _: &DecideCx<'_>, codec: Codec) -> Draft<Sum> {
@@ -77,14 +79,16 @@ impl Job<Sum> for Add {
 const SLOT: Slot = Slot(0);
 
 fn host() -> Entities<Sum> {
-    let mut host = Entities::new(KindFacts {
+    let facts = KindFacts {
         namespace: Namespace::new("test").unwrap(),
         kind: KindName::new("sum").unwrap(),
         codec: Codec::Json,
+        node: "here".into(),
         steps: crate::api::upcast::Steps::default(),
         unknown_events: UnknownEvents::Fail,
         skipped: Arc::default(),
-    });
+    };
+    let mut host = Entities::new(facts, ShardId(0));
     host.fold(SLOT, &EntityId::new("e").unwrap(), &Base::Nothing, &[])
         .unwrap();
     host
@@ -103,7 +107,13 @@ fn round(
         (Ticket(ticket), *expected)
     });
     let tickets: Vec<_> = tickets.collect();
-    let decided = host.decide(SLOT, provisional, Version(version), &tickets);
+    let turn = Turn {
+        slot: SLOT,
+        provisional,
+        version: Version(version),
+        epoch: None,
+    };
+    let decided = host.decide(turn, &tickets);
     let text = |decided: Decided| match decided.verdict {
         Verdict::Accepted { outcome, .. } => String::from_utf8(outcome.to_vec()).unwrap(),
         Verdict::Rejected => "rejected".to_owned(),

@@ -2,12 +2,12 @@
 
 use super::Entity;
 use super::error::{AskError, RouteError};
-use super::routed::{CommandAsk, CommandEnded, Ended, Head, command_result, expired};
+use super::routed::{Back, CommandWish, Head, Request, command_result, expired};
 use crate::api::call::{Aim, IDS_MAX, Receipt};
-use crate::api::{Decide, ExecuteError, Message, Tenure};
-use crate::driver::cluster::{AskRequest, Courier};
+use crate::api::contexts::Said;
+use crate::api::{Decide, ExecuteError, Message, Served, Tenure};
 use crate::format::Metadata;
-use crate::id::{CommandId, Epoch, Version, WallTime};
+use crate::id::{CommandId, Version, WallTime};
 use crate::log::Expected;
 use crate::name::{EntityId, NameError};
 use crate::route::Repeat;
@@ -17,7 +17,6 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// A command that is sent to its entity's owner when it is awaited.
 ///
@@ -102,12 +101,12 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
     }
 
     /// Asks for the reply together with the version, the sequence, whether it is the answer of an
-    /// earlier attempt, and who gave it.
-    pub fn receipt(self) -> AskReceipt<A, C> {
-        AskReceipt(self)
+    /// earlier attempt, and the node, shard and epoch that gave it, as [`Served`].
+    pub fn served(self) -> AskServed<A, C> {
+        AskServed(self)
     }
 
-    async fn run(self) -> Result<Served<A::Reply>, AskError<A::Error>> {
+    async fn run(self) -> Result<Served<Receipt<A::Reply>>, AskError<A::Error>> {
         match self.send().await? {
             Sent::Answered(served) => Ok(served),
             // It was to be answered, and its lane is gone.
@@ -147,61 +146,29 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
         let mut wall = handle.wall();
         let mut id = given.unwrap_or_else(|| handle.command_id_of(wall));
         for _ in 1..IDS_MAX {
-            let (done, told) = oneshot::channel();
-            let ask = CommandAsk::<A, C> {
-                head: head.clone(),
-                id,
-                expected,
-                metadata: metadata.clone(),
-                wall,
-                command,
-                answered,
-                courier: Courier::Alone,
-                decided: None,
-                done,
-            };
-            let request = AskRequest {
-                target: head.target(),
-                deadline: head.deadline,
-                key: head.key(),
-                repeat: Repeat::ById,
-                answered,
-                ask: Box::new(ask),
-            };
+            let left = head.deadline.since(handle.now());
+            let said = Said::new(wall, left, metadata.clone());
+            let wish = CommandWish::<A, C>::new(id, expected, command);
+            let sending = (Repeat::ById, answered);
+            let (request, told) = Request::new(head.clone(), (said, wish), sending);
             handle.ask(request).await?;
             // No timer of its own: its lane answers by the deadline, or drops what it holds when it
             // ends; then nobody knows.
-            let told = told.await.map_err(|_| ExecuteError::Unknown { id })?;
-            let CommandEnded {
-                ended,
-                decided,
-                command: back,
-            } = told;
-            if let Ended::HandedOver = ended {
-                return Ok(Sent::HandedOver(id));
-            }
-            match (expired(&ended), given, back) {
+            let back = told.await.map_err(|_| ExecuteError::Unknown { id })?;
+            match (expired(&back.ended), given, back.wish) {
+                (None, _, None) => return Ok(Sent::HandedOver(id)),
                 // Nobody knows the id and it was not run, so another one is as good.
                 (Some(horizon), None, Some(again)) => {
                     wall = handle.wall();
                     let later = WallTime(horizon.0.saturating_add(1));
                     id = handle.command_id_of(wall.max(later));
-                    command = again;
+                    command = again.into_command();
                 }
-                (Some(_), _, _) | (None, _, _) => {
-                    let (node, epoch) = match &ended {
-                        Ended::There(returned) => (returned.node.clone(), returned.epoch),
-                        Ended::Here(_) | Ended::Unrouted(_) | Ended::HandedOver => {
-                            let epoch = handle.epoch(head.place());
-                            (handle.node().to_owned(), epoch)
-                        }
-                    };
-                    let receipt = command_result::<A, C>(&head, &aim, id, ended, decided)?;
-                    return Ok(Sent::Answered(Served {
-                        receipt,
-                        node,
-                        epoch,
-                    }));
+                (Some(_) | None, _, wish) => {
+                    let back = Back { wish, ..back };
+                    let by = tenure.served_by(&head, &back.ended);
+                    let receipt = command_result::<A, C>(&head, &aim, id, back)?;
+                    return Ok(Sent::Answered(by.of(receipt)));
                 }
             }
         }
@@ -209,22 +176,9 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
     }
 }
 
-/// A reply, what it stands for in the log, and who gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Served<R> {
-    /// The reply, the version and the sequence.
-    pub receipt: Receipt<R>,
-    /// The name of the node that gave it.
-    pub node: String,
-    /// The epoch of the shard under which it was given, as far as is known; a lone process tells
-    /// none.
-    pub epoch: Option<Epoch>,
-}
-
 /// What became of a command that was sent.
 enum Sent<R> {
-    Answered(Served<R>),
+    Answered(Served<Receipt<R>>),
     /// Nobody was to answer it.
     HandedOver(CommandId),
 }
@@ -247,22 +201,22 @@ impl<A: Entity + Decide<C>, C: Message> IntoFuture for Ask<A, C> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.run().await.map(|served| served.receipt.reply) })
+        Box::pin(async move { self.run().await.map(|served| served.answer.reply) })
     }
 }
 
 /// A command whose caller wants to know what stands behind the reply, as [`Served`].
 #[must_use = "a command is sent when it is awaited"]
-pub struct AskReceipt<A: Entity, C: Message>(Ask<A, C>);
+pub struct AskServed<A: Entity, C: Message>(Ask<A, C>);
 
-impl<A: Entity, C: Message> fmt::Debug for AskReceipt<A, C> {
+impl<A: Entity, C: Message> fmt::Debug for AskServed<A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AskReceipt").field(&self.0).finish()
+        f.debug_tuple("AskServed").field(&self.0).finish()
     }
 }
 
-impl<A: Entity + Decide<C>, C: Message> IntoFuture for AskReceipt<A, C> {
-    type Output = Result<Served<A::Reply>, AskError<A::Error>>;
+impl<A: Entity + Decide<C>, C: Message> IntoFuture for AskServed<A, C> {
+    type Output = Result<Served<Receipt<A::Reply>>, AskError<A::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -318,7 +272,7 @@ impl<A: Entity + Decide<C>, C: Message> IntoFuture for Tell<A, C> {
         Box::pin(async move {
             Ok(match self.0.send().await? {
                 Sent::HandedOver(id) => id,
-                Sent::Answered(served) => served.receipt.id,
+                Sent::Answered(served) => served.answer.id,
             })
         })
     }

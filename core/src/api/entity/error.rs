@@ -55,6 +55,14 @@ pub enum RouteError {
     /// The message cannot be encoded.
     #[error("the message cannot be encoded: {0}")]
     Unencodable(CodecError),
+    /// The message is larger than the network takes.
+    #[error("the message's frame has {bytes} bytes, the server takes {bytes_max}: send less")]
+    TooLarge {
+        /// Its frame's size in bytes.
+        bytes: usize,
+        /// What the server takes, in bytes.
+        bytes_max: usize,
+    },
     /// The answer cannot be decoded by this program. What was asked for happened.
     #[error("the answer cannot be decoded: {0}")]
     Answer(CodecError),
@@ -85,6 +93,7 @@ impl RouteError {
             | Self::NoCommonVersion { .. }
             | Self::Stopped
             | Self::Unencodable(_)
+            | Self::TooLarge { .. }
             | Self::Answer(_) => false,
         }
     }

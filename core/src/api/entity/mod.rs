@@ -8,17 +8,15 @@ mod read;
 mod routed;
 mod serve;
 
-pub use ask::{Ask, AskReceipt, Served, Tell};
+pub use ask::{Ask, AskServed, Tell};
 pub use error::{AskError, ReadError, RouteError};
 pub use messages::Messages;
 pub use one::EntityRef;
-pub use read::Read;
+pub use read::{Read, ReadReply, ReadServed};
 
 pub(crate) use serve::{ServedEntity, Serving};
 
-use super::{Aggregate, Message};
-use crate::id::Version;
-use crate::name::{EntityId, KindName, Namespace};
+use super::{Aggregate, AnswerCx, Message};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -93,35 +91,4 @@ pub trait Answer<Q: Message>: Aggregate {
 
     /// Answers a query from a committed state. Pure and bounded.
     fn answer(&self, query: &Q, cx: &AnswerCx<'_>) -> Self::Reply;
-}
-
-/// What an answer may know beside the state and the query.
-#[derive(Clone, Copy, Debug)]
-pub struct AnswerCx<'a> {
-    pub(crate) namespace: &'a Namespace,
-    pub(crate) kind: &'a KindName,
-    pub(crate) entity: &'a EntityId,
-    pub(crate) version: Version,
-}
-
-impl<'a> AnswerCx<'a> {
-    /// The namespace.
-    pub fn namespace(&self) -> &'a Namespace {
-        self.namespace
-    }
-
-    /// The kind of the entity.
-    pub fn kind(&self) -> &'a KindName {
-        self.kind
-    }
-
-    /// The entity's id.
-    pub fn id(&self) -> &'a str {
-        self.entity.as_str()
-    }
-
-    /// The version of the state; [`Version::ABSENT`] when the entity does not exist.
-    pub fn version(&self) -> Version {
-        self.version
-    }
 }

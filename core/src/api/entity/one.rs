@@ -3,6 +3,7 @@
 use super::{Answer, Ask, Entity, Read, Tell};
 use crate::api::{Decide, Message, Tenure};
 use crate::name::{EntityId, NameError};
+use crate::shard::Place;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -24,6 +25,16 @@ impl<A: Entity> EntityRef<A> {
             entity: EntityId::new(id),
             aggregate: PhantomData,
         }
+    }
+
+    /// Where it belongs: its shard, of its kind's class.
+    ///
+    /// # Errors
+    ///
+    /// When the id cannot be one.
+    pub fn place(&self) -> Result<Place, NameError> {
+        let entity = self.entity.as_ref().map_err(Clone::clone)?;
+        Ok(self.tenure.place_of::<A>(entity))
     }
 
     /// Asks it a command. Await the ask for the reply; before that it takes an [id](Ask::id), a

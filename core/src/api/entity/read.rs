@@ -1,10 +1,12 @@
 //! The builder of queries that go to their entity's owner.
 
 use super::error::ReadError;
-use super::routed::{Head, QueryAsk, query_result};
+use super::routed::{Head, QueryWish, Request, query_result};
 use super::{Answer, Entity};
-use crate::api::{LoadError, Message, Tenure};
-use crate::driver::cluster::{AskRequest, Courier};
+use crate::api::contexts::Said;
+use crate::api::{LoadError, Message, Served, Tenure};
+use crate::format::Metadata;
+use crate::id::Version;
 use crate::log::Freshness;
 use crate::name::{EntityId, NameError};
 use crate::route::Repeat;
@@ -13,8 +15,8 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// A query that is sent to its entity's owner when it is awaited.
 ///
@@ -25,6 +27,7 @@ pub struct Read<A: Entity, Q: Message> {
     entity: Result<EntityId, NameError>,
     query: Q,
     freshness: Freshness,
+    metadata: Option<Arc<Metadata>>,
     timeout: Span,
     aggregate: PhantomData<fn() -> A>,
 }
@@ -37,6 +40,7 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
             entity,
             query,
             freshness: Freshness::Linearizable,
+            metadata: None,
             timeout,
             aggregate: PhantomData,
         }
@@ -54,14 +58,27 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
         self
     }
 
-    async fn run(self) -> Result<A::Reply, ReadError> {
+    /// What the query says of itself beside its content, for its [context](crate::api::AnswerCx).
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
+        self
+    }
+
+    /// Asks for the reply together with the version and the freshness of the state behind it, and
+    /// the node, shard and epoch that gave it, as [`Served`].
+    pub fn served(self) -> ReadServed<A, Q> {
+        ReadServed(self)
+    }
+
+    async fn run(self) -> Result<Served<ReadReply<A::Reply>>, ReadError> {
         let Self {
             tenure,
             entity,
             query,
             freshness,
+            metadata,
             timeout,
-            aggregate,
+            aggregate: _,
         } = self;
         let entity = entity.map_err(LoadError::Name)?;
         let kind = tenure.owned_kind::<A>().await;
@@ -74,29 +91,27 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
             entity,
             deadline: handle.now() + timeout,
         };
-        let (done, told) = oneshot::channel();
-        let ask = QueryAsk::<A, Q> {
-            head: head.clone(),
-            freshness,
-            query,
-            courier: Courier::Alone,
-            replied: None,
-            aggregate,
-            done,
-        };
-        let request = AskRequest {
-            target: head.target(),
-            deadline: head.deadline,
-            key: head.key(),
-            repeat: Repeat::Reads,
-            answered: true,
-            ask: Box::new(ask),
-        };
+        let said = Said::new(handle.wall(), timeout, metadata);
+        let wish = QueryWish::<A, Q>::new(freshness, query);
+        let (request, told) = Request::new(head.clone(), (said, wish), (Repeat::Reads, true));
         handle.ask(request).await?;
         // Without an answer the lane is gone.
-        let ended = told.await.map_err(|_| LoadError::Stopped)?;
-        query_result::<A, Q>(&head, ended)
+        let back = told.await.map_err(|_| LoadError::Stopped)?;
+        let by = tenure.served_by(&head, &back.ended);
+        Ok(by.of(query_result::<A, Q>(&head, back)?))
     }
+}
+
+/// What a query was answered, and from which state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadReply<R> {
+    /// The reply.
+    pub reply: R,
+    /// The version of the state that it is given from; [`Version::ABSENT`] when there is none.
+    pub version: Version,
+    /// What is known of that state: at least as fresh as was asked for.
+    pub freshness: Freshness,
 }
 
 impl<A: Entity, Q: Message> fmt::Debug for Read<A, Q> {
@@ -116,6 +131,25 @@ impl<A: Entity + Answer<Q>, Q: Message> IntoFuture for Read<A, Q> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async move { self.run().await.map(|served| served.answer.reply) })
+    }
+}
+
+/// A query whose caller wants to know what stands behind the reply, as [`Served`].
+#[must_use = "a query is sent when it is awaited"]
+pub struct ReadServed<A: Entity, Q: Message>(Read<A, Q>);
+
+impl<A: Entity, Q: Message> fmt::Debug for ReadServed<A, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadServed").field(&self.0).finish()
+    }
+}
+
+impl<A: Entity + Answer<Q>, Q: Message> IntoFuture for ReadServed<A, Q> {
+    type Output = Result<Served<ReadReply<A::Reply>>, ReadError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.run())
     }
 }

@@ -2,15 +2,15 @@
 //! bytes.
 
 use super::messages::Messages;
-use super::{Answer as Answers, AnswerCx, Entity};
+use super::{Answer as Answers, Entity};
+use crate::api::contexts::Said;
 use crate::api::entities::{Ask, Draft, Job, KindFacts, Question};
-use crate::api::{Aggregate, CodecError, Decide, DecideCx, Message};
+use crate::api::{Aggregate, AnswerCx, CodecError, Decide, DecideCx, Message};
 use crate::driver::cluster::{Asking, Courier, Incoming, Outcome, Wanted};
 use crate::driver::host::{Answer, KindEntry, caught};
 use crate::driver::{EntityRequest, What};
-use crate::format::{Codec, Denial, Metadata};
-use crate::id::{CommandId, Version, WallTime};
-use crate::name::EntityId;
+use crate::format::{Codec, Denial};
+use crate::id::CommandId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -25,11 +25,8 @@ pub(super) type DecodeQuery<A> =
 
 /// What a served command or query has beside its content.
 pub(crate) struct ServedHead {
-    facts: Arc<KindFacts>,
-    entity: EntityId,
     id: CommandId,
-    time: WallTime,
-    metadata: Option<Arc<Metadata>>,
+    said: Said,
     courier: Courier,
 }
 
@@ -78,6 +75,7 @@ impl<A: Entity> Serving for ServedEntity<A> {
             asking,
             wall,
             deadline,
+            left,
         } = incoming;
         let Asking {
             place,
@@ -99,11 +97,8 @@ impl<A: Entity> Serving for ServedEntity<A> {
             cause: cause.to_string(),
         };
         let head = |id| ServedHead {
-            facts: Arc::clone(&self.facts),
-            entity: entity.clone(),
             id,
-            time: wall,
-            metadata: metadata.clone(),
+            said: Said::new(wall, left, metadata.clone()),
             courier,
         };
         let key = (&*message, schema);
@@ -169,24 +164,18 @@ impl<A: Decide<C>, C: Message> Job<A> for ServedCommand<A, C> {
         self.head.id
     }
 
-    fn time(&self) -> WallTime {
-        self.head.time
-    }
-
-    fn metadata(&self) -> Option<Arc<Metadata>> {
-        self.head.metadata.clone()
+    fn said(&self) -> &Said {
+        &self.head.said
     }
 
     fn decide(&mut self, state: &A, cx: &DecideCx<'_>, codec: Codec) -> Draft<A> {
         match state.decide(&self.command, cx) {
             Ok(decision) => {
-                let outcome = codec.encode(&decision.reply);
-                self.outcome = Outcome::of_reply(&outcome);
-                Draft::Accepted {
-                    events: decision.events,
-                    outcome,
-                    record: decision.record,
+                let (draft, _) = Draft::accepted(decision, codec);
+                if let Draft::Accepted { outcome, .. } = &draft {
+                    self.outcome = Outcome::of_reply(outcome);
                 }
+                draft
             }
             Err(error) => {
                 self.outcome = Outcome::of_error(codec.encode(&error));
@@ -227,14 +216,12 @@ impl<A: Answers<Q>, Q: Message> ServedQuery<A, Q> {
 }
 
 impl<A: Answers<Q>, Q: Message> Question<A> for ServedQuery<A, Q> {
-    fn answer(&mut self, state: &A, version: Version) {
-        let replied = replied(
-            &self.head.facts,
-            &self.head.entity,
-            (state, version),
-            &self.query,
-        );
-        self.outcome = match replied {
+    fn said(&self) -> &Said {
+        &self.head.said
+    }
+
+    fn answer(&mut self, state: &A, cx: &AnswerCx<'_>) {
+        self.outcome = match replied(state, &self.query, cx) {
             Ok(reply) => Outcome::of_reply(&self.codec.encode(&reply)),
             Err(panic) => Outcome::Failed(panic),
         };
@@ -248,16 +235,9 @@ impl<A: Answers<Q>, Q: Message> Question<A> for ServedQuery<A, Q> {
 
 /// What an aggregate answers a query, or the text of its panic.
 pub(super) fn replied<A: Answers<Q>, Q: Message>(
-    facts: &KindFacts,
-    entity: &EntityId,
-    (state, version): (&A, Version),
+    state: &A,
     query: &Q,
+    cx: &AnswerCx<'_>,
 ) -> Result<A::Reply, String> {
-    let cx = AnswerCx {
-        namespace: &facts.namespace,
-        kind: &facts.kind,
-        entity,
-        version,
-    };
-    caught(|| state.answer(query, &cx)).map_err(|panic| format!("answer panicked: {panic}"))
+    caught(|| state.answer(query, cx)).map_err(|panic| format!("answer panicked: {panic}"))
 }

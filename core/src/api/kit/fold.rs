@@ -152,6 +152,7 @@ impl RecordedStreams {
         }
         Ok(KindFacts {
             namespace: Namespace::new(&self.header.namespace).map_err(|e| wrong(e.to_string()))?,
+            node: "test".into(),
             kind: KindName::new(A::KIND).map_err(|e| wrong(e.to_string()))?,
             codec: self.codec(),
             unknown_events: A::settings().unknown_events,

@@ -1,10 +1,12 @@
 //! Given, when, then.
 
+use crate::api::contexts::{Said, Scene};
 use crate::api::{Aggregate, CodecError, Decide, DecideCx, Event, Message, Metadata};
 use crate::format::Codec;
-use crate::id::{CommandId, Version, WallTime};
+use crate::id::{CommandId, ShardId, Version, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 
 /// An aggregate with a past. See [`given`].
 #[derive(Clone, Debug)]
@@ -13,8 +15,7 @@ pub struct Given<A> {
     state: A,
     version: Version,
     id: EntityId,
-    time: WallTime,
-    metadata: Metadata,
+    said: Said,
 }
 
 /// What a command came to. See [`given`].
@@ -91,8 +92,7 @@ pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<
         state,
         version,
         id: EntityId::new("entity").expect("a plain id"),
-        time: WallTime(0),
-        metadata: Metadata::new(),
+        said: Said::default(),
     }
 }
 
@@ -113,13 +113,19 @@ impl<A: Aggregate> Given<A> {
 
     /// The time, as the decision sees it.
     pub fn time(mut self, time: WallTime) -> Self {
-        self.time = time;
+        self.said.time = time;
+        self
+    }
+
+    /// When the caller gives up, as the decision sees it; nobody waits when it is not set.
+    pub fn deadline(mut self, deadline: WallTime) -> Self {
+        self.said.deadline = Some(deadline);
         self
     }
 
     /// What the command says of itself, as the decision sees it.
     pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.metadata = metadata;
+        self.said.metadata = Some(Arc::new(metadata));
         self
     }
 
@@ -149,13 +155,17 @@ impl<A: Aggregate> Given<A> {
             Err(error) => panic!("{error}"),
         };
         let cx = DecideCx {
-            namespace: &namespace,
-            kind: &kind,
-            entity: &self.id,
-            version: self.version,
-            time: self.time,
-            command: CommandId::new(self.time, 0),
-            metadata: &self.metadata,
+            scene: Scene {
+                namespace: &namespace,
+                kind: &kind,
+                entity: &self.id,
+                version: self.version,
+                node: "test",
+                shard: ShardId(0),
+                epoch: None,
+            },
+            said: &self.said,
+            command: CommandId::new(self.said.time, 0),
         };
         let result = self.state.decide(&command, &cx).map(|decision| Came {
             events: decision

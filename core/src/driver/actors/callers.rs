@@ -4,6 +4,7 @@ use super::host::{ActorAnswer, ActorCaller, ActorEntry, CallerGone};
 use crate::id::Ticket;
 use crate::log::KindIndex;
 use crate::name::EntityId;
+use crate::shard::Place;
 use crate::step::Time;
 use crate::table::Table;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(super) struct Waiting {
     pub(super) kind: KindIndex,
     pub(super) entry: Arc<ActorEntry>,
     pub(super) key: EntityId,
+    /// What is held for it; `None` for what belongs to this node.
+    pub(super) place: Option<Place>,
     pub(super) deadline: Time,
     pub(super) wants: Wants,
     pub(super) gone: Arc<CallerGone>,

@@ -129,7 +129,10 @@ impl ActorSeat {
         let kind = waiting.kind;
         let answer = match answer {
             Answer::Ran => match self.outcome.take() {
-                Some(outcome) => ActorAnswer::Ran(outcome),
+                Some(outcome) => {
+                    let epoch = waiting.place.and_then(|place| self.machine.epoch(place));
+                    ActorAnswer::Ran(outcome, epoch)
+                }
                 None => return Some(format!("{ticket:?} ran without an outcome")),
             },
             Answer::Taken => ActorAnswer::Taken,
@@ -156,6 +159,7 @@ impl ActorSeat {
             kind,
             entry,
             key,
+            place: _,
             deadline,
             wants,
             gone,

@@ -154,10 +154,10 @@ pub(crate) trait ActorCaller: Send {
 
 /// How a message's or a watch's stay ended.
 pub(crate) enum ActorAnswer {
-    /// It ran in this process.
-    Ran(Box<dyn Outcome>),
-    /// It ran in another one.
-    Told(Told),
+    /// It ran in this process, under this epoch of its shard.
+    Ran(Box<dyn Outcome>, Option<Epoch>),
+    /// It ran on another lane: what came of it, the name of its node, and the epoch.
+    Told(Told, String, Option<Epoch>),
     /// It is in the mailbox, and no more is wanted.
     Taken,
     /// What was watched has ended.

@@ -159,6 +159,7 @@ impl ActorSeat {
             kind,
             entry,
             key: key.clone(),
+            place,
             deadline,
             wants: if answered {
                 Wants::Reply
@@ -203,6 +204,7 @@ impl ActorSeat {
             kind,
             entry,
             key: key.clone(),
+            place,
             deadline,
             wants: Wants::End,
             gone: Arc::clone(&self.nobody),

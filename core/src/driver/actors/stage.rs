@@ -5,6 +5,8 @@ use crate::actor::Ended;
 use crate::driver::handle::Sent;
 use crate::driver::shell::{Shell, TaskHandle};
 use crate::id::{OpId, Slot, WallTime};
+use crate::name::EntityId;
+use crate::shard::Place;
 use crate::step::{Dice, Limits, Span, Time};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -41,6 +43,12 @@ impl<S: Shell> World for S {
 pub(crate) trait Asker: Send + Sync {
     /// The kind that this process knows under a name.
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>>;
+
+    /// The place of a key.
+    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Place;
+
+    /// The name of this node.
+    fn node(&self) -> &str;
 
     /// Hands a message to the lane that routes it.
     fn ask(&self, request: ActorRequest) -> Sent<'_>;

@@ -3,6 +3,7 @@
 use super::host::{ActorAnswer, Content, Mail, NotUnderstood, Told};
 use crate::actor::{Ended, Refusal, Trail};
 use crate::api::CodecError;
+use crate::driver::cluster::Returned;
 use crate::format::{Answered, Codec, Denial, Hop};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
@@ -57,10 +58,10 @@ impl ActorAnswer {
             })
         };
         match self {
-            Self::Ran(outcome) => outcome
+            Self::Ran(outcome, _) => outcome
                 .encode(codec)
                 .map_or_else(unsent, |told| answered(told, kind)),
-            Self::Told(told) => answered(told, kind),
+            Self::Told(told, _, _) => answered(told, kind),
             Self::Taken => Answered::done(Bytes::new()),
             Self::Ended(ended) => codec.encode(&ended).map_or_else(unsent, Answered::done),
             Self::Refused(refusal) => refused(denial(refusal, kind, key)),
@@ -82,12 +83,13 @@ impl ActorAnswer {
     }
 
     /// The answer of another node to a message.
-    pub(crate) fn of_message(answered: Answered) -> Self {
-        match answered {
-            Answered::Done { reply, .. } => Self::Told(Told::Reply(reply)),
-            Answered::Rejected { error, .. } => Self::Told(Told::Rejected(error)),
-            Answered::Refused(denial) => Self::Denied(denial),
-        }
+    pub(crate) fn of_message(returned: Returned) -> Self {
+        let told = match returned.answered {
+            Answered::Done { reply, .. } => Told::Reply(reply),
+            Answered::Rejected { error, .. } => Told::Rejected(error),
+            Answered::Refused(denial) => return Self::Denied(denial),
+        };
+        Self::Told(told, returned.node, returned.epoch)
     }
 
     /// The answer of another node to a message whose reply nobody wants.

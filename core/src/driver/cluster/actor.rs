@@ -76,11 +76,10 @@ impl Routed for ActorAsk {
     }
 
     fn returned(self: Box<Self>, returned: Returned) {
-        let answered = returned.answered;
         let answer = if self.request.answered {
-            ActorAnswer::of_message(answered)
+            ActorAnswer::of_message(returned)
         } else {
-            ActorAnswer::of_tell(answered)
+            ActorAnswer::of_tell(returned.answered)
         };
         self.tell(answer);
     }

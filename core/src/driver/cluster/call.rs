@@ -9,7 +9,7 @@ use crate::id::{CommandId, Epoch, WallTime};
 use crate::log::{Expected, Freshness, Refusal, Reply};
 use crate::name::{EntityId, KindName};
 use crate::shard::Place;
-use crate::step::Time;
+use crate::step::{Span, Time};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub(crate) struct Incoming {
     /// When it arrived, on this node's wall clock.
     pub(crate) wall: WallTime,
     pub(crate) deadline: Time,
+    /// How long its caller waits still; `None` when there is none.
+    pub(crate) left: Option<Span>,
 }
 
 /// What came of a request on another lane.

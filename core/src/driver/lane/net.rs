@@ -324,6 +324,7 @@ impl<S: Shell> Lane<S> {
                     asking,
                     wall,
                     deadline,
+                    left: Some(deadline.since(self.now)),
                 };
                 match kind.map(|kind| kind.request(incoming, courier)) {
                     Some(Ok(request)) => return self.entity(request),

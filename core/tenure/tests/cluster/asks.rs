@@ -16,8 +16,8 @@ async fn each_node_reaches_every_owner(world: &World) {
     for n in 0..40 {
         let till = nodes[n % 3].entity::<Till>(format!("till-{n}"));
         assert_eq!(till.read(Count).await.unwrap(), (3, Version(3)));
-        let served = till.ask(Put { cents: 1 }).receipt().await.unwrap();
-        assert_eq!(served.receipt.version, Version(4));
+        let served = till.ask(Put { cents: 1 }).served().await.unwrap();
+        assert_eq!(served.answer.version, Version(4));
         assert!(served.epoch.is_some());
         servers.insert(served.node);
         let refused = till.ask(Put { cents: -50 }).await.unwrap_err();

@@ -5,6 +5,7 @@ mod common;
 
 mod actors;
 mod asks;
+mod contexts;
 mod leases;
 mod moves;
 mod nodes;

@@ -84,13 +84,13 @@ async fn what_the_owner_says_crosses_the_wire_as_what_it_was(world: &World) {
         "{broken}"
     );
     let id = client.command_id();
-    let first = till.ask(Put { cents: 2 }).id(id).receipt().await.unwrap();
-    let again = till.ask(Put { cents: 2 }).id(id).receipt().await.unwrap();
+    let first = till.ask(Put { cents: 2 }).id(id).served().await.unwrap();
+    let again = till.ask(Put { cents: 2 }).id(id).served().await.unwrap();
     assert_eq!((first.node.as_str(), again.node.as_str()), ("a", "a"));
-    assert_eq!((again.receipt.reply, again.receipt.duplicate), (7, true));
+    assert_eq!((again.answer.reply, again.answer.duplicate), (7, true));
     let told = till.tell(Put { cents: 1 }).await.unwrap();
-    let found = till.ask(Put { cents: 1 }).id(told).receipt().await.unwrap();
-    assert!(found.receipt.duplicate);
+    let found = till.ask(Put { cents: 1 }).id(told).served().await.unwrap();
+    assert!(found.answer.duplicate);
     for freshness in [Freshness::Local, Freshness::Linearizable] {
         let read = till.read(Count).freshness(freshness).await.unwrap();
         assert_eq!(read, (8, Version(3)));

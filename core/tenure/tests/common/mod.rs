@@ -12,11 +12,13 @@ mod account;
 mod faulty;
 mod tally;
 mod till;
+mod witness;
 
 pub use account::*;
 pub use faulty::{Fate, FaultyShell};
 pub use tally::*;
 pub use till::*;
+pub use witness::*;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::{Builder, MemShell, Repository, Tenure};

@@ -84,16 +84,16 @@ impl Asks {
                 (Class::Fenced, What::Add { id, amount }) => {
                     let entity = client.entity::<Tally>(&key);
                     let ask = entity.ask(Add { amount }).id(id).timeout(self.timeout);
-                    match ask.receipt().await {
+                    match ask.served().await {
                         Ok(served) => Outcome::Ok(Done {
-                            value: served.receipt.reply,
-                            version: served.receipt.version.0,
-                            sequence: served.receipt.sequence.map(|sequence| sequence.0),
+                            value: served.answer.reply,
+                            version: served.answer.version.0,
+                            sequence: served.answer.sequence.map(|sequence| sequence.0),
                             node: Some(served.node),
                             epoch: served.epoch.map(|epoch| epoch.sequence.0),
                             activation: None,
                             local: false,
-                            duplicate: served.receipt.duplicate,
+                            duplicate: served.answer.duplicate,
                         }),
                         Err(error) => {
                             let told = error.to_string();

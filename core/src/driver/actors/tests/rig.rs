@@ -131,6 +131,17 @@ impl Asker for Road {
         self.kinds.get(name).cloned()
     }
 
+    fn place(&self, _: &ActorEntry, _: &EntityId) -> Place {
+        Place {
+            class: TakeOver::Leased,
+            shard: ShardId(0),
+        }
+    }
+
+    fn node(&self) -> &str {
+        "here"
+    }
+
     fn ask(&self, request: ActorRequest) -> Sent<'_> {
         lock(&self.asked).push_back(request);
         Either::Left(ready(Ok(())))

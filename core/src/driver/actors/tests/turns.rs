@@ -208,7 +208,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
     };
     let codec = Codec::Cbor;
     wire(&mut rig, 0, "add", codec.encode(&Add { by: 7 }).unwrap());
-    let Ok(ActorAnswer::Ran(outcome)) = told.recv() else {
+    let Ok(ActorAnswer::Ran(outcome, _)) = told.recv() else {
         panic!("it ran");
     };
     use crate::driver::actors::host::Told;
@@ -222,7 +222,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
         "deny",
         codec.encode(&Deny { why: "no".into() }).unwrap(),
     );
-    let Ok(ActorAnswer::Ran(outcome)) = told.recv() else {
+    let Ok(ActorAnswer::Ran(outcome, _)) = told.recv() else {
         panic!("it ran");
     };
     assert_eq!(
