@@ -1,6 +1,6 @@
-//! `chaos` on a small scale: real processes over a real nats-server, of which one is drained and one
-//! is killed, and a history that `check` finds nothing in; and `check` itself, which finds each thing
-//! that can be wrong with a history.
+//! `chaos` on a small scale: real processes over a real nats-server, to which each fault is done once
+//! and one while another lasts, and a history that `check` finds nothing in; and `check` itself, which
+//! finds each thing that can be wrong with a history.
 
 mod common;
 
@@ -25,39 +25,70 @@ fn with_file(name: &str, test: impl FnOnce(&str)) {
 }
 
 #[test]
-fn nodes_that_drain_and_die_lose_and_double_nothing() {
+fn nodes_that_drain_stop_and_die_lose_and_double_nothing() {
     with_file("chaos", |file| {
         let arguments = [
-            ["--nodes", "3"],
-            ["--seconds", "15"],
+            ["--nodes", "4"],
+            ["--seconds", "54"],
             ["--keys", "400"],
             ["--shards", "16"],
             ["--rate", "100"],
-            ["--faults", "kill,drain"],
+            ["--faults", "kill,stop,drain,join,nats"],
+            ["--stop-seconds", "20"],
+            ["--overlaps", "1"],
             ["--history", file],
         ];
-        let report = CHAOS.tells(arguments.as_flattened());
-        let mut done: Vec<_> = report["faults"]
-            .as_array()
-            .expect("faults")
-            .iter()
-            .collect();
-        done.sort_by_key(|fault| fault["fault"].as_str());
-        let names: Vec<_> = done.iter().map(|fault| &fault["fault"]).collect();
-        assert_eq!(names, ["drain", "kill"], "{report}");
+        // A build for tests is no measure of speed.
+        let arguments = [arguments.as_flattened(), &["--report-only"]].concat();
+        let report = CHAOS.tells(&arguments);
+        let faults = report["faults"].as_array().expect("faults");
+        let alone = faults.iter().filter(|fault| fault["during"].is_null());
+        let mut alone: Vec<_> = alone.map(|fault| fault["fault"].as_str()).collect();
+        alone.sort_unstable();
+        let each = ["drain", "join", "kill", "nats", "stop"].map(Some);
+        assert_eq!(alone, each, "{report}");
+        let met = faults.iter().filter(|fault| fault["during"] == "stop");
+        assert_eq!(met.count(), 1, "{report}");
         assert_eq!(report["check"]["passed"], true, "{report}");
         assert_eq!(report["check"]["counts"]["entities"], 400, "{report}");
         let measured = report["take_over"].as_array().expect("figures");
-        for wait in ["drain fenced", "drain leased", "kill fenced", "kill leased"] {
-            let is_it = |one: &&Value| {
-                let name = [&one["fault"], &one["class"]].map(|part| part.as_str().unwrap());
-                name.join(" ") == wait
-            };
-            let found = measured.iter().find(is_it);
-            let found = found.unwrap_or_else(|| panic!("no {wait}: {report}"));
+        let measured = |fault: &str, class: &str| {
+            let found = measured.iter().find(|one| {
+                one["overlapped"] == false && one["fault"] == fault && one["class"] == class
+            });
+            let found = found.unwrap_or_else(|| panic!("no {fault} {class}: {report}"));
             assert!(found["shards"].as_u64() > Some(0), "{report}");
+            assert!(found["p99_max_ms"].as_u64() > Some(0), "{report}");
+        };
+        for fault in ["drain", "kill", "stop", "nats"] {
+            for class in ["fenced", "leased"] {
+                measured(fault, class);
+            }
         }
         still_found_in(file);
+    });
+}
+
+#[test]
+fn callers_who_wait_for_too_long_fail_a_run() {
+    with_file("slow", |file| {
+        let arguments = [
+            ["--nodes", "2"],
+            ["--seconds", "9"],
+            ["--keys", "64"],
+            ["--shards", "8"],
+            ["--rate", "50"],
+            ["--faults", "kill"],
+            ["--overlaps", "0"],
+            // No take-over of a lease is before its end.
+            ["--beyond-lease-p99-ms", "0"],
+            ["--kill-p99-ms", "60000"],
+            ["--history", file],
+        ];
+        let told = CHAOS.fails(arguments.as_flattened(), 20);
+        let begin = "error: kill, leased class: p99 of ";
+        assert!(told.starts_with(begin), "{told}");
+        assert!(told.trim_end().ends_with("more than 3000 ms"), "{told}");
     });
 }
 
@@ -306,10 +337,12 @@ fn a_history_that_is_cut_is_no_history() {
 
 #[test]
 fn what_cannot_be_run_is_refused_with_the_remedy() {
-    let refusals: [(&[&str], &str); 6] = [
+    let refusals: [(&[&str], &str); 8] = [
         (&["--seconds", "10"], "give 54 or more, or fewer faults"),
         (&["--shell", "mem"], "give nats"),
         (&["--nodes", "1"], "give 2 to 64"),
+        (&["--nodes", "2"], "give 3 or more, or --overlaps 0"),
+        (&["--faults", "stop"], "name another than stop"),
         (&["--keys", "10"], "8 for each shard"),
         (&["--faults", "flood"], "invalid value 'flood'"),
         (&["--floor", "0"], "give 1 to 100"),

@@ -1,10 +1,11 @@
-//! One fault after the other: done to the cluster, seen to be done, and measured.
+//! One fault after the other, some before the cluster has got over another one: done to it, seen to
+//! be done, and measured.
 
 use crate::asks::Asks;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Leaving};
 use crate::history::Class;
 use crate::probe::{Concerned, Measure, Measured, Probes};
-use crate::schedule::{Fault, Planned};
+use crate::schedule::{Fault, Planned, Second};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,12 +41,39 @@ pub(crate) struct Did {
     pub(crate) whom: String,
     /// When, since the run began.
     pub(crate) at_ms: u64,
+    /// The fault that the cluster had not got over.
+    pub(crate) during: Option<&'static str>,
     /// Of how many shards its owner was asked for.
     pub(crate) shards: usize,
 }
 
-/// How long callers had to wait, in microseconds, by fault and class.
-pub(crate) type Waits = BTreeMap<(Fault, Class), Vec<u64>>;
+/// How long callers had to wait, in microseconds: whether two faults met, by fault and class.
+pub(crate) type Waits = BTreeMap<(bool, Fault, Class), Vec<u64>>;
+
+/// A fault that was done, and that the cluster has not got over.
+#[derive(Debug)]
+struct Ongoing {
+    fault: Fault,
+    did: Did,
+    began: Instant,
+    probes: Option<Probes>,
+    remains: Remains,
+}
+
+/// What ends it.
+#[derive(Debug)]
+enum Remains {
+    /// A node under its name is started again.
+    Restart(String),
+    /// It goes on after its time.
+    GoOn(String),
+    /// It ends by itself, and is started again.
+    Ends(String, Leaving),
+    /// The cluster settles.
+    Settles,
+    /// Nothing: the server was started again.
+    Nothing,
+}
 
 /// The cluster under test, and what was done to it.
 #[derive(Debug)]
@@ -66,25 +94,12 @@ impl Scene {
         let begin = Instant::now();
         for one in planned {
             tokio::time::sleep_until(begin + one.at).await;
-            let fault = one.fault.name();
             let done = match self.settled().await {
-                Ok(()) => self.carry_out(one).await,
+                Ok(()) => self.carry_out(one, quiet).await,
                 Err(error) => Err(error),
             };
-            match done {
-                Ok(did) => {
-                    if !quiet {
-                        let Did {
-                            whom,
-                            at_ms,
-                            shards,
-                            ..
-                        } = &did;
-                        println!("{at_ms:>7} ms  {fault} {whom}, {shards} shards asked meanwhile");
-                    }
-                    self.done.push(did);
-                }
-                Err(error) => self.failures.push(format!("{fault} was not done: {error}")),
+            if let Err(error) = done {
+                self.not_done(one.fault, &error);
             }
         }
         if let Err(error) = self.settled().await {
@@ -128,103 +143,191 @@ impl Scene {
         }
     }
 
-    async fn carry_out(&mut self, planned: &Planned) -> Result<Did, Failure> {
-        let names = self.fleet.names();
-        let place = planned.draw % (names.len() as u64).max(1);
+    fn not_done(&mut self, fault: Fault, error: &Failure) {
+        let fault = fault.name();
+        self.failures.push(format!("{fault} was not done: {error}"));
+    }
+
+    async fn carry_out(&mut self, planned: &Planned, quiet: bool) -> Result<(), Failure> {
+        let mut first = self.begin(planned.fault, planned.draw, None).await?;
+        let Some(second) = planned.second else {
+            self.measure(&mut first, false).await;
+            return self.end(first, quiet).await;
+        };
+        let Second { after, fault, draw } = second;
+        // One that stands still is measured alone: its second comes late.
+        if first.fault == Fault::Stop {
+            self.measure(&mut first, false).await;
+        }
+        tokio::time::sleep_until(first.began + after).await;
+        let second = self.begin(fault, draw, Some(&first)).await;
+        let mut second = match second {
+            Ok(second) => Some(second),
+            Err(error) => {
+                self.not_done(fault, &error);
+                None
+            }
+        };
+        if first.probes.is_some() {
+            self.measure(&mut first, true).await;
+        }
+        let ended = self.end(first, quiet).await;
+        if let Some(mut second) = second.take() {
+            self.measure(&mut second, true).await;
+            self.end(second, quiet).await?;
+        }
+        ended
+    }
+
+    /// Does it, while probes ask; `during` is one that the cluster has not got over.
+    async fn begin(
+        &mut self,
+        fault: Fault,
+        draw: u64,
+        during: Option<&Ongoing>,
+    ) -> Result<Ongoing, Failure> {
+        let mut names = self.fleet.names();
+        names.retain(|name| during.is_none_or(|first| first.did.whom != *name));
+        let place = draw % (names.len() as u64).max(1);
         let victim = names.get(usize::try_from(place)?).cloned();
         let victim = victim.ok_or("no node runs")?;
-        match planned.fault {
-            Fault::Kill => self.kill(&victim).await,
-            Fault::Stop => self.stop(&victim).await,
-            Fault::Drain => self.drain(&victim).await,
-            Fault::Join => self.join().await,
-            Fault::Nats => self.nats().await,
+        let concerned = match fault {
+            Fault::Kill | Fault::Stop | Fault::Drain => self.owned_by(&victim).await?,
+            Fault::Join | Fault::Nats => self.sample(&names).await?,
+        };
+        let (measure, pause_ms) = match fault {
+            Fault::Kill | Fault::Stop => (Measure::TakeOver, 10),
+            Fault::Drain => (Measure::HandOver, 5),
+            Fault::Join => (Measure::HandOver, 10),
+            Fault::Nats => (Measure::Return, 20),
+        };
+        let probes = self.probes(&concerned, measure, pause_ms).await;
+        let (began, at_us) = (Instant::now(), self.asks.now_us());
+        let mut shards = concerned.len();
+        let (whom, remains) = match fault {
+            Fault::Kill => {
+                self.fleet.kill(&victim).await?;
+                probes.faulted(at_us);
+                (victim.clone(), Remains::Restart(victim))
+            }
+            Fault::Stop => {
+                self.fleet.stop(&victim).await?;
+                probes.faulted(at_us);
+                (victim.clone(), Remains::GoOn(victim))
+            }
+            Fault::Drain => {
+                probes.faulted(at_us);
+                let leaving = self.fleet.ask_to_end(&victim)?;
+                (victim.clone(), Remains::Ends(victim, leaving))
+            }
+            Fault::Join => {
+                probes.faulted(at_us);
+                let joined = self.fleet.grow(1).await?;
+                shards = 0;
+                let joined = joined.first().ok_or("no node was started")?;
+                (joined.clone(), Remains::Settles)
+            }
+            Fault::Nats => {
+                let server = Arc::clone(&self.server);
+                tokio::task::spawn_blocking(move || server.kill()).await??;
+                probes.faulted(at_us);
+                sleep(DOWN).await;
+                let server = Arc::clone(&self.server);
+                tokio::task::spawn_blocking(move || server.restart()).await??;
+                ("nats-server".to_owned(), Remains::Nothing)
+            }
+        };
+        self.asks.history.fault(fault.name(), &whom, at_us);
+        Ok(Ongoing {
+            fault,
+            did: Did {
+                fault: fault.name(),
+                whom,
+                at_ms: at_us / 1_000,
+                during: during.map(|first| first.fault.name()),
+                shards,
+            },
+            began,
+            probes: Some(probes),
+            remains,
+        })
+    }
+
+    /// Waits for what the probes tell.
+    async fn measure(&mut self, ongoing: &mut Ongoing, overlapped: bool) {
+        let Some(probes) = ongoing.probes.take() else {
+            return;
+        };
+        let measured = match ongoing.fault {
+            Fault::Kill | Fault::Stop | Fault::Drain | Fault::Nats => probes.all().await,
+            Fault::Join => {
+                // What does not settle is told when it ends.
+                let _ = self.settled().await;
+                // Most of the sample stays where it was.
+                let mut moved = probes.end().await;
+                moved.retain(|one| one.took_us.is_some());
+                moved
+            }
+        };
+        let fault = ongoing.fault;
+        for Measured { concerned, took_us } in measured {
+            let Concerned { class, shard, .. } = concerned;
+            match took_us {
+                Some(took_us) => {
+                    let waits = self.waits.entry((overlapped, fault, class));
+                    waits.or_default().push(took_us);
+                }
+                None => self.failures.push(format!(
+                    "shard {shard} ({}) had no other owner within {PATIENCE:?} after {}",
+                    class.name(),
+                    fault.name(),
+                )),
+            }
         }
     }
 
-    async fn kill(&mut self, victim: &str) -> Result<Did, Failure> {
-        let concerned = self.owned_by(victim).await?;
-        let probes = self.probes(&concerned, Measure::TakeOver, 10).await;
-        let at_us = self.asks.now_us();
-        self.fleet.kill(victim).await?;
-        let did = self.did(Fault::Kill, victim, at_us, &concerned);
-        probes.faulted(at_us);
-        self.measured(Fault::Kill, probes.all().await);
-        self.fleet.restart(victim).await?;
-        Ok(did)
-    }
-
-    async fn stop(&mut self, victim: &str) -> Result<Did, Failure> {
-        let concerned = self.owned_by(victim).await?;
-        let probes = self.probes(&concerned, Measure::TakeOver, 10).await;
-        let (begin, at_us) = (Instant::now(), self.asks.now_us());
-        self.fleet.stop(victim).await?;
-        let did = self.did(Fault::Stop, victim, at_us, &concerned);
-        probes.faulted(at_us);
-        let measured = probes.all().await;
-        tokio::time::sleep_until(begin + self.stop).await;
-        let stopped = self.fleet.is_stopped(victim);
-        self.fleet.go_on(victim)?;
-        self.measured(Fault::Stop, measured);
-        if stopped {
-            Ok(did)
-        } else {
-            Err(format!("{victim} did not stay stopped").into())
+    /// Lets the cluster have what it lacks, and notes what was done.
+    async fn end(&mut self, ongoing: Ongoing, quiet: bool) -> Result<(), Failure> {
+        let Ongoing {
+            mut did,
+            began,
+            remains,
+            ..
+        } = ongoing;
+        match remains {
+            Remains::Restart(victim) => self.fleet.restart(&victim).await?,
+            Remains::GoOn(victim) => {
+                tokio::time::sleep_until(began + self.stop).await;
+                let stopped = self.fleet.is_stopped(&victim);
+                self.fleet.go_on(&victim)?;
+                if !stopped {
+                    return Err(format!("{victim} did not stay stopped").into());
+                }
+            }
+            Remains::Ends(victim, leaving) => {
+                let ended = leaving.ended().await;
+                self.fleet.restart(&victim).await?;
+                ended?;
+            }
+            Remains::Settles => {
+                self.settled().await?;
+                did.shards = self.owned_by(&did.whom).await?.len();
+            }
+            Remains::Nothing => {}
         }
-    }
-
-    async fn drain(&mut self, victim: &str) -> Result<Did, Failure> {
-        let concerned = self.owned_by(victim).await?;
-        let probes = self.probes(&concerned, Measure::HandOver, 5).await;
-        let at_us = self.asks.now_us();
-        probes.faulted(at_us);
-        let drained = self.fleet.drain(victim).await;
-        let did = self.did(Fault::Drain, victim, at_us, &concerned);
-        self.measured(Fault::Drain, probes.all().await);
-        self.fleet.restart(victim).await?;
-        drained.map(|()| did)
-    }
-
-    async fn join(&mut self) -> Result<Did, Failure> {
-        let sample = self.sample().await?;
-        let probes = self.probes(&sample, Measure::HandOver, 10).await;
-        let at_us = self.asks.now_us();
-        probes.faulted(at_us);
-        let joined = self.fleet.grow(1).await?;
-        let joined = joined.first().ok_or("no node was started")?.clone();
-        let settled = self.settled().await;
-        // Most of the sample stays where it was.
-        let moved = probes.end().await;
-        let moved = moved.into_iter().filter(|one| one.took_us.is_some());
-        self.measured(Fault::Join, moved.collect());
-        settled?;
-        let owned = self.owned_by(&joined).await?;
-        Ok(self.did(Fault::Join, &joined, at_us, &owned))
-    }
-
-    async fn nats(&mut self) -> Result<Did, Failure> {
-        let sample = self.sample().await?;
-        let probes = self.probes(&sample, Measure::Return, 20).await;
-        let at_us = self.asks.now_us();
-        let server = Arc::clone(&self.server);
-        tokio::task::spawn_blocking(move || server.kill()).await??;
-        probes.faulted(at_us);
-        sleep(DOWN).await;
-        let server = Arc::clone(&self.server);
-        tokio::task::spawn_blocking(move || server.restart()).await??;
-        let did = self.did(Fault::Nats, "nats-server", at_us, &sample);
-        self.measured(Fault::Nats, probes.all().await);
-        Ok(did)
-    }
-
-    fn did(&self, fault: Fault, whom: &str, at_us: u64, concerned: &[Concerned]) -> Did {
-        self.asks.history.fault(fault.name(), whom, at_us);
-        Did {
-            fault: fault.name(),
-            whom: whom.to_owned(),
-            at_ms: at_us / 1_000,
-            shards: concerned.len(),
+        if !quiet {
+            let Did {
+                fault,
+                whom,
+                at_ms,
+                during,
+                shards,
+            } = &did;
+            let during = during.map_or_else(String::new, |first| format!(" after {first}"));
+            println!("{at_ms:>7} ms  {fault} {whom}{during}, {shards} shards");
         }
+        self.done.push(did);
+        Ok(())
     }
 
     async fn probes(&self, concerned: &[Concerned], measure: Measure, pause_ms: u64) -> Probes {
@@ -233,20 +336,6 @@ impl Scene {
         let probes = Probes::start(&self.asks, concerned, measure, pause, patience);
         sleep(WARM).await;
         probes
-    }
-
-    fn measured(&mut self, fault: Fault, measured: Vec<Measured>) {
-        for Measured { concerned, took_us } in measured {
-            let Concerned { class, shard, .. } = concerned;
-            match took_us {
-                Some(took_us) => self.waits.entry((fault, class)).or_default().push(took_us),
-                None => self.failures.push(format!(
-                    "shard {shard} ({}) had no other owner within {PATIENCE:?} after {}",
-                    class.name(),
-                    fault.name(),
-                )),
-            }
-        }
     }
 
     /// What a node owns, as it says itself.
@@ -268,11 +357,11 @@ impl Scene {
         Ok(owned)
     }
 
-    /// Some shards of each class, over all nodes.
-    async fn sample(&self) -> Result<Vec<Concerned>, Failure> {
+    /// Some shards of each class, over these nodes.
+    async fn sample(&self, names: &[String]) -> Result<Vec<Concerned>, Failure> {
         let mut all = Vec::new();
-        for name in self.fleet.names() {
-            all.extend(self.owned_by(&name).await?);
+        for name in names {
+            all.extend(self.owned_by(name).await?);
         }
         all.sort_unstable();
         let mut sample = Vec::new();

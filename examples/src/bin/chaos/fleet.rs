@@ -27,6 +27,27 @@ pub(crate) struct Start {
     pub(crate) shards: u16,
 }
 
+/// A node that was asked to end.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    name: String,
+    process: Process,
+}
+
+impl Leaving {
+    /// Waits until it has handed over and ended well.
+    pub(crate) async fn ended(mut self) -> Result<(), Failure> {
+        let name = self.name;
+        let status = timeout(PATIENCE, self.process.child.wait()).await;
+        let status = status.map_err(|_| format!("{name} did not end within {PATIENCE:?}"))??;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{name} did not end well: {status}").into())
+        }
+    }
+}
+
 /// All nodes, by name.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -169,17 +190,12 @@ impl Fleet {
         self.process(name)?.signal(Signal::CONT)
     }
 
-    /// Asks a node to end, and waits until it has handed over and ended well.
-    pub(crate) async fn drain(&mut self, name: &str) -> Result<(), Failure> {
-        let mut process = self.nodes.remove(name).ok_or("the node does not run")?;
+    /// Asks a node to end.
+    pub(crate) fn ask_to_end(&mut self, name: &str) -> Result<Leaving, Failure> {
+        let process = self.nodes.remove(name).ok_or("the node does not run")?;
         process.signal(Signal::TERM)?;
-        let status = timeout(PATIENCE, process.child.wait()).await;
-        let status = status.map_err(|_| format!("{name} did not end within {PATIENCE:?}"))??;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("{name} did not end well: {status}").into())
-        }
+        let name = name.to_owned();
+        Ok(Leaving { name, process })
     }
 
     /// Starts again what ended without being asked to, as a supervisor of processes does.
@@ -201,7 +217,7 @@ impl Fleet {
     /// Asks all to end, and waits until they have.
     pub(crate) async fn end(mut self) -> Result<(), Failure> {
         for name in self.names() {
-            self.drain(&name).await?;
+            self.ask_to_end(&name)?.ended().await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! Tenure promises. `check` judges the history; it shares no code with this program.
 
 mod asks;
+mod bounds;
 mod faults;
 mod fleet;
 mod history;
@@ -19,7 +20,7 @@ use options::{Hidden, Options};
 use std::process::ExitCode;
 use tenure_examples::Failure;
 use tenure_examples::cli::{failed, first_paragraph};
-use tenure_examples::load::runtime;
+use tenure_examples::load::{drawn_seed, runtime};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -29,7 +30,9 @@ fn started(mut options: Options) -> Result<bool, Failure> {
         options.check()?;
         let json = options.json;
         let runtime = runtime(2)?;
-        let report = runtime.block_on(run::run(options))?;
+        let seed = *options.seed.get_or_insert_with(drawn_seed);
+        let report = runtime.block_on(run::run(options, seed));
+        let report = report.map_err(|error| format!("{error} (--seed {seed})"))?;
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {

@@ -1,6 +1,7 @@
 //! What a run is told, and what is refused of it, each with the remedy.
 
-use crate::schedule::Fault;
+use crate::bounds::Bounds;
+use crate::schedule::{Asked, Fault};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,10 +50,16 @@ pub(crate) struct Options {
     /// For how long a node is stopped (SIGSTOP), in seconds
     #[arg(long, default_value_t = 20)]
     pub(crate) stop_seconds: u64,
+    /// How many faults come before the cluster has got over another one
+    #[arg(long, default_value_t = 1)]
+    pub(crate) overlaps: u64,
     /// What part of the load has to be answered well, in hundredths; below it the run shows nothing
     #[arg(long, default_value_t = 50, value_name = "PERCENT")]
     pub(crate) floor: u64,
-    /// What the order of the faults, their victims and the load are drawn from
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
+    /// What the order of the faults, their victims and the load are drawn from; drawn and printed when
+    /// it is not given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Where the history is written
@@ -86,6 +93,16 @@ pub(crate) struct NodeOptions {
 impl Options {
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+
+    /// What the faults are planned from.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            faults: &self.faults,
+            seconds: self.seconds,
+            stop_seconds: self.stop_seconds,
+            overlaps: self.overlaps,
+        }
     }
 
     /// Refuses what cannot be run.
@@ -125,6 +142,16 @@ impl Options {
         if !(1..=600).contains(&self.stop_seconds) {
             let stop = self.stop_seconds;
             return Err(format!("--stop-seconds {stop}: give 1 to 600"));
+        }
+        if self.overlaps > 1_000 {
+            let overlaps = self.overlaps;
+            return Err(format!("--overlaps {overlaps}: give 1000 or fewer"));
+        }
+        if self.overlaps > 0 && self.nodes < 3 {
+            let nodes = self.nodes;
+            return Err(format!(
+                "--nodes {nodes} leaves none where two faults meet: give 3 or more, or --overlaps 0"
+            ));
         }
         if self.seconds > 86_400 {
             return Err(format!("--seconds {}: give 86400 or fewer", self.seconds));

@@ -1,5 +1,6 @@
 //! What a run comes to.
 
+use crate::bounds::Bounds;
 use crate::faults::{Did, Waits};
 use crate::history::Counts;
 use crate::load::Loaded;
@@ -16,9 +17,13 @@ pub(crate) struct Wait {
     class: &'static str,
     /// From when to when it is counted.
     measure: &'static str,
+    /// Whether another fault was there, too; then nothing bounds it but the run's patience.
+    overlapped: bool,
     shards: usize,
     p50_ms: f64,
     p99_ms: f64,
+    /// What the 99th of a hundred may take at most.
+    p99_max_ms: Option<u64>,
     max_ms: f64,
 }
 
@@ -36,6 +41,8 @@ pub(crate) struct Report {
     pub(crate) asks: Counts,
     pub(crate) faults: Vec<Did>,
     pub(crate) take_over: Vec<Wait>,
+    /// What took longer than it may; failures, too, but where times are only reported.
+    pub(crate) slow: Vec<String>,
     /// Nodes that ended without being asked to; they were started again.
     pub(crate) ended: Vec<String>,
     pub(crate) history: PathBuf,
@@ -46,9 +53,9 @@ pub(crate) struct Report {
 }
 
 impl Wait {
-    /// One for each fault and class.
-    pub(crate) fn all(waits: &Waits) -> Vec<Self> {
-        let waits = waits.iter().map(|(&(fault, class), waits)| {
+    /// One for each fault and class, alone and together with another fault.
+    pub(crate) fn all(waits: &Waits, bounds: Bounds) -> Vec<Self> {
+        let waits = waits.iter().map(|(&(overlapped, fault, class), waits)| {
             let mut waits = waits.clone();
             waits.sort_unstable();
             Self {
@@ -61,13 +68,32 @@ impl Wait {
                     }
                     Fault::Nats => "from the fault to the first answer to what was asked after it",
                 },
+                overlapped,
                 shards: waits.len(),
+                p99_max_ms: (!overlapped).then(|| bounds.p99_ms(fault, class)),
                 p50_ms: quantile_ms(&waits, 50),
                 p99_ms: quantile_ms(&waits, 99),
                 max_ms: quantile_ms(&waits, 100),
             }
         });
         waits.collect()
+    }
+
+    /// Why it is too long, if it is.
+    #[allow(clippy::cast_precision_loss, reason = "fewer than 2^52 milliseconds")]
+    pub(crate) fn too_long(&self) -> Option<String> {
+        let Self {
+            fault,
+            class,
+            measure,
+            shards,
+            p99_ms,
+            ..
+        } = self;
+        let max_ms = self.p99_max_ms.filter(|max_ms| *p99_ms > *max_ms as f64)?;
+        Some(format!(
+            "{fault}, {class} class: p99 of {shards} shards was {p99_ms:.1} ms {measure}, more than {max_ms} ms"
+        ))
     }
 }
 
@@ -115,14 +141,19 @@ impl Report {
             shards,
             p50_ms,
             p99_ms,
+            p99_max_ms,
             max_ms,
             ..
         } in &self.take_over
         {
+            let bound = p99_max_ms.map_or("overlapped".to_owned(), |max| format!("of {max:>6} ms"));
             let _ = writeln!(
                 text,
-                "{fault:<6} {class:<7} {shards:>4} shards  p50 {p50_ms:>9.1} ms  p99 {p99_ms:>9.1} ms  max {max_ms:>9.1} ms",
+                "{fault:<6} {class:<7} {shards:>4} shards  p50 {p50_ms:>9.1} ms  p99 {p99_ms:>9.1} ms {bound:<12}  max {max_ms:>9.1} ms",
             );
+        }
+        for slow in &self.slow {
+            let _ = writeln!(text, "slow: {slow}");
         }
         for ended in &self.ended {
             let _ = writeln!(text, "ended by itself: {ended}");
@@ -136,8 +167,33 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::quantile_ms;
+    use super::{Wait, quantile_ms};
+    use crate::bounds::Bounds;
+    use crate::history::Class;
     use crate::load::Loaded;
+    use crate::schedule::Fault;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn only_a_fault_alone_can_take_too_long() {
+        let bounds = Bounds {
+            kill_p99_ms: 1_000,
+            beyond_lease_p99_ms: 2_000,
+            hand_over_p99_ms: 50,
+            report_only: false,
+        };
+        let told = |overlapped, fault, class, us| {
+            let waits = BTreeMap::from([((overlapped, fault, class), vec![us])]);
+            Wait::all(&waits, bounds)[0].too_long()
+        };
+        let kill = (Fault::Kill, Class::Fenced);
+        assert_eq!(told(false, kill.0, kill.1, 1_000_000), None);
+        let slow = told(false, kill.0, kill.1, 1_000_100).expect("it is too long");
+        assert!(slow.ends_with("more than 1000 ms"), "{slow}");
+        assert_eq!(told(true, kill.0, kill.1, 30_000_000), None);
+        assert_eq!(told(false, kill.0, Class::Leased, 4_900_000), None);
+        assert!(told(false, Fault::Drain, Class::Leased, 50_001).is_some());
+    }
 
     #[test]
     fn quantiles_are_of_the_values_themselves() {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure::{Cluster, Tenure};
 use tenure_examples::Failure;
-use tenure_examples::load::drawn_seed;
 use tenure_nats_server::NatsServer;
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -38,11 +37,10 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs, and tells what it came to.
-pub(crate) async fn run(options: Options) -> Result<Report, Failure> {
+pub(crate) async fn run(options: Options, seed: u64) -> Result<Report, Failure> {
     let program = std::env::current_exe()?;
     let check = checker(&program)?;
-    let seed = options.seed.unwrap_or_else(drawn_seed);
-    let planned = plan(seed, &options.faults, options.seconds, options.stop_seconds)?;
+    let planned = plan(seed, options.asked())?;
     let history = History::begin(
         &options.history,
         seed,
@@ -53,8 +51,16 @@ pub(crate) async fn run(options: Options) -> Result<Report, Failure> {
     let history = history.map_err(|error| format!("{}: {error}", options.history.display()))?;
     if !options.json {
         println!("seed {seed}");
-        for Planned { at, fault, .. } in &planned {
-            println!("{:>7} ms  {} at the earliest", at.as_millis(), fault.name());
+        for Planned {
+            at, fault, second, ..
+        } in &planned
+        {
+            let second = second.map_or_else(String::new, |second| {
+                let after = second.after.as_millis();
+                format!(", then {} after {after} ms", second.fault.name())
+            });
+            let (at, fault) = (at.as_millis(), fault.name());
+            println!("{at:>7} ms  {fault} at the earliest{second}");
         }
     }
     let server = Arc::new(NatsServer::start()?);
@@ -131,6 +137,11 @@ async fn loaded(
     asks.history.end()?;
     let mut failures = std::mem::take(&mut scene.failures);
     failures.extend(loaded.too_thin(options.floor));
+    let take_over = Wait::all(&scene.waits, options.bounds);
+    let slow: Vec<String> = take_over.iter().filter_map(Wait::too_long).collect();
+    if !options.bounds.report_only {
+        failures.extend(slow.iter().cloned());
+    }
     Ok(Report {
         seed,
         nodes: options.nodes,
@@ -141,7 +152,8 @@ async fn loaded(
         load_ok: loaded.ok,
         asks: asks.history.counts(),
         faults: scene.done.clone(),
-        take_over: Wait::all(&scene.waits),
+        take_over,
+        slow,
         ended: scene.fleet.ended.clone(),
         history: options.history.clone(),
         check: Value::Null,
