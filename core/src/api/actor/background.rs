@@ -1,12 +1,13 @@
 //! What runs for an actor beside its turns: tasks, and watches of others.
 
-use crate::actor::Ended;
+use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
 use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest};
 use crate::driver::actors::stage::{Report, Stage};
 use crate::driver::host::panic_text;
 use crate::id::Slot;
 use crate::name::EntityId;
+use crate::route::{self, Lost};
 use crate::step::Span;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -136,7 +137,17 @@ async fn until_ended(stage: &Stage, kind: &Arc<ActorEntry>, key: &EntityId) -> E
         };
         match answer {
             Some(ActorAnswer::Ended(ended)) => return ended,
-            Some(ActorAnswer::Refused(crate::actor::Refusal::Deadline)) => {
+            // Whoever is there under its key next has another life.
+            Some(ActorAnswer::Unrouted(route::Refusal::Unknown(Lost::Gone(_)))) => {
+                return Ended::Lost;
+            }
+            // The round is over: here, at the other node, or while its answer was on its way.
+            Some(
+                ActorAnswer::Refused(Refusal::Deadline)
+                | ActorAnswer::Unrouted(
+                    route::Refusal::Deadline | route::Refusal::Unknown(Lost::Deadline),
+                ),
+            ) => {
                 lost = 0;
                 continue;
             }

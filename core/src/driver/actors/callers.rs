@@ -48,6 +48,15 @@ impl Callers {
         self.0.get(&ticket).map(|waiting| &waiting.gone)
     }
 
+    /// Whether anybody waits for more than an end, which may never come.
+    pub(super) fn want_turns(&self) -> bool {
+        let mut wants = self.0.iter().map(|(_, waiting)| waiting.wants);
+        wants.any(|wants| match wants {
+            Wants::Reply | Wants::Receipt => true,
+            Wants::End => false,
+        })
+    }
+
     /// Tells all that are left; how many there were.
     pub(super) fn finish_all(&mut self, answer: impl Fn() -> ActorAnswer) -> u64 {
         let mut count = 0;

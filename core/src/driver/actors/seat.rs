@@ -361,6 +361,11 @@ impl ActorSeat {
         self.machine.census().waiting
     }
 
+    /// Whether nothing is under way that anybody waits for. Who watches waits for no work.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.callers.want_turns()
+    }
+
     /// What whoever comes is told when nothing can be begun any more.
     fn unusable(&self) -> Option<ActorAnswer> {
         let reason = self.halted.as_ref()?;

@@ -111,6 +111,10 @@ impl ActorAnswer {
             Answered::Rejected { .. } => Self::Denied(Denial::Newer { number: 0 }),
             // So the watcher asks again, as it does here.
             Answered::Refused(Denial::Deadline) => Self::Refused(Refusal::Deadline),
+            // The watch was there, and what it was on went with the node.
+            Answered::Refused(Denial::Failed { .. } | Denial::Halted { .. }) => {
+                Self::Ended(Ended::Lost)
+            }
             Answered::Refused(denial) => Self::Denied(denial),
         }
     }

@@ -123,7 +123,8 @@ impl WatchAsk {
             target: Target::Place(self.place),
             key: super::order_key(self.request.kind.name(), &self.request.key),
             deadline: self.request.deadline,
-            repeat: Repeat::Reads,
+            // At another node it would meet another life of the actor.
+            repeat: Repeat::Never,
             answered: true,
             doubt: None,
         }
@@ -169,6 +170,11 @@ impl Routed for WatchAsk {
     }
 
     fn is_abandoned(&self) -> bool {
+        false
+    }
+
+    // It waits for an end that may never come.
+    fn is_work(&self) -> bool {
         false
     }
 }

@@ -37,6 +37,11 @@ pub(crate) trait Routed: Send {
 
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
+
+    /// Whether a node whose handles are dropped answers it before it ends.
+    fn is_work(&self) -> bool {
+        true
+    }
 }
 
 /// A request that runs on this lane.

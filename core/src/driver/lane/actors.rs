@@ -356,7 +356,7 @@ impl<S: Shell> Lane<S> {
         match &self.actors {
             None => true,
             Some(_) if self.actors_stopping => self.actors_stopped,
-            Some(seat) => seat.waiting() == 0,
+            Some(seat) => seat.is_idle(),
         }
     }
 

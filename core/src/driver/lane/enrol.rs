@@ -127,9 +127,9 @@ impl<S: Shell> Lane<S> {
 
     /// Whether nobody waits for anything of the cluster on this lane.
     pub(super) fn net_is_idle(&self) -> bool {
-        self.net
-            .as_ref()
-            .is_none_or(|net| net.asks.is_empty() && net.due.is_empty())
+        self.net.as_ref().is_none_or(|net| {
+            net.asks.iter().all(|(_, held)| !held.ask.is_work()) && net.due.is_empty()
+        })
     }
 
     /// Tells everyone who waits for other nodes that this one ends.
