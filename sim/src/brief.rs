@@ -45,6 +45,7 @@ pub(crate) fn input(input: &Input) -> String {
         | Input::Down
         | Input::Claim
         | Input::Order(_)
+        | Input::Run(_)
         | Input::Lease(_)
         | Input::Wall(_)
         | Input::Dispatched { .. }
@@ -208,6 +209,7 @@ pub(crate) fn of_member(effect: &node::Effect) -> String {
         node::Effect::Probe { .. }
         | node::Effect::Joined
         | node::Effect::Refused(_)
+        | node::Effect::Rejoin { .. }
         | node::Effect::Lease(_)
         | node::Effect::Marks(_)
         | node::Effect::Left

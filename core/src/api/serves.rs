@@ -117,6 +117,7 @@ impl Tenure {
             incarnation: handle.incarnation(),
             terms,
             about,
+            rejoin: cluster.rejoin,
         };
         let joined = handle.join(config, registry, deadline).await;
         joined.map_err(|failure| match failure {

@@ -110,6 +110,8 @@ pub struct Counters {
     pub hints: u64,
     /// How often this node's lease was over before it was renewed, so that it owned nothing.
     pub lease_losses: u64,
+    /// How often the others took this node for over, and it joined again as another run.
+    pub rejoins: u64,
     /// Requests that were sent to other nodes, each time that one was.
     pub forwarded: u64,
     /// Requests of other nodes that ran here.
@@ -187,6 +189,7 @@ impl Counters {
         self.adopted += other.adopted;
         self.hints += other.hints;
         self.lease_losses += other.lease_losses;
+        self.rejoins += other.rejoins;
         self.forwarded += other.forwarded;
         self.served += other.served;
         self.not_owner += other.not_owner;

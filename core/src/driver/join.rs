@@ -40,7 +40,7 @@ impl Handle {
         self.send(lane, Request::Ask(request), deadline)
     }
 
-    /// This run of the node.
+    /// The first run of the node.
     pub(crate) fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -54,7 +54,7 @@ impl Handle {
     pub(crate) fn epoch(&self, place: Place) -> Option<Epoch> {
         let membership = self.cluster.get()?.borrow();
         let row = membership.table.rows.get(&place)?;
-        (row.owner == self.incarnation).then_some(row.epoch)
+        (row.owner == membership.run).then_some(row.epoch)
     }
 
     /// How many lanes it has.
@@ -89,7 +89,7 @@ impl Handle {
     ) -> Result<(), NotJoined> {
         let registry = Arc::new(registry);
         self.outbox.serve(Arc::clone(&registry));
-        let (told, membership) = watch::channel(Membership::new());
+        let (told, membership) = watch::channel(Membership::new(self.incarnation));
         let (reports, reported) = mpsc::unbounded_channel();
         let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);
         let channels = self.lanes.iter().map(|_| mpsc::unbounded_channel());
@@ -98,19 +98,19 @@ impl Handle {
             config,
             layout: Arc::clone(&self.layout),
             membership: told,
-            orders: senders,
+            directions: senders,
             reports: reported,
             tidings: told_of,
         });
         // Lane 0 comes last: when it takes the name, every lane listens.
         let mut lanes: Vec<_> = receivers.into_iter().enumerate().collect();
         lanes.reverse();
-        for (lane, orders) in lanes {
+        for (lane, directions) in lanes {
             let (listening, listens) = oneshot::channel();
             let enrol = Enrol {
                 registry: Arc::clone(&registry),
                 membership: membership.clone(),
-                orders,
+                directions,
                 reports: reports.clone(),
                 tidings: tidings.clone(),
                 lead: if lane == 0 { lead.take() } else { None },
@@ -127,7 +127,7 @@ impl Handle {
         let _ = self.cluster.set(membership);
         let state = tokio::select! {
             biased;
-            state = joined.wait_for(|m| m.state != MemberState::Joining) => {
+            state = joined.wait_for(|m| !m.state.is_on_its_way()) => {
                 state.map_err(|_| NotJoined::Stopped)?.state.clone()
             }
             () = self.clock.sleep_until(deadline) => return Err(NotJoined::Timeout),
@@ -136,6 +136,7 @@ impl Handle {
             MemberState::Refused(error) => Err(NotJoined::Refused(error)),
             MemberState::Halted(reason) => Err(NotJoined::Halted(reason)),
             MemberState::Joining
+            | MemberState::Rejoining(_)
             | MemberState::Joined
             | MemberState::Draining
             | MemberState::Drained

@@ -195,6 +195,7 @@ fn log_bytes(input: &Input) -> usize {
         | Input::Kind(_)
         | Input::Claim
         | Input::Order(_)
+        | Input::Run(_)
         | Input::Lease(_)
         | Input::Evict
         | Input::Submit(_)

@@ -2,7 +2,7 @@
 
 use super::{Freshness, KindConfig, KindIndex};
 use crate::format::{Later, Metadata};
-use crate::id::{CommandId, OpId, Sequence, Ticket, Version, WallTime};
+use crate::id::{CommandId, Incarnation, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
 use crate::shard::Order;
@@ -32,6 +32,9 @@ pub enum Input {
     /// itself, and reports each change of its epoch. In the leased class whoever acts under the epoch
     /// besides the log (actors) is stopped before the log is told to hand over.
     Order(Order),
+    /// The node acts as another run of itself from now on: claims name that one, and what the former
+    /// one owned is dropped in this step (S17).
+    Run(Incarnation),
     /// Leased class: until when this node may act; `None`: not now.
     Lease(Option<Time>),
     /// The entity that rests longest is to be forgotten, to make room for others.

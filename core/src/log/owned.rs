@@ -146,6 +146,14 @@ impl Shard {
         self.report(t, Report::Lost { was, tail });
     }
 
+    /// The node is another run from now on. A record that names the former one is nobody's.
+    pub(super) fn become_run(&mut self, t: &mut Turn<'_, '_>, run: Incarnation) {
+        if !matches!(self.owned.fence, Fence::Unowned) {
+            self.drop_epoch(t, false);
+        }
+        self.config.incarnation = run;
+    }
+
     /// The stream lost its tail: the epoch may be given to another, so it counts no more (S13).
     pub(super) fn claim_after_lost_tail(&mut self, t: &mut Turn<'_, '_>) {
         if matches!(self.owned.fence, Fence::Unowned) {

@@ -590,6 +590,7 @@ impl Machine for Shard {
             }
             Input::Claim => self.claim(t),
             Input::Order(order) => self.on_order(t, order),
+            Input::Run(run) => self.become_run(t, run),
             Input::Lease(lease) => self.lease = lease,
             Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),

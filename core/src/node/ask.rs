@@ -25,6 +25,8 @@ pub(super) enum Ask {
     Look { names: Vec<NodeName> },
     /// A tombstone on another node's record.
     Bury { name: NodeName, revision: Sequence },
+    /// Something about the own record, by a former run of this node.
+    Former,
 }
 
 /// What a list must contain to count: a heartbeat of this node.
@@ -51,6 +53,16 @@ impl Asks {
 
     pub(super) fn end(&mut self, op: OpId) -> Option<Ask> {
         self.in_flight.remove(&op)
+    }
+
+    /// What is in flight about the own record is of a former run from now on.
+    pub(super) fn renew(&mut self) {
+        for ask in self.in_flight.values_mut() {
+            match ask {
+                Ask::Own { .. } | Ask::Rival => *ask = Ask::Former,
+                Ask::List(_) | Ask::Look { .. } | Ask::Bury { .. } | Ask::Former => {}
+            }
+        }
     }
 
     /// Whether a tombstone of a node is on its way.

@@ -23,6 +23,8 @@ pub struct NodeConfig {
     pub terms: Terms,
     /// What it says of itself.
     pub about: About,
+    /// Whether it joins again by itself, as another run, when this one was taken for over.
+    pub rejoin: bool,
 }
 
 /// What a node says of itself to the others.
@@ -84,6 +86,7 @@ impl NodeConfig {
     ///     incarnation: Incarnation(0x14c0),
     ///     terms: Terms::of_ttl(Span::from_secs(3)),
     ///     about: About::new(Role::Owner),
+    ///     rejoin: true,
     /// };
     /// assert!(config.check(&Limits::default(), false).is_ok());
     /// let error = config.check(&Limits::default(), true).unwrap_err();
@@ -157,6 +160,7 @@ mod tests {
             incarnation: Incarnation(1),
             terms: Terms::single(),
             about,
+            rejoin: true,
         };
         let limits = Limits::default();
         let usual = About::new(Role::Client);

@@ -29,6 +29,14 @@ pub enum Effect {
     Joined,
     /// It is no member and will not be.
     Refused(JoinError),
+    /// This run is over, and the node is to act as another one: its machines and lanes are told that,
+    /// then comes `Input::Renewed`, and it joins again.
+    Rejoin {
+        /// The run from now on.
+        run: Incarnation,
+        /// Why the former one is no member.
+        cause: JoinError,
+    },
     /// Who is in the cluster now.
     View(Arc<View>),
     /// Until when this node may act as the holder of its lease; `None`: not now. A later one replaces
@@ -82,7 +90,7 @@ pub enum JoinError {
     /// This node was silent for longer than its lease, and the others have taken that for its end.
     /// What was over once never comes back: a claim that rests on it may still be on its way.
     #[error(
-        "this run of node {name} ({incarnation}) was silent for longer than its lease, and the others took its place; start it again"
+        "this run of node {name} ({incarnation}) was silent for longer than its lease, and the others took its place; only another run of it can join: start it again, or let it rejoin"
     )]
     Expired {
         /// The name.

@@ -41,6 +41,9 @@ pub enum Input {
     /// The highest sequence that this node was acknowledged of each event stream, by its number; told
     /// to the others with the next heartbeat (S13).
     Marks(Vec<Sequence>),
+    /// Everything of the node acts as the run of `Effect::Rejoin` from now on: its lanes listen at that
+    /// run's address, and what it owned as the former one is dropped (S17).
+    Renewed,
     /// Hand over what is owned and take nothing more; still be a member.
     Drain,
     /// Nothing of this node acts any more, since all that was owned is handed over or dropped: release

@@ -118,7 +118,8 @@ impl Node {
                 rival.renewals += 1;
                 rival.renewals >= RENEWALS_MIN
             }
-            Phase::Looking
+            Phase::Renewing
+            | Phase::Looking
             | Phase::Contending(_)
             | Phase::Taking
             | Phase::Member

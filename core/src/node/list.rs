@@ -87,6 +87,14 @@ impl Lists {
         self.hurry = 3;
     }
 
+    /// This node is another run from now on: what was asked by the former one counts no more.
+    pub(super) fn renewed(&mut self, now: Time) {
+        self.busy = None;
+        self.wanted = None;
+        self.tries = 0;
+        self.due = now;
+    }
+
     fn later(&mut self, at: Time) {
         self.tries = self.tries.saturating_add(1);
         self.due = at;
@@ -110,7 +118,14 @@ impl Node {
             }
             (Phase::Looking | Phase::Contending(_), None) => Some(self.lists.due),
             (Phase::Member, None) => self.lists.wanted.map(|_| self.lists.due),
-            (Phase::Taking | Phase::Leaving { .. } | Phase::Ended | Phase::Halted, _) => None,
+            (
+                Phase::Renewing
+                | Phase::Taking
+                | Phase::Leaving { .. }
+                | Phase::Ended
+                | Phase::Halted,
+                _,
+            ) => None,
         };
         let look = match self.lists.look_busy {
             Some((_, until)) => Some(until),
@@ -139,7 +154,14 @@ impl Node {
             },
             (Phase::Member, Some(proof)) => proof,
             (Phase::Member, None) => return self.hurry(now),
-            (Phase::Taking | Phase::Leaving { .. } | Phase::Ended | Phase::Halted, _) => return,
+            (
+                Phase::Renewing
+                | Phase::Taking
+                | Phase::Leaving { .. }
+                | Phase::Ended
+                | Phase::Halted,
+                _,
+            ) => return,
         };
         let request = StoreRequest::Scan {
             stream: self.config.namespace.member_stream(),
@@ -223,7 +245,11 @@ impl Node {
                 return self.choose(t, own);
             }
             Phase::Member => {}
-            Phase::Taking | Phase::Leaving { .. } | Phase::Ended | Phase::Halted => return,
+            Phase::Renewing
+            | Phase::Taking
+            | Phase::Leaving { .. }
+            | Phase::Ended
+            | Phase::Halted => return,
         }
         let mine = own.filter(|(sequence, member)| self.is_mine(*sequence, member));
         if mine.is_none_or(|(sequence, _)| sequence < proof.revision) {
@@ -327,7 +353,10 @@ impl Node {
                         self.lists.due = now;
                     }
                     Phase::Taking | Phase::Member => self.own.read(heard.sequence, now),
-                    Phase::Leaving { .. } | Phase::Ended | Phase::Halted => {}
+                    Phase::Renewing
+                    | Phase::Leaving { .. }
+                    | Phase::Ended
+                    | Phase::Halted => {}
                 }
             }
             return;

@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// One run of a node; see the [module](super) for what it does and the invariants.
+/// One node, run after run; see the [module](super) for what it does and the invariants.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(super) config: NodeConfig,
@@ -46,6 +46,8 @@ pub struct Node {
     pub(super) suspect: bool,
     lease_told: Option<Time>,
     rolls: u64,
+    /// How often it was taken for over and became another run.
+    pub(super) renewals: u64,
 }
 
 /// How far this run has come.
@@ -59,6 +61,8 @@ pub(super) enum Phase {
     Taking,
     /// It is a member.
     Member,
+    /// The run before was taken for over: everything of the node becomes this one first.
+    Renewing,
     /// It says that it leaves, for so long.
     Leaving { until: Time },
     /// It is no member, and never will be again.
@@ -103,6 +107,7 @@ impl Node {
             suspect: false,
             lease_told: None,
             rolls: 0,
+            renewals: 0,
         }
     }
 
@@ -129,7 +134,7 @@ impl Node {
     /// Whether it still wants to become a member.
     pub(super) fn joins(&self) -> bool {
         match self.phase {
-            Phase::Looking | Phase::Contending(_) | Phase::Taking => true,
+            Phase::Renewing | Phase::Looking | Phase::Contending(_) | Phase::Taking => true,
             Phase::Member | Phase::Leaving { .. } | Phase::Ended | Phase::Halted => false,
         }
     }
@@ -206,6 +211,7 @@ impl Node {
             Input::Look => self.lists.look(t.cx.now),
             Input::About(about) => self.about(t, about),
             Input::Marks(marks) => self.marks = marks,
+            Input::Renewed => self.renewed(t),
             Input::Drain => {
                 self.draining = true;
                 self.own.due = t.cx.now;
@@ -262,6 +268,8 @@ impl Node {
             Ask::List(proof) => self.on_list(t, op, proof, reply),
             Ask::Look { names } => self.on_look(t, op, names, reply),
             Ask::Bury { name, revision } => self.on_bury(t, op, &name, revision, reply),
+            // The run that asked is over, whatever became of it (M5).
+            Ask::Former => {}
         }
     }
 
@@ -289,7 +297,8 @@ impl Node {
         let timer = |timer, at: Option<Time>| at.map(|at| Deadline { at, timer });
         let leaves = match self.phase {
             Phase::Leaving { until } => Some(until),
-            Phase::Looking
+            Phase::Renewing
+            | Phase::Looking
             | Phase::Contending(_)
             | Phase::Taking
             | Phase::Member

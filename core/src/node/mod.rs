@@ -1,6 +1,6 @@
 //! Membership: one node's own place in the cluster, and its view of the others.
 //!
-//! `Node` is the machine of one run of a node. It takes its name by CAS on its record's subject
+//! `Node` is the machine of a node, one run of it after another. A run takes the node's name by CAS on its record's subject
 //! ([`member_subject`](crate::name::Namespace::member_subject)), keeps its lease by writing that
 //! record again (S16), watches the records of the others, and tells who lives ([`View`]). It never
 //! decides by a marker or a missing message: a lease is over when the same revision was seen
@@ -15,10 +15,15 @@
 //!           │ ▲                                                           ▲ │                 │
 //!     another run has the name                      it does not live      │ │ refused: read   ├─▶ Leaving ─▶ left
 //!           ▼ └────────── look again ◀── from old state ──────────────────┼─┤                 │
-//!       Contending ───────────────────────────────────────────────────────┘ │                 └─▶ replaced,
-//!           │  ▲─────────────────────── another run was first ──────────────┘                     expired
-//!           └─▶ the name is taken
+//!       Contending ───────────────────────────────────────────────────────┘ │                 ├─▶ replaced
+//!           │  ▲─────────────────────── another run was first ──────────────┘                 ▼
+//!           └─▶ the name is taken                          Looking ◀── all told ── Renewing ◀─ expired
 //! ```
+//!
+//! A run that the others took for over does not go on: where the node may rejoin
+//! ([`NodeConfig::rejoin`]) it becomes another run ([`Effect::Rejoin`]), which owns nothing, and looks
+//! again; else it ends. Where another run has the name it ends in any case, since two would take it
+//! from each other for ever.
 //!
 //! # Invariants
 //!
@@ -40,6 +45,8 @@
 //!   never a member.
 //! - M8: no hint without three times no responders over 250 ms on a connection that is up for 2 s, with
 //!   no sign of life since; none while more than half of the other owners, and at least two, look gone.
+//! - M9: a run that follows in the same process looks for the name only when nothing of the node acts
+//!   as the former one any more (`Input::Renewed`), and no answer to the former one counts for it.
 
 mod ask;
 mod bury;
@@ -52,6 +59,7 @@ mod list;
 mod machine;
 mod own;
 mod probe;
+mod rejoin;
 mod roster;
 mod view;
 

@@ -145,7 +145,7 @@ impl Node {
         let wanted = match self.phase {
             Phase::Looking | Phase::Contending(_) => self.own.in_the_way.is_some(),
             Phase::Taking | Phase::Member | Phase::Leaving { .. } => true,
-            Phase::Ended | Phase::Halted => false,
+            Phase::Renewing | Phase::Ended | Phase::Halted => false,
         };
         let at = self.own.busy.map_or(self.own.due, |(_, until)| until);
         wanted.then_some(at)
@@ -173,7 +173,8 @@ impl Node {
         let now = t.cx.now;
         let state = match self.phase {
             Phase::Leaving { .. } => MemberState::Left,
-            Phase::Looking
+            Phase::Renewing
+            | Phase::Looking
             | Phase::Contending(_)
             | Phase::Taking
             | Phase::Member
@@ -183,7 +184,8 @@ impl Node {
             {
                 MemberState::Draining
             }
-            Phase::Looking
+            Phase::Renewing
+            | Phase::Looking
             | Phase::Contending(_)
             | Phase::Taking
             | Phase::Member
@@ -400,7 +402,7 @@ impl Node {
                     self.refuse(t, JoinError::Replaced { name, incarnation });
                 }
                 Phase::Leaving { .. } => self.left(t),
-                Phase::Ended | Phase::Halted => {}
+                Phase::Renewing | Phase::Ended | Phase::Halted => {}
             };
         }
         match member.state {
@@ -423,7 +425,11 @@ impl Node {
         }
         reached!(t.cx, "node: this run was taken for over");
         let (name, incarnation) = (self.config.name.clone(), self.config.incarnation);
-        self.refuse(t, JoinError::Expired { name, incarnation });
+        let cause = JoinError::Expired { name, incarnation };
+        match self.config.rejoin {
+            true => self.become_another(t, cause),
+            false => self.refuse(t, cause),
+        }
     }
 
     /// The membership stream is shorter than it was.
@@ -446,10 +452,16 @@ impl Node {
         let now = t.cx.now;
         self.holder.end(now);
         match self.phase {
-            Phase::Looking | Phase::Contending(_) | Phase::Taking if !self.own.written => {
+            Phase::Renewing | Phase::Looking | Phase::Contending(_) | Phase::Taking
+                if !self.own.written =>
+            {
                 self.left(t);
             }
-            Phase::Looking | Phase::Contending(_) | Phase::Taking | Phase::Member => {
+            Phase::Renewing
+            | Phase::Looking
+            | Phase::Contending(_)
+            | Phase::Taking
+            | Phase::Member => {
                 self.phase = Phase::Leaving {
                     until: now + self.limits.leave_timeout,
                 };

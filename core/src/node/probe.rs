@@ -105,7 +105,8 @@ impl Node {
         }
         match self.phase {
             Phase::Member | Phase::Leaving { .. } => {}
-            Phase::Looking
+            Phase::Renewing
+            | Phase::Looking
             | Phase::Contending(_)
             | Phase::Taking
             | Phase::Ended

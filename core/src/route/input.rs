@@ -21,6 +21,9 @@ pub enum Input {
     Table(Arc<Table>),
     /// Who is in the cluster.
     View(Arc<View>),
+    /// The node acts as another run of itself from now on, at another address: no answer comes any more
+    /// to what was sent, and what ran here for others is nobody's.
+    Run(Incarnation),
     /// A caller of this node asks.
     Ask(Asked),
     /// A caller of this node gave up.

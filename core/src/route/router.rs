@@ -186,6 +186,7 @@ impl Machine for Router {
             Input::Down => self.down(cx, out),
             Input::Table(table) => self.table(&table, cx, out),
             Input::View(view) => self.view(&view, cx, out),
+            Input::Run(run) => self.become_run(run, cx, out),
             Input::Ask(asked) => self.ask(asked, cx, out),
             Input::Cancel(ticket) => self.cancel(ticket, cx, out),
             Input::NotHere(asked) => self.not_here(asked, cx, out),

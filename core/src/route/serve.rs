@@ -9,6 +9,7 @@ use crate::id::{Incarnation, OpId, Ticket};
 use crate::step::{Cx, Effects, Span, Time};
 use crate::{reached, sometimes};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use slab::Slab;
 
 /// What is served.
@@ -189,6 +190,15 @@ impl Serves {
         let running = caller.running.find(op.0);
         let serve = running.and_then(|slot| self.running.get(slot as usize));
         if let Some(ticket) = serve.map(|serve| serve.ticket) {
+            self.take(ticket);
+            out.push(Effect::Unserve { ticket });
+        }
+    }
+
+    /// Nobody waits for any answer any more.
+    pub(super) fn end_all(&mut self, out: &mut Effects<Effect>) {
+        let tickets: Vec<Ticket> = self.running.iter().map(|(_, serve)| serve.ticket).collect();
+        for ticket in tickets {
             self.take(ticket);
             out.push(Effect::Unserve { ticket });
         }

@@ -254,6 +254,25 @@ impl Router {
         self.flush_all(cx, out);
     }
 
+    /// The node is another run from now on. What the former one had on its way is lost as with a link;
+    /// what it served has nobody who would hear its answer.
+    pub(super) fn become_run(
+        &mut self,
+        run: Incarnation,
+        cx: &mut Cx<'_>,
+        out: &mut Effects<Effect>,
+    ) {
+        reached!(cx, "routing goes on as another run");
+        self.config.incarnation = run;
+        self.serves.end_all(out);
+        self.lost(Lost::Disconnected, None, cx, out);
+        let places: Vec<_> = self.ways.places().collect();
+        for place in places {
+            self.follow(Target::Place(place), cx, out);
+        }
+        self.flush_all(cx, out);
+    }
+
     /// The answers of what is on its way to a node, or to any, will not come: what may be sent again
     /// waits for that, the others end (H13).
     fn lost(

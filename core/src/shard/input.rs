@@ -37,6 +37,8 @@ pub enum Input {
         /// What happened.
         report: Report,
     },
+    /// The node acts as another run of itself from now on: what the former one owned is dropped.
+    Run(Incarnation),
     /// Hand over everything, and take nothing more.
     Drain,
 }

@@ -264,6 +264,17 @@ impl Owners {
         }
     }
 
+    /// The node is another run from now on. What the former one owned goes in this step, and nothing is
+    /// ordered before a view has the new one (S17).
+    fn renew(&mut self, t: &mut Turn<'_, '_>, run: Incarnation) {
+        self.lapse(t);
+        self.config.incarnation = run;
+        (self.claims_from, self.moves_from) = (None, None);
+        self.drained = false;
+        self.doubt_all();
+        self.moved = true;
+    }
+
     /// The lease is over: nothing is owned any more, in this step (S16, S17).
     fn lapse(&mut self, t: &mut Turn<'_, '_>) {
         self.lease = None;
@@ -450,6 +461,7 @@ impl Machine for Owners {
             Input::Heard(heard) => self.on_heard(t, &heard),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
             Input::Report { place, report } => self.on_report(t, place, report),
+            Input::Run(run) => self.renew(t, run),
             Input::Drain => {
                 self.draining = true;
                 self.count_candidates(t);

@@ -279,6 +279,7 @@ impl World {
                 frames: FrameVersions::THIS,
                 program: String::new(),
             },
+            rejoin: self.rolls.one_in(2),
         };
         let process = Process {
             machine: Node::new(config, Limits::default(), clock.shows(self.real)),
@@ -359,6 +360,13 @@ impl World {
             Effect::Left => {
                 let again = self.rolls.below(3 * SECOND);
                 self.end(name, again);
+            }
+            Effect::Rejoin { run, .. } => {
+                let process = self.processes.get_mut(name).expect("a process");
+                process.incarnation = run;
+                process.joined = false;
+                let by = self.travel();
+                self.after(by, name, Some(run), Event::Input(Input::Renewed));
             }
             Effect::View(view) => self.see(name, view),
             Effect::Lease(lease) => {

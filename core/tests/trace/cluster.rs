@@ -9,7 +9,7 @@ use tenure_core::id::{Incarnation, OpId, Sequence, WallTime};
 use tenure_core::lease::Terms;
 use tenure_core::name::{Namespace, NodeName};
 use tenure_core::node::{
-    About, Effect, Input, Node, NodeConfig, Note, PeerState, Role, Standing, View,
+    About, Effect, Input, JoinError, Node, NodeConfig, Note, PeerState, Role, Standing, View,
 };
 use tenure_core::port::{
     Expect, Heard, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
@@ -60,6 +60,7 @@ enum Event {
     Probe(Incarnation),
     Alive(Incarnation),
     Nobody(Incarnation),
+    Renewed(Incarnation),
 }
 
 struct Run {
@@ -156,12 +157,14 @@ impl Cluster {
         let mut terms = self.terms;
         let mut role = Role::Owner;
         let mut node = name;
+        let mut rejoin = false;
         for option in options {
             match option.split_once('=') {
                 Some(("ttl", text)) => terms = Terms::of_ttl(span(text)?),
                 Some(("as", text)) => node = text,
                 None if *option == "client" => role = Role::Client,
-                _ => return Err("client, as= or ttl=".into()),
+                None if *option == "rejoins" => rejoin = true,
+                _ => return Err("client, rejoins, as= or ttl=".into()),
             }
         }
         terms.check(false).map_err(|error| error.to_string())?;
@@ -180,6 +183,7 @@ impl Cluster {
                 frames: FrameVersions::THIS,
                 program: "1".into(),
             },
+            rejoin,
         };
         let run = Run {
             machine: Node::new(config, self.limits, self.now),
@@ -248,6 +252,7 @@ impl Cluster {
                 self.line(name, '=', &format!("refused: {error}"));
                 self.silence(name);
             }
+            Effect::Rejoin { run, cause } => self.rejoin(name, run, &cause),
             Effect::View(view) => self.view(name, View::clone(&view)),
             Effect::Lease(lease) => self.lease(name, lease),
             Effect::Marks(_) => {}
@@ -263,6 +268,19 @@ impl Cluster {
             }
             Effect::Halt(reason) => panic!("{name} halted: {reason}"),
         }
+    }
+
+    /// A node is another run from now on, which its lanes are told.
+    fn rejoin(&mut self, name: &str, run: Incarnation, cause: &JoinError) {
+        self.boots += 1;
+        let Some(known) = self.runs.get_mut(name) else {
+            return;
+        };
+        known.incarnation = run;
+        let number = format!("{}{}", known.node, self.boots);
+        self.line(name, '=', &format!("becomes {number}: {cause}"));
+        self.names.insert(run, number);
+        self.after(TRAVEL, name, Event::Renewed(run));
     }
 
     /// A run that is no member any more listens no more.
@@ -453,6 +471,12 @@ impl Cluster {
             }
             Event::Alive(of) => self.step(name, Input::Alive { of }),
             Event::Nobody(of) => self.step(name, Input::NoResponders { of }),
+            Event::Renewed(run) => {
+                let is = |it: &&Run| it.incarnation == run;
+                if self.runs.get(name).filter(is).is_some() {
+                    self.step(name, Input::Renewed);
+                }
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub struct ClusterPlan {
     pub silent: bool,
     /// Whether the last node is started under the name of the first.
     pub twin: bool,
+    /// Whether a node that was taken for over joins again by itself; else its program is started again.
+    pub rejoin: bool,
     /// Whether the last node only asks, and owns nothing.
     pub client: bool,
 }
@@ -107,6 +109,7 @@ impl ClusterPlan {
                 | Profile::Storm => size(range(370, 2, nodes as u64)),
             },
             silent: profile != Profile::Cluster && range(371, 0, 3) == 0,
+            rejoin: range(374, 0, 3) > 0,
             client: nodes > 3 && range(373, 0, 3) == 0,
             twin: !matches!(profile, Profile::Cluster | Profile::Kill) && range(372, 0, 3) == 0,
         }

@@ -155,7 +155,8 @@ impl World {
             return Ok(());
         }
         let there = &self.nodes[node];
-        let gone = !there.alive || there.life != life;
+        let run = there.seats.as_ref().map(|seats| seats.incarnation);
+        let gone = !there.alive || there.life != life || run != Some(letter.to.incarnation);
         if gone || !there.linked || self.network.denied.contains(&pair) {
             if !gone {
                 reached!(self, "fault: a wrong no-responders");

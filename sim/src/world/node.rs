@@ -3,7 +3,7 @@
 
 use super::World;
 use super::clock::Clock;
-use super::cluster::Seats;
+use super::cluster::{Seats, run_of};
 use super::corrupt::Corruption;
 use super::event::{Deed, Event, Input, Part, Place};
 use super::seat::Seat;
@@ -143,6 +143,13 @@ impl World {
             return Ok(());
         };
         self.tell(|| format!("{place} <- {}", brief::any_input(&input)));
+        let became = run_of(&input);
+        self.step_part(place, input)?;
+        self.took_in(place, became);
+        Ok(())
+    }
+
+    fn step_part(&mut self, place: Place, input: Input) -> Result<(), Violation> {
         match (place.part, input) {
             (Part::Log(shard), Input::Log(input)) => self.step_log(place, shard, input),
             (Part::Member, Input::Member(input)) => self.step_member(place, input),

@@ -30,6 +30,7 @@ pub struct Cluster {
     weight: u16,
     program: String,
     terms: Option<Terms>,
+    pub(crate) rejoin: bool,
     pub(crate) settle: Option<Span>,
 }
 
@@ -54,6 +55,7 @@ impl Cluster {
             weight: 100,
             program: String::new(),
             terms: None,
+            rejoin: true,
             settle: None,
         }
     }
@@ -92,6 +94,17 @@ impl Cluster {
     /// [`Terms::cluster`], or [`Terms::single`] on a single server or in memory.
     pub fn terms(mut self, terms: Terms) -> Self {
         self.terms = Some(terms);
+        self
+    }
+
+    /// Whether the node joins again by itself when the others took it for over, because it was silent
+    /// for longer than its lease: suspended, or without a way to the store. It does unless this says
+    /// no. It owns nothing then until it is a member again: its actors have stopped, and whoever asked
+    /// it waits for the shards' next owners. With `false` it stays out of the cluster, and its view
+    /// says why ([`ClusterView::refused`](crate::api::ClusterView::refused)); as it does in any case
+    /// when another process has its name by then.
+    pub fn rejoin(mut self, rejoin: bool) -> Self {
+        self.rejoin = rejoin;
         self
     }
 

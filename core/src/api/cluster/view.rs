@@ -80,12 +80,13 @@ impl ClusterView {
     }
 
     /// Why this node is no member any more, when it was refused after it had joined: another run took
-    /// its name, or it was silent for longer than its lease. It owns nothing then, and is to be
-    /// started again.
+    /// its name, or it was silent for longer than its lease and may not
+    /// [rejoin](crate::api::Cluster::rejoin). It owns nothing then, and is to be started again.
     pub fn refused(&self) -> Option<&JoinError> {
         match &self.membership.state {
             MemberState::Refused(error) => Some(error),
             MemberState::Joining
+            | MemberState::Rejoining(_)
             | MemberState::Joined
             | MemberState::Draining
             | MemberState::Drained
@@ -98,6 +99,7 @@ impl ClusterView {
     pub fn state(&self) -> &'static str {
         match &self.membership.state {
             MemberState::Joining => "joining",
+            MemberState::Rejoining(_) => "rejoining",
             MemberState::Joined => "joined",
             MemberState::Draining => "draining",
             MemberState::Drained => "drained",
@@ -107,11 +109,16 @@ impl ClusterView {
         }
     }
 
-    /// Why this node is no member any more, and what to do; `None` while it is one, and when it left
-    /// by itself.
+    /// How often this node was taken for over by the others and joined again as another run.
+    pub fn rejoins(&self) -> u64 {
+        self.membership.rejoins
+    }
+
+    /// Why this node is no member any more, and what to do, or why it joins again; `None` while it is a
+    /// member, and when it left by itself.
     pub fn cause(&self) -> Option<String> {
         match &self.membership.state {
-            MemberState::Refused(error) => Some(error.to_string()),
+            MemberState::Rejoining(error) | MemberState::Refused(error) => Some(error.to_string()),
             MemberState::Halted(reason) => Some(reason.clone()),
             MemberState::Joining
             | MemberState::Joined

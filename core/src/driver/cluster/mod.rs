@@ -67,6 +67,10 @@ pub(crate) struct Membership {
     pub(crate) table: Arc<Table>,
     /// Until when this node may act as the holder of its lease.
     pub(crate) lease: Option<Time>,
+    /// This run of the node.
+    pub(crate) run: Incarnation,
+    /// How often it became another run, after the others had taken it for over.
+    pub(crate) rejoins: u64,
 }
 
 /// This node's own standing in the cluster.
@@ -74,6 +78,8 @@ pub(crate) struct Membership {
 pub(crate) enum MemberState {
     /// It is taking its name.
     Joining,
+    /// The others took it for over, and it takes its name again as another run.
+    Rejoining(JoinError),
     /// It is a member.
     Joined,
     /// It hands over what it owns.
@@ -89,22 +95,41 @@ pub(crate) enum MemberState {
 }
 
 impl MemberState {
+    /// Whether it takes its name still.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        match self {
+            Self::Joining | Self::Rejoining(_) => true,
+            Self::Joined
+            | Self::Draining
+            | Self::Drained
+            | Self::Left
+            | Self::Refused(_)
+            | Self::Halted(_) => false,
+        }
+    }
+
     /// Whether it stays so.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Joining | Self::Joined | Self::Draining | Self::Drained => false,
+            Self::Joining
+            | Self::Rejoining(_)
+            | Self::Joined
+            | Self::Draining
+            | Self::Drained => false,
             Self::Left | Self::Refused(_) | Self::Halted(_) => true,
         }
     }
 }
 
 impl Membership {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(run: Incarnation) -> Self {
         Self {
             state: MemberState::Joining,
             view: Arc::default(),
             table: Arc::default(),
             lease: None,
+            run,
+            rejoins: 0,
         }
     }
 }
@@ -127,9 +152,9 @@ impl fmt::Debug for Registry {
 pub(crate) struct Enrol {
     pub(crate) registry: Arc<Registry>,
     pub(crate) membership: watch::Receiver<Membership>,
-    /// What lane 0 orders the logs of this lane. At most two orders are under way for a place, so
-    /// that it holds as many as there are places.
-    pub(crate) orders: mpsc::UnboundedReceiver<(Place, Order)>,
+    /// What lane 0 directs. At most two orders are under way for a place, so that it holds as many as
+    /// there are places.
+    pub(crate) directions: mpsc::UnboundedReceiver<Direction>,
     /// To lane 0; of each place as many as there are orders and changes of its epoch.
     pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
     /// To lane 0, as far as there is room.
@@ -148,9 +173,17 @@ pub(crate) struct Enrolment {
     pub(crate) layout: Arc<Layout>,
     pub(crate) membership: watch::Sender<Membership>,
     /// To each lane, in order.
-    pub(crate) orders: Vec<mpsc::UnboundedSender<(Place, Order)>>,
+    pub(crate) directions: Vec<mpsc::UnboundedSender<Direction>>,
     pub(crate) reports: mpsc::UnboundedReceiver<(Place, Report)>,
     pub(crate) tidings: mpsc::Receiver<Tiding>,
+}
+
+/// What lane 0 directs another lane, or itself, to do. They are carried out in their order.
+pub(crate) enum Direction {
+    /// An order for the log of a place.
+    Order(Place, Order),
+    /// Act as another run of the node, and say when that is so.
+    Run(Incarnation, oneshot::Sender<()>),
 }
 
 /// What a lane noticed of another node.

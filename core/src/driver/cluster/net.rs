@@ -4,15 +4,15 @@ use super::courier::{Carried, Routed, Tray};
 use super::machine::MachineSeat;
 use super::post::Post;
 use super::wire::Wanted;
-use super::{Enrol, Enrolment, MemberState, Membership, Registry, Tiding};
+use super::{Direction, Enrol, Enrolment, MemberState, Membership, Registry, Tiding};
 use crate::driver::lane::{NodeFacts, Who};
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
 use crate::id::{Incarnation, OpId, Ticket};
-use crate::node::{self, Node, Standing};
+use crate::node::{self, JoinError, Node, Standing};
 use crate::port::{Delivery, Heard};
 use crate::route::{self, Address, Asked, Router, RouterConfig};
-use crate::shard::{self, Order, Owners, OwnersConfig, Place, Report};
+use crate::shard::{self, Owners, OwnersConfig, Place, Report};
 use crate::step::{Dice, Span, Time};
 use crate::table::Table;
 use bytes::Bytes;
@@ -59,7 +59,7 @@ pub(crate) struct Net {
     pub(crate) membership: watch::Receiver<Membership>,
     pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
     pub(crate) lead: Option<Lead>,
-    orders: mpsc::UnboundedReceiver<(Place, Order)>,
+    directions: mpsc::UnboundedReceiver<Direction>,
     deliveries: mpsc::Receiver<Delivery>,
     tidings: mpsc::Sender<Tiding>,
     /// When a node was told of last.
@@ -98,21 +98,26 @@ pub(crate) struct Lead {
     pub(crate) node_wants: Vec<node::Effect>,
     pub(crate) owners_want: Vec<shard::Effect>,
     pub(crate) membership: watch::Sender<Membership>,
-    pub(crate) orders: Vec<mpsc::UnboundedSender<(Place, Order)>>,
+    pub(crate) directions: Vec<mpsc::UnboundedSender<Direction>>,
+    /// Lanes that do not act as the present run yet.
+    renewing: Vec<oneshot::Receiver<()>>,
     reports: mpsc::UnboundedReceiver<(Place, Report)>,
     tidings: mpsc::Receiver<Tiding>,
     members: mpsc::Receiver<Heard>,
     owned: mpsc::Receiver<Heard>,
     /// Numbers the pings.
     pub(crate) pings: u64,
-    /// Whether it hands over what it owns.
+    /// Whether it hands over what it owns, and has.
     pub(crate) is_draining: bool,
+    pub(crate) is_drained: bool,
 }
 
 /// What comes to a lane from the cluster.
 pub(crate) enum NetEvent {
     Delivered(Delivery),
-    Ordered(Place, Order),
+    Directed(Direction),
+    /// All lanes act as the present run.
+    Renewed,
     /// What lane 0 tells of the cluster changed.
     Changed,
     Reported(Place, Report),
@@ -132,7 +137,7 @@ impl Lead {
             config,
             layout,
             membership,
-            orders,
+            directions,
             reports,
             tidings,
         } = enrolment;
@@ -155,13 +160,37 @@ impl Lead {
             node_wants: Vec::new(),
             owners_want: Vec::new(),
             membership,
-            orders,
+            directions,
+            renewing: Vec::new(),
             reports,
             tidings,
             members,
             owned,
             pings: 0,
             is_draining: false,
+            is_drained: false,
+        }
+    }
+
+    /// This node is another run of itself now, and acts as nobody until it is a member.
+    pub(crate) fn rejoin(&self, run: Incarnation, cause: JoinError) {
+        self.membership.send_modify(|membership| {
+            membership.state = MemberState::Rejoining(cause);
+            membership.run = run;
+            membership.rejoins += 1;
+            membership.lease = None;
+        });
+    }
+
+    /// Has every lane act as another run of the node, one order after another.
+    pub(crate) fn direct_run(&mut self, run: Incarnation) {
+        self.renewing.clear();
+        for lane in &self.directions {
+            let (done, told) = oneshot::channel();
+            // Without its lane the node is at its end.
+            if lane.send(Direction::Run(run, done)).is_ok() {
+                self.renewing.push(told);
+            }
         }
     }
 
@@ -194,13 +223,13 @@ impl Net {
         enrol: Enrol,
         shell: &S,
         facts: &NodeFacts,
-        (index, now): (usize, Time),
+        (index, run, now): (usize, Incarnation, Time),
         dice: Dice,
     ) -> (Self, oneshot::Sender<()>) {
         let Enrol {
             registry,
             membership,
-            orders,
+            directions,
             reports,
             tidings,
             lead,
@@ -208,7 +237,7 @@ impl Net {
             listening,
         } = enrol;
         let here = Address {
-            incarnation: facts.incarnation,
+            incarnation: run,
             lane: u16::try_from(index).expect("fewer lanes than 65,536"),
         };
         let limits = facts.limits;
@@ -241,7 +270,7 @@ impl Net {
             membership,
             reports,
             lead: lead.map(|lead| Lead::new(lead, shell, facts, (dice, now))),
-            orders,
+            directions,
             deliveries,
             tidings,
             told: BTreeMap::new(),
@@ -249,11 +278,29 @@ impl Net {
         (net, listening)
     }
 
+    /// The lane is of another run of the node from now on, and listens at its address. Frames that were
+    /// not sent are lost with the former one.
+    pub(crate) fn become_run<S: Shell>(
+        &mut self,
+        run: Incarnation,
+        shell: &S,
+        facts: &NodeFacts,
+        payload_bytes_max: usize,
+    ) {
+        self.here.incarnation = run;
+        self.post = Post::new(self.here, facts.namespace.clone());
+        self.post.payload_bytes_max(payload_bytes_max);
+        self.deliveries = shell.listen(self.post.subject().clone());
+        self.incoming = None;
+        self.returned = None;
+        self.told.clear();
+    }
+
     /// What comes next. Cancel safe.
     pub(crate) async fn next(&mut self) -> NetEvent {
         tokio::select! {
             biased;
-            Some((place, order)) = self.orders.recv() => NetEvent::Ordered(place, order),
+            Some(direction) = self.directions.recv() => NetEvent::Directed(direction),
             Ok(()) = self.membership.changed() => NetEvent::Changed,
             event = lead_next(&mut self.lead) => event,
             Some(delivery) = self.deliveries.recv() => NetEvent::Delivered(delivery),
@@ -263,8 +310,8 @@ impl Net {
 
     /// What is here already, but for what lane 0 alone gets.
     pub(crate) fn next_here(&mut self) -> Option<NetEvent> {
-        if let Ok((place, order)) = self.orders.try_recv() {
-            return Some(NetEvent::Ordered(place, order));
+        if let Ok(direction) = self.directions.try_recv() {
+            return Some(NetEvent::Directed(direction));
         }
         self.deliveries.try_recv().ok().map(NetEvent::Delivered)
     }
@@ -324,12 +371,22 @@ impl Net {
     }
 }
 
+/// Waits until all have told. Cancel safe.
+async fn all_told(waiting: &mut Vec<oneshot::Receiver<()>>) {
+    while let Some(one) = waiting.last_mut() {
+        // A lane that is gone acts as nobody.
+        let _ = one.await;
+        waiting.pop();
+    }
+}
+
 async fn lead_next(lead: &mut Option<Lead>) -> NetEvent {
     let Some(lead) = lead else {
         return std::future::pending().await;
     };
     tokio::select! {
         biased;
+        () = all_told(&mut lead.renewing), if !lead.renewing.is_empty() => NetEvent::Renewed,
         Some((place, report)) = lead.reports.recv() => NetEvent::Reported(place, report),
         Some(tiding) = lead.tidings.recv() => NetEvent::Tiding(tiding),
         Some(heard) = lead.owned.recv() => NetEvent::OwnerHeard(heard),

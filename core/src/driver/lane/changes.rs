@@ -49,7 +49,7 @@ impl<S: Shell> Lane<S> {
                 if was_up {
                     self.net_down();
                 }
-                self.net_up(&shapes);
+                self.net_up();
             }
             state @ (LinkState::Opening
             | LinkState::Down

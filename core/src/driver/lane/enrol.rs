@@ -6,9 +6,9 @@ use crate::driver::cluster::{Enrol, MemberState, Net, Unrouted};
 use crate::driver::counters::Counters;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
-use crate::log::Shape;
+use crate::id::Incarnation;
 use crate::step::{Span, Time};
-use crate::{node, route, shard};
+use crate::{log, node, route, shard};
 
 /// How much of the time that a stopping node has is for leaving after it handed over what it owns: a
 /// quarter.
@@ -21,12 +21,12 @@ impl<S: Shell> Lane<S> {
             enrol,
             &self.shell,
             &self.facts,
-            (self.index, self.now),
+            (self.index, self.run, self.now),
             self.dice,
         );
         self.net = Some(Box::new(net));
-        if let Some(shapes) = self.shapes.clone() {
-            self.net_up(&shapes);
+        if self.shapes.is_some() {
+            self.net_up();
         }
         self.membership_changed();
         // Who started the node may have given up.
@@ -34,13 +34,33 @@ impl<S: Shell> Lane<S> {
     }
 
     /// The store is connected and verified.
-    pub(super) fn net_up(&mut self, shapes: &[Shape]) {
+    pub(super) fn net_up(&mut self) {
+        let bytes_max = self.payload_bytes_max();
         let Some(net) = &mut self.net else { return };
-        let bytes_max = shapes.iter().map(|shape| shape.payload_bytes_max).min();
-        net.post.payload_bytes_max(bytes_max.unwrap_or(0));
+        net.post.payload_bytes_max(bytes_max);
         self.route(route::Input::Up);
         self.member(node::Input::Up);
         self.own(shard::Input::Up);
+    }
+
+    /// The lane acts as another run of the node: what it holds of the former one goes in this step
+    /// (S17), and it listens at the new address.
+    pub(super) fn become_run(&mut self, run: Incarnation) {
+        self.run = run;
+        let payload_bytes_max = self.payload_bytes_max();
+        let Some(net) = &mut self.net else { return };
+        net.become_run(run, &self.shell, &self.facts, payload_bytes_max);
+        self.feed_all(self.now, |seat| {
+            seat.is_ruled().then_some(log::Input::Run(run))
+        });
+        self.route(route::Input::Run(run));
+    }
+
+    /// The largest message that all streams take now, in bytes.
+    fn payload_bytes_max(&self) -> usize {
+        let shapes = self.shapes.iter().flat_map(|shapes| shapes.iter());
+        let bytes_max = shapes.map(|shape| shape.payload_bytes_max).min();
+        bytes_max.unwrap_or(0)
     }
 
     /// The connection is gone.
@@ -64,6 +84,7 @@ impl<S: Shell> Lane<S> {
         lead.say(|state| match state {
             MemberState::Joined => Some(MemberState::Draining),
             MemberState::Joining
+            | MemberState::Rejoining(_)
             | MemberState::Draining
             | MemberState::Drained
             | MemberState::Left
@@ -79,9 +100,11 @@ impl<S: Shell> Lane<S> {
         let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
             return;
         };
+        lead.is_drained = true;
         lead.say(|state| match state {
             MemberState::Draining => Some(MemberState::Drained),
             MemberState::Joining
+            | MemberState::Rejoining(_)
             | MemberState::Joined
             | MemberState::Drained
             | MemberState::Left

@@ -1,7 +1,7 @@
 //! What lane 0 leads its node with: its membership, and its part in owning shards.
 
 use super::{Env, Lane, Who};
-use crate::driver::cluster::{MemberState, NetEvent, Tiding};
+use crate::driver::cluster::{Direction, MemberState, NetEvent, Tiding};
 use crate::driver::recorder::Recorded;
 use crate::driver::shell::Shell;
 use crate::id::OpId;
@@ -24,7 +24,8 @@ impl<S: Shell> Lane<S> {
             NetEvent::Tiding(Tiding::Alive(of)) => self.member(node::Input::Alive { of }),
             NetEvent::MemberHeard(heard) => self.member(node::Input::Heard(heard)),
             NetEvent::OwnerHeard(heard) => self.own(shard::Input::Heard(heard)),
-            NetEvent::Delivered(_) | NetEvent::Ordered(..) | NetEvent::Changed => {}
+            NetEvent::Renewed => self.member(node::Input::Renewed),
+            NetEvent::Delivered(_) | NetEvent::Directed(_) | NetEvent::Changed => {}
         }
     }
 
@@ -76,11 +77,26 @@ impl<S: Shell> Lane<S> {
             }
             node::Effect::Joined => {
                 tracing::info!(node = self.facts.node, "node_joined");
-                lead.set_state(MemberState::Joined);
+                lead.set_state(match (lead.is_draining, lead.is_drained) {
+                    (true, true) => MemberState::Drained,
+                    (true, false) => MemberState::Draining,
+                    (false, _) => MemberState::Joined,
+                });
             }
             node::Effect::Refused(error) => {
                 tracing::warn!(%error, "node_refused");
                 lead.set_state(MemberState::Refused(error));
+            }
+            node::Effect::Rejoin { run, cause } => {
+                tracing::warn!(%cause, %run, "node_rejoins");
+                self.counters.rejoins += 1;
+                lead.is_drained = false;
+                lead.rejoin(run, cause);
+                // It orders what was owned to be dropped, before the lanes become the new run.
+                self.own(shard::Input::Run(run));
+                if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
+                    lead.direct_run(run);
+                }
             }
             node::Effect::View(view) => {
                 lead.membership
@@ -165,10 +181,10 @@ impl<S: Shell> Lane<S> {
         match effect {
             shard::Effect::Store { op, request } => self.stores.push((Who::Owners, op, request)),
             shard::Effect::Order { place, order } => {
-                let lane = usize::from(place.shard.0) % lead.orders.len();
-                if let Some(orders) = lead.orders.get(lane) {
+                let lane = usize::from(place.shard.0) % lead.directions.len();
+                if let Some(directions) = lead.directions.get(lane) {
                     // Without its lane the node is at its end.
-                    let _ = orders.send((place, order));
+                    let _ = directions.send(Direction::Order(place, order));
                 }
             }
             shard::Effect::Table(table) => {

@@ -80,6 +80,7 @@ const SLEEP_MIN: Span = Span::from_micros(100);
 pub(crate) struct NodeFacts {
     pub(crate) namespace: Namespace,
     pub(crate) node: String,
+    /// The first run.
     pub(crate) incarnation: Incarnation,
     pub(crate) limits: Limits,
     pub(crate) dice_key: u128,
@@ -227,6 +228,8 @@ pub(crate) struct Lane<S: Shell> {
     /// Messages of logs that are on their way.
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
 
+    /// This run of the node.
+    run: Incarnation,
     /// The lane's part in a cluster.
     net: Option<Box<Net>>,
     actors: Option<Box<ActorSeat>>,
@@ -244,6 +247,7 @@ impl<S: Shell> Lane<S> {
         let inbox = parts.space.is_some().then(|| parts.shell.inbox());
         let window = Window::new(&parts.facts.limits);
         let cache = Cache::new(&parts.facts.limits, parts.index, parts.lanes);
+        let run = parts.facts.incarnation;
         Self {
             index: parts.index,
             boot: parts.shell.now(),
@@ -284,6 +288,7 @@ impl<S: Shell> Lane<S> {
             reports: Vec::new(),
             errands: Vec::new(),
             deliveries: FuturesUnordered::new(),
+            run,
             net: None,
             actors: None,
             actors_stopping: false,

@@ -2,7 +2,7 @@
 
 use super::{BATCH_MAX, Env, Lane, Who};
 use crate::driver::cluster::{
-    AskRequest, Came, Carried, Courier, Held, Incoming, Local, NetEvent, Returned, Routed, Serving,
+    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Returned, Routed, Serving,
     Tiding, Unrouted, wire,
 };
 use crate::driver::recorder::Recorded;
@@ -23,9 +23,10 @@ impl<S: Shell> Lane<S> {
     pub(super) fn net_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::Delivered(delivery) => self.delivered(delivery),
-            NetEvent::Ordered(place, order) => self.ordered(place, order),
+            NetEvent::Directed(direction) => self.directed(direction),
             NetEvent::Changed => self.membership_changed(),
-            NetEvent::Reported(..)
+            NetEvent::Renewed
+            | NetEvent::Reported(..)
             | NetEvent::Tiding(_)
             | NetEvent::MemberHeard(_)
             | NetEvent::OwnerHeard(_) => self.lead_event(event),
@@ -393,6 +394,17 @@ impl<S: Shell> Lane<S> {
 
 /// Orders for the logs of this lane.
 impl<S: Shell> Lane<S> {
+    fn directed(&mut self, direction: Direction) {
+        match direction {
+            Direction::Order(place, order) => self.ordered(place, order),
+            Direction::Run(run, done) => {
+                self.become_run(run);
+                // Lane 0 may be at another run already.
+                let _ = done.send(());
+            }
+        }
+    }
+
     fn ordered(&mut self, place: Place, order: Order) {
         let key = ShardKey::of_place(place);
         self.open_seat(key);

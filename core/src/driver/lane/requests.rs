@@ -105,7 +105,7 @@ impl<S: Shell> Lane<S> {
             class: key.class,
             mode: key.mode,
             later: key.mode == WriteMode::Owned && !key.raw,
-            incarnation: self.facts.incarnation,
+            incarnation: self.run,
             node: self.facts.node.clone(),
         };
         let dice = self.dice.fork(key.part());

@@ -39,7 +39,8 @@ impl World {
                 self.change_hold(place, shard, |hold| hold.lease = lease)
             }
             // Whoever acts is stopped before the log is told to let go.
-            log::Input::Order(Order::HandOver { .. } | Order::Release | Order::Drop) => self
+            log::Input::Order(Order::HandOver { .. } | Order::Release | Order::Drop)
+            | log::Input::Run(_) => self
                 .change_hold(place, shard, |hold| {
                     (hold.owned, hold.leaving) = (false, true);
                 }),

@@ -2,9 +2,11 @@
 //! lanes, and how they and the logs speak with each other, as the driver's lanes would.
 
 mod holds;
+mod rejoin;
 mod serve;
 
 pub(super) use holds::Holds;
+pub(super) use rejoin::run_of;
 pub(super) use serve::Begun;
 
 use super::World;
@@ -37,6 +39,8 @@ pub(super) struct Seats {
     /// How far the streams reached when the membership was told last.
     marks_told: Vec<Sequence>,
     pub(super) draining: bool,
+    /// Machines that do not act as the present run yet.
+    pub(super) renewing: usize,
     pub(super) holds: Holds,
     /// What runs in the logs, by the ticket that it has there.
     pub(super) begun: BTreeMap<Ticket, Begun>,
@@ -98,6 +102,7 @@ impl World {
             incarnation,
             terms: cluster.terms,
             about,
+            rejoin: cluster.rejoin,
         };
         let clock = self.nodes[node].clock(self.now);
         let member = node::Node::new(config, limits, clock);
@@ -126,6 +131,7 @@ impl World {
             posted: BTreeMap::new(),
             marks_told: Vec::new(),
             draining: false,
+            renewing: 0,
             holds: Holds::default(),
             begun: BTreeMap::new(),
             next_begun: 1,
@@ -210,6 +216,7 @@ impl World {
                 self.joined(place);
             }
             node::Effect::Refused(error) => return self.refused(place, &error),
+            node::Effect::Rejoin { run, .. } => return self.rejoins(place, run),
             node::Effect::View(view) => {
                 self.post_within(
                     place.beside(Part::Owners),
@@ -271,7 +278,7 @@ impl World {
     fn refused(&mut self, place: Place, error: &JoinError) -> Result<(), Violation> {
         let legal = match error {
             JoinError::NameTaken { .. } | JoinError::Replaced { .. } => true,
-            JoinError::Expired { .. } => true,
+            JoinError::Expired { .. } => !self.plan.cluster.as_ref().is_some_and(|it| it.rejoin),
             JoinError::Store(_) => self.plan.faults.full > 0,
             JoinError::OtherTerms { .. } | JoinError::Full { .. } => false,
             JoinError::Unreadable { .. } => false,
