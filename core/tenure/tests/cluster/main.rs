@@ -5,8 +5,14 @@ mod common;
 
 mod actors;
 mod asks;
+mod builds;
 mod contexts;
+mod ends;
 mod leases;
 mod moves;
 mod nodes;
+mod overload;
 mod refusals;
+mod restart;
+#[cfg(feature = "nats")]
+mod streams;

@@ -27,7 +27,7 @@ use tenure::{Builder, MemShell, Repository, Tenure};
 pub struct World {
     place: String,
     #[cfg(feature = "nats")]
-    _server: Option<tenure_nats_server::NatsServer>,
+    server: Option<tenure_nats_server::NatsServer>,
 }
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         Self {
             place: format!("mem:world-{n}"),
             #[cfg(feature = "nats")]
-            _server: None,
+            server: None,
         }
     }
 
@@ -48,8 +48,14 @@ impl World {
         let server = tenure_nats_server::NatsServer::start().expect("a nats-server");
         Self {
             place: server.url(),
-            _server: Some(server),
+            server: Some(server),
         }
+    }
+
+    /// The server, where there is one.
+    #[cfg(feature = "nats")]
+    pub fn server(&self) -> Option<&tenure_nats_server::NatsServer> {
+        self.server.as_ref()
     }
 
     /// What a builder's `start` takes.
