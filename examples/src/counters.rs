@@ -3,7 +3,7 @@
 
 use crate::Failure;
 use crate::counter::{Add, Count, Counter, SETTINGS};
-use crate::live::Live;
+use crate::live::{Live, MAILBOX_MAX};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tenure::actor::AskError as ActorError;
 use tenure::{
-    AskError, Cluster, Denial, ExecuteError, KindSettings, LoadError, ReadError, RouteError,
-    TakeOver, Tenure,
+    AskError, Cluster, Denial, ExecuteError, KindSettings, Limits, LoadError, ReadError,
+    RouteError, TakeOver, Tenure,
 };
 
 /// What a counter is.
@@ -48,6 +48,8 @@ pub struct Plan {
     pub kind: Kind,
     /// How many loops it has.
     pub lanes: NonZeroUsize,
+    /// How many requests wait for one counter at most; the framework's limit when it is not set.
+    pub queue_max: Option<NonZeroUsize>,
 }
 
 impl Plan {
@@ -76,14 +78,27 @@ impl Plan {
             .lanes(self.lanes)
             .cluster(cluster);
         let builder = match self.kind {
-            Kind::Memory => builder.actor::<Live>(),
+            Kind::Memory => {
+                if let Some(queue_max) = self.queue_max {
+                    // All of one process are the same.
+                    let mailbox_max = MAILBOX_MAX.get_or_init(|| queue_max.get());
+                    if *mailbox_max != queue_max.get() {
+                        return Err("the counters of this process have other mailboxes".into());
+                    }
+                }
+                builder.actor::<Live>()
+            }
             Kind::Entity => {
                 // All of one process are the same.
                 let settings = SETTINGS.get_or_init(|| KindSettings::default().owned());
                 if *settings != KindSettings::default().owned() {
                     return Err("the counters of this process are of another kind".into());
                 }
-                builder.serve::<Counter>()
+                let mut limits = Limits::default();
+                if let Some(queue_max) = self.queue_max {
+                    limits.entity_queue_max = queue_max.get();
+                }
+                builder.serve::<Counter>().limits(limits)
             }
         };
         Ok(builder.start(&*self.place).await?)

@@ -1,7 +1,12 @@
 //! A counter that is state in memory: an actor.
 
 use crate::counter::{Add, Count, Never};
-use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
+use std::sync::OnceLock;
+use tenure::actor::{Actor, ActorCx, ActorSettings, Handle, Handlers, InitError};
+
+/// How many messages wait for one counter in this run; an actor's settings are its type's, not a
+/// value's.
+pub static MAILBOX_MAX: OnceLock<usize> = OnceLock::new();
 
 /// The state.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +16,14 @@ pub struct Live {
 
 impl Actor for Live {
     const KIND: &'static str = "live-counter";
+
+    fn settings() -> ActorSettings {
+        let settings = ActorSettings::default();
+        match MAILBOX_MAX.get() {
+            Some(messages) => settings.mailbox_max(*messages),
+            None => settings,
+        }
+    }
 
     async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
         Ok(Self { count: 0 })

@@ -7,6 +7,7 @@ use common::http::{Answer, ask};
 use common::running::Running;
 use rustix::process::Signal;
 use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tenure_nats_server::NatsServer;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter");
@@ -261,6 +262,49 @@ fn nodes_are_killed_and_join_at_will() {
         ended.errors.contains("node-2 has ended: signal: 9"),
         "{ended:?}"
     );
+}
+
+/// More asks of one counter at once than may wait for it: those too many are told so, with when to ask
+/// again, and they alone were not done.
+fn refuses_what_is_too_much(arguments: &[&str]) {
+    let small = ["--nodes", "2", "--shards", "8", "--queue", "1"];
+    let counter = Counter::start(&[&small, arguments].concat());
+    let (done, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                for _ in 0..3_000 {
+                    if refused.load(Ordering::Relaxed) >= 10 {
+                        break;
+                    }
+                    let answer = counter.increment("hot", "");
+                    match answer.status {
+                        200 => done.fetch_add(1, Ordering::Relaxed),
+                        503 => {
+                            assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+                            assert!(answer.body.contains("too many requests"), "{answer:?}");
+                            refused.fetch_add(1, Ordering::Relaxed)
+                        }
+                        _ => panic!("{answer:?}"),
+                    };
+                }
+            });
+        }
+    });
+    assert!(refused.into_inner() >= 10, "{arguments:?} refuse nobody");
+    assert_eq!(counter.count_patiently("hot"), done.into_inner());
+    let ended = counter.running.terminate();
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+}
+
+#[test]
+fn what_is_too_much_for_a_counter_in_memory_is_answered_503() {
+    refuses_what_is_too_much(&[]);
+}
+
+#[test]
+fn what_is_too_much_for_a_stored_counter_is_answered_503() {
+    refuses_what_is_too_much(&["--shell", "nats", "--kind", "entity"]);
 }
 
 #[test]

@@ -47,6 +47,7 @@ async fn at(place: &Where, options: Options, seed: u64) -> Result<(), Failure> {
         shards: options.shards,
         kind: options.kind(),
         lanes: options.threads,
+        queue_max: None,
     };
     let ids = (0..options.keys)
         .map(|key| format!("key-{key:06}"))

@@ -68,7 +68,7 @@ enum Remains {
     /// It goes on after its time.
     GoOn(String),
     /// It ends by itself, and is started again.
-    Ends(String, Leaving),
+    Ends(String, Box<Leaving>),
     /// The cluster settles.
     Settles,
     /// Nothing: the server was started again.
@@ -217,7 +217,7 @@ impl Scene {
             }
             Fault::Drain => {
                 probes.faulted(at_us);
-                let leaving = self.fleet.ask_to_end(&victim)?;
+                let leaving = Box::new(self.fleet.ask_to_end(&victim)?);
                 (victim.clone(), Remains::Ends(victim, leaving))
             }
             Fault::Join => {

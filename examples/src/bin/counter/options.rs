@@ -57,11 +57,15 @@ pub(crate) struct Options {
     /// Where metrics are told
     #[arg(long, value_name = "ADDRESS", default_value = "2121", value_parser = address)]
     pub(crate) metrics: Listen,
+    /// How many requests wait for one counter at most; one more is answered 503, with when to send it
+    /// again
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) queue: Option<NonZeroUsize>,
     /// Worker threads; 1 is tokio's current-thread runtime
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     pub(crate) threads: NonZeroUsize,
     /// Keep the counters in a map of this process, without Tenure: what HTTP costs by itself
-    #[arg(long, conflicts_with_all = ["nodes", "kind", "shell", "nats", "processes", "name"])]
+    #[arg(long, conflicts_with_all = ["nodes", "kind", "shell", "nats", "processes", "name", "queue"])]
     pub(crate) bare: bool,
     /// End as soon as standard input does: a process that was started by another one ends with it
     #[arg(long, hide = true)]

@@ -34,6 +34,7 @@ impl Processes {
         let program = std::env::current_exe()?;
         let mut processes = Self::default();
         for name in names {
+            let queue = options.queue.map(|queue| format!("--queue={queue}"));
             let mut child = Command::new(&program)
                 .args(["--name", &name, "--http", "off", "--metrics", "off"])
                 .args(["--shell", "nats", "--nats", &plan.place])
@@ -41,6 +42,7 @@ impl Processes {
                 .args(["--shards", &plan.shards.to_string()])
                 .args(["--kind", &options.kind_name()])
                 .args(["--threads", &options.threads.to_string()])
+                .args(queue)
                 .arg("--until-input-ends")
                 .stdin(Stdio::piped())
                 .kill_on_drop(true)

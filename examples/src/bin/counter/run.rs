@@ -58,6 +58,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         shards: options.shards,
         kind: options.kind,
         lanes: options.threads,
+        queue_max: options.queue,
     };
     let mut processes = Processes::default();
     let nodes = match &options.name {
