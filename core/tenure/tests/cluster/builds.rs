@@ -87,7 +87,7 @@ async fn a_newer_builds_command_is_refused_where_an_older_one_owns(world: &World
     for n in 0..40 {
         let id = format!("till-{n}");
         let till = nodes[1].entity::<NextTill>(&id);
-        let served = till.ask(Put { cents: 1 }).receipt().await.unwrap();
+        let served = till.ask(Put { cents: 1 }).served().await.unwrap();
         match till.ask(Polish).await {
             Ok(()) => {
                 assert_eq!(served.node, "b", "{id}");
