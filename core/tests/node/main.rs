@@ -2,7 +2,8 @@
 //! and lag, with processes that stop and die. What a view calls over never acts again (P3), and when
 //! the faults are over everyone sees everyone (P8).
 
-mod dice;
+#[path = "../common/chance.rs"]
+mod chance;
 mod world;
 
 use std::ops::Range;

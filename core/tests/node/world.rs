@@ -1,6 +1,6 @@
 //! One store, one network, some names with a process each, real time and everyone's own clock.
 
-use crate::dice::Rolls;
+use crate::chance::Rolls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenure_core::format::{FrameVersions, TakeOver};
