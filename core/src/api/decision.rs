@@ -1,9 +1,18 @@
 //! What a command comes to: events and a reply.
 
-use super::Aggregate;
+use super::plans::{CommandOf, Plans, When};
+use super::{Aggregate, Entity};
 use std::fmt;
 
-/// What a command comes to: the events to store, and what its caller is told.
+/// What a command comes to: the events to store, what its caller is told, and what is to be done
+/// later: reminders to the entity itself, and messages to others.
+///
+/// Reminders and messages are stored in the command's commit, so they are kept exactly when it is:
+/// a command that is decided again, or conflicts, leaves none behind. Whoever owns the entity's shard
+/// fires its reminders and sends its messages, after any number of crashes. A message is intended
+/// once and delivered at least once, under a command id of its own, so that it takes effect once
+/// (P4, P7). Kinds whose entities have owners only: a kind in direct mode is refused
+/// [`ExecuteError::Unowned`](super::ExecuteError::Unowned).
 ///
 /// ```
 /// # use tenure_core::api::{Aggregate, Decision, Event, CodecError};
@@ -28,6 +37,7 @@ pub struct Decision<A: Aggregate, R> {
     pub(crate) events: Vec<A::Event>,
     pub(crate) reply: R,
     pub(crate) record: bool,
+    pub(crate) plans: Option<Box<Plans<A>>>,
 }
 
 impl<A: Aggregate> Decision<A, ()> {
@@ -37,6 +47,7 @@ impl<A: Aggregate> Decision<A, ()> {
             events: events.into_iter().collect(),
             reply: (),
             record: false,
+            plans: None,
         }
     }
 
@@ -53,6 +64,7 @@ impl<A: Aggregate, R> Decision<A, R> {
             events: Vec::new(),
             reply,
             record: false,
+            plans: None,
         }
     }
 
@@ -62,6 +74,7 @@ impl<A: Aggregate, R> Decision<A, R> {
             events: self.events,
             reply,
             record: self.record,
+            plans: self.plans,
         }
     }
 
@@ -70,6 +83,122 @@ impl<A: Aggregate, R> Decision<A, R> {
     pub fn record(mut self) -> Self {
         self.record = true;
         self
+    }
+
+    /// Has a message come to this entity later, as a command. A reminder has a name of 1 to 128
+    /// bytes: arming it again moves it. Its command has no caller; what it rejects is counted, and
+    /// ends the reminder.
+    ///
+    /// The node that owns the entity fires it if it [serves](super::Serves::entity) the kind. The
+    /// message stays listed in [`Entity::messages`] as long as a reminder of it may be armed: one
+    /// that a later build does not know is counted as failed and stays armed.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Duration;
+    /// # use tenure_core::api::*;
+    /// # #[derive(Clone, Default)] struct Offer { open: bool }
+    /// # #[derive(Debug, tenure_macros::Event)] #[event(crate = "tenure_core::api")]
+    /// # enum OfferEvent {
+    /// #     #[event(name = "made", version = 1)] Made,
+    /// #     #[event(name = "lapsed", version = 1)] Lapsed,
+    /// #     #[event(name = "taken", version = 1)] Taken,
+    /// # }
+    /// # #[derive(Clone, Default)] struct Stock;
+    /// # #[derive(Debug, tenure_macros::Event)] #[event(crate = "tenure_core::api")]
+    /// # #[event(name = "reserved", version = 1)] struct Reserved;
+    /// # impl Aggregate for Stock {
+    /// #     type Event = Reserved;
+    /// #     const KIND: &'static str = "stock";
+    /// #     fn evolve(&mut self, _: &Reserved) {}
+    /// #     fn settings() -> KindSettings { KindSettings::default().owned() }
+    /// # }
+    /// # #[derive(Serialize, Deserialize, tenure_macros::Message)]
+    /// # #[message(name = "reserve", version = 1, crate = "tenure_core::api")] struct Reserve;
+    /// # impl Decide<Reserve> for Stock {
+    /// #     type Reply = ();
+    /// #     type Error = Never;
+    /// #     fn decide(&self, _: &Reserve, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+    /// #         Ok(Decision::event(Reserved))
+    /// #     }
+    /// # }
+    /// # impl Entity for Stock { fn messages() -> Messages<Self> { Messages::new().command::<Reserve>() } }
+    /// # impl Aggregate for Offer {
+    /// #     type Event = OfferEvent;
+    /// #     const KIND: &'static str = "offer";
+    /// #     fn evolve(&mut self, event: &OfferEvent) { self.open = matches!(event, OfferEvent::Made) }
+    /// #     fn settings() -> KindSettings { KindSettings::default().owned() }
+    /// # }
+    /// # impl Entity for Offer {
+    /// #     fn messages() -> Messages<Self> { Messages::new().command::<Make>().command::<Take>().command::<Lapse>() }
+    /// # }
+    /// # macro_rules! message { ($n:ident, $name:literal) => {
+    /// #     #[derive(Serialize, Deserialize, tenure_macros::Message)]
+    /// #     #[message(name = $name, version = 1, crate = "tenure_core::api")] struct $n;
+    /// # } }
+    /// # message!(Make, "make"); message!(Take, "take"); message!(Lapse, "lapse");
+    /// impl Decide<Make> for Offer {
+    /// #     type Reply = ();
+    /// #     type Error = Never;
+    ///     fn decide(&self, _: &Make, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+    ///         let week = Duration::from_secs(7 * 86_400);
+    ///         Ok(Decision::event(OfferEvent::Made).remind("lapse", week, Lapse))
+    ///     }
+    /// }
+    ///
+    /// impl Decide<Take> for Offer {
+    /// #     type Reply = ();
+    /// #     type Error = Never;
+    ///     fn decide(&self, _: &Take, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+    ///         Ok(Decision::event(OfferEvent::Taken).cancel("lapse").send::<Stock>("shelf-1", Reserve))
+    ///     }
+    /// }
+    ///
+    /// impl Decide<Lapse> for Offer {
+    /// #     type Reply = ();
+    /// #     type Error = Never;
+    ///     fn decide(&self, _: &Lapse, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+    ///         Ok(Decision::event(OfferEvent::Lapsed))
+    ///     }
+    /// }
+    ///
+    /// kit::given::<Offer>([])
+    ///     .when(Make)
+    ///     .then_reminds("lapse", Duration::from_secs(7 * 86_400), &Lapse);
+    /// kit::given::<Offer>([OfferEvent::Made])
+    ///     .when(Take)
+    ///     .then_cancels("lapse")
+    ///     .then_sends::<Stock>("shelf-1", &Reserve);
+    /// ```
+    pub fn remind(
+        mut self,
+        name: impl Into<String>,
+        when: impl Into<When>,
+        message: impl CommandOf<A>,
+    ) -> Self
+    where
+        A: Entity,
+    {
+        self.plans().remind(name.into(), when.into(), &message);
+        self
+    }
+
+    /// Calls off a reminder; one that is not armed is ignored.
+    pub fn cancel(mut self, name: impl Into<String>) -> Self {
+        self.plans().cancel(name.into());
+        self
+    }
+
+    /// Sends a message to an entity, as a command, once the commit is stored. It carries on the
+    /// command's correlation and trace, and names the command as its cause. What its receiver rejects
+    /// is counted, and not sent again; who must know has the receiver send something back.
+    pub fn send<B: Entity>(mut self, id: impl Into<String>, message: impl CommandOf<B>) -> Self {
+        self.plans().send::<B, _>(id.into(), &message);
+        self
+    }
+
+    fn plans(&mut self) -> &mut Plans<A> {
+        self.plans.get_or_insert_with(|| Box::new(Plans::new()))
     }
 }
 

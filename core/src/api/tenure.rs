@@ -6,8 +6,8 @@ use super::raw::RawEntities;
 use super::repository::KindHandle;
 use super::upcast::{Steps, UpcastersError};
 use super::{
-    Aggregate, Cluster, ClusterHandle, Entity, EntityRef, KindSettings, Log, NodeRef, Repository,
-    Serves, UnknownEvents,
+    Aggregate, Cluster, ClusterHandle, Entity, EntityRef, KindSettings, Log, Messages, NodeRef,
+    Repository, Serves, UnknownEvents,
 };
 use crate::driver::host::{Host, KindEntry, caught};
 use crate::driver::{
@@ -325,7 +325,7 @@ impl Tenure {
     /// this process is it, its policy for snapshots cannot be one, or it is to take snapshots that
     /// its type does not make.
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
-        let (entry, facts) = self.kind::<A>().await?;
+        let (entry, facts) = self.kind::<A>(None).await?;
         Ok(Repository {
             kind: KindHandle {
                 tenure: self.clone(),
@@ -336,7 +336,11 @@ impl Tenure {
         })
     }
 
-    async fn kind<A: Aggregate>(&self) -> Result<OwnedKind, KindError> {
+    /// A kind, and the commands that its entities' reminders come as, where they are known.
+    async fn kind<A: Aggregate>(
+        &self,
+        messages: Option<fn() -> Messages<A>>,
+    ) -> Result<OwnedKind, KindError> {
         let name = KindName::new(A::KIND)?;
         let steps = Steps::of::<A>()?;
         self.claim_type::<A>(&name)?;
@@ -364,14 +368,15 @@ impl Tenure {
             },
             raw: false,
             host: Box::new(move |shard| -> Box<dyn Host> {
-                Box::new(Entities::<A>::new(host_facts.clone(), shard))
+                let messages = messages.map(|messages| messages());
+                Box::new(Entities::<A>::new(host_facts.clone(), shard, messages))
             }),
         };
         Ok((Arc::new(entry), Arc::new(facts)))
     }
 
     /// A kind whose entities have owners; it is looked up in the namespace once.
-    pub(crate) async fn owned_kind<A: Aggregate>(&self) -> Result<OwnedKind, KindError> {
+    pub(crate) async fn owned_kind<A: Entity>(&self) -> Result<OwnedKind, KindError> {
         let of = TypeId::of::<A>();
         let known = self.inner.owned.read();
         let known = known
@@ -385,7 +390,7 @@ impl Tenure {
             let kind = KindName::new(A::KIND)?;
             return Err(KindError::Direct { kind });
         }
-        let kind = self.kind::<A>().await?;
+        let kind = self.kind::<A>(Some(A::messages)).await?;
         let owned = self.inner.owned.write();
         let mut owned = owned.unwrap_or_else(PoisonError::into_inner);
         Ok(owned.entry(of).or_insert(kind).clone())

@@ -8,8 +8,10 @@ mod tests;
 pub(crate) use fold::{decode_event, fold_commits, fold_event};
 
 use super::contexts::{Said, Scene};
+use super::entity::ServedHead;
+use super::plans::Plans;
 use super::upcast::Steps;
-use super::{Aggregate, AnswerCx, CodecError, DecideCx, Decision, UnknownEvents};
+use super::{Aggregate, AnswerCx, CodecError, DecideCx, Decision, Messages, UnknownEvents};
 use crate::driver::host::{Answer, Caller, Host, Turn, caught};
 use crate::format::{Codec, Snapshot};
 use crate::id::{CommandId, ShardId, Slot, Ticket};
@@ -59,6 +61,7 @@ pub(crate) enum Draft<A: Aggregate> {
         events: Vec<A::Event>,
         outcome: Result<Bytes, CodecError>,
         record: bool,
+        plans: Option<Box<Plans<A>>>,
     },
     Rejected,
 }
@@ -70,12 +73,14 @@ impl<A: Aggregate> Draft<A> {
             events,
             reply,
             record,
+            plans,
         } = decision;
         let outcome = codec.encode(&reply);
         let draft = Self::Accepted {
             events,
             outcome,
             record,
+            plans,
         };
         (draft, reply)
     }
@@ -143,6 +148,8 @@ impl<A: Aggregate> Caller for Ask<A> {
 pub(crate) struct Entities<A: Aggregate> {
     facts: KindFacts,
     shard: ShardId,
+    /// The commands that reminders come as; `None` until it is known that there are some.
+    messages: Option<Messages<A>>,
     slots: BTreeMap<Slot, Entity<A>>,
     callers: Table<Ticket, Ask<A>>,
 }
@@ -166,10 +173,11 @@ impl<A> Entity<A> {
 }
 
 impl<A: Aggregate> Entities<A> {
-    pub(crate) fn new(facts: KindFacts, shard: ShardId) -> Self {
+    pub(crate) fn new(facts: KindFacts, shard: ShardId, messages: Option<Messages<A>>) -> Self {
         Self {
             facts,
             shard,
+            messages,
             slots: BTreeMap::new(),
             callers: Table::new(),
         }
@@ -254,6 +262,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let mut round = Round {
             codec: self.facts.codec,
             scene: scene(&self.facts, &entity.id, (self.shard, turn)),
+            messages: &mut self.messages,
             committed: &entity.committed,
             state: None,
             events: Vec::new(),
@@ -277,12 +286,39 @@ impl<A: Aggregate> Host for Entities<A> {
     fn fire(&mut self, turn: Turn, firing: &Firing) -> Verdict {
         let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
         entity.settle(turn.provisional);
-        let kind = &self.facts.kind;
-        let message = &firing.timer.message;
-        Verdict::Failed(format!(
-            "{kind} takes no message {:?} version {} from a timer in this build",
-            message.name, message.schema
-        ))
+        let (timer, message) = (&firing.timer.name, &firing.timer.message);
+        let (kind, codec) = (&self.facts.kind, self.facts.codec);
+        let of = (&*message.name, message.schema);
+        let messages = self.messages.as_ref();
+        let Some(decode) = messages.and_then(|messages| messages.commands.get(&of).copied()) else {
+            return Verdict::Failed(format!(
+                "timer {timer} sends {} v{}, which {kind} does not list in this build: name it in Entity::messages as long as timers have it, and serve the kind",
+                of.0, of.1
+            ));
+        };
+        let said = Said::new(firing.wall, None, None);
+        let head = ServedHead::alone(firing.id, said);
+        let decoded = caught(|| decode(codec, &message.data, head));
+        let mut job = match decoded.map_err(CodecError::new).and_then(|job| job) {
+            Ok(job) => job,
+            Err(cause) => {
+                return Verdict::Failed(format!(
+                    "timer {timer} sends {} v{}, which cannot be decoded: {cause}",
+                    of.0, of.1
+                ));
+            }
+        };
+        let mut round = Round {
+            codec,
+            scene: scene(&self.facts, &entity.id, (self.shard, turn)),
+            messages: &mut self.messages,
+            committed: &entity.committed,
+            state: None,
+            events: Vec::new(),
+        };
+        let verdict = round.decide(job.as_mut(), Expected::Any);
+        entity.provisional = round.state;
+        verdict
     }
 
     fn answer(&mut self, turn: Turn, tickets: &[Ticket]) {

@@ -1,11 +1,12 @@
 //! One round of decisions on one entity.
 
 use super::{Draft, Job};
-use crate::api::contexts::Scene;
-use crate::api::{Aggregate, CodecError, DecideCx, Event};
+use crate::api::contexts::{Said, Scene};
+use crate::api::plans::Plans;
+use crate::api::{Aggregate, CodecError, DecideCx, Event, Messages};
 use crate::driver::host::caught;
-use crate::format::Codec;
-use crate::id::Version;
+use crate::format::{Codec, Later};
+use crate::id::{CommandId, Version};
 use crate::log::{Expected, NewEvent, Verdict};
 use bytes::Bytes;
 
@@ -14,6 +15,8 @@ pub(super) struct Round<'a, A: Aggregate> {
     pub(super) codec: Codec,
     /// Its version is that after the events so far.
     pub(super) scene: Scene<'a>,
+    /// The commands that the entity's reminders come as.
+    pub(super) messages: &'a mut Option<Messages<A>>,
     pub(super) committed: &'a A,
     /// The state after the events so far; `None` while there are none.
     pub(super) state: Option<A>,
@@ -46,16 +49,29 @@ impl<A: Aggregate> Round<'_, A> {
                 events,
                 outcome,
                 record,
-            }) => self
-                .accept(events, outcome, record)
-                .unwrap_or_else(Verdict::Failed),
+                plans,
+            }) => {
+                let later = plans.map(|plans| self.later(*plans, (job.id(), &said)));
+                later
+                    .transpose()
+                    .and_then(|later| self.accept((events, later), outcome, record))
+                    .unwrap_or_else(Verdict::Failed)
+            }
             Err(panic) => Verdict::Failed(format!("decide panicked: {panic}")),
         }
     }
 
+    /// Timers and messages, as the log takes them.
+    fn later(&mut self, plans: Plans<A>, by: (CommandId, &Said)) -> Result<Box<Later>, String> {
+        if let (None, Some(messages)) = (&self.messages, plans.messages) {
+            *self.messages = Some(caught(messages)?);
+        }
+        plans.resolve(self.messages.as_ref(), by).map(Box::new)
+    }
+
     fn accept(
         &mut self,
-        events: Vec<A::Event>,
+        (events, later): (Vec<A::Event>, Option<Box<Later>>),
         outcome: Result<Bytes, CodecError>,
         record: bool,
     ) -> Result<Verdict, String> {
@@ -78,7 +94,7 @@ impl<A: Aggregate> Round<'_, A> {
             events: encoded,
             outcome,
             record,
-            later: None,
+            later,
         })
     }
 

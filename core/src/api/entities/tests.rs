@@ -70,6 +70,7 @@ impl Job<Sum> for Add {
             events: vec![Added(self.0)],
             outcome: codec.encode(&(state.0 + self.0)),
             record: false,
+            plans: None,
         }
     }
 
@@ -88,7 +89,7 @@ fn host() -> Entities<Sum> {
         unknown_events: UnknownEvents::Fail,
         skipped: Arc::default(),
     };
-    let mut host = Entities::new(facts, ShardId(0));
+    let mut host = Entities::new(facts, ShardId(0), None);
     host.fold(SLOT, &EntityId::new("e").unwrap(), &Base::Nothing, &[])
         .unwrap();
     host

@@ -14,7 +14,7 @@ pub(crate) type MessageType = (&'static str, u16);
 /// Two types of the same name and version cannot both be taken: the one that was named last is.
 #[must_use]
 pub struct Messages<A: Aggregate> {
-    pub(super) commands: BTreeMap<MessageType, DecodeCommand<A>>,
+    pub(crate) commands: BTreeMap<MessageType, DecodeCommand<A>>,
     pub(super) queries: BTreeMap<MessageType, DecodeQuery<A>>,
 }
 
@@ -45,6 +45,13 @@ impl<A: Entity> Messages<A> {
         let decode = ServedQuery::<A, Q>::decode;
         self.queries.insert((Q::NAME, Q::VERSION), decode);
         self
+    }
+}
+
+impl<A: Aggregate> Messages<A> {
+    /// Whether a command is among them.
+    pub(crate) fn takes(&self, command: MessageType) -> bool {
+        self.commands.contains_key(&command)
     }
 }
 

@@ -14,7 +14,7 @@ pub use messages::Messages;
 pub use one::EntityRef;
 pub use read::{Read, ReadReply, ReadServed};
 
-pub(crate) use serve::{ServedEntity, Serving};
+pub(crate) use serve::{ServedEntity, ServedHead, Serving};
 
 use super::{Aggregate, AnswerCx, Message};
 use serde::Serialize;

@@ -30,6 +30,17 @@ pub(crate) struct ServedHead {
     courier: Courier,
 }
 
+impl ServedHead {
+    /// Of a command that nobody waits for.
+    pub(crate) fn alone(id: CommandId, said: Said) -> Self {
+        Self {
+            id,
+            said,
+            courier: Courier::Alone,
+        }
+    }
+}
+
 /// A kind that this node serves, whatever its type.
 pub(crate) trait Serving: Send + Sync {
     /// What came in, as a request to a lane.

@@ -1,8 +1,9 @@
 //! Given, when, then.
 
 use crate::api::contexts::{Said, Scene};
-use crate::api::{Aggregate, CodecError, Decide, DecideCx, Event, Message, Metadata};
-use crate::format::Codec;
+use crate::api::plans::{CommandOf, Plans, When as Due};
+use crate::api::{Aggregate, CodecError, Decide, DecideCx, Entity, Event, Message, Metadata};
+use crate::format::{Codec, Intent, Later, MessageRecord, Timer};
 use crate::id::{CommandId, ShardId, Version, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
 use std::fmt::{self, Debug};
@@ -21,12 +22,14 @@ pub struct Given<A> {
 /// What a command came to. See [`given`].
 pub struct When<A: Aggregate, R, E> {
     before: A,
+    time: WallTime,
     result: Result<Came<A, R>, E>,
 }
 
 struct Came<A: Aggregate, R> {
     events: Vec<A::Event>,
     reply: R,
+    later: Later,
 }
 
 impl<A: Aggregate, R, E> fmt::Debug for When<A, R, E> {
@@ -167,6 +170,7 @@ impl<A: Aggregate> Given<A> {
             said: &self.said,
             command: CommandId::new(self.said.time, 0),
         };
+        let by = (cx.command, &self.said);
         let result = self.state.decide(&command, &cx).map(|decision| Came {
             events: decision
                 .events
@@ -174,9 +178,11 @@ impl<A: Aggregate> Given<A> {
                 .map(|event| through_the_log(event, codec))
                 .collect(),
             reply: through_bytes(&decision.reply, codec),
+            later: later(decision.plans, by),
         });
         When {
             before: self.state,
+            time: self.said.time,
             result,
         }
     }
@@ -206,7 +212,7 @@ impl<A: Aggregate, R, E> When<A, R, E> {
         self
     }
 
-    /// Nothing happened, though the command was accepted.
+    /// Nothing happened, though the command was accepted: no event, no reminder, no message.
     ///
     /// # Panics
     ///
@@ -217,7 +223,92 @@ impl<A: Aggregate, R, E> When<A, R, E> {
         A::Event: PartialEq + Debug,
         E: Debug,
     {
-        self.then([])
+        let this = self.then([]);
+        let later = this.later();
+        assert!(later.is_empty(), "nothing was expected\n  left: {later:?}");
+        this
+    }
+
+    /// The entity is reminded so: of this name, at this time, by this message. There may be more
+    /// reminders.
+    ///
+    /// # Panics
+    ///
+    /// When it is not, or the command was rejected.
+    #[track_caller]
+    pub fn then_reminds(self, name: &str, when: impl Into<Due>, message: &impl CommandOf<A>) -> Self
+    where
+        A: Entity,
+        E: Debug,
+    {
+        let when = when.into();
+        let due = when.due(self.time);
+        let message = record(message, A::settings().codec);
+        let period_ms = when.period_ms().unwrap_or_else(|why| panic!("it {why}"));
+        let later = self.later();
+        let is_so = |timer: &Timer| {
+            (timer.name.as_str(), timer.due, timer.period_ms) == (name, due, period_ms)
+                && timer.message == message
+        };
+        assert!(
+            later.armed.iter().any(is_so),
+            "no such reminder\n  expected: {name:?} at {due:?} every {period_ms} ms: {message:?}\n  armed:    {:?}",
+            later.armed
+        );
+        self
+    }
+
+    /// A reminder of this name is called off.
+    ///
+    /// # Panics
+    ///
+    /// When it is not, or the command was rejected.
+    #[track_caller]
+    pub fn then_cancels(self, name: &str) -> Self
+    where
+        E: Debug,
+    {
+        let cancelled = &self.later().cancelled;
+        assert!(
+            cancelled.iter().any(|it| it.as_str() == name),
+            "no reminder {name:?} is called off\n  called off: {cancelled:?}"
+        );
+        self
+    }
+
+    /// This message is sent to this entity. There may be more messages.
+    ///
+    /// # Panics
+    ///
+    /// When it is not, or the command was rejected.
+    #[track_caller]
+    pub fn then_sends<B: Entity>(self, id: &str, message: &impl CommandOf<B>) -> Self
+    where
+        E: Debug,
+    {
+        let message = record(message, B::settings().codec);
+        let sends = &self.later().sends;
+        let is_so = |intent: &Intent| {
+            (intent.kind.as_str(), intent.entity.as_str()) == (B::KIND, id)
+                && intent.message == message
+        };
+        assert!(
+            sends.iter().any(is_so),
+            "no such message\n  expected: {} {id:?}: {message:?}\n  sent:     {sends:?}",
+            B::KIND
+        );
+        self
+    }
+
+    #[track_caller]
+    fn later(&self) -> &Later
+    where
+        E: Debug,
+    {
+        match &self.result {
+            Ok(came) => &came.later,
+            Err(error) => panic!("rejected with {error:?}"),
+        }
     }
 
     /// The caller was told this.
@@ -273,6 +364,31 @@ impl<A: Aggregate, R, E> When<A, R, E> {
             state.evolve(event);
         }
         state
+    }
+}
+
+/// What is left to be done, as the log would take it.
+#[track_caller]
+fn later<A: Aggregate>(plans: Option<Box<Plans<A>>>, by: (CommandId, &Said)) -> Later {
+    let Some(plans) = plans else {
+        return Later::default();
+    };
+    let messages = plans.messages.map(|messages| messages());
+    match plans.resolve(messages.as_ref(), by) {
+        Ok(later) => later,
+        Err(cause) => panic!("the decision cannot be stored: {cause}"),
+    }
+}
+
+#[track_caller]
+fn record<M: Message>(message: &M, codec: Codec) -> MessageRecord {
+    MessageRecord {
+        name: M::NAME.into(),
+        schema: M::VERSION,
+        data: match codec.encode(message) {
+            Ok(data) => data,
+            Err(error) => panic!("the message cannot be encoded: {error}"),
+        },
     }
 }
 
