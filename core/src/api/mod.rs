@@ -75,6 +75,7 @@ pub use bytes::Bytes;
 pub(crate) use cluster::INFO_CODEC;
 pub(crate) use entity::Serving;
 pub(crate) use repository::KindHandle;
+pub(crate) use tenure::Inner;
 
 /// What the derive macros' output is written with; not for people.
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use super::{Cluster, Entity, KindError, KindSettings, Serving, StartError, Tenur
 use crate::driver::NotJoined;
 use crate::driver::actors::host::ActorEntry;
 use crate::driver::cluster::Registry;
-use crate::format::TakeOver;
+use crate::format::{Placement, TakeOver};
 use crate::name::{KindName, NodeName};
 use crate::node::{About, NodeConfig};
 use crate::step::Span;
@@ -20,7 +20,8 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct Serves {
     kind: &'static str,
-    class: fn() -> TakeOver,
+    /// The class of its shards, unless it belongs to nodes.
+    class: fn() -> Option<TakeOver>,
     served: fn(Tenure) -> BoxFuture<'static, Result<Kind, KindError>>,
 }
 
@@ -35,7 +36,7 @@ impl Serves {
     pub fn entity<A: Entity>() -> Self {
         Self {
             kind: A::KIND,
-            class: || A::settings().class,
+            class: || Some(A::settings().class),
             served: |tenure| {
                 Box::pin(async move {
                     let (entry, facts) = tenure.owned_kind::<A>().await?;
@@ -50,7 +51,7 @@ impl Serves {
     pub fn actor<A: Actor>() -> Self {
         Self {
             kind: A::KIND,
-            class: || TakeOver::Leased,
+            class: || (A::settings().placement != Placement::Node).then_some(TakeOver::Leased),
             served: |tenure| {
                 Box::pin(async move {
                     let entry = entry_of::<A>()?;
@@ -84,7 +85,7 @@ impl Tenure {
         let mut registry = Registry::default();
         let mut classes = BTreeSet::new();
         for kind in serves {
-            classes.insert((kind.class)());
+            classes.extend((kind.class)());
             match (kind.served)(self.clone()).await? {
                 Kind::Entities(name, served) => drop(registry.kinds.insert(name, served)),
                 Kind::Actors(name, entry) => drop(registry.actors.insert(name, entry.into())),
@@ -92,8 +93,10 @@ impl Tenure {
         }
         if !registry.actors.is_empty() {
             let deadline = handle.now() + Span::from(patience);
-            let kinds = registry.actors.clone();
-            let staged = handle.stage(kinds, self.inner.timeout, deadline).await;
+            let (kinds, home) = (registry.actors.clone(), Arc::downgrade(&self.inner));
+            let staged = handle
+                .stage(kinds, (self.inner.timeout, home), deadline)
+                .await;
             staged.map_err(|_| StartError::Timeout(patience))?;
         }
         Ok((registry, classes))

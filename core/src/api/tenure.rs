@@ -14,7 +14,7 @@ use crate::driver::{
     Counters, Handle, KindFailure, Launch, LaunchFailure, NotSent, Recording, Shell,
 };
 use crate::format::{Codec, KindRecord, LayoutKey, WriteMode};
-use crate::id::{CommandId, Ticket, WallTime};
+use crate::id::{CommandId, ShardId, Ticket, WallTime};
 use crate::lease::TermsError;
 use crate::log::{KindConfig, SnapshotPolicy, SnapshotPolicyError};
 use crate::name::{EntityId, KindName, NameError, Namespace};
@@ -429,6 +429,12 @@ impl Tenure {
         let handle = &self.inner.handle;
         let (port, world) = (Arc::clone(handle.port()), Arc::clone(handle.world()));
         ActorHandle::new(port, world, key.as_ref(), self.inner.timeout)
+    }
+
+    /// The actor of a shard, of a kind that is [`per_shard`](super::actor::ActorSettings::per_shard):
+    /// on the shard's owner, wherever that is.
+    pub fn shard<A: Actor>(&self, shard: ShardId) -> ActorHandle<A> {
+        self.actor("-").of_shard(shard)
     }
 
     /// The log of a kind below aggregates, in direct mode, encoded as CBOR.

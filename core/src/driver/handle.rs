@@ -173,7 +173,7 @@ impl Handle {
         let clock: Arc<dyn Clock> = Arc::new(shell.clone());
         let port = LanePort::new(
             &lanes,
-            launch.node.clone(),
+            (launch.node.clone(), incarnation),
             Arc::clone(&layout),
             Arc::clone(&clock),
         );

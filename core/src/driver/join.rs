@@ -9,6 +9,7 @@ use super::handle::{Handle, NotSent, Sent};
 use super::lane::Stagecraft;
 use super::port::LanePort;
 use super::request::Request;
+use crate::api::Inner;
 use crate::id::{Epoch, Incarnation};
 use crate::name::KindName;
 use crate::node::{JoinError, NodeConfig};
@@ -16,7 +17,7 @@ use crate::route::Target;
 use crate::shard::Place;
 use crate::step::{Span, Time};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why a node is in no cluster.
@@ -124,6 +125,7 @@ impl Handle {
         }
         let mut joined = membership.clone();
         // It is set once: a node joins when it is started.
+        self.port.joined(membership.clone());
         let _ = self.cluster.set(membership);
         let state = tokio::select! {
             biased;
@@ -158,7 +160,7 @@ impl Handle {
     pub(crate) async fn stage(
         &self,
         kinds: BTreeMap<KindName, Arc<ActorEntry>>,
-        timeout: Span,
+        (timeout, home): (Span, Weak<Inner>),
         deadline: Time,
     ) -> Result<(), NotSent> {
         self.port.know(kinds);
@@ -166,6 +168,7 @@ impl Handle {
             let stagecraft = Stagecraft {
                 port: Arc::clone(&self.port),
                 timeout,
+                home: Weak::clone(&home),
             };
             let request = Request::Stage(Box::new(stagecraft));
             self.send(lane, request, deadline).await?;

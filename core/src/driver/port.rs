@@ -1,22 +1,22 @@
 //! How actors and handles reach the lanes of their node: senders that keep no lane alive.
 
-use super::actors::host::{ActorEntry, ActorRequest, PaceRequest, WatchRequest};
+use super::actors::host::{ActorAnswer, ActorEntry, ActorRequest, PaceRequest, WatchRequest};
 use super::actors::stage::Asker;
-use super::cluster::{ActorAsk, AskRequest, Routed, WatchAsk, place_of};
+use super::cluster::{ActorAsk, AskRequest, Membership, Routed, WatchAsk, place_of};
 use super::handle::{Clock, NotSent, Sent};
 use super::request::Request;
-use crate::format::Layout;
-use crate::id::ShardId;
-use crate::id::Ticket;
+use crate::actor::Ended;
+use crate::format::{Layout, Placement};
+use crate::id::{Incarnation, Ticket};
 use crate::name::{EntityId, KindName};
-use crate::route::Asked;
+use crate::route::{Asked, Target};
 use crate::shard::Place;
 use crate::step::{Span, Time};
 use futures_util::future::{Either, ready};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How long a test waits for room to say how a key is to take turns.
 const PACE_PATIENCE: Span = Span::from_secs(5);
@@ -25,6 +25,8 @@ const PACE_PATIENCE: Span = Span::from_secs(5);
 pub(crate) struct LanePort {
     lanes: Vec<mpsc::WeakSender<Request>>,
     node: String,
+    incarnation: Incarnation,
+    membership: OnceLock<watch::Receiver<Membership>>,
     layout: Arc<Layout>,
     clock: Arc<dyn Clock>,
     kinds: OnceLock<BTreeMap<KindName, Arc<ActorEntry>>>,
@@ -33,13 +35,15 @@ pub(crate) struct LanePort {
 impl LanePort {
     pub(crate) fn new(
         lanes: &[mpsc::Sender<Request>],
-        node: String,
+        (node, incarnation): (String, Incarnation),
         layout: Arc<Layout>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             lanes: lanes.iter().map(mpsc::Sender::downgrade).collect(),
             node,
+            incarnation,
+            membership: OnceLock::new(),
             layout,
             clock,
             kinds: OnceLock::new(),
@@ -57,8 +61,40 @@ impl LanePort {
         debug_assert!(known.is_ok(), "a node starts once");
     }
 
-    fn send(&self, shard: ShardId, request: Request, deadline: Time) -> Sent<'_> {
-        let lane = usize::from(shard.0) % self.lanes.len();
+    /// The node is in a cluster from now on.
+    pub(crate) fn joined(&self, membership: watch::Receiver<Membership>) {
+        // It is set once: a node joins when it is started.
+        let _ = self.membership.set(membership);
+    }
+
+    /// Whom a key of a kind belongs to; the name of a node that is not there comes back.
+    fn target(
+        &self,
+        kind: &ActorEntry,
+        key: &EntityId,
+        node: Option<&str>,
+    ) -> Result<Target, String> {
+        if let Some(place) = self.place(kind, key) {
+            return Ok(Target::Place(place));
+        }
+        match node {
+            Some(name) if name != self.node => {
+                let membership = self.membership.get().map(watch::Receiver::borrow);
+                let peers = membership.iter().flat_map(|it| it.view.peers.iter());
+                let run = peers
+                    .filter(|(peer, _)| peer.as_str() == name)
+                    .map(|(_, peer)| peer.incarnation);
+                run.last().map(Target::Node).ok_or_else(|| name.to_owned())
+            }
+            Some(_) | None => Ok(Target::Node(self.incarnation)),
+        }
+    }
+
+    fn send(&self, target: Target, request: Request, deadline: Time) -> Sent<'_> {
+        let lane = match target {
+            Target::Place(place) => usize::from(place.shard.0) % self.lanes.len(),
+            Target::Node(_) => 0,
+        };
         let lane = self.lanes.get(lane).and_then(mpsc::WeakSender::upgrade);
         let Some(lane) = lane else {
             return Either::Left(ready(Err(NotSent::Stopped)));
@@ -86,8 +122,13 @@ impl Asker for LanePort {
         self.kinds.get()?.get(&name).cloned()
     }
 
-    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Place {
-        place_of(&self.layout, kind, key)
+    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Option<Place> {
+        let is_placed = kind.placement != Placement::Node;
+        is_placed.then(|| place_of(&self.layout, kind, key))
+    }
+
+    fn shards(&self) -> u16 {
+        self.layout.shards()
     }
 
     fn node(&self) -> &str {
@@ -95,23 +136,45 @@ impl Asker for LanePort {
     }
 
     fn ask(&self, request: ActorRequest) -> Sent<'_> {
-        let place = self.place(&request.kind, &request.key);
-        let ask = ActorAsk { place, request };
-        let asked = ask.asked(Ticket(0));
-        self.send(place.shard, asking(asked, Box::new(ask)), asked.deadline)
+        let ActorRequest {
+            kind, key, node, ..
+        } = &request;
+        match self.target(kind, key, node.as_deref()) {
+            Ok(target) => {
+                let ask = ActorAsk { target, request };
+                let asked = ask.asked(Ticket(0));
+                self.send(target, asking(asked, Box::new(ask)), asked.deadline)
+            }
+            Err(node) => {
+                request.caller.finish(ActorAnswer::NoNode(node));
+                Either::Left(ready(Ok(())))
+            }
+        }
     }
 
     fn watch(&self, request: WatchRequest) -> Sent<'_> {
-        let place = self.place(&request.kind, &request.key);
-        let ask = WatchAsk { place, request };
-        let asked = ask.asked(Ticket(0));
-        self.send(place.shard, asking(asked, Box::new(ask)), asked.deadline)
+        let WatchRequest {
+            kind, key, node, ..
+        } = &request;
+        match self.target(kind, key, node.as_deref()) {
+            Ok(target) => {
+                let ask = WatchAsk { target, request };
+                let asked = ask.asked(Ticket(0));
+                self.send(target, asking(asked, Box::new(ask)), asked.deadline)
+            }
+            // With its node it has ended.
+            Err(_) => {
+                request.caller.finish(ActorAnswer::Ended(Ended::Absent));
+                Either::Left(ready(Ok(())))
+            }
+        }
     }
 
     fn pace(&self, request: PaceRequest) -> Sent<'_> {
         let place = self.place(&request.kind, &request.key);
+        let target = place.map_or(Target::Node(self.incarnation), Target::Place);
         let soon = self.clock.now() + PACE_PATIENCE;
-        self.send(place.shard, Request::Pace(request), soon)
+        self.send(target, Request::Pace(request), soon)
     }
 }
 

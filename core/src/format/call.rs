@@ -78,6 +78,13 @@ pub enum CallTarget<'a> {
         /// Its key.
         key: &'a str,
     },
+    /// An actor that belongs to the node itself.
+    Resident {
+        /// Its kind.
+        kind: &'a str,
+        /// Its key.
+        key: &'a str,
+    },
     /// The owner of a shard.
     Shard(Place),
     /// The node itself.
@@ -269,15 +276,15 @@ impl<'a> CallTarget<'a> {
             Self::Entity { place, .. } | Self::Actor { place, .. } | Self::Shard(place) => {
                 Some(*place)
             }
-            Self::Node => None,
+            Self::Resident { .. } | Self::Node => None,
         }
     }
 
     fn texts_len(&self) -> usize {
         match self {
-            Self::Entity { kind, id: key, .. } | Self::Actor { kind, key, .. } => {
-                kind.len() + key.len()
-            }
+            Self::Entity { kind, id: key, .. }
+            | Self::Actor { kind, key, .. }
+            | Self::Resident { kind, key } => kind.len() + key.len(),
             Self::Shard(_) | Self::Node => 0,
         }
     }
@@ -289,6 +296,7 @@ impl<'a> CallTarget<'a> {
             Self::Actor { place, kind, key } => (5, 1, Some(place), Some((kind, key))),
             Self::Shard(place) => (3, 2, Some(place), None),
             Self::Node => (1, 3, None, None),
+            Self::Resident { kind, key } => (3, 4, None, Some((kind, key))),
         };
         values.array(parts).uint(number);
         if let Some(Place { class, shard }) = place {
@@ -307,11 +315,7 @@ impl<'a> CallTarget<'a> {
         match (number, parts) {
             (0 | 1, 5) => {
                 let place = read_place(r)?;
-                let kind = r.str(FIELD)?;
-                let key = r.str(FIELD)?;
-                if kind.is_empty() || key.is_empty() || key.len() > EntityId::BYTES_MAX {
-                    return Err(r.damaged(FIELD, "its kind or key cannot be one"));
-                }
+                let (kind, key) = read_key(r)?;
                 Ok(if number == 0 {
                     Self::Entity {
                         place,
@@ -324,9 +328,19 @@ impl<'a> CallTarget<'a> {
             }
             (2, 3) => read_place(r).map(Self::Shard),
             (3, 1) => Ok(Self::Node),
+            (4, 3) => read_key(r).map(|(kind, key)| Self::Resident { kind, key }),
             _ => Err(r.damaged(FIELD, "this program does not know such a target")),
         }
     }
+}
+
+fn read_key<'a>(r: &mut Reader<'a>) -> Result<(&'a str, &'a str), FormatError> {
+    const FIELD: &str = "target";
+    let (kind, key) = (r.str(FIELD)?, r.str(FIELD)?);
+    if kind.is_empty() || key.is_empty() || key.len() > EntityId::BYTES_MAX {
+        return Err(r.damaged(FIELD, "its kind or key cannot be one"));
+    }
+    Ok((kind, key))
 }
 
 fn read_place(r: &mut Reader<'_>) -> Result<Place, FormatError> {

@@ -63,9 +63,17 @@ pub enum Placement {
     Whole,
     /// What comes before the first occurrence of a character; all of it where there is none.
     Before(char),
+    /// The id is the number of a shard, and belongs there; one that is not is placed by all of it.
+    Shard,
+    /// None of it: what has it belongs to a node, and to no shard. Actors only.
+    Node,
 }
 
 const FORMAT: &str = "kind record";
+
+/// The names of placements that are no character. No rule's name has one character.
+const BY_SHARD: &str = "shard";
+const BY_NODE: &str = "node";
 
 /// The longest character in UTF-8, in bytes.
 const CHAR_LEN_MAX: usize = 4;
@@ -80,7 +88,7 @@ impl KindRecord {
             + 2 * BITS128_LEN
             + (HEAD_MAX + self.name.as_str().len())
             + 3 * HEAD_MAX
-            + (1 + CHAR_LEN_MAX)
+            + (1 + CHAR_LEN_MAX.max(BY_SHARD.len()))
     }
 
     /// The record's bytes.
@@ -105,6 +113,12 @@ impl KindRecord {
             Placement::Whole => {}
             Placement::Before(mark) => {
                 fields.key(7).text(mark.encode_utf8(&mut [0; CHAR_LEN_MAX]));
+            }
+            Placement::Shard => {
+                fields.key(7).text(BY_SHARD);
+            }
+            Placement::Node => {
+                fields.key(7).text(BY_NODE);
             }
         }
         fields.finish()
@@ -154,10 +168,18 @@ fn read_name(r: &mut Reader<'_>) -> Result<KindName, FormatError> {
 }
 
 fn read_placement(r: &mut Reader<'_>) -> Result<Placement, FormatError> {
-    let mut mark = r.str("placement")?.chars();
+    let rule = r.str("placement")?;
+    match rule {
+        BY_SHARD => return Ok(Placement::Shard),
+        BY_NODE => return Ok(Placement::Node),
+        _ => {}
+    }
+    let mut mark = rule.chars();
     match (mark.next(), mark.next()) {
         (Some(mark), None) => Ok(Placement::Before(mark)),
-        (Some(_), Some(_)) | (None, _) => Err(r.damaged("placement", "it is not one character")),
+        (Some(_), Some(_)) | (None, _) => {
+            Err(r.damaged("placement", "it is neither one character nor a rule's name"))
+        }
     }
 }
 
@@ -193,6 +215,8 @@ impl fmt::Display for Placement {
         match self {
             Self::Whole => f.write_str("by the whole id"),
             Self::Before(mark) => write!(f, "by what is before {mark:?}"),
+            Self::Shard => f.write_str("by the number of a shard"),
+            Self::Node => f.write_str("on each node"),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Placement {
     /// The part of an id that places the entity.
     pub fn key_of(self, id: &EntityId) -> &str {
         match self {
-            Self::Whole => id.as_str(),
+            Self::Whole | Self::Shard | Self::Node => id.as_str(),
             Self::Before(mark) => match id.as_str().split_once(mark) {
                 Some((before, _)) => before,
                 None => id.as_str(),
@@ -97,9 +97,22 @@ impl Layout {
 
     /// The shard of an entity.
     pub fn shard_of(&self, placement: Placement, id: &EntityId) -> ShardId {
+        if placement == Placement::Shard
+            && let Some(shard) = self.numbered(id)
+        {
+            return shard;
+        }
         let hash = self.key.hash(placement.key_of(id).as_bytes());
         let shard = hash % u64::from(self.shards());
         ShardId(u16::try_from(shard).expect("a remainder is below its divisor"))
+    }
+
+    /// The shard that an id is the number of, as it is written without leading zeros.
+    fn numbered(&self, id: &EntityId) -> Option<ShardId> {
+        let number: u16 = id.as_str().parse().ok()?;
+        let is_plain =
+            id.as_str().starts_with('0') == (number == 0) && !id.as_str().starts_with('+');
+        (is_plain && number < self.shards()).then_some(ShardId(number))
     }
 
     /// The event stream of a shard.

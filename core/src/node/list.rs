@@ -353,10 +353,7 @@ impl Node {
                         self.lists.due = now;
                     }
                     Phase::Taking | Phase::Member => self.own.read(heard.sequence, now),
-                    Phase::Renewing
-                    | Phase::Leaving { .. }
-                    | Phase::Ended
-                    | Phase::Halted => {}
+                    Phase::Renewing | Phase::Leaving { .. } | Phase::Ended | Phase::Halted => {}
                 }
             }
             return;

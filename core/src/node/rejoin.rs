@@ -1,10 +1,10 @@
 //! Another run of the same node, after the others took this one for over (M5, S17).
 
+use super::Effect;
 use super::effect::JoinError;
 use super::machine::{Node, Phase, Turn};
 use super::own::Own;
 use super::roster::Lingers;
-use super::Effect;
 use crate::id::Incarnation;
 use crate::reached;
 use crate::step::Purpose;
@@ -18,8 +18,7 @@ impl Node {
         let now = t.cx.now;
         reached!(t.cx, "node: it becomes another run");
         self.holder.end(now);
-        self.roster
-            .linger(self.config.incarnation, Lingers::Over);
+        self.roster.linger(self.config.incarnation, Lingers::Over);
         // The first run's number is drawn by whoever starts the node, as the ordinal 0.
         self.renewals += 1;
         let run = Incarnation(t.cx.dice.roll128(Purpose::Incarnation, self.renewals));

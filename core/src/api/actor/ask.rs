@@ -74,12 +74,13 @@ impl<A: Actor, M: Message> Sending<A, M> {
         let kind = to
             .kind
             .ok_or_else(|| AskError::UnknownKind(A::KIND.to_owned()))?;
-        let key = to.key?;
+        let key = to.key.map_err(|why| AskError::misdirected(A::KIND, why))?;
         let own = to.world.now() + timeout.unwrap_or(to.timeout);
         let caller = caller(kind.codec);
         let request = ActorRequest {
             kind,
             key,
+            node: to.node,
             deadline: to.deadline.map_or(own, |outer| own.min(outer)),
             answered,
             mail: Mail {
@@ -121,7 +122,7 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
 
     async fn run(self) -> Result<Served<A::Reply>, AskError<A::Error>> {
         let to = self.0.to.clone();
-        let gone = Gone::default();
+        let gone = Gone::within(to.within.clone());
         let mut told = None;
         let asking = |codec| {
             let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec);

@@ -100,10 +100,14 @@ impl Background {
     }
 
     /// Watches an actor until it ends; its own actor is told by a notice.
-    pub(super) fn watch(&mut self, kind: Arc<ActorEntry>, key: EntityId) -> WatchId {
+    pub(super) fn watch(
+        &mut self,
+        (kind, key): (Arc<ActorEntry>, EntityId),
+        node: Option<Arc<str>>,
+    ) -> WatchId {
         let (stage, slot, watch) = (Arc::clone(&self.stage), self.slot, self.next);
         let task = async move {
-            let ended = until_ended(&stage, &kind, &key).await;
+            let ended = until_ended(&stage, (&kind, &key), &node).await;
             let notice = Report::Notice { slot, watch, ended };
             // A seat that is gone needs no notice.
             let _ = stage.reports.send(notice);
@@ -121,13 +125,18 @@ impl Drop for Background {
 }
 
 /// Asks to be told of an end, round after round.
-async fn until_ended(stage: &Stage, kind: &Arc<ActorEntry>, key: &EntityId) -> Ended {
+async fn until_ended(
+    stage: &Stage,
+    (kind, key): (&Arc<ActorEntry>, &EntityId),
+    node: &Option<Arc<str>>,
+) -> Ended {
     let mut lost = 0;
     loop {
         let (done, told) = oneshot::channel();
         let request = WatchRequest {
             kind: Arc::clone(kind),
             key: key.clone(),
+            node: node.clone(),
             deadline: stage.world.now() + WATCH_ROUND,
             caller: Box::new(Told(done)),
         };

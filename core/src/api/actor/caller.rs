@@ -57,6 +57,7 @@ where
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
+            | ActorAnswer::NoNode(_)
             | ActorAnswer::Denied(_)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
@@ -100,6 +101,7 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
+            | ActorAnswer::NoNode(_)
             | ActorAnswer::Denied(_)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
@@ -115,6 +117,11 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
 pub(super) struct Gone(Arc<CallerGone>);
 
 impl Gone {
+    /// Of what is asked from within a turn, whose caller may go too.
+    pub(super) fn within(turn: Option<Arc<CallerGone>>) -> Self {
+        Self(Arc::new(CallerGone::within(turn)))
+    }
+
     pub(super) fn flag(&self) -> Arc<CallerGone> {
         Arc::clone(&self.0)
     }

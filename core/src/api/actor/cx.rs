@@ -1,10 +1,12 @@
 //! What an actor's code knows of where it runs, and what it can ask for.
 
 use super::background::{Background, TooManyTasks, WatchId};
+use super::handle::Misdirected;
 use super::job::{Carried, Job};
 use super::{Actor, ActorHandle, Handle};
 use crate::actor::{Hop, Order, Trail};
-use crate::api::Message;
+use crate::api::entity::Within;
+use crate::api::{Entity, EntityRef, Message, Tenure};
 use crate::driver::actors::host::{ActorEntry, Scene};
 use crate::driver::actors::stage::Stage;
 use crate::format::{Metadata, TraceContext};
@@ -275,9 +277,10 @@ impl<A: Actor> ActorCx<A> {
     pub fn watch<B: Actor>(&mut self, whom: &ActorHandle<B>) -> Result<WatchId, TooManyTasks> {
         let max = u32::try_from(self.scene.stage.limits.watchers_max).unwrap_or(u32::MAX);
         let found = whom.kind.clone().zip(whom.key.clone().ok());
+        let node = whom.node.clone();
         let background = self.background(max)?;
         Ok(match found {
-            Some((kind, key)) => background.watch(kind, key),
+            Some(whom) => background.watch(whom, node),
             None => background.nobody(),
         })
     }
@@ -307,13 +310,49 @@ impl<A: Actor> ActorCx<A> {
     /// Another actor, wherever it is. What is asked of it waits at most as long as this turn's caller,
     /// carries on its correlation and trace, and knows who waits: an actor that would wait for itself
     /// is refused [`AskError::Cycle`](super::AskError::Cycle) instead.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tenure_core::api::{*, actor::*};
+    /// # #[derive(Serialize, Deserialize, tenure_macros::Message)]
+    /// # #[message(name = "greet", version = 1, crate = "tenure_core::api")] struct Greet;
+    /// # struct Host; struct Guest;
+    /// # impl Actor for Guest {
+    /// #     const KIND: &'static str = "guest";
+    /// #     async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> { Ok(Self) }
+    /// #     fn handlers(handlers: Handlers<Self>) -> Handlers<Self> { handlers.on::<Greet>() }
+    /// # }
+    /// # impl Handle<Greet> for Guest {
+    /// #     type Reply = String;
+    /// #     type Error = Never;
+    /// #     async fn handle(&mut self, _: Greet, _: &mut ActorCx<Self>) -> Result<String, Never> { Ok("hello".into()) }
+    /// # }
+    /// # impl Actor for Host {
+    /// #     const KIND: &'static str = "host";
+    /// #     async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> { Ok(Self) }
+    /// #     fn handlers(handlers: Handlers<Self>) -> Handlers<Self> { handlers.on::<Greet>() }
+    /// # }
+    /// impl Handle<Greet> for Host {
+    ///     type Reply = String;
+    ///     type Error = Never;
+    ///
+    ///     async fn handle(&mut self, _: Greet, cx: &mut ActorCx<Self>) -> Result<String, Never> {
+    ///         Ok(match cx.actor::<Guest>("zoe").ask(Greet).await {
+    ///             Ok(answer) => answer,
+    ///             Err(error) => format!("nobody answers: {error}"),
+    ///         })
+    ///     }
+    /// }
+    /// ```
     pub fn actor<B: Actor>(&self, key: &str) -> ActorHandle<B> {
         let stage = &self.scene.stage;
         ActorHandle {
             kind: stage.asker.kind(B::KIND),
             asker: Arc::clone(&stage.asker),
             world: Arc::clone(&stage.world),
-            key: EntityId::new(key),
+            key: EntityId::new(key).map_err(Misdirected::Name),
+            node: None,
+            within: Some(Arc::clone(&self.scene.gone)),
             trail: self.trail.and(Hop {
                 kind: self.entry.name().clone(),
                 key: self.scene.key.clone(),
@@ -323,6 +362,47 @@ impl<A: Actor> ActorCx<A> {
             timeout: stage.timeout,
             actor: PhantomData,
         }
+    }
+
+    /// The actor of a shard, of a kind that is [`per_shard`](super::ActorSettings::per_shard); as
+    /// [`actor`](Self::actor).
+    pub fn shard_actor<B: Actor>(&self, shard: ShardId) -> ActorHandle<B> {
+        self.actor("-").of_shard(shard)
+    }
+
+    /// The actor of a node, of a kind that is [`per_node`](super::ActorSettings::per_node); as
+    /// [`actor`](Self::actor).
+    pub fn node_actor<B: Actor>(&self, node: &str) -> ActorHandle<B> {
+        self.actor("-").of_node(node)
+    }
+
+    /// An entity, wherever its owner is. What is asked of it waits at most as long as this turn's
+    /// caller, and carries on its correlation and trace. Entities wait for nobody, so no cycle goes
+    /// through one.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tenure_core::api::{*, actor::*};
+    /// # #[derive(Serialize, Deserialize, tenure_macros::Message)]
+    /// # #[message(name = "pay", version = 1, crate = "tenure_core::api")] struct Pay { to: String }
+    /// # struct Teller;
+    /// # impl Actor for Teller {
+    /// #     const KIND: &'static str = "teller";
+    /// #     async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> { Ok(Self) }
+    /// #     fn handlers(handlers: Handlers<Self>) -> Handlers<Self> { handlers }
+    /// # }
+    /// # async fn example<Account: Entity + Decide<Pay, Reply = i64>>(pay: Pay, cx: &ActorCx<Teller>)
+    /// # -> Result<i64, tenure_core::api::AskError<<Account as Decide<Pay>>::Error>> {
+    /// let balance = cx.entity::<Account>("alice").ask(pay).await?;
+    /// # Ok(balance) }
+    /// ```
+    pub fn entity<B: Entity>(&self, id: &str) -> EntityRef<B> {
+        let home = self.scene.stage.home.upgrade();
+        let from = Within {
+            deadline: self.scene.deadline,
+            metadata: self.metadata.as_deref().and_then(carried_on),
+        };
+        EntityRef::from_turn(home.map(|inner| Tenure { inner }), id, from)
     }
 
     /// This actor itself, to tell it something from a task.

@@ -1,10 +1,12 @@
 //! What can go wrong for whoever asks an actor, and what to do next.
 
+use super::handle::Misdirected;
 use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::NotSent;
 use crate::driver::actors::host::{ActorAnswer, NotUnderstood};
 use crate::format::Denial;
+use crate::id::ShardId;
 use crate::name::NameError;
 use crate::route;
 use std::fmt;
@@ -108,6 +110,29 @@ pub enum AskError<E> {
     /// The key cannot be one. It was not run.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Its kind does not belong to shards or nodes, and was asked as if it did. It was not run.
+    #[error(
+        "actors of kind {kind} do not belong to {whose}s; it was not run: let the kind's settings say per_{whose}()"
+    )]
+    Placed {
+        /// The kind.
+        kind: String,
+        /// `shard` or `node`.
+        whose: &'static str,
+    },
+    /// There is no such shard. It was not run.
+    #[error("the namespace has {shards} shards, and no {shard:?}; it was not run")]
+    NoShard {
+        /// The shard.
+        shard: ShardId,
+        /// How many there are.
+        shards: u16,
+    },
+    /// No such node is in the cluster. It was not run.
+    #[error(
+        "node {0} is not in the cluster; it was not run: look at the cluster's view for those that are"
+    )]
+    NoNode(String),
     /// Nobody owned the key's shard for as long as a message waits. It was not run.
     #[error("nobody owns the key's shard; it was not run, ask again later")]
     NoOwner,
@@ -171,6 +196,9 @@ impl<E> AskError<E> {
             | Self::Undecodable { .. }
             | Self::UnknownKind(_)
             | Self::Name(_)
+            | Self::Placed { .. }
+            | Self::NoShard { .. }
+            | Self::NoNode(_)
             | Self::NoOwner
             | Self::NoCommonVersion
             | Self::TooLarge { .. }
@@ -192,6 +220,9 @@ impl<E> AskError<E> {
             | Self::Undecodable { .. }
             | Self::UnknownKind(_)
             | Self::Name(_)
+            | Self::Placed { .. }
+            | Self::NoShard { .. }
+            | Self::NoNode(_)
             | Self::NoCommonVersion
             | Self::TooLarge { .. }
             | Self::Reply(_)
@@ -211,6 +242,7 @@ impl<E> AskError<E> {
                 Self::Undecodable { name, cause }
             }
             ActorAnswer::Unrouted(refusal) => Self::unrouted(refusal),
+            ActorAnswer::NoNode(node) => Self::NoNode(node),
             ActorAnswer::Halted(reason) => Self::Halted(reason),
             ActorAnswer::Stopped => Self::Stopped,
             ActorAnswer::Denied(denial) => Self::denied(denial),
@@ -219,6 +251,18 @@ impl<E> AskError<E> {
             | ActorAnswer::Told(..)
             | ActorAnswer::Taken
             | ActorAnswer::Ended(_) => Self::Unknown(LateAnswer::Lost),
+        }
+    }
+
+    /// Whom it is for cannot be asked.
+    pub(super) fn misdirected(kind: &str, why: Misdirected) -> Self {
+        match why {
+            Misdirected::Name(error) => Self::Name(error),
+            Misdirected::Placed { whose } => Self::Placed {
+                kind: kind.to_owned(),
+                whose,
+            },
+            Misdirected::NoShard { shard, shards } => Self::NoShard { shard, shards },
         }
     }
 
@@ -286,7 +330,8 @@ impl<E> AskError<E> {
 
     fn unrouted(refusal: route::Refusal) -> Self {
         match refusal {
-            route::Refusal::NoOwner(_) | route::Refusal::NoNode(_) => Self::NoOwner,
+            route::Refusal::NoOwner(_) => Self::NoOwner,
+            route::Refusal::NoNode(node) => Self::NoNode(node.to_string()),
             route::Refusal::NoCommonVersion(_) => Self::NoCommonVersion,
             route::Refusal::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
             route::Refusal::Overloaded => Self::Overloaded,

@@ -3,9 +3,10 @@
 use super::{Actor, ActorAsk, ActorTell, Handle};
 use crate::actor::Trail;
 use crate::api::Message;
-use crate::driver::actors::host::{ActorEntry, Pace, PaceRequest};
+use crate::driver::actors::host::{ActorEntry, CallerGone, Pace, PaceRequest};
 use crate::driver::actors::stage::{Asker, World};
-use crate::format::Metadata;
+use crate::format::{Metadata, Placement};
+use crate::id::ShardId;
 use crate::name::{EntityId, NameError};
 use crate::shard::Place;
 use crate::step::{Span, Time};
@@ -14,17 +15,32 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Why whom a message is for cannot be asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Misdirected {
+    /// The key cannot be one.
+    Name(NameError),
+    /// Its kind does not belong to shards, or to nodes.
+    Placed { whose: &'static str },
+    /// There is no such shard.
+    NoShard { shard: ShardId, shards: u16 },
+}
+
 /// One actor, wherever it is. It is made when it is asked something.
 pub struct ActorHandle<A: Actor> {
     pub(super) asker: Arc<dyn Asker>,
     pub(super) world: Arc<dyn World>,
     /// `None`: this process does not know the kind.
     pub(super) kind: Option<Arc<ActorEntry>>,
-    pub(super) key: Result<EntityId, NameError>,
+    pub(super) key: Result<EntityId, Misdirected>,
+    /// The node that it belongs to, for a kind that is on each node.
+    pub(super) node: Option<Arc<str>>,
     /// Who waits, when it is asked from within a turn.
     pub(super) trail: Trail,
     /// When they give up.
     pub(super) deadline: Option<Time>,
+    /// Whether they have gone.
+    pub(super) within: Option<Arc<CallerGone>>,
     pub(super) metadata: Option<Arc<Metadata>>,
     pub(super) timeout: Span,
     pub(super) actor: PhantomData<fn() -> A>,
@@ -42,17 +58,45 @@ impl<A: Actor> ActorHandle<A> {
             kind: asker.kind(A::KIND),
             asker,
             world,
-            key: EntityId::new(key),
+            key: EntityId::new(key).map_err(Misdirected::Name),
+            node: None,
             trail: Trail::default(),
             deadline: None,
+            within: None,
             metadata: None,
             timeout,
             actor: PhantomData,
         }
     }
 
-    /// Where the key belongs: its shard. `None` when this process does not know the kind, or the key
-    /// cannot be one.
+    /// The kind's actor of one shard.
+    pub(crate) fn of_shard(self, shard: ShardId) -> Self {
+        let (key, shards) = (self.placed(Placement::Shard, "shard"), self.asker.shards());
+        let key = key.and_then(|()| match shard.0 < shards {
+            true => EntityId::new(&shard.0.to_string()).map_err(Misdirected::Name),
+            false => Err(Misdirected::NoShard { shard, shards }),
+        });
+        Self { key, ..self }
+    }
+
+    /// The kind's actor of one node.
+    pub(crate) fn of_node(self, node: &str) -> Self {
+        let key = self.placed(Placement::Node, "node");
+        let key = key.and_then(|()| EntityId::new(node).map_err(Misdirected::Name));
+        let node = Some(node.into());
+        Self { key, node, ..self }
+    }
+
+    fn placed(&self, wanted: Placement, whose: &'static str) -> Result<(), Misdirected> {
+        match &self.kind {
+            Some(kind) if kind.placement != wanted => Err(Misdirected::Placed { whose }),
+            // Of a kind that is not known it is said when it is asked.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Where the key belongs: its shard. `None` when this process does not know the kind, the key
+    /// cannot be one, or the actor belongs to a node.
     ///
     /// ```
     /// # use tenure_core::api::{Tenure, actor::Actor};
@@ -67,7 +111,7 @@ impl<A: Actor> ActorHandle<A> {
     /// ```
     pub fn place(&self) -> Option<Place> {
         let key = self.key.as_ref().ok()?;
-        Some(self.asker.place(self.kind.as_ref()?, key))
+        self.asker.place(self.kind.as_ref()?, key)
     }
 
     /// Sends a message whose reply is wanted.
@@ -124,6 +168,7 @@ impl<A: Actor> ActorHandle<A> {
         Self {
             trail: Trail::default(),
             deadline: None,
+            within: None,
             ..self.clone()
         }
     }
@@ -136,6 +181,8 @@ impl<A: Actor> Clone for ActorHandle<A> {
             world: Arc::clone(&self.world),
             kind: self.kind.clone(),
             key: self.key.clone(),
+            node: self.node.clone(),
+            within: self.within.clone(),
             trail: self.trail.clone(),
             deadline: self.deadline,
             metadata: self.metadata.clone(),

@@ -149,6 +149,44 @@ impl ActorSettings {
         self
     }
 
+    /// Each shard has one actor of the kind, which the shard's owner has: it is asked by
+    /// [`Tenure::shard`](crate::api::Tenure::shard), and its key is the shard's number.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Message, Tenure};
+    /// # use tenure_core::api::actor::{Actor, ActorSettings, AskError, Handle};
+    /// # use tenure_core::id::ShardId;
+    /// # async fn example<Census, Count>(tenure: &Tenure, count: Count) -> Result<(), AskError<Census::Error>>
+    /// # where Census: Actor + Handle<Count>, Count: Message {
+    /// let settings = ActorSettings::default().per_shard();
+    /// // Of a kind with these settings:
+    /// tenure.shard::<Census>(ShardId(7)).ask(count).await?;
+    /// # let _ = settings; Ok(()) }
+    /// ```
+    pub const fn per_shard(mut self) -> Self {
+        self.placement = Placement::Shard;
+        self
+    }
+
+    /// Each node has actors of the kind that are its own, whatever shards it owns: they are asked by
+    /// [`NodeRef::actor`](crate::api::NodeRef::actor), and the node's name is their key.
+    /// [`Tenure::actor`](crate::api::Tenure::actor) is one of this node, of any key.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Message, Tenure};
+    /// # use tenure_core::api::actor::{Actor, ActorSettings, AskError, Handle};
+    /// # async fn example<Disk, Free>(tenure: &Tenure, free: Free) -> Result<(), AskError<Disk::Error>>
+    /// # where Disk: Actor + Handle<Free>, Free: Message {
+    /// let settings = ActorSettings::default().per_node();
+    /// // Of a kind with these settings:
+    /// tenure.node("node-a").actor::<Disk>().ask(free).await?;
+    /// # let _ = settings; Ok(()) }
+    /// ```
+    pub const fn per_node(mut self) -> Self {
+        self.placement = Placement::Node;
+        self
+    }
+
     pub(crate) fn config(&self, name: KindName) -> KindConfig {
         KindConfig {
             name,

@@ -2,6 +2,7 @@
 
 use super::info::{INFO_CODEC, NodeInfo};
 use super::view::ClusterView;
+use crate::api::actor::{Actor, ActorHandle};
 use crate::api::entity::RouteError;
 use crate::api::{CodecError, Entity, Tenure};
 use crate::driver::NotSent;
@@ -9,7 +10,7 @@ use crate::driver::cluster::{
     AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
 };
 use crate::format::{Answered, Denial};
-use crate::name::NameError;
+use crate::name::{EntityId, NameError};
 use crate::route::{self, Repeat, Target};
 use crate::shard::Place;
 use crate::step::Span;
@@ -137,7 +138,8 @@ impl ClusterHandle {
     ///
     /// When the id cannot be one.
     pub fn shard_of<A: Entity>(&self, id: impl AsRef<str>) -> Result<Place, NameError> {
-        self.tenure.entity::<A>(id).place()
+        let entity = EntityId::new(id.as_ref())?;
+        Ok(self.tenure.place_of::<A>(&entity))
     }
 
     /// One node, by its name.
@@ -180,6 +182,13 @@ pub struct ShardRef {
 impl NodeRef {
     pub(crate) fn new(tenure: Tenure, name: String) -> Self {
         Self { tenure, name }
+    }
+
+    /// The node's actor of a kind that is
+    /// [`per_node`](crate::api::actor::ActorSettings::per_node). Messages go to the run of the node
+    /// that is there when they are sent.
+    pub fn actor<A: Actor>(&self) -> ActorHandle<A> {
+        self.tenure.actor("-").of_node(&self.name)
     }
 
     /// Asks the node what it is and owns.

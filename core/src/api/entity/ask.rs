@@ -1,8 +1,8 @@
 //! The builders of commands that go to their entity's owner.
 
-use super::Entity;
 use super::error::{AskError, RouteError};
 use super::routed::{Back, CommandWish, Head, Request, command_result, expired};
+use super::{Entity, Within};
 use crate::api::call::{Aim, IDS_MAX, Receipt};
 use crate::api::contexts::Said;
 use crate::api::{Decide, ExecuteError, Message, Served, Tenure};
@@ -11,7 +11,7 @@ use crate::id::{CommandId, Version, WallTime};
 use crate::log::Expected;
 use crate::name::{EntityId, NameError};
 use crate::route::Repeat;
-use crate::step::Span;
+use crate::step::{Span, Time};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -29,21 +29,26 @@ use std::time::Duration;
 /// with the same [`id`](Self::id) it takes effect at most once.
 #[must_use = "a command is sent when it is awaited"]
 pub struct Ask<A: Entity, C: Message> {
-    tenure: Tenure,
+    tenure: Option<Tenure>,
     entity: Result<EntityId, NameError>,
     command: C,
     id: Option<CommandId>,
     expected: Expected,
     create: bool,
     metadata: Option<Arc<Metadata>>,
-    timeout: Span,
+    timeout: Option<Span>,
+    /// When the caller of the turn that asks gives up.
+    deadline: Option<Time>,
     answered: bool,
     aggregate: std::marker::PhantomData<fn() -> A>,
 }
 
 impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
-    pub(super) fn new(tenure: Tenure, entity: Result<EntityId, NameError>, command: C) -> Self {
-        let timeout = tenure.inner.timeout;
+    pub(super) fn new(
+        (tenure, from): (Option<Tenure>, &Within),
+        entity: Result<EntityId, NameError>,
+        command: C,
+    ) -> Self {
         Self {
             tenure,
             entity,
@@ -51,8 +56,9 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
             id: None,
             expected: Expected::Any,
             create: false,
-            metadata: None,
-            timeout,
+            metadata: from.metadata.clone(),
+            timeout: None,
+            deadline: from.deadline,
             answered: true,
             aggregate: std::marker::PhantomData,
         }
@@ -68,7 +74,7 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
     /// How long to wait for the answer; the node's `timeout` when it is not set. It goes with the
     /// command: the owner does not begin what nobody waits for.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.into();
+        self.timeout = Some(timeout.into());
         self
     }
 
@@ -124,9 +130,11 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
             create,
             metadata,
             timeout,
+            deadline,
             answered,
             aggregate: _,
         } = self;
+        let tenure = tenure.ok_or(ExecuteError::Stopped)?;
         let entity = entity?;
         let (entry, facts) = tenure.owned_kind::<A>().await.map_err(RouteError::from)?;
         let handle = &tenure.inner.handle;
@@ -135,7 +143,7 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
             entry,
             facts,
             entity,
-            deadline: handle.now() + timeout,
+            deadline: tenure.deadline(timeout, deadline),
         };
         let aim = Aim {
             entry: &head.entry,

@@ -14,6 +14,7 @@ pub use messages::Messages;
 pub use one::EntityRef;
 pub use read::{Read, ReadReply, ReadServed};
 
+pub(crate) use one::Within;
 pub(crate) use serve::{ServedEntity, ServedHead, Serving};
 
 use super::{Aggregate, AnswerCx, Message};

@@ -2,10 +2,22 @@
 
 use super::{Answer, Ask, Entity, Read, Tell};
 use crate::api::{Decide, Message, Tenure};
+use crate::format::Metadata;
 use crate::name::{EntityId, NameError};
 use crate::shard::Place;
+use crate::step::Time;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Whose turn asks, if one does.
+#[derive(Clone, Default)]
+pub(crate) struct Within {
+    /// When its caller gives up.
+    pub(crate) deadline: Option<Time>,
+    /// What goes on to what it asks.
+    pub(crate) metadata: Option<Arc<Metadata>>,
+}
 
 /// One entity, wherever its owner is: what it is asked goes there, and its answer comes back.
 ///
@@ -13,28 +25,38 @@ use std::marker::PhantomData;
 /// becomes the owner of each shard that it uses, nothing leaves the process; on one of a cluster a
 /// request for a shard of its own does not either.
 pub struct EntityRef<A: Entity> {
-    tenure: Tenure,
+    /// `None`: the node is gone.
+    tenure: Option<Tenure>,
     entity: Result<EntityId, NameError>,
+    from: Within,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<A: Entity> EntityRef<A> {
     pub(crate) fn new(tenure: Tenure, id: &str) -> Self {
         Self {
-            tenure,
+            tenure: Some(tenure),
             entity: EntityId::new(id),
+            from: Within::default(),
             aggregate: PhantomData,
         }
     }
 
-    /// Where it belongs: its shard, of its kind's class.
-    ///
-    /// # Errors
-    ///
-    /// When the id cannot be one.
-    pub fn place(&self) -> Result<Place, NameError> {
-        let entity = self.entity.as_ref().map_err(Clone::clone)?;
-        Ok(self.tenure.place_of::<A>(entity))
+    /// As an actor's turn asks it.
+    pub(crate) fn from_turn(tenure: Option<Tenure>, id: &str, from: Within) -> Self {
+        Self {
+            tenure,
+            entity: EntityId::new(id),
+            from,
+            aggregate: PhantomData,
+        }
+    }
+
+    /// Where it belongs: its shard, of its kind's class. `None` when the id cannot be one, or the
+    /// node that the handle is of is gone.
+    pub fn place(&self) -> Option<Place> {
+        let entity = self.entity.as_ref().ok()?;
+        Some(self.tenure.as_ref()?.place_of::<A>(entity))
     }
 
     /// Asks it a command. Await the ask for the reply; before that it takes an [id](Ask::id), a
@@ -48,7 +70,11 @@ impl<A: Entity> EntityRef<A> {
     where
         A: Decide<C>,
     {
-        Ask::new(self.tenure.clone(), self.entity.clone(), command)
+        Ask::new(
+            (self.tenure.clone(), &self.from),
+            self.entity.clone(),
+            command,
+        )
     }
 
     /// Sends it a command whose reply nobody waits for. It takes effect at most once, and perhaps
@@ -74,7 +100,11 @@ impl<A: Entity> EntityRef<A> {
     where
         A: Answer<Q>,
     {
-        Read::new(self.tenure.clone(), self.entity.clone(), query)
+        Read::new(
+            (self.tenure.clone(), &self.from),
+            self.entity.clone(),
+            query,
+        )
     }
 }
 
@@ -83,6 +113,7 @@ impl<A: Entity> Clone for EntityRef<A> {
         Self {
             tenure: self.tenure.clone(),
             entity: self.entity.clone(),
+            from: self.from.clone(),
             aggregate: PhantomData,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::error::ReadError;
 use super::routed::{Head, QueryWish, Request, query_result};
-use super::{Answer, Entity};
+use super::{Answer, Entity, Within};
 use crate::api::contexts::Said;
 use crate::api::{LoadError, Message, Served, Tenure};
 use crate::format::Metadata;
@@ -10,7 +10,7 @@ use crate::id::Version;
 use crate::log::Freshness;
 use crate::name::{EntityId, NameError};
 use crate::route::Repeat;
-use crate::step::Span;
+use crate::step::{Span, Time};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -23,25 +23,31 @@ use std::time::Duration;
 /// Cancel safe.
 #[must_use = "a query is sent when it is awaited"]
 pub struct Read<A: Entity, Q: Message> {
-    tenure: Tenure,
+    tenure: Option<Tenure>,
     entity: Result<EntityId, NameError>,
     query: Q,
     freshness: Freshness,
     metadata: Option<Arc<Metadata>>,
-    timeout: Span,
+    timeout: Option<Span>,
+    /// When the caller of the turn that asks gives up.
+    deadline: Option<Time>,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
-    pub(super) fn new(tenure: Tenure, entity: Result<EntityId, NameError>, query: Q) -> Self {
-        let timeout = tenure.inner.timeout;
+    pub(super) fn new(
+        (tenure, from): (Option<Tenure>, &Within),
+        entity: Result<EntityId, NameError>,
+        query: Q,
+    ) -> Self {
         Self {
             tenure,
             entity,
             query,
             freshness: Freshness::Linearizable,
-            metadata: None,
-            timeout,
+            metadata: from.metadata.clone(),
+            timeout: None,
+            deadline: from.deadline,
             aggregate: PhantomData,
         }
     }
@@ -54,7 +60,7 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
 
     /// How long to wait for the answer; the node's `timeout` when it is not set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.into();
+        self.timeout = Some(timeout.into());
         self
     }
 
@@ -78,8 +84,10 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
             freshness,
             metadata,
             timeout,
+            deadline,
             aggregate: _,
         } = self;
+        let tenure = tenure.ok_or(LoadError::Stopped)?;
         let entity = entity.map_err(LoadError::Name)?;
         let kind = tenure.owned_kind::<A>().await;
         let (entry, facts) = kind.map_err(super::RouteError::from)?;
@@ -89,9 +97,10 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
             entry,
             facts,
             entity,
-            deadline: handle.now() + timeout,
+            deadline: tenure.deadline(timeout, deadline),
         };
-        let said = Said::new(handle.wall(), timeout, metadata);
+        let left = head.deadline.since(handle.now());
+        let said = Said::new(handle.wall(), left, metadata);
         let wish = QueryWish::<A, Q>::new(freshness, query);
         let (request, told) = Request::new(head.clone(), (said, wish), (Repeat::Reads, true));
         handle.ask(request).await?;

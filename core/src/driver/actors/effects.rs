@@ -172,6 +172,7 @@ impl ActorSeat {
                 let request = ActorRequest {
                     kind: entry,
                     key,
+                    node: None,
                     deadline,
                     answered: wants == Wants::Reply,
                     mail,
@@ -187,6 +188,7 @@ impl ActorSeat {
                 let request = WatchRequest {
                     kind: entry,
                     key,
+                    node: None,
                     deadline,
                     caller,
                 };

@@ -63,17 +63,28 @@ pub(crate) struct Scene {
     pub(crate) gone: Arc<CallerGone>,
 }
 
-/// Whether the caller of a turn has gone.
+/// Whether the caller of a turn has gone: by itself, or with the caller of the turn that it asks from.
 #[derive(Debug, Default)]
-pub(crate) struct CallerGone(AtomicBool);
+pub(crate) struct CallerGone {
+    gone: AtomicBool,
+    within: Option<Arc<CallerGone>>,
+}
 
 impl CallerGone {
+    /// Of what is asked from within a turn.
+    pub(crate) fn within(turn: Option<Arc<CallerGone>>) -> Self {
+        Self {
+            gone: AtomicBool::new(false),
+            within: turn,
+        }
+    }
+
     pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        self.gone.store(true, Ordering::Release);
     }
 
     pub(crate) fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.gone.load(Ordering::Acquire) || self.within.as_ref().is_some_and(|turn| turn.get())
     }
 }
 
@@ -168,6 +179,8 @@ pub(crate) enum ActorAnswer {
     NotUnderstood(NotUnderstood),
     /// Another node refused it.
     Denied(Denial),
+    /// No such node is in the cluster; it was not sent.
+    NoNode(String),
     /// Routing found nobody for it, or lost its answer.
     Unrouted(crate::route::Refusal),
     /// The scheduler halted while it was there; it may have run.
@@ -182,6 +195,8 @@ pub(crate) enum ActorAnswer {
 pub(crate) struct ActorRequest {
     pub(crate) kind: Arc<ActorEntry>,
     pub(crate) key: EntityId,
+    /// The name of the node that it belongs to, for a kind that is on each node; `None` for this one.
+    pub(crate) node: Option<Arc<str>>,
     pub(crate) deadline: Time,
     /// Whether a reply is wanted; else the caller is told when it is in the mailbox.
     pub(crate) answered: bool,
@@ -195,6 +210,8 @@ pub(crate) struct ActorRequest {
 pub(crate) struct WatchRequest {
     pub(crate) kind: Arc<ActorEntry>,
     pub(crate) key: EntityId,
+    /// As of a message.
+    pub(crate) node: Option<Arc<str>>,
     pub(crate) deadline: Time,
     pub(crate) caller: Box<dyn ActorCaller>,
 }

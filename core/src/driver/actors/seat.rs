@@ -7,6 +7,7 @@ use super::host::{
 };
 use super::stage::{Asker, Report, Stage, World};
 use crate::actor::{Ask, Effect, Input, Scheduler, Watch};
+use crate::api::Inner;
 use crate::driver::counters::Counters;
 use crate::id::{Epoch, Slot, Ticket};
 use crate::log::KindIndex;
@@ -15,7 +16,7 @@ use crate::shard::Place;
 use crate::step::{CountingProbe, Deadline, Dice, Effects, Limits, Machine, Span, Time};
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 
 /// What the lane lends while the scheduler is stepped.
@@ -35,6 +36,8 @@ pub(crate) struct ActorSeatParts {
     pub(crate) limits: Limits,
     /// How long what actors ask waits, unless they say otherwise.
     pub(crate) timeout: Span,
+    /// The node, for what actors ask of others.
+    pub(crate) home: Weak<Inner>,
     pub(crate) dice: Dice,
     pub(crate) world: Arc<dyn World>,
     pub(crate) asker: Arc<dyn Asker>,
@@ -103,6 +106,7 @@ impl ActorSeat {
                 node: parts.node,
                 limits: parts.limits,
                 timeout: parts.timeout,
+                home: parts.home,
                 dice: parts.dice,
                 world: parts.world,
                 asker: parts.asker,
@@ -137,6 +141,7 @@ impl ActorSeat {
         let ActorRequest {
             kind: entry,
             key,
+            node: _,
             deadline,
             answered,
             mail,
@@ -193,6 +198,7 @@ impl ActorSeat {
         let WatchRequest {
             kind: entry,
             key,
+            node: _,
             deadline,
             caller,
         } = request;

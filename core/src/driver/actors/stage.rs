@@ -2,6 +2,7 @@
 
 use super::host::{ActorEntry, ActorRequest, Finished, PaceRequest, WatchRequest};
 use crate::actor::Ended;
+use crate::api::Inner;
 use crate::driver::handle::Sent;
 use crate::driver::shell::{Shell, TaskHandle};
 use crate::id::{OpId, Slot, WallTime};
@@ -9,7 +10,7 @@ use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::{Dice, Limits, Span, Time};
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 
 /// A shell, without its type, as far as users' code may use it.
@@ -44,8 +45,11 @@ pub(crate) trait Asker: Send + Sync {
     /// The kind that this process knows under a name.
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>>;
 
-    /// The place of a key.
-    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Place;
+    /// The place of a key; `None` for a kind that is on each node.
+    fn place(&self, kind: &ActorEntry, key: &EntityId) -> Option<Place>;
+
+    /// How many shards there are.
+    fn shards(&self) -> u16;
 
     /// The name of this node.
     fn node(&self) -> &str;
@@ -66,6 +70,8 @@ pub(crate) struct Stage {
     pub(crate) limits: Limits,
     /// How long what actors ask waits, unless they say otherwise.
     pub(crate) timeout: Span,
+    /// The node, for what actors ask of others; it is gone when nobody has a handle of it.
+    pub(crate) home: Weak<Inner>,
     pub(crate) dice: Dice,
     pub(crate) world: Arc<dyn World>,
     pub(crate) asker: Arc<dyn Asker>,

@@ -75,7 +75,7 @@ impl ActorAnswer {
                 })
             }
             Self::Denied(denial) => refused(denial),
-            Self::Unrouted(_) => refused(Denial::Stopped),
+            Self::Unrouted(_) | Self::NoNode(_) => refused(Denial::Stopped),
             Self::Halted(reason) => refused(Denial::Halted { reason }),
             Self::Stopped => refused(Denial::Stopping),
             Self::Cut => refused(dropped("the node stopped")),

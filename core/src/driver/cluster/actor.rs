@@ -20,7 +20,7 @@ use std::fmt;
 
 /// A message of a caller of this node.
 pub(crate) struct ActorAsk {
-    pub(crate) place: Place,
+    pub(crate) target: Target,
     pub(crate) request: ActorRequest,
 }
 
@@ -32,12 +32,20 @@ pub(crate) fn place_of(layout: &Layout, kind: &ActorEntry, key: &EntityId) -> Pl
     }
 }
 
+/// The place of a target; `None` for what belongs to a node.
+pub(crate) fn place_in(target: Target) -> Option<Place> {
+    match target {
+        Target::Place(place) => Some(place),
+        Target::Node(_) => None,
+    }
+}
+
 impl ActorAsk {
     /// How it is asked of routing.
     pub(crate) fn asked(&self, ticket: Ticket) -> Asked {
         Asked {
             ticket,
-            target: Target::Place(self.place),
+            target: self.target,
             key: super::order_key(self.request.kind.name(), &self.request.key),
             deadline: self.request.deadline,
             // What a handler did is nowhere to be found again.
@@ -64,7 +72,7 @@ impl Routed for ActorAsk {
         let (message, version, body) = mail.encode(kind.codec)?;
         let message = (message.to_owned(), version);
         Ok(Wire::Actor(AskingActor {
-            place: self.place,
+            place: place_in(self.target),
             kind: kind.name().clone(),
             key: key.clone(),
             message,
@@ -111,7 +119,7 @@ impl Routed for ActorAsk {
 
 /// A wish of an actor of this node to be told when another one ends.
 pub(crate) struct WatchAsk {
-    pub(crate) place: Place,
+    pub(crate) target: Target,
     pub(crate) request: WatchRequest,
 }
 
@@ -120,7 +128,7 @@ impl WatchAsk {
     pub(crate) fn asked(&self, ticket: Ticket) -> Asked {
         Asked {
             ticket,
-            target: Target::Place(self.place),
+            target: self.target,
             key: super::order_key(self.request.kind.name(), &self.request.key),
             deadline: self.request.deadline,
             // At another node it would meet another life of the actor.
@@ -139,7 +147,7 @@ impl Routed for WatchAsk {
     fn asking(&self) -> Result<Wire, CodecError> {
         let WatchRequest { kind, key, .. } = &self.request;
         Ok(Wire::Actor(AskingActor {
-            place: self.place,
+            place: place_in(self.target),
             kind: kind.name().clone(),
             key: key.clone(),
             message: (WATCH.to_owned(), WATCH_VERSION),
@@ -215,7 +223,7 @@ impl ActorCaller for ServedActor {
 impl fmt::Debug for ActorAsk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorAsk")
-            .field("place", &self.place)
+            .field("target", &self.target)
             .field("key", &self.request.key)
             .finish_non_exhaustive()
     }

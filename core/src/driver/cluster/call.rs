@@ -32,7 +32,8 @@ pub(crate) struct Asking {
 /// What is told an actor on another lane.
 #[derive(Clone, Debug)]
 pub(crate) struct AskingActor {
-    pub(crate) place: Place,
+    /// Where its sender takes it to be; `None` for what belongs to the node.
+    pub(crate) place: Option<Place>,
     pub(crate) kind: KindName,
     pub(crate) key: EntityId,
     /// The message's stable name, and the version of its type.

@@ -13,7 +13,7 @@ mod net;
 mod post;
 pub(crate) mod wire;
 
-pub(crate) use actor::{ActorAsk, ServedActor, WatchAsk, place_of};
+pub(crate) use actor::{ActorAsk, ServedActor, WatchAsk, place_in, place_of};
 pub(crate) use call::{Asking, AskingActor, Incoming, Outcome, Returned, Wanted};
 pub(crate) use courier::{Carried, Courier, Local, Routed, Unrouted};
 pub(crate) use net::{Came, Held, Net, NetEvent, Serving};
@@ -111,11 +111,9 @@ impl MemberState {
     /// Whether it stays so.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Joining
-            | Self::Rejoining(_)
-            | Self::Joined
-            | Self::Draining
-            | Self::Drained => false,
+            Self::Joining | Self::Rejoining(_) | Self::Joined | Self::Draining | Self::Drained => {
+                false
+            }
             Self::Left | Self::Refused(_) | Self::Halted(_) => true,
         }
     }

@@ -78,7 +78,8 @@ pub(crate) struct Came {
 /// A request of another lane that runs here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Serving {
-    pub(crate) place: Place,
+    /// `None` for what belongs to the node.
+    pub(crate) place: Option<Place>,
     /// The ticket under which an actor has it.
     pub(crate) actor: Option<Ticket>,
 }

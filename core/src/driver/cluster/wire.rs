@@ -75,10 +75,10 @@ impl Asking {
 
 impl AskingActor {
     fn call(&self) -> Call<'_> {
-        let target = CallTarget::Actor {
-            place: self.place,
-            kind: self.kind.as_str(),
-            key: self.key.as_str(),
+        let (kind, key) = (self.kind.as_str(), self.key.as_str());
+        let target = match self.place {
+            Some(place) => CallTarget::Actor { place, kind, key },
+            None => CallTarget::Resident { kind, key },
         };
         let (message, schema) = &self.message;
         let mut call = Call::new(target, message, *schema, self.body.clone());
@@ -139,13 +139,13 @@ pub(crate) fn wanted(call: Call<'_>) -> Result<Wanted, Denial> {
                 body: call.body,
             }))
         }
-        CallTarget::Actor { place, kind, key } => {
+        CallTarget::Actor { kind, key, .. } | CallTarget::Resident { kind, key } => {
             let undecodable = |cause: NameError| Denial::Undecodable {
                 what: "the request".to_owned(),
                 cause: cause.to_string(),
             };
             Ok(Wanted::Actor(AskingActor {
-                place,
+                place: call.target.place(),
                 kind: KindName::new(kind).map_err(undecodable)?,
                 key: EntityId::new(key).map_err(undecodable)?,
                 message: (message.to_owned(), schema),

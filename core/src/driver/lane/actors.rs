@@ -1,6 +1,7 @@
 //! A lane's actors: what they are asked, the places under which they live, and their turns.
 
 use super::{Env, Lane, Who};
+use crate::api::Inner;
 use crate::driver::actors::host::{
     ActorAnswer, ActorEntry, ActorRequest, Pace, PaceRequest, WatchRequest,
 };
@@ -8,19 +9,19 @@ use crate::driver::actors::stage::Report as ActorReport;
 use crate::driver::actors::wire::WATCH;
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::cluster::{
-    ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_of,
+    ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_in, place_of,
 };
 use crate::driver::port::LanePort;
 use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
-use crate::format::{Answered, Denial, TakeOver};
+use crate::format::{Answered, Denial, Placement, TakeOver};
 use crate::id::Ticket;
 use crate::name::EntityId;
-use crate::route::{self, Asked};
+use crate::route::{self, Asked, Target};
 use crate::shard::{Order, Place, Report};
 use crate::step::{Span, Time};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The part of a lane's dice that its actors draw from.
 const DICE_PART: u64 = 1 << 35;
@@ -46,12 +47,17 @@ macro_rules! actor_env {
 pub(crate) struct Stagecraft {
     pub(crate) port: Arc<LanePort>,
     pub(crate) timeout: Span,
+    pub(crate) home: Weak<Inner>,
 }
 
 impl<S: Shell> Lane<S> {
     /// The lane has actors from now on.
     pub(super) fn stage(&mut self, stagecraft: Stagecraft) {
-        let Stagecraft { port, timeout } = stagecraft;
+        let Stagecraft {
+            port,
+            timeout,
+            home,
+        } = stagecraft;
         let dice = self.dice.fork(DICE_PART | self.index as u64);
         self.actors = Some(Box::new(ActorSeat::new(ActorSeatParts {
             lane: self.index,
@@ -59,6 +65,7 @@ impl<S: Shell> Lane<S> {
             node: self.facts.node.clone(),
             limits: self.facts.limits,
             timeout,
+            home,
             dice,
             world: Arc::new(self.shell.clone()),
             asker: port,
@@ -96,8 +103,8 @@ impl<S: Shell> Lane<S> {
 
     /// A message of a caller of this node runs here.
     pub(super) fn act(&mut self, ask: ActorAsk) {
-        let ActorAsk { place, request } = ask;
-        let place = self.net.is_some().then_some(place);
+        let ActorAsk { target, request } = ask;
+        let place = place_in(target).filter(|_| self.net.is_some());
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         if self.actors.is_none() {
@@ -122,6 +129,10 @@ impl<S: Shell> Lane<S> {
         let Some(entry) = net.registry.actors.get(&asking.kind).cloned() else {
             return Some(unknown);
         };
+        // A build that places the kind otherwise takes it for another one.
+        if (entry.placement == Placement::Node) != asking.place.is_none() {
+            return Some(unknown);
+        }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         if let Some(serving) = net.serving.get_mut(&router_ticket) {
@@ -141,21 +152,23 @@ impl<S: Shell> Lane<S> {
             let request = WatchRequest {
                 kind: entry,
                 key,
+                node: None,
                 deadline,
                 caller,
             };
-            self.with_actors(|seat, env| seat.watch(env, ticket, Some(place), request));
+            self.with_actors(|seat, env| seat.watch(env, ticket, place, request));
         } else {
             let request = ActorRequest {
                 kind: entry,
                 key,
+                node: None,
                 deadline,
                 answered,
                 mail,
                 gone: Arc::default(),
                 caller,
             };
-            self.with_actors(|seat, env| seat.ask(env, ticket, Some(place), request));
+            self.with_actors(|seat, env| seat.ask(env, ticket, place, request));
         }
         None
     }
@@ -172,7 +185,8 @@ impl<S: Shell> Lane<S> {
         } = &request;
         match self.place_elsewhere(kind, key, caller.is_served()) {
             Some(place) => {
-                let ask = ActorAsk { place, request };
+                let target = Target::Place(place);
+                let ask = ActorAsk { target, request };
                 let asked = ask.asked(ticket);
                 self.route_on(Box::new(ask), asked);
             }
@@ -189,7 +203,8 @@ impl<S: Shell> Lane<S> {
         } = &request;
         match self.place_elsewhere(kind, key, caller.is_served()) {
             Some(place) => {
-                let ask = WatchAsk { place, request };
+                let target = Target::Place(place);
+                let ask = WatchAsk { target, request };
                 let asked = ask.asked(ticket);
                 self.route_on(Box::new(ask), asked);
             }
@@ -219,8 +234,8 @@ impl<S: Shell> Lane<S> {
 
     /// A wish of an actor of this node is for one that is here.
     pub(super) fn watch(&mut self, ask: WatchAsk) {
-        let WatchAsk { place, request } = ask;
-        let place = self.net.is_some().then_some(place);
+        let WatchAsk { target, request } = ask;
+        let place = place_in(target).filter(|_| self.net.is_some());
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.with_actors(|seat, env| seat.watch(env, ticket, place, request));

@@ -2,8 +2,8 @@
 
 use super::{BATCH_MAX, Env, Lane, Who};
 use crate::driver::cluster::{
-    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Returned, Routed, Serving,
-    Tiding, Unrouted, wire,
+    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Returned,
+    Routed, Serving, Tiding, Unrouted, place_in, wire,
 };
 use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
@@ -310,9 +310,8 @@ impl<S: Shell> Lane<S> {
         let wall = self.shell.wall();
         let Some(net) = &mut self.net else { return };
         self.counters.served += 1;
-        if let Target::Place(place) = target {
-            net.serving.insert(ticket, Serving { place, actor: None });
-        }
+        let place = place_in(target);
+        net.serving.insert(ticket, Serving { place, actor: None });
         let answered = match wanted {
             Err(denial) => Answered::Refused(denial),
             Ok(wire::Wanted::Entity(asking)) => {
@@ -353,7 +352,10 @@ impl<S: Shell> Lane<S> {
         let Some(answered) = net.answered.remove(&ticket) else {
             return;
         };
-        let place = net.serving.remove(&ticket).map(|serving| serving.place);
+        let place = net
+            .serving
+            .remove(&ticket)
+            .and_then(|serving| serving.place);
         let epoch = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
         let epoch = epoch.and_then(|seat| seat.epoch());
         let mut returned = Return {

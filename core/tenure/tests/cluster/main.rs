@@ -12,6 +12,7 @@ mod leases;
 mod moves;
 mod nodes;
 mod overload;
+mod places;
 mod refusals;
 mod restart;
 #[cfg(feature = "nats")]

@@ -10,12 +10,14 @@
 
 mod account;
 mod faulty;
+mod places;
 mod tally;
 mod till;
 mod witness;
 
 pub use account::*;
 pub use faulty::{Fate, FaultyShell};
+pub use places::*;
 pub use tally::*;
 pub use till::*;
 pub use witness::*;

@@ -40,10 +40,9 @@ impl World {
             }
             // Whoever acts is stopped before the log is told to let go.
             log::Input::Order(Order::HandOver { .. } | Order::Release | Order::Drop)
-            | log::Input::Run(_) => self
-                .change_hold(place, shard, |hold| {
-                    (hold.owned, hold.leaving) = (false, true);
-                }),
+            | log::Input::Run(_) => self.change_hold(place, shard, |hold| {
+                (hold.owned, hold.leaving) = (false, true);
+            }),
             log::Input::Order(Order::Claim { .. } | Order::Adopt(_)) => {
                 self.change_hold(place, shard, |hold| hold.leaving = false)
             }

@@ -22,7 +22,7 @@ use crate::log::Freshness;
 use crate::name::EntityId;
 use crate::route::{Repeat, Target};
 use crate::shard::Place;
-use crate::step::Time;
+use crate::step::{Span, Time};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -58,6 +58,12 @@ impl By {
 }
 
 impl Tenure {
+    /// When a request gives up: after its timeout, and with whose turn asks it.
+    pub(super) fn deadline(&self, timeout: Option<Span>, outer: Option<Time>) -> Time {
+        let own = self.inner.handle.now() + timeout.unwrap_or(self.inner.timeout);
+        outer.map_or(own, |outer| own.min(outer))
+    }
+
     /// Who gave the answer with which a request ended.
     pub(super) fn served_by(&self, head: &Head, ended: &Ended) -> By {
         let handle = &self.inner.handle;

@@ -131,11 +131,12 @@ impl Asker for Road {
         self.kinds.get(name).cloned()
     }
 
-    fn place(&self, _: &ActorEntry, _: &EntityId) -> Place {
-        Place {
-            class: TakeOver::Leased,
-            shard: ShardId(0),
-        }
+    fn place(&self, _: &ActorEntry, _: &EntityId) -> Option<Place> {
+        Some(PLACE)
+    }
+
+    fn shards(&self) -> u16 {
+        1
     }
 
     fn node(&self) -> &str {
@@ -212,6 +213,7 @@ impl Rig {
             node: "here".to_owned(),
             limits,
             timeout: Span::from_secs(5),
+            home: std::sync::Weak::new(),
             dice: Dice::new(3),
             world,
             asker: Arc::<Road>::clone(&road),

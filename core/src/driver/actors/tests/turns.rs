@@ -188,6 +188,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
         let request = ActorRequest {
             kind: rig.entry::<Counter>(),
             key: Rig::key("alice"),
+            node: None,
             deadline: Time::ZERO + Span::from_secs(5),
             answered: true,
             mail: Mail {
