@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tenure_fuzz::story::Story;
+use tenure_fuzz::log::story::Story;
 
 fuzz_target!(|story: Story| {
     story.run();

@@ -1,15 +1,15 @@
-//! The world's chance: one stream of numbers from a seed.
+//! A world's chance: one stream of numbers from a seed.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Rolls(u64);
+pub(crate) struct Chance(u64);
 
-impl Rolls {
+impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -6,6 +6,7 @@
 mod chance;
 mod world;
 
+use chance::Chance;
 use std::ops::Range;
 use world::{Faults, World};
 
@@ -25,7 +26,7 @@ fn seeds() -> Vec<u64> {
 
 fn play(faults: Faults) {
     for seed in seeds() {
-        let mut world = World::new(seed, faults);
+        let mut world = World::new(Chance::new(seed), seed, faults);
         world.suffer();
         world.heal();
     }
@@ -34,7 +35,7 @@ fn play(faults: Faults) {
 #[test]
 fn without_faults_everyone_stays() {
     for seed in 0..20 {
-        let mut world = World::new(seed, Faults::NONE);
+        let mut world = World::new(Chance::new(seed), seed, Faults::NONE);
         world.suffer();
         world.heal();
         assert!(

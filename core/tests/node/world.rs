@@ -1,6 +1,6 @@
 //! One store, one network, some names with a process each, real time and everyone's own clock.
 
-use crate::chance::Rolls;
+use crate::chance::Chance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenure_core::format::{FrameVersions, TakeOver};
@@ -127,7 +127,7 @@ enum Event {
 
 pub(crate) struct World {
     seed: u64,
-    rolls: Rolls,
+    chance: Chance,
     faults: Faults,
     terms: Terms,
     store: Store,
@@ -152,7 +152,8 @@ fn namespace() -> Namespace {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+    /// A world whose failures are told with a seed.
+    pub(crate) fn new(mut chance: Chance, seed: u64, faults: Faults) -> Self {
         let mut config = StoreConfig::default();
         config.removed_max = 2_000;
         let mut store = Store::new(config);
@@ -162,18 +163,17 @@ impl World {
         settings.republish = Some(ns.member_notices());
         let made = store.apply(WallTime(0), &StoreRequest::CreateStream(settings));
         assert!(matches!(made, Outcome::Done(_)), "{made:?}");
-        let mut rolls = Rolls::new(seed);
-        let count = 2 + rolls.below(4);
+        let count = 2 + chance.below(4);
         let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
         let terms = Terms {
-            ttl: Span::from_millis(1_000 + rolls.below(9_000)),
+            ttl: Span::from_millis(1_000 + chance.below(9_000)),
             drift_ppm: 20_000,
-            margin: Span::from_millis(100 + rolls.below(100)),
+            margin: Span::from_millis(100 + chance.below(100)),
         };
         assert_eq!(terms.check(false), Ok(()));
         let mut world = Self {
             seed,
-            rolls,
+            chance,
             faults,
             terms,
             store,
@@ -191,7 +191,7 @@ impl World {
             probe: CountingProbe::default(),
         };
         for name in names {
-            let by = world.rolls.below(2 * SECOND);
+            let by = world.chance.below(2 * SECOND);
             world.after(by, &name, None, Event::Start);
         }
         world.after(SECOND, "", None, Event::Mischief);
@@ -257,12 +257,12 @@ impl World {
         self.runs += 1;
         let incarnation = Incarnation(self.runs);
         let drift = i64::from(self.terms.drift_ppm);
-        let drift = match self.rolls.below(4) {
+        let drift = match self.chance.below(4) {
             0 => drift,
             1 => -drift,
             _ => 0,
         };
-        let offset = self.rolls.below(1_000 * SECOND);
+        let offset = self.chance.below(1_000 * SECOND);
         let clock = Clock { offset, drift };
         let config = NodeConfig {
             namespace: namespace(),
@@ -279,7 +279,7 @@ impl World {
                 frames: FrameVersions::THIS,
                 program: String::new(),
             },
-            rejoin: self.rolls.one_in(2),
+            rejoin: self.chance.one_in(2),
         };
         let process = Process {
             machine: Node::new(config, Limits::default(), clock.shows(self.real)),
@@ -333,7 +333,7 @@ impl World {
                 self.after(by, name, Some(incarnation), Event::Request(op, request));
             }
             Effect::Probe { to } => {
-                if !(self.faults.loses && self.rolls.one_in(10)) {
+                if !(self.faults.loses && self.chance.one_in(10)) {
                     let by = self.travel();
                     self.after(by, name, Some(incarnation), Event::Probe(to));
                 }
@@ -348,7 +348,7 @@ impl World {
                 let again = match &error {
                     JoinError::NameTaken { .. }
                     | JoinError::Expired { .. }
-                    | JoinError::Replaced { .. } => self.rolls.below(2 * SECOND),
+                    | JoinError::Replaced { .. } => self.chance.below(2 * SECOND),
                     JoinError::OtherTerms { .. }
                     | JoinError::Unreadable { .. }
                     | JoinError::Full { .. }
@@ -358,7 +358,7 @@ impl World {
                 self.end(name, again);
             }
             Effect::Left => {
-                let again = self.rolls.below(3 * SECOND);
+                let again = self.chance.below(3 * SECOND);
                 self.end(name, again);
             }
             Effect::Rejoin { run, .. } => {
@@ -423,9 +423,9 @@ impl World {
 
     /// Some milliseconds, sometimes seconds.
     fn travel(&mut self) -> u64 {
-        match self.faults.loses && self.rolls.one_in(30) {
-            true => self.rolls.below(4 * SECOND),
-            false => MS / 2 + self.rolls.below(4 * MS),
+        match self.faults.loses && self.chance.one_in(30) {
+            true => self.chance.below(4 * SECOND),
+            false => MS / 2 + self.chance.below(4 * MS),
         }
     }
 
@@ -494,10 +494,10 @@ impl World {
     ) {
         let given_up = 5 * SECOND;
         let silent = self.silent_until > self.real;
-        let (reply, by) = if silent || (self.faults.loses && self.rolls.one_in(20)) {
-            match self.rolls.below(3) {
+        let (reply, by) = if silent || (self.faults.loses && self.chance.one_in(20)) {
+            match self.chance.below(3) {
                 0 if request.writes() => {
-                    let by = self.rolls.below(15 * SECOND);
+                    let by = self.chance.below(15 * SECOND);
                     self.after(by, "", None, Event::Late(request));
                 }
                 1 if !silent => {
@@ -508,9 +508,9 @@ impl World {
             (Outcome::Unknown, given_up)
         } else if !up {
             (Outcome::Refused(Refused::NotConnected), MS)
-        } else if self.faults.lags && !request.writes() && self.rolls.one_in(3) {
+        } else if self.faults.lags && !request.writes() && self.chance.one_in(3) {
             let last = self.store.last(&namespace().member_stream()).0;
-            let old = Sequence(last.saturating_sub(self.rolls.below(40)));
+            let old = Sequence(last.saturating_sub(self.chance.below(40)));
             let wall = self.wall();
             (self.store.answer_as_of(wall, old, &request), self.travel())
         } else {
@@ -533,7 +533,7 @@ impl World {
             };
             for name in self.processes.keys().cloned().collect::<Vec<_>>() {
                 let hears = self.processes.get(&name).is_some_and(|p| p.up);
-                if hears && !(self.faults.loses && self.rolls.one_in(10)) {
+                if hears && !(self.faults.loses && self.chance.one_in(10)) {
                     let by = self.travel();
                     let of = self.processes.get(&name).map(|p| p.incarnation);
                     self.after(by, &name, of, Event::Input(Input::Heard(heard.clone())));
@@ -545,19 +545,19 @@ impl World {
 
     /// Something goes wrong with one process, or with the store.
     fn mischief(&mut self) {
-        let by = 200 * MS + self.rolls.below(2 * SECOND);
+        let by = 200 * MS + self.chance.below(2 * SECOND);
         self.after(by, "", None, Event::Mischief);
         let count = self.processes.len();
-        let place = usize::try_from(self.rolls.below(count as u64)).expect("a place");
+        let place = usize::try_from(self.chance.below(count as u64)).expect("a place");
         let Some(name) = self.processes.keys().nth(place).cloned() else {
             return;
         };
-        let long = self.rolls.below(6 * SECOND);
+        let long = self.chance.below(6 * SECOND);
         let there = self.processes.get(&name).is_some_and(|p| !p.over);
         if !there {
             return;
         }
-        match self.rolls.below(7) {
+        match self.chance.below(7) {
             6 if self.faults.doubles => {
                 let double = match name == node_of(&name) {
                     true => format!("{name}{DOUBLE}"),
@@ -581,7 +581,7 @@ impl World {
             1 if self.faults.kills => {
                 let process = self.processes.remove(&name).expect("a process");
                 self.acts_until.insert(process.incarnation, self.real);
-                let again = self.rolls.below(4 * SECOND);
+                let again = self.chance.below(4 * SECOND);
                 self.after(again, &name, None, Event::Start);
             }
             2 if self.faults.cuts => {

@@ -1,111 +1,9 @@
 //! Random schedules. Each failure names its seed.
 
-use crate::world::{End, NODES, Name, PLACES, World, place};
+use crate::acts::{Faults, happen, heal, in_order, overloaded};
+use crate::chance::Chance;
+use crate::world::World;
 use proptest::prelude::*;
-use tenure_core::Span;
-use tenure_core::route::{Refusal, Repeat};
-
-/// What may go wrong.
-#[derive(Clone, Copy, Debug)]
-struct Faults {
-    /// Packets are lost, doubled and overtaken; links and nodes go.
-    network: bool,
-    /// Places change hands, and nodes hear of it late.
-    hands: bool,
-}
-
-fn repeat(n: u64) -> Repeat {
-    match n {
-        0 => Repeat::Reads,
-        1 => Repeat::ById,
-        _ => Repeat::Never,
-    }
-}
-
-/// One random thing happens.
-fn happen(world: &mut World, faults: Faults) {
-    let node = world.below(NODES as u64) as usize;
-    let other = (node + 1 + world.below(NODES as u64 - 1) as usize) % NODES;
-    let at = place(world.below(u64::from(PLACES)) as u16);
-    match world.below(100) {
-        0..=29 => {
-            let (key, kind) = (world.below(3), world.below(4));
-            let ttl = Span::from_millis(1 + world.below(8_000));
-            world.ask(node, at, key, (ttl, repeat(kind)));
-        }
-        30..=59 => {
-            let wire = world.wires.get(&(node, other)).map_or(0, |wire| wire.len());
-            let fault = if faults.network { world.below(10) } else { 9 };
-            let which = match fault {
-                0..=2 => world.below(wire.max(1) as u64) as usize,
-                _ => 0,
-            };
-            match fault {
-                2 => drop(
-                    world
-                        .wires
-                        .get_mut(&(node, other))
-                        .and_then(|w| w.remove(which)),
-                ),
-                3 => world.deliver((node, other), which, true),
-                _ => world.deliver((node, other), which, false),
-            }
-        }
-        60..=79 => world.work(node),
-        80..=83 if faults.hands => {
-            let to = world.below(NODES as u64 + 1) as usize;
-            let to = Some(to).filter(|to| *to < NODES && world.nodes[*to].alive);
-            // Who says no and then comes to own the place may run a later request that was on its way.
-            if faults.network || to.is_none_or(|to| !world.is_awaited(at, to)) {
-                world.hand(at, to);
-                to.into_iter().for_each(|to| world.show_table(to));
-            }
-        }
-        84..=89 if faults.hands => world.show_table(node),
-        90 if faults.network => {
-            let up = world.below(2) == 0;
-            world.link(node, up);
-        }
-        91 if faults.network && world.below(40) == 0 => world.crash(node),
-        92 => world.show_view(node),
-        93 => {
-            let names: Vec<Name> = world.asked.keys().copied().collect();
-            if !names.is_empty() {
-                let name = names[world.below(names.len() as u64) as usize];
-                if faults.network {
-                    world.cancel(name);
-                }
-            }
-        }
-        _ => {
-            let by = world.below(if faults.network { 400 } else { 4 });
-            world.advance(Span::from_millis(by));
-        }
-    }
-}
-
-/// What holds of all requests when everything is over.
-fn check(world: &World) {
-    for (name, asked) in &world.asked {
-        let ran = world.ran.iter().filter(|other| *other == name).count();
-        let alive = world.nodes[name.0].alive;
-        let end = world.ends.get(name);
-        assert!(end.is_some() || !alive, "R1: {name:?} never ended");
-        match asked.repeat {
-            Repeat::Never => assert!(ran <= 1, "R2: {name:?} ran {ran} times"),
-            Repeat::ById | Repeat::Reads => {}
-        }
-        if asked.repeat != Repeat::Reads
-            && end.is_some_and(|end| World::says_nothing_happened(*end))
-        {
-            assert_eq!(ran, 0, "R3: {name:?} ran, and was told {end:?}");
-        }
-    }
-    for node in (0..NODES).filter(|node| world.nodes[*node].alive) {
-        let counts = world.counts(node);
-        assert_eq!((counts.in_flight, counts.waiting), (0, 0), "node {node}");
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
@@ -113,48 +11,18 @@ proptest! {
     /// R1, R2, R3, R6, R7 whatever happens; and once all is well again, requests are answered.
     #[test]
     fn each_request_ends_once_and_runs_as_often_as_it_may(seed: u64) {
-        let mut world = World::new(seed);
+        let mut world = World::new(Chance::new(seed));
         let faults = Faults { network: true, hands: true };
         for _ in 0..1_200 {
             happen(&mut world, faults);
         }
-        // All is well again: who is alive has its link, owns what there is, and knows all of it.
-        for node in 0..NODES {
-            world.link(node, true);
-        }
-        let alive: Vec<usize> = (0..NODES).filter(|node| world.nodes[*node].alive).collect();
-        if let Some(owner) = alive.first() {
-            (0..PLACES).for_each(|shard| world.hand(place(shard), Some(*owner)));
-        }
-        for node in &alive {
-            world.show_view(*node);
-            world.show_table(*node);
-        }
-        world.settle();
-        for _ in 0..10 {
-            world.advance(Span::from_millis(300));
-            world.settle();
-        }
-        let asks: Vec<Name> = alive
-            .iter()
-            .map(|node| world.ask(*node, place(0), 0, (Span::from_secs(5), Repeat::Never)))
-            .collect();
-        world.settle();
-        for name in asks {
-            prop_assert_eq!(world.ends.get(&name), Some(&End::Told));
-        }
-        for _ in 0..40 {
-            world.advance(Span::from_millis(300));
-            world.settle();
-        }
-        check(&world);
+        heal(&mut world);
     }
 
-    /// R4: while packets stay in order and are not lost, the requests of one caller for one key run in
-    /// the order in which they were asked, however often the place changes hands.
+    /// R4, however often the place changes hands.
     #[test]
     fn requests_of_one_key_run_in_their_order(seed: u64) {
-        let mut world = World::new(seed);
+        let mut world = World::new(Chance::new(seed));
         let faults = Faults { network: false, hands: true };
         for _ in 0..600 {
             happen(&mut world, faults);
@@ -163,30 +31,7 @@ proptest! {
                 world.settle();
             }
         }
-        world.settle();
-        (0..PLACES).for_each(|shard| world.hand(place(shard), Some(0)));
-        (0..NODES).for_each(|node| world.show_table(node));
-        for _ in 0..40 {
-            world.settle();
-            world.advance(Span::from_millis(300));
-        }
-        check(&world);
-        let order = |name: &Name| {
-            let asked = world.asked[name];
-            (name.0, asked.target, asked.key)
-        };
-        let never = |name: &&Name| world.asked[name].repeat == Repeat::Never;
-        let ran: Vec<&Name> = world.ran.iter().filter(never).collect();
-        for (n, one) in ran.iter().enumerate() {
-            for other in &ran[n + 1..] {
-                prop_assert!(
-                    order(one) != order(other) || one.1 < other.1,
-                    "R4: {:?} ran before {:?}", one, other
-                );
-            }
-        }
-        let overloaded = |end: &&End| **end == End::Refused(Refusal::Overloaded);
-        let refused = world.ends.values().filter(overloaded).count();
-        prop_assert!(refused < world.asked.len(), "most are not refused");
+        in_order(&mut world);
+        prop_assert!(overloaded(&world) < world.asked.len(), "most are not refused");
     }
 }

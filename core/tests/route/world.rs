@@ -1,5 +1,6 @@
 //! Three routers, a network between them, and logs that run what they own.
 
+use crate::chance::Chance;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tenure_core::format::{FrameVersions, TakeOver};
@@ -11,7 +12,7 @@ use tenure_core::route::{
 };
 use tenure_core::shard::{Place, Row, Table};
 use tenure_core::step::CountingProbe;
-use tenure_core::{Cx, Dice, Effects, Limits, Machine, Purpose, Span, Time};
+use tenure_core::{Cx, Dice, Effects, Limits, Machine, Span, Time};
 
 pub(crate) const NODES: usize = 3;
 pub(crate) const PLACES: u16 = 4;
@@ -37,7 +38,7 @@ pub(crate) struct World {
     sequence: u64,
     revision: u64,
     dice: Dice,
-    rolls: u64,
+    chance: Chance,
 }
 
 /// One node: its router, and its log of what it may run.
@@ -111,7 +112,7 @@ pub(crate) fn place(shard: u16) -> Place {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(chance: Chance) -> Self {
         let mut limits = Limits::default();
         limits.forwards_in_flight_max = 8;
         limits.forwards_waiting_max = 12;
@@ -142,8 +143,8 @@ impl World {
             tickets: 0,
             sequence: 0,
             revision: 0,
-            dice: Dice::new(u128::from(seed)),
-            rolls: 0,
+            dice: Dice::new(1),
+            chance,
         };
         for node in 0..NODES {
             world.step(node, Input::Up);
@@ -154,8 +155,7 @@ impl World {
 
     /// A random number below a bound.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.rolls += 1;
-        self.dice.below(Purpose::World, self.rolls, bound)
+        self.chance.below(bound)
     }
 
     pub(crate) fn counts(&self, node: usize) -> tenure_core::route::RouterCounts {

@@ -8,6 +8,7 @@
 #[path = "../trace/bank.rs"]
 mod bank;
 mod histories;
+mod history;
 mod map;
 #[path = "../trace/owners/mod.rs"]
 mod owners;

@@ -1,6 +1,6 @@
 //! A story as the fuzzer writes it: what happens to a few nodes, one act after another.
 
-use crate::cluster::{Cluster, passing};
+use super::cluster::{Cluster, passing};
 use arbitrary::{Arbitrary, Unstructured};
 use tenure_core::format::WriteMode;
 use tenure_core::step::CountingProbe;

@@ -8,21 +8,18 @@ mod play;
 
 use crate::show::Names;
 use crate::story::clock;
+use crate::world::place::create_streams;
+pub(crate) use crate::world::place::{event_stream, namespace};
 use callers::Caller;
 use node::Node;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use tenure_core::format::{Anchor, Layout, LayoutKey, Ownership, TakeOver, Unknown};
-use tenure_core::id::{
-    Incarnation, LayoutId, OpId, Partition, Sequence, ShardId, Ticket, Version, WallTime,
-};
+use tenure_core::format::{Layout, LayoutKey, Ownership, TakeOver};
+use tenure_core::id::{Incarnation, LayoutId, OpId, Sequence, ShardId, Ticket, Version, WallTime};
 use tenure_core::log;
-use tenure_core::name::{Namespace, NodeName};
+use tenure_core::name::NodeName;
 use tenure_core::node::{About, Peer, PeerState, Role, Standing, View};
-use tenure_core::port::{
-    Expect, Heard, Publish, Rollup, StoreDone, StoreReply, StoreRequest, StreamName,
-    StreamSettings, Subject,
-};
+use tenure_core::port::{Heard, StoreDone, StoreReply, StoreRequest, Subject};
 use tenure_core::shard::{self, Place};
 use tenure_core::step::{CountingProbe, Deadline, Outcome};
 use tenure_core::{Limits, Span, Time};
@@ -108,14 +105,6 @@ pub(crate) struct Cluster {
     lines: Vec<String>,
 }
 
-pub(crate) fn namespace() -> Namespace {
-    Namespace::new("bank").expect("a namespace")
-}
-
-fn event_stream() -> StreamName {
-    namespace().event_stream(Partition(0))
-}
-
 pub(crate) fn place_name(place: Place) -> String {
     format!("{}{}", place.class.letter(), place.shard.0)
 }
@@ -150,30 +139,8 @@ impl Cluster {
         let layout = Layout::new(LayoutId(1), LayoutKey(1), WallTime(0), shards, 1);
         self.layout = Arc::new(layout);
         self.classes = classes;
-        let ns = namespace();
-        let subjects = ns.event_stream_subjects(&self.layout, Partition(0));
-        let events = StreamSettings::event_log(event_stream(), subjects, 1);
-        let anchor = Anchor {
-            layout: self.layout.id,
-            stream: Partition(0),
-            unknown: Unknown::default(),
-        };
-        let anchor = Publish {
-            stream: event_stream(),
-            subject: ns.anchor_subject(Partition(0)),
-            expect: Expect::OwnLast(Sequence::NONE),
-            rollup: Rollup::No,
-            dedup: None,
-            ttl_s: None,
-            payload: anchor.encode(),
-        };
-        for request in [
-            StoreRequest::CreateStream(events),
-            StoreRequest::Publish(anchor),
-        ] {
-            let reply = self.store.apply(self.wall(), &request);
-            assert!(matches!(reply, Outcome::Done(_)), "{request:?}: {reply:?}");
-        }
+        let at = self.wall();
+        create_streams(&mut self.store, &self.layout, 1, at);
     }
 
     /// Starts a node, or starts it again with nothing in memory; the others do not know it yet.

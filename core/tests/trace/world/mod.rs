@@ -4,7 +4,7 @@
 mod begin;
 mod check;
 mod drive;
-mod place;
+pub(crate) mod place;
 mod store;
 
 use crate::bank::Bank;

@@ -26,8 +26,14 @@ fn layout() -> Layout {
 /// A store with the shard's streams, and nothing in them but the anchor.
 pub(crate) fn store(config: StoreConfig, replicas: u32, at: WallTime) -> Store {
     let mut store = Store::new(config);
-    let (ns, layout) = (namespace(), layout());
-    let subjects = ns.event_stream_subjects(&layout, Partition(0));
+    create_streams(&mut store, &layout(), replicas, at);
+    store
+}
+
+/// The streams of a namespace with one event stream, and its anchor.
+pub(crate) fn create_streams(store: &mut Store, layout: &Layout, replicas: u32, at: WallTime) {
+    let ns = namespace();
+    let subjects = ns.event_stream_subjects(layout, Partition(0));
     let events = StreamSettings::event_log(event_stream(), subjects, replicas);
     let subjects = ns.snapshot_stream_subjects();
     let snapshots = StreamSettings::snapshots(ns.snapshot_stream(), subjects, replicas);
@@ -53,7 +59,6 @@ pub(crate) fn store(config: StoreConfig, replicas: u32, at: WallTime) -> Store {
         let reply = store.apply(at, &request);
         assert!(matches!(reply, Outcome::Done(_)), "{request:?}: {reply:?}");
     }
-    store
 }
 
 /// The shard, as one run of a node has it.
