@@ -21,7 +21,7 @@ fn plays(seeds: u64, words: u64, play: fn(&[u8])) {
 
 #[test]
 fn random_memberships_hold() {
-    plays(60, 4_000, crate::node::play);
+    plays(30, 4_000, crate::node::play);
 }
 
 #[test]
@@ -31,5 +31,5 @@ fn random_requests_hold() {
 
 #[test]
 fn random_ownerships_hold() {
-    plays(300, 40, crate::shard::play);
+    plays(150, 40, crate::shard::play);
 }
