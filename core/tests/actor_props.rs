@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::actor::{
     Answer, Ask, Effect, Ending, Input, KindConfig, Letter, OnPanic, OnStuck, Order, Overflow,
-    Refusal, Scheduler, Trail, Watch,
+    Scheduler, Trail, Watch,
 };
 use tenure_core::format::TakeOver;
 use tenure_core::id::{ClaimId, Epoch, OpId, Sequence, ShardId, Slot, Ticket};
@@ -35,6 +35,8 @@ enum Act {
     End(usize, End),
     Turn,
     Pass(u64),
+    /// Time passes, and what comes next comes before the tick.
+    Late(u64),
     Own(u8),
     Lost(u8),
     HandOver(u8),
@@ -72,6 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
         14 => (any::<usize>(), end).prop_map(|(which, end)| Act::End(which, end)),
         8 => Just(Act::Turn),
         4 => (0..60_u64).prop_map(Act::Pass),
+        2 => (0..60_u64).prop_map(Act::Late),
         2 => (0..2_u8).prop_map(Act::Own),
         1 => (0..2_u8).prop_map(Act::Lost),
         1 => (0..2_u8).prop_map(Act::HandOver),
@@ -105,8 +108,17 @@ struct Model {
     stays: BTreeMap<(u16, u8), Slot>,
     /// The last message of each key that ran.
     ran: BTreeMap<(u16, u8), Ticket>,
+    /// What is told to have ended in this step, for whom, and who gives up: they may get an answer yet.
+    told: Option<OpId>,
+    ending: Option<Ticket>,
+    gives_up: Option<Ticket>,
     lease: Option<Time>,
     owned: BTreeSet<u8>,
+    /// Those that are handed over, until they are said to be drained.
+    handing: BTreeSet<u8>,
+    /// The same, drained or not.
+    handed: BTreeSet<u8>,
+    stopped: bool,
     /// Effects of a batch come in any order.
     shuffles: u64,
 }
@@ -145,8 +157,14 @@ impl Model {
             under_way: BTreeMap::new(),
             stays: BTreeMap::new(),
             ran: BTreeMap::new(),
+            told: None,
+            ending: None,
+            gives_up: None,
             lease: None,
             owned: BTreeSet::new(),
+            handing: BTreeSet::new(),
+            handed: BTreeSet::new(),
+            stopped: false,
             shuffles: 0,
         };
         let kinds = [
@@ -189,6 +207,9 @@ impl Model {
         effects.sort_by_key(|effect| !matches!(effect, Effect::Forget { .. }));
         for effect in effects {
             self.effect(effect);
+        }
+        if let Some(ticket) = self.gives_up.take() {
+            self.waiting.remove(&ticket);
         }
         // A9.
         let census = self.scheduler.census();
@@ -257,7 +278,10 @@ impl Model {
                     .under_way
                     .values()
                     .any(|one| (one.0, one.1) == (slot, op));
-                assert!(there, "what is aborted is under way");
+                assert!(
+                    there || self.told == Some(op),
+                    "what is aborted is under way"
+                );
             }
             Effect::Cancel { .. } => {}
             Effect::Forget { slot } => self.stays.retain(|_, stay| *stay != slot),
@@ -265,8 +289,15 @@ impl Model {
             Effect::Undelivered { ticket, .. } => {
                 assert!(self.taken.remove(&ticket).is_some(), "A8: it was taken");
             }
-            Effect::Drained { .. } | Effect::Note(_) => {}
-            Effect::Stopped => {}
+            Effect::Drained { place } => {
+                let shard = u8::try_from(place.shard.0).expect("a small shard");
+                assert!(self.handing.remove(&shard), "it is handed over");
+                let mut keys = self.stays.keys();
+                let left = keys.find(|key| shard_of(key.1) == Some(shard));
+                assert_eq!(left, None, "A1: nothing of it is left");
+            }
+            Effect::Note(_) => {}
+            Effect::Stopped => self.stopped = true,
             Effect::Halt(reason) => panic!("it halts: {reason}"),
         }
     }
@@ -301,10 +332,9 @@ impl Model {
             }
             Answer::Ran => assert!(sent.answered),
             Answer::Refused(refusal) => {
-                let begun = self.under_way.values().any(|one| one.2 == Some(ticket));
-                // What panicked or was dropped has ended just now.
-                let ended = matches!(refusal, Refusal::Panicked(_) | Refusal::Aborted);
-                assert!(begun == refusal.has_begun() || ended, "{refusal:?}");
+                let runs = self.under_way.values().any(|one| one.2 == Some(ticket));
+                let begun = runs || self.ending == Some(ticket);
+                assert_eq!(begun, refusal.has_begun(), "{refusal:?}");
             }
             Answer::Ended(_) => panic!("nobody watched"),
         }
@@ -355,7 +385,7 @@ impl Model {
                 let Some(ticket) = self.waiting.keys().nth(which % count).copied() else {
                     return;
                 };
-                self.waiting.remove(&ticket);
+                self.gives_up = Some(ticket);
                 self.step(Input::Withdraw(ticket));
             }
             Act::End(which, end) => {
@@ -366,6 +396,7 @@ impl Model {
             }
             Act::Turn => self.step(Input::Turn),
             Act::Pass(ms) => self.pass(Span::from_millis(*ms)),
+            Act::Late(ms) => self.now = self.now + Span::from_millis(*ms),
             Act::Own(shard) => {
                 self.owned.insert(*shard);
                 let (sequence, claim) = (Sequence(1), ClaimId(1));
@@ -376,17 +407,26 @@ impl Model {
             }
             Act::Lost(shard) => {
                 self.owned.remove(shard);
+                self.handing.remove(shard);
+                self.handed.remove(shard);
                 self.step(Input::Lost {
                     place: place(*shard),
                 });
             }
-            Act::HandOver(shard) => self.step(Input::HandOver {
-                place: place(*shard),
-            }),
+            Act::HandOver(shard) => {
+                if self.handed.insert(*shard) {
+                    self.handing.insert(*shard);
+                }
+                self.step(Input::HandOver {
+                    place: place(*shard),
+                });
+            }
             Act::Lease(ms) => {
                 let until = ms.map(|ms| self.now + Span::from_millis(ms));
-                if until.is_none() && self.lease.is_some() {
+                if until.is_none() {
                     self.owned.clear();
+                    self.handing.clear();
+                    self.handed.clear();
                 }
                 self.lease = until;
                 self.step(Input::Lease(until));
@@ -420,9 +460,8 @@ impl Model {
             End::Dropped => (Ending::Dropped, Vec::new()),
             End::Withdrawn => (Ending::Withdrawn, Vec::new()),
         };
-        if let (Ending::Withdrawn, Some(ticket)) = (&ending, ticket) {
-            self.waiting.remove(&ticket);
-        }
+        (self.told, self.ending) = (Some(op), ticket);
+        self.gives_up = ticket.filter(|_| ending == Ending::Withdrawn);
         self.step(Input::Done {
             slot,
             op,
@@ -430,6 +469,7 @@ impl Model {
             orders,
             background: 0,
         });
+        (self.told, self.ending) = (None, None);
     }
 
     /// Time passes from one deadline to the next, each of which has to move.
@@ -439,25 +479,54 @@ impl Model {
             let next = self.scheduler.next_deadline().map(|due| due.at);
             let Some(at) = next.filter(|at| *at <= end) else {
                 self.now = end;
-                return self.expire();
+                return;
             };
             self.now = at.max(self.now);
-            self.expire();
             self.step(Input::Tick);
         }
         panic!("a deadline does not move");
     }
 
-    /// The end of the lease takes the places, in the scheduler as here.
-    fn expire(&mut self) {
-        if self.lease.is_some_and(|until| until <= self.now) {
-            self.lease = None;
-            self.owned.clear();
+    /// What runs ends well, and what waits runs.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            while let Some(key) = self.under_way.keys().next().copied() {
+                self.end(key, End::Ok);
+            }
+            self.step(Input::Turn);
         }
     }
 
     /// Everything ends well: whoever is left gets an answer.
-    fn finish(&mut self) {
+    fn finish(&mut self, stops: bool) {
+        self.settle();
+        assert!(self.handing.is_empty(), "it drains: {:?}", self.handing);
+        if stops {
+            self.step(Input::Stop);
+            self.settle();
+        } else {
+            self.lose_all();
+            self.step(Input::Stop);
+        }
+        assert_eq!(self.waiting.len(), 0, "A4: they have no answer");
+        assert_eq!(self.taken.len(), 0, "A8: what was taken was dropped");
+        assert_eq!(self.watching.len(), 0, "A4: watchers have no answer");
+        self.settle();
+        assert!(self.stopped, "nothing keeps the node");
+        let census = self.scheduler.census();
+        assert_eq!(
+            (census.activations, census.letters),
+            (0, 0),
+            "something is left"
+        );
+        // What is held has the end of its lease, whether something lives there or not.
+        let due = self.scheduler.next_deadline();
+        assert_eq!(due.filter(|due| due.timer != "lease"), None);
+        assert!(self.probe.broken().is_none(), "{:?}", self.probe.broken());
+    }
+
+    /// Every place is lost, and whoever waits for what is left has to give up at last.
+    fn lose_all(&mut self) {
         for shard in 0..2 {
             self.act(&Act::Lost(shard));
         }
@@ -476,24 +545,6 @@ impl Model {
                 self.pass(Span::from_millis(25));
             }
         }
-        assert_eq!(self.waiting.len(), 0, "A4: they have no answer");
-        assert_eq!(self.taken.len(), 0, "A8: what was taken was dropped");
-        assert_eq!(self.watching.len(), 0, "A4: watchers have no answer");
-        self.step(Input::Stop);
-        for _ in 0..100 {
-            while let Some(key) = self.under_way.keys().next().copied() {
-                self.end(key, End::Ok);
-            }
-            self.step(Input::Turn);
-        }
-        let census = self.scheduler.census();
-        assert_eq!(
-            (census.activations, census.letters),
-            (0, 0),
-            "something is left"
-        );
-        assert_eq!(self.scheduler.next_deadline(), None);
-        assert!(self.probe.broken().is_none(), "{:?}", self.probe.broken());
     }
 }
 
@@ -501,12 +552,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn each_message_is_answered_once_and_keys_run_one_at_a_time(acts in vec(act(), 1..300)) {
+    fn each_message_is_answered_once_and_keys_run_one_at_a_time(
+        acts in vec(act(), 1..300),
+        stops in any::<bool>(),
+    ) {
         let mut model = Model::new();
         for act in &acts {
             model.act(act);
         }
-        model.finish();
+        model.finish(stops);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum Input {
         /// How it ended.
         ended: Ended,
     },
-    /// This node owns a place; again when its epoch is another.
+    /// This node owns a place; again when its epoch is another, also while it is handed over.
     Own {
         /// The place.
         place: Place,
@@ -73,7 +73,9 @@ pub enum Input {
         /// The place.
         place: Place,
     },
-    /// Until when this node may act in places; `None`: not now.
+    /// Until when this node may act in places. Another end continues the same lease, also after the
+    /// earlier one has passed: the places are held still, and what lived in them is not. `None`: the
+    /// lease was lost, and every place with it.
     Lease(Option<Time>),
     /// For tests: a key takes no turns.
     Pause {

@@ -312,14 +312,16 @@ impl Scheduler {
         out.push(Effect::Forget { slot });
     }
 
-    /// The next stay of a key: what was the state's own is gone.
+    /// The next stay of a key: what was the state's own is gone. A wish to leave goes with it, but not
+    /// what has everything of its place or its node leave: the new stay only runs what was taken.
     fn renew(&mut self, index: u32) {
         let serial = self.serial();
         let now = self.now;
+        let leaving = self.must_leave(self.peek(index).place);
         let activation = self.at(index);
         activation.serial = serial;
         activation.since = now;
-        activation.leaving = None;
+        activation.leaving = leaving;
         if let Some(extra) = activation.extra.as_deref_mut() {
             extra.timers.clear();
             extra.alarm = None;

@@ -16,7 +16,8 @@ pub(super) enum Held {
     Owned(Epoch),
     /// It is about to change hands; what comes meanwhile waits here, in the order of its tickets.
     HandingOver {
-        epoch: Epoch,
+        /// `None`: it was not held when that began.
+        epoch: Option<Epoch>,
         stash: BTreeMap<Ticket, Ask>,
         drained: bool,
     },
@@ -31,9 +32,10 @@ pub(super) enum Gate {
 }
 
 impl Held {
-    pub(super) fn epoch(&self) -> Epoch {
+    pub(super) fn epoch(&self) -> Option<Epoch> {
         match self {
-            Self::Owned(epoch) | Self::HandingOver { epoch, .. } => *epoch,
+            Self::Owned(epoch) => Some(*epoch),
+            Self::HandingOver { epoch, .. } => *epoch,
         }
     }
 }
@@ -51,27 +53,29 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn own(
-        &mut self,
-        cx: &mut Cx<'_>,
-        place: Place,
-        epoch: Epoch,
-        out: &mut Effects<Effect>,
-    ) {
-        let before = self.places.insert(place, Held::Owned(epoch));
-        // The hand-over was given up: who waited for it is served here after all.
-        if let Some(Held::HandingOver { stash, .. }) = before {
-            for (ticket, ask) in stash {
-                self.tickets.remove(&ticket);
-                self.ask(cx, ask, out);
+    /// A place is held, under this epoch from now on. A hand-over goes on under it: only the loss of
+    /// the place ends one.
+    pub(super) fn own(&mut self, cx: &mut Cx<'_>, place: Place, epoch: Epoch) {
+        let held = self.places.entry(place).or_insert(Held::Owned(epoch));
+        match held {
+            Held::Owned(held) => *held = epoch,
+            Held::HandingOver { epoch: held, .. } => {
+                reached!(cx, "actor: a place that is handed over gets another epoch");
+                *held = Some(epoch);
             }
         }
     }
 
     pub(super) fn lost(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
-        if let Some(Held::HandingOver { stash, .. }) = self.places.remove(&place) {
+        self.empty(cx, place, out);
+        self.places.remove(&place);
+    }
+
+    /// Drops what lives in a place, and sends elsewhere who waits for its hand-over.
+    fn empty(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
+        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(&place) {
             sometimes!(cx, !stash.is_empty(), "actor: what waited is forwarded");
-            for ticket in stash.into_keys() {
+            for ticket in core::mem::take(stash).into_keys() {
                 self.answer(ticket, Answer::Refused(Refusal::NotOwner), out);
             }
         }
@@ -103,7 +107,7 @@ impl Scheduler {
         }
     }
 
-    /// A new end of the lease, or none.
+    /// A later end of the lease, or none: what was held under it is lost.
     pub(super) fn lease(
         &mut self,
         cx: &mut Cx<'_>,
@@ -112,19 +116,23 @@ impl Scheduler {
     ) {
         match until {
             Some(until) => self.lease = Some(until),
-            // A place may be owned before the lease is told, and is not lost by that.
-            None => self.lease = self.lease.map(|_| cx.now),
+            None => {
+                self.let_lapse(cx, out);
+                self.places.clear();
+            }
         }
-        self.lapse(cx, out);
     }
 
-    /// At the end of the lease every place is lost, whoever says so later (S16).
+    /// At the end of the lease nothing acts in any place, whoever says so later (S16). The places are
+    /// kept: a later end of the same lease opens them again.
     pub(super) fn lapse(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        if self.lease.is_none_or(|until| cx.now < until) {
-            return;
+        if self.lease.is_some_and(|until| until <= cx.now) {
+            self.let_lapse(cx, out);
         }
-        self.lease = None;
-        if self.places.is_empty() {
+    }
+
+    fn let_lapse(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        if self.lease.take().is_none() || self.places.is_empty() {
             return;
         }
         reached!(cx, "actor: the lease ends while places are held");
@@ -134,16 +142,28 @@ impl Scheduler {
         };
         out.push(Effect::Note(note));
         for place in places {
-            self.lost(cx, place, out);
+            self.empty(cx, place, out);
+        }
+    }
+
+    /// Why nothing of a place is to stay, if that is so.
+    pub(super) fn must_leave(&self, place: Option<Place>) -> Option<Why> {
+        let held = place.and_then(|place| self.places.get(&place));
+        match held {
+            _ if self.stopping => Some(Why::NodeStops),
+            Some(Held::HandingOver { .. }) => Some(Why::HandOver),
+            Some(Held::Owned(_)) | None => None,
         }
     }
 
     pub(super) fn hand_over(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
-        let Some(Held::Owned(epoch)) = self.places.get(&place) else {
-            return;
+        let epoch = match self.places.get(&place) {
+            Some(Held::HandingOver { .. }) => return,
+            Some(Held::Owned(epoch)) => Some(*epoch),
+            None => None,
         };
         let handing = Held::HandingOver {
-            epoch: *epoch,
+            epoch,
             stash: BTreeMap::new(),
             drained: false,
         };

@@ -118,7 +118,12 @@ impl Scheduler {
 
     /// The epoch under which a place is held, also while it is handed over.
     pub fn epoch(&self, place: Place) -> Option<Epoch> {
-        self.places.get(&place).map(Held::epoch)
+        self.places.get(&place).and_then(Held::epoch)
+    }
+
+    /// Whether an activation of a place is there still, also when the place was lost (A1).
+    pub fn lives_in(&self, place: Place) -> bool {
+        self.members.contains_key(&place)
     }
 
     /// How many of what there are.
@@ -266,6 +271,10 @@ impl Machine for Scheduler {
             return self.halt(HaltReason::ClockWentBack, out);
         }
         self.now = cx.now;
+        // A later end is known before the earlier one counts: a lane that was busy lost nothing by it.
+        if let Input::Lease(until) = input {
+            self.lease(cx, until, out);
+        }
         self.lapse(cx, out);
         self.expire(cx, out);
         match input {
@@ -288,10 +297,10 @@ impl Machine for Scheduler {
             } => self.done(cx, (slot, op), ending, (orders, background), out),
             Input::Background { slot, background } => self.background(cx, slot, background, out),
             Input::Notice { slot, watch, ended } => self.notice(cx, slot, (watch, ended), out),
-            Input::Own { place, epoch } => self.own(cx, place, epoch, out),
+            Input::Own { place, epoch } => self.own(cx, place, epoch),
             Input::Lost { place } => self.lost(cx, place, out),
             Input::HandOver { place } => self.hand_over(cx, place, out),
-            Input::Lease(until) => self.lease(cx, until, out),
+            Input::Lease(_) => {}
             Input::Pause { kind, key } => self.pause(cx, (kind, key), out),
             Input::Step { kind, key } => self.allow_one(cx, (kind, key), out),
             Input::Resume { kind, key } => self.resume(cx, &(kind, key), out),

@@ -303,12 +303,13 @@ impl Stage for Theatre {
             ["watch", rest @ ..] => self.watch(rest)?,
             ["withdraw", ticket] => {
                 let ticket = ticket_of(ticket)?;
-                self.asked.remove(&ticket);
                 self.step(Input::Withdraw(ticket));
+                self.asked.remove(&ticket);
             }
             ["run"] => self.run(),
             ["turn"] => self.step(Input::Turn),
             ["advance", by] => self.advance(span(by)?),
+            ["late", by] => self.now = self.now + span(by)?,
             ["hold", whom] => {
                 self.held.insert((*whom).to_owned());
             }
