@@ -234,6 +234,7 @@ pub(crate) fn of_owners(effect: &shard::Effect) -> String {
         shard::Effect::Order { .. }
         | shard::Effect::Look
         | shard::Effect::Drained
+        | shard::Effect::Abandoned
         | shard::Effect::Note(_)
         | shard::Effect::Halt(_) => format!("{effect:?}"),
     }

@@ -84,6 +84,8 @@ pub(crate) enum What {
     Exit,
     /// How fresh an answer a reader wants.
     Fresh,
+    /// How long a node that is drained has for it.
+    Abandon,
 }
 
 /// Rows of draws.

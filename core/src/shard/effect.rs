@@ -33,6 +33,8 @@ pub enum Effect {
     Table(Arc<Table>),
     /// Everything is handed over or released, after `Input::Drain`.
     Drained,
+    /// Nothing is held any more and nothing acts, after `Input::Abandon`.
+    Abandoned,
     /// Something that operators want to know.
     Note(Note),
     /// The machine found its own state wrong; stop stepping it.
@@ -59,7 +61,8 @@ pub enum Order {
     },
     /// The same without a successor.
     Release,
-    /// The epoch counts no more: stop reads, timers and decisions in this step (S17).
+    /// The epoch counts no more: stop reads, timers and decisions in this step (S17). The report comes
+    /// when nothing that lives under it acts any more.
     Drop,
 }
 

@@ -41,6 +41,9 @@ pub enum Input {
     Run(Incarnation),
     /// Hand over everything, and take nothing more.
     Drain,
+    /// There is no more time to hand over: drop everything, take nothing more, and say
+    /// `Effect::Abandoned`.
+    Abandon,
 }
 
 /// What the log of a place reports of its ownership.

@@ -133,6 +133,7 @@ impl Owners {
             return Verdict::Rest;
         };
         match spot.hold {
+            _ if self.abandoning => Verdict::Rest,
             Hold::Taking | Hold::Leaving | Hold::Dropping => Verdict::Rest,
             Hold::Held(_) => self.judge_held(now, spot),
             Hold::No if !spot.is_sure() => Verdict::Rest,

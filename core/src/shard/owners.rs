@@ -7,8 +7,8 @@ use crate::id::{Incarnation, OpId, Partition};
 use crate::name::{Namespace, NodeName};
 use crate::node::{Standing, View};
 use crate::port::{StoreReply, StoreRequest};
-use crate::reached;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
+use crate::{reached, sometimes};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -40,6 +40,9 @@ pub struct Owners {
     pub(super) lease: Option<Time>,
     pub(super) draining: bool,
     drained: bool,
+    /// Whether everything is dropped for good, and is.
+    pub(super) abandoning: bool,
+    abandoned: bool,
     /// Who may own what, by class: the nodes that live, serve the class and are not draining.
     pub(super) candidates: BTreeMap<TakeOver, ShardMap>,
     /// When this node may claim, and when it may hand over what it owns; `None`: it is no member.
@@ -105,6 +108,8 @@ impl Owners {
             lease: None,
             draining: false,
             drained: false,
+            abandoning: false,
+            abandoned: false,
             candidates: BTreeMap::new(),
             claims_from: None,
             moves_from: None,
@@ -278,6 +283,15 @@ impl Owners {
     /// The lease is over: nothing is owned any more, in this step (S16, S17).
     fn lapse(&mut self, t: &mut Turn<'_, '_>) {
         self.lease = None;
+        let places = self.drop_all(t);
+        if places > 0 {
+            reached!(t.cx, "owners: the lease ended, and everything was dropped");
+            t.note(Note::LeaseOver { places });
+        }
+    }
+
+    /// Drops whatever is held or under way; how much that was.
+    fn drop_all(&mut self, t: &mut Turn<'_, '_>) -> usize {
         let mut places = 0;
         for (place, spot) in &mut self.spots {
             match spot.hold {
@@ -288,11 +302,18 @@ impl Owners {
             spot.hold = Hold::Dropping;
             t.order(*place, Order::Drop);
         }
-        if places > 0 {
-            reached!(t.cx, "owners: the lease ended, and everything was dropped");
-            self.moved = true;
-            t.note(Note::LeaseOver { places });
-        }
+        self.moved |= places > 0;
+        places
+    }
+
+    /// What could not be handed over in time is dropped: the lease may be given up only when nothing
+    /// acts under it (S16).
+    fn abandon(&mut self, t: &mut Turn<'_, '_>) {
+        self.draining = true;
+        self.abandoning = true;
+        self.count_candidates(t);
+        let places = self.drop_all(t);
+        sometimes!(t.cx, places > 0, "owners: there was no time to hand over");
     }
 
     fn on_report(&mut self, t: &mut Turn<'_, '_>, place: Place, report: Report) {
@@ -397,6 +418,10 @@ impl Owners {
             self.drained = true;
             t.out.push(Effect::Drained);
         }
+        if self.abandoning && !self.abandoned && self.holds_nothing() {
+            self.abandoned = true;
+            t.out.push(Effect::Abandoned);
+        }
     }
 
     fn rows(&self) -> BTreeMap<Place, Row> {
@@ -418,6 +443,10 @@ impl Owners {
             Some((*place, row))
         };
         self.spots.iter().filter_map(row).collect()
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.spots.values().all(|spot| spot.hold == Hold::No)
     }
 
     fn is_drained(&self) -> bool {
@@ -466,6 +495,7 @@ impl Machine for Owners {
                 self.draining = true;
                 self.count_candidates(t);
             }
+            Input::Abandon => self.abandon(t),
         }
         self.wake = None;
         self.read_on(t);

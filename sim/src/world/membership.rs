@@ -83,6 +83,9 @@ impl World {
             self.lives.life(run).drains = Some(now);
             self.post_within(place, shard::Input::Drain);
             self.post_within(place.beside(Part::Member), node::Input::Drain);
+            let (least, most) = (Span::from_millis(10), Span::from_secs(5));
+            let time = self.draws.span(What::Abandon, place.row(), least, most);
+            self.deliver_after(time, place, shard::Input::Abandon);
         }
         self.next_fault(What::Drain, self.plan.faults.drain, Event::Drain);
         Ok(())

@@ -130,14 +130,15 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// Leaves when there is no time left to hand over more.
+    /// When there is no time left to hand over more, the rest is dropped; the node leaves when all of
+    /// it has ended. If something has not by the end, it never says that it left: its lease lapses.
     pub(super) fn leave_in_time(&mut self) {
-        if self.leave_at.is_some_and(|at| at <= self.now) {
-            self.leave();
+        if self.leave_at.take_if(|at| *at <= self.now).is_some() {
+            self.own(shard::Input::Abandon);
         }
     }
 
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.leave_at = None;
         self.member(node::Input::Leave);
     }

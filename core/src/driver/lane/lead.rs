@@ -196,6 +196,7 @@ impl<S: Shell> Lane<S> {
                 tracing::info!(node = self.facts.node, "node_drained");
                 self.drained();
             }
+            shard::Effect::Abandoned => self.leave(),
             shard::Effect::Note(note) => self.own_note(&note),
             shard::Effect::Halt(reason) => {
                 let reason = reason.to_string();

@@ -48,6 +48,7 @@ impl Cluster {
             }
             shard::Effect::Look => self.say(name, "wants the members listed"),
             shard::Effect::Drained => self.say(name, "is drained"),
+            shard::Effect::Abandoned => self.say(name, "holds nothing any more"),
             shard::Effect::Note(note) => {
                 let text = match note {
                     shard::Note::TakingOver { place, from, hint } => {

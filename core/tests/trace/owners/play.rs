@@ -228,6 +228,7 @@ impl Cluster {
                 self.join(&[node]);
             }
             ["drains"] => self.drain(node),
+            ["abandons"] => self.step_owners(node, Input::Abandon),
             ["lease", "none"] => self.lease(node, None),
             ["lease"] => {
                 let until = self.now + LEASE;

@@ -353,6 +353,10 @@ impl World {
                 reached!(self, "world: a node was drained");
                 self.post_within(place.beside(Part::Member), node::Input::Leave);
             }
+            shard::Effect::Abandoned => {
+                reached!(self, "world: a node had no time to hand over");
+                self.post_within(place.beside(Part::Member), node::Input::Leave);
+            }
             shard::Effect::Note(note) => match note {
                 shard::Note::TakingOver { hint, .. } => {
                     if hint {
