@@ -131,6 +131,7 @@ impl Handle {
             high_water: Arc::clone(&high_water),
             admission: Arc::clone(&admission),
             outbox: Arc::clone(&outbox),
+            lease: Arc::default(),
             lanes: launch.lanes,
         });
         let (link_tx, mut link) = watch::channel(Link {

@@ -15,6 +15,7 @@ mod history;
 pub(crate) mod host;
 mod join;
 mod lane;
+pub(crate) mod lease;
 mod link;
 mod outbox;
 mod packed;

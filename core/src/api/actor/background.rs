@@ -3,11 +3,14 @@
 use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
 use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest};
+use crate::driver::actors::permitted::Permitted;
 use crate::driver::actors::stage::{Report, Stage};
 use crate::driver::host::panic_text;
+use crate::driver::lease::Permit;
 use crate::id::Slot;
 use crate::name::EntityId;
 use crate::route::{self, Lost};
+use crate::shard::Place;
 use crate::step::Span;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -43,15 +46,24 @@ pub struct WatchId(pub(super) u32);
 pub(crate) struct Background {
     slot: Slot,
     stage: Arc<Stage>,
+    /// The place of its actor, and the lease of its stay.
+    place: Option<Place>,
+    permit: Option<Permit>,
     running: Arc<Mutex<BTreeMap<u32, TaskHandle>>>,
     next: u32,
 }
 
 impl Background {
-    pub(super) fn new(slot: Slot, stage: Arc<Stage>) -> Self {
+    pub(super) fn new(
+        slot: Slot,
+        stage: Arc<Stage>,
+        (place, permit): (Option<Place>, Option<Permit>),
+    ) -> Self {
         Self {
             slot,
             stage,
+            place,
+            permit,
             running: Arc::default(),
             next: 0,
         }
@@ -61,17 +73,20 @@ impl Background {
         u32::try_from(lock(&self.running).len()).unwrap_or(u32::MAX)
     }
 
-    /// Runs a task until it ends, is called off, or its actor goes.
+    /// Runs a task until it ends, is called off, its actor goes, or its lease is over.
     pub(super) fn spawn(&mut self, task: BoxFuture<'static, ()>) -> u32 {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
+        self.stage.tasks.begin(self.place);
         let mut ends = Ends {
             slot: self.slot,
+            place: self.place,
             stage: Arc::clone(&self.stage),
             running: Arc::clone(&self.running),
             id,
             panicked: None,
         };
+        let task = Permitted::new(task, self.permit, Arc::clone(&self.stage));
         let task = Box::pin(async move {
             let ended = AssertUnwindSafe(task).catch_unwind().await;
             ends.with(ended.err().map(panic_text));
@@ -182,6 +197,7 @@ impl ActorCaller for Told {
 /// Takes a task out of the table, however it ends.
 struct Ends {
     slot: Slot,
+    place: Option<Place>,
     stage: Arc<Stage>,
     running: Arc<Mutex<BTreeMap<u32, TaskHandle>>>,
     id: u32,
@@ -200,6 +216,7 @@ impl Drop for Ends {
         running.remove(&self.id);
         let background = u32::try_from(running.len()).unwrap_or(u32::MAX);
         drop(running);
+        self.stage.tasks.end(self.place);
         // A seat that is gone needs no report.
         let _ = self.stage.reports.send(Report::Task {
             slot: self.slot,

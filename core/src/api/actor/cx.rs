@@ -9,9 +9,10 @@ use crate::api::entity::Within;
 use crate::api::{Entity, EntityRef, Message, Tenure};
 use crate::driver::actors::host::{ActorEntry, Scene};
 use crate::driver::actors::stage::Stage;
-use crate::format::{Metadata, TraceContext};
+use crate::format::{Metadata, TakeOver, TraceContext};
 use crate::id::{Epoch, ShardId, WallTime};
 use crate::name::{EntityId, KindName};
+use crate::shard::Place;
 use crate::step::{Purpose, Span, Time};
 use std::fmt;
 use std::future::Future;
@@ -293,8 +294,16 @@ impl<A: Actor> ActorCx<A> {
     }
 
     fn background(&mut self, max: u32) -> Result<&mut Background, TooManyTasks> {
-        let (slot, stage) = (self.scene.slot, &self.scene.stage);
-        let new = || Box::new(Background::new(slot, Arc::clone(stage)));
+        let Scene {
+            slot,
+            ref stage,
+            permit,
+            shard,
+            ..
+        } = self.scene;
+        let class = TakeOver::Leased;
+        let place = shard.map(|shard| Place { class, shard });
+        let new = || Box::new(Background::new(slot, Arc::clone(stage), (place, permit)));
         let background = self.background.get_or_insert_with(new);
         if background.running() >= max {
             return Err(TooManyTasks { max });

@@ -1,6 +1,7 @@
 //! Users' code of a lane's actors: begun, run as tasks, ended and dropped.
 
 use super::host::{Act, CallerGone, Finished, Scene};
+use super::permitted::Permitted;
 use super::seat::{ActorEnv, ActorSeat};
 use super::stage::{Report, Stage};
 use crate::actor::{Ending, Input};
@@ -10,15 +11,18 @@ use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::Span;
-use futures_util::future::BoxFuture;
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 /// How many pieces of users' code one turn of the lane begins.
 const ACTS_MAX: usize = 256;
+
+/// How long one turn of the lane goes on to begin more: heartbeats, routing and the answers of the
+/// store have their turn then.
+const TURN_MAX: Span = Span::from_millis(10);
 
 /// A kind whose code held the lane for longer gets tasks of its own for a while.
 const HELD_MAX: Span = Span::from_millis(1);
@@ -47,13 +51,15 @@ impl ActorSeat {
     pub(crate) fn turn(&mut self, env: &mut ActorEnv<'_>) {
         let mut acts = 0;
         env.now = self.stage.world.now();
-        while self.has_work() && acts < ACTS_MAX {
+        let until = env.now + TURN_MAX;
+        while self.has_work() && acts < ACTS_MAX && env.now < until {
             if let Some(input) = self.ended.pop_front() {
                 self.feed(env, input);
             } else if let Some(act) = self.acts.pop_front() {
                 acts += 1;
-                let placed = act.place.is_some();
-                if placed && self.lease.is_none_or(|until| until <= env.now) {
+                let permit = act.place.map(|_| self.lease.permit);
+                let may_act = permit.is_none_or(|it| self.stage.lease.allows(it, env.now));
+                if !may_act {
                     // The lease has ended since: the tick drops all that needs it (A5).
                     self.acts.push_front(act);
                     self.feed(env, Input::Tick);
@@ -81,25 +87,17 @@ impl ActorSeat {
             Act::Message { deadline, .. } => *deadline,
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
-        env.counters.actor_turns += u64::from(!matches!(act, Act::Activate | Act::Stop(_)));
         let gone = match &act {
             Act::Message { ticket, .. } => self.callers.gone(*ticket),
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
         let gone = Arc::clone(gone.unwrap_or(&self.nobody));
-        if gone.get()
-            && let Act::Message { ticket, .. } = act
-        {
-            self.callers.take(ticket);
-            self.discard(kind, ticket);
-            return self.ended.push_back(Input::Done {
-                slot,
-                op,
-                ending: Ending::Withdrawn,
-                orders: Vec::new(),
-                background: 0,
-            });
+        let nobody_waits = gone.get() || deadline.is_some_and(|at| at <= env.now);
+        if nobody_waits && let Act::Message { ticket, .. } = act {
+            return self.not_begun(env, (slot, op), kind, ticket);
         }
+        env.counters.actor_turns += u64::from(!matches!(act, Act::Activate | Act::Stop(_)));
+        let permit = place.map(|_| self.lease.permit);
         let scene = Scene {
             stage: Arc::clone(&self.stage),
             slot,
@@ -109,6 +107,7 @@ impl ActorSeat {
             epoch: place.and_then(|place| self.machine.epoch(place)),
             deadline,
             gone: Arc::clone(&gone),
+            permit,
         };
         let resident = self.take(slot);
         let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) else {
@@ -131,7 +130,7 @@ impl ActorSeat {
             hosted.spawned = hosted.spawned.saturating_sub(1);
         }
         let task = Task {
-            future: Some(future),
+            code: Permitted::new(future, permit, Arc::clone(&self.stage)),
             report: Some((slot, op)),
             stage: Arc::clone(&self.stage),
         };
@@ -168,22 +167,35 @@ impl ActorSeat {
         self.outcome = None;
     }
 
-    /// A turn that was let begin, and whose caller went away before it was, is not begun.
-    pub(super) fn withdrawn(&mut self, ticket: Ticket) {
+    /// A turn that was let begin, and for which nobody waits any more, is not begun. Its caller stays
+    /// until the scheduler was told: a deadline that has come meanwhile is answered first (A4).
+    pub(super) fn not_begun(
+        &mut self,
+        env: &mut ActorEnv<'_>,
+        (slot, op): (Slot, OpId),
+        kind: KindIndex,
+        ticket: Ticket,
+    ) {
+        let done = Input::Done {
+            slot,
+            op,
+            ending: Ending::Withdrawn,
+            orders: Vec::new(),
+            background: 0,
+        };
+        self.feed(env, done);
+        self.callers.take(ticket);
+        self.discard(kind, ticket);
+    }
+
+    /// Takes back a turn that was let begin, and whose caller went away before it was.
+    pub(super) fn take_back(&mut self, ticket: Ticket) -> Option<Due> {
         let whose = |due: &Due| match due.act {
             Act::Message { ticket: of, .. } => of == ticket,
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => false,
         };
-        let nth = self.acts.iter().position(whose);
-        if let Some(Due { slot, op, .. }) = nth.and_then(|nth| self.acts.remove(nth)) {
-            self.ended.push_back(Input::Done {
-                slot,
-                op,
-                ending: Ending::Withdrawn,
-                orders: Vec::new(),
-                background: 0,
-            });
-        }
+        let nth = self.acts.iter().position(whose)?;
+        self.acts.remove(nth)
     }
 
     /// What has not been begun is dropped here; what runs as a task reports that it was dropped.
@@ -231,14 +243,14 @@ fn halves(slot: Slot) -> (usize, u32) {
 /// Users' code that runs as a task. However it ends, it is reported once, after the code and its
 /// actor were dropped.
 struct Task {
-    future: Option<BoxFuture<'static, Finished>>,
+    code: Permitted<Finished>,
     report: Option<(Slot, OpId)>,
     stage: Arc<Stage>,
 }
 
 impl Task {
     fn end(&mut self, finished: Option<Finished>) {
-        self.future = None;
+        self.code.end();
         if let Some((slot, op)) = self.report.take() {
             // A seat that is gone needs no report.
             let _ = self
@@ -253,11 +265,8 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let finished = match &mut self.future {
-            Some(future) => std::task::ready!(future.as_mut().poll(cx)),
-            None => return Poll::Ready(()),
-        };
-        self.end(Some(finished));
+        let finished = ready!(Pin::new(&mut self.code).poll(cx));
+        self.end(finished);
         Poll::Ready(())
     }
 }

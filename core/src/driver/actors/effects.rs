@@ -12,7 +12,23 @@ use crate::log::KindIndex;
 use crate::step::{Cx, Effects, Machine};
 
 impl ActorSeat {
+    /// Steps the scheduler, which is told first how long the lease lasts by now (S16).
     pub(super) fn feed(&mut self, env: &mut ActorEnv<'_>, input: Input) {
+        let lease = self.stage.lease.read();
+        let before = std::mem::replace(&mut self.lease, lease);
+        if lease != before {
+            // One that was lost and taken anew meanwhile is another one.
+            if lease.permit != before.permit || lease.until.is_none() {
+                self.step_machine(env, Input::Lease(None));
+            }
+            if lease.until.is_some() {
+                self.step_machine(env, Input::Lease(lease.until));
+            }
+        }
+        self.step_machine(env, input);
+    }
+
+    fn step_machine(&mut self, env: &mut ActorEnv<'_>, input: Input) {
         if self.halted.is_some() {
             return;
         }

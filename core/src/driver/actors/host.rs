@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
 use crate::api::CodecError;
+use crate::driver::lease::Permit;
 use crate::format::{Codec, Denial, Metadata, Placement};
 use crate::id::{Epoch, OpId, ShardId, Slot, Ticket};
 use crate::name::{EntityId, KindName};
@@ -61,6 +62,8 @@ pub(crate) struct Scene {
     pub(crate) epoch: Option<Epoch>,
     pub(crate) deadline: Option<Time>,
     pub(crate) gone: Arc<CallerGone>,
+    /// The lease under which it does that; `None` for what belongs to the node alone.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// Whether the caller of a turn has gone: by itself, or with the caller of the turn that it asks from.

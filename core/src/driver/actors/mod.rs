@@ -4,8 +4,10 @@ mod acts;
 mod callers;
 mod effects;
 pub(crate) mod host;
+pub(crate) mod permitted;
 mod seat;
 pub(crate) mod stage;
+pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;

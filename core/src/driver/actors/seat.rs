@@ -6,9 +6,11 @@ use super::host::{
     ActorAnswer, ActorEntry, ActorHost, ActorRequest, CallerGone, Finished, Outcome, WatchRequest,
 };
 use super::stage::{Asker, Report, Stage, World};
+use super::tasks::Tasks;
 use crate::actor::{Ask, Effect, Input, Scheduler, Watch};
 use crate::api::Inner;
 use crate::driver::counters::Counters;
+use crate::driver::lease::{LeaseEnd, Reading};
 use crate::id::{Epoch, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::{EntityId, KindName};
@@ -41,6 +43,8 @@ pub(crate) struct ActorSeatParts {
     pub(crate) dice: Dice,
     pub(crate) world: Arc<dyn World>,
     pub(crate) asker: Arc<dyn Asker>,
+    /// Until when this node may act in the places that it owns.
+    pub(crate) lease: Arc<LeaseEnd>,
 }
 
 /// What the lane has to know of.
@@ -77,7 +81,8 @@ pub(crate) struct ActorSeat {
     pub(super) residents: Vec<Option<(u32, Box<dyn Any + Send>)>>,
     /// What the caller of the turn that is being told gets.
     pub(super) outcome: Option<Box<dyn Outcome>>,
-    pub(super) lease: Option<Time>,
+    /// The lease as the scheduler was told last.
+    pub(super) lease: Reading,
     pub(super) events: Vec<ActorEvent>,
     pub(super) effects: Effects<Effect>,
     pub(super) halted: Option<String>,
@@ -111,6 +116,8 @@ impl ActorSeat {
                 world: parts.world,
                 asker: parts.asker,
                 reports: sender,
+                lease: parts.lease,
+                tasks: Tasks::default(),
             }),
             reports,
             kinds: BTreeMap::new(),
@@ -122,7 +129,7 @@ impl ActorSeat {
             nobody: Arc::default(),
             residents: Vec::new(),
             outcome: None,
-            lease: None,
+            lease: Reading::default(),
             events: Vec::new(),
             halted: None,
             cut: false,
@@ -227,12 +234,19 @@ impl ActorSeat {
         self.feed(env, Input::Watch(watch));
     }
 
-    /// Whoever asked or watched gave up.
+    /// Whoever asked or watched gave up. Its caller stays until the scheduler was told: a deadline
+    /// that has come meanwhile is answered first (A4).
     pub(crate) fn withdraw(&mut self, env: &mut ActorEnv<'_>, ticket: Ticket) {
-        if let Some(waiting) = self.callers.take(ticket) {
-            self.feed(env, Input::Withdraw(ticket));
-            self.withdrawn(ticket);
-            self.discard(waiting.kind, ticket);
+        self.feed(env, Input::Withdraw(ticket));
+        let waiting = self.callers.take(ticket);
+        let due = self.take_back(ticket);
+        let kind = waiting.map(|waiting| waiting.kind);
+        let Some(kind) = kind.or(due.as_ref().map(|due| due.kind)) else {
+            return;
+        };
+        match due {
+            Some(Due { slot, op, .. }) => self.not_begun(env, (slot, op), kind, ticket),
+            None => self.discard(kind, ticket),
         }
     }
 
@@ -241,16 +255,14 @@ impl ActorSeat {
     }
 
     pub(crate) fn lost(&mut self, env: &mut ActorEnv<'_>, place: Place) {
+        // It is not handed over any more.
+        self.events
+            .retain(|event| !matches!(event, ActorEvent::Drained(of) if *of == place));
         self.feed(env, Input::Lost { place });
     }
 
     pub(crate) fn hand_over(&mut self, env: &mut ActorEnv<'_>, place: Place) {
         self.feed(env, Input::HandOver { place });
-    }
-
-    pub(crate) fn lease(&mut self, env: &mut ActorEnv<'_>, until: Option<Time>) {
-        self.lease = until;
-        self.feed(env, Input::Lease(until));
     }
 
     pub(crate) fn tick(&mut self, env: &mut ActorEnv<'_>) {
@@ -306,9 +318,22 @@ impl ActorSeat {
         self.feed(env, Input::Resume { kind, key });
     }
 
-    /// What the lane has to know of since the last call.
+    /// What the lane has to know of since the last call. That nothing is left is told when no task of
+    /// an actor runs any more either: the last one's report comes here too.
     pub(crate) fn take_events(&mut self) -> Vec<ActorEvent> {
-        std::mem::take(&mut self.events)
+        if self.events.is_empty() {
+            return Vec::new();
+        }
+        let tasks = &self.stage.tasks;
+        let is_early = |event: &ActorEvent| match event {
+            ActorEvent::Drained(place) => tasks.run_in(*place),
+            ActorEvent::Stopped => tasks.run(),
+            ActorEvent::NotOwner(..) | ActorEvent::NotOwnerOfWatched(..) => false,
+        };
+        let events = std::mem::take(&mut self.events).into_iter();
+        let (early, told) = events.partition(is_early);
+        self.events = early;
+        told
     }
 
     /// Whether [`turn`](Self::turn) has something to do now.
@@ -360,6 +385,15 @@ impl ActorSeat {
         let census = self.machine.census();
         counters.actors_held += census.activations as u64;
         counters.actor_letters += census.letters as u64;
+    }
+
+    /// Whether something of a place acts, or has not ended yet.
+    pub(crate) fn lives_in(&self, place: Place) -> bool {
+        match self.halted {
+            // Nobody counts any more what of which place it is.
+            Some(_) => !self.running.is_empty() || self.stage.tasks.run(),
+            None => self.machine.lives_in(place) || self.stage.tasks.run_in(place),
+        }
     }
 
     /// How many callers and watchers wait.

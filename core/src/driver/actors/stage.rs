@@ -1,9 +1,11 @@
 //! What all actors of a lane have in common: the world they run in, and where they report.
 
 use super::host::{ActorEntry, ActorRequest, Finished, PaceRequest, WatchRequest};
+use super::tasks::Tasks;
 use crate::actor::Ended;
 use crate::api::Inner;
 use crate::driver::handle::Sent;
+use crate::driver::lease::{LeaseEnd, Permit};
 use crate::driver::shell::{Shell, TaskHandle};
 use crate::id::{OpId, Slot, WallTime};
 use crate::name::EntityId;
@@ -76,6 +78,17 @@ pub(crate) struct Stage {
     pub(crate) world: Arc<dyn World>,
     pub(crate) asker: Arc<dyn Asker>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
+    /// Until when this node may act in the places that it owns.
+    pub(crate) lease: Arc<LeaseEnd>,
+    /// What runs for actors beside their turns.
+    pub(crate) tasks: Tasks,
+}
+
+impl Stage {
+    /// Whether what began under a lease, or what belongs to the node alone, may act now.
+    pub(crate) fn allows(&self, permit: Option<Permit>) -> bool {
+        permit.is_none_or(|permit| self.lease.allows(permit, self.world.now()))
+    }
 }
 
 /// What comes back to the lane from what runs outside it. There is at most one report of each

@@ -2,6 +2,7 @@
 
 mod actors;
 mod bound;
+mod late;
 mod life;
 mod rig;
 mod turns;

@@ -16,7 +16,7 @@ pub(crate) mod wire;
 pub(crate) use actor::{ActorAsk, ServedActor, WatchAsk, place_in, place_of};
 pub(crate) use call::{Asking, AskingActor, Incoming, Outcome, Returned, Wanted};
 pub(crate) use courier::{Carried, Courier, Local, Routed, Unrouted};
-pub(crate) use net::{Came, Held, Net, NetEvent, Serving};
+pub(crate) use net::{Came, Held, Net, NetEvent, Serving, Source};
 pub(crate) use wire::Wire;
 
 use crate::api::Serving as ServingKind;

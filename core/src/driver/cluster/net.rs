@@ -16,6 +16,7 @@ use crate::shard::{self, Owners, OwnersConfig, Place, Report};
 use crate::step::{Dice, Span, Time};
 use crate::table::Table;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,8 +47,6 @@ pub(crate) struct Net {
     pub(crate) incoming: Option<Came>,
     /// The answer that is being taken in.
     pub(crate) returned: Option<(OpId, Bytes)>,
-    /// What ran here for other lanes, with its place, until the router says where to send it.
-    pub(crate) answered: Table<Ticket, Answered>,
     /// What runs here for other lanes.
     pub(crate) serving: Table<Ticket, Serving>,
     pub(crate) tray: Arc<Tray>,
@@ -75,13 +74,15 @@ pub(crate) struct Came {
     pub(crate) wanted: Result<Wanted, Denial>,
 }
 
-/// A request of another lane that runs here.
-#[derive(Clone, Copy, Debug)]
+/// A request of another lane that runs here, for as long as somebody waits for its answer.
+#[derive(Debug)]
 pub(crate) struct Serving {
     /// `None` for what belongs to the node.
     pub(crate) place: Option<Place>,
     /// The ticket under which an actor has it.
     pub(crate) actor: Option<Ticket>,
+    /// What came of it, until the router says where to send it.
+    pub(crate) answered: Option<Answered>,
 }
 
 /// A request of a caller of this node that is with the router.
@@ -125,6 +126,31 @@ pub(crate) enum NetEvent {
     Tiding(Tiding),
     MemberHeard(Heard),
     OwnerHeard(Heard),
+}
+
+/// Where what comes to a lane from the cluster waits, but for what lane 0 tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Directions,
+    /// Lane 0 only, as the four that follow.
+    Renewals,
+    Reports,
+    Tidings,
+    Owners,
+    Members,
+    Deliveries,
+}
+
+impl Source {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Directions,
+        Self::Renewals,
+        Self::Reports,
+        Self::Tidings,
+        Self::Owners,
+        Self::Members,
+        Self::Deliveries,
+    ];
 }
 
 impl Lead {
@@ -261,7 +287,6 @@ impl Net {
             asks: Table::new(),
             incoming: None,
             returned: None,
-            answered: Table::new(),
             serving: Table::new(),
             tray: Arc::default(),
             carried: Vec::new(),
@@ -309,12 +334,26 @@ impl Net {
         }
     }
 
-    /// What is here already, but for what lane 0 alone gets.
-    pub(crate) fn next_here(&mut self) -> Option<NetEvent> {
-        if let Ok(direction) = self.directions.try_recv() {
-            return Some(NetEvent::Directed(direction));
+    /// What is here already from a source.
+    pub(crate) fn next_of(&mut self, source: Source) -> Option<NetEvent> {
+        let lead = self.lead.as_mut();
+        match source {
+            Source::Directions => self.directions.try_recv().ok().map(NetEvent::Directed),
+            Source::Renewals => {
+                let renewing = &mut lead.filter(|lead| !lead.renewing.is_empty())?.renewing;
+                all_told(renewing)
+                    .now_or_never()
+                    .map(|()| NetEvent::Renewed)
+            }
+            Source::Reports => {
+                let reported = lead?.reports.try_recv().ok();
+                reported.map(|(place, report)| NetEvent::Reported(place, report))
+            }
+            Source::Tidings => lead?.tidings.try_recv().ok().map(NetEvent::Tiding),
+            Source::Owners => lead?.owned.try_recv().ok().map(NetEvent::OwnerHeard),
+            Source::Members => lead?.members.try_recv().ok().map(NetEvent::MemberHeard),
+            Source::Deliveries => self.deliveries.try_recv().ok().map(NetEvent::Delivered),
         }
-        self.deliveries.try_recv().ok().map(NetEvent::Delivered)
     }
 
     /// Tells lane 0 of another node, unless it was told a moment ago.

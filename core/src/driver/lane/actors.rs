@@ -69,6 +69,7 @@ impl<S: Shell> Lane<S> {
             dice,
             world: Arc::new(self.shell.clone()),
             asker: port,
+            lease: Arc::clone(&self.facts.lease),
         })));
     }
 
@@ -87,6 +88,7 @@ impl<S: Shell> Lane<S> {
         for event in events {
             self.actor_event(event);
         }
+        self.confirm_drops();
         self.after(Who::Actors);
     }
 
@@ -261,7 +263,6 @@ impl<S: Shell> Lane<S> {
     /// Lets actors take turns.
     pub(super) fn actors_turn(&mut self) {
         if self.actors.as_ref().is_some_and(|seat| seat.has_work()) {
-            self.fresh_lease();
             self.with_actors(ActorSeat::turn);
         }
     }
@@ -272,18 +273,7 @@ impl<S: Shell> Lane<S> {
     }
 
     pub(super) fn actors_tick(&mut self) {
-        self.fresh_lease();
         self.with_actors(ActorSeat::tick);
-    }
-
-    /// A lease that seems to be over may have been renewed while this lane was busy.
-    fn fresh_lease(&mut self) {
-        let seems_over = |net: &crate::driver::cluster::Net| {
-            net.lease.is_some_and(|until| until <= self.now) && net.has_news()
-        };
-        if self.net.as_deref().is_some_and(seems_over) {
-            self.membership_changed();
-        }
     }
 
     /// What runs as a task reported.
@@ -299,11 +289,6 @@ impl<S: Shell> Lane<S> {
             self.actor_report(report);
             self.read_clock(n);
         }
-    }
-
-    /// The lease is this now.
-    pub(super) fn actors_lease(&mut self, lease: Option<Time>) {
-        self.with_actors(|seat, env| seat.lease(env, lease));
     }
 
     /// What the log of a place reports, for those who live under its epoch.
@@ -338,10 +323,36 @@ impl<S: Shell> Lane<S> {
             }
             Order::Drop => {
                 self.leaving.remove(&place);
+                self.dropping.insert(place, None);
                 self.with_actors(|seat, env| seat.lost(env, place));
                 true
             }
             Order::Claim { .. } | Order::Adopt(_) => true,
+        }
+    }
+
+    /// Keeps the report of a dropped place while something of it acts still; else it comes back.
+    pub(super) fn report_of(&mut self, place: Place, report: Report) -> Option<Report> {
+        match self.dropping.get_mut(&place) {
+            Some(kept) if matches!(report, Report::Lost { .. }) => {
+                *kept = Some(report);
+                None
+            }
+            Some(_) | None => Some(report),
+        }
+    }
+
+    /// Reports the drop of those places in which nothing acts any more.
+    fn confirm_drops(&mut self) {
+        if self.dropping.is_empty() {
+            return;
+        }
+        let seat = self.actors.as_deref();
+        let is_over = |place: &Place| seat.is_none_or(|seat| !seat.lives_in(*place));
+        let over = self.dropping.keys().copied().filter(is_over);
+        for place in over.collect::<Vec<_>>() {
+            let report = self.dropping.remove(&place).flatten();
+            self.reports.extend(report.map(|report| (place, report)));
         }
     }
 

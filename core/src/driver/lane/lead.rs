@@ -104,6 +104,7 @@ impl<S: Shell> Lane<S> {
                 self.own(shard::Input::View(view));
             }
             node::Effect::Lease(lease) => {
+                self.facts.lease.tell(lease);
                 lead.membership
                     .send_modify(|membership| membership.lease = lease);
                 self.own(shard::Input::Lease(lease));

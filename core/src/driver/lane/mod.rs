@@ -38,6 +38,7 @@ use super::cluster::{Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
 use super::history::HistorySeat;
+use super::lease::LeaseEnd;
 use super::link::{HighWater, Link};
 use super::outbox::Outbox;
 use super::recorder::Recorder;
@@ -87,6 +88,8 @@ pub(crate) struct NodeFacts {
     pub(crate) high_water: Arc<HighWater>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) outbox: Arc<Outbox>,
+    /// Until when this node may act in the places that it owns.
+    pub(crate) lease: Arc<LeaseEnd>,
     /// How many lanes the node has.
     pub(crate) lanes: usize,
 }
@@ -238,6 +241,8 @@ pub(crate) struct Lane<S: Shell> {
     actors_stopped: bool,
     /// Places that are left as soon as no actor lives under them.
     leaving: BTreeMap<Place, Order>,
+    /// Places that were dropped, until nothing acts in them any more, and what is reported then.
+    dropping: BTreeMap<Place, Option<Report>>,
     /// When a node that stops leaves its cluster, whatever it owns still.
     leave_at: Option<Time>,
 }
@@ -294,6 +299,7 @@ impl<S: Shell> Lane<S> {
             actors_stopping: false,
             actors_stopped: false,
             leaving: BTreeMap::new(),
+            dropping: BTreeMap::new(),
             leave_at: None,
         }
     }

@@ -3,7 +3,7 @@
 use super::{BATCH_MAX, Env, Lane, Who};
 use crate::driver::cluster::{
     AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Returned,
-    Routed, Serving, Tiding, Unrouted, place_in, wire,
+    Routed, Serving, Source, Tiding, Unrouted, place_in, wire,
 };
 use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
@@ -15,7 +15,9 @@ use crate::port::SendRefused;
 use crate::route::{self, Address, Asked, Declined, Lost, Target};
 use crate::shard::{Order, Place};
 use crate::step::{Span, Time};
+use crate::table::Table;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 impl<S: Shell> Lane<S> {
@@ -33,14 +35,20 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// Takes in what is here already, up to a budget.
+    /// Takes in what is here already, from each source up to a budget: none waits for another one to
+    /// run dry.
     pub(super) fn take_from_net(&mut self) {
-        for n in 1..=BATCH_MAX {
-            let Some(event) = self.net.as_mut().and_then(|net| net.next_here()) else {
-                return;
-            };
-            self.net_event(event);
-            self.read_clock(n);
+        if self.net.as_ref().is_some_and(|net| net.has_news()) {
+            self.membership_changed();
+        }
+        for source in Source::ALL {
+            for n in 1..=BATCH_MAX {
+                let Some(event) = self.net.as_mut().and_then(|net| net.next_of(source)) else {
+                    break;
+                };
+                self.net_event(event);
+                self.read_clock(n);
+            }
         }
     }
 
@@ -147,8 +155,7 @@ impl<S: Shell> Lane<S> {
                     net.due.push_back(route::Input::NotServed(ticket));
                 }
                 Carried::Answered(ticket, answered) => {
-                    net.answered.insert(ticket, answered);
-                    net.due.push_back(route::Input::Served(ticket));
+                    served((&mut net.serving, &mut net.due), ticket, answered);
                 }
             }
         }
@@ -310,8 +317,12 @@ impl<S: Shell> Lane<S> {
         let wall = self.shell.wall();
         let Some(net) = &mut self.net else { return };
         self.counters.served += 1;
-        let place = place_in(target);
-        net.serving.insert(ticket, Serving { place, actor: None });
+        let serving = Serving {
+            place: place_in(target),
+            actor: None,
+            answered: None,
+        };
+        net.serving.insert(ticket, serving);
         let answered = match wanted {
             Err(denial) => Answered::Refused(denial),
             Ok(wire::Wanted::Entity(asking)) => {
@@ -341,21 +352,21 @@ impl<S: Shell> Lane<S> {
             Ok(wire::Wanted::Info) => self.node_info(),
         };
         if let Some(net) = &mut self.net {
-            net.answered.insert(ticket, answered);
-            net.due.push_back(route::Input::Served(ticket));
+            served((&mut net.serving, &mut net.due), ticket, answered);
         }
     }
 
     /// Sends the answer of what ran here.
     fn answer(&mut self, ticket: Ticket, to: Address, op: OpId) {
         let Some(net) = &mut self.net else { return };
-        let Some(answered) = net.answered.remove(&ticket) else {
+        let Some(Serving {
+            place,
+            answered: Some(answered),
+            ..
+        }) = net.serving.remove(&ticket)
+        else {
             return;
         };
-        let place = net
-            .serving
-            .remove(&ticket)
-            .and_then(|serving| serving.place);
         let epoch = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
         let epoch = epoch.and_then(|seat| seat.epoch());
         let mut returned = Return {
@@ -424,6 +435,15 @@ impl<S: Shell> Lane<S> {
     pub(super) fn membership_changed(&mut self) {
         let Some(net) = &mut self.net else { return };
         let membership = net.membership.borrow_and_update().clone();
+        // What was dropped when a lease was lost is gone before the next one is known here.
+        while let Some(NetEvent::Directed(direction)) = self
+            .net
+            .as_mut()
+            .and_then(|net| net.next_of(Source::Directions))
+        {
+            self.directed(direction);
+        }
+        let Some(net) = &mut self.net else { return };
         let left = membership.state.is_final();
         net.forget_gone();
         let leased = net.lease != membership.lease;
@@ -433,7 +453,7 @@ impl<S: Shell> Lane<S> {
             self.feed_all(self.now, |seat| {
                 seat.is_leased().then_some(Input::Lease(lease))
             });
-            self.actors_lease(lease);
+            self.actors_tick();
         }
         // The router compares revisions, and takes what it has already as nothing.
         self.route(route::Input::View(membership.view));
@@ -447,12 +467,27 @@ impl<S: Shell> Lane<S> {
     pub(super) fn send_reports(&mut self) {
         for (place, report) in std::mem::take(&mut self.reports) {
             self.actors_hear(place, &report);
+            let Some(report) = self.report_of(place, report) else {
+                continue;
+            };
             // A lone process gives no orders, and nobody asks what becomes of its epochs. Without
             // lane 0 the node is at its end.
             if let Some(net) = &self.net {
                 let _ = net.reports.send((place, report));
             }
         }
+    }
+}
+
+/// A request of another lane was answered. Nobody waits for it any more when it is not served now.
+fn served(
+    (serving, due): (&mut Table<Ticket, Serving>, &mut VecDeque<route::Input>),
+    ticket: Ticket,
+    answered: Answered,
+) {
+    if let Some(serving) = serving.get_mut(&ticket) {
+        serving.answered = Some(answered);
+        due.push_back(route::Input::Served(ticket));
     }
 }
 

@@ -23,6 +23,7 @@ messages! {
     Add "add" { by: u64 },
     Get "get" {},
     Nap "nap" { ms: u64 },
+    NapAndTell "nap_and_tell" { ms: u64 },
     Explode "explode" {},
     Deny "deny" { why: String },
     AskOther "ask_other" { key: String },
@@ -91,6 +92,7 @@ impl Actor for Counter {
             .on::<Add>()
             .on::<Get>()
             .on::<Nap>()
+            .on::<NapAndTell>()
             .on::<Explode>()
             .on::<Deny>()
             .on::<AskOther>()
@@ -136,6 +138,10 @@ handle!(Counter, Get, (u64, u64, Vec<String>), |this, _m, _cx| {
 handle!(Counter, Nap, bool, |_this, m, cx| {
     cx.sleep(Duration::from_millis(m.ms)).await;
     cx.caller_has_gone()
+});
+handle!(Counter, NapAndTell, bool, |_this, m, cx| {
+    cx.sleep(Duration::from_millis(m.ms)).await;
+    cx.me().tell(Add { by: 1 }).await.is_ok()
 });
 handle!(Counter, Explode, u64, |this, _m, _cx| {
     this.count += 1_000;

@@ -3,6 +3,7 @@
 use super::actors::*;
 use super::rig::{EPOCH, Kinds, PLACE, Rig};
 use crate::api::actor::{AskError, LateAnswer};
+use crate::driver::actors::ActorSeat;
 use crate::step::{Span, Time};
 use std::sync::atomic::Ordering;
 
@@ -73,17 +74,56 @@ fn a_hand_over_lets_the_turn_end_and_holds_what_comes() {
 }
 
 #[test]
-fn a_hand_over_that_is_given_up_serves_who_waited() {
+fn a_hand_over_goes_on_when_its_log_seals() {
     let mut rig = rig();
     let alice = rig.actor::<Counter>("alice");
-    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1));
+    let mut nap = rig.begin(alice.ask(Nap { ms: 100 }));
     rig.with(|seat, env| seat.hand_over(env, PLACE));
-    rig.pump();
-    let mut add = rig.begin(alice.ask(Add { by: 1 }));
-    assert_eq!(add.told(), None);
+    rig.with(|seat, env| seat.own(env, PLACE, EPOCH));
+    let mut add = rig.begin(rig.actor::<Counter>("bob").ask(Add { by: 1 }));
+    rig.pass(Span::from_millis(100));
+    assert_eq!(nap.told(), Some(Ok(false)));
+    assert_eq!(rig.drained, [PLACE]);
+    // Nothing lives there now, and nothing does after another seal.
     rig.with(|seat, env| seat.own(env, PLACE, EPOCH));
     rig.pump();
-    assert_eq!(add.told(), Some(Ok(1)), "the state of before is gone");
+    assert_eq!(add.told(), None, "it waits for the next owner");
+    rig.with(|seat, env| seat.lost(env, PLACE));
+    rig.with(|seat, env| seat.own(env, PLACE, EPOCH));
+    rig.pump();
+    assert_eq!(add.told(), Some(Err(AskError::NoOwner)), "it was routed on");
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1));
+}
+
+#[test]
+fn a_place_is_drained_when_the_tasks_of_its_actors_have_ended_too() {
+    let mut rig = rig();
+    let work = Work {
+        ms: 2_000,
+        tasks: 1,
+    };
+    assert_eq!(rig.get(rig.actor::<Counter>("alice").ask(work)), Ok(1));
+    rig.with(|seat, env| seat.hand_over(env, PLACE));
+    while rig.seat.has_work() {
+        rig.with(ActorSeat::turn);
+    }
+    assert_eq!(rig.counted().actors_held, 0);
+    // The task was aborted, and has not come to its next await.
+    assert_eq!(rig.hand.tasks(), 1);
+    assert!(rig.seat.take_events().is_empty() && rig.seat.lives_in(PLACE));
+    rig.pump();
+    assert_eq!(rig.hand.tasks(), 0);
+    assert!(!rig.seat.lives_in(PLACE));
+    assert_eq!(rig.drained, [PLACE]);
+}
+
+#[test]
+fn a_place_that_is_not_held_is_drained_at_once() {
+    let mut rig = rig();
+    rig.with(|seat, env| seat.lost(env, PLACE));
+    rig.with(|seat, env| seat.hand_over(env, PLACE));
+    rig.pump();
+    assert_eq!(rig.drained, [PLACE]);
 }
 
 #[test]
@@ -91,19 +131,77 @@ fn no_turn_begins_after_the_end_of_the_lease() {
     let mut rig = rig();
     let alice = rig.actor::<Counter>("alice");
     let until = Time::ZERO + Span::from_secs(1);
-    rig.with(|seat, env| seat.lease(env, Some(until)));
+    rig.lease.tell(Some(until));
     let mut nap = rig.begin(alice.ask(Nap { ms: 2_000 }));
     let mut add = rig.begin(alice.ask(Add { by: 1 }));
     rig.pass(Span::from_secs(1));
     assert_eq!(nap.told(), Some(Err(AskError::Unknown(LateAnswer::Lost))));
     assert_eq!(add.told(), Some(Err(AskError::NoOwner)));
-    // Renewed, and owned anew: before that nobody is served.
-    rig.with(|seat, env| seat.lease(env, Some(until + Span::from_secs(100))));
+    // Lost and taken anew: nobody is served before the place is owned anew.
+    rig.lease.tell(None);
+    rig.lease.tell(Some(until + Span::from_secs(100)));
     assert_eq!(rig.get(alice.ask(Add { by: 1 })), Err(AskError::NoOwner));
     rig.with(|seat, env| seat.own(env, PLACE, EPOCH));
     assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1));
     let turns = rig.counted().actor_turns;
     assert_eq!(turns, 2);
+}
+
+#[test]
+fn a_lane_that_was_busy_longer_than_its_lease_goes_on_with_it() {
+    let mut rig = rig();
+    let alice = rig.actor::<Counter>("alice");
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1));
+    let end = |secs| Some(Time::ZERO + Span::from_secs(secs));
+    rig.lease.tell(end(3));
+    rig.pass(Span::from_secs(1));
+    // Something held the lane up for longer than the lease, which lane 0 went on with meanwhile.
+    rig.late(Span::from_secs(9));
+    rig.lease.tell(end(12));
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(2), "nothing is lost");
+    // The lane comes just before lane 0 does: what lived is gone, the place is not.
+    rig.late(Span::from_secs(9));
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Err(AskError::NoOwner));
+    rig.lease.tell(end(30));
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1));
+}
+
+#[test]
+fn nothing_is_polled_after_the_end_of_the_lease() {
+    let mut rig = rig();
+    let alice = rig.actor::<Counter>("alice");
+    let work = Work {
+        ms: 2_000,
+        tasks: 1,
+    };
+    assert_eq!(rig.get(alice.ask(work)), Ok(1));
+    let nap = NapAndTell { ms: 2_000 };
+    let mut nap = rig.begin(rig.actor::<Counter>("bob").ask(nap));
+    assert_eq!(rig.hand.tasks(), 2);
+    rig.lease.tell(Some(Time::ZERO + Span::from_secs(1)));
+    // The lane does not come to abort them: both have slept long enough, and neither goes on.
+    rig.late(Span::from_secs(2));
+    rig.hand.run();
+    assert_eq!(rig.hand.tasks(), 0, "they are dropped");
+    rig.pump();
+    assert_eq!(rig.counted().actor_messages, 2, "neither told anyone");
+    assert_eq!(nap.told(), Some(Err(AskError::Unknown(LateAnswer::Lost))));
+}
+
+#[test]
+fn what_began_under_an_earlier_lease_does_not_go_on() {
+    let mut rig = rig();
+    let nap = NapAndTell { ms: 2_000 };
+    let mut nap = rig.begin(rig.actor::<Counter>("alice").ask(nap));
+    // Others may have acted between the two.
+    rig.lease.tell(None);
+    rig.lease.tell(Some(Time::ZERO + Span::from_secs(100)));
+    rig.late(Span::from_secs(2));
+    rig.hand.run();
+    assert_eq!(rig.hand.tasks(), 0, "it is dropped");
+    rig.pump();
+    assert_eq!(rig.counted().actor_messages, 1, "it told nobody");
+    assert_eq!(nap.told(), Some(Err(AskError::Unknown(LateAnswer::Lost))));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::driver::actors::stage::{Asker, World};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::counters::Counters;
 use crate::driver::handle::Sent;
+use crate::driver::lease::LeaseEnd;
 use crate::driver::shell::TaskHandle;
 use crate::format::TakeOver;
 use crate::id::{ClaimId, Epoch, Sequence, ShardId, Ticket, WallTime};
@@ -73,7 +74,7 @@ impl World for Arc<Hand> {
 
 impl Hand {
     /// Polls every task once, and drops those that were aborted; whether one ended.
-    fn run(&self) -> bool {
+    pub(super) fn run(&self) -> bool {
         let mut ended = false;
         let ids: Vec<u64> = lock(&self.tasks).running.keys().copied().collect();
         for id in ids {
@@ -157,6 +158,8 @@ impl Asker for Road {
 /// One lane.
 pub(super) struct Rig {
     pub(super) seat: ActorSeat,
+    /// What lane 0 tells of the lease.
+    pub(super) lease: Arc<LeaseEnd>,
     pub(super) hand: Arc<Hand>,
     road: Arc<Road>,
     pub(super) counters: Counters,
@@ -207,6 +210,7 @@ impl Rig {
             ..Road::default()
         });
         let world: Arc<dyn World> = Arc::new(Arc::clone(&hand));
+        let lease = Arc::<LeaseEnd>::default();
         let seat = ActorSeat::new(ActorSeatParts {
             lane: 0,
             lanes: 1,
@@ -217,9 +221,11 @@ impl Rig {
             dice: Dice::new(3),
             world,
             asker: Arc::<Road>::clone(&road),
+            lease: Arc::clone(&lease),
         });
         Self {
             seat,
+            lease,
             hand,
             road,
             counters: Counters::default(),
@@ -236,10 +242,8 @@ impl Rig {
     pub(super) fn placed(kinds: Kinds) -> Self {
         let mut rig = Self::new(kinds);
         rig.placed = true;
-        rig.with(|seat, env| {
-            seat.lease(env, Some(Time::ZERO + Span::from_secs(3_600)));
-            seat.own(env, PLACE, EPOCH);
-        });
+        rig.lease.tell(Some(Time::ZERO + Span::from_secs(3_600)));
+        rig.with(|seat, env| seat.own(env, PLACE, EPOCH));
         rig
     }
 
@@ -378,6 +382,12 @@ impl Rig {
         }
         *lock(&self.hand.now) = end;
         self.pump();
+    }
+
+    /// Time passes, and the lane does not come to look at its deadlines.
+    pub(super) fn late(&mut self, time: Span) {
+        let mut now = lock(&self.hand.now);
+        *now = *now + time;
     }
 
     pub(super) fn counted(&mut self) -> Counters {

@@ -1,0 +1,80 @@
+//! A lane that comes late: deadlines that have passed when something else is fed first.
+
+use super::actors::*;
+use super::rig::{Kinds, Rig};
+use crate::api::actor::{AskError, LateAnswer};
+use crate::driver::actors::ActorSeat;
+use crate::id::Ticket;
+use crate::step::Span;
+use std::time::Duration;
+
+const LATE: Told<u64> = Err(AskError::Unknown(LateAnswer::Deadline));
+const DEADLINE: Told<u64> = Err(AskError::Deadline);
+
+fn rig() -> Rig {
+    Rig::new(Kinds::new().with::<Counter>())
+}
+
+#[test]
+fn a_message_may_be_withdrawn_at_its_deadline() {
+    let mut rig = rig();
+    let alice = rig.actor::<Counter>("alice");
+    let soon = Duration::from_millis(20);
+    let mut nap = rig.begin(alice.ask(Nap { ms: 100 }).timeout(soon));
+    let mut add = rig.begin(alice.ask(Add { by: 1 }).timeout(soon));
+    rig.late(Span::from_millis(20));
+    for ticket in [1, 2] {
+        rig.with(|seat, env| seat.withdraw(env, Ticket(ticket)));
+    }
+    rig.pass(Span::from_millis(100));
+    assert_eq!(nap.told().map(|told| told.map(|_| 0)), Some(LATE));
+    assert_eq!(add.told(), Some(DEADLINE));
+    assert_eq!(rig.get(alice.ask(Add { by: 1 })), Ok(1), "no seat halts");
+}
+
+#[test]
+fn turns_of_callers_who_went_away_are_not_begun_at_their_deadline_either() {
+    let mut rig = rig();
+    let mut asks = Vec::new();
+    for n in 0..300 {
+        let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
+        asks.push(rig.send(ask.timeout(Duration::from_millis(20))));
+    }
+    // All are made, and the lane's budget ends among the turns that were let begin.
+    rig.with(ActorSeat::turn);
+    rig.with(ActorSeat::turn);
+    let begun = rig.counted().actor_turns;
+    drop(asks);
+    rig.late(Span::from_millis(20));
+    rig.with(ActorSeat::turn);
+    rig.pump();
+    assert_eq!(rig.counted().actor_turns, begun);
+    let other = rig.actor::<Counter>("c299").ask(Add { by: 1 });
+    assert_eq!(rig.get(other), Ok(1), "no seat halts");
+}
+
+#[test]
+fn what_waited_to_begin_until_its_deadline_is_not_begun() {
+    let mut rig = rig();
+    let mut asks = Vec::new();
+    for n in 0..300 {
+        let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
+        asks.push(rig.send(ask.timeout(Duration::from_millis(20))));
+    }
+    rig.with(ActorSeat::turn);
+    rig.with(ActorSeat::turn);
+    let begun = rig.counted().actor_turns;
+    assert!(begun < 300, "some wait for the lane's next turn");
+    rig.late(Span::from_millis(20));
+    rig.pump();
+    assert_eq!(rig.counted().actor_turns, begun);
+    let told: Vec<_> = asks.iter_mut().map(|ask| ask.told()).collect();
+    let ran = told.iter().filter(|told| **told == Some(Ok(1))).count();
+    let is_late = |told: &&Option<_>| **told == Some(LATE) || **told == Some(DEADLINE);
+    assert_eq!(
+        (ran as u64, told.iter().filter(is_late).count()),
+        (begun, 300 - ran)
+    );
+    let other = rig.actor::<Counter>("c299").ask(Add { by: 1 });
+    assert_eq!(rig.get(other), Ok(1));
+}
