@@ -39,8 +39,8 @@ mod value;
 pub use aggregate::{Aggregate, Decide, KindSettings, UnknownEvents};
 pub use call::{Closure, Command, Decider, Receipt};
 pub use cluster::{
-    Cluster, ClusterHandle, ClusterView, NodeInfo, NodeRef, NodeView, OwnedShard, ShardRef,
-    WaitError,
+    Cluster, ClusterHandle, ClusterView, DescribeError, NodeChange, NodeInfo, NodeRef, NodeView,
+    OwnedShard, ShardRef, WaitError,
 };
 pub use codec::CodecError;
 pub use contexts::{AnswerCx, DecideCx};

@@ -9,10 +9,10 @@ use super::handle::{Handle, NotSent, Sent};
 use super::lane::Stagecraft;
 use super::port::LanePort;
 use super::request::Request;
-use crate::api::Inner;
+use crate::api::{Inner, NodeChange};
 use crate::id::{Epoch, Incarnation};
 use crate::name::KindName;
-use crate::node::{JoinError, NodeConfig};
+use crate::node::{ConfigError, JoinError, NodeConfig};
 use crate::route::Target;
 use crate::shard::Place;
 use crate::step::{Span, Time};
@@ -174,6 +174,18 @@ impl Handle {
             self.send(lane, request, deadline).await?;
         }
         Ok(())
+    }
+
+    /// Changes what the node says of itself; `None` when it is no member any more.
+    pub(crate) async fn describe(
+        &self,
+        change: NodeChange,
+        deadline: Time,
+    ) -> Result<Option<Result<(), ConfigError>>, NotSent> {
+        let (done, told) = oneshot::channel();
+        self.send(0, Request::Describe(Box::new(change), done), deadline)
+            .await?;
+        told.await.map_err(|_| NotSent::Stopped)
     }
 
     /// Hands over what the node owns, and takes nothing more.

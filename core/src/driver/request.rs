@@ -6,10 +6,12 @@ use super::counters::Counters;
 use super::host::{Answer, Caller, KindEntry};
 use super::lane::Stagecraft;
 use super::recorder::Recording;
+use crate::api::NodeChange;
 use crate::format::{KindRecord, Metadata};
 use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{Expected, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
 use crate::name::EntityId;
+use crate::node::ConfigError;
 use crate::space::{KindWish, SpaceError};
 use crate::step::Time;
 use std::sync::Arc;
@@ -33,6 +35,11 @@ pub(crate) enum Request {
     Pace(PaceRequest),
     /// Own all shards of the kinds that the node serves, because it is in no cluster.
     ServeAlone,
+    /// Say something else of the node, if it is a member; lane 0 only.
+    Describe(
+        Box<NodeChange>,
+        oneshot::Sender<Option<Result<(), ConfigError>>>,
+    ),
     /// Hand over what the node owns, and take nothing more; lane 0 only.
     Drain,
     /// What the lane has counted.
@@ -100,6 +107,7 @@ impl Request {
             Self::Enrol(enrol) => drop(enrol),
             Self::Stage(stagecraft) => drop(stagecraft),
             Self::Pace(request) => drop(request),
+            Self::Describe(_, done) => drop(done),
             Self::Drain | Self::ServeAlone => {}
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),

@@ -5,7 +5,7 @@ use super::join::Rival;
 use super::list::Lists;
 use super::own::Own;
 use super::roster::Roster;
-use super::{About, Effect, Input, JoinError, NodeConfig, Note, View};
+use super::{About, ConfigError, Effect, Input, JoinError, NodeConfig, Note, View};
 use crate::format::Replaced;
 use crate::id::{Incarnation, OpId, Sequence};
 use crate::lease::{Entry, Holder};
@@ -116,6 +116,22 @@ impl Node {
         &self.view
     }
 
+    /// What it says of itself.
+    pub fn about(&self) -> &About {
+        &self.config.about
+    }
+
+    /// Whether it can say this of itself.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; the error says what to change.
+    pub fn may_say(&self, about: &About) -> Result<(), ConfigError> {
+        let about = about.clone();
+        let config = self.config.clone();
+        NodeConfig { about, ..config }.check(&self.limits, false)
+    }
+
     /// Until when this node may act as the holder of its lease.
     pub fn lease(&self) -> Option<Time> {
         self.holder.until()
@@ -209,7 +225,7 @@ impl Node {
             Input::NoResponders { of } => self.nobody_listens(t, of),
             Input::Alive { of } => self.alive(t, of),
             Input::Look => self.lists.look(t.cx.now),
-            Input::About(about) => self.about(t, about),
+            Input::About(about) => self.says(t, about),
             Input::Marks(marks) => self.marks = marks,
             Input::Renewed => self.renewed(t),
             Input::Drain => {
@@ -222,18 +238,15 @@ impl Node {
     }
 
     /// What it says of itself changed. What is too large for a record changes nothing.
-    fn about(&mut self, t: &mut Turn<'_, '_>, about: About) {
+    fn says(&mut self, t: &mut Turn<'_, '_>, about: About) {
         let (role, lanes) = (self.config.about.role, self.config.about.lanes);
-        let config = NodeConfig {
-            about: About {
-                role,
-                lanes,
-                ..about
-            },
-            ..self.config.clone()
+        let about = About {
+            role,
+            lanes,
+            ..about
         };
-        match config.check(&self.limits, false) {
-            Ok(()) => self.config = config,
+        match self.may_say(&about) {
+            Ok(()) => self.config.about = about,
             Err(error) => return t.note(Note::NotTaken(error)),
         }
         self.own.due = t.cx.now;

@@ -109,13 +109,13 @@ pub use tenure_core::api::actor;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,
-    Decision, Entity, EntityRef, Event, EventReader, EventType, Execute, ExecuteCommand,
-    ExecuteError, ExecuteReceipt, Fields, Freshness, History, KindError, KindSettings, LoadError,
-    Loaded, Log, Message, Messages, Metadata, MetadataError, Mistake, Never, NodeInfo, NodeRef,
-    NodeView, OwnedShard, Parts, Past, Point, RawEvent, Read, ReadError, ReadReply, ReadServed,
-    Receipt, Repository, RouteError, Served, ShardRef, StartError, StartOptions, TraceContext,
-    TraceError, Transact, UnknownEvents, Upcasters, UpcastersError, Value, WaitError, When,
-    check_upcasters, kit,
+    Decision, DescribeError, Entity, EntityRef, Event, EventReader, EventType, Execute,
+    ExecuteCommand, ExecuteError, ExecuteReceipt, Fields, Freshness, History, KindError,
+    KindSettings, LoadError, Loaded, Log, Message, Messages, Metadata, MetadataError, Mistake,
+    Never, NodeChange, NodeInfo, NodeRef, NodeView, OwnedShard, Parts, Past, Point, RawEvent, Read,
+    ReadError, ReadReply, ReadServed, Receipt, Repository, RouteError, Served, ShardRef,
+    StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
+    UpcastersError, Value, WaitError, When, check_upcasters, kit,
 };
 pub use tenure_core::driver::{Counters, Recording, Shell};
 pub use tenure_core::format::Denial;

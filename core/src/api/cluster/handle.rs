@@ -1,5 +1,6 @@
 //! The cluster as one of its nodes sees it, and its nodes by name.
 
+use super::change::{DescribeError, NodeChange};
 use super::info::{INFO_CODEC, NodeInfo};
 use super::view::ClusterView;
 use crate::api::actor::{Actor, ActorHandle};
@@ -140,6 +141,39 @@ impl ClusterHandle {
     pub fn shard_of<A: Entity>(&self, id: impl AsRef<str>) -> Result<Place, NameError> {
         let entity = EntityId::new(id.as_ref())?;
         Ok(self.tenure.place_of::<A>(&entity))
+    }
+
+    /// Changes what this node says of itself: its labels, its zone, its weight. The others see it with
+    /// its next heartbeat, which is sent at once; a run that follows after a rejoin says the same. What
+    /// a later start says is up to that start.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tenure_core::api::{Cluster, NodeChange, Options};
+    /// # let options = Options { cluster: Some(Cluster::named("a")), ..Options::default() };
+    /// # let tenure = tenure_core::api::start(tenure_mem::MemShell::fresh(), options).await?;
+    /// let cluster = tenure.cluster().ok_or("a node of a cluster")?;
+    /// cluster.describe(NodeChange::new().weight(50).label("disk", "slow")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Cancel safe: it is changed all the same, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// When it would say more than a record may hold, or this node is no member any more.
+    pub async fn describe(&self, change: NodeChange) -> Result<(), DescribeError> {
+        let handle = &self.tenure.inner.handle;
+        let deadline = handle.now() + self.tenure.inner.timeout;
+        match handle.describe(change, deadline).await {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(error))) => Err(DescribeError::Config(error)),
+            Ok(None) => Err(DescribeError::Gone(self.view().state().to_owned())),
+            Err(NotSent::Overloaded) => Err(DescribeError::Overloaded),
+            Err(NotSent::Stopped) => Err(DescribeError::Stopped),
+        }
     }
 
     /// One node, by its name.

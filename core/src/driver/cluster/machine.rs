@@ -28,6 +28,10 @@ where
         }
     }
 
+    pub(crate) fn machine(&self) -> &M {
+        &self.machine
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         match self.halted {
             Some(_) => None,

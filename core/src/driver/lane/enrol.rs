@@ -1,12 +1,13 @@
 //! How a lane becomes part of a cluster, and how it leaves it.
 
 use super::Lane;
-use crate::api::{INFO_CODEC, NodeInfo};
+use crate::api::{INFO_CODEC, NodeChange, NodeInfo};
 use crate::driver::cluster::{Enrol, MemberState, Net, Unrouted};
 use crate::driver::counters::Counters;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
 use crate::id::Incarnation;
+use crate::node::ConfigError;
 use crate::step::{Span, Time};
 use crate::{log, node, route, shard};
 
@@ -70,6 +71,19 @@ impl<S: Shell> Lane<S> {
             self.member(node::Input::Down);
             self.own(shard::Input::Down);
         }
+    }
+
+    /// Says something else of the node from now on; `None` when it is no member any more.
+    pub(super) fn describe(&mut self, change: NodeChange) -> Option<Result<(), ConfigError>> {
+        let lead = self.net.as_ref().and_then(|net| net.lead.as_ref());
+        let lead = lead.filter(|lead| !lead.state().state.is_final())?;
+        let node = lead.node.machine();
+        let about = change.of(node.about().clone());
+        if let Err(error) = node.may_say(&about) {
+            return Some(Err(error));
+        }
+        self.member(node::Input::About(about));
+        Some(Ok(()))
     }
 
     /// Hands over what the node owns, and takes nothing more.

@@ -34,6 +34,10 @@ impl<S: Shell> Lane<S> {
             Some(Request::Stage(stagecraft)) => self.stage(*stagecraft),
             Some(Request::Pace(request)) => self.pace(request),
             Some(Request::ServeAlone) => self.serve_alone(),
+            Some(Request::Describe(change, done)) => {
+                // A caller that went away needs no answer.
+                let _ = done.send(self.describe(*change));
+            }
             Some(Request::Drain) => self.drain(),
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
