@@ -165,6 +165,7 @@ impl Owners {
     }
 
     fn on_view(&mut self, t: &mut Turn<'_, '_>, view: Arc<View>) {
+        self.doubt_ended(&view);
         self.view = view;
         self.add_places();
         self.count_hints();
@@ -176,6 +177,27 @@ impl Owners {
             (true, Some(_)) | (false, None) => {}
         }
         self.count_candidates(t);
+    }
+
+    /// Records that name a run which has ended now are read again before they are replaced: one that
+    /// left has released what it owned, and its releases may not have been heard of yet. One read for
+    /// each stream does for all.
+    fn doubt_ended(&mut self, view: &View) {
+        let over = |(run, it): (&Incarnation, &Standing)| (*it == Standing::Over).then_some(*run);
+        let before = &self.view.lingering;
+        let ended = view.lingering.iter().filter_map(over);
+        let ended = ended.filter(|run| before.get(run) != Some(&Standing::Over));
+        let ended: BTreeSet<Incarnation> = ended.collect();
+        if ended.is_empty() {
+            return;
+        }
+        let moment = self.moment;
+        for spot in self.spots.values_mut() {
+            let named = spot.record.and_then(|record| record.owner);
+            if named.is_some_and(|owner| ended.contains(&owner)) {
+                spot.doubt(moment);
+            }
+        }
     }
 
     /// Since when each run looks gone.
