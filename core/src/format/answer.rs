@@ -160,6 +160,19 @@ impl<'a> Return<'a> {
         fields.end()
     }
 
+    /// Whether an answer says that its node may not act at all, since it stops or holds no lease: then
+    /// nothing happened, and another node is to be asked (H13). Answers begin with what came of their
+    /// request, so no more than that is read.
+    pub fn turns_away(bytes: &Bytes) -> bool {
+        let denial = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes).and_then(|mut reader| {
+            Ok(match reader.key()? {
+                Some(3) => Some(denial_bytes::read(&mut reader)?),
+                Some(_) | None => None,
+            })
+        });
+        matches!(denial, Ok(Some(Denial::NoLease | Denial::Stopping)))
+    }
+
     /// Reads an answer; its reply shares the memory of `bytes`. Fields of a newer writer are passed
     /// over, a refusal of a newer writer is [`Denial::Newer`].
     ///
@@ -233,7 +246,7 @@ impl<'a> Return<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Answered;
+    use super::{Answered, Return};
     use crate::format::Denial;
     use crate::id::{Sequence, Version};
     use crate::log::Refusal;
@@ -247,6 +260,19 @@ mod tests {
             found,
             local: false,
         }
+    }
+
+    #[test]
+    fn a_node_that_may_not_act_turns_away() {
+        let turns_away = |answered| {
+            let bytes = Return::new("node-1", answered).encode();
+            Return::turns_away(&bytes)
+        };
+        assert!(turns_away(Answered::Refused(Denial::Stopping)));
+        assert!(turns_away(Answered::Refused(Denial::NoLease)));
+        assert!(!turns_away(Answered::Refused(Denial::Overloaded)));
+        assert!(!turns_away(done(Some(Sequence(7)), false)));
+        assert!(!Return::turns_away(&Bytes::from_static(b"no answer")));
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl<S: Shell> Lane<S> {
             Body::Tell { ttl_ms, call } => {
                 return self.request(from, op, (ttl_ms, false), &call);
             }
+            Body::Answer { returned } if Return::turns_away(&returned) => {
+                self.counters.not_owner += 1;
+                let returned = route::Returned::NotOwner(None);
+                route::Input::Returned { op, returned }
+            }
             Body::Answer { returned } => {
                 net.returned = Some((op, returned));
                 route::Input::Returned {
