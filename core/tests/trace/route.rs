@@ -272,6 +272,7 @@ impl Stage for Switch {
         match words {
             ["small-limits"] => self.router = router(1, small()),
             ["lanes", lanes] => self.router = router(parse(lanes)?, Limits::default()),
+            ["becomes", run] => self.step(Input::Run(node(run)?)),
             ["up"] => self.step(Input::Up),
             ["down"] => self.step(Input::Down),
             ["view", nodes @ ..] => self.view(nodes)?,

@@ -4,7 +4,7 @@ use crate::common::{Add, Tally, World, on_both_shells};
 use crate::nodes::{PATIENCE, node, wait};
 use serde::{Deserialize, Serialize};
 use tenure::prelude::*;
-use tenure::{Builder, MemShell, Span, TakeOver, Tenure, Terms};
+use tenure::{Builder, Span, TakeOver, Tenure, Terms};
 
 on_both_shells!(
     a_leased_read_costs_no_round_trip,
@@ -131,23 +131,4 @@ async fn what_is_leased_is_taken_over_when_the_lease_is_over(world: &World) {
         let tally = nodes[0].actor::<Tally>(format!("tally-{n}"));
         tally.ask(Add(1)).timeout(PATIENCE).await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn a_node_that_was_silent_for_longer_than_its_lease_says_why_it_is_none() {
-    let shell = MemShell::fresh();
-    let others = shell.beside();
-    let first = builder("a").start_with(shell).await.unwrap();
-    let second = builder("b").start_with(others.clone()).await.unwrap();
-    wait(&first, |view| view.node("b").is_some()).await;
-    assert_eq!(second.cluster().unwrap().view().cause(), None);
-    others.cut(true);
-    wait(&first, |view| view.node("b").is_none()).await;
-    others.cut(false);
-    let view = wait(&second, |view| view.state() == "refused").await;
-    let cause = view.cause().unwrap();
-    assert!(cause.contains("start it again"), "{cause}");
-    first.stop().await;
-    let left = first.cluster().unwrap().view();
-    assert_eq!((left.state(), left.cause()), ("left", None));
 }

@@ -5,7 +5,9 @@ mod common;
 
 mod actors;
 mod asks;
+mod bad_input;
 mod builds;
+mod changes;
 mod contexts;
 mod ends;
 mod leases;
@@ -14,6 +16,7 @@ mod nodes;
 mod overload;
 mod places;
 mod refusals;
+mod rejoin;
 mod restart;
 #[cfg(feature = "nats")]
 mod streams;

@@ -69,6 +69,11 @@ impl Node {
         out.drain().collect()
     }
 
+    /// The places whose logs are open.
+    pub(super) fn places(&self) -> Vec<Place> {
+        self.logs.keys().copied().collect()
+    }
+
     /// Steps the log of a place, which is opened at its first use.
     pub(super) fn step_log(
         &mut self,

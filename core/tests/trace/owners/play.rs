@@ -195,6 +195,24 @@ impl Cluster {
         }
     }
 
+    /// A node is another run from now on: its ownership, then its logs, and everybody but the node
+    /// itself knows that the former one is over.
+    pub(crate) fn become_run(&mut self, node: &str, run: Incarnation) {
+        let former = self.nodes[node].run;
+        self.see(node, None, Standing::Over);
+        self.step_owners(node, Input::Run(run));
+        self.nodes.get_mut(node).expect("a node").run = run;
+        self.run();
+        for place in self.nodes[node].places() {
+            self.step_log(node, place, tenure_core::log::Input::Run(run));
+        }
+        let name = Self::node_name(node);
+        self.change_view(node, |view| {
+            view.peers.remove(&name);
+            view.lingering.insert(former, Standing::Over);
+        });
+    }
+
     /// A node that took no step takes steps again.
     pub(crate) fn go_on(&mut self, node: &str) {
         if self.stopped.remove(node) {
@@ -226,6 +244,10 @@ impl Cluster {
                 let weight = weight.parse().map_err(|_| "a weight")?;
                 self.nodes.get_mut(node).expect("a node").about.weight = weight;
                 self.join(&[node]);
+            }
+            ["becomes", run] => {
+                let run: u128 = run.parse().map_err(|_| "the number of a run")?;
+                self.become_run(node, Incarnation(run));
             }
             ["drains"] => self.drain(node),
             ["abandons"] => self.step_owners(node, Input::Abandon),
