@@ -86,6 +86,8 @@ pub(crate) enum What {
     Fresh,
     /// How long a node that is drained has for it.
     Abandon,
+    /// When and how much of the tail of the membership stream is lost.
+    Members,
 }
 
 /// Rows of draws.

@@ -47,6 +47,8 @@ pub struct Faults {
     pub lost_tail: Span,
     /// When the stream of snapshots loses bodies.
     pub lost_bodies: Span,
+    /// When the membership stream comes back without its end.
+    pub lost_members: Span,
     /// When a frame between nodes is lost.
     pub lost_frame: u64,
     /// When a frame comes twice.
@@ -172,6 +174,12 @@ impl Faults {
             faults.wall_step = every(214, stands, 500, 4_000);
             faults.join = every(215, true, 2_000, 8_000);
             faults.drain = every(216, true, 2_000, 8_000);
+            // It voids what is promised of the leased class, so most seeds do without.
+            let loses = profile == Profile::Storm && draws.chance(What::Plan, 217, 250);
+            if loses {
+                let mean = draws.range(What::Plan, 218, 3_000, 12_000);
+                faults.lost_members = Span::from_millis(mean);
+            }
             let mut rate = |part, per_mille_max| {
                 let there = draws.chance(What::Plan, part, 667) && parts;
                 let rate = draws.range(What::Plan, part, 1, per_mille_max);

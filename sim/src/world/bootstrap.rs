@@ -106,6 +106,7 @@ pub(super) fn world(plan: Plan) -> World {
         next_ticket: 1,
         stored_count: 0,
         healed: false,
+        members_lost: false,
         skew_ms: plan.skew_ms.clone(),
         corruption: None,
         trace: super::Trace::None,

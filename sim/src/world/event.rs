@@ -164,6 +164,7 @@ pub(super) enum Event {
     Claim,
     LostTail,
     LostBodies,
+    LostMembers,
     Corrupt,
     /// Faults end.
     Heal,

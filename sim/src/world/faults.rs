@@ -28,6 +28,11 @@ impl World {
             self.plan.faults.lost_bodies,
             Event::LostBodies,
         );
+        self.next_fault(
+            What::Members,
+            self.plan.faults.lost_members,
+            Event::LostMembers,
+        );
         if self.plan.cluster.is_some() {
             self.schedule_cluster_faults();
         } else if self.plan.shards.contains(&WriteMode::Owned) {
@@ -284,6 +289,41 @@ impl World {
             self.at(wait, Event::LinkUp { node });
         }
         self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
+        Ok(())
+    }
+
+    /// The membership stream comes back without its end: every link goes down before and up after.
+    pub(super) fn lose_members(&mut self) -> Result<(), Violation> {
+        if self.healed {
+            return Ok(());
+        }
+        reached!(self, "fault: the membership stream loses its tail");
+        let stream = self.namespace.member_stream();
+        let lost = self.draws.range(What::Members, 1, 1, 40);
+        let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost).max(1));
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].alive && self.nodes[node].linked {
+                self.unlink(node)?;
+            }
+        }
+        self.drop_flights();
+        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
+        self.store.lose_tail(&stream, keep_up_to);
+        self.members_lost = true;
+        for node in 0..self.nodes.len() {
+            let wait = self.draws.span(
+                What::Members,
+                2,
+                Span::from_millis(1),
+                Span::from_millis(50),
+            );
+            self.at(wait, Event::LinkUp { node });
+        }
+        self.next_fault(
+            What::Members,
+            self.plan.faults.lost_members,
+            Event::LostMembers,
+        );
         Ok(())
     }
 

@@ -84,6 +84,8 @@ pub struct World {
     next_ticket: u64,
     stored_count: u64,
     healed: bool,
+    /// The membership stream lost what it acknowledged, so nothing is promised of the leased class (P3).
+    members_lost: bool,
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
     corruption: Option<Corruption>,
@@ -257,6 +259,7 @@ impl World {
             }
             Event::Claim => self.claim_somewhere(),
             Event::LostTail => self.lose_tail(),
+            Event::LostMembers => self.lose_members(),
             Event::LostBodies => {
                 self.lose_bodies();
                 Ok(())

@@ -172,8 +172,13 @@ impl World {
             }
             Fate::Full => {
                 reached!(self, "fault: refusal for good");
-                self.heard_by_successor(part, &Refused::NoSpace, &request);
-                self.come_back(id, Outcome::Refused(Refused::NoSpace));
+                // The latter says that no leader ever took it in.
+                let refused = match self.draws.chance(What::Refusal, part | 1 << 32, 500) {
+                    true => Refused::NoSpace,
+                    false => Refused::Denied("the simulator's".into()),
+                };
+                self.heard_by_successor(part, &refused, &request);
+                self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Stale => {
                 let back = self.draws.range(What::Lag, part, 1, 12);

@@ -263,6 +263,12 @@ impl World {
             Note::Hinted(..) => reached!(self, "world: a node looked gone"),
             Note::Back(..) => reached!(self, "world: a node that looked gone was there"),
             Note::NetworkSuspect => reached!(self, "world: the network was suspect"),
+            Note::LostTail if self.members_lost => {
+                reached!(
+                    self,
+                    "world: a node noticed that the membership stream lost its tail"
+                )
+            }
             Note::Unreadable(_) | Note::OtherTerms(_) | Note::TooManyMembers | Note::LostTail => {
                 return Err(breach(
                     Class::Safety,
