@@ -8,6 +8,7 @@ use common::running::Running;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tenure_nats_server::NatsServer;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter");
@@ -305,6 +306,52 @@ fn what_is_too_much_for_a_counter_in_memory_is_answered_503() {
 #[test]
 fn what_is_too_much_for_a_stored_counter_is_answered_503() {
     refuses_what_is_too_much(&["--shell", "nats", "--kind", "entity"]);
+}
+
+/// A process that was suspended for longer than its lease is taken over from, and joins again by
+/// itself when it goes on.
+#[test]
+fn a_process_that_stood_still_joins_again() {
+    let server = NatsServer::start().expect("a nats-server");
+    let url = server.url();
+    let kept = [
+        "--shards", "16", "--shell", "nats", "--nats", &url, "--kind", "entity",
+    ];
+    let start = |name: &str| Counter::start(&[&["--name", name], &kept[..]].concat());
+    let (first, second) = (start("node-1"), start("node-2"));
+    let until = |what: &str, so: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !so() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let owns = |counter: &Counter| counter.metric("tenure_shards_owned") > 0.0;
+    until("both own some", &|| owns(&first) && owns(&second));
+    let ids = ids(16);
+    first.increment_all(&ids, 4);
+    second.running.signal(Signal::STOP);
+    until("it is taken for over", &|| {
+        first.metric("tenure_members") < 2.0 && first.metric("tenure_shards_owned") >= 16.0
+    });
+    for id in &ids {
+        assert_eq!(first.count_patiently(id), 4, "{id}");
+    }
+    second.running.signal(Signal::CONT);
+    until("it joins again, and owns some", &|| {
+        second.metric("tenure_rejoins_total") >= 1.0 && owns(&second)
+    });
+    until("both see it", &|| first.metric("tenure_members") >= 2.0);
+    for id in &ids {
+        assert_eq!(second.count_patiently(id), 4, "{id}");
+        let answer = second.increment(id, "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(first.count_patiently(id), 5, "{id}");
+    }
+    for counter in [first, second] {
+        let ended = counter.running.terminate();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
 }
 
 #[test]

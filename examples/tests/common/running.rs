@@ -60,6 +60,11 @@ impl Running {
         kill_process(process, signal).expect("it runs");
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
     /// Asks it to end by SIGTERM, and waits until it has.
     pub fn terminate(mut self) -> Ended {
         let pid = Pid::from_child(&self.child);

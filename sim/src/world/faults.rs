@@ -302,7 +302,8 @@ impl World {
         let lost = self.draws.range(What::Members, 1, 1, 40);
         let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost).max(1));
         for node in 0..self.nodes.len() {
-            if self.nodes[node].alive && self.nodes[node].linked {
+            // What comes to a node that stands still is found in any order: Up and Down are not.
+            if self.nodes[node].running() && self.nodes[node].linked {
                 self.unlink(node)?;
             }
         }

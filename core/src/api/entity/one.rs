@@ -78,7 +78,9 @@ impl<A: Entity> EntityRef<A> {
     }
 
     /// Sends it a command whose reply nobody waits for. It takes effect at most once, and perhaps
-    /// not at all: nobody is told.
+    /// not at all: nobody is told what came of it. Awaited, a tell ends when the command has an owner
+    /// that took it in: where this node owns the entity's shard at once, else when the owner is done
+    /// with it, because until then a hand-over may send it on.
     ///
     /// # Errors
     ///

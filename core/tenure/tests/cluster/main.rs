@@ -19,4 +19,6 @@ mod refusals;
 mod rejoin;
 mod restart;
 #[cfg(feature = "nats")]
+mod servers;
+#[cfg(feature = "nats")]
 mod streams;

@@ -95,6 +95,11 @@ const OF_NODES: &[Figure] = &[
         "Shards that were found to be a node's own",
         |node| node.adopted,
     ),
+    rising(
+        "rejoins_total",
+        "Times that a node was taken for over and joined again",
+        |node| node.rejoins,
+    ),
     rising("forwarded_total", "Requests sent to other nodes", |node| {
         node.forwarded
     }),
