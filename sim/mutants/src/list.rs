@@ -1,0 +1,176 @@
+//! The lists of mutants: a file for each machine, in the form that `sim/mutants/list/README.md` tells.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mutant {
+    /// The machine and the mistake: `lease:no-drift`.
+    pub(crate) name: String,
+    /// What is wrong with it, in a sentence.
+    pub(crate) says: String,
+    /// The file, from the root of the workspace.
+    pub(crate) file: String,
+    /// What has to find it, cheapest first.
+    pub(crate) killers: Vec<Killer>,
+    /// The text around the expression, with it: it is in the file once.
+    pub(crate) before: String,
+    pub(crate) expression: String,
+    pub(crate) after: String,
+    /// What stands in its place.
+    pub(crate) instead: String,
+}
+
+/// A layer of proof.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Killer {
+    /// A test of the core, such as `trace`.
+    Test(String),
+    /// So many seeds of a profile of the simulation.
+    Sim { profile: String, seeds: u32 },
+}
+
+impl fmt::Display for Killer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Test(test) => f.write_str(test),
+            Self::Sim { profile, seeds } => write!(f, "sim {profile} {seeds}"),
+        }
+    }
+}
+
+/// What begins and ends the expression in a line of context.
+const MARKS: [char; 2] = ['«', '»'];
+
+/// All of a folder.
+pub(crate) fn all(folder: &Path) -> Result<Vec<Mutant>, String> {
+    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(told)? {
+        let path = entry.map_err(told)?.path();
+        if path.extension().is_some_and(|end| end == "txt") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut mutants: Vec<Mutant> = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(&path).map_err(told)?;
+        let read = read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        mutants.extend(read);
+    }
+    let mut names: Vec<&str> = mutants.iter().map(|one| one.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        Some(two) => Err(format!("two mutants are named {}", two[0])),
+        None => Ok(mutants),
+    }
+}
+
+/// The mutants of one file's text.
+fn read(text: &str) -> Result<Vec<Mutant>, String> {
+    let mut mutants = Vec::new();
+    for block in text.split("\n= ").skip(1) {
+        let (name, rest) = block.split_once('\n').unwrap_or((block, ""));
+        let mutant = mutant(name.trim(), rest);
+        mutants.push(mutant.map_err(|error| format!("{}: {error}", name.trim()))?);
+    }
+    Ok(mutants)
+}
+
+fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
+    let (mut says, mut file, mut killers) = (Vec::new(), None, Vec::new());
+    let (mut context, mut instead) = (Vec::new(), Vec::new());
+    for line in block.lines() {
+        if let Some(text) = line.strip_prefix("- ") {
+            context.push(text);
+        } else if let Some(text) = line.strip_prefix("+ ") {
+            instead.push(text);
+        } else if let Some(path) = line.strip_prefix("in ") {
+            file = Some(path.trim().to_owned());
+        } else if let Some(layers) = line.strip_prefix("found by ") {
+            for layer in layers.split(',') {
+                killers.push(killer(layer.trim())?);
+            }
+        } else if !line.trim().is_empty() {
+            says.push(line.trim());
+        }
+    }
+    let context = context.join("\n");
+    let parts: Vec<&str> = context.split(MARKS).collect();
+    let [before, expression, after] = parts[..] else {
+        return Err("its context has no «expression»".to_owned());
+    };
+    if killers.is_empty() || instead.is_empty() {
+        return Err("it lacks a line \"found by\", or what stands instead".to_owned());
+    }
+    Ok(Mutant {
+        name: name.to_owned(),
+        says: says.join(" "),
+        file: file.ok_or("it lacks a line \"in FILE\"")?,
+        killers,
+        before: before.to_owned(),
+        expression: expression.to_owned(),
+        after: after.to_owned(),
+        instead: instead.join("\n"),
+    })
+}
+
+fn killer(text: &str) -> Result<Killer, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words[..] {
+        [test] => Ok(Killer::Test(test.to_owned())),
+        ["sim", profile, seeds] => Ok(Killer::Sim {
+            profile: profile.to_owned(),
+            seeds: seeds.parse().map_err(|_| format!("{seeds} seeds"))?,
+        }),
+        _ => Err(format!(
+            "{text:?} is no layer: a test of the core, or sim PROFILE SEEDS"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Killer, all, read};
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_mutant_is_read_from_its_block() {
+        let text = "The machine.\n\n= m:late\nToo late (S1).\nin core/src/m.rs\nfound by trace, sim kill 50\n\
+                    - if «now\n-     > end» {\n+ now >= end\n";
+        let mutants = read(text).unwrap();
+        let [mutant] = &mutants[..] else {
+            panic!("{mutants:?}");
+        };
+        assert_eq!(
+            (mutant.name.as_str(), mutant.says.as_str()),
+            ("m:late", "Too late (S1).")
+        );
+        assert_eq!(mutant.expression, "now\n    > end");
+        assert_eq!(
+            (mutant.before.as_str(), mutant.after.as_str()),
+            ("if ", " {")
+        );
+        assert_eq!(mutant.instead, "now >= end");
+        let sim = Killer::Sim {
+            profile: "kill".to_owned(),
+            seeds: 50,
+        };
+        assert_eq!(mutant.killers, [Killer::Test("trace".to_owned()), sim]);
+    }
+
+    #[test]
+    fn each_listed_mutant_has_its_place() {
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let root = here.join("../..");
+        let mutants = all(&here.join("list")).unwrap();
+        for machine in ["lease", "node", "shard", "log", "route", "actor"] {
+            let of = |name: &str| name.starts_with(&format!("{machine}:"));
+            assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");
+        }
+        crate::plant::planted(&root, &mutants).unwrap();
+    }
+}

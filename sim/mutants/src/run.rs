@@ -1,0 +1,187 @@
+//! The copy of the workspace, and what is run in it.
+
+use crate::list::{Killer, Mutant};
+use crate::plant::{CHOICE, MODULE, planted};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How long a layer may run on a mutant: one that never comes to an end is found.
+const PATIENCE_S: &str = "600";
+
+/// What the copy has of the workspace.
+const COPIED: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "README.md",
+    "core",
+    "shell-mem",
+    "shell-nats",
+    "sim",
+    "examples",
+];
+
+/// What became of a mutant.
+#[derive(Clone, Debug)]
+pub(crate) enum Fate {
+    /// A layer failed.
+    Found { by: Killer, seconds: u64 },
+    /// All layers that have to find it passed.
+    Left,
+}
+
+/// Where the copy is.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    copy: PathBuf,
+    target: PathBuf,
+}
+
+impl Lab {
+    /// Copies what has changed since the last time, with the mutants in it.
+    pub(crate) fn prepare(
+        root: &Path,
+        lab: Option<PathBuf>,
+        mutants: &[Mutant],
+    ) -> Result<Self, String> {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        let copy = lab.unwrap_or_else(|| target.join("mutants"));
+        let told = |error: io::Error| format!("{}: {error}", copy.display());
+        let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for (file, text) in planted(root, mutants)? {
+            files.insert(copy.join(file), text);
+        }
+        files.insert(copy.join("core/src/mutant.rs"), MODULE.to_owned());
+        let lib = "core/src/lib.rs";
+        let text = fs::read_to_string(root.join(lib)).map_err(told)?;
+        files.insert(copy.join(lib), format!("{text}\npub mod mutant;\n"));
+        for name in COPIED {
+            copied(&root.join(name), &copy.join(name), &files).map_err(told)?;
+        }
+        for (path, text) in &files {
+            written(path, text.as_bytes()).map_err(told)?;
+        }
+        Ok(Self { copy, target })
+    }
+
+    /// Builds a layer, and runs it without a mutant: it has to pass.
+    pub(crate) fn must_hold(&self, killer: &Killer) -> Result<(), String> {
+        println!("{killer}: without a mutant");
+        if self.passes(killer, None)? {
+            return Ok(());
+        }
+        Err(format!(
+            "{killer} fails without a mutant, in {}",
+            self.copy.display()
+        ))
+    }
+
+    /// Runs what has to find a mutant.
+    pub(crate) fn hunt(&self, mutant: &Mutant) -> Result<Fate, String> {
+        for killer in &mutant.killers {
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "it tells people how long a layer took, and decides nothing"
+            )]
+            let begin = std::time::Instant::now();
+            if !self.passes(killer, Some(&mutant.name))? {
+                let (by, seconds) = (killer.clone(), begin.elapsed().as_secs());
+                return Ok(Fate::Found { by, seconds });
+            }
+        }
+        Ok(Fate::Left)
+    }
+
+    fn passes(&self, killer: &Killer, mutant: Option<&str>) -> Result<bool, String> {
+        // A build is no run: only the latter may take too long.
+        for patience in [None, Some(PATIENCE_S)] {
+            let mut command = match patience {
+                None => Command::new("cargo"),
+                Some(seconds) => {
+                    let mut command = Command::new("timeout");
+                    command.args([seconds, "cargo"]);
+                    command
+                }
+            };
+            match killer {
+                Killer::Test(test) => {
+                    command.args(["test", "--quiet", "-p", "tenure-core", "--test", test]);
+                    if patience.is_none() {
+                        command.arg("--no-run");
+                    }
+                }
+                Killer::Sim { profile, seeds } => {
+                    let verb = if patience.is_none() { "build" } else { "run" };
+                    command.args([verb, "--quiet", "--profile", "sim", "-p", "tenure-sim"]);
+                    if patience.is_some() {
+                        command.args(["--", "swarm", "--profile", profile]);
+                        command.args(["--seeds", &seeds.to_string()]);
+                    }
+                }
+            }
+            command
+                .current_dir(&self.copy)
+                .env("CARGO_TARGET_DIR", &self.target)
+                .env("INSTA_UPDATE", "no")
+                .env("RUST_BACKTRACE", "0")
+                .env_remove(CHOICE)
+                .stdin(Stdio::null());
+            if let Some(mutant) = mutant.filter(|_| patience.is_some()) {
+                command.env(CHOICE, mutant);
+            }
+            let output = command
+                .output()
+                .map_err(|error| format!("cargo: {error}"))?;
+            if output.status.success() {
+                continue;
+            }
+            if patience.is_none() {
+                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                return Err(format!("{killer} cannot be built with the mutants: {told}"));
+            }
+            if mutant.is_none() {
+                print!("{}", String::from_utf8_lossy(&output.stdout));
+                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            }
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// Copies a file or a folder, but for what is planted there; what is the same stays untouched, so that
+/// it is not built again.
+fn copied(from: &Path, to: &Path, planted: &BTreeMap<PathBuf, String>) -> io::Result<()> {
+    if !from.is_dir() {
+        return match planted.contains_key(to) {
+            true => Ok(()),
+            false => written(to, &fs::read(from)?),
+        };
+    }
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        copied(&from.join(&name), &to.join(&name), planted)?;
+    }
+    // What has gone here is gone there.
+    for entry in fs::read_dir(to)? {
+        let there = entry?;
+        let gone = !from.join(there.file_name()).exists();
+        if gone && !there.path().is_dir() && !planted.contains_key(&there.path()) {
+            fs::remove_file(there.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn written(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, bytes)
+}
