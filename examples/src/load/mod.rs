@@ -1,7 +1,8 @@
 //! How load is made and measured, for the load test and the bench: where a run takes place, who is
-//! asked next, blocks of operations that are timed, and what they came to.
+//! asked next, blocks of operations that are timed, what they came to, and what cannot be run.
 
 mod block;
+mod check;
 mod draw;
 mod figures;
 mod pace;
@@ -9,6 +10,7 @@ mod place;
 mod progress;
 
 pub use block::{Block, First, Load, Side, Tally, run, turns};
+pub use check::{Asked, at_most, none_is_zero};
 pub use draw::{Draw, Pick, Skew};
 pub use figures::{Memory, ratios, round};
 pub use place::{Place, Where, Wish};

@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::num::NonZeroUsize;
 use tenure_examples::counters::Kind;
-use tenure_examples::load::{KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
+use tenure_examples::load::{Asked, KEYS_MAX, Load, Pick, Place, Skew, at_most, none_is_zero};
 
 /// As many nodes as one run starts.
 const NODES_MAX: usize = 64;
@@ -82,62 +82,27 @@ pub(crate) struct Options {
 impl Options {
     /// Refuses what cannot be run.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let told = [
-            (self.ops == 0, "--ops 0 measures nothing: give 1 or more"),
-            (
-                self.keys == 0,
-                "--keys 0 leaves nothing to draw: give 1 or more",
-            ),
-            (
-                self.nodes == 0,
-                "--nodes 0 leaves nobody to ask: give 1 or more",
-            ),
-            (
-                self.shards == 0,
-                "--shards 0 leaves nothing to own: give 1 or more",
-            ),
-            (
-                self.outstanding == 0,
-                "--outstanding 0 does nothing: give 1 or more",
-            ),
-            (
-                self.blocks == 0,
-                "--blocks 0 measures nothing: give 1 or more",
-            ),
-        ];
-        if let Some((_, told)) = told.iter().find(|(wrong, _)| *wrong) {
-            return Err((*told).to_owned());
-        }
-        if self.nodes > NODES_MAX {
-            let nodes = self.nodes;
-            return Err(format!(
-                "--nodes {nodes} is too many: give {NODES_MAX} or fewer"
-            ));
-        }
+        none_is_zero(&[
+            ("keys", self.keys, "leaves nothing to draw"),
+            ("nodes", self.nodes, "leaves nobody to ask"),
+            ("shards", usize::from(self.shards), "leaves nothing to own"),
+            ("outstanding", self.outstanding, "does nothing"),
+        ])?;
+        at_most("nodes", self.nodes, NODES_MAX)?;
         let keys_max = if self.zipf.is_some() {
             ZIPF_KEYS_MAX
         } else {
             KEYS_MAX
         };
-        if self.keys > keys_max {
-            let keys = self.keys;
-            return Err(format!(
-                "--keys {keys} is too many: give {keys_max} or fewer"
-            ));
-        }
-        for (name, ops) in [("ops", self.ops), ("warmup", self.warmup.unwrap_or(0))] {
-            if ops > OPS_MAX {
-                return Err(format!(
-                    "--{name} {ops} never ends: give {OPS_MAX} or fewer"
-                ));
-            }
-        }
-        if self.blocks > self.ops {
-            let (blocks, ops) = (self.blocks, self.ops);
-            return Err(format!(
-                "--blocks {blocks} is more than --ops {ops}: give fewer blocks or more operations"
-            ));
-        }
+        at_most("keys", self.keys, keys_max)?;
+        let asked = Asked {
+            ops: self.ops,
+            warmup: self.warmup,
+            blocks: self.blocks,
+            shell: self.shell,
+            nats: self.nats.as_deref(),
+        };
+        asked.check()?;
         if let Some(rate) = self.rate.filter(|rate| !(0.001..=1e9).contains(rate)) {
             return Err(format!(
                 "--rate {rate} is no rate: give operations per second"
@@ -148,11 +113,7 @@ impl Options {
                 "--zipf {power} is no power: give 0 to 10, such as 0.99"
             ));
         }
-        let on_nats = self.shell == Place::Nats;
-        if self.nats.is_some() && !on_nats {
-            return Err("--nats names a server: add --shell nats, or leave it out".into());
-        }
-        if self.raw && !on_nats {
+        if self.raw && self.shell != Place::Nats {
             return Err("--raw is a client of NATS: add --shell nats, or leave it out".into());
         }
         Ok(())

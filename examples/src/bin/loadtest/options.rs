@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use std::num::NonZeroUsize;
 use tenure::WriteMode;
-use tenure_examples::load::{KEYS_MAX, Load, OPS_MAX, Pick, Place, Skew};
+use tenure_examples::load::{Asked, KEYS_MAX, Load, Pick, Place, Skew, at_most, none_is_zero};
 
 /// As many shards as a namespace has by default.
 pub(crate) const SHARDS: usize = 256;
@@ -131,51 +131,23 @@ fn every(text: &str) -> Result<Every, String> {
 impl Options {
     /// Refuses what cannot be run.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let counts = [
-            (self.ops == 0, "--ops 0 measures nothing: give 1 or more"),
-            (
-                self.users == 0,
-                "--users 0 leaves nobody to draw: give 1 or more",
-            ),
-            (
-                self.concurrency == 0,
-                "--concurrency 0 does nothing: give 1 or more",
-            ),
-            (
-                self.blocks == 0,
-                "--blocks 0 measures nothing: give 1 or more",
-            ),
-            (
-                self.hot > 100,
-                "--hot is a part of a hundred: give 0 to 100",
-            ),
-        ];
-        if let Some((_, told)) = counts.iter().find(|(wrong, _)| *wrong) {
-            return Err((*told).to_owned());
+        none_is_zero(&[
+            ("users", self.users, "leaves nobody to draw"),
+            ("concurrency", self.concurrency, "does nothing"),
+        ])?;
+        if self.hot > 100 {
+            return Err("--hot is a part of a hundred: give 0 to 100".into());
         }
-        if self.users > KEYS_MAX {
-            let users = self.users;
-            return Err(format!(
-                "--users {users} is too many: give {KEYS_MAX} or fewer"
-            ));
-        }
-        for (name, ops) in [("ops", self.ops), ("warmup", self.warmup.unwrap_or(0))] {
-            if ops > OPS_MAX {
-                return Err(format!(
-                    "--{name} {ops} never ends: give {OPS_MAX} or fewer"
-                ));
-            }
-        }
-        if self.blocks > self.ops {
-            let (blocks, ops) = (self.blocks, self.ops);
-            return Err(format!(
-                "--blocks {blocks} is more than --ops {ops}: give fewer blocks or more operations"
-            ));
-        }
+        at_most("users", self.users, KEYS_MAX)?;
+        let asked = Asked {
+            ops: self.ops,
+            warmup: self.warmup,
+            blocks: self.blocks,
+            shell: self.shell,
+            nats: self.nats.as_deref(),
+        };
+        asked.check()?;
         let on_nats = self.shell == Place::Nats;
-        if self.nats.is_some() && !on_nats {
-            return Err("--nats names a server: add --shell nats, or leave it out".into());
-        }
         if self.kill_leader && self.replicas.is_none_or(|replicas| replicas < 3) {
             return Err("--kill-leader is for a cluster: add --shell nats --replicas 3".into());
         }
