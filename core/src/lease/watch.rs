@@ -46,3 +46,28 @@ impl Watch {
         self.since.max(steady) + terms.watch()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Watch;
+    use crate::id::Sequence;
+    use crate::lease::Terms;
+    use crate::step::{Span, Time};
+
+    #[test]
+    fn an_older_revision_is_no_sign_of_life() {
+        let at = |ms| Time::ZERO + Span::from_millis(ms);
+        let terms = Terms::single();
+        let mut watch = Watch::new(Sequence(7), at(0));
+        let over_at = watch.over_at(&terms);
+        for revision in [6, 7] {
+            assert!(!watch.seen(Sequence(revision), at(900)));
+            assert_eq!(
+                (watch.revision(), watch.over_at(&terms)),
+                (Sequence(7), over_at)
+            );
+        }
+        assert!(watch.seen(Sequence(8), at(900)));
+        assert_eq!(watch.over_at(&terms), at(900) + terms.watch());
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) struct Mutant {
 /// A layer of proof.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Killer {
-    /// A test of the core, such as `trace`.
+    /// A test of the core, such as `trace`; `lib` are those beside the code.
     Test(String),
     /// So many seeds of a profile of the simulation.
     Sim { profile: String, seeds: u32 },
@@ -127,7 +127,7 @@ fn killer(text: &str) -> Result<Killer, String> {
             seeds: seeds.parse().map_err(|_| format!("{seeds} seeds"))?,
         }),
         _ => Err(format!(
-            "{text:?} is no layer: a test of the core, or sim PROFILE SEEDS"
+            "{text:?} is no layer: a test of the core, lib, or sim PROFILE SEEDS"
         )),
     }
 }

@@ -7,9 +7,8 @@ mod plant;
 mod run;
 
 use clap::Parser;
-use list::{Killer, Mutant};
+use list::Mutant;
 use run::{Fate, Lab};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,8 +30,9 @@ struct Options {
 /// Whether none was left.
 fn hunted(options: &Options) -> Result<bool, String> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut mutants = list::all(&here.join("list"))?;
-    mutants.retain(|mutant| mutant.name.starts_with(&options.only));
+    let all = list::all(&here.join("list"))?;
+    let hunted = |mutant: &&Mutant| mutant.name.starts_with(&options.only);
+    let mutants: Vec<&Mutant> = all.iter().filter(hunted).collect();
     if mutants.is_empty() {
         let only = &options.only;
         return Err(format!(
@@ -47,16 +47,10 @@ fn hunted(options: &Options) -> Result<bool, String> {
     }
     let root = here.join("../..");
     let root = root.canonicalize().map_err(|error| error.to_string())?;
-    let lab = Lab::prepare(&root, options.lab.clone(), &mutants)?;
-    let killers: BTreeSet<Killer> = mutants
-        .iter()
-        .flat_map(|mutant| mutant.killers.iter().cloned())
-        .collect();
-    for killer in &killers {
-        lab.must_hold(killer)?;
-    }
+    // All are planted whichever are hunted, so that the copy is built once.
+    let mut lab = Lab::prepare(&root, options.lab.clone(), &all)?;
     let mut left = 0;
-    for mutant in &mutants {
+    for &mutant in &mutants {
         let name = &mutant.name;
         match lab.hunt(mutant)? {
             Fate::Found { by, seconds } => println!("{name}: found by {by} in {seconds} s"),

@@ -23,19 +23,25 @@ pub fn is(name: &str) -> bool {
 }
 "#;
 
+/// A file, and its mutants by where they begin and end.
+struct Source<'a> {
+    text: String,
+    places: BTreeMap<(usize, usize), Vec<&'a Mutant>>,
+}
+
 /// The files with all mutants in them, by their path from the root.
 pub(crate) fn planted(root: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String, String>, String> {
-    let mut files: BTreeMap<String, (String, BTreeMap<(usize, usize), Vec<&Mutant>>)> =
-        BTreeMap::new();
+    let mut files: BTreeMap<String, Source<'_>> = BTreeMap::new();
     for mutant in mutants {
         let name = &mutant.name;
         if !files.contains_key(&mutant.file) {
             let path = root.join(&mutant.file);
             let text = fs::read_to_string(&path);
             let text = text.map_err(|error| format!("{name}: {}: {error}", path.display()))?;
-            files.insert(mutant.file.clone(), (text, BTreeMap::new()));
+            let places = BTreeMap::new();
+            files.insert(mutant.file.clone(), Source { text, places });
         }
-        let Some((text, places)) = files.get_mut(&mutant.file) else {
+        let Some(Source { text, places }) = files.get_mut(&mutant.file) else {
             continue;
         };
         let place = place(text, mutant).map_err(|error| format!("{name}: {error}"))?;
@@ -45,7 +51,7 @@ pub(crate) fn planted(root: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String
             .push(mutant);
     }
     let mut planted = BTreeMap::new();
-    for (file, (mut text, places)) in files {
+    for (file, Source { mut text, places }) in files {
         let ranges: Vec<_> = places.keys().copied().collect();
         if let Some(two) = ranges.windows(2).find(|two| two[0].1 > two[1].0) {
             let at = &text[two[1].0..two[1].1];
