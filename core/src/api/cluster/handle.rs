@@ -148,15 +148,11 @@ impl ClusterHandle {
     /// a later start says is up to that start.
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use tenure_core::api::{Cluster, NodeChange, Options};
-    /// # let options = Options { cluster: Some(Cluster::named("a")), ..Options::default() };
-    /// # let tenure = tenure_core::api::start(tenure_mem::MemShell::fresh(), options).await?;
-    /// let cluster = tenure.cluster().ok_or("a node of a cluster")?;
-    /// cluster.describe(NodeChange::new().weight(50).label("disk", "slow")).await?;
-    /// # Ok(())
-    /// # }
+    /// use tenure_core::api::{ClusterHandle, DescribeError, NodeChange};
+    ///
+    /// async fn retire(cluster: &ClusterHandle) -> Result<(), DescribeError> {
+    ///     cluster.describe(NodeChange::new().weight(0).label("leaves", "today")).await
+    /// }
     /// ```
     ///
     /// Cancel safe: it is changed all the same, or not at all.
