@@ -33,6 +33,7 @@ pub mod driver;
 pub mod flow;
 pub mod format;
 pub mod id;
+mod index;
 pub mod lease;
 pub mod log;
 pub mod name;
@@ -47,6 +48,11 @@ pub mod step;
     allow(dead_code, reason = "the driver uses all of it")
 )]
 mod table;
+#[cfg_attr(
+    not(feature = "driver"),
+    allow(dead_code, reason = "the driver uses all of it")
+)]
+mod tickets;
 
 pub use step::{
     Cx, Deadline, Dice, Effects, HaltReason, Limits, Machine, Outcome, Probe, Purpose, Site,

@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 
 /// A namespace: one log, one layout, isolated from others by name.
@@ -113,6 +114,13 @@ impl KindName {
 
     /// The name.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// It is found by its text.
+impl Borrow<str> for KindName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

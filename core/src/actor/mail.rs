@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 impl Scheduler {
     pub(super) fn ask(&mut self, cx: &mut Cx<'_>, ask: Ask, out: &mut Effects<Effect>) {
         let ticket = ask.ticket;
-        if self.tickets.contains_key(&ticket) || usize::from(ask.kind.0) >= self.kinds.len() {
+        if self.tickets.contains(ticket) || usize::from(ask.kind.0) >= self.kinds.len() {
             let broken = "a ticket comes once, of a kind that is known";
             return self.halt(HaltReason::Broken(broken), out);
         }
@@ -144,12 +144,12 @@ impl Scheduler {
             self.mail.push(&mut activation.mailbox, letter);
             match self.letters[letter as usize].what {
                 What::Ask(ticket) => {
-                    if let Some(waiting) = self.tickets.get_mut(&ticket) {
+                    if let Some(waiting) = self.tickets.get_mut(ticket) {
                         waiting.spot = Spot::Mailbox(letter);
                     }
                 }
                 What::Tell(ticket) => {
-                    self.tickets.remove(&ticket);
+                    self.tickets.remove(ticket);
                     let answer = Answer::Taken;
                     out.push(Effect::Reply { ticket, answer });
                 }
@@ -165,7 +165,7 @@ impl Scheduler {
 
     /// Tells whoever waits under a ticket, unless it has its answer or went away.
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer, out: &mut Effects<Effect>) {
-        if self.tickets.remove(&ticket).is_some() {
+        if self.tickets.remove(ticket).is_some() {
             out.push(Effect::Reply { ticket, answer });
         }
     }
@@ -173,7 +173,7 @@ impl Scheduler {
     /// Answers those whose deadline has come.
     pub(super) fn expire(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         while let Some((at, ticket)) = self.deadlines.pop_due(cx.now) {
-            let wanted = self.tickets.get(&ticket);
+            let wanted = self.tickets.get(ticket);
             if wanted.is_none_or(|waiting| waiting.deadline != at) {
                 continue;
             }
@@ -201,7 +201,7 @@ impl Scheduler {
         ticket: Ticket,
         out: &mut Effects<Effect>,
     ) -> Option<Spot> {
-        let Waiting { spot, .. } = self.tickets.remove(&ticket)?;
+        let Waiting { spot, .. } = self.tickets.remove(ticket)?;
         match spot {
             Spot::Mailbox(letter) => {
                 let index = self.letters.remove(letter as usize).to;
@@ -251,7 +251,7 @@ impl Scheduler {
         for what in self.clear_mail(index) {
             match what {
                 What::Ask(ticket) => self.answer(ticket, Answer::Refused(refusal.clone()), out),
-                What::Tell(ticket) if self.tickets.contains_key(&ticket) => {
+                What::Tell(ticket) if self.tickets.contains(ticket) => {
                     self.answer(ticket, Answer::Refused(refusal.clone()), out);
                 }
                 What::Tell(ticket) => self.undelivered(index, ticket, out),

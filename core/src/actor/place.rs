@@ -195,7 +195,7 @@ impl Scheduler {
         for held in self.places.values_mut() {
             if let Held::HandingOver { stash, .. } = held {
                 for ticket in core::mem::take(stash).into_keys() {
-                    self.tickets.remove(&ticket);
+                    self.tickets.remove(ticket);
                     refuse(ticket, Refusal::Stopped, out);
                 }
             }
@@ -226,14 +226,14 @@ impl Scheduler {
         for what in self.clear_mail(index) {
             let (ticket, answered) = match what {
                 What::Ask(ticket) => (ticket, true),
-                What::Tell(ticket) if self.tickets.contains_key(&ticket) => (ticket, false),
+                What::Tell(ticket) if self.tickets.contains(ticket) => (ticket, false),
                 What::Tell(_) => {
                     self.post(index, what);
                     continue;
                 }
                 What::Timer(..) | What::Notice(..) => continue,
             };
-            match (place, self.tickets.remove(&ticket)) {
+            match (place, self.tickets.remove(ticket)) {
                 (Some(place), Some(waiting)) if why == Why::HandOver => {
                     let ask = Ask {
                         ticket,

@@ -10,7 +10,7 @@ use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Time};
-use crate::table::Table;
+use crate::tickets::Tickets;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use slab::Slab;
@@ -37,7 +37,7 @@ pub struct Scheduler {
     /// Neighbours in their mailboxes.
     pub(super) mail: Links,
     /// Who waits for an answer.
-    pub(super) tickets: Table<Ticket, Waiting>,
+    pub(super) tickets: Tickets<Waiting>,
     pub(super) deadlines: Alarms<Ticket>,
     /// What activations wait for by themselves.
     pub(super) alarms: Alarms<u32>,
@@ -97,7 +97,7 @@ impl Scheduler {
             members: BTreeMap::new(),
             letters: Slab::new(),
             mail: Links::default(),
-            tickets: Table::new(),
+            tickets: Tickets::default(),
             deadlines: Alarms::new(),
             alarms: Alarms::new(),
             places: BTreeMap::new(),
@@ -214,7 +214,7 @@ impl Scheduler {
     fn sweep(&mut self) {
         let tickets = &self.tickets;
         self.deadlines.sweep(tickets.len(), |at, ticket| {
-            tickets.get(&ticket).is_some_and(|one| one.deadline == at)
+            tickets.get(ticket).is_some_and(|one| one.deadline == at)
         });
         let activations = &self.activations;
         self.alarms.sweep(activations.len(), |at, index| {

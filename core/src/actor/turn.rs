@@ -33,7 +33,7 @@ impl Scheduler {
             };
             match what {
                 What::Ask(ticket) => {
-                    let waiting = self.tickets.get_mut(&ticket);
+                    let waiting = self.tickets.get_mut(ticket);
                     let waiting = waiting.expect("who asks waits");
                     waiting.spot = Spot::Turn(index);
                     let deadline = Some(waiting.deadline);
@@ -139,7 +139,7 @@ impl Scheduler {
         };
         match (self.peek(index).phase, &ending) {
             (Phase::Running(_, Some(ticket)), Ending::Withdrawn) => {
-                self.tickets.remove(&ticket);
+                self.tickets.remove(ticket);
             }
             (Phase::Running(_, Some(ticket)), _) => self.answer(ticket, answer, out),
             (_, _) => {}

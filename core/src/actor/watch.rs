@@ -16,7 +16,7 @@ impl Scheduler {
             place,
             deadline,
         } = watch;
-        if self.tickets.contains_key(&ticket) {
+        if self.tickets.contains(ticket) {
             let broken = "a ticket comes once";
             return self.halt(HaltReason::Broken(broken), out);
         }

@@ -52,7 +52,9 @@ impl Codec {
         match self {
             Self::Cbor => {
                 let mut rest = bytes;
-                let value = ciborium::from_reader(&mut rest).map_err(|e| not_cbor(&e))?;
+                let value =
+                    scratched(|scratch| ciborium::from_reader_with_buffer(&mut rest, scratch));
+                let value = value.map_err(|e| not_cbor(&e))?;
                 if rest.is_empty() {
                     Ok(value)
                 } else {
@@ -76,6 +78,23 @@ const ROOM_BYTES_MIN: usize = 256;
 
 thread_local! {
     static ROOM: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// Where a decoder of CBOR puts texts for a moment, in bytes: as much as it takes by itself, which it
+/// would clear for each value.
+const SCRATCH_BYTES: usize = 4_096;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn scratched<T>(decode: impl FnOnce(&mut [u8]) -> T) -> T {
+    // A value that decodes another one meanwhile finds none, and makes its own.
+    let mut scratch = SCRATCH.take();
+    scratch.resize(SCRATCH_BYTES, 0);
+    let decoded = decode(&mut scratch);
+    SCRATCH.replace(scratch);
+    decoded
 }
 
 fn written(

@@ -2,8 +2,8 @@
 //! the way that a caller's command takes (S18).
 
 use super::cluster::{
-    AskRequest, Asking, Courier, Incoming, Local, Outcome, Registry, Returned, Routed, Unrouted,
-    Wanted, Wire, order_key,
+    AskRequest, Asking, Courier, Incoming, Local, Outcome, Registry, Routed, Unrouted, Wanted,
+    Wire, order_key,
 };
 use super::host::Answer;
 use super::request::Request;
@@ -165,8 +165,8 @@ impl Routed for IntentAsk {
         Ok(Wire::Entity(self.0.asking.clone()))
     }
 
-    fn returned(self: Box<Self>, returned: Returned) {
-        self.tell(delivery(returned.answered));
+    fn returned(self: Box<Self>, answer: Return<'_>) {
+        self.tell(delivery(answer.answered));
     }
 
     fn handed_over(self: Box<Self>) {}

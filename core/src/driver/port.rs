@@ -118,8 +118,7 @@ impl LanePort {
 
 impl Asker for LanePort {
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>> {
-        let name = KindName::new(name).ok()?;
-        self.kinds.get()?.get(&name).cloned()
+        self.kinds.get()?.get(name).cloned()
     }
 
     fn place(&self, kind: &ActorEntry, key: &EntityId) -> Option<Place> {

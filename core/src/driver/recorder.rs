@@ -1,6 +1,8 @@
 //! The flight recorder: the last inputs of a lane's machines, with what replays them.
 
-use super::packed::{pack, pack_submit, unpack, unpack_submit};
+use super::packed::{
+    pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route, unpack_submit,
+};
 use crate::actor;
 use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
@@ -116,7 +118,7 @@ pub(crate) struct Recorder<M> {
     begin: usize,
 }
 
-/// An input in the ring. The three of a command are small, because each command writes them over
+/// An input in the ring. Those of a command and of a request are small, because each writes them over
 /// those of an earlier one.
 enum Kept {
     Whole(Box<Recorded>),
@@ -126,13 +128,20 @@ enum Kept {
     Decided(OpId, usize),
     /// A message was stored.
     Published(OpId, Sequence),
+    /// Of routing; so many bytes.
+    Router(usize),
+    /// Of actors; so many bytes.
+    Actors(usize),
 }
 
 impl Kept {
     /// The bytes of what it holds of messages, states and verdicts.
     fn bytes(&self) -> usize {
         match self {
-            Self::Submit(bytes) | Self::Decided(_, bytes) => *bytes,
+            Self::Submit(bytes)
+            | Self::Decided(_, bytes)
+            | Self::Router(bytes)
+            | Self::Actors(bytes) => *bytes,
             Self::Published(..) => 0,
             Self::Whole(input) => match input.as_ref() {
                 Recorded::Log(input) => log_bytes(input),
@@ -158,7 +167,10 @@ impl Kept {
     /// How many of its bytes are packed.
     fn packed(&self) -> usize {
         match self {
-            Self::Submit(bytes) | Self::Decided(_, bytes) => *bytes,
+            Self::Submit(bytes)
+            | Self::Decided(_, bytes)
+            | Self::Router(bytes)
+            | Self::Actors(bytes) => *bytes,
             Self::Published(..) | Self::Whole(_) => 0,
         }
     }
@@ -281,6 +293,28 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         self.keep(now, machine, kept);
     }
 
+    /// The same for an input of routing.
+    pub(crate) fn push_route(&mut self, now: Time, machine: M, input: &route::Input) {
+        let end = self.packed.len();
+        let kept = if pack_route(input, &mut self.packed) {
+            Kept::Router(self.packed.len() - end)
+        } else {
+            Kept::Whole(Box::new(Recorded::Router(Box::new(input.clone()))))
+        };
+        self.keep(now, machine, kept);
+    }
+
+    /// The same for an input of actors.
+    pub(crate) fn push_actors(&mut self, now: Time, machine: M, input: &actor::Input) {
+        let end = self.packed.len();
+        let kept = if pack_actors(input, &mut self.packed) {
+            Kept::Actors(self.packed.len() - end)
+        } else {
+            Kept::Whole(Box::new(Recorded::Actors(Box::new(input.clone()))))
+        };
+        self.keep(now, machine, kept);
+    }
+
     fn keep(&mut self, now: Time, machine: M, input: Kept) {
         let bytes = input.bytes();
         while self.ring.len() == INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
@@ -317,6 +351,14 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                         op: *op,
                         ran: Ran::Decided(decided),
                     })
+                }
+                Kept::Router(_) => {
+                    let input = unpack_route(&bytes).expect("an input that was packed");
+                    Recorded::Router(Box::new(input))
+                }
+                Kept::Actors(_) => {
+                    let input = unpack_actors(&bytes).expect("an input that was packed");
+                    Recorded::Actors(Box::new(input))
                 }
                 Kept::Published(op, sequence) => Recorded::Log(Input::Stored {
                     op: *op,

@@ -28,7 +28,6 @@
 
 mod ask;
 mod effect;
-mod index;
 mod input;
 mod list;
 mod nodes;

@@ -1,6 +1,5 @@
 //! The machine itself: what it holds, its step, and its timers.
 
-use super::index::Index;
 use super::list::Links;
 use super::nodes::Nodes;
 use super::serve::Serves;
@@ -9,6 +8,7 @@ use super::way::Ways;
 use super::window::SLOT_BITS;
 use super::{Effect, Input, Lost, Refusal, Repeat, Target};
 use crate::id::{Incarnation, OpId, Ticket};
+use crate::index::Index;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Span, Time};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -1,11 +1,11 @@
 //! Requests of other lanes: each begun at most once, answered once, and fair between askers (R6).
 
-use super::index::Index;
 use super::router::{Router, SLOTS};
 use super::timers::Timers;
 use super::window::{SLOT_BITS, Window};
 use super::{Address, Declined, Effect, Target};
 use crate::id::{Incarnation, OpId, Ticket};
+use crate::index::Index;
 use crate::step::{Cx, Effects, Span, Time};
 use crate::{reached, sometimes};
 use alloc::collections::BTreeMap;

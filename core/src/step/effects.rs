@@ -49,6 +49,15 @@ impl<E> Effects<E> {
         self.items.drain(..)
     }
 
+    /// Moves all effects to the end of a list; an empty one changes places with the buffer.
+    pub fn move_to(&mut self, list: &mut Vec<E>) {
+        if list.is_empty() {
+            core::mem::swap(&mut self.items, list);
+        } else {
+            list.append(&mut self.items);
+        }
+    }
+
     /// The effects that wait.
     pub fn as_slice(&self) -> &[E] {
         &self.items

@@ -12,7 +12,7 @@ use crate::driver::actors::host::{
 use crate::driver::host::panic_text;
 use crate::format::Metadata;
 use crate::id::Ticket;
-use crate::table::Table;
+use crate::tickets::Tickets;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::any::Any;
@@ -46,7 +46,7 @@ impl<A: Actor> Default for More<A> {
 pub(crate) struct Residents<A: Actor> {
     entry: Arc<ActorEntry>,
     handlers: Arc<Handlers<A>>,
-    mail: Table<Ticket, Waits<A>>,
+    mail: Tickets<Waits<A>>,
 }
 
 /// A message that waits for its turn.
@@ -61,7 +61,7 @@ impl<A: Actor> Residents<A> {
         Self {
             entry,
             handlers,
-            mail: Table::new(),
+            mail: Tickets::default(),
         }
     }
 }
@@ -78,7 +78,7 @@ impl<A: Actor> ActorHost for Residents<A> {
     }
 
     fn give_back(&mut self, ticket: Ticket) -> Option<Mail> {
-        self.mail.remove(&ticket).map(|waits| Mail {
+        self.mail.remove(ticket).map(|waits| Mail {
             content: waits.job.content(),
             metadata: waits.metadata,
             trail: waits.trail,
@@ -106,7 +106,7 @@ impl<A: Actor> ActorHost for Residents<A> {
             cx.enters(background, timers);
         }
         match act {
-            Act::Message { ticket, .. } => match self.mail.remove(&ticket) {
+            Act::Message { ticket, .. } => match self.mail.remove(ticket) {
                 Some(waits) => {
                     cx.for_caller(waits.metadata, waits.trail);
                     waits.job.run(resident, cx)

@@ -10,7 +10,7 @@ use crate::driver::NotSent;
 use crate::driver::cluster::{
     AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
 };
-use crate::format::{Answered, Denial};
+use crate::format::{Answered, Denial, Return};
 use crate::name::{EntityId, NameError};
 use crate::route::{self, Repeat, Target};
 use crate::shard::Place;
@@ -325,9 +325,9 @@ impl Routed for InfoAsk {
         }))
     }
 
-    fn returned(self: Box<Self>, returned: Returned) {
+    fn returned(self: Box<Self>, answer: Return<'_>) {
         // A caller that went away needs no answer.
-        let _ = self.done.send(Ok(returned));
+        let _ = self.done.send(Ok(answer.into()));
     }
 
     fn handed_over(self: Box<Self>) {

@@ -6,12 +6,12 @@ use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::Time;
-use crate::table::Table;
+use crate::tickets::Tickets;
 use std::sync::Arc;
 
 /// Who waits, by ticket.
 #[derive(Default)]
-pub(super) struct Callers(Table<Ticket, Waiting>);
+pub(super) struct Callers(Tickets<Waiting>);
 
 /// One who waits. The message, if there is one, is with the host.
 pub(super) struct Waiting {
@@ -40,12 +40,12 @@ impl Callers {
     }
 
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Waiting> {
-        self.0.remove(&ticket)
+        self.0.remove(ticket)
     }
 
     /// The flag of one who waits.
     pub(super) fn gone(&self, ticket: Ticket) -> Option<&Arc<CallerGone>> {
-        self.0.get(&ticket).map(|waiting| &waiting.gone)
+        self.0.get(ticket).map(|waiting| &waiting.gone)
     }
 
     /// Whether anybody waits for more than an end, which may never come.
@@ -60,7 +60,7 @@ impl Callers {
     /// Tells all that are left; how many there were.
     pub(super) fn finish_all(&mut self, answer: impl Fn() -> ActorAnswer) -> u64 {
         let mut count = 0;
-        while let Some((_, waiting)) = self.0.pop_first() {
+        for (_, waiting) in self.0.take_all() {
             waiting.caller.finish(answer());
             count += 1;
         }

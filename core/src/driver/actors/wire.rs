@@ -7,6 +7,7 @@ use crate::driver::cluster::Returned;
 use crate::format::{Answered, Codec, Denial, Hop};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// The name of the message that is a wish to be told of an end. No message of users has it: theirs
 /// have no slash.
@@ -17,14 +18,20 @@ pub(crate) const WATCH_VERSION: u16 = 1;
 
 impl Mail {
     /// The message's name, version and bytes, to be sent.
-    pub(crate) fn encode(&self, codec: Codec) -> Result<(&str, u16, Bytes), CodecError> {
+    pub(crate) fn encode(
+        &self,
+        codec: Codec,
+    ) -> Result<(Cow<'static, str>, u16, Bytes), CodecError> {
         Ok(match &self.content {
-            Content::Typed(message) => (message.name(), message.version(), message.encode(codec)?),
+            Content::Typed(message) => {
+                let name = message.name().into();
+                (name, message.version(), message.encode(codec)?)
+            }
             Content::Wire {
                 name,
                 version,
                 data,
-            } => (name, *version, data.clone()),
+            } => (name.clone().into(), *version, data.clone()),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Messages for actors on their way: from a caller of this node, and from another lane.
 
-use super::call::{AskingActor, Returned};
+use super::call::AskingActor;
 use super::courier::{Courier, Local, Routed, Unrouted};
 use super::wire::Wire;
 use crate::actor::{Refusal, Trail};
@@ -10,13 +10,14 @@ use crate::driver::actors::host::{
 };
 use crate::driver::actors::wire::{WATCH, WATCH_VERSION};
 use crate::format::TakeOver;
-use crate::format::{Codec, Layout};
+use crate::format::{Layout, Return};
 use crate::id::Ticket;
 use crate::name::EntityId;
 use crate::route::{Asked, Repeat, Target};
 use crate::shard::Place;
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
 
 /// A message of a caller of this node.
 pub(crate) struct ActorAsk {
@@ -70,7 +71,7 @@ impl Routed for ActorAsk {
             kind, key, mail, ..
         } = &self.request;
         let (message, version, body) = mail.encode(kind.codec)?;
-        let message = (message.to_owned(), version);
+        let message = (message, version);
         Ok(Wire::Actor(AskingActor {
             place: place_in(self.target),
             kind: kind.name().clone(),
@@ -83,11 +84,11 @@ impl Routed for ActorAsk {
         }))
     }
 
-    fn returned(self: Box<Self>, returned: Returned) {
+    fn returned(self: Box<Self>, answer: Return<'_>) {
         let answer = if self.request.answered {
-            ActorAnswer::of_message(returned)
+            ActorAnswer::of_message(answer.into())
         } else {
-            ActorAnswer::of_tell(returned.answered)
+            ActorAnswer::of_tell(answer.answered)
         };
         self.tell(answer);
     }
@@ -150,7 +151,7 @@ impl Routed for WatchAsk {
             place: place_in(self.target),
             kind: kind.name().clone(),
             key: key.clone(),
-            message: (WATCH.to_owned(), WATCH_VERSION),
+            message: (WATCH.into(), WATCH_VERSION),
             codec: kind.codec,
             metadata: None,
             trail: Trail::default(),
@@ -158,9 +159,9 @@ impl Routed for WatchAsk {
         }))
     }
 
-    fn returned(self: Box<Self>, returned: Returned) {
+    fn returned(self: Box<Self>, answer: Return<'_>) {
         let WatchRequest { kind, caller, .. } = self.request;
-        caller.finish(ActorAnswer::of_watch(returned.answered, kind.codec));
+        caller.finish(ActorAnswer::of_watch(answer.answered, kind.codec));
     }
 
     fn handed_over(self: Box<Self>) {
@@ -190,19 +191,13 @@ impl Routed for WatchAsk {
 /// Who waits on another lane.
 pub(crate) struct ServedActor {
     pub(crate) courier: Courier,
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<ActorEntry>,
     pub(crate) key: EntityId,
-    pub(crate) codec: Codec,
 }
 
 impl ActorCaller for ServedActor {
     fn finish(self: Box<Self>, answer: ActorAnswer) {
-        let Self {
-            courier,
-            kind,
-            key,
-            codec,
-        } = *self;
+        let Self { courier, kind, key } = *self;
         // It was not run, and runs elsewhere perhaps.
         let is_elsewhere = matches!(
             answer,
@@ -211,7 +206,7 @@ impl ActorCaller for ServedActor {
         if is_elsewhere {
             courier.not_served();
         } else {
-            courier.answered(answer.encode(codec, &kind, key.as_str()));
+            courier.answered(answer.encode(kind.codec, kind.name().as_str(), key.as_str()));
         }
     }
 

@@ -4,7 +4,7 @@ use crate::actor::Trail;
 use crate::api::CodecError;
 use crate::driver::actors::host::{Content, Mail};
 use crate::driver::host::Answer;
-use crate::format::{Answered, Codec, Denial, Metadata};
+use crate::format::{Answered, Codec, Denial, Metadata, Return};
 use crate::id::{CommandId, Epoch, WallTime};
 use crate::log::{Expected, Freshness, Refusal, Reply};
 use crate::name::{EntityId, KindName};
@@ -37,7 +37,7 @@ pub(crate) struct AskingActor {
     pub(crate) kind: KindName,
     pub(crate) key: EntityId,
     /// The message's stable name, and the version of its type.
-    pub(crate) message: (String, u16),
+    pub(crate) message: (Cow<'static, str>, u16),
     pub(crate) codec: Codec,
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// Who waits for its answer.
@@ -51,7 +51,7 @@ impl AskingActor {
     pub(crate) fn into_mail(self) -> (EntityId, Mail) {
         let (name, version) = self.message;
         let content = Content::Wire {
-            name,
+            name: name.into_owned(),
             version,
             data: self.body,
         };
@@ -89,6 +89,16 @@ pub(crate) struct Returned {
     pub(crate) node: String,
     /// The epoch under which it was served.
     pub(crate) epoch: Option<Epoch>,
+}
+
+impl From<Return<'_>> for Returned {
+    fn from(answer: Return<'_>) -> Self {
+        Self {
+            answered: answer.answered,
+            node: answer.node.to_owned(),
+            epoch: answer.epoch,
+        }
+    }
 }
 
 /// What the user's code said, encoded.

@@ -2,13 +2,13 @@
 //! routing, which sends it to the lane that asked.
 
 use super::actor::{ActorAsk, WatchAsk};
-use super::call::{Outcome, Returned};
+use super::call::Outcome;
 use super::wire::Wire;
 use crate::api::CodecError;
 use crate::driver::host::Answer;
 use crate::driver::outbox::IntentAsk;
 use crate::driver::request::EntityRequest;
-use crate::format::Answered;
+use crate::format::{Answered, Return};
 use crate::id::Ticket;
 use crate::log::{Refusal, Reply};
 use crate::route::{self, Asked, Lost};
@@ -27,7 +27,7 @@ pub(crate) trait Routed: Send {
     fn asking(&self) -> Result<Wire, CodecError>;
 
     /// Tells the caller what came back.
-    fn returned(self: Box<Self>, returned: Returned);
+    fn returned(self: Box<Self>, answer: Return<'_>);
 
     /// Tells a caller who waits for no answer that its request is on its way.
     fn handed_over(self: Box<Self>);

@@ -2,7 +2,7 @@
 
 use crate::driver::host::caught;
 use crate::driver::lane::{Env, Who};
-use crate::driver::recorder::Recorded;
+use crate::driver::recorder::Recorder;
 use crate::step::{Cx, Dice, Effects, Machine, Time};
 
 /// A machine, its dice, and why it was stopped if it was.
@@ -14,10 +14,7 @@ pub(crate) struct MachineSeat<M: Machine> {
     halted: Option<String>,
 }
 
-impl<M: Machine> MachineSeat<M>
-where
-    M::Input: Clone,
-{
+impl<M: Machine> MachineSeat<M> {
     pub(crate) fn new(who: Who, machine: M, dice: Dice, effects_max: usize) -> Self {
         Self {
             who,
@@ -49,14 +46,13 @@ where
         &mut self,
         env: &mut Env<'_>,
         input: M::Input,
-        recorded: impl FnOnce(Box<M::Input>) -> Recorded,
+        record: impl FnOnce(&mut Recorder<Who>, Time, &M::Input),
         wanted: &mut Vec<M::Effect>,
     ) {
         if self.halted.is_some() {
             return;
         }
-        let kept = recorded(Box::new(input.clone()));
-        env.recorder.push(env.now, self.who, kept);
+        record(env.recorder, env.now, &input);
         let mut cx = Cx {
             now: env.now,
             dice: self.dice,
@@ -64,7 +60,7 @@ where
         };
         let (machine, effects) = (&mut self.machine, &mut self.effects);
         match caught(|| machine.step(&mut cx, input, effects)) {
-            Ok(()) => wanted.extend(self.effects.drain()),
+            Ok(()) => self.effects.move_to(wanted),
             Err(panic) => {
                 self.effects.drain();
                 self.halt(env, format!("a step panicked: {panic}"));

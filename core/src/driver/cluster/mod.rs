@@ -38,12 +38,13 @@ pub(crate) const TIDINGS_MAX: usize = 1_024;
 
 /// What requests for one entity or actor have in common, so that they stay in their order.
 pub(crate) fn order_key(kind: &KindName, key: &EntityId) -> u64 {
-    let texts = [kind.as_str(), key.as_str()];
-    let bytes = texts.iter().flat_map(|text| text.bytes().chain([0]));
     // FNV-1a.
-    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    })
+    let and = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    let mut hash = 0xCBF2_9CE4_8422_2325;
+    for text in [kind.as_str(), key.as_str()] {
+        hash = and(text.bytes().fold(hash, and), 0);
+    }
+    hash
 }
 
 /// A request of a caller of this node for whoever owns a place, or for a node.

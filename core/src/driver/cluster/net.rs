@@ -14,7 +14,7 @@ use crate::port::{Delivery, Heard};
 use crate::route::{self, Address, Asked, Router, RouterConfig};
 use crate::shard::{self, Owners, OwnersConfig, Place, Report};
 use crate::step::{Dice, Span, Time};
-use crate::table::Table;
+use crate::tickets::Tickets;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, VecDeque};
@@ -42,13 +42,13 @@ pub(crate) struct Net {
     /// What the router is to be told.
     pub(crate) due: VecDeque<route::Input>,
     /// Requests of callers of this node that are with the router.
-    pub(crate) asks: Table<Ticket, Held>,
+    pub(crate) asks: Tickets<Held>,
     /// The request of another lane that is being taken in.
     pub(crate) incoming: Option<Came>,
     /// The answer that is being taken in.
     pub(crate) returned: Option<(OpId, Bytes)>,
     /// What runs here for other lanes.
-    pub(crate) serving: Table<Ticket, Serving>,
+    pub(crate) serving: Tickets<Serving>,
     pub(crate) tray: Arc<Tray>,
     pub(crate) carried: Vec<Carried>,
     pub(crate) post: Post,
@@ -284,10 +284,10 @@ impl Net {
             router,
             wanted: Vec::new(),
             due: VecDeque::new(),
-            asks: Table::new(),
+            asks: Tickets::default(),
             incoming: None,
             returned: None,
-            serving: Table::new(),
+            serving: Tickets::default(),
             tray: Arc::default(),
             carried: Vec::new(),
             post,
@@ -395,9 +395,9 @@ impl Net {
         self.sweep_at = now + SWEEP_EVERY;
         let gone = |held: &Held| held.asked.answered && held.ask.is_abandoned();
         let gone = self.asks.iter().filter(|(_, held)| gone(held));
-        let gone: Vec<Ticket> = gone.map(|(ticket, _)| *ticket).collect();
+        let gone: Vec<Ticket> = gone.map(|(ticket, _)| ticket).collect();
         for ticket in gone {
-            self.asks.remove(&ticket);
+            self.asks.remove(ticket);
             self.due.push_back(route::Input::Cancel(ticket));
         }
     }

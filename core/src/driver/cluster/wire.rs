@@ -1,5 +1,6 @@
 //! Between what a lane asks or is asked, and the formats of calls.
 
+use super::Registry;
 use super::call::{Asking, AskingActor, Wanted as EntityWants};
 use crate::driver::actors::wire::{chain_of, trail_of};
 use crate::format::{Call, CallTarget, Denial};
@@ -101,7 +102,7 @@ pub(crate) fn target(call: &Call<'_>, here: Incarnation) -> Target {
 /// # Errors
 ///
 /// What to answer when this program cannot say.
-pub(crate) fn wanted(call: Call<'_>) -> Result<Wanted, Denial> {
+pub(crate) fn wanted(call: Call<'_>, registry: &Registry) -> Result<Wanted, Denial> {
     let (message, schema) = (call.message, call.schema);
     let unknown = |kind: &str| Denial::UnknownMessage {
         kind: kind.to_owned(),
@@ -144,11 +145,15 @@ pub(crate) fn wanted(call: Call<'_>) -> Result<Wanted, Denial> {
                 what: "the request".to_owned(),
                 cause: cause.to_string(),
             };
+            // The name of a kind that is served was checked before.
+            let served = registry.actors.get_key_value(kind);
+            let served = served.map(|(name, _)| Ok(name.clone()));
+            let kind = served.unwrap_or_else(|| KindName::new(kind));
             Ok(Wanted::Actor(AskingActor {
                 place: call.target.place(),
-                kind: KindName::new(kind).map_err(undecodable)?,
+                kind: kind.map_err(undecodable)?,
                 key: EntityId::new(key).map_err(undecodable)?,
-                message: (message.to_owned(), schema),
+                message: (message.to_owned().into(), schema),
                 codec: call.codec,
                 metadata: call.metadata,
                 trail: trail_of(&call.chain),

@@ -12,7 +12,6 @@ use crate::driver::cluster::{
     ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_in, place_of,
 };
 use crate::driver::port::LanePort;
-use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial, Placement, TakeOver};
@@ -31,8 +30,7 @@ macro_rules! actor_env {
     ($lane:expr, $now:expr, $record:ident) => {{
         let recorder = &mut $lane.recorder;
         $record = |now: Time, input: &crate::actor::Input| {
-            let input = Recorded::Actors(Box::new(input.clone()));
-            recorder.push(now, Who::Actors, input);
+            recorder.push_actors(now, Who::Actors, input);
         };
         ActorEnv {
             now: $now,
@@ -89,7 +87,7 @@ impl<S: Shell> Lane<S> {
             self.actor_event(event);
         }
         self.confirm_drops();
-        self.after(Who::Actors);
+        self.stepped.actors = true;
     }
 
     fn actor_event(&mut self, event: ActorEvent) {
@@ -125,27 +123,24 @@ impl<S: Shell> Lane<S> {
         (deadline, answered): (Time, bool),
     ) -> Option<Answered> {
         let net = self.net.as_mut()?;
-        let unknown = Answered::Refused(Denial::UnknownKind {
-            kind: asking.kind.to_string(),
-        });
-        let Some(entry) = net.registry.actors.get(&asking.kind).cloned() else {
-            return Some(unknown);
-        };
+        let entry = net.registry.actors.get(&asking.kind);
         // A build that places the kind otherwise takes it for another one.
-        if (entry.placement == Placement::Node) != asking.place.is_none() {
-            return Some(unknown);
-        }
+        let on_node = asking.place.is_none();
+        let entry = entry.filter(|entry| (entry.placement == Placement::Node) == on_node);
+        let Some(entry) = entry.cloned() else {
+            let kind = asking.kind.to_string();
+            return Some(Answered::Refused(Denial::UnknownKind { kind }));
+        };
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        if let Some(serving) = net.serving.get_mut(&router_ticket) {
+        if let Some(serving) = net.serving.get_mut(router_ticket) {
             serving.actor = Some(ticket);
         }
         let place = asking.place;
         let caller = ServedActor {
             courier: Courier::Lane(router_ticket, Arc::clone(&net.tray)),
-            kind: asking.kind.to_string(),
+            kind: Arc::clone(&entry),
             key: asking.key.clone(),
-            codec: entry.codec,
         };
         let is_watch = asking.message.0 == WATCH;
         let (key, mail) = asking.into_mail();

@@ -173,7 +173,7 @@ impl<S: Shell> Lane<S> {
     /// Tells everyone who waits for other nodes that this one ends.
     pub(super) fn end_net(&mut self) {
         let Some(net) = &mut self.net else { return };
-        while let Some((_, held)) = net.asks.pop_first() {
+        for (_, held) in net.asks.take_all() {
             held.ask.unrouted(if held.sent {
                 Unrouted::Cut
             } else {

@@ -113,7 +113,7 @@ impl<S: Shell> Lane<S> {
             from,
             op,
             answered,
-            wanted: wire::wanted(call),
+            wanted: wire::wanted(call, &net.registry),
         });
         self.route(route::Input::Request {
             from,

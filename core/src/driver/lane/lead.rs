@@ -2,12 +2,13 @@
 
 use super::{Env, Lane, Who};
 use crate::driver::cluster::{Direction, MemberState, NetEvent, Tiding};
-use crate::driver::recorder::Recorded;
+use crate::driver::recorder::{Recorded, Recorder};
 use crate::driver::shell::Shell;
 use crate::id::OpId;
 use crate::node;
 use crate::route::Address;
 use crate::shard;
+use crate::step::Time;
 use std::sync::Arc;
 
 impl<S: Shell> Lane<S> {
@@ -46,7 +47,7 @@ impl<S: Shell> Lane<S> {
         };
         let mut wanted = std::mem::take(&mut lead.node_wants);
         lead.node
-            .feed(&mut env!(self, now), input, Recorded::Node, &mut wanted);
+            .feed(&mut env!(self, now), input, record_node, &mut wanted);
         let halted = lead.node.halted().map(str::to_owned);
         for effect in wanted.drain(..) {
             self.member_effect(effect);
@@ -160,7 +161,7 @@ impl<S: Shell> Lane<S> {
         };
         let mut wanted = std::mem::take(&mut lead.owners_want);
         lead.owners
-            .feed(&mut env!(self, now), input, Recorded::Owners, &mut wanted);
+            .feed(&mut env!(self, now), input, record_owners, &mut wanted);
         let halted = lead.owners.halted().map(str::to_owned);
         for effect in wanted.drain(..) {
             self.own_effect(effect);
@@ -234,4 +235,12 @@ impl<S: Shell> Lane<S> {
             }
         }
     }
+}
+
+fn record_node(recorder: &mut Recorder<Who>, now: Time, input: &node::Input) {
+    recorder.push(now, Who::Node, Recorded::Node(Box::new(input.clone())));
+}
+
+fn record_owners(recorder: &mut Recorder<Who>, now: Time, input: &shard::Input) {
+    recorder.push(now, Who::Owners, Recorded::Owners(Box::new(input.clone())));
 }

@@ -127,6 +127,13 @@ impl fmt::Debug for Who {
     }
 }
 
+/// Which machines were stepped in this turn, of those whose deadline is noted at its end.
+#[derive(Clone, Copy, Default)]
+struct Stepped {
+    router: bool,
+    actors: bool,
+}
+
 /// Why a lane begins nothing new.
 enum Unusable {
     /// The namespace cannot be used.
@@ -220,6 +227,7 @@ pub(crate) struct Lane<S: Shell> {
     tickets: u64,
 
     timers: Timers<Who>,
+    stepped: Stepped,
 
     probe: CountingProbe,
     recorder: Recorder<Who>,
@@ -286,6 +294,7 @@ impl<S: Shell> Lane<S> {
             histories: BTreeMap::new(),
             tickets: 0,
             timers: Timers::default(),
+            stepped: Stepped::default(),
             probe: CountingProbe::default(),
             recorder: Recorder::new(),
             counters: Counters::default(),
@@ -376,6 +385,7 @@ impl<S: Shell> Lane<S> {
             self.tick_due();
             self.actors_turn();
             self.settle_net();
+            self.after_turn();
         }
         self.end().await;
     }

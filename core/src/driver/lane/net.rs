@@ -2,10 +2,9 @@
 
 use super::{BATCH_MAX, Env, Lane, Who};
 use crate::driver::cluster::{
-    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Returned,
-    Routed, Serving, Source, Tiding, Unrouted, place_in, wire,
+    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Routed,
+    Serving, Source, Tiding, Unrouted, place_in, wire,
 };
-use crate::driver::recorder::Recorded;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial, FrameFull, Return};
@@ -91,6 +90,8 @@ impl<S: Shell> Lane<S> {
         };
         net.asks.insert(ticket, held);
         net.due.push_back(route::Input::Ask(asked));
+        // Each counts at once for those that come in the same turn.
+        self.facts.admission.set(self.index, self.waiting());
     }
 
     fn run_here(&mut self, local: Local) {
@@ -101,9 +102,9 @@ impl<S: Shell> Lane<S> {
             Local::Nothing => {}
             Local::Info(ask) => {
                 let answered = self.node_info();
-                ask.returned(Returned {
+                ask.returned(Return {
                     answered,
-                    node: self.facts.node.clone(),
+                    node: &self.facts.node,
                     epoch: None,
                 });
             }
@@ -120,11 +121,14 @@ impl<S: Shell> Lane<S> {
             net.sweep(now);
         }
         for _ in 0..BATCH_MAX {
-            self.take_carried();
             let Some(net) = &mut self.net else { return };
-            let Some(input) = net.due.pop_front() else {
-                break;
-            };
+            let mut input = net.due.pop_front();
+            if input.is_none() {
+                self.take_carried();
+                let Some(net) = &mut self.net else { return };
+                input = net.due.pop_front();
+            }
+            let Some(input) = input else { break };
             self.route(input);
         }
         self.flush();
@@ -151,7 +155,7 @@ impl<S: Shell> Lane<S> {
                     net.due.push_back(route::Input::NotHere(asked));
                 }
                 Carried::NotServed(ticket) => {
-                    net.serving.remove(&ticket);
+                    net.serving.remove(ticket);
                     net.due.push_back(route::Input::NotServed(ticket));
                 }
                 Carried::Answered(ticket, answered) => {
@@ -166,8 +170,12 @@ impl<S: Shell> Lane<S> {
         let now = self.now;
         let Some(net) = &mut self.net else { return };
         let mut wanted = std::mem::take(&mut net.wanted);
-        net.router
-            .feed(&mut env!(self, now), input, Recorded::Router, &mut wanted);
+        net.router.feed(
+            &mut env!(self, now),
+            input,
+            |recorder, now, input| recorder.push_route(now, Who::Router, input),
+            &mut wanted,
+        );
         for effect in wanted.drain(..) {
             self.route_effect(effect);
         }
@@ -176,7 +184,7 @@ impl<S: Shell> Lane<S> {
             net.incoming = None;
             net.returned = None;
         }
-        self.after(Who::Router);
+        self.stepped.router = true;
     }
 }
 
@@ -187,7 +195,7 @@ impl<S: Shell> Lane<S> {
         let Some(net) = &mut self.net else { return };
         match effect {
             route::Effect::Here { ticket, doubt } => {
-                if let Some(mut held) = net.asks.remove(&ticket) {
+                if let Some(mut held) = net.asks.remove(ticket) {
                     held.asked.doubt = doubt;
                     let courier = Courier::Caller(held.asked, Arc::clone(&net.tray));
                     let local = held.ask.here(courier);
@@ -202,7 +210,7 @@ impl<S: Shell> Lane<S> {
             } => self.forward(ticket, op, to, ttl),
             route::Effect::Told { ticket, op, doubt } => {
                 let answer = net.returned.take().filter(|(of, _)| *of == op);
-                match (net.asks.remove(&ticket), answer) {
+                match (net.asks.remove(ticket), answer) {
                     (Some(held), Some((_, bytes))) => returned(held.ask, &bytes, doubt),
                     // Nobody was to answer: it is on its way.
                     (Some(held), None) => held.ask.handed_over(),
@@ -210,7 +218,7 @@ impl<S: Shell> Lane<S> {
                 }
             }
             route::Effect::Refused { ticket, refusal } => {
-                if let Some(held) = net.asks.remove(&ticket) {
+                if let Some(held) = net.asks.remove(ticket) {
                     held.ask.unrouted(Unrouted::Route(refusal));
                 }
             }
@@ -233,7 +241,7 @@ impl<S: Shell> Lane<S> {
             }
             // What runs goes on; nobody takes its answer.
             route::Effect::Unserve { ticket } => {
-                let serving = net.serving.remove(&ticket);
+                let serving = net.serving.remove(ticket);
                 if let Some(actor) = serving.and_then(|serving| serving.actor) {
                     self.withdraw_actor(actor);
                 }
@@ -263,7 +271,7 @@ impl<S: Shell> Lane<S> {
     fn routing_halted(&mut self, reason: &str) {
         let Some(net) = &mut self.net else { return };
         net.due.clear();
-        while let Some((_, held)) = net.asks.pop_first() {
+        for (_, held) in net.asks.take_all() {
             held.ask.unrouted(if held.sent {
                 Unrouted::Cut
             } else {
@@ -275,11 +283,11 @@ impl<S: Shell> Lane<S> {
     /// Encodes a request for another lane.
     fn forward(&mut self, ticket: Ticket, op: OpId, to: Address, ttl: Span) {
         let Some(net) = &mut self.net else { return };
-        let Some(held) = net.asks.get_mut(&ticket) else {
+        let Some(held) = net.asks.get_mut(ticket) else {
             return;
         };
         if held.ask.is_abandoned() {
-            net.asks.remove(&ticket);
+            net.asks.remove(ticket);
             return net.due.push_back(route::Input::Cancel(ticket));
         }
         held.sent = true;
@@ -288,7 +296,7 @@ impl<S: Shell> Lane<S> {
         let asking = match held.ask.asking() {
             Ok(asking) => asking,
             Err(cause) => {
-                if let Some(held) = net.asks.remove(&ticket) {
+                if let Some(held) = net.asks.remove(ticket) {
                     held.ask.unrouted(Unrouted::Unencodable(cause));
                 }
                 return net.due.push_back(route::Input::Cancel(ticket));
@@ -363,7 +371,7 @@ impl<S: Shell> Lane<S> {
             place,
             answered: Some(answered),
             ..
-        }) = net.serving.remove(&ticket)
+        }) = net.serving.remove(ticket)
         else {
             return;
         };
@@ -502,21 +510,13 @@ fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
         return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
     }
     match answer {
-        Ok(Return {
-            answered,
-            node,
-            epoch,
-        }) => ask.returned(Returned {
-            answered,
-            node: node.to_owned(),
-            epoch,
-        }),
+        Ok(answer) => ask.returned(answer),
         // It ran, and what came of it cannot be read.
-        Err(cause) => ask.returned(Returned {
+        Err(cause) => ask.returned(Return {
             answered: Answered::Refused(Denial::Reply {
                 cause: cause.to_string(),
             }),
-            node: String::new(),
+            node: "",
             epoch: None,
         }),
     }

@@ -58,6 +58,17 @@ impl<S: Shell> Lane<S> {
         }
     }
 
+    /// At the end of a turn: what follows from the steps of machines that are stepped many times in one.
+    pub(super) fn after_turn(&mut self) {
+        let stepped = std::mem::take(&mut self.stepped);
+        if stepped.router {
+            self.after(Who::Router);
+        }
+        if stepped.actors {
+            self.after(Who::Actors);
+        }
+    }
+
     pub(super) fn tick_due(&mut self) {
         self.leave_in_time();
         for _ in 0..BATCH_MAX {

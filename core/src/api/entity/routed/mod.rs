@@ -230,8 +230,8 @@ impl<W: Wish> Routed for Request<W> {
         self.wish.wire(&self.head, &self.said)
     }
 
-    fn returned(self: Box<Self>, returned: Returned) {
-        self.tell(Ended::There(returned));
+    fn returned(self: Box<Self>, answer: Return<'_>) {
+        self.tell(Ended::There(answer.into()));
     }
 
     fn handed_over(mut self: Box<Self>) {

@@ -12,7 +12,7 @@ const BYTES_MAX: usize = 1_024;
 
 /// Appends verdicts to a buffer; whether they are small enough for that, and have no timers and
 /// messages.
-pub(super) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
+pub(in crate::driver) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
     let plain = decided.iter().all(is_plain);
     if !plain || decided.iter().map(bytes_of).sum::<usize>() > BYTES_MAX {
         return false;
@@ -53,7 +53,7 @@ pub(super) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
 }
 
 /// The verdicts again; `None` when the bytes are not of [`pack`].
-pub(super) fn unpack(bytes: &[u8]) -> Option<Vec<Decided>> {
+pub(in crate::driver) fn unpack(bytes: &[u8]) -> Option<Vec<Decided>> {
     let mut rest = Rest(bytes);
     let count = rest.count()?;
     (0..count).map(|_| rest.decided()).collect()
@@ -61,7 +61,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Option<Vec<Decided>> {
 
 /// Appends a command to a buffer; whether it is one that says nothing of itself, which is kept as it
 /// is.
-pub(super) fn pack_submit(submit: &Submit, into: &mut Vec<u8>) -> bool {
+pub(in crate::driver) fn pack_submit(submit: &Submit, into: &mut Vec<u8>) -> bool {
     let Submit {
         ticket,
         kind,
@@ -98,7 +98,7 @@ pub(super) fn pack_submit(submit: &Submit, into: &mut Vec<u8>) -> bool {
 }
 
 /// The command again; `None` when the bytes are not of [`pack_submit`].
-pub(super) fn unpack_submit(bytes: &[u8]) -> Option<Submit> {
+pub(in crate::driver) fn unpack_submit(bytes: &[u8]) -> Option<Submit> {
     let mut rest = Rest(bytes);
     Some(Submit {
         ticket: Ticket(rest.number()?),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 /// Numbers with their slots: open addressing with linear probing. Nothing iterates over it, so its
 /// order shows nowhere.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     /// A power of two of places, at most three quarters of them taken; or none.
     places: Vec<(u64, u32)>,
     len: usize,
@@ -16,18 +16,18 @@ pub(super) struct Index {
 const FREE: u32 = u32::MAX;
 
 impl Index {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn find(&self, number: u64) -> Option<u32> {
+    pub(crate) fn find(&self, number: u64) -> Option<u32> {
         let place = self.place(number)?;
         let (_, slot) = self.places[place];
         (slot != FREE).then_some(slot)
     }
 
     /// Adds a number; `false` when it is there already.
-    pub(super) fn insert(&mut self, number: u64, slot: u32) -> bool {
+    pub(crate) fn insert(&mut self, number: u64, slot: u32) -> bool {
         assert!(slot != FREE, "a slot is below 2^32 - 1");
         if 4 * (self.len + 1) > 3 * self.places.len() {
             self.grow();
@@ -41,7 +41,7 @@ impl Index {
         true
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<u32> {
+    pub(crate) fn remove(&mut self, number: u64) -> Option<u32> {
         let place = self.place(number)?;
         let (_, slot) = self.places[place];
         if slot == FREE {
