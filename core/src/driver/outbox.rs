@@ -8,7 +8,7 @@ use super::cluster::{
 use super::host::Answer;
 use super::request::Request;
 use crate::api::{CodecError, Serving};
-use crate::format::{Answered, Denial, Layout};
+use crate::format::{Answered, Denial, Layout, Return};
 use crate::id::WallTime;
 use crate::log::{Delivery, Dispatch, Expected, Refusal};
 use crate::route::{Repeat, Target};

@@ -9,7 +9,7 @@ use crate::driver::lane::{NodeFacts, Who};
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
 use crate::id::{Incarnation, OpId, Ticket};
-use crate::node::{self, JoinError, Node, Standing};
+use crate::node::{self, JoinError, Node, Standing, View};
 use crate::port::{Delivery, Heard};
 use crate::route::{self, Address, Asked, Router, RouterConfig};
 use crate::shard::{self, Owners, OwnersConfig, Place, Report};
@@ -56,6 +56,9 @@ pub(crate) struct Net {
     /// When it is looked next who of those that wait for other nodes has gone.
     pub(crate) sweep_at: Time,
     pub(crate) membership: watch::Receiver<Membership>,
+    /// The view and the table that the router has.
+    seen_view: Option<Arc<View>>,
+    seen_table: Option<Arc<shard::Table>>,
     pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
     pub(crate) lead: Option<Lead>,
     directions: mpsc::UnboundedReceiver<Direction>,
@@ -294,6 +297,8 @@ impl Net {
             lease: None,
             sweep_at: now + SWEEP_EVERY,
             membership,
+            seen_view: None,
+            seen_table: None,
             reports,
             lead: lead.map(|lead| Lead::new(lead, shell, facts, (dice, now))),
             directions,
@@ -319,6 +324,7 @@ impl Net {
         self.deliveries = shell.listen(self.post.subject().clone());
         self.incoming = None;
         self.returned = None;
+        (self.seen_view, self.seen_table) = (None, None);
         self.told.clear();
     }
 
@@ -354,6 +360,22 @@ impl Net {
             Source::Members => lead?.members.try_recv().ok().map(NetEvent::MemberHeard),
             Source::Deliveries => self.deliveries.try_recv().ok().map(NetEvent::Delivered),
         }
+    }
+
+    /// What lane 0 tells of the cluster, and which of view and table are others than were seen last.
+    pub(crate) fn see_membership(&mut self) -> (Membership, bool, bool) {
+        let membership = self.membership.borrow_and_update().clone();
+        let other_view = !self
+            .seen_view
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, &membership.view));
+        let other_table = !self
+            .seen_table
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, &membership.table));
+        self.seen_view = Some(Arc::clone(&membership.view));
+        self.seen_table = Some(Arc::clone(&membership.table));
+        (membership, other_view, other_table)
     }
 
     /// Tells lane 0 of another node, unless it was told a moment ago.

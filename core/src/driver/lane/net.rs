@@ -14,7 +14,7 @@ use crate::port::SendRefused;
 use crate::route::{self, Address, Asked, Declined, Lost, Target};
 use crate::shard::{Order, Place};
 use crate::step::{Span, Time};
-use crate::table::Table;
+use crate::tickets::Tickets;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ impl<S: Shell> Lane<S> {
             self.membership_changed();
         }
         for source in Source::ALL {
+            // What many shards that change hands come to is told the routing once, ahead of the frames.
+            let news = self.net.as_ref().is_some_and(|net| net.has_news());
+            if news && source == Source::Deliveries {
+                self.membership_changed();
+            }
             for n in 1..=BATCH_MAX {
                 let Some(event) = self.net.as_mut().and_then(|net| net.next_of(source)) else {
                     break;
@@ -131,6 +136,8 @@ impl<S: Shell> Lane<S> {
             let Some(input) = input else { break };
             self.route(input);
         }
+        // What the last steps left is routing still.
+        self.take_carried();
         self.flush();
     }
 
@@ -442,7 +449,7 @@ impl<S: Shell> Lane<S> {
     /// What lane 0 tells of the cluster changed.
     pub(super) fn membership_changed(&mut self) {
         let Some(net) = &mut self.net else { return };
-        let membership = net.membership.borrow_and_update().clone();
+        let (membership, other_view, other_table) = net.see_membership();
         // What was dropped when a lease was lost is gone before the next one is known here.
         while let Some(NetEvent::Directed(direction)) = self
             .net
@@ -463,9 +470,12 @@ impl<S: Shell> Lane<S> {
             });
             self.actors_tick();
         }
-        // The router compares revisions, and takes what it has already as nothing.
-        self.route(route::Input::View(membership.view));
-        self.route(route::Input::Table(membership.table));
+        if other_view {
+            self.route(route::Input::View(membership.view));
+        }
+        if other_table {
+            self.route(route::Input::Table(membership.table));
+        }
         if left && self.stop_at.is_some() {
             self.stop_actors();
         }
@@ -489,11 +499,11 @@ impl<S: Shell> Lane<S> {
 
 /// A request of another lane was answered. Nobody waits for it any more when it is not served now.
 fn served(
-    (serving, due): (&mut Table<Ticket, Serving>, &mut VecDeque<route::Input>),
+    (serving, due): (&mut Tickets<Serving>, &mut VecDeque<route::Input>),
     ticket: Ticket,
     answered: Answered,
 ) {
-    if let Some(serving) = serving.get_mut(&ticket) {
+    if let Some(serving) = serving.get_mut(ticket) {
         serving.answered = Some(answered);
         due.push_back(route::Input::Served(ticket));
     }

@@ -16,7 +16,7 @@ use crate::driver::cluster::{
 };
 use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
-use crate::format::Codec;
+use crate::format::{Codec, Return};
 use crate::id::{Epoch, ShardId};
 use crate::log::Freshness;
 use crate::name::EntityId;
