@@ -7,10 +7,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tenure_core::Span;
 use tenure_core::format::{
-    Anchor, Answered, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry, EventRecord,
-    FormatError, FrameReader, FrameVersions, FrameWriter, Hop, KindRecord, Layout, LayoutKey,
-    Member, MemberState, Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced,
-    Return, Snapshot, SnapshotRef, TakeOver, Unknown, WriteMode,
+    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry,
+    EventRecord, FormatError, FrameReader, FrameVersions, FrameWriter, Hop, IndexedTimer, Intent,
+    IntentPlace, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
+    Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced, Return, ShardIndex,
+    Snapshot, SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
@@ -18,7 +19,7 @@ use tenure_core::id::{
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
-use tenure_core::name::{EntityId, KindName};
+use tenure_core::name::{EntityId, KindName, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::port::Refused;
 use tenure_core::route::Address;
@@ -137,6 +138,94 @@ fn commit_with_metadata() -> Commit {
             record(None, 3, 1, Metadata::new().correlation("c")),
         ],
         ..commit
+    }
+}
+
+fn message(name: &'static str, schema: u16, data: &'static [u8]) -> MessageRecord {
+    MessageRecord {
+        name: name.into(),
+        schema,
+        data: Bytes::from_static(data),
+    }
+}
+
+fn timer(name: &str, due: u64, period_ms: u64, message: MessageRecord) -> Timer {
+    Timer {
+        name: TimerName::new(name).unwrap(),
+        due: WallTime(due),
+        period_ms,
+        message,
+    }
+}
+
+fn due() -> Timer {
+    timer("due", 1_763_731_260_000, 0, message("remind", 2, b"\xa0"))
+}
+
+/// Timers and messages, and no event.
+fn commit_with_later() -> Commit {
+    let intent = |entity, codec, data, metadata| Intent {
+        kind: KindName::new("payment").unwrap(),
+        entity: EntityId::new(entity).unwrap(),
+        codec,
+        message: message("pay", 1, data),
+        metadata,
+    };
+    let said = Arc::new(Metadata::new().correlation("order-17"));
+    let tick = timer(
+        "tick",
+        1_763_731_230_000,
+        30_000,
+        message("tick", 1, b"\xa0"),
+    );
+    let later = Later {
+        armed: vec![due(), tick],
+        cancelled: vec![TimerName::new("old").unwrap()],
+        sends: vec![
+            intent("p-7", Codec::Cbor, b"\xa0", None),
+            intent("p-8", Codec::Json, b"{}", Some(said)),
+        ],
+        leased: true,
+    };
+    Commit {
+        later: Some(Box::new(later)),
+        ..least_commit()
+    }
+}
+
+fn snapshot_with_timers() -> Snapshot {
+    Snapshot {
+        timers: vec![due()],
+        ..snapshot()
+    }
+}
+
+fn index() -> ShardIndex {
+    let place = |sequence, index| IntentPlace {
+        sequence: Sequence(sequence),
+        index,
+    };
+    ShardIndex {
+        layout: LAYOUT,
+        watermark: Sequence(900),
+        horizon: Some(WallTime(1_763_731_300_000)),
+        timers: vec![IndexedTimer {
+            kind: KindName::new("account").unwrap(),
+            entity: EntityId::new("alice@example.org").unwrap(),
+            name: TimerName::new("due").unwrap(),
+            due: WallTime(1_763_731_260_000),
+        }],
+        undone: vec![place(890, 0), place(890, 3)],
+        failed: vec![(place(12, 1), "no such kind".to_owned())],
+        unknown: Unknown::default(),
+    }
+}
+
+fn barrier() -> Barrier {
+    Barrier {
+        later: Sequence(890),
+        here: true,
+        unknown: Unknown::default(),
     }
 }
 
@@ -393,6 +482,15 @@ fn denials() -> Vec<(u64, Denial)> {
             text: text(),
         }),
         Refusal::NotLeased,
+        Refusal::TooManyTimers {
+            timers: 65,
+            timers_max: 64,
+        },
+        Refusal::TooManySends {
+            sends: 257,
+            sends_max: 256,
+        },
+        Refusal::Unowned,
     ];
     let calls = [
         Denial::UnknownKind { kind: text() },
@@ -531,6 +629,20 @@ fn what_is_written_is_what_was_always_written() {
         Snapshot::encode,
         Snapshot::decode,
     );
+    check(
+        "commit-later",
+        &commit_with_later(),
+        Commit::encode,
+        Commit::decode,
+    );
+    check(
+        "snapshot-timers",
+        &snapshot_with_timers(),
+        Snapshot::encode,
+        Snapshot::decode,
+    );
+    check("index", &index(), ShardIndex::encode, ShardIndex::decode);
+    check("barrier", &barrier(), Barrier::encode, Barrier::decode);
     check("layout", &layout(), Layout::encode, Layout::decode);
     check("kind", &kind(), KindRecord::encode, KindRecord::decode);
     check(
@@ -639,6 +751,16 @@ fn a_reader_keeps_unknown_fields() {
 
     let newer = with_unknown(&snapshot().encode());
     let read = Snapshot::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&index().encode());
+    let read = ShardIndex::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&barrier().encode());
+    let read = Barrier::decode(&newer).unwrap();
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 

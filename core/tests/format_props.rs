@@ -192,6 +192,7 @@ fn intent() -> impl Strategy<Value = Intent> {
 fn later() -> impl Strategy<Value = Later> {
     let cancelled = proptest::collection::btree_set("[A-Z]{1,3}", 0..3);
     (timers(), cancelled, vec(intent(), 0..3)).prop_map(|(armed, cancelled, sends)| Later {
+        leased: !sends.is_empty() && armed.is_empty(),
         armed,
         cancelled: cancelled
             .iter()

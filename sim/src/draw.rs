@@ -88,6 +88,8 @@ pub(crate) enum What {
     Abandon,
     /// When and how much of the tail of the membership stream is lost.
     Members,
+    /// What a command leaves to be done later.
+    Later,
 }
 
 /// Rows of draws.

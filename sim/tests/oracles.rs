@@ -163,3 +163,23 @@ fn a_cluster_that_does_not_converge_is_caught() {
 fn a_shard_that_nobody_takes_over_is_caught() {
     assert_caught(Corruption::Heirless, Profile::Kill, &["taken over"]);
 }
+
+#[test]
+fn messages_that_are_not_sent_are_caught() {
+    assert_caught(Corruption::Unsent, Profile::Owned, &["later"]);
+}
+
+#[test]
+fn messages_without_their_ids_are_caught() {
+    assert_caught_within(16, Corruption::Nameless, Profile::Owned, &["later"]);
+}
+
+#[test]
+fn timers_that_do_not_fire_are_caught() {
+    assert_caught(Corruption::Unfired, Profile::Owned, &["later"]);
+}
+
+#[test]
+fn timers_that_fire_early_are_caught() {
+    assert_caught(Corruption::Early, Profile::Owned, &["later"]);
+}

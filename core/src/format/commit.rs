@@ -278,6 +278,7 @@ impl Commit {
                 16 => later.armed = later::read_timers(r)?,
                 17 => later.cancelled = Later::read_cancelled(r)?,
                 18 => later.sends = Later::read_sends(r)?,
+                19 => later.leased = r.yes("class")?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -297,7 +298,7 @@ impl Commit {
             events,
             tombstone,
             metadata,
-            later: (!later.is_empty()).then(|| Box::new(later)),
+            later: (!later.is_empty() || later.leased).then(|| Box::new(later)),
             unknown,
         };
         let mut version = commit.before;
@@ -470,6 +471,7 @@ mod tests {
             armed: vec![timer("due", 2_000, 0), timer("tick", 3_000, 1_000)],
             cancelled: vec![TimerName::new("old").unwrap()],
             sends: vec![intent(None), intent(Some(Arc::new(said)))],
+            leased: true,
         }
     }
 

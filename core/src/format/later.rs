@@ -24,6 +24,9 @@ pub struct Later {
     pub cancelled: Vec<TimerName>,
     /// Messages to entities.
     pub sends: Vec<Intent>,
+    /// The kind of the entity is of the leased class, so the owner of its shard in that class fires and
+    /// sends; the log itself says so.
+    pub leased: bool,
 }
 
 /// A timer of an entity (a reminder): a message to the entity itself that comes when it is due.
@@ -94,11 +97,12 @@ impl Later {
         self.sends.extend(next.sends);
     }
 
-    /// An upper bound for its three fields, in bytes.
+    /// An upper bound for its fields, in bytes.
     pub(super) fn encoded_len_max(&self) -> usize {
         let names = self.cancelled.iter().map(|name| name.as_str().len());
         let intents = self.sends.iter().map(Intent::encoded_len_max);
         3 * (1 + HEAD_MAX)
+            + 2
             + timers_len_max(&self.armed)
             + self.cancelled.len() * HEAD_MAX
             + names.sum::<usize>()
@@ -123,6 +127,9 @@ impl Later {
             for intent in &self.sends {
                 intent.write(&mut values);
             }
+        }
+        if self.leased {
+            fields.key(first + 3).yes();
         }
     }
 

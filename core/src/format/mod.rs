@@ -12,6 +12,7 @@
 
 mod anchor;
 mod answer;
+mod barrier;
 mod call;
 mod commit;
 mod denial;
@@ -20,6 +21,7 @@ mod error;
 mod escape;
 mod fields;
 mod frame;
+mod index;
 mod kind;
 mod later;
 mod layout;
@@ -35,12 +37,14 @@ mod trace;
 
 pub use anchor::Anchor;
 pub use answer::{Answered, Return};
+pub use barrier::Barrier;
 pub use call::{Call, CallTarget, Hop};
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use denial::Denial;
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
 pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};
+pub use index::{IndexedTimer, IntentPlace, ShardIndex};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use later::{Intent, Later, MessageRecord, Timer};
 pub use layout::{Layout, LayoutKey};

@@ -1,5 +1,6 @@
 //! Callers: how they come in, whose turn it is, and what happens when they give up.
 
+use super::agenda::INTERNAL;
 use super::entity::{Caller, Command, Entity, Phase, Pledge, Reader, Stage, Why};
 use super::owned::Fence;
 use super::shard::{Named, Op, Shard, Turn};
@@ -96,7 +97,7 @@ impl Shard {
     }
 
     /// Takes a caller in, if there is room; the slot of its entity.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         t: &mut Turn<'_, '_>,
         ticket: Ticket,
@@ -125,10 +126,12 @@ impl Shard {
             None
         };
         if let Some(refusal) = refusal {
-            t.out.push(Effect::Reply {
-                ticket,
-                reply: Reply::Refused(refusal),
-            });
+            let reply = Reply::Refused(refusal);
+            if ticket.0 & INTERNAL != 0 {
+                self.on_fired(t, ticket, &reply);
+            } else {
+                t.out.push(Effect::Reply { ticket, reply });
+            }
             return None;
         }
         let slot = known.unwrap_or_else(|| {

@@ -144,6 +144,7 @@ impl Shard {
         if let Some((sequence, _)) = mine {
             reached!(t.cx, "log: an unknown commit was found");
             let mut draft = draft;
+            self.acknowledged(t, slot, &draft.commit, (*sequence, draft.sent_above));
             let members = core::mem::take(&mut draft.members);
             self.release(t, members, *sequence);
             return self.next(t, slot);
@@ -206,6 +207,7 @@ impl Shard {
             return self.next(t, slot);
         }
         self.raise_high_water(sequence);
+        self.acknowledged(t, slot, &draft.commit, (sequence, draft.sent_above));
         if self.entity(slot).held.is_none() {
             // The shard was lost after this was stored: right all the same (P1).
             reached!(

@@ -3,15 +3,16 @@
 use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
-use super::{Decided, Expected, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
+use super::{Decided, Expected, Firing, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
 use crate::format::{
-    CommandRecord, Commit, EventRecord, Later, MetadataRecord, Unknown, WriteMode,
+    CommandRecord, Commit, EventRecord, Later, MetadataRecord, TakeOver, Unknown, WriteMode,
 };
 use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::reached;
 use crate::step::Purpose;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// What a message's headers take at most, beside its body: expectations, stream, batch.
 pub(super) const HEADER_BYTES_MAX: usize = 768;
@@ -56,6 +57,22 @@ impl Shard {
             else {
                 break;
             };
+            if let Some(due) = &command.firing {
+                if !commands.is_empty() {
+                    // A firing is decided alone.
+                    break;
+                }
+                let (ticket, version) = (command.ticket, held.version);
+                let Some(timer) = held.timers.armed(&due.name, due.due) else {
+                    // Cancelled, or armed anew, or it fired before (A2).
+                    entity.queue.pop_front();
+                    let freshness = Freshness::Linearizable;
+                    t.reply(self, ticket, Reply::Nothing { version, freshness });
+                    continue;
+                };
+                let firing = due.firing(timer);
+                return self.decide_firing(t, slot, firing);
+            }
             if let Some(id) = command.id {
                 if commands.iter().any(|other| other.id == Some(id)) {
                     reached!(t.cx, "log: a command came twice at once");
@@ -110,6 +127,25 @@ impl Shard {
         self.entity(slot).phase = Phase::Decide { commands };
     }
 
+    /// Hands the firing at the front of an entity's queue to the host.
+    fn decide_firing(&mut self, t: &mut Turn<'_, '_>, slot: Slot, firing: Firing) {
+        let version = self.version(slot);
+        let entity = self.entity(slot);
+        let Some(Caller::Command(command)) = entity.queue.pop_front() else {
+            return;
+        };
+        let provisional = core::mem::take(&mut entity.provisional);
+        let work = Work::Fire {
+            slot,
+            provisional,
+            version,
+            firing: firing.into(),
+        };
+        self.run(t, Op::Decide(slot), work);
+        let commands = alloc::vec![command];
+        self.entity(slot).phase = Phase::Decide { commands };
+    }
+
     fn version(&mut self, slot: Slot) -> Version {
         self.entity(slot)
             .held
@@ -149,6 +185,11 @@ impl Shard {
             self.requeue(slot, round.members);
             return self.next(t, slot);
         }
+        if round.stored == 0 && round.members.iter().all(|it| it.command.firing.is_some()) {
+            // It failed, and nobody rests on that.
+            self.release(t, round.members, Sequence::NONE);
+            return self.next(t, slot);
+        }
         if round.stored == 0 {
             return self.nothing_stored(t, slot, round.members);
         }
@@ -170,6 +211,12 @@ impl Shard {
                 round.members.push(Member::undecided(command));
                 continue;
             }
+            let firing = self.firing_of(slot, &command);
+            let rejected = firing.is_some() && verdict == Verdict::Rejected;
+            let verdict = match firing {
+                Some(firing) => self.fired(&firing, verdict),
+                None => verdict,
+            };
             let promise = match verdict {
                 Verdict::Accepted {
                     events,
@@ -205,6 +252,8 @@ impl Shard {
                             (so_far @ None, later) => *so_far = later,
                             (Some(_), None) => {}
                         }
+                        let firing = command.firing.as_ref().filter(|_| !rejected);
+                        let id = command.id.or(firing.map(|due| due.id));
                         let record = |id| CommandRecord {
                             id,
                             version: last,
@@ -217,7 +266,7 @@ impl Shard {
                             metadata,
                         });
                         round.metadata.extend(metadata);
-                        round.commands.extend(command.id.map(record));
+                        round.commands.extend(id.map(record));
                         round.stored += 1;
                         Promise::Stored(last)
                     }
@@ -239,6 +288,33 @@ impl Shard {
         round
     }
 
+    /// The timer that a command is, as it is armed.
+    fn firing_of(&mut self, slot: Slot, command: &Command) -> Option<Firing> {
+        let due = command.firing.as_ref()?;
+        let held = self.entity(slot).held.as_ref()?;
+        Some(due.firing(held.timers.armed(&due.name, due.due)?))
+    }
+
+    /// What is stored of a firing: whatever its message led to, the timer is cleared or armed for its
+    /// next period by the same commit. A failure stores nothing.
+    fn fired(&mut self, firing: &Firing, verdict: Verdict) -> Verdict {
+        let rejected = verdict == Verdict::Rejected;
+        let (events, later) = match verdict {
+            Verdict::Accepted { events, later, .. } => (events, later),
+            Verdict::Rejected => (Vec::new(), None),
+            failed @ (Verdict::Conflict(_) | Verdict::Failed(_)) => return failed,
+        };
+        if rejected {
+            self.reject_firing(firing.ticket);
+        }
+        Verdict::Accepted {
+            events,
+            outcome: Bytes::new(),
+            record: true,
+            later: Some(firing.later(later, rejected)),
+        }
+    }
+
     /// Why a decision may not have its timers and messages.
     fn too_much_later(
         &mut self,
@@ -249,7 +325,7 @@ impl Shard {
         let later = later?;
         let (sends, sends_max) = (later.sends.len(), self.limits.sends_max);
         let timers_max = self.limits.entity_timers_max;
-        if self.config.mode == WriteMode::Direct {
+        if self.agenda.is_none() {
             return Some(Refusal::Unowned);
         }
         if sends > sends_max {
@@ -325,6 +401,12 @@ impl Shard {
             .events
             .last()
             .map_or(held.version, |event| event.version);
+        let mut later = round.later;
+        if let Some(later) = &mut later {
+            later.leased = self.config.class == TakeOver::Leased;
+        }
+        let entity = self.entity(slot);
+        let Some(held) = &entity.held else { return };
         let commit = Commit {
             id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
             layout,
@@ -341,7 +423,7 @@ impl Shard {
             events: round.events,
             tombstone: false,
             metadata: round.metadata,
-            later: round.later,
+            later,
             unknown: Unknown::default(),
         };
         let bytes = commit.encoded_len_max() + HEADER_BYTES_MAX;
@@ -473,6 +555,7 @@ impl Shard {
 
     /// Nobody can find out whether a commit was stored.
     pub(super) fn give_up(&mut self, t: &mut Turn<'_, '_>, draft: Box<Draft>) {
+        self.lost_sight(&draft);
         for member in draft.members.into_iter().filter(|member| !member.gone) {
             t.reply(
                 self,

@@ -1,13 +1,12 @@
 //! One entity in memory: what its log is known to say, who waits, and what is under way.
 
+use super::agenda::Due;
 use super::earlier::Chain;
 use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
 use super::timers::ArmedTimers;
-use super::{
-    Expected, Firing, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit,
-};
+use super::{Expected, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
@@ -102,7 +101,7 @@ pub(super) struct Command {
     /// How often it was decided for nothing.
     pub(super) conflicts: u32,
     /// It is a timer of the entity that is due.
-    pub(super) firing: Option<Box<Firing>>,
+    pub(super) firing: Option<Box<Due>>,
 }
 
 /// A read that waits or is being answered.

@@ -67,7 +67,8 @@ impl Shard {
             return;
         }
         if self.shape.replicated {
-            if !self.owned.flying && self.window.singles_count == 0 {
+            let waits = self.waits_for_mark();
+            if !self.owned.flying && self.window.singles_count == 0 && !waits {
                 let commits = self.batch();
                 self.fly(t, epoch, commits);
             }
@@ -91,7 +92,7 @@ impl Shard {
         }
     }
 
-    fn fence(&self, epoch: Epoch) -> Expect {
+    pub(super) fn fence(&self, epoch: Epoch) -> Expect {
         Expect::Fence(FenceExpect {
             subject: self.names.own.clone(),
             sequence: epoch.sequence,
@@ -124,6 +125,12 @@ impl Shard {
         })
     }
 
+    /// Whether an entity's draft has timers or messages, or deletes it.
+    fn has_later(&self, slot: Slot) -> bool {
+        let phase = self.entities.get(&slot).map(|entity| &entity.phase);
+        matches!(phase, Some(Phase::Commit(draft, _)) if draft.commit.later.is_some() || draft.commit.tombstone)
+    }
+
     /// The entities of the next batch.
     fn batch(&mut self) -> Vec<Slot> {
         let mut commits = Vec::new();
@@ -142,10 +149,20 @@ impl Shard {
     /// Stores commits with the barrier that carries the fence, or the barrier alone if somebody
     /// waits for it.
     fn fly(&mut self, t: &mut Turn<'_, '_>, epoch: Epoch, commits: Vec<Slot>) {
-        if commits.is_empty() && self.owned.pledged.is_empty() {
+        let replicated = self.shape.replicated;
+        let indexed = replicated && core::mem::take(&mut self.owned.index_due);
+        if commits.is_empty() && self.owned.pledged.is_empty() && !indexed {
             return;
         }
         let mut messages = Vec::new();
+        let index = match indexed {
+            true => self.index_message(t),
+            false => None,
+        };
+        let generation = index.is_some().then(|| self.agenda_generation());
+        // In front of the commits, whose places are counted back from the barrier's.
+        messages.extend(index);
+        let here = commits.iter().any(|slot| self.has_later(*slot));
         for slot in &commits {
             let held = self.entity(*slot).held.as_ref();
             let own = Expect::OwnLast(held.map_or(Sequence::NONE, |held| held.sequence));
@@ -158,7 +175,10 @@ impl Shard {
             rollup: Rollup::Subject,
             dedup: None,
             ttl_s: None,
-            payload: bytes::Bytes::new(),
+            payload: match replicated {
+                true => self.barrier_body(here),
+                false => bytes::Bytes::new(),
+            },
         };
         let pledged = core::mem::take(&mut self.owned.pledged);
         sometimes!(
@@ -183,6 +203,7 @@ impl Shard {
                 pledged,
                 sent: self.moment,
                 epoch,
+                index: generation,
             }),
             request,
         );
@@ -301,7 +322,16 @@ impl Shard {
             pledged,
             sent,
             epoch,
+            index,
         } = flight;
+        let index = index.is_some_and(|generation| generation == self.agenda_generation());
+        if index {
+            if matches!(reply, Outcome::Done(_)) {
+                self.index_written(t);
+            } else {
+                self.index_unwritten(t);
+            }
+        }
         let mut drafts = Vec::new();
         for slot in commits {
             match core::mem::replace(&mut self.entity(slot).phase, Phase::Idle) {

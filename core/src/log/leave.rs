@@ -22,6 +22,8 @@ pub(super) struct Leave {
     to: Option<(Incarnation, NodeName)>,
     /// Entities whose commit was sent, and whose end is not known yet.
     unresolved: BTreeSet<Slot>,
+    /// The shard's index was looked after.
+    pub(super) indexed: bool,
 }
 
 /// The record that ends this node's ownership, on its way.
@@ -77,6 +79,7 @@ impl Shard {
         self.owned.leave = Some(Leave {
             to,
             unresolved: BTreeSet::new(),
+            indexed: false,
         });
         let slots: alloc::vec::Vec<_> = self.entities.keys().copied().collect();
         for slot in slots {
@@ -153,6 +156,9 @@ impl Shard {
         }
         if let Fence::Owner(epoch) = self.owned.fence {
             let to = leave.to.clone();
+            if self.index_first(t) {
+                return;
+            }
             let sent = None;
             self.owned.fence = Fence::Leaving(Departure { epoch, to, sent });
             self.depart(t);

@@ -39,6 +39,7 @@
 //! - L8: in the step in which an epoch ends nothing more is answered from what was held under it; what
 //!   was sent is resolved, or `Unknown` (S17).
 
+mod agenda;
 mod body;
 mod callers;
 mod chain;

@@ -28,6 +28,8 @@ pub(super) struct Owned {
     pub(super) leave: Option<Leave>,
     /// A batch or a barrier is in flight.
     pub(super) flying: bool,
+    /// The shard's index is to ride in the next batch.
+    pub(super) index_due: bool,
     /// Entities that wait for a barrier.
     pub(super) pledged: BTreeSet<Slot>,
     /// Repetitions in a row.
@@ -81,6 +83,8 @@ pub(super) struct Flight {
     pub(super) pledged: BTreeSet<Slot>,
     pub(super) sent: Moment,
     pub(super) epoch: Epoch,
+    /// The shard's index rides along, of this stay as an owner.
+    pub(super) index: Option<u64>,
 }
 
 impl Owned {
@@ -90,6 +94,7 @@ impl Owned {
             ruled: false,
             leave: None,
             flying: false,
+            index_due: false,
             pledged: BTreeSet::new(),
             tries: 0,
         }
@@ -425,6 +430,9 @@ impl Shard {
         };
         let sealed = matches!(claim.goal, Goal::Seal(_));
         self.owned.fence = Fence::Owner(epoch);
+        if !sealed {
+            self.begin_agenda();
+        }
         self.owned.tries = 0;
         self.low_since = None;
         self.raise_high_water(epoch.sequence);
@@ -470,6 +478,10 @@ impl Shard {
     /// This node does not own the shard: everyone who waits is told, and nothing held is kept (S17).
     pub(super) fn disown(&mut self, t: &mut Turn<'_, '_>, refusal: &Refusal) {
         self.owned.fence = Fence::Unowned;
+        self.owned.index_due = false;
+        if let Some(agenda) = &mut self.agenda {
+            agenda.end();
+        }
         self.owned.leave = None;
         self.owned.tries = 0;
         self.retries.retain(|(_, retry)| *retry != Retry::Claim);

@@ -1,5 +1,6 @@
 //! The machine itself: its state, and one step routed to the concern that it is about.
 
+use super::agenda::{Agenda, INTERNAL};
 use super::entity::{Entity, Moment, Phase, Pledge, Stage, Why};
 use super::owned::{Fence, Flight, Owned};
 use super::rest::{CacheCounts, Resting, Unnamed};
@@ -14,6 +15,7 @@ use crate::port::{StoreReply, StoreRequest, StreamName, Subject};
 use crate::sometimes;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
 use crate::table::Table;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -56,6 +58,8 @@ pub struct Shard {
     pub(super) conflicts: u64,
     pub(super) window: Window,
     pub(super) owned: Owned,
+    /// Timers and messages; `None` where nothing has any.
+    pub(super) agenda: Option<Box<Agenda>>,
     /// Until when this node may act as the holder of its lease.
     pub(super) lease: Option<Time>,
     /// Bodies of snapshots that are on their way to the store.
@@ -110,6 +114,7 @@ pub(super) struct Names {
     pub(super) anchor: Subject,
     pub(super) own: Subject,
     pub(super) barrier: Subject,
+    pub(super) index: Subject,
 }
 
 impl Names {
@@ -127,6 +132,7 @@ impl Names {
             anchor: namespace.anchor_subject(*stream),
             own: namespace.ownership_subject(*class, *shard),
             barrier: namespace.barrier_subject(*class, *shard),
+            index: namespace.index_subject(*class, *shard),
         }
     }
 
@@ -172,6 +178,14 @@ pub(super) enum Op {
     Rival,
     /// Owned mode: the record that ends the ownership.
     Leave,
+    /// The shard's index is being read.
+    IndexRead,
+    /// Commits of the shard are being read.
+    Tail,
+    /// The commit of an undone message is being read.
+    Wanted,
+    /// The index is being stored by itself, under an epoch, in a stay as an owner.
+    Index(Epoch, u64),
     /// Its asker does not wait any more.
     Abandoned,
 }
@@ -195,6 +209,9 @@ impl Turn<'_, '_> {
     pub(super) fn reply(&mut self, shard: &mut Shard, ticket: Ticket, reply: Reply) {
         if let Some((_, deadline)) = shard.callers.remove(&ticket) {
             shard.deadlines.remove(&(deadline, ticket));
+            if ticket.0 & INTERNAL != 0 {
+                return shard.on_fired(self, ticket, &reply);
+            }
             self.out.push(Effect::Reply { ticket, reply });
         }
     }
@@ -211,6 +228,8 @@ impl Turn<'_, '_> {
 impl Shard {
     /// A shard that knows nothing yet and waits for `Input::Up`.
     pub fn new(config: ShardConfig, limits: Limits) -> Self {
+        let owned = config.mode == WriteMode::Owned;
+        let agenda = (config.later && owned).then(Box::default);
         Self {
             names: Names::new(&config),
             config,
@@ -242,6 +261,7 @@ impl Shard {
                 singles_max: limits.commits_in_flight_max,
             },
             owned: Owned::new(),
+            agenda,
             lease: None,
             bodies_count: 0,
             chores: Chores::default(),
@@ -458,9 +478,15 @@ impl Shard {
         id
     }
 
-    fn begin(&mut self, op: Op) -> OpId {
+    /// An operation whose answer is known by its number alone.
+    pub(super) fn new_op(&mut self) -> OpId {
         let id = OpId(self.op_next);
         self.op_next += 1;
+        id
+    }
+
+    fn begin(&mut self, op: Op) -> OpId {
+        let id = self.new_op();
         self.ops.insert(id, op);
         id
     }
@@ -530,6 +556,12 @@ impl Shard {
             Op::Claim => self.on_claim(t, reply),
             Op::Rival => self.on_rival(t, reply),
             Op::Leave => self.on_departed(t, reply),
+            Op::IndexRead => self.on_index(t, op, reply),
+            Op::Tail => self.on_tail(t, op, reply),
+            Op::Wanted => self.on_wanted(t, op, reply),
+            Op::Index(epoch, generation) => {
+                self.on_index_stored(t, (epoch, generation), reply);
+            }
             Op::Abandoned => {}
             Op::Fold(_) | Op::Decide(_) | Op::Answer(_) | Op::Encode(_) => {
                 t.out.push(Effect::Halt(HaltReason::WrongAnswer(op)));
@@ -562,7 +594,11 @@ impl Shard {
                 | Op::Flight(_)
                 | Op::Claim
                 | Op::Rival
-                | Op::Leave,
+                | Op::Leave
+                | Op::IndexRead
+                | Op::Tail
+                | Op::Wanted
+                | Op::Index(..),
                 _,
             ) => t.out.push(Effect::Halt(HaltReason::WrongAnswer(op))),
         }
@@ -587,6 +623,7 @@ impl Machine for Shard {
             Input::Kind(kind) => {
                 assert!(kind.snapshots.check().is_ok(), "a policy that was checked");
                 self.kinds.push(kind);
+                self.learn_kind();
             }
             Input::Claim => self.claim(t),
             Input::Order(order) => self.on_order(t, order),
@@ -595,8 +632,8 @@ impl Machine for Shard {
             Input::Evict => self.evict(t),
             Input::Submit(submit) => self.on_submit(t, submit),
             Input::Read(read) => self.on_read(t, read),
-            Input::Wall(_) => {}
-            Input::Dispatched { op, .. } => t.out.push(Effect::Halt(HaltReason::UnknownOp(op))),
+            Input::Wall(wall) => self.on_wall(t, wall),
+            Input::Dispatched { op, delivery } => self.on_dispatched(t, op, delivery),
             Input::Ran { op, ran } => self.on_ran(t, op, ran),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
         }
@@ -607,6 +644,9 @@ impl Machine for Shard {
             self.forget_passing(t);
         }
         self.do_chores(t);
+        if self.agenda.is_some() {
+            self.do_later(t);
+        }
     }
 
     fn next_deadline(&self) -> Option<Deadline> {
@@ -623,6 +663,14 @@ impl Machine for Shard {
                 Retry::Claim => "retry claim",
             },
         });
-        Deadline::earliest(deadline, retry)
+        let callers = Deadline::earliest(deadline, retry);
+        match &self.agenda {
+            Some(agenda) if self.acts() => {
+                let waits = self.owned.flying || self.waits_for_mark();
+                let writes = !self.shape.replicated || !waits;
+                Deadline::earliest(callers, agenda.next_deadline(&self.limits, writes))
+            }
+            Some(_) | None => callers,
+        }
     }
 }

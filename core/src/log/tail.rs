@@ -49,6 +49,9 @@ impl Shard {
         let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
         self.lost = self.moment;
+        if let Some(agenda) = &mut self.agenda {
+            agenda.end();
+        }
         self.drop_unnamed(0);
         t.note(Note::LostTail { was, now });
         let slots: Vec<_> = self.entities.keys().copied().collect();

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use tenure_core::format::{Commit, EventRecord};
-use tenure_core::id::{Slot, Ticket, Version};
+use tenure_core::format::{Codec, Commit, EventRecord, Intent, Later, MessageRecord, Timer};
+use tenure_core::id::{Slot, Ticket, Version, WallTime};
 use tenure_core::log::{
-    Base, Decided, Expected, FoldError, NewEvent, Provisional, Ran, Reply, StoredCommit, Verdict,
-    Work,
+    Base, Decided, Expected, Firing, FoldError, NewEvent, Provisional, Ran, Reply, StoredCommit,
+    Verdict, Work,
 };
+use tenure_core::name::{EntityId, KindName, TimerName};
 
 /// What a caller orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,76 @@ pub(crate) enum Order {
     Explode,
     /// An event that no other build knows.
     Novelty,
+    /// Timers and messages, and no event.
+    Later(Box<Later>),
     /// A question to the state.
     Ask,
+}
+
+impl Order {
+    /// A timer that orders something of its own entity.
+    pub(crate) fn arm(
+        name: &str,
+        due: WallTime,
+        period_ms: u64,
+        verb: &str,
+        amount: &str,
+    ) -> Result<Self, String> {
+        let name = TimerName::new(name).map_err(|error| error.to_string())?;
+        let message = message(verb, amount);
+        let armed = vec![Timer {
+            name,
+            due,
+            period_ms,
+            message,
+        }];
+        Ok(Self::Later(Box::new(Later {
+            armed,
+            ..Later::default()
+        })))
+    }
+
+    pub(crate) fn cancel(name: &str) -> Result<Self, String> {
+        let name = TimerName::new(name).map_err(|error| error.to_string())?;
+        Ok(Self::Later(Box::new(Later {
+            cancelled: vec![name],
+            ..Later::default()
+        })))
+    }
+
+    /// A message to an account, or with `kind/id` to an entity of another kind.
+    pub(crate) fn send(whom: &str, verb: &str, amount: &str) -> Result<Self, String> {
+        let (kind, entity) = whom.split_once('/').unwrap_or(("account", whom));
+        let sends = vec![Intent {
+            kind: KindName::new(kind).map_err(|error| error.to_string())?,
+            entity: EntityId::new(entity).map_err(|error| error.to_string())?,
+            codec: Codec::Cbor,
+            message: message(verb, amount),
+            metadata: None,
+        }];
+        Ok(Self::Later(Box::new(Later {
+            sends,
+            ..Later::default()
+        })))
+    }
+
+    /// What a timer or a message orders, if this build knows it.
+    pub(crate) fn of_message(message: &MessageRecord) -> Option<Self> {
+        let amount = std::str::from_utf8(&message.data).ok()?.parse().ok()?;
+        match &*message.name {
+            "deposit" => Some(Self::Deposit(amount)),
+            "withdraw" => Some(Self::Withdraw(amount)),
+            _ => None,
+        }
+    }
+}
+
+fn message(verb: &str, amount: &str) -> MessageRecord {
+    MessageRecord {
+        name: verb.to_owned().into(),
+        schema: 1,
+        data: Bytes::from(amount.to_owned()),
+    }
 }
 
 /// One account in memory.
@@ -92,7 +161,12 @@ impl Bank {
                 version,
                 commands,
             } => self.decide(*slot, *provisional, *version, commands),
-            Work::Fire { .. } => unreachable!("nothing arms a timer"),
+            Work::Fire {
+                slot,
+                provisional,
+                version,
+                firing,
+            } => self.fire(*slot, *provisional, *version, firing),
             Work::Answer {
                 slot,
                 provisional,
@@ -210,6 +284,30 @@ impl Bank {
     }
 }
 
+impl Bank {
+    fn fire(
+        &mut self,
+        slot: Slot,
+        provisional: Provisional,
+        version: Version,
+        firing: &Firing,
+    ) -> (Ran, String) {
+        let account = self.settled(slot, provisional);
+        assert_eq!(account.committed.version, version, "the version decided at");
+        let Timer { name, message, .. } = &firing.timer;
+        let (verdict, said) = match Order::of_message(message) {
+            Some(order) => account.provisional.decide(&order, Expected::Any),
+            None => {
+                let text = format!("no message {:?}", message.name);
+                (Verdict::Failed(text.clone()), text)
+            }
+        };
+        let line = format!("fire {name} of {} at {version:?}: {said}", account.name);
+        let ticket = firing.ticket;
+        (Ran::Decided(vec![Decided { ticket, verdict }]), line)
+    }
+}
+
 impl State {
     fn said(self) -> String {
         format!("balance {} at {:?}", self.balance, self.version)
@@ -270,6 +368,15 @@ impl State {
             let said = format!("conflict at {:?}", self.version);
             return (Verdict::Conflict(self.version), said);
         }
+        if let Order::Later(later) = order {
+            let verdict = Verdict::Accepted {
+                events: Vec::new(),
+                outcome: Bytes::from_static(b"arranged"),
+                record: false,
+                later: Some(later.clone()),
+            };
+            return (verdict, "arranged".to_owned());
+        }
         let (events, record) = match order {
             Order::Deposit(amount) => (vec![event("deposited", &amount.to_string())], false),
             Order::Withdraw(amount) if *amount > self.balance => {
@@ -291,6 +398,7 @@ impl State {
                 return (Verdict::Failed(text.clone()), text);
             }
             Order::Novelty => (vec![event("novelty", "")], false),
+            Order::Later(_) => unreachable!("decided above"),
             Order::Ask => unreachable!("a question is never decided"),
         };
         for event in &events {

@@ -53,6 +53,11 @@ fn the_log_in_owned_mode() {
 }
 
 #[test]
+fn timers_and_messages() {
+    stories!("stories/later/*.txt", "stories/later", world::World::new());
+}
+
+#[test]
 fn the_log_under_orders() {
     stories!(
         "stories/orders/*.txt",

@@ -6,7 +6,7 @@ use crate::story::{Stage, span};
 use crate::world::{Fate, Setup, World};
 use tenure_core::Time;
 use tenure_core::format::{Metadata, TakeOver, WriteMode};
-use tenure_core::id::{CommandId, Sequence, Ticket, Version};
+use tenure_core::id::{CommandId, Sequence, Ticket, Version, WallTime};
 use tenure_core::log::{Expected, Freshness, Input, SnapshotPolicy};
 use tenure_core::port::Refused;
 use tenure_core::shard::Order;
@@ -103,7 +103,7 @@ impl World {
                 self.read(node, ticket, entity, freshness, after, deadline);
             }
             ["submit", ticket, entity, rest @ ..] => {
-                let (order, options) = order(rest)?;
+                let (order, options) = order(rest, self.wall())?;
                 let caller = self.caller(options)?;
                 let ticket = ticket_of(ticket)?;
                 let Caller {
@@ -205,6 +205,7 @@ fn setup(words: &[&str]) -> Result<Setup, String> {
             ("uncached", _) => setup.cached = false,
             ("local-replies", _) => setup.local_replies = true,
             ("leased", _) => setup.class = TakeOver::Leased,
+            ("later", _) => setup.later = true,
             (_, Some((name, value))) => set(&mut setup, name, value)?,
             (name, None) => setup.nodes.push(name.to_owned()),
         }
@@ -234,6 +235,16 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         "outcome_bytes_max" => limits.outcome_bytes_max = number(value)?,
         "metadata_bytes_max" => limits.metadata_bytes_max = number(value)?,
         "conflict_tries_max" => limits.conflict_tries_max = number(value)?,
+        "entity_timers_max" => limits.entity_timers_max = number(value)?,
+        "sends_max" => limits.sends_max = number(value)?,
+        "shard_timers_max" => limits.shard_timers_max = number(value)?,
+        "firings_max" => limits.firings_max = number(value)?,
+        "dispatches_max" => limits.dispatches_max = number(value)?,
+        "undone_max" => limits.undone_max = number(value)?,
+        "index_every" => limits.index_every = number(value)?,
+        "index_delay" => limits.index_delay = span(value)?,
+        "index_page" => limits.index_page = number(value)?,
+        "wall_reread" => limits.wall_reread = span(value)?,
         "absent_patience" => limits.absent_patience = span(value)?,
         "snapshot_patience" => limits.snapshot_patience = span(value)?,
         "lost_tail_patience" => limits.lost_tail_patience = span(value)?,
@@ -261,13 +272,26 @@ fn policy(text: &str) -> Result<SnapshotPolicy, String> {
     Ok(policy)
 }
 
-fn order<'a>(words: &'a [&'a str]) -> Result<(Wish, &'a [&'a str]), String> {
+fn order<'a>(words: &'a [&'a str], wall: WallTime) -> Result<(Wish, &'a [&'a str]), String> {
+    let due = |text: &str| span(text).map(|wait| WallTime(wall.0 + wait.as_millis()));
     Ok(match words {
         ["deposit", amount, rest @ ..] => (Wish::Deposit(number(amount)?), rest),
         ["withdraw", amount, rest @ ..] => (Wish::Withdraw(number(amount)?), rest),
         ["greet", rest @ ..] => (Wish::Greet { record: false }, rest),
         ["record", rest @ ..] => (Wish::Greet { record: true }, rest),
         ["letter", bytes, rest @ ..] => (Wish::Letter(number(bytes)?), rest),
+        ["arm", name, wait, "then", verb, amount, rest @ ..] => {
+            (Wish::arm(name, due(wait)?, 0, verb, amount)?, rest)
+        }
+        ["arm", name, period, "each", "time", verb, amount, rest @ ..] => {
+            let period_ms = span(period)?.as_millis();
+            (
+                Wish::arm(name, due(period)?, period_ms, verb, amount)?,
+                rest,
+            )
+        }
+        ["cancel", name, rest @ ..] => (Wish::cancel(name)?, rest),
+        ["send", whom, verb, amount, rest @ ..] => (Wish::send(whom, verb, amount)?, rest),
         ["explode", rest @ ..] => (Wish::Explode, rest),
         ["novelty", rest @ ..] => (Wish::Novelty, rest),
         ["import", versions, rest @ ..] => {
@@ -278,7 +302,7 @@ fn order<'a>(words: &'a [&'a str]) -> Result<(Wish, &'a [&'a str]), String> {
             (Wish::Import(versions), rest)
         }
         _ => {
-            let orders = "deposit, withdraw, greet, record, letter, import, explode or novelty";
+            let orders = "deposit, withdraw, greet, record, arm, cancel, send, letter, import, explode or novelty";
             return Err(orders.into());
         }
     })

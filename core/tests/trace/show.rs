@@ -2,9 +2,9 @@
 
 use crate::world::WALL_START_MS;
 use std::collections::BTreeMap;
-use tenure_core::format::{Commit, Ownership, Snapshot};
-use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence};
-use tenure_core::log::{Freshness, Note, Refusal, Reply};
+use tenure_core::format::{Commit, Intent, Later, Ownership, ShardIndex, Snapshot};
+use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence, WallTime};
+use tenure_core::log::{Dispatch, Freshness, Note, Refusal, Reply};
 use tenure_core::port::{
     Expect, Message, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
 };
@@ -33,12 +33,18 @@ pub(crate) enum Class {
     /// The list of an entity's bodies.
     Sweep,
     Get,
+    /// The index of the shard.
+    Index,
+    /// Commits of the shard.
+    Tail,
+    /// A message of a commit.
+    Dispatch,
     /// Any work of the host's.
     Host,
 }
 
 impl Class {
-    pub(crate) const ALL: [(&'static str, Self); 11] = [
+    pub(crate) const ALL: [(&'static str, Self); 14] = [
         ("commit", Self::Commit),
         ("batch", Self::Batch),
         ("barrier", Self::Barrier),
@@ -49,6 +55,9 @@ impl Class {
         ("body", Self::Body),
         ("sweep", Self::Sweep),
         ("get", Self::Get),
+        ("index", Self::Index),
+        ("tail", Self::Tail),
+        ("dispatch", Self::Dispatch),
         ("host", Self::Host),
     ];
 
@@ -59,6 +68,7 @@ impl Class {
                 Some("ev") => Self::Commit,
                 Some("own") => Self::Claim,
                 Some("bar") => Self::Barrier,
+                Some("idx") => Self::Index,
                 Some("snap") if publish.payload.is_empty() => Self::Erase,
                 Some("snap") => Self::Snapshot,
                 other => panic!("a publish to {other:?}"),
@@ -72,7 +82,10 @@ impl Class {
                 }
             }
             StoreRequest::Get { .. } => Self::Get,
-            StoreRequest::Scan { .. } => Self::Sweep,
+            StoreRequest::Scan { filter, .. } => match family(filter).as_deref() {
+                Some("ev") => Self::Tail,
+                _ => Self::Sweep,
+            },
             StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
             | StoreRequest::Capabilities => panic!("a log asked for {}", request.name()),
@@ -89,6 +102,7 @@ impl Class {
 pub(crate) fn subject(subject: &str) -> String {
     let tokens: Vec<_> = subject.split('.').collect();
     match tokens.as_slice() {
+        [_, "ev", _, ">"] => "the shard".to_owned(),
         [_, "ev", _, _, id] => (*id).to_owned(),
         [_, "snap", _, _, id, "*", "*"] => format!("snapshots of {id}"),
         [_, "snap", _, _, id, version, _] => format!("snapshot {id} v{version}"),
@@ -186,6 +200,7 @@ impl Names {
                 Ok(record) => format!("{target} {}", self.ownership(&record)),
                 Err(error) => format!("{target} {error}"),
             },
+            Class::Index => format!("{target} {}", index(&publish.payload)),
             Class::Snapshot
             | Class::Erase
             | Class::Barrier
@@ -194,6 +209,8 @@ impl Names {
             | Class::Body
             | Class::Sweep
             | Class::Get
+            | Class::Tail
+            | Class::Dispatch
             | Class::Host => target.clone(),
         };
         let expect = match &publish.expect {
@@ -234,6 +251,9 @@ impl Names {
         if commit.tombstone {
             text += " tombstone";
         }
+        if let Some(later) = &commit.later {
+            text += &later_text(later);
+        }
         if !commit.commands.is_empty() {
             text += &format!(" ids {}", commit.commands.len());
         }
@@ -268,6 +288,7 @@ impl Names {
                 let record = Ownership::decode(&message.payload);
                 record.map(|r| self.ownership(&r))
             }
+            Some("idx") => Ok(index(&message.payload)),
             Some("snap") if message.payload.is_empty() => Ok("deleted".to_owned()),
             Some("snap") => {
                 let body = Snapshot::decode(&message.payload);
@@ -277,6 +298,12 @@ impl Names {
         };
         let body = body.unwrap_or_else(|_| "unreadable".to_owned());
         format!("{:?} {name} {body}", message.sequence)
+    }
+
+    /// A message on its way.
+    pub(crate) fn dispatch(&mut self, dispatch: &Dispatch) -> String {
+        let Dispatch { sender, intent, .. } = dispatch;
+        format!("send {} from {sender}", intent_text(intent))
     }
 
     /// The store's answer in one line.
@@ -339,12 +366,77 @@ impl Names {
             Note::SnapshotFailed { entity, cause } => {
                 format!("snapshot of {entity} failed: {cause}")
             }
+            Note::TimerFired { entity, timer } => format!("timer {timer} of {entity} fired"),
+            Note::TimerRejected { entity, timer } => {
+                format!("timer {timer} of {entity} was rejected")
+            }
+            Note::TimerFailed {
+                entity,
+                timer,
+                cause,
+            } => format!("timer {timer} of {entity} failed: {cause}"),
+            Note::IntentDone { entity } => format!("message to {entity} done"),
+            Note::IntentRejected { entity, cause } => {
+                format!("message to {entity} rejected: {cause}")
+            }
+            Note::IntentFailed { entity, cause } => format!("message to {entity} failed: {cause}"),
+            Note::IndexWritten => "index written".to_owned(),
+            Note::IndexFailed { cause } => format!("index failed: {cause}"),
             Note::Claimed(epoch) => format!("owner as {}", self.epoch(*epoch)),
             Note::Sealed(epoch) => format!("sealed, owner as {}", self.epoch(*epoch)),
             Note::Superseded { was } => format!("superseded, was {}", self.epoch(*was)),
             other => format!("{other:?}"),
         }
     }
+}
+
+/// What an index says.
+fn index(bytes: &bytes::Bytes) -> String {
+    let Ok(index) = ShardIndex::decode(bytes) else {
+        return "unreadable".to_owned();
+    };
+    let mut text = format!("up to {:?}", index.watermark);
+    for timer in &index.timers {
+        text += &format!(", {} of {} {}", timer.name, timer.entity, due(timer.due));
+    }
+    if let Some(horizon) = index.horizon {
+        text += &format!(", not all {}", due(horizon));
+    }
+    for place in &index.undone {
+        text += &format!(", undone {:?}.{}", place.sequence, place.index);
+    }
+    for (place, cause) in &index.failed {
+        text += &format!(", failed {:?}.{} ({cause})", place.sequence, place.index);
+    }
+    text
+}
+
+fn later_text(later: &Later) -> String {
+    let mut text = String::new();
+    for timer in &later.armed {
+        text += &format!(" arms {} {}", timer.name, due(timer.due));
+        if timer.period_ms > 0 {
+            text += &format!(" each {} ms", timer.period_ms);
+        }
+    }
+    for name in &later.cancelled {
+        text += &format!(" clears {name}");
+    }
+    for intent in &later.sends {
+        text += &format!(" sends {}", intent_text(intent));
+    }
+    text
+}
+
+fn intent_text(intent: &Intent) -> String {
+    let data = String::from_utf8_lossy(&intent.message.data);
+    format!("{} {data} to {}", intent.message.name, intent.entity)
+}
+
+/// When a timer is due, after the start.
+fn due(wall: WallTime) -> String {
+    let after_ms = wall.0.saturating_sub(WALL_START_MS);
+    format!("at +{}.{:03}", after_ms / 1_000, after_ms % 1_000)
 }
 
 /// What an answer's state is known to be, where it is less than usual.

@@ -1,6 +1,6 @@
 //! Commands whose verdict depends on the state, so that a stale decision shows.
 
-use super::{Added, Build, State};
+use super::{Added, Build, State, Wished};
 use bytes::{BufMut, BytesMut};
 use std::sync::Arc;
 use tenure_core::format::Metadata;
@@ -15,6 +15,8 @@ pub struct Command {
     pub(crate) amount: i64,
     /// Bytes added to each event.
     pub(crate) padding: usize,
+    /// What it leaves to be done later, where it is accepted.
+    pub(crate) later: Option<Wished>,
 }
 
 /// How a command is decided.
@@ -120,7 +122,7 @@ fn accepted(
         events,
         outcome: outcome.freeze(),
         record,
-        later: None,
+        later: command.later.map(|wished| Box::new(wished.later(ticket))),
     };
     (verdict, state)
 }

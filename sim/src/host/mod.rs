@@ -3,11 +3,13 @@
 
 mod build;
 mod command;
+mod later;
 mod state;
 
 pub use build::Build;
 pub use command::Command;
 pub(crate) use command::{Style, decide, metadata};
+pub(crate) use later::{Effect, Wished, effect_of, firing_ticket, message_ticket, whose};
 pub use state::{Added, State};
 
 use build::Reader;
@@ -127,7 +129,20 @@ impl Host {
                 version,
                 commands,
             } => self.decide(slot, provisional, version, &commands),
-            Work::Fire { .. } => Err("nothing arms a timer".into()),
+            Work::Fire {
+                slot,
+                provisional,
+                version,
+                firing,
+            } => {
+                let build = self.build;
+                let state = self.settled(slot, provisional)?.committed;
+                same_version(slot, version, state)?;
+                let (verdict, after) = Self::fire(build, &firing, state)?;
+                self.slot(slot)?.provisional = Some(after);
+                let ticket = firing.ticket;
+                Ok(Ran::Decided(vec![Decided { ticket, verdict }]))
+            }
             Work::Answer {
                 slot,
                 provisional,

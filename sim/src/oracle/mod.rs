@@ -6,6 +6,7 @@ mod calm;
 mod convergence;
 mod decision;
 mod fence;
+mod later;
 mod lease;
 mod metadata;
 mod moves;
@@ -22,7 +23,7 @@ use crate::lives::Lives;
 use crate::profile::Plan;
 use std::fmt;
 use tenure_core::format::{LayoutKey, WriteMode};
-use tenure_core::id::Sequence;
+use tenure_core::id::{Sequence, WallTime};
 
 /// Something that happened, as oracles see it.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +102,10 @@ pub struct View<'a> {
     pub lives: &'a Lives,
     /// The plan of the run.
     pub plan: &'a Plan,
+    /// The lowest that a wall clock shows now, and the highest that one ever showed.
+    pub walls: (WallTime, WallTime),
+    /// A message was older than what its receiver remembers: whether it had its effect is not known.
+    pub expired_messages: bool,
 }
 
 /// One promise.
@@ -162,6 +167,7 @@ pub(crate) fn all(key: LayoutKey) -> Vec<Box<dyn Oracle>> {
         Box::new(replies::InTime),
         Box::new(convergence::Convergence),
         Box::new(lease::Lease::default()),
+        Box::new(later::Later::default()),
         Box::new(moves::Moves),
         Box::new(calm::Calm),
     ]

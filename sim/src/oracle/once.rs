@@ -3,7 +3,7 @@
 
 use super::{Oracle, Seen, View};
 use crate::history::Asked;
-use crate::host::Added;
+use crate::host::{Added, effect_of};
 use crate::ledger::Placed;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,9 +55,17 @@ impl Once {
             tickets.extend(Added::of(record).map(|event| event.ticket));
         }
         for command in &placed.commit.commands {
+            if command.outcome.is_empty() {
+                // Of a timer, whose reply nobody gets.
+                continue;
+            }
             let ticket = decided_for(&command.outcome)
                 .ok_or_else(|| format!("{subject} at {sequence:?} holds a foreign outcome"))?;
             tickets.insert(ticket);
+            if effect_of(ticket) == crate::host::Effect::Message {
+                // Nobody asked for it: its commit did.
+                continue;
+            }
             let wished = view.history.asked(ticket).and_then(|asked| asked.wish.id);
             if wished != Some(command.id) {
                 return Err(format!(

@@ -51,6 +51,8 @@ pub struct Plan {
     pub limits: Limits,
     /// What goes wrong.
     pub faults: Faults,
+    /// Whether commands arm timers and send messages, where the mode has them.
+    pub later: bool,
     /// What the nodes are as a cluster, where they are one.
     pub cluster: Option<ClusterPlan>,
 }
@@ -188,6 +190,21 @@ impl Plan {
             limits.claims_max = size([1, 4, 64][size(range(84, 0, 2))]);
             limits.hand_overs_max = size([1, 2, 8][size(range(85, 0, 2))]);
         }
+        let later = shards.contains(&WriteMode::Owned) && range(90, 0, 2) > 0;
+        if later {
+            limits.later_delay_max = Span::from_millis(800);
+            limits.wall_reread = Span::from_millis(range(91, 200, 2_000));
+            limits.index_delay = Span::from_millis(range(92, 0, 1_500));
+            limits.index_every = [3, 30, 1_000][size(range(93, 0, 2))];
+            limits.index_page = [1, 3, 64][size(range(94, 0, 2))];
+            limits.shard_timers_max = size([1, 3, 1_024][size(range(95, 0, 2))]);
+            limits.firings_max = size([1, 64][size(range(96, 0, 1))]);
+            limits.dispatches_max = size([1, 64][size(range(97, 0, 1))]);
+            limits.undone_max = size([1, 3, 1_024][size(range(98, 0, 2))]);
+            // What is older than a receiver remembers is not delivered; here nothing is.
+            limits.command_ids_max = 8_192;
+            limits.command_id_age_ms = 120_000;
+        }
         let snapshots = [policy(60, &mut range), policy(70, &mut range)];
         let cached = [range(28, 0, 7) > 0, range(29, 0, 7) > 0];
         let pressure = [0, 3, 100][size(range(30, 0, 2))];
@@ -211,6 +228,7 @@ impl Plan {
             entities: range(18, 1, 3),
             cached,
             pressure,
+            later,
             payload_bytes_max: 16_384,
             pace: Span::from_millis(range(20, pace_min_ms, 120)),
             limits,

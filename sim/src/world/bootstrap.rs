@@ -105,6 +105,9 @@ pub(super) fn world(plan: Plan) -> World {
         probe: CountingProbe::default(),
         next_ticket: 1,
         stored_count: 0,
+        underway: BTreeMap::new(),
+        expired_messages: false,
+        wall_max: WallTime(0),
         healed: false,
         members_lost: false,
         skew_ms: plan.skew_ms.clone(),
@@ -210,7 +213,7 @@ impl World {
             stream: self.layout_record.stream_of(id),
             class,
             mode: self.plan.shards[shard],
-            later: false,
+            later: self.plan.later && self.plan.shards[shard] == WriteMode::Owned,
             incarnation,
             node: format!("n{node}"),
         }
@@ -256,6 +259,15 @@ fn kind_number(class: TakeOver, kind: usize) -> usize {
         TakeOver::Fenced => kind,
         TakeOver::Leased => KINDS[0].len() + kind,
     }
+}
+
+/// The name of an entity's kind.
+pub(super) fn kind_text(entity: &Entity) -> &'static str {
+    let class = match entity.class {
+        TakeOver::Fenced => 0,
+        TakeOver::Leased => 1,
+    };
+    KINDS[class][usize::from(entity.kind.0)]
 }
 
 fn kind_name(class: TakeOver, kind: usize) -> KindName {

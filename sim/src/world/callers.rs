@@ -219,7 +219,7 @@ impl World {
 
     fn wish(&mut self, entity: usize, client: u64) -> Wish {
         let read = self.draws.chance(What::Ask, client, 200);
-        let command = (!read).then(|| self.command(client));
+        let command = (!read).then(|| self.command(entity, client));
         let named = self.draws.chance(What::Ask, client, 600);
         let bits = self.draws.bits(What::CommandId, client);
         let ahead = self.draws.chance(What::Ask, client, 10);
@@ -267,7 +267,7 @@ impl World {
         self.draws.pick(What::Fresh, client, choices)
     }
 
-    fn command(&mut self, client: u64) -> Command {
+    fn command(&mut self, entity: usize, client: u64) -> Command {
         let draw = self.draws.below(What::Ask, client, 1_000);
         let count = self.draws.range(What::Ask, client, 2, 4);
         let style = match draw {
@@ -282,7 +282,12 @@ impl World {
         };
         let amount = self.draws.range(What::Ask, client, 1, 9);
         let large = self.draws.chance(What::Ask, client, 10);
+        let later = match self.plan.later && self.draws.chance(What::Later, client, 350) {
+            true => self.some_later(entity, client),
+            false => None,
+        };
         Command {
+            later,
             style,
             amount: i64::try_from(amount).expect("a small number"),
             padding: if large {

@@ -62,11 +62,19 @@ pub enum Corruption {
     Disobedient,
     /// When nobody claims what another owned.
     Heirless,
+    /// When messages of commits are not sent.
+    Unsent,
+    /// When messages come without their ids.
+    Nameless,
+    /// When wall clocks that are asked show an early time, so that no timer is due.
+    Unfired,
+    /// When wall clocks that are asked are ahead of what they show.
+    Early,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -89,6 +97,10 @@ impl Corruption {
         Self::Endless,
         Self::Disobedient,
         Self::Heirless,
+        Self::Unsent,
+        Self::Nameless,
+        Self::Unfired,
+        Self::Early,
     ];
 }
 
@@ -118,7 +130,11 @@ impl World {
                 | Corruption::Curt
                 | Corruption::Endless
                 | Corruption::Disobedient
-                | Corruption::Heirless,
+                | Corruption::Heirless
+                | Corruption::Unsent
+                | Corruption::Nameless
+                | Corruption::Unfired
+                | Corruption::Early,
             )
             | None => Some(()),
         };

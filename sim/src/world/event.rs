@@ -3,7 +3,7 @@
 use super::network::Letter;
 use tenure_core::format::TakeOver;
 use tenure_core::id::{Incarnation, OpId, Ticket};
-use tenure_core::log::{self, Reply, Work};
+use tenure_core::log::{self, Dispatch, Reply, Work};
 use tenure_core::port::{Heard, StoreReply, StoreRequest};
 use tenure_core::route::{self, Address};
 use tenure_core::{node, shard};
@@ -46,6 +46,10 @@ pub(super) enum Deed {
     Store { op: OpId, request: StoreRequest },
     /// The host works.
     Run { op: OpId, work: Work },
+    /// It says what its wall clock shows.
+    Wall,
+    /// It sends a message of a commit.
+    Dispatch { op: OpId, dispatch: Box<Dispatch> },
     /// A caller of a log gets its reply.
     Reply { ticket: Ticket, reply: Reply },
 }

@@ -92,6 +92,7 @@ impl World {
             style: Style::Add,
             amount: 1,
             padding: 0,
+            later: None,
         };
         let wish = Wish {
             entity,

@@ -12,6 +12,7 @@ mod event;
 mod faults;
 mod kill;
 mod last_round;
+mod later;
 mod membership;
 mod network;
 mod node;
@@ -37,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use tenure_core::format::{Layout, TakeOver};
-use tenure_core::id::{LayoutId, ShardId, WallTime};
+use tenure_core::id::{LayoutId, ShardId, Ticket, WallTime};
 use tenure_core::name::Namespace;
 use tenure_core::port::{StreamName, Subject};
 use tenure_core::shard;
@@ -83,6 +84,12 @@ pub struct World {
     probe: CountingProbe,
     next_ticket: u64,
     stored_count: u64,
+    /// Messages that are with their receivers' logs.
+    underway: BTreeMap<Ticket, later::Underway>,
+    /// A message was older than what its receiver remembers.
+    expired_messages: bool,
+    /// The highest that any wall clock showed so far.
+    wall_max: WallTime,
     healed: bool,
     /// The membership stream lost what it acknowledged, so nothing is promised of the leased class (P3).
     members_lost: bool,
@@ -181,6 +188,7 @@ impl World {
             }
             self.let_expire();
             self.event(event)?;
+            self.wall_max = self.wall_max.max(self.walls().1);
             self.watch()?;
         }
         Ok(())

@@ -222,7 +222,14 @@ impl World {
                 self.note(place, shard, &note);
                 Ok(())
             }
-            Effect::AskWall | Effect::Dispatch { .. } => Ok(()),
+            Effect::AskWall => {
+                self.soon(place, Deed::Wall);
+                Ok(())
+            }
+            Effect::Dispatch { op, dispatch } => {
+                self.soon(place, Deed::Dispatch { op, dispatch });
+                Ok(())
+            }
             Effect::Report(report) => self.reported(place, shard, report),
             Effect::Run { op, work } => {
                 let running = &mut self.nodes[place.node].shards[shard];
@@ -290,6 +297,11 @@ impl World {
                 }
                 Ok(())
             }
+            (Deed::Wall, Part::Log(_)) => {
+                self.ask_wall(place);
+                Ok(())
+            }
+            (Deed::Dispatch { op, dispatch }, Part::Log(_)) => self.dispatch(place, op, *dispatch),
             (Deed::Run { op, work }, Part::Log(shard)) => self.work(place, shard, op, work),
             (Deed::Reply { ticket, reply }, Part::Log(shard)) => {
                 self.reply(place, shard, ticket, reply)
@@ -365,6 +377,9 @@ impl World {
     ) -> Result<(), Violation> {
         let host = &mut self.nodes[place.node].shards[shard].host;
         let answer = host.answer(ticket);
+        if self.message_ended(ticket, &reply) {
+            return Ok(());
+        }
         if self.nodes[place.node].seats.is_some() {
             return self.log_replied(place, shard, ticket, reply, answer);
         }
@@ -459,6 +474,18 @@ impl World {
             }
             Note::SnapshotFailed { .. } => {
                 reached!(self, "world: a snapshot could not be stored");
+            }
+            Note::TimerFired { .. } => {
+                reached!(self, "world: a timer fired");
+            }
+            Note::TimerRejected { .. } => {
+                reached!(self, "world: a timer was rejected");
+            }
+            Note::IntentDone { .. } => {
+                reached!(self, "world: a message was delivered");
+            }
+            Note::IndexWritten => {
+                reached!(self, "world: the index of a shard was written");
             }
             Note::SnapshotStored { .. }
             | Note::SnapshotUsed { .. }

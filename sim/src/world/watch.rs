@@ -67,6 +67,7 @@ impl World {
     pub(super) fn told(&mut self, ticket: Ticket, told: Told) -> Result<(), Violation> {
         self.tell(|| format!("{ticket:?} is told {:?}", told.reply));
         self.history.tell(ticket, told);
+        let walls = (self.walls().0, self.wall_max);
         let (ledger, history, plan) = (&self.ledger, &self.history, &self.plan);
         let view = View {
             bodies: &self.bodies,
@@ -74,6 +75,8 @@ impl World {
             history,
             plan,
             lives: &self.lives,
+            walls,
+            expired_messages: self.expired_messages,
         };
         let asked = history.asked(ticket).expect("a caller who was just told");
         let promised = !self.members_lost || asked.entity.class != TakeOver::Leased;
@@ -87,15 +90,21 @@ impl World {
 
     /// Lets the oracles judge something that concerns no single commit or caller.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
+<<<<<<< HEAD
         if self.members_lost && matches!(seen, Seen::Cluster(Happened::Acts { .. })) {
             return Ok(());
         }
+=======
+        let walls = (self.walls().0, self.wall_max);
+>>>>>>> d4109a3 (Fire timers and send messages from the log's machine (S18, P7))
         let view = View {
             ledger: &self.ledger,
             bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
             lives: &self.lives,
+            walls,
+            expired_messages: self.expired_messages,
         };
         for oracle in &mut self.oracles {
             let judged = oracle.judge(view, seen);
@@ -112,12 +121,15 @@ impl World {
             .map(|entity| entity.shard)
             .ok_or_else(|| gone_wrong(format!("{subject} is no entity of this run")))?;
         let ownership = self.ownerships[shard].clone();
+        let walls = (self.walls().0, self.wall_max);
         let view = View {
             ledger: &self.ledger,
             bodies: &self.bodies,
             history: &self.history,
             plan: &self.plan,
             lives: &self.lives,
+            walls,
+            expired_messages: self.expired_messages,
         };
         let history = view.ledger.history(subject);
         let seen = Seen::Stored {

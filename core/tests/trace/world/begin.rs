@@ -5,7 +5,7 @@ use crate::bank::Bank;
 use tenure_core::Dice;
 use tenure_core::cache::Cache;
 use tenure_core::id::Incarnation;
-use tenure_core::log::{Input, KindConfig, Shape, Shard};
+use tenure_core::log::{Input, KindConfig, Shape, Shard, ShardConfig};
 use tenure_mem::store::StoreConfig;
 
 impl World {
@@ -34,7 +34,10 @@ impl World {
         self.callers.retain(|_, node| node != name);
         let incarnation = Incarnation(u128::from(self.boots));
         let (mode, class) = (self.setup.mode, self.setup.class);
-        let config = place::shard(mode, class, incarnation, name);
+        let config = ShardConfig {
+            later: self.setup.later,
+            ..place::shard(mode, class, incarnation, name)
+        };
         let node = Node {
             shard: Shard::new(config, self.setup.limits),
             bank: Bank::default(),

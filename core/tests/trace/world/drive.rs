@@ -106,6 +106,9 @@ impl World {
                 self.job(name, op, Task::Store(request));
             }
             Effect::Run { op, work } => self.job(name, op, Task::Work(work)),
+            Effect::Reply { ticket, reply } if self.dispatched.contains_key(&ticket) => {
+                self.delivered(name, ticket, &reply);
+            }
             Effect::Reply { ticket, reply } => {
                 let waited = self.callers.remove(&ticket).is_some();
                 assert!(waited, "{ticket:?} got two replies (L6)");
@@ -120,7 +123,15 @@ impl World {
                 let text = node.bank.forget(slot);
                 self.line(name, '.', &text);
             }
-            Effect::AskWall | Effect::Dispatch { .. } => {}
+            Effect::AskWall => {
+                self.line(name, '?', "the wall clock");
+                self.job(name, OpId(u64::MAX), Task::Wall);
+            }
+            Effect::Dispatch { op, dispatch } => {
+                let text = self.names.dispatch(&dispatch);
+                self.line(name, '>', &format!("{op:?} {text}"));
+                self.job(name, op, Task::Dispatch(dispatch));
+            }
             Effect::Report(report) => {
                 let text = self.report(&report);
                 self.line(name, '!', &text);
@@ -221,7 +232,8 @@ impl World {
             .filter(|(name, _)| only.is_none_or(|only| *name == only))
             .filter_map(|(name, node)| Some((node.shard.next_deadline()?, name.clone())))
             .min();
-        let Some((deadline, name)) = next.filter(|(d, _)| d.timer != "caller") else {
+        let waits = ["caller", "reminder", "reminder again", "index"];
+        let Some((deadline, name)) = next.filter(|(d, _)| !waits.contains(&d.timer)) else {
             return false;
         };
         self.now = self.now.max(deadline.at);

@@ -4,6 +4,7 @@
 mod begin;
 mod check;
 mod drive;
+mod later;
 pub(crate) mod place;
 mod store;
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::Cache;
 use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket, WallTime};
-use tenure_core::log::{Reply, Shard, SnapshotPolicy, Work};
+use tenure_core::log::{Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
 use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::step::CountingProbe;
 use tenure_core::{Dice, Limits, Time};
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) cached: bool,
     pub(crate) local_replies: bool,
     pub(crate) class: TakeOver,
+    /// Whether entities may have timers and send messages.
+    pub(crate) later: bool,
     pub(crate) payload_bytes_max: usize,
 }
 
@@ -52,6 +55,7 @@ impl Default for Setup {
             cached: true,
             local_replies: false,
             class: TakeOver::Fenced,
+            later: false,
             payload_bytes_max: 1 << 20,
         }
     }
@@ -94,6 +98,10 @@ struct Job {
 enum Task {
     Store(StoreRequest),
     Work(Work),
+    Wall,
+    Dispatch(Box<Dispatch>),
+    /// What came of a message is told its sender.
+    Delivered(Delivery),
 }
 
 struct Node {
@@ -124,6 +132,8 @@ pub(crate) struct World {
     callers: BTreeMap<Ticket, String>,
     /// What each caller was told.
     told: BTreeMap<Ticket, Reply>,
+    /// Messages that are at their receiver: the sender, and its operation.
+    dispatched: BTreeMap<Ticket, (String, OpId)>,
     commands: BTreeMap<String, CommandId>,
     boots: u64,
     /// The node of each run.
@@ -151,6 +161,7 @@ impl World {
             vanished: BTreeSet::new(),
             callers: BTreeMap::new(),
             told: BTreeMap::new(),
+            dispatched: BTreeMap::new(),
             commands: BTreeMap::new(),
             boots: 0,
             runs: BTreeMap::new(),

@@ -19,10 +19,20 @@ impl World {
         let class = match &task {
             Task::Store(request) => Class::of(request),
             Task::Work(_) => Class::Host,
+            Task::Dispatch(_) => Class::Dispatch,
+            Task::Wall => {
+                let wall = self.wall();
+                return self.step(&node, Input::Wall(wall));
+            }
+            Task::Delivered(delivery) => {
+                let delivery = delivery.clone();
+                self.line(&node, '<', &format!("{op:?} {delivery:?}"));
+                return self.step(&node, Input::Dispatched { op, delivery });
+            }
         };
         let snapshots = match &task {
             Task::Work(work) => is_of_snapshots(work),
-            Task::Store(_) => false,
+            Task::Store(_) | Task::Dispatch(_) | Task::Wall | Task::Delivered(_) => false,
         };
         let fault = self.faults.iter().position(|(n, c, fate)| {
             (n.as_str(), *c) == (node.as_str(), class)
@@ -31,6 +41,8 @@ impl World {
         });
         let fate = fault.map(|place| self.faults.remove(place).2);
         match task {
+            Task::Wall | Task::Delivered(_) => unreachable!("served above"),
+            Task::Dispatch(dispatch) => self.deliver(&node, op, dispatch, fate),
             Task::Work(work) => match fate {
                 None => {
                     let host = self.nodes.get_mut(&node).expect("a node");
