@@ -64,7 +64,7 @@ impl Shard {
                 }
                 let (ticket, version) = (command.ticket, held.version);
                 let Some(timer) = held.timers.armed(&due.name, due.due) else {
-                    // Cancelled, or armed anew, or it fired before (A2).
+                    // Cancelled, or armed anew, or it fired before (G2).
                     entity.queue.pop_front();
                     let freshness = Freshness::Linearizable;
                     t.reply(self, ticket, Reply::Nothing { version, freshness });

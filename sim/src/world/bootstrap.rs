@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tenure_core::cache::Cache;
 use tenure_core::format::{
-    Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown,
+    Anchor, Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{Incarnation, KindId, LayoutId, ShardId, WallTime};
 use tenure_core::log::{Input, KindConfig, KindIndex, Shape, Shard, ShardConfig};

@@ -3,7 +3,7 @@
 use super::World;
 use super::bootstrap::kind_text;
 use super::corrupt::Corruption;
-use super::event::{Event, Part, Place};
+use super::event::{Part, Place};
 use crate::draw::What;
 use crate::host::{Command, Style, Wished, message_ticket};
 use crate::oracle::Violation;

@@ -90,13 +90,10 @@ impl World {
 
     /// Lets the oracles judge something that concerns no single commit or caller.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
-<<<<<<< HEAD
         if self.members_lost && matches!(seen, Seen::Cluster(Happened::Acts { .. })) {
             return Ok(());
         }
-=======
         let walls = (self.walls().0, self.wall_max);
->>>>>>> d4109a3 (Fire timers and send messages from the log's machine (S18, P7))
         let view = View {
             ledger: &self.ledger,
             bodies: &self.bodies,

@@ -1,4 +1,4 @@
-//! Messages of commits, from their acknowledgement until they are done (A3).
+//! Messages of commits, from their acknowledgement until they are done (G3).
 
 use super::fire::hash128;
 use super::{Stage, backed_off};

@@ -1,4 +1,4 @@
-//! Firing: a timer that is due is a command of its entity to itself (A1, A2).
+//! Firing: a timer that is due is a command of its entity to itself (G1, G2).
 
 use super::timers::{Fired, TimerKey};
 use super::{Stage, backed_off};

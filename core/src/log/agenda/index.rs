@@ -1,4 +1,4 @@
-//! The index of a shard: read by who becomes the owner, written by who is (A4, A5).
+//! The index of a shard: read by who becomes the owner, written by who is (G4, G5).
 
 use super::{Behind, Stage};
 use crate::format::{Barrier, Ownership, ShardIndex, Unknown};

@@ -12,15 +12,15 @@
 //! log: the last commit that names a timer says whether it is armed, so reading a part again does no
 //! harm.
 //!
-//! - A1: a timer fires only while this node owns the shard, and not before its wall clock, read for it,
+//! - G1: a timer fires only while this node owns the shard, and not before its wall clock, read for it,
 //!   says that it is due.
-//! - A2: a firing changes something only while the entity has that timer armed with that due; its commit
+//! - G2: a firing changes something only while the entity has that timer armed with that due; its commit
 //!   clears or re-arms it. So the effect is once, and no attempt is given up while it is armed.
-//! - A3: a message is sent only when its commit is known to be stored, and under an id that is the same
+//! - G3: a message is sent only when its commit is known to be stored, and under an id that is the same
 //!   for each attempt by any owner.
-//! - A4: the watermark of an index is below every commit that may not be taken in, and what is not done
+//! - G4: the watermark of an index is below every commit that may not be taken in, and what is not done
 //!   below it is listed.
-//! - A5: an index is written under the fence, like a commit.
+//! - G5: an index is written under the fence, like a commit.
 
 mod dispatch;
 mod fire;

@@ -73,7 +73,7 @@ impl Shard {
         }
     }
 
-    /// All commits of the shard up to here are taken in (A4).
+    /// All commits of the shard up to here are taken in (G4).
     pub(super) fn watermark(&self) -> Sequence {
         let Some(agenda) = &self.agenda else {
             return Sequence::NONE;
