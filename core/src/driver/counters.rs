@@ -50,6 +50,12 @@ pub struct Counters {
     pub snapshots_failed: u64,
     /// Bodies of snapshots that were deleted, because newer ones are kept or no commit names them.
     pub snapshots_deleted: u64,
+    /// Timers of entities that are armed at this moment, in the shards that this node owns.
+    pub timers_armed: u64,
+    /// Messages of commits that are not delivered at this moment.
+    pub intents_undone: u64,
+    /// Messages of commits that are kept as failed at this moment.
+    pub intents_kept: u64,
     /// Timers of entities that fired.
     pub timers_fired: u64,
     /// Timers of entities whose message the domain rejected; they are cleared.
@@ -159,6 +165,9 @@ impl Counters {
         self.snapshots_ignored += other.snapshots_ignored;
         self.snapshots_failed += other.snapshots_failed;
         self.snapshots_deleted += other.snapshots_deleted;
+        self.timers_armed += other.timers_armed;
+        self.intents_undone += other.intents_undone;
+        self.intents_kept += other.intents_kept;
         self.timers_fired += other.timers_fired;
         self.timers_rejected += other.timers_rejected;
         self.timers_failed += other.timers_failed;

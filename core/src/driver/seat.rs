@@ -1,5 +1,6 @@
 //! The seat of one shard's log: its machine, and the hosts of the kinds in it.
 
+use super::counters::Counters;
 use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
 use super::request::{EntityRequest, What};
@@ -220,6 +221,14 @@ impl Seat {
         };
         let before = core::mem::replace(&mut self.told, stock);
         (before != stock).then_some(stock)
+    }
+
+    /// Adds what its log has to do later.
+    pub(crate) fn count_later(&self, counters: &mut Counters) {
+        let counts = self.machine.later_counts();
+        counters.timers_armed += counts.timers as u64;
+        counters.intents_undone += counts.undone as u64;
+        counters.intents_kept += counts.failed as u64;
     }
 
     /// The stream of this shard's log.

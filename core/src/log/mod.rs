@@ -69,6 +69,7 @@ mod sweep;
 mod tail;
 mod timers;
 
+pub use agenda::LaterCounts;
 pub use effect::{Base, Dispatch, Effect, Firing, Note, Provisional, StoredCommit, Work};
 pub use freshness::Freshness;
 pub use history::{

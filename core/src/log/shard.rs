@@ -6,7 +6,8 @@ use super::owned::{Fence, Flight, Owned};
 use super::rest::{CacheCounts, Resting, Unnamed};
 use super::sweep::Chores;
 use super::{
-    Effect, Input, KindConfig, KindIndex, Note, Provisional, Ran, Reply, Shape, ShardConfig, Work,
+    Effect, Input, KindConfig, KindIndex, LaterCounts, Note, Provisional, Ran, Reply, Shape,
+    ShardConfig, Work,
 };
 use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
@@ -309,6 +310,12 @@ impl Shard {
     /// The highest acknowledged sequence of the stream (S13).
     pub fn high_water(&self) -> Sequence {
         self.high_water
+    }
+
+    /// What is to be done later, as far as it is in mind.
+    pub fn later_counts(&self) -> LaterCounts {
+        let agenda = self.agenda.as_deref();
+        agenda.map_or(LaterCounts::default(), Agenda::counts)
     }
 
     /// How many commands were decided again since the start, because others were first.

@@ -50,6 +50,9 @@ impl<S: Shell> Lane<S> {
                 counters.store_waiting = self.window.waiting() as u64;
                 counters.entities_held = self.cache.entities() as u64;
                 counters.resting_bytes = self.cache.resting_bytes() as u64;
+                for seat in self.seats.values() {
+                    seat.count_later(&mut counters);
+                }
                 // A caller that went away needs no answer.
                 let _ = done.send(counters);
             }

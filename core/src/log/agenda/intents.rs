@@ -40,6 +40,12 @@ impl Intents {
         self.undone.len()
     }
 
+    /// How many are not done, those included that are to be read anew.
+    pub(super) fn undone(&self) -> usize {
+        let wanted = self.wanted.values().map(BTreeSet::len);
+        self.undone.len() + wanted.sum::<usize>()
+    }
+
     pub(super) fn next_again(&self) -> Option<Time> {
         self.again.first().map(|(at, _)| *at)
     }

@@ -104,6 +104,17 @@ struct Written {
     changes: u64,
 }
 
+/// What a shard has to do later, as far as it is in mind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaterCounts {
+    /// Timers that are armed.
+    pub timers: usize,
+    /// Messages that are not done.
+    pub undone: usize,
+    /// Messages that could not be delivered as things were.
+    pub failed: usize,
+}
+
 impl Behind {
     fn after(read: Sequence) -> Self {
         Self {
@@ -133,6 +144,15 @@ impl Agenda {
 
     fn is_off(&self) -> bool {
         matches!(self.stage, Stage::Off)
+    }
+
+    /// What is in mind.
+    pub(super) fn counts(&self) -> LaterCounts {
+        LaterCounts {
+            timers: self.timers.count(),
+            undone: self.intents.undone(),
+            failed: self.intents.failed(),
+        }
     }
 
     /// What the index says has changed.

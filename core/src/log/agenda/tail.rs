@@ -128,26 +128,19 @@ impl Shard {
 
     /// Reads on, if this node is behind.
     pub(super) fn read_tail(&mut self, t: &mut Turn<'_, '_>) {
-        let (room, known) = (self.has_room(), self.high_water);
-        let (stream, filter) = (
-            self.names.stream.clone(),
-            self.config.namespace.shard_filter(self.config.shard),
-        );
-        let messages_max = self.limits.index_page;
-        let Some(agenda) = &mut self.agenda else {
-            return;
-        };
+        let Some(agenda) = &self.agenda else { return };
         let Stage::Behind(Behind { read, op: None, .. }) = &agenda.stage else {
             return;
         };
-        if !room || agenda.retry.is_some() {
+        if agenda.retry.is_some() || !self.has_room() {
             return;
         }
+        let (read, known) = (*read, self.high_water);
         let request = StoreRequest::Scan {
-            stream,
-            filter,
+            stream: self.names.stream.clone(),
+            filter: self.config.namespace.shard_filter(self.config.shard),
             from: Sequence(read.0 + 1),
-            messages_max,
+            messages_max: self.limits.index_page,
         };
         let op = self.ask(t, Op::Tail, request);
         if let Some(agenda) = &mut self.agenda
@@ -290,7 +283,6 @@ impl Shard {
     /// Reads the commits of messages that the index has as undone.
     pub(super) fn read_wanted(&mut self, t: &mut Turn<'_, '_>) {
         let undone_max = self.limits.undone_max;
-        let stream = self.names.stream.clone();
         let Some(agenda) = &self.agenda else { return };
         if agenda.retry.is_some() {
             return;
@@ -302,6 +294,7 @@ impl Shard {
             None => Source::Replica,
             Some(_) => Source::Leader,
         };
+        let stream = self.names.stream.clone();
         let request = StoreRequest::Get {
             stream,
             sequence,
