@@ -55,7 +55,14 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
         (Reply::Refused(Refusal::Unknown), _) if view.plan.faults.loses_acknowledged() => Ok(()),
         (Reply::Read { .. }, _) => {
             let held = told.answer.as_ref().map(|answer| answer.on);
-            let replayed = view.ledger.state(subject);
+            // Timers fire on after the last question: then it is the state at that time, or later.
+            let replayed = match held.filter(|_| view.plan.later) {
+                Some(held) if held.version >= view.ledger.version_at(subject, asked.at) => {
+                    view.ledger.state_at(subject, held.version)
+                }
+                Some(_) | None => None,
+            };
+            let replayed = replayed.unwrap_or_else(|| view.ledger.state(subject));
             if held == Some(replayed) {
                 Ok(())
             } else {
