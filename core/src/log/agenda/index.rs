@@ -120,9 +120,14 @@ impl Shard {
             own.sequence == epoch.sequence
                 && Ownership::decode(&own.payload).is_ok_and(|it| it.claim == epoch.claim)
         });
-        // Loads judge what is wrong with a record that is not mine; here it is only asked again.
         if !mine || proof.up_to < epoch.sequence {
             reached!(t.cx, "later: an answer about the index proves nothing");
+            let own = find(&self.names.own).map(|own| own.sequence);
+            if own.is_some_and(|own| own > epoch.sequence) {
+                // A later claim, as it seems: the CAS of a seal tells for sure. Where batches wait for
+                // this answer no other write would find out.
+                self.seal(t);
+            }
             return self.index_later(t);
         }
         let barrier = find(&self.names.barrier);

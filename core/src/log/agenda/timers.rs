@@ -141,6 +141,11 @@ impl Timers {
         let Some(found) = self.found.take() else {
             return;
         };
+        if self.horizon.is_some_and(|horizon| horizon < found.floor) {
+            // There were more meanwhile, and what is due from then on is left out now: what was found is
+            // all later.
+            return;
+        }
         self.horizon = found.horizon;
         self.wider = match found.of.is_empty() && found.horizon.is_some() {
             true => (self.wider + 1).min(20),
