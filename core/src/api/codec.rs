@@ -1,5 +1,6 @@
 //! The one path between serde values and bytes.
 
+use crate::driver::host::caught;
 use crate::format::Codec;
 use bytes::buf::Writer;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -28,8 +29,12 @@ impl Codec {
     ///
     /// # Errors
     ///
-    /// What the value's `Serialize` or the format has against it.
+    /// What the value's `Serialize` or the format has against it; that it panicked, too.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, CodecError> {
+        settled(|| self.write(value))
+    }
+
+    fn write<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, CodecError> {
         match self {
             Self::Cbor => written(|out| {
                 ciborium::into_writer(value, out).map_err(|error| match error {
@@ -47,8 +52,12 @@ impl Codec {
     ///
     /// # Errors
     ///
-    /// What the format or the value's `Deserialize` has against the bytes.
+    /// What the format or the value's `Deserialize` has against the bytes; that it panicked, too.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
+        settled(|| self.read(bytes))
+    }
+
+    fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
         match self {
             Self::Cbor => {
                 let mut rest = bytes;
@@ -67,6 +76,12 @@ impl Codec {
             Self::Json => serde_json::from_slice(bytes).map_err(|e| CodecError::new(e.to_string())),
         }
     }
+}
+
+/// A value's own code may panic: that is the value's, and not of the lane in which it is written.
+fn settled<T>(run: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
+    let panicked = |cause| Err(CodecError::new(format!("its code panicked: {cause}")));
+    caught(run).unwrap_or_else(panicked)
 }
 
 /// What each thread writes small values into, one after another: they share its memory, and it goes

@@ -8,6 +8,7 @@ use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
 use super::outbox::Outbox;
 use super::port::LanePort;
+use super::pulse::Pulse;
 use super::recorder::Recording;
 use super::request::{
     EntityRequest, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
@@ -132,6 +133,7 @@ impl Handle {
             admission: Arc::clone(&admission),
             outbox: Arc::clone(&outbox),
             lease: Arc::default(),
+            pulse: Arc::new(Pulse::new(launch.lanes)),
             lanes: launch.lanes,
         });
         let (link_tx, mut link) = watch::channel(Link {

@@ -20,6 +20,7 @@ mod link;
 mod outbox;
 mod packed;
 pub(crate) mod port;
+mod pulse;
 mod recorder;
 mod request;
 mod seat;

@@ -5,12 +5,14 @@ use super::permitted::Permitted;
 use super::seat::{ActorEnv, ActorSeat};
 use super::stage::{Report, Stage};
 use crate::actor::{Ending, Input};
+use crate::driver::host::caught;
 use crate::driver::shell::TaskHandle;
 use crate::id::{OpId, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::Span;
+use futures_util::future::BoxFuture;
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
@@ -113,11 +115,13 @@ impl ActorSeat {
         let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) else {
             unreachable!("a kind that was made known");
         };
-        let mut future = hosted.host.begin(scene, act, resident);
+        let begun = caught(|| hosted.host.begin(scene, act, resident));
+        let mut future = begun.unwrap_or_else(|panic| dropped_by(panic));
         if hosted.entry.inline && hosted.spawned == 0 {
             let before = env.now;
             let noop = &mut Context::from_waker(Waker::noop());
-            let polled = future.as_mut().poll(noop);
+            let polled = caught(|| future.as_mut().poll(noop));
+            let polled = polled.unwrap_or_else(|panic| dropped_by(panic).as_mut().poll(noop));
             // So the lease is looked at with a fresh clock before each piece of users' code.
             env.now = self.stage.world.now();
             if env.now.since(before) > HELD_MAX {
@@ -232,6 +236,12 @@ impl ActorSeat {
             *empty = Some((stay, resident));
         }
     }
+}
+
+/// Users' code panicked where no turn catches it: in a `Drop`, a `Clone`. Its actor is gone.
+fn dropped_by(panic: String) -> BoxFuture<'static, Finished> {
+    tracing::warn!(cause = panic, "actor_code_panicked");
+    Box::pin(std::future::ready(Finished::dropped()))
 }
 
 fn halves(slot: Slot) -> (usize, u32) {

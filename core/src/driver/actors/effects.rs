@@ -117,7 +117,10 @@ impl ActorSeat {
                     running.gone.set();
                 }
             }
-            Effect::Forget { slot } => drop(self.take(slot)),
+            Effect::Forget { slot } => {
+                let resident = self.take(slot);
+                let_go(env.counters, resident);
+            }
             Effect::Reply { ticket, answer } => return self.reply(env, ticket, answer),
             Effect::Undelivered { ticket, kind, key } => {
                 self.discard(kind, ticket);
@@ -257,7 +260,18 @@ impl ActorSeat {
 
     pub(super) fn discard(&mut self, kind: KindIndex, ticket: Ticket) {
         if let Some(hosted) = self.hosts.get_mut(usize::from(kind.0)) {
-            drop(hosted.host.give_back(ticket));
+            let given = caught(|| drop(hosted.host.give_back(ticket)));
+            if let Err(cause) = given {
+                tracing::warn!(cause, "actor_code_panicked");
+            }
         }
+    }
+}
+
+/// Drops what is the users': a panic of theirs is not the lane's.
+fn let_go<T>(counters: &mut Counters, what: T) {
+    if let Err(cause) = caught(|| drop(what)) {
+        counters.actor_panics += 1;
+        tracing::warn!(cause, "actor_code_panicked");
     }
 }

@@ -2,6 +2,7 @@
 
 mod actors;
 mod bound;
+mod brittle;
 mod late;
 mod life;
 mod rig;

@@ -181,6 +181,8 @@ pub(crate) struct Enrolment {
 pub(crate) enum Direction {
     /// An order for the log of a place.
     Order(Place, Order),
+    /// Say that you turn.
+    Beat(u64),
     /// Act as another run of the node, and say when that is so.
     Run(Incarnation, oneshot::Sender<()>),
 }

@@ -112,6 +112,14 @@ pub(crate) struct Lead {
     owned: mpsc::Receiver<Heard>,
     /// Numbers the pings.
     pub(crate) pings: u64,
+    /// What the other lanes were asked last, when, and how long they may take to answer.
+    pub(crate) beat: u64,
+    pub(crate) beat_at: Time,
+    pub(crate) patience: Span,
+    /// Writes of the membership that are not begun, since a lane does not turn.
+    pub(crate) withheld: Vec<OpId>,
+    /// Whether it is no member any more because something of it halted.
+    pub(crate) is_over: bool,
     /// Whether it hands over what it owns, and has.
     pub(crate) is_draining: bool,
     pub(crate) is_drained: bool,
@@ -182,6 +190,7 @@ impl Lead {
             classes: config.about.classes.clone(),
         };
         let owners = Owners::new(owners, limits);
+        let patience = config.terms.margin;
         let node = Node::new(config, limits, now);
         let effects_max = limits.effects_max;
         Self {
@@ -197,6 +206,11 @@ impl Lead {
             members,
             owned,
             pings: 0,
+            beat: 0,
+            beat_at: now,
+            patience,
+            withheld: Vec::new(),
+            is_over: false,
             is_draining: false,
             is_drained: false,
         }

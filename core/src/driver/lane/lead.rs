@@ -6,9 +6,10 @@ use crate::driver::recorder::{Recorded, Recorder};
 use crate::driver::shell::Shell;
 use crate::id::OpId;
 use crate::node;
+use crate::port::{Refused, StoreRequest};
 use crate::route::Address;
 use crate::shard;
-use crate::step::Time;
+use crate::step::{Outcome, Time};
 use std::sync::Arc;
 
 impl<S: Shell> Lane<S> {
@@ -52,21 +53,86 @@ impl<S: Shell> Lane<S> {
         for effect in wanted.drain(..) {
             self.member_effect(effect);
         }
+        let mut withheld = Vec::new();
         if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
             lead.node_wants = wanted;
-            if let Some(reason) = halted {
-                lead.set_state(MemberState::Halted(reason));
-            }
+            std::mem::swap(&mut lead.withheld, &mut withheld);
+        }
+        if let Some(reason) = halted {
+            self.end_membership(reason);
         }
         self.after(Who::Node);
+        for op in withheld {
+            let reply = Outcome::Refused(Refused::NotConnected);
+            self.member(node::Input::Stored { op, reply });
+        }
+    }
+
+    /// Begins a request of the membership. Nothing is written while a lane does not turn: a node of
+    /// which a part hangs does not look alive (M2).
+    fn member_store(&mut self, op: OpId, request: StoreRequest) {
+        let writes = matches!(request, StoreRequest::Publish(_));
+        if !writes || self.lanes_turn() {
+            return self.stores.push((Who::Node, op, request));
+        }
+        if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
+            lead.withheld.push(op);
+        }
+    }
+
+    /// Whether the other lanes answered in time what they were asked last; they are asked again.
+    fn lanes_turn(&mut self) -> bool {
+        let now = self.now;
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return false;
+        };
+        if !self.facts.pulse.all_answered(lead.beat) {
+            let turn = now.since(lead.beat_at) <= lead.patience;
+            if !turn {
+                tracing::warn!(node = self.facts.node, "lane_hangs");
+            }
+            return turn;
+        }
+        lead.beat += 1;
+        lead.beat_at = now;
+        let asked = Direction::Beat;
+        let mut lanes = lead.directions.iter().enumerate().skip(1);
+        let ended = lanes.find(|(_, lane)| lane.send(asked(lead.beat)).is_err());
+        match ended.map(|(lane, _)| lane) {
+            // While the node stops its lanes end.
+            Some(lane) if self.stop_at.is_none() => {
+                self.end_membership(format!("lane {lane} has ended"));
+                false
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    /// The node is no member any more, since something of it halted: nothing of it acts, and its
+    /// lease is not renewed.
+    fn end_membership(&mut self, reason: String) {
+        let now = self.now;
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        if std::mem::replace(&mut lead.is_over, true) {
+            return;
+        }
+        if lead.node.halted().is_none() {
+            lead.node.halt(&mut env!(self, now), reason.clone());
+        }
+        lead.membership
+            .send_modify(|membership| membership.lease = None);
+        lead.set_state(MemberState::Halted(reason));
+        self.facts.lease.tell(None);
+        self.own(shard::Input::Lease(None));
     }
 
     fn member_effect(&mut self, effect: node::Effect) {
-        let now = self.now;
         let Some(net) = &mut self.net else { return };
         let Some(lead) = &mut net.lead else { return };
         match effect {
-            node::Effect::Store { op, request } => self.stores.push((Who::Node, op, request)),
+            node::Effect::Store { op, request } => self.member_store(op, request),
             node::Effect::Probe { to } => {
                 lead.pings += 1;
                 let (op, to) = (OpId(lead.pings), to);
@@ -124,8 +190,7 @@ impl<S: Shell> Lane<S> {
             node::Effect::Note(note) => self.member_note(&note),
             node::Effect::Halt(reason) => {
                 let reason = reason.to_string();
-                lead.node.halt(&mut env!(self, now), reason.clone());
-                lead.set_state(MemberState::Halted(reason));
+                self.end_membership(reason);
             }
         }
     }
@@ -168,9 +233,9 @@ impl<S: Shell> Lane<S> {
         }
         if let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) {
             lead.owners_want = wanted;
-            if let Some(reason) = halted {
-                lead.set_state(MemberState::Halted(reason));
-            }
+        }
+        if let Some(reason) = halted {
+            self.end_membership(reason);
         }
         self.after(Who::Owners);
     }
@@ -203,7 +268,7 @@ impl<S: Shell> Lane<S> {
             shard::Effect::Halt(reason) => {
                 let reason = reason.to_string();
                 lead.owners.halt(&mut env!(self, now), reason.clone());
-                lead.set_state(MemberState::Halted(reason));
+                self.end_membership(reason);
             }
         }
     }

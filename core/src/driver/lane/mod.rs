@@ -41,6 +41,7 @@ use super::history::HistorySeat;
 use super::lease::LeaseEnd;
 use super::link::{HighWater, Link};
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::recorder::Recorder;
 use super::request::Request;
 use super::seat::{Errand, ShardKey};
@@ -90,6 +91,7 @@ pub(crate) struct NodeFacts {
     pub(crate) outbox: Arc<Outbox>,
     /// Until when this node may act in the places that it owns.
     pub(crate) lease: Arc<LeaseEnd>,
+    pub(crate) pulse: Arc<Pulse>,
     /// How many lanes the node has.
     pub(crate) lanes: usize,
 }
@@ -241,6 +243,8 @@ pub(crate) struct Lane<S: Shell> {
 
     /// This run of the node.
     run: Incarnation,
+    /// When membership is to be looked at.
+    member_due: Option<Time>,
     /// The lane's part in a cluster.
     net: Option<Box<Net>>,
     actors: Option<Box<ActorSeat>>,
@@ -303,6 +307,7 @@ impl<S: Shell> Lane<S> {
             errands: Vec::new(),
             deliveries: FuturesUnordered::new(),
             run,
+            member_due: None,
             net: None,
             actors: None,
             actors_stopping: false,

@@ -425,6 +425,7 @@ impl<S: Shell> Lane<S> {
     fn directed(&mut self, direction: Direction) {
         match direction {
             Direction::Order(place, order) => self.ordered(place, order),
+            Direction::Beat(beat) => self.facts.pulse.answer(self.index, beat),
             Direction::Run(run, done) => {
                 self.become_run(run);
                 // Lane 0 may be at another run already.

@@ -55,6 +55,10 @@ impl<S: Shell> Lane<S> {
     pub(super) fn read_clock(&mut self, taken: usize) {
         if taken.is_multiple_of(CLOCK_EVERY) {
             self.now = self.shell.now();
+            // A long turn holds no heartbeat up.
+            if self.member_due.is_some_and(|at| at <= self.now) {
+                self.member_tick();
+            }
         }
     }
 
@@ -151,6 +155,9 @@ impl<S: Shell> Lane<S> {
             }
         };
         self.timers.note(who, deadline);
+        if who == Who::Node {
+            self.member_due = deadline;
+        }
         self.make_room();
         self.facts.admission.set(self.index, self.waiting());
         let mut stores = std::mem::take(&mut self.stores);

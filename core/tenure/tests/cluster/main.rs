@@ -10,6 +10,7 @@ mod builds;
 mod changes;
 mod contexts;
 mod ends;
+mod lanes;
 mod leases;
 mod moves;
 mod nodes;
