@@ -67,6 +67,12 @@ impl LanePort {
         let _ = self.membership.set(membership);
     }
 
+    /// This run of the node, which is another one when it joined again.
+    fn run(&self) -> Incarnation {
+        let membership = self.membership.get();
+        membership.map_or(self.incarnation, |it| it.borrow().run)
+    }
+
     /// Whom a key of a kind belongs to; the name of a node that is not there comes back.
     fn target(
         &self,
@@ -86,7 +92,7 @@ impl LanePort {
                     .map(|(_, peer)| peer.incarnation);
                 run.last().map(Target::Node).ok_or_else(|| name.to_owned())
             }
-            Some(_) | None => Ok(Target::Node(self.incarnation)),
+            Some(_) | None => Ok(Target::Node(self.run())),
         }
     }
 
@@ -171,7 +177,7 @@ impl Asker for LanePort {
 
     fn pace(&self, request: PaceRequest) -> Sent<'_> {
         let place = self.place(&request.kind, &request.key);
-        let target = place.map_or(Target::Node(self.incarnation), Target::Place);
+        let target = place.map_or(Target::Node(self.run()), Target::Place);
         let soon = self.clock.now() + PACE_PATIENCE;
         self.send(target, Request::Pace(request), soon)
     }
