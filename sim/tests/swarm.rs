@@ -101,7 +101,6 @@ const CLUSTER_SITES: &[&str] = &[
     "node: the network is suspect",
     "node: this run was taken for over",
     "owned: a claim met another record than it was to replace",
-    "owned: a hand-over was refused for good",
     "owned: a hand-over's outcome is unknown",
     "owned: an unknown claim was stored after all",
     "owners: a claim waits for others to end",
