@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tenure_core::Span;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Entry,
+    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Dropped, Entry,
     EventRecord, FormatError, FrameReader, FrameVersions, FrameWriter, Hop, IndexedTimer, Intent,
     IntentPlace, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
     Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced, Return, ShardIndex,
@@ -286,6 +286,20 @@ fn plain_kind() -> KindRecord {
     }
 }
 
+fn kind_of_shards() -> KindRecord {
+    KindRecord {
+        placement: Placement::Shard,
+        ..kind()
+    }
+}
+
+fn kind_of_nodes() -> KindRecord {
+    KindRecord {
+        placement: Placement::Node,
+        ..kind()
+    }
+}
+
 fn ownership() -> Ownership {
     Ownership {
         layout: LAYOUT,
@@ -413,6 +427,23 @@ fn least_call() -> Call<'static> {
     Call::new(target, "increment", 1, Bytes::from_static(b"\x01"))
 }
 
+fn resident_call() -> Call<'static> {
+    let (kind, key) = ("disk", "node-a");
+    let target = CallTarget::Resident { kind, key };
+    Call::new(target, "free", 1, Bytes::from_static(b"\x01"))
+}
+
+fn leased() -> Return<'static> {
+    let answered = Answered::Done {
+        reply: Bytes::from_static(b"\x18\x96"),
+        version: Some(Version(43)),
+        sequence: None,
+        found: false,
+        freshness: Freshness::Leased,
+    };
+    Return::new("node-a", answered)
+}
+
 fn answer() -> Return<'static> {
     Return {
         answered: Answered::Done {
@@ -420,7 +451,7 @@ fn answer() -> Return<'static> {
             version: Some(Version(43)),
             sequence: Some(Sequence(70_001)),
             found: true,
-            local: true,
+            freshness: Freshness::Local,
         },
         node: "node-a",
         epoch: Some(EPOCH),
@@ -512,7 +543,10 @@ fn denials() -> Vec<(u64, Denial)> {
         Denial::Panicked { text: text() },
         Denial::Failed { cause: text() },
         Denial::Reply { cause: text() },
-        Denial::Start { cause: text() },
+        Denial::Start {
+            cause: text(),
+            wait_ms: 250,
+        },
         Denial::Stopped,
         Denial::BackingOff { wait_ms: 250 },
         Denial::NotActive,
@@ -529,6 +563,7 @@ fn denials() -> Vec<(u64, Denial)> {
         Denial::Stopping,
         Denial::Halted { reason: text() },
         Denial::Unusable { cause: text() },
+        Denial::Dropped(Dropped::Aborted),
     ];
     let log = log.into_iter().map(Denial::Log);
     (0..).zip(log).chain((32..).zip(calls)).collect()
@@ -652,6 +687,18 @@ fn what_is_written_is_what_was_always_written() {
         KindRecord::decode,
     );
     check(
+        "kind-shards",
+        &kind_of_shards(),
+        KindRecord::encode,
+        KindRecord::decode,
+    );
+    check(
+        "kind-nodes",
+        &kind_of_nodes(),
+        KindRecord::encode,
+        KindRecord::decode,
+    );
+    check(
         "ownership",
         &ownership(),
         Ownership::encode,
@@ -683,11 +730,19 @@ fn what_is_sent_is_what_was_always_sent() {
         assert_eq!(hex(sent), hex(&pinned), "{file}");
         pinned
     };
-    for (file, call) in [("call", call()), ("call-least", least_call())] {
+    for (file, call) in [
+        ("call", call()),
+        ("call-least", least_call()),
+        ("call-resident", resident_call()),
+    ] {
         let bytes = pinned(file, &call.encode());
         assert_eq!(Call::decode(&bytes), Ok(call), "{file}");
     }
-    for (file, answer) in [("return", answer()), ("return-rejected", rejected())] {
+    for (file, answer) in [
+        ("return", answer()),
+        ("return-leased", leased()),
+        ("return-rejected", rejected()),
+    ] {
         let bytes = pinned(file, &answer.encode());
         assert_eq!(Return::decode(&bytes), Ok(answer), "{file}");
     }
@@ -713,6 +768,7 @@ fn a_part_of_a_newer_refusal_makes_it_a_newer_one() {
         (10, &b"\x84\x0a\x18\x50\x01\x02"[..]),
         (13, b"\x87\x0d\x18\x50\x61a\x01\x02\x60\x60"),
         (15, b"\x84\x0f\x18\x50\x00\x60"),
+        (51, b"\x82\x18\x33\x18\x50"),
     ] {
         let mut bytes = b"\xA3\x00\x01\x03".to_vec();
         bytes.extend(parts);

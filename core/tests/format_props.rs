@@ -297,6 +297,8 @@ prop_compose! {
 fn placement() -> impl Strategy<Value = Placement> {
     prop_oneof![
         Just(Placement::Whole),
+        Just(Placement::Shard),
+        Just(Placement::Node),
         any::<char>().prop_map(Placement::Before)
     ]
 }
@@ -345,7 +347,7 @@ type CallParts = (
 fn call_parts() -> impl Strategy<Value = CallParts> {
     let texts = |n| vec(("\\PC{0,12}", "\\PC{0,20}"), 0..n);
     (
-        (0_u8..4, any::<bool>(), any::<u16>(), "[a-z]{1,9}", entity()),
+        (0_u8..5, any::<bool>(), any::<u16>(), "[a-z]{1,9}", entity()),
         ("\\PC{0,20}", any::<u16>(), any::<bool>(), body()),
         (
             option::of(any::<u128>()),
@@ -386,7 +388,8 @@ fn call((target, what, ask, metadata, headers, chain): &CallParts) -> Call<'_> {
         },
         1 => CallTarget::Actor { place, kind, key },
         2 => CallTarget::Shard(place),
-        _ => CallTarget::Node,
+        3 => CallTarget::Node,
+        _ => CallTarget::Resident { kind, key },
     };
     let (message, schema, json, body) = what;
     let (id, expected, freshness, at_least) = ask;
@@ -414,11 +417,19 @@ fn call((target, what, ask, metadata, headers, chain): &CallParts) -> Call<'_> {
     }
 }
 
+fn freshness() -> impl Strategy<Value = Freshness> {
+    prop_oneof![
+        Just(Freshness::Local),
+        Just(Freshness::Leased),
+        Just(Freshness::Linearizable)
+    ]
+}
+
 prop_compose! {
     fn answered()(
         what in 0_u8..3,
         (version, sequence) in any::<(Option<u64>, Option<u64>)>(),
-        (found, local) in any::<(bool, bool)>(),
+        (found, freshness) in (any::<bool>(), freshness()),
         bytes in body(),
         (kind, message, schema) in ("\\PC{0,20}", "\\PC{0,20}", any::<u16>()),
     ) -> Answered {
@@ -429,7 +440,7 @@ prop_compose! {
                 version,
                 sequence: sequence.map(Sequence),
                 found,
-                local,
+                freshness,
             },
             1 => Answered::Rejected { error: bytes, version },
             _ => Answered::Refused(Denial::UnknownMessage { kind, message, schema }),

@@ -6,6 +6,7 @@ use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
 use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{ClaimId, Epoch, Sequence, Version};
+use crate::log::Freshness;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -42,8 +43,8 @@ pub enum Answered {
         sequence: Option<Sequence>,
         /// It took effect before, under the same command id.
         found: bool,
-        /// No proof of freshness stands behind it ([`Freshness::Local`](crate::log::Freshness)).
-        local: bool,
+        /// What is known of the state that it was given from.
+        freshness: Freshness,
     },
     /// The domain said no; nothing was stored.
     Rejected {
@@ -78,7 +79,7 @@ impl Answered {
             version: None,
             sequence: None,
             found: false,
-            local: false,
+            freshness: Freshness::Linearizable,
         }
     }
 }
@@ -104,7 +105,7 @@ impl<'a> Return<'a> {
             }
             Answered::Refused(denial) => denial_bytes::encode(denial).len(),
         };
-        map_len_max(8, &Unknown(Vec::new())) + 6 * HEAD_MAX + BITS128_LEN + body + self.node.len()
+        map_len_max(9, &Unknown(Vec::new())) + 6 * HEAD_MAX + BITS128_LEN + body + self.node.len()
     }
 
     /// The answer's bytes.
@@ -135,7 +136,7 @@ impl<'a> Return<'a> {
         if let Answered::Done {
             sequence,
             found,
-            local,
+            freshness,
             ..
         } = &self.answered
         {
@@ -145,7 +146,7 @@ impl<'a> Return<'a> {
             if *found {
                 fields.key(6).yes();
             }
-            if *local {
+            if *freshness == Freshness::Local {
                 fields.key(7).yes();
             }
         }
@@ -156,6 +157,13 @@ impl<'a> Return<'a> {
                 .array(2)
                 .uint(epoch.sequence.0)
                 .bits128(epoch.claim.0);
+        }
+        if let Answered::Done {
+            freshness: Freshness::Leased,
+            ..
+        } = &self.answered
+        {
+            fields.key(10).yes();
         }
         fields.end()
     }
@@ -183,7 +191,8 @@ impl<'a> Return<'a> {
         let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
         let (mut reply, mut error, mut denial) = (None, None, None);
-        let (mut version, mut sequence, mut found, mut local) = (None, None, false, false);
+        let (mut version, mut sequence, mut found) = (None, None, false);
+        let (mut local, mut leased) = (false, false);
         let (mut node, mut epoch) = (None, None);
         while let Some(key) = r.key()? {
             match key {
@@ -202,18 +211,25 @@ impl<'a> Return<'a> {
                         claim: ClaimId(r.bits128("epoch")?),
                     });
                 }
+                10 => leased = r.yes("leased")?,
                 _ => r.skip()?,
             }
         }
+        r.holds(!(local && leased), "its state is known to be two things")?;
+        let freshness = match (local, leased) {
+            (true, _) => Freshness::Local,
+            (false, true) => Freshness::Leased,
+            (false, false) => Freshness::Linearizable,
+        };
         const MIXED: &str = "it is more than one of done, rejected and refused";
-        let bare = sequence.is_none() && !found && !local;
+        let bare = sequence.is_none() && !found && !local && !leased;
         let answered = match (reply, error, denial) {
             (Some(reply), None, None) => Answered::Done {
                 reply,
                 version,
                 sequence,
                 found,
-                local,
+                freshness,
             },
             (None, Some(error), None) => {
                 r.holds(bare, MIXED)?;
@@ -249,7 +265,7 @@ mod tests {
     use super::{Answered, Return};
     use crate::format::Denial;
     use crate::id::{Sequence, Version};
-    use crate::log::Refusal;
+    use crate::log::{Freshness, Refusal};
     use bytes::Bytes;
 
     fn done(sequence: Option<Sequence>, found: bool) -> Answered {
@@ -258,7 +274,7 @@ mod tests {
             version: Some(Version(3)),
             sequence,
             found,
-            local: false,
+            freshness: Freshness::Linearizable,
         }
     }
 

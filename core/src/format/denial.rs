@@ -3,6 +3,21 @@
 use crate::log::Refusal;
 use alloc::string::String;
 
+/// Why the turn of a request was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// The caller's deadline came while it ran.
+    #[error("no answer came before the deadline")]
+    Late,
+    /// The node lost the actor, or stopped.
+    #[error("the node that had the message lost the actor, or is gone")]
+    Lost,
+    /// The turn took too long.
+    #[error("the turn took too long and was dropped")]
+    Aborted,
+}
+
 /// Why a request got no answer from whom it was for. It crosses between nodes without a loss.
 ///
 /// Unless a variant says so, nothing happened.
@@ -76,7 +91,13 @@ pub enum Denial {
     Start {
         /// What its start said.
         cause: String,
+        /// How long it is not tried again, in milliseconds.
+        wait_ms: u64,
     },
+    /// The turn that had the request, or was to have it, was dropped: it may have run, and its answer
+    /// is lost.
+    #[error("{0}; it may have run")]
+    Dropped(Dropped),
     /// The actor is stopped, or stopped before the request's turn.
     #[error("the actor stopped before the request's turn; nothing happened")]
     Stopped,

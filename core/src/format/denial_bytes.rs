@@ -2,7 +2,7 @@
 //! and takes a number that it does not know, here or in a part, for a refusal of a newer writer.
 
 use super::FormatError;
-use super::denial::Denial;
+use super::denial::{Denial, Dropped};
 use super::fields::Values;
 use super::metadata::MetadataError;
 use super::reader::Reader;
@@ -53,8 +53,9 @@ pub(super) fn encode(denial: &Denial) -> Vec<u8> {
         Denial::Reply { cause } => {
             values.array(2).uint(CALLS + 7).text(cause);
         }
-        Denial::Start { cause } => {
-            values.array(2).uint(CALLS + 8).text(cause);
+        Denial::Start { cause, wait_ms } => {
+            let values = values.array(3).uint(CALLS + 8).text(cause);
+            values.uint(*wait_ms);
         }
         Denial::Stopped => plain(CALLS + 9, values),
         Denial::BackingOff { wait_ms } => {
@@ -76,6 +77,13 @@ pub(super) fn encode(denial: &Denial) -> Vec<u8> {
         }
         Denial::Unusable { cause } => {
             values.array(2).uint(CALLS + 18).text(cause);
+        }
+        Denial::Dropped(how) => {
+            values.array(2).uint(CALLS + 19).uint(match how {
+                Dropped::Late => 0,
+                Dropped::Lost => 1,
+                Dropped::Aborted => 2,
+            });
         }
         Denial::Newer { number } => plain(*number, values),
     }
@@ -316,7 +324,11 @@ fn known_call(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Denial>, Form
         5 => Denial::Panicked { text: p.text()? },
         6 => Denial::Failed { cause: p.text()? },
         7 => Denial::Reply { cause: p.text()? },
-        8 => Denial::Start { cause: p.text()? },
+        8 => Denial::Start {
+            cause: p.text()?,
+            // An older writer does not say.
+            wait_ms: if p.left == 0 { 0 } else { p.number()? },
+        },
         9 => Denial::Stopped,
         10 => Denial::BackingOff {
             wait_ms: p.number()?,
@@ -326,6 +338,12 @@ fn known_call(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Denial>, Form
         13 => Denial::Cycle {
             kind: p.text()?,
             key: p.text()?,
+        },
+        19 => match p.number::<u64>()? {
+            0 => Denial::Dropped(Dropped::Late),
+            1 => Denial::Dropped(Dropped::Lost),
+            2 => Denial::Dropped(Dropped::Aborted),
+            _ => return Ok(None),
         },
         14 => Denial::ChainTooLong {
             hops: p.number()?,

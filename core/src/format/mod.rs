@@ -40,7 +40,7 @@ pub use answer::{Answered, Return};
 pub use barrier::Barrier;
 pub use call::{Call, CallTarget, Hop};
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
-pub use denial::Denial;
+pub use denial::{Denial, Dropped};
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
 pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};

@@ -5,7 +5,7 @@ use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::NotSent;
 use crate::driver::actors::host::{ActorAnswer, NotUnderstood};
-use crate::format::Denial;
+use crate::format::{Denial, Dropped};
 use crate::id::ShardId;
 use crate::name::NameError;
 use crate::route;
@@ -309,10 +309,15 @@ impl<E> AskError<E> {
             Denial::Panicked { text } => Self::Panicked(text),
             Denial::Failed { .. } => Self::Unknown(LateAnswer::Aborted),
             Denial::Reply { cause } => Self::Reply(CodecError::new(cause)),
-            Denial::Start { cause } => Self::Init {
+            Denial::Start { cause, wait_ms } => Self::Init {
                 cause,
-                retry_after: Duration::ZERO,
+                retry_after: Duration::from_millis(wait_ms),
             },
+            Denial::Dropped(how) => Self::Unknown(match how {
+                Dropped::Late => LateAnswer::Deadline,
+                Dropped::Lost => LateAnswer::Lost,
+                Dropped::Aborted => LateAnswer::Aborted,
+            }),
             Denial::BackingOff { wait_ms } => Self::Init {
                 cause: "it failed".to_owned(),
                 retry_after: Duration::from_millis(wait_ms),

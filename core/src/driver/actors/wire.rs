@@ -4,7 +4,7 @@ use super::host::{ActorAnswer, Content, Mail, NotUnderstood, Told};
 use crate::actor::{Ended, Refusal, Trail};
 use crate::api::CodecError;
 use crate::driver::cluster::Returned;
-use crate::format::{Answered, Codec, Denial, Hop};
+use crate::format::{Answered, Codec, Denial, Dropped, Hop};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -85,7 +85,7 @@ impl ActorAnswer {
             Self::Unrouted(_) | Self::NoNode(_) => refused(Denial::Stopped),
             Self::Halted(reason) => refused(Denial::Halted { reason }),
             Self::Stopped => refused(Denial::Stopping),
-            Self::Cut => refused(dropped("the node stopped")),
+            Self::Cut => refused(Denial::Dropped(Dropped::Lost)),
         }
     }
 
@@ -119,7 +119,7 @@ impl ActorAnswer {
             // So the watcher asks again, as it does here.
             Answered::Refused(Denial::Deadline) => Self::Refused(Refusal::Deadline),
             // The watch was there, and what it was on went with the node.
-            Answered::Refused(Denial::Failed { .. } | Denial::Halted { .. }) => {
+            Answered::Refused(Denial::Dropped(_) | Denial::Halted { .. }) => {
                 Self::Ended(Ended::Lost)
             }
             Answered::Refused(denial) => Self::Denied(denial),
@@ -146,28 +146,24 @@ fn unknown(kind: &str, message: String, schema: u16) -> Denial {
     }
 }
 
-fn dropped(why: &str) -> Denial {
-    Denial::Failed {
-        cause: format!("{why}, and its turn was dropped"),
-    }
-}
-
 fn denial(refusal: Refusal, kind: &str, key: &str) -> Denial {
     match refusal {
         Refusal::Overloaded | Refusal::TooManyWatchers => Denial::Overloaded,
         Refusal::Deadline => Denial::Deadline,
-        // Whoever asked has counted it as lost by itself.
-        Refusal::Late => dropped("its caller's deadline came"),
+        Refusal::Late => Denial::Dropped(Dropped::Late),
         Refusal::NotOwner => Denial::NoLease,
-        Refusal::Lost => dropped("its node lost the actor"),
-        Refusal::Aborted => dropped("it took too long"),
+        Refusal::Lost => Denial::Dropped(Dropped::Lost),
+        Refusal::Aborted => Denial::Dropped(Dropped::Aborted),
         Refusal::Cycle => Denial::Cycle {
             kind: kind.to_owned(),
             key: key.to_owned(),
         },
         Refusal::TooDeep { hops, hops_max } => Denial::ChainTooLong { hops, hops_max },
         Refusal::Panicked(text) => Denial::Panicked { text },
-        Refusal::Failed { cause, .. } => Denial::Start { cause },
+        Refusal::Failed { cause, retry_after } => Denial::Start {
+            cause,
+            wait_ms: retry_after.as_nanos().div_ceil(1_000_000),
+        },
         Refusal::Stopped => Denial::Stopping,
     }
 }

@@ -140,7 +140,7 @@ impl Outcome {
                     version: Some(version),
                     sequence: Some(sequence),
                     found: false,
-                    local: false,
+                    freshness: Freshness::Linearizable,
                 }
             }
             (
@@ -153,14 +153,14 @@ impl Outcome {
                 version: Some(version),
                 sequence: None,
                 found: false,
-                local: freshness == Freshness::Local,
+                freshness,
             },
             (Answer::Reply(Reply::Found { version, outcome }), _) => Answered::Done {
                 reply: outcome,
                 version: Some(version),
                 sequence: None,
                 found: true,
-                local: false,
+                freshness: Freshness::Linearizable,
             },
             (Answer::Reply(Reply::Nothing { version, .. }), Self::Error(error)) => {
                 Answered::Rejected {

@@ -1,7 +1,7 @@
 //! A command on its way.
 
 use super::errors::NoAnswer;
-use super::{Back, Ended, Head, Request, Wish, freshness};
+use super::{Back, Ended, Head, Request, Wish};
 use crate::api::call::{Aim, Receipt, conclude};
 use crate::api::contexts::Said;
 use crate::api::entities::{Ask, Draft, Job};
@@ -136,10 +136,9 @@ fn there<A: Decide<C>, C: Message>(
             version,
             sequence,
             found: false,
-            local,
+            freshness,
         } => {
             let version = version.unwrap_or_default();
-            let freshness = freshness(local);
             let reply = match (head.codec().decode(&reply), sequence) {
                 (Ok(reply), _) => reply,
                 (Err(cause), Some(_)) => return Err(ExecuteError::Reply { id, cause }.into()),

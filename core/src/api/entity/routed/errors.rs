@@ -44,6 +44,7 @@ impl NoAnswer {
             | Denial::Failed { .. }
             | Denial::Reply { .. }
             | Denial::Start { .. }
+            | Denial::Dropped(_)
             | Denial::Stopped
             | Denial::BackingOff { .. }
             | Denial::NotActive

@@ -18,7 +18,6 @@ use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
 use crate::format::{Codec, Return};
 use crate::id::{Epoch, ShardId};
-use crate::log::Freshness;
 use crate::name::EntityId;
 use crate::route::{Repeat, Target};
 use crate::shard::Place;
@@ -245,14 +244,5 @@ impl<W: Wish> Routed for Request<W> {
     fn is_abandoned(&self) -> bool {
         let done = self.done.as_ref();
         done.is_some_and(oneshot::Sender::is_closed)
-    }
-}
-
-/// What is known of the state behind an answer of another node.
-fn freshness(local: bool) -> Freshness {
-    if local {
-        Freshness::Local
-    } else {
-        Freshness::Linearizable
     }
 }

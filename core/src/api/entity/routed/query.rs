@@ -1,7 +1,7 @@
 //! A query on its way.
 
 use super::errors::NoAnswer;
-use super::{Back, Ended, Head, Request, Wish, freshness};
+use super::{Back, Ended, Head, Request, Wish};
 use crate::api::contexts::Said;
 use crate::api::entities::{Ask, Question};
 use crate::api::entity::serve::replied;
@@ -88,12 +88,11 @@ pub(in crate::api::entity) fn query_result<A: Answers<Q>, Q: Message>(
             Answered::Done {
                 reply,
                 version,
-                local,
+                freshness,
                 ..
             } => {
                 let reply = head.codec().decode(&reply).map_err(RouteError::Answer)?;
                 let version = version.unwrap_or_default();
-                let freshness = freshness(local);
                 let read = Reply::Read { version, freshness };
                 (Answer::Reply(read), Some(Ok(reply)))
             }
