@@ -1,7 +1,10 @@
 //! A bank account: its state, what can happen to it, and what each command comes to.
 
 use serde::{Deserialize, Serialize};
-use tenure::{Aggregate, Decide, DecideCx, Decision, Event, Fields, Message, Upcasters};
+use tenure::{
+    Aggregate, Answer, AnswerCx, Decide, DecideCx, Decision, Entity, Event, Fields, KindSettings,
+    Message, Messages, Upcasters,
+};
 
 /// The state of an account, built from its events alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +62,11 @@ pub struct Withdraw {
     pub amount: u64,
 }
 
+/// Asks what is in an account.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "balance", version = 1)]
+pub struct Balance;
+
 /// Why an account says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum AccountError {
@@ -76,6 +84,9 @@ pub enum AccountError {
         /// What was asked for.
         amount: u64,
     },
+    /// Nothing is no amount.
+    #[error("an amount is at least 1")]
+    NoAmount,
     /// It has an upper limit, too.
     #[error("{amount} more is too much for one account")]
     TooMuch {
@@ -105,6 +116,11 @@ struct MovedV1 {
 impl Aggregate for Account {
     type Event = AccountEvent;
     const KIND: &'static str = "account";
+
+    /// Each account is written by the node that owns its shard.
+    fn settings() -> KindSettings {
+        KindSettings::default().owned()
+    }
 
     /// How what the first build stored is read. Its openings called the balance `amount`, and it had
     /// one event, `moved`, for money that came in and money that went out.
@@ -159,7 +175,7 @@ impl Decide<Deposit> for Account {
         deposit: &Deposit,
         _: &DecideCx<'_>,
     ) -> Result<Decision<Self, u64>, AccountError> {
-        let amount = deposit.amount;
+        let amount = moved(deposit.amount)?;
         let balance = self.balance()?.checked_add(amount);
         let balance = balance.ok_or(AccountError::TooMuch { amount })?;
         Ok(Decision::event(Deposited { amount }).reply(balance))
@@ -175,11 +191,35 @@ impl Decide<Withdraw> for Account {
         withdraw: &Withdraw,
         _: &DecideCx<'_>,
     ) -> Result<Decision<Self, u64>, AccountError> {
-        let (balance, amount) = (self.balance()?, withdraw.amount);
+        let (balance, amount) = (self.balance()?, moved(withdraw.amount)?);
         match balance.checked_sub(amount) {
             Some(rest) => Ok(Decision::event(Withdrawn { amount }).reply(rest)),
             None => Err(AccountError::InsufficientFunds { balance, amount }),
         }
+    }
+}
+
+/// What is moved, if it is something.
+fn moved(amount: u64) -> Result<u64, AccountError> {
+    match amount {
+        0 => Err(AccountError::NoAmount),
+        amount => Ok(amount),
+    }
+}
+
+impl Answer<Balance> for Account {
+    type Reply = Result<u64, AccountError>;
+
+    fn answer(&self, _: &Balance, _: &AnswerCx<'_>) -> Self::Reply {
+        self.balance()
+    }
+}
+
+/// What an account is asked from any node of the cluster.
+impl Entity for Account {
+    fn messages() -> Messages<Self> {
+        let commands = Messages::new().command::<Open>().command::<Deposit>();
+        commands.command::<Withdraw>().query::<Balance>()
     }
 }
 
@@ -247,6 +287,15 @@ mod tests {
         given::<Account>([])
             .when(Withdraw { amount: 30 })
             .rejects(AccountError::NotOpen);
+    }
+
+    #[test]
+    fn nothing_is_no_amount() {
+        let account = given::<Account>([Opened { balance: 100 }]);
+        let zero = account.clone().when(Deposit { amount: 0 });
+        zero.rejects(AccountError::NoAmount);
+        let zero = account.when(Withdraw { amount: 0 });
+        zero.rejects(AccountError::NoAmount);
     }
 
     #[test]

@@ -26,7 +26,28 @@ fn refused(arguments: &[&str]) -> String {
 #[test]
 fn it_runs_in_memory() {
     let printed = balanced(&[]);
-    assert!(printed.contains("read back by a second node"), "{printed}");
+    assert!(printed.contains("read back by another node"), "{printed}");
+    for node in ["node-0", "node-1", "node-2"] {
+        let started = format!("started {node} with ");
+        assert!(printed.contains(&started), "{printed}");
+    }
+    for refused in [
+        "no 500 from bob: insufficient funds: 500 were asked for, 70 are there",
+        "no 0 from alice: an amount is at least 1",
+        "no 5 from dora: the account is not open",
+    ] {
+        assert!(printed.contains(refused), "{refused}: {printed}");
+    }
+    // Whoever asks, an account's owner answers.
+    for owner in ["alice", "bob", "charlie"] {
+        let lines = printed.lines().filter(|line| line.contains(owner));
+        let nodes: Vec<_> = lines.filter_map(|line| line.split_once('(')).collect();
+        assert!(nodes.len() >= 3, "{printed}");
+        assert!(
+            nodes.iter().all(|(_, node)| *node == nodes[0].1),
+            "{printed}"
+        );
+    }
     assert!(
         printed.contains("alice had 100 at version 1\nalice got 50 from Zoë\n"),
         "{printed}"
@@ -125,7 +146,9 @@ fn wrong_input_is_told_in_one_line() {
 #[test]
 fn the_permissions_in_the_readme_are_enough_for_their_namespace() {
     let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("```conf\n").expect("a block of settings");
+    let blocks: Vec<_> = readme.split("```conf\n").collect();
+    let rest = blocks.iter().find(|block| block.contains("bank.node.>"));
+    let rest = rest.expect("the settings of a cluster's nodes");
     let (permissions, _) = rest.split_once("```").expect("its end");
     let server = NatsServer::builder()
         .config(permissions)

@@ -2,16 +2,35 @@
 //! present one records it.
 
 use tenure::kit::RecordedStreams;
-use tenure::{CommandId, Fields, RawEvent, Tenure, WallTime};
+use tenure::{
+    Aggregate, CommandId, Decision, Event, KindSettings, MemShell, Never, Tenure, WallTime,
+};
 use tenure_examples::account::{Account, Deposit};
 
 const FILE: &str = "tests/recorded/account.jsonl";
 
-/// An event of the first build: one field.
-fn stored(name: &str, field: &str, value: i64) -> RawEvent {
-    let fields = Fields::new().with(field, value);
-    let data = tenure::Codec::Cbor.encode(&fields).expect("one field");
-    RawEvent::new(name, 1, data)
+/// An account of the first build.
+#[derive(Clone, Default)]
+struct FirstAccount;
+
+/// What happened to it.
+#[derive(Event)]
+enum FirstEvent {
+    #[event(name = "opened", version = 1)]
+    Opened { amount: u64 },
+    #[event(name = "moved", version = 1)]
+    Moved { by: i64 },
+}
+
+impl Aggregate for FirstAccount {
+    type Event = FirstEvent;
+    const KIND: &'static str = Account::KIND;
+
+    fn evolve(&mut self, _: &FirstEvent) {}
+
+    fn settings() -> KindSettings {
+        Account::settings()
+    }
 }
 
 /// Without the times, which differ from run to run.
@@ -29,21 +48,32 @@ fn timeless(streams: &RecordedStreams) -> Vec<String> {
 
 #[tokio::test]
 async fn the_recording_is_of_streams_of_both_builds() {
-    let builder = Tenure::builder().namespace("accounting");
-    let tenure = builder.start("mem:").await.expect("a node");
-    let log = tenure.log("account").await.expect("the log");
+    let store = MemShell::fresh();
+    let node = async || {
+        let builder = Tenure::builder().namespace("accounting");
+        builder.start_with(store.clone()).await.expect("a node")
+    };
+    let first = node().await;
+    let opened = || vec![FirstEvent::Opened { amount: 100 }];
+    let moved = |by: i64| FirstEvent::Moved { by };
+    let accounts = first.repository::<FirstAccount>().await;
+    let accounts = accounts.expect("the accounts");
     for (owner, events) in [
-        ("alice", vec![stored("opened", "amount", 100)]),
-        ("bob", vec![stored("opened", "amount", 100)]),
-        (
-            "alice",
-            vec![stored("moved", "by", 70), stored("moved", "by", -20)],
-        ),
-        ("bob", vec![stored("moved", "by", 0)]),
-        ("bob", vec![stored("moved", "by", -30)]),
+        ("alice", opened()),
+        ("bob", opened()),
+        ("alice", vec![moved(70), moved(-20)]),
+        ("bob", vec![moved(0)]),
+        ("bob", vec![moved(-30)]),
     ] {
-        log.append(owner, events).await.expect("an append");
+        let mut events = Some(events);
+        let happen = move |_: &FirstAccount| {
+            let events = events.take().expect("it is decided once");
+            Ok::<_, Never>(Decision::events(events))
+        };
+        accounts.transact(owner, happen).await.expect("a commit");
     }
+    first.stop().await;
+    let tenure = node().await;
     let accounts = tenure.repository::<Account>().await.expect("the accounts");
     let id = CommandId::new(WallTime(1_700_000_000_000), 1);
     let deposit = accounts.execute("bob", Deposit { amount: 7 }).id(id);

@@ -1,22 +1,28 @@
-//! Accounts of a bank, kept as events: a few commands, and then the balances read back by replay
-//! where nothing but the log is left of them.
+//! Accounts of a bank, kept as events by a cluster of three nodes: a few commands, each answered by
+//! the node that owns its account, and then the balances read back by replay where nothing but the
+//! log is left of them.
 
 use clap::{Parser, ValueEnum};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tenure::{CommandId, Metadata, NatsOptions, NatsShell, Repository, Tenure, Version, WallTime};
-use tenure_examples::account::{Account, AccountEvent, Deposit, Open, Withdraw};
+use std::time::Duration;
+use tenure::{
+    Builder, Cluster, ClusterView, CommandId, Metadata, NatsOptions, NatsShell, Receipt, Served,
+    TakeOver, Tenure, Version, WallTime,
+};
+use tenure_examples::account::{Account, AccountEvent, Balance, Deposit, Open, Withdraw};
 use tenure_examples::cli::{failed, first_paragraph};
 use tenure_nats_server::NatsServer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Accounts of a bank, kept as events.
+/// Accounts of a bank, kept as events by a cluster of three nodes in this process.
 ///
 /// Opens alice, bob and charlie with 100 each, deposits 50 to alice and 200 to charlie, withdraws 30
-/// from bob. Then the balances are read back by replay: with NATS by a second process, in memory by
-/// a second node on the same store.
+/// from bob; tries what an account refuses; and asks for the balances. Each line names the node that
+/// served it. Then the nodes stop, and the balances are read back by replay: with NATS by a second
+/// process, in memory by another node on the same store.
 ///
 /// It may be run again in the same namespace: each command has an id, and takes effect once.
 #[derive(Clone, Debug, Parser)]
@@ -54,6 +60,11 @@ type Failure = Box<dyn Error>;
 
 const OWNERS: [&str; 3] = ["alice", "bob", "charlie"];
 
+const NODES: [&str; 3] = ["node-0", "node-1", "node-2"];
+
+/// How long the nodes have to share the shards among them.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn run(mut options: Options) -> Result<(), Failure> {
     // Dropped, and with it the server stopped, when all is done.
     let _server = match options.shell {
@@ -64,27 +75,29 @@ async fn run(mut options: Options) -> Result<(), Failure> {
             Some(server)
         }
     };
-    let tenure = start(&options).await?;
     if options.read_back {
         println!("read back by process {}:", std::process::id());
-        read_back(&tenure).await?;
-    } else if options.nats.is_some() {
-        keep_accounts(&tenure).await?;
-        read_back_elsewhere(&options).await?;
-    } else {
-        keep_accounts(&tenure).await?;
-        let second = start(&options).await?;
-        println!("read back by a second node:");
-        read_back(&second).await?;
-        second.stop().await;
+        return read_back(&options).await;
     }
-    tenure.stop().await;
-    Ok(())
+    let nodes = start_cluster(&options).await?;
+    keep_accounts(&nodes).await?;
+    refuse_nonsense(&nodes).await?;
+    tell_balances(&nodes).await?;
+    look_back(&nodes).await?;
+    for node in &nodes {
+        node.stop().await;
+    }
+    if options.nats.is_some() {
+        read_back_elsewhere(&options).await
+    } else {
+        println!("read back by another node:");
+        read_back(&options).await
+    }
 }
 
 /// The place is a value; the rest of the program is the same wherever it runs.
-async fn start(options: &Options) -> Result<Tenure, Failure> {
-    let builder = Tenure::builder().namespace(&options.namespace);
+async fn start(builder: Builder, options: &Options) -> Result<Tenure, Failure> {
+    let builder = builder.namespace(&options.namespace).shards(64);
     let Some(url) = &options.nats else {
         return Ok(builder.start("mem:accounting").await?);
     };
@@ -98,40 +111,104 @@ async fn start(options: &Options) -> Result<Tenure, Failure> {
     Ok(builder.start_with(NatsShell::connect(nats).await?).await?)
 }
 
-async fn keep_accounts(tenure: &Tenure) -> Result<(), Failure> {
-    let accounts = tenure.repository::<Account>().await?;
-    for (owner, step) in OWNERS.into_iter().zip(1..) {
-        let open = accounts.create(owner, Open { balance: 100 }).id(id(step));
-        let opened = open.receipt().await?;
-        let again = if opened.duplicate {
+/// Three nodes, once each owns its share of the shards.
+async fn start_cluster(options: &Options) -> Result<Vec<Tenure>, Failure> {
+    let mut nodes = Vec::new();
+    for name in NODES {
+        let cluster = Cluster::named(name).settle(Duration::from_millis(50));
+        let builder = Tenure::builder().cluster(cluster).serve::<Account>();
+        nodes.push(start(builder, options).await?);
+    }
+    for node in &nodes {
+        let cluster = node.cluster().ok_or("a node is in no cluster")?;
+        let shared = |view: &ClusterView| {
+            view.is_served(TakeOver::Fenced) && view.owned(TakeOver::Fenced).len() == NODES.len()
+        };
+        cluster.wait_until(PATIENCE, shared).await?;
+    }
+    for (node, name) in nodes.iter().zip(NODES) {
+        let shards = node.node(name).info().await?.shards.len();
+        println!("started {name} with {shards} shards");
+    }
+    Ok(nodes)
+}
+
+/// Every node is asked; the owner of an account's shard answers.
+async fn keep_accounts(nodes: &[Tenure]) -> Result<(), Failure> {
+    let [first, second, third] = nodes else {
+        return Err("there are three nodes".into());
+    };
+    for ((owner, step), node) in OWNERS.into_iter().zip(1..).zip(nodes) {
+        let account = node.entity::<Account>(owner);
+        let open = account.ask(Open { balance: 100 }).creating().id(id(step));
+        let opened = open.served().await?;
+        let again = if opened.answer.duplicate {
             ", by an earlier run"
         } else {
             ""
         };
-        println!("opened {owner} with {}{again}", opened.reply);
+        let (balance, node) = (opened.answer.reply, opened.node);
+        println!("opened {owner} with {balance}{again} ({node})");
     }
     // What is said of a command is stored beside its events.
-    let alice = accounts
-        .execute("alice", Deposit { amount: 50 })
+    let alice = third.entity::<Account>("alice").ask(Deposit { amount: 50 });
+    let alice = alice
         .id(id(4))
-        .metadata(Metadata::new().header("teller", "Zoë"))
-        .await?;
-    println!("deposited 50 to alice, now {alice}");
-    let bob = accounts
-        .execute("bob", Withdraw { amount: 30 })
-        .id(id(5))
-        .await?;
-    println!("withdrew 30 from bob, now {bob}");
-    let charlie = accounts
-        .execute("charlie", Deposit { amount: 200 })
-        .id(id(6))
-        .await?;
-    println!("deposited 200 to charlie, now {charlie}");
-    look_back(&accounts).await
+        .metadata(Metadata::new().header("teller", "Zoë"));
+    told("deposited 50 to alice", alice.served().await?);
+    let bob = first.entity::<Account>("bob").ask(Withdraw { amount: 30 });
+    told("withdrew 30 from bob", bob.id(id(5)).served().await?);
+    let charlie = second.entity::<Account>("charlie");
+    let charlie = charlie.ask(Deposit { amount: 200 }).id(id(6));
+    told("deposited 200 to charlie", charlie.served().await?);
+    Ok(())
 }
 
-/// What an account was, and who made it what it is.
-async fn look_back(accounts: &Repository<Account>) -> Result<(), Failure> {
+fn told(what: &str, served: Served<Receipt<u64>>) {
+    println!("{what}, now {} ({})", served.answer.reply, served.node);
+}
+
+/// What an account refuses is the domain's own error, wherever its owner is.
+async fn refuse_nonsense(nodes: &[Tenure]) -> Result<(), Failure> {
+    let account = |n: usize, owner| nodes[n].entity::<Account>(owner);
+    let tried = [
+        (
+            "500 from bob",
+            account(0, "bob").ask(Withdraw { amount: 500 }).await,
+        ),
+        (
+            "0 from alice",
+            account(1, "alice").ask(Withdraw { amount: 0 }).await,
+        ),
+        (
+            "5 from dora",
+            account(2, "dora").ask(Withdraw { amount: 5 }).await,
+        ),
+    ];
+    for (what, tried) in tried {
+        match tried {
+            Err(error) if error.rejected().is_some() => println!("no {what}: {error}"),
+            other => return Err(format!("{what} came to {other:?}").into()),
+        }
+    }
+    Ok(())
+}
+
+/// The balances as the owners tell them.
+async fn tell_balances(nodes: &[Tenure]) -> Result<(), Failure> {
+    for (owner, node) in OWNERS.into_iter().zip(nodes.iter().rev()) {
+        let read = node.entity::<Account>(owner).read(Balance).served().await?;
+        println!(
+            "balance of {owner} is {} ({})",
+            read.answer.reply?, read.node
+        );
+    }
+    Ok(())
+}
+
+/// What an account was, and who made it what it is: the log can be read by every node.
+async fn look_back(nodes: &[Tenure]) -> Result<(), Failure> {
+    let accounts = nodes[0].repository::<Account>().await?;
     let then = accounts.load_at("alice", Version(1)).await?;
     println!("alice had {} at version 1", then.state.balance()?);
     let mut deposits = accounts.history("alice")?.events(["deposited"]).backward();
@@ -151,12 +228,15 @@ fn id(step: u128) -> CommandId {
     CommandId::new(WRITTEN, step)
 }
 
-async fn read_back(tenure: &Tenure) -> Result<(), Failure> {
+/// Where nothing but the log is left of the accounts.
+async fn read_back(options: &Options) -> Result<(), Failure> {
+    let tenure = start(Tenure::builder(), options).await?;
     let accounts = tenure.repository::<Account>().await?;
     for owner in OWNERS {
         let account = accounts.load(owner).await?;
         println!("{owner} {}", account.state.balance()?);
     }
+    tenure.stop().await;
     Ok(())
 }
 
