@@ -7,9 +7,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tenure_core::Span;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Dropped, Entry,
-    EventRecord, FormatError, FrameReader, FrameVersions, FrameWriter, Hop, IndexedTimer, Intent,
-    IntentPlace, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
+    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Dropped,
+    Entry, EventRecord, FormatError, FrameReader, FrameVersions, FrameWriter, Hop, IndexedTimer,
+    Intent, IntentPlace, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
     Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced, Return, ShardIndex,
     Snapshot, SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
 };

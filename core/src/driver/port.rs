@@ -87,10 +87,9 @@ impl LanePort {
             Some(name) if name != self.node => {
                 let membership = self.membership.get().map(watch::Receiver::borrow);
                 let peers = membership.iter().flat_map(|it| it.view.peers.iter());
-                let run = peers
-                    .filter(|(peer, _)| peer.as_str() == name)
-                    .map(|(_, peer)| peer.incarnation);
-                run.last().map(Target::Node).ok_or_else(|| name.to_owned())
+                let mut named = peers.filter(|(peer, _)| peer.as_str() == name);
+                let run = named.next().map(|(_, peer)| peer.incarnation);
+                run.map(Target::Node).ok_or_else(|| name.to_owned())
             }
             Some(_) | None => Ok(Target::Node(self.run())),
         }

@@ -158,7 +158,7 @@ impl<A: Entity + Decide<C>, C: Message> Ask<A, C> {
             let said = Said::new(wall, left, metadata.clone());
             let wish = CommandWish::<A, C>::new(id, expected, command);
             let sending = (Repeat::ById, answered);
-            let (request, told) = Request::new(head.clone(), (said, wish), sending);
+            let (request, told) = Request::sent(head.clone(), (said, wish), sending);
             handle.ask(request).await?;
             // No timer of its own: its lane answers by the deadline, or drops what it holds when it
             // ends; then nobody knows.

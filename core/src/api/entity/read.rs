@@ -102,7 +102,7 @@ impl<A: Entity + Answer<Q>, Q: Message> Read<A, Q> {
         let left = head.deadline.since(handle.now());
         let said = Said::new(handle.wall(), left, metadata);
         let wish = QueryWish::<A, Q>::new(freshness, query);
-        let (request, told) = Request::new(head.clone(), (said, wish), (Repeat::Reads, true));
+        let (request, told) = Request::sent(head.clone(), (said, wish), (Repeat::Reads, true));
         handle.ask(request).await?;
         // Without an answer the lane is gone.
         let back = told.await.map_err(|_| LoadError::Stopped)?;

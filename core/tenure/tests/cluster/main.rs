@@ -11,6 +11,7 @@ mod changes;
 mod contexts;
 mod ends;
 mod lanes;
+mod later;
 mod leases;
 mod moves;
 mod nodes;
@@ -19,6 +20,7 @@ mod places;
 mod refusals;
 mod rejoin;
 mod restart;
+mod same_errors;
 #[cfg(feature = "nats")]
 mod servers;
 #[cfg(feature = "nats")]

@@ -17,6 +17,9 @@ use crate::log::{Expected, Freshness, Refusal, Reply};
 /// What an aggregate decided of a command, for its caller.
 type Decided<A, C> = Result<<A as Decide<C>>::Reply, <A as Decide<C>>::Error>;
 
+/// What was answered, and what was decided, as far as it came along.
+type Told<A, C> = (Answer, Option<Decided<A, C>>);
+
 /// A command that is to take effect.
 pub(in crate::api::entity) struct CommandWish<A: Decide<C>, C: Message> {
     id: CommandId,
@@ -120,7 +123,7 @@ fn there<A: Decide<C>, C: Message>(
     head: &Head,
     id: CommandId,
     answered: Answered,
-) -> Result<(Answer, Option<Decided<A, C>>), AskError<A::Error>> {
+) -> Result<Told<A, C>, AskError<A::Error>> {
     Ok(match answered {
         Answered::Done {
             reply: outcome,

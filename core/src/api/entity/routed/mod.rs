@@ -159,7 +159,7 @@ pub(super) struct Back<W> {
 
 impl<W: Wish> Request<W> {
     /// A request, as it is sent, and where it comes back.
-    pub(super) fn new(
+    pub(super) fn sent(
         head: Head,
         (said, wish): (Said, W),
         (repeat, answered): (Repeat, bool),
