@@ -225,3 +225,16 @@ impl fmt::Display for Terms {
         write!(f, "ttl {ttl}, drift {drift_ppm} ppm, margin {margin}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Terms;
+    use crate::step::Span;
+
+    #[test]
+    fn drift_and_margin_come_off_the_holders_time_and_onto_the_others() {
+        let terms = Terms::single();
+        assert_eq!(terms.hold(), Span::from_millis(2_497));
+        assert_eq!(terms.watch(), Span::from_nanos(3_503_000_001));
+    }
+}
