@@ -19,8 +19,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// How long one request of a watch waits; then it is made again.
+/// How long one request of a watch waits before it is made again.
 const WATCH_ROUND: Span = Span::from_secs(30);
+
+/// How long it waits on while the next one is made.
+const WATCH_OVERLAP: Span = Span::from_secs(5);
 
 /// How long a watch that could not be made waits before it is made again.
 const WATCH_PAUSE: Span = Span::from_millis(250);
@@ -139,49 +142,81 @@ impl Drop for Background {
     }
 }
 
-/// Asks to be told of an end, round after round.
+/// Asks to be told of an end, round after round. Each round begins before the one before it is over:
+/// so there is none between two rounds in which an end, and what is made anew after it, goes unseen.
 async fn until_ended(
     stage: &Stage,
     (kind, key): (&Arc<ActorEntry>, &EntityId),
     node: &Option<Arc<str>>,
 ) -> Ended {
     let mut lost = 0;
+    let mut before: Option<oneshot::Receiver<ActorAnswer>> = None;
     loop {
         let (done, told) = oneshot::channel();
+        let next_at = stage.world.now() + WATCH_ROUND;
         let request = WatchRequest {
             kind: Arc::clone(kind),
             key: key.clone(),
             node: node.clone(),
-            deadline: stage.world.now() + WATCH_ROUND,
+            deadline: next_at + WATCH_OVERLAP,
             caller: Box::new(Told(done)),
         };
-        let answer = match stage.asker.watch(request).await {
-            Ok(()) => told.await.ok(),
-            Err(_) => None,
+        let mut round = stage.asker.watch(request).await.is_ok().then_some(told);
+        let mut next = stage.world.sleep_until(next_at);
+        let answer = loop {
+            let (is_first, answer) = tokio::select! {
+                biased;
+                answer = told_in(&mut before), if before.is_some() => (true, answer),
+                answer = told_in(&mut round), if round.is_some() => (false, answer),
+                () = &mut next, if round.is_some() => break None,
+                else => break Some(None),
+            };
+            match (is_first, answer) {
+                (_, Some(ActorAnswer::Ended(ended))) => return ended,
+                // Whoever is there under its key next has another life.
+                (_, Some(ActorAnswer::Unrouted(route::Refusal::Unknown(Lost::Gone(_))))) => {
+                    return Ended::Lost;
+                }
+                // The round after it sees to what comes.
+                (true, _) => before = None,
+                (false, answer) => {
+                    round = None;
+                    break Some(answer);
+                }
+            }
         };
         match answer {
-            Some(ActorAnswer::Ended(ended)) => return ended,
-            // Whoever is there under its key next has another life.
-            Some(ActorAnswer::Unrouted(route::Refusal::Unknown(Lost::Gone(_)))) => {
-                return Ended::Lost;
+            // It goes on for a while beside the next one.
+            None => {
+                lost = 0;
+                before = round;
+                continue;
             }
-            // The round is over: here, at the other node, or while its answer was on its way.
-            Some(
+            // The round is over early: here, at the other node, or while its answer was on its way.
+            Some(Some(
                 ActorAnswer::Refused(Refusal::Deadline)
                 | ActorAnswer::Unrouted(
                     route::Refusal::Deadline | route::Refusal::Unknown(Lost::Deadline),
                 ),
-            ) => {
+            )) => {
                 lost = 0;
                 continue;
             }
-            Some(_) | None => lost += 1,
+            Some(Some(_) | None) => lost += 1,
         }
         if lost == LOST_ROUNDS_MAX {
             return Ended::Lost;
         }
         let again = stage.world.now() + WATCH_PAUSE;
         stage.world.sleep_until(again).await;
+    }
+}
+
+/// What a round is told; it is over then.
+async fn told_in(round: &mut Option<oneshot::Receiver<ActorAnswer>>) -> Option<ActorAnswer> {
+    match round {
+        Some(told) => told.await.ok(),
+        None => std::future::pending().await,
     }
 }
 

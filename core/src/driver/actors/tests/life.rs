@@ -3,6 +3,7 @@
 use super::actors::*;
 use super::rig::{Kinds, Rig};
 use crate::api::actor::{AskError, LateAnswer};
+use crate::driver::actors::ActorSeat;
 use crate::step::{Limits, Span};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -217,6 +218,26 @@ fn who_watches_is_told_of_the_end() {
     assert_eq!(ends(&mut rig), ["Absent"]);
     rig.pass(Span::from_secs(30));
     assert_eq!(ends(&mut rig), ["Absent", "Stopped"]);
+}
+
+#[test]
+fn an_end_between_two_rounds_of_a_watch_is_told_too() {
+    let mut rig = rig();
+    let (alice, bob) = (rig.actor::<Counter>("alice"), rig.actor::<Counter>("bob"));
+    assert_eq!(rig.get(bob.ask(Add { by: 1 })), Ok(1));
+    assert_eq!(rig.get(alice.ask(Look { key: "bob".into() })), Ok(true));
+    // As the round ends bob ends, and is there anew before the next round is asked for.
+    rig.late(Span::from_secs(30));
+    let leave = rig.send(bob.ask(Leave {}));
+    while rig.seat.has_work() {
+        rig.with(ActorSeat::turn);
+    }
+    drop(leave);
+    let mut add = rig.send(bob.ask(Add { by: 1 }));
+    rig.pump();
+    assert_eq!(add.told(), Some(Ok(1)), "it is another bob");
+    let ends = rig.get(alice.ask(Get {})).expect("an answer").2;
+    assert_eq!(ends, ["Stopped"]);
 }
 
 #[test]
