@@ -532,3 +532,30 @@ fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Serving, served};
+    use crate::format::Answered;
+    use crate::id::Ticket;
+    use crate::tickets::Tickets;
+    use bytes::Bytes;
+    use std::collections::VecDeque;
+
+    #[test]
+    fn an_answer_is_kept_only_while_somebody_waits_for_it() {
+        let (mut serving, mut due) = (Tickets::default(), VecDeque::new());
+        let answered = || Answered::done(Bytes::from_static(b"reply"));
+        served((&mut serving, &mut due), Ticket(1), answered());
+        assert!(serving.is_empty() && due.is_empty(), "it was withdrawn");
+        let runs = Serving {
+            place: None,
+            actor: None,
+            answered: None,
+        };
+        serving.insert(Ticket(2), runs);
+        served((&mut serving, &mut due), Ticket(2), answered());
+        let kept = serving.remove(Ticket(2)).and_then(|one| one.answered);
+        assert_eq!((kept, due.len()), (Some(answered()), 1));
+    }
+}
