@@ -67,17 +67,29 @@ impl Scheduler {
     }
 
     pub(super) fn lost(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
-        self.empty(cx, place, out);
+        let stash = self.take_stash(place);
+        // It is not handed over any more, so that nobody is told it is drained.
         self.places.remove(&place);
+        self.empty(cx, (place, stash), out);
+    }
+
+    fn take_stash(&mut self, place: Place) -> BTreeMap<Ticket, Ask> {
+        match self.places.get_mut(&place) {
+            Some(Held::HandingOver { stash, .. }) => core::mem::take(stash),
+            Some(Held::Owned(_)) | None => BTreeMap::new(),
+        }
     }
 
     /// Drops what lives in a place, and sends elsewhere who waits for its hand-over.
-    fn empty(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
-        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(&place) {
-            sometimes!(cx, !stash.is_empty(), "actor: what waited is forwarded");
-            for ticket in core::mem::take(stash).into_keys() {
-                self.answer(ticket, Answer::Refused(Refusal::NotOwner), out);
-            }
+    fn empty(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (place, stash): (Place, BTreeMap<Ticket, Ask>),
+        out: &mut Effects<Effect>,
+    ) {
+        sometimes!(cx, !stash.is_empty(), "actor: what waited is forwarded");
+        for ticket in stash.into_keys() {
+            self.answer(ticket, Answer::Refused(Refusal::NotOwner), out);
         }
         for index in self.members_of(place) {
             self.lose(index, out);
@@ -117,8 +129,10 @@ impl Scheduler {
         match until {
             Some(until) => self.lease = Some(until),
             None => {
-                self.let_lapse(cx, out);
-                self.places.clear();
+                self.note_lapse(cx, out);
+                for place in self.all_places() {
+                    self.lost(cx, place, out);
+                }
             }
         }
     }
@@ -126,24 +140,26 @@ impl Scheduler {
     /// At the end of the lease nothing acts in any place, whoever says so later (S16). The places are
     /// kept: a later end of the same lease opens them again.
     pub(super) fn lapse(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        if self.lease.is_some_and(|until| until <= cx.now) {
-            self.let_lapse(cx, out);
+        if self.lease.is_none_or(|until| cx.now < until) {
+            return;
+        }
+        self.note_lapse(cx, out);
+        for place in self.all_places() {
+            let stash = self.take_stash(place);
+            self.empty(cx, (place, stash), out);
         }
     }
 
-    fn let_lapse(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        if self.lease.take().is_none() || self.places.is_empty() {
-            return;
+    fn note_lapse(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        let places = self.places.len();
+        if self.lease.take().is_some() && places > 0 {
+            reached!(cx, "actor: the lease ends while places are held");
+            out.push(Effect::Note(Note::LeaseOver { places }));
         }
-        reached!(cx, "actor: the lease ends while places are held");
-        let places: Vec<Place> = self.places.keys().copied().collect();
-        let note = Note::LeaseOver {
-            places: places.len(),
-        };
-        out.push(Effect::Note(note));
-        for place in places {
-            self.empty(cx, place, out);
-        }
+    }
+
+    fn all_places(&self) -> Vec<Place> {
+        self.places.keys().copied().collect()
     }
 
     /// Why nothing of a place is to stay, if that is so.
