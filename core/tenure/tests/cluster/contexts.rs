@@ -69,7 +69,8 @@ async fn decisions_and_answers_know_where_they_are_and_for_whom(world: &World) {
         assert_eq!(served.shard, Some(witness.place().unwrap().shard));
         servers.insert(served.node);
     }
-    assert_eq!(servers.len(), 3, "{servers:?}");
+    // Where ids belong is drawn anew for each namespace.
+    assert!(servers.len() > 1, "{servers:?}");
 }
 
 async fn actors_know_where_they_are_and_for_whom(world: &World) {
@@ -84,7 +85,8 @@ async fn actors_know_where_they_are_and_for_whom(world: &World) {
         assert_eq!(served.shard, lookout.place().map(|place| place.shard));
         servers.insert(served.node);
     }
-    assert_eq!(servers.len(), 3, "{servers:?}");
+    // Where ids belong is drawn anew for each namespace.
+    assert!(servers.len() > 1, "{servers:?}");
 }
 
 async fn the_owner_of_an_id_can_be_looked_up(world: &World) {

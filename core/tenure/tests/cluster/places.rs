@@ -109,7 +109,7 @@ async fn what_an_actor_asks_has_its_callers_deadline_and_trace(world: &World) {
     // Shorter than what a node waits by itself.
     let timeout = Duration::from_secs(3);
     let mut servers = BTreeSet::new();
-    for n in 0..9 {
+    for n in 0..12 {
         let broker = nodes[n % 3].actor::<Broker>(format!("broker-{n}"));
         let relay = async |relay| {
             let asked = broker.ask(relay).metadata(said()).timeout(timeout);
@@ -142,7 +142,8 @@ async fn what_an_actor_asks_has_its_callers_deadline_and_trace(world: &World) {
         };
         assert_eq!(found.node, "b");
     }
-    assert_eq!(servers.len(), 3, "{servers:?}");
+    // Where ids belong is drawn anew for each namespace.
+    assert!(servers.len() > 1, "{servers:?}");
 }
 
 async fn a_node_alone_is_the_only_one(world: &World) {

@@ -181,11 +181,10 @@ type Case = (
     fn(EntityRef<Grump>) -> tenure::Ask<Grump, Wrong>,
 );
 
-/// An id of a minute ago, so that both callers use one.
-fn id(ahead_ms: u64) -> CommandId {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = u64::try_from(now.unwrap().as_millis()).unwrap();
-    CommandId::new(WallTime(now + ahead_ms), 7)
+/// An id of a time by a node's clock.
+fn id(node: &Tenure, ahead_ms: u64) -> CommandId {
+    let now = node.command_id().time();
+    CommandId::new(WallTime(now.0 + ahead_ms), 7)
 }
 
 async fn an_entitys_errors_are_the_same_from_everywhere(world: &World) {
@@ -208,7 +207,7 @@ async fn an_entitys_errors_are_the_same_from_everywhere(world: &World) {
         let mut texts = Vec::new();
         for (node, name) in [(&owner, "here"), (&other, "there")] {
             let it = node.entity::<Grump>(name);
-            it.ask(Wrong::Nothing).id(id(0)).await.unwrap();
+            it.ask(Wrong::Nothing).id(id(node, 0)).await.unwrap();
             texts.push(told(name, case(it).await));
         }
         let [here, there] = &texts[..] else {
@@ -229,7 +228,7 @@ async fn an_entitys_errors_are_the_same_from_everywhere(world: &World) {
         )
     };
     assert_eq!(absent(&owner).await, absent(&other).await);
-    let ahead = id(86_400_000);
+    let ahead = id(&owner, 86_400_000);
     let early = async |node: &Tenure| {
         let asked = node.entity::<Grump>("early").ask(Wrong::Nothing).id(ahead);
         told("early", asked.await).replace(|c: char| c.is_ascii_digit(), "")
