@@ -61,7 +61,7 @@ impl<A: Entity> EntityRef<A> {
 
     /// Asks it a command. Await the ask for the reply; before that it takes an [id](Ask::id), a
     /// [timeout](Ask::timeout), an [expected version](Ask::expected), and can give a
-    /// [receipt](Ask::receipt).
+    /// [receipt](Ask::served).
     ///
     /// # Errors
     ///
