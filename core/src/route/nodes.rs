@@ -53,9 +53,9 @@ impl Nodes {
         self.revision.is_some()
     }
 
-    /// Takes over a view, unless it is older than the last one: the runs that are gone with it.
+    /// Takes over a view, unless it is no newer than the last one: the runs that are gone with it.
     pub(super) fn see(&mut self, view: &View) -> Option<Vec<Incarnation>> {
-        if self.revision.is_some_and(|last| last > view.revision) {
+        if self.revision.is_some_and(|last| last >= view.revision) {
             return None;
         }
         self.revision = Some(view.revision);

@@ -197,7 +197,7 @@ impl Router {
     pub(super) fn table(&mut self, table: &Table, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         if self
             .table_revision
-            .is_some_and(|last| last > table.revision)
+            .is_some_and(|last| last >= table.revision)
         {
             return;
         }

@@ -11,6 +11,7 @@ use crate::driver::cluster::{
     AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
 };
 use crate::format::{Answered, Denial, Return};
+use crate::id::Incarnation;
 use crate::name::{EntityId, NameError};
 use crate::route::{self, Repeat, Target};
 use crate::shard::Place;
@@ -26,6 +27,28 @@ use tokio::sync::{oneshot, watch};
 pub struct ClusterHandle {
     tenure: Tenure,
     membership: watch::Receiver<Membership>,
+    /// What was seen when a change was waited for last.
+    seen: Option<Seen>,
+}
+
+/// What of a view tells it from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    state: MemberState,
+    run: Incarnation,
+    nodes: u64,
+    owners: u64,
+}
+
+impl Seen {
+    fn of(membership: &Membership) -> Self {
+        Self {
+            state: membership.state.clone(),
+            run: membership.run,
+            nodes: membership.view.revision,
+            owners: membership.table.revision,
+        }
+    }
 }
 
 /// What was waited for did not come.
@@ -47,7 +70,11 @@ pub enum WaitError {
 
 impl ClusterHandle {
     pub(crate) fn new(tenure: Tenure, membership: watch::Receiver<Membership>) -> Self {
-        Self { tenure, membership }
+        Self {
+            tenure,
+            membership,
+            seen: None,
+        }
     }
 
     /// The cluster at this moment.
@@ -58,15 +85,26 @@ impl ClusterHandle {
         }
     }
 
-    /// Waits until the cluster is another than at the last look of this handle, and looks. `None`
+    /// Waits until the cluster is another than when this handle waited last, and looks: other nodes or
+    /// otherwise, other owners, another standing of this node. The first call returns at once. `None`
     /// when this node is no member any more.
     ///
     /// Cancel safe.
     pub async fn changed(&mut self) -> Option<ClusterView> {
-        self.membership.changed().await.ok()?;
-        self.membership.mark_unchanged();
-        let view = self.view();
-        (!view.membership.state.is_final()).then_some(view)
+        loop {
+            let view = self.view();
+            if view.membership.state.is_final() {
+                return None;
+            }
+            let sees = Seen::of(&view.membership);
+            if self.seen.as_ref() != Some(&sees) {
+                self.seen = Some(sees);
+                return Some(view);
+            }
+            // Most of what is told is that the lease lasts longer.
+            self.membership.changed().await.ok()?;
+            self.membership.mark_unchanged();
+        }
     }
 
     /// Waits until the cluster is so, at most for a time; for tests above all.
