@@ -1,6 +1,6 @@
 //! A lane's actors: what they are asked, the places under which they live, and their turns.
 
-use super::{Env, Lane, Who};
+use super::{BATCH_MAX, Env, Lane, SLICE_MAX, Who};
 use crate::api::Inner;
 use crate::driver::actors::host::{
     ActorAnswer, ActorEntry, ActorRequest, Pace, PaceRequest, WatchRequest,
@@ -278,11 +278,15 @@ impl<S: Shell> Lane<S> {
 
     /// Takes in reports that are here already, up to a budget.
     pub(super) fn take_actor_reports(&mut self) {
-        for n in 1..=super::BATCH_MAX {
+        let until = self.now + SLICE_MAX;
+        for n in 1..=BATCH_MAX {
             let report = self.actors.as_mut().and_then(|seat| seat.next_report());
             let Some(report) = report else { return };
             self.actor_report(report);
             self.read_clock(n);
+            if self.now >= until {
+                return;
+            }
         }
     }
 

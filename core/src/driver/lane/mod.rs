@@ -72,6 +72,9 @@ use tokio::sync::{mpsc, watch};
 /// timers again.
 const BATCH_MAX: usize = 256;
 
+/// How long one turn takes in what comes from one source; then the others have theirs.
+const SLICE_MAX: Span = Span::from_millis(5);
+
 /// After so many answers or requests the clock is read again.
 const CLOCK_EVERY: usize = 16;
 

@@ -1,7 +1,7 @@
 //! One turn of a lane: what is here is taken in, machines whose time has come are looked at, and
 //! after each step its effects are begun.
 
-use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, Who};
+use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, SLICE_MAX, Who};
 use crate::driver::completion::Answered;
 use crate::driver::history::HistorySeat;
 use crate::driver::seat::Seat;
@@ -23,6 +23,7 @@ impl<S: Shell> Lane<S> {
         if self.actors.is_some() {
             self.take_actor_reports();
         }
+        let until = self.now + SLICE_MAX;
         for n in 1..=BATCH_MAX {
             match self.requests.try_recv() {
                 Ok(request) => self.requested(Some(request)),
@@ -33,13 +34,20 @@ impl<S: Shell> Lane<S> {
                 }
             }
             self.read_clock(n);
+            if self.now >= until {
+                break;
+            }
         }
+        let until = self.now + SLICE_MAX;
         for n in 1..=BATCH_MAX {
             let Some(answered) = self.next_answer() else {
                 break;
             };
             self.answered(answered);
             self.read_clock(n);
+            if self.now >= until {
+                break;
+            }
         }
     }
 
