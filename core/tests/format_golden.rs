@@ -408,7 +408,6 @@ fn call() -> Call<'static> {
         freshness: Some(Freshness::Linearizable),
         at_least: Sequence(950),
         metadata: Some(Arc::new(metadata)),
-        headers: vec![("tenant", "acme")],
         chain: vec![Hop {
             kind: "transfer",
             key: "t-1",

@@ -341,11 +341,9 @@ type CallParts = (
     (Option<u128>, Option<Option<u64>>, Option<u8>, u64),
     Option<Metadata>,
     Vec<(String, String)>,
-    Vec<(String, String)>,
 );
 
 fn call_parts() -> impl Strategy<Value = CallParts> {
-    let texts = |n| vec(("\\PC{0,12}", "\\PC{0,20}"), 0..n);
     (
         (0_u8..5, any::<bool>(), any::<u16>(), "[a-z]{1,9}", entity()),
         ("\\PC{0,20}", any::<u16>(), any::<bool>(), body()),
@@ -356,8 +354,7 @@ fn call_parts() -> impl Strategy<Value = CallParts> {
             any::<u64>(),
         ),
         option::of(metadata()),
-        texts(3),
-        texts(4),
+        vec(("\\PC{0,12}", "\\PC{0,20}"), 0..4),
     )
 }
 
@@ -369,7 +366,7 @@ fn body() -> impl Strategy<Value = Bytes> {
     ]
 }
 
-fn call((target, what, ask, metadata, headers, chain): &CallParts) -> Call<'_> {
+fn call((target, what, ask, metadata, chain): &CallParts) -> Call<'_> {
     let (number, leased, shard, kind, key) = target;
     let place = Place {
         class: if *leased {
@@ -408,10 +405,6 @@ fn call((target, what, ask, metadata, headers, chain): &CallParts) -> Call<'_> {
         }),
         at_least: Sequence(*at_least),
         metadata: metadata.clone().map(Arc::new),
-        headers: headers
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect(),
         chain: chain.iter().map(|(kind, key)| Hop { kind, key }).collect(),
         ..Call::new(target, message, *schema, body.clone())
     }

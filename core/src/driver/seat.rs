@@ -5,7 +5,7 @@ use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
 use super::request::{EntityRequest, What};
 use crate::format::{TakeOver, WriteMode};
-use crate::id::{Epoch, KindId, OpId, ShardId, Slot, Ticket, Version};
+use crate::id::{Epoch, KindId, OpId, Sequence, ShardId, Slot, Ticket, Version};
 use crate::log::{
     CacheCounts, Decided, Dispatch, Effect, Input, KindIndex, Note, Provisional, Ran, Read,
     Refusal, Reply, Shape, Shard, ShardConfig, Stock, Submit, Work,
@@ -293,8 +293,15 @@ impl Seat {
         self.key.mode == WriteMode::Owned && self.key.class == TakeOver::Leased
     }
 
-    /// Takes in a caller's request.
-    pub(crate) fn request(&mut self, env: &mut Env<'_>, ticket: Ticket, request: EntityRequest) {
+    /// Takes in a caller's request. `at_least` is what its node knows of the stream, when that is
+    /// another one (S13).
+    pub(crate) fn request(
+        &mut self,
+        env: &mut Env<'_>,
+        ticket: Ticket,
+        request: EntityRequest,
+        at_least: Sequence,
+    ) {
         let EntityRequest {
             kind,
             entity,
@@ -311,7 +318,8 @@ impl Seat {
         }
         self.host(kind).admit(ticket, caller);
         self.tickets.insert(ticket, kind);
-        let at_least = env.high_water.of(self.machine.config().stream);
+        let known = env.high_water.of(self.machine.config().stream);
+        let at_least = at_least.max(known);
         let input = match what {
             What::Command {
                 id,

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// A request to another node. Its texts are where it was read from or made from: neither writing nor
-/// reading one takes memory, but for what it mostly has not (metadata, headers, a chain).
+/// reading one takes memory, but for what it mostly has not (metadata, a chain).
 ///
 /// ```
 /// use tenure_core::format::{Call, CallTarget, Codec, TakeOver};
@@ -51,8 +51,6 @@ pub struct Call<'a> {
     pub at_least: Sequence,
     /// What a command says of itself; stored with its events.
     pub metadata: Option<Arc<Metadata>>,
-    /// Names with values beside the body, for the handler; not stored.
-    pub headers: Vec<(&'a str, &'a str)>,
     /// Through whose turns it came, the first asker first: who is in it is waiting for its answer.
     pub chain: Vec<Hop<'a>>,
 }
@@ -122,30 +120,24 @@ impl<'a> Call<'a> {
             freshness: None,
             at_least: Sequence::NONE,
             metadata: None,
-            headers: Vec::new(),
             chain: Vec::new(),
         }
     }
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        let headers = self.headers.iter();
-        let headers: usize = headers
-            .map(|(name, value)| 2 * HEAD_MAX + name.len() + value.len())
-            .sum();
         let chain = self.chain.iter();
         let chain: usize = chain
             .map(|hop| 2 * HEAD_MAX + hop.kind.len() + hop.key.len())
             .sum();
         let metadata = self.metadata.as_ref();
-        map_len_max(12, &Unknown(Vec::new()))
-            + 13 * HEAD_MAX
+        map_len_max(11, &Unknown(Vec::new()))
+            + 12 * HEAD_MAX
             + BITS128_LEN
             + self.target.texts_len()
             + self.message.len()
             + self.body.len()
             + metadata.map_or(0, |metadata| metadata.encoded_len_max())
-            + headers
             + chain
     }
 
@@ -190,15 +182,8 @@ impl<'a> Call<'a> {
         if let Some(metadata) = &self.metadata {
             metadata.write(&mut fields.key(11));
         }
-        if !self.headers.is_empty() {
-            let mut values = fields.key(12);
-            values.map(self.headers.len());
-            for (name, value) in &self.headers {
-                values.text(name).text(value);
-            }
-        }
         if !self.chain.is_empty() {
-            let mut values = fields.key(13);
+            let mut values = fields.key(12);
             values.array(2 * self.chain.len());
             for hop in &self.chain {
                 values.text(hop.kind).text(hop.key);
@@ -242,8 +227,7 @@ impl<'a> Call<'a> {
                 }
                 10 => call.at_least = Sequence(r.uint("least sequence")?),
                 11 => call.metadata = Some(Arc::new(Metadata::read(r)?)),
-                12 => call.headers = r.header_strs()?,
-                13 => call.chain = chain(r)?,
+                12 => call.chain = chain(r)?,
                 _ => r.skip()?,
             }
         }

@@ -264,15 +264,10 @@ impl<'b> Reader<'b> {
 
     /// Texts by name.
     pub(super) fn headers(&mut self) -> Result<Vec<(String, String)>, FormatError> {
-        let pairs = self.header_strs()?.into_iter();
+        let pairs = self.texts("headers")?.into_iter();
         Ok(pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect())
-    }
-
-    /// Texts by name, where they are.
-    pub(super) fn header_strs(&mut self) -> Result<Vec<(&'b str, &'b str)>, FormatError> {
-        self.texts("headers")
     }
 
     /// Texts by text, where they are.

@@ -8,7 +8,7 @@ use super::{Direction, Enrol, Enrolment, MemberState, Membership, Registry, Tidi
 use crate::driver::lane::{NodeFacts, Who};
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
-use crate::id::{Incarnation, OpId, Ticket};
+use crate::id::{Incarnation, OpId, Sequence, Ticket};
 use crate::node::{self, JoinError, Node, Standing, View};
 use crate::port::{Delivery, Heard};
 use crate::route::{self, Address, Asked, Router, RouterConfig};
@@ -75,6 +75,8 @@ pub(crate) struct Came {
     /// Whether its caller waits for the answer.
     pub(crate) answered: bool,
     pub(crate) wanted: Result<Wanted, Denial>,
+    /// How far its caller's node knows the stream to reach (S13).
+    pub(crate) at_least: Sequence,
 }
 
 /// A request of another lane that runs here, for as long as somebody waits for its answer.

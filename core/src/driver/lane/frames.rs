@@ -113,6 +113,7 @@ impl<S: Shell> Lane<S> {
             from,
             op,
             answered,
+            at_least: call.at_least,
             wanted: wire::wanted(call, &net.registry),
         });
         self.route(route::Input::Request {

@@ -110,7 +110,7 @@ impl<S: Shell> Lane<S> {
 
     /// The node is no member any more, since something of it halted: nothing of it acts, and its
     /// lease is not renewed.
-    fn end_membership(&mut self, reason: String) {
+    pub(super) fn end_membership(&mut self, reason: String) {
         let now = self.now;
         let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
             return;

@@ -1,14 +1,14 @@
 //! A lane's part in its node's cluster: requests on their way, frames, orders and reports.
 
-use super::{BATCH_MAX, Env, Lane, Who};
+use super::{BATCH_MAX, Env, Lane, SLICE_MAX, Who};
 use crate::driver::cluster::{
-    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, NetEvent, Routed,
+    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, Net, NetEvent, Routed,
     Serving, Source, Tiding, Unrouted, place_in, wire,
 };
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
-use crate::format::{Answered, Denial, FrameFull, Return};
-use crate::id::{OpId, Ticket};
+use crate::format::{Answered, CallTarget, Denial, FrameFull, Return};
+use crate::id::{OpId, Sequence, Ticket};
 use crate::log::Input;
 use crate::port::SendRefused;
 use crate::route::{self, Address, Asked, Declined, Lost, Target};
@@ -46,12 +46,16 @@ impl<S: Shell> Lane<S> {
             if news && source == Source::Deliveries {
                 self.membership_changed();
             }
+            let until = self.now + SLICE_MAX;
             for n in 1..=BATCH_MAX {
                 let Some(event) = self.net.as_mut().and_then(|net| net.next_of(source)) else {
                     break;
                 };
                 self.net_event(event);
                 self.read_clock(n);
+                if self.now >= until {
+                    break;
+                }
             }
         }
     }
@@ -101,7 +105,7 @@ impl<S: Shell> Lane<S> {
 
     fn run_here(&mut self, local: Local) {
         match local {
-            Local::Entity(request) => self.entity(request),
+            Local::Entity(request) => self.entity(request, Sequence::NONE),
             Local::Actor(ask) => self.act(ask),
             Local::Watch(ask) => self.watch(ask),
             Local::Nothing => {}
@@ -125,7 +129,7 @@ impl<S: Shell> Lane<S> {
         if let Some(net) = &mut self.net {
             net.sweep(now);
         }
-        for _ in 0..BATCH_MAX {
+        for n in 1..=BATCH_MAX {
             let Some(net) = &mut self.net else { return };
             let mut input = net.due.pop_front();
             if input.is_none() {
@@ -135,9 +139,11 @@ impl<S: Shell> Lane<S> {
             }
             let Some(input) = input else { break };
             self.route(input);
+            self.read_clock(n);
         }
         // What the last steps left is routing still.
         self.take_carried();
+        self.answer_unrouted();
         self.flush();
     }
 
@@ -191,6 +197,7 @@ impl<S: Shell> Lane<S> {
             net.incoming = None;
             net.returned = None;
         }
+        self.answer_unrouted();
         self.stepped.router = true;
     }
 }
@@ -218,7 +225,11 @@ impl<S: Shell> Lane<S> {
             route::Effect::Told { ticket, op, doubt } => {
                 let answer = net.returned.take().filter(|(of, _)| *of == op);
                 match (net.asks.remove(ticket), answer) {
-                    (Some(held), Some((_, bytes))) => returned(held.ask, &bytes, doubt),
+                    (Some(held), Some((_, bytes))) => {
+                        let place = place_in(held.asked.target);
+                        let stored = returned(held.ask, &bytes, doubt);
+                        self.heard_of(place, stored);
+                    }
                     // Nobody was to answer: it is on its way.
                     (Some(held), None) => held.ask.handed_over(),
                     (None, _) => {}
@@ -239,11 +250,8 @@ impl<S: Shell> Lane<S> {
             } => {
                 let incoming = net.incoming.take();
                 let this = |came: &Came| (came.from, came.op) == (from, op);
-                if let Some(Came {
-                    wanted, answered, ..
-                }) = incoming.filter(this)
-                {
-                    self.serve(ticket, target, deadline, (wanted, answered));
+                if let Some(came) = incoming.filter(this) {
+                    self.serve(ticket, target, deadline, came);
                 }
             }
             // What runs goes on; nobody takes its answer.
@@ -269,21 +277,37 @@ impl<S: Shell> Lane<S> {
             route::Effect::Hint { of } => net.tell(now, Tiding::NoResponders(of)),
             route::Effect::Halt(reason) => {
                 net.router.halt(&mut env!(self, now), reason.to_string());
-                self.routing_halted(&reason.to_string());
             }
         }
     }
 
-    /// Nothing is routed any more: everyone who waits is told.
-    fn routing_halted(&mut self, reason: &str) {
+    /// When nothing is routed any more everyone who waits is told, whenever it came; and the node is to
+    /// lose its lease, since nobody reaches what it owns (M2).
+    fn answer_unrouted(&mut self) {
         let Some(net) = &mut self.net else { return };
+        let Some(reason) = net.router.halted() else {
+            return;
+        };
+        let reason = reason.to_owned();
         net.due.clear();
+        drop(net.serving.take_all());
         for (_, held) in net.asks.take_all() {
-            held.ask.unrouted(if held.sent {
-                Unrouted::Cut
-            } else {
-                Unrouted::Halted(reason.to_owned())
+            let doubt = held.asked.doubt.map(route::Refusal::Unknown);
+            held.ask.unrouted(match doubt {
+                Some(unknown) => Unrouted::Route(unknown),
+                None if held.sent => Unrouted::Cut,
+                None => Unrouted::Halted(reason.clone()),
             });
+        }
+        // Of another lane than the first it is seen by its silence.
+        self.end_membership(reason);
+    }
+
+    /// Another node answered a caller: how far that says the shard's stream to reach (S13).
+    fn heard_of(&self, place: Option<Place>, stored: Option<Sequence>) {
+        if let (Some(place), Some(layout), Some(stored)) = (place, &self.layout, stored) {
+            let stream = layout.stream_of(place.shard);
+            self.facts.high_water.raise(stream, stored);
         }
     }
 
@@ -309,7 +333,12 @@ impl<S: Shell> Lane<S> {
                 return net.due.push_back(route::Input::Cancel(ticket));
             }
         };
-        match net.post.request(to, (op, ttl_ms), &asking.call(), answered) {
+        let mut call = asking.call();
+        if let (CallTarget::Entity { place, .. }, Some(layout)) = (call.target, &self.layout) {
+            // Whoever serves it may know less of the stream than this node (S13).
+            call.at_least = self.facts.high_water.of(layout.stream_of(place.shard));
+        }
+        match net.post.request(to, (op, ttl_ms), &call, answered) {
             Ok(()) => self.counters.forwarded += 1,
             Err(FrameFull {
                 entry_bytes: bytes,
@@ -322,13 +351,13 @@ impl<S: Shell> Lane<S> {
     }
 
     /// Runs a request of another lane.
-    fn serve(
-        &mut self,
-        ticket: Ticket,
-        target: Target,
-        deadline: Time,
-        (wanted, answered): (Result<wire::Wanted, Denial>, bool),
-    ) {
+    fn serve(&mut self, ticket: Ticket, target: Target, deadline: Time, came: Came) {
+        let Came {
+            wanted,
+            answered,
+            at_least,
+            ..
+        } = came;
         let wall = self.shell.wall();
         let Some(net) = &mut self.net else { return };
         self.counters.served += 1;
@@ -353,7 +382,7 @@ impl<S: Shell> Lane<S> {
                     left: Some(deadline.since(self.now)),
                 };
                 match kind.map(|kind| kind.request(incoming, courier)) {
-                    Some(Ok(request)) => return self.entity(request),
+                    Some(Ok(request)) => return self.entity(request, at_least),
                     Some(Err(denial)) => Answered::Refused(denial),
                     None => Answered::Refused(denial),
                 }
@@ -425,7 +454,13 @@ impl<S: Shell> Lane<S> {
     fn directed(&mut self, direction: Direction) {
         match direction {
             Direction::Order(place, order) => self.ordered(place, order),
-            Direction::Beat(beat) => self.facts.pulse.answer(self.index, beat),
+            Direction::Beat(beat) => {
+                let halted = |net: &Net| net.router.halted().is_some();
+                // A lane that routes nothing serves nobody.
+                if !self.net.as_deref().is_some_and(halted) {
+                    self.facts.pulse.answer(self.index, beat);
+                }
+            }
             Direction::Run(run, done) => {
                 self.become_run(run);
                 // Lane 0 may be at another run already.
@@ -510,16 +545,21 @@ fn served(
     }
 }
 
-/// Tells a caller what came back. After an attempt that may have run, and may still come to run, that
-/// a later one stored nothing is not the whole truth.
-fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
+/// Tells a caller what came back, and gives where in the stream it is stored. After an attempt that
+/// may have run, and may still come to run, that a later one stored nothing is not the whole truth.
+fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) -> Option<Sequence> {
     let answer = Return::decode(bytes);
     let answered = answer.as_ref().map(|answer| &answer.answered);
     if let (Some(lost), Ok(answered)) = (doubt, answered)
         && !answered.took_effect()
     {
-        return ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
+        ask.unrouted(Unrouted::Route(route::Refusal::Unknown(lost)));
+        return None;
     }
+    let stored = answered.ok().and_then(|answered| match answered {
+        Answered::Done { sequence, .. } => *sequence,
+        Answered::Rejected { .. } | Answered::Refused(_) => None,
+    });
     match answer {
         Ok(answer) => ask.returned(answer),
         // It ran, and what came of it cannot be read.
@@ -531,6 +571,7 @@ fn returned(ask: Box<dyn Routed>, bytes: &Bytes, doubt: Option<Lost>) {
             epoch: None,
         }),
     }
+    stored
 }
 
 #[cfg(test)]

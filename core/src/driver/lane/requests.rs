@@ -7,7 +7,7 @@ use crate::driver::request::{EntityRequest, HistoryAnswer, HistoryFailure, Reque
 use crate::driver::seat::{Seat, ShardKey};
 use crate::driver::shell::Shell;
 use crate::format::WriteMode;
-use crate::id::{ShardId, Ticket};
+use crate::id::{Sequence, ShardId, Ticket};
 use crate::log::{HistoryAsk, HistoryInput, Input, Refusal, Reply, ShardConfig};
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ impl<S: Shell> Lane<S> {
     pub(super) fn requested(&mut self, request: Option<Request>) {
         match request {
             None => self.open = false,
-            Some(Request::Entity(request)) => self.entity(request),
+            Some(Request::Entity(request)) => self.entity(request, Sequence::NONE),
             Some(Request::History(ask, done)) => self.history(*ask, done),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
@@ -65,7 +65,8 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    pub(super) fn entity(&mut self, request: EntityRequest) {
+    /// A request runs here. What it comes to takes in what its caller's node knows of the stream.
+    pub(super) fn entity(&mut self, request: EntityRequest, at_least: Sequence) {
         let now = self.now;
         self.counters.requests += 1;
         if let Some(why) = &self.failed {
@@ -87,7 +88,8 @@ impl<S: Shell> Lane<S> {
             request.caller.finish(Answer::Reply(refused));
         } else {
             self.tickets += 1;
-            seat.request(&mut env!(self, now), Ticket(self.tickets), request);
+            let ticket = Ticket(self.tickets);
+            seat.request(&mut env!(self, now), ticket, request, at_least);
         }
         self.after(Who::Shard(key));
     }
