@@ -29,6 +29,8 @@ pub(crate) struct Report<'a> {
 pub(crate) struct Frames {
     pub(crate) sent: u64,
     pub(crate) entries: u64,
+    /// Requests that went to another node, each attempt.
+    pub(crate) forwarded: u64,
 }
 
 impl Frames {
@@ -36,6 +38,7 @@ impl Frames {
         Self {
             sent: after.frames_sent - before.frames_sent,
             entries: after.entries_sent - before.entries_sent,
+            forwarded: after.forwarded - before.forwarded,
         }
     }
 
@@ -49,6 +52,11 @@ impl Frames {
 }
 
 impl Report<'_> {
+    /// How many operations ran on the node that asked, and crossed no wire.
+    fn local(&self) -> u64 {
+        self.ours.ops.saturating_sub(self.frames.forwarded)
+    }
+
     /// Our median time of an operation by the raw peer's.
     fn latency_ratio(&self) -> Option<f64> {
         let micros = |tally: &Tally| {
@@ -69,11 +77,12 @@ impl Report<'_> {
             println!("median time {ratio:.3} of the raw one's");
         }
         println!(
-            "{} frames for {} requests, {:.1} in each; {} operations sent again",
+            "{} frames for {} requests, {:.1} in each; {} operations sent again, {} local",
             self.frames.sent,
             self.frames.entries,
             self.frames.entries_per_frame(),
             self.repeated,
+            self.local(),
         );
         println!(
             "{} operations answered, the counters come to {}",
@@ -107,6 +116,7 @@ impl Report<'_> {
             "frames": self.frames.sent,
             "entries_per_frame": round(self.frames.entries_per_frame(), 2),
             "repeated": self.repeated,
+            "local": self.local(),
             "rss_bytes": self.memory.now,
             "rss_peak_bytes": self.memory.peak,
             "acknowledged": self.answered,
