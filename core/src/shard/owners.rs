@@ -451,6 +451,15 @@ impl Owners {
         let row = |(place, spot): (&Place, &Spot)| {
             let row = match (spot.hold, spot.record) {
                 (Hold::Held(epoch), _) => Row { owner: me, epoch },
+                // Actors may take their time to stop: they keep what comes until then, and send it on.
+                (Hold::Leaving, Some(record))
+                    if place.class == TakeOver::Leased && record.owner == Some(me) =>
+                {
+                    Row {
+                        owner: me,
+                        epoch: record.epoch(),
+                    }
+                }
                 (_, Some(record)) => match record.owner {
                     // Named, but not there yet or not any more: callers wait for what comes of it.
                     Some(owner) if owner == me => return None,

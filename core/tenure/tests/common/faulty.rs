@@ -1,13 +1,12 @@
 //! A world in memory whose store can be made to misbehave.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenure::{Bytes, MemShell};
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
-use tenure_core::step::{Outcome, Span, Time};
+use tenure_core::step::{Outcome, Time};
 use tokio::sync::{mpsc, watch};
 
 /// What is done to a request; `None` lets it through.
@@ -33,8 +32,6 @@ pub struct FaultyShell {
     mem: MemShell,
     fault: Arc<Mutex<Fault>>,
     inboxes: Arc<Mutex<Vec<mpsc::Sender<Inbound>>>>,
-    /// By how much its clock is ahead of the one in memory, in nanoseconds.
-    ahead: Arc<AtomicU64>,
 }
 
 impl FaultyShell {
@@ -43,13 +40,7 @@ impl FaultyShell {
             mem: MemShell::fresh(),
             fault: Arc::new(Mutex::new(Box::new(|_| None))),
             inboxes: Arc::default(),
-            ahead: Arc::default(),
         }
-    }
-
-    /// What its clock is ahead by, in nanoseconds: whoever raises it seems to have taken so long.
-    pub fn ahead(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.ahead)
     }
 
     /// The same store, without a fault.
@@ -89,7 +80,7 @@ impl FaultyShell {
 
 impl Shell for FaultyShell {
     fn now(&self) -> Time {
-        self.mem.now() + Span::from_nanos(self.ahead.load(Ordering::Relaxed))
+        self.mem.now()
     }
 
     fn wall(&self) -> WallTime {
@@ -101,8 +92,6 @@ impl Shell for FaultyShell {
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        let at = Time::from_nanos(at.as_nanos().saturating_sub(ahead));
         self.mem.sleep_until(at)
     }
 
