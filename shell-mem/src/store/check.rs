@@ -5,7 +5,7 @@ use super::publish::limit;
 use super::size::{BatchPlace, header_bytes, stored_bytes_of};
 use super::stream::View;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup};
+use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup, StoreDone, StoreReply};
 
 /// Why a message is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,15 @@ impl From<Refused> for Not {
     }
 }
 
+impl From<Not> for StoreReply {
+    fn from(not: Not) -> Self {
+        match not {
+            Not::Refused(refused) => Self::Refused(refused),
+            Not::Duplicate(ack) => Self::Done(StoreDone::Published(ack)),
+        }
+    }
+}
+
 /// An unreplicated stream's checks: what was expected is looked at before deduplication ids.
 pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
     size(view, publish, None)?;
@@ -33,6 +42,19 @@ pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> R
     ttl_valid(publish)?;
     space(view, &NOTHING, publish)?;
     Ok(())
+}
+
+/// The same for a message without deduplication id, rollup and time to live that names the stream and
+/// expects an end of its own subject, which ends there.
+pub(super) fn plain(
+    view: View<'_>,
+    publish: &Publish,
+    actual: Sequence,
+    expected: Sequence,
+) -> Result<(), Refused> {
+    size(view, publish, None)?;
+    same(actual, expected)?;
+    space(view, &NOTHING, publish)
 }
 
 /// A replicated stream's checks by its leader: deduplication ids come first, and what is being
@@ -152,8 +174,8 @@ pub(super) fn size(
     place: Option<BatchPlace>,
 ) -> Result<(), Refused> {
     let bytes_max = limit(i64::from(view.settings().message_bytes_max));
-    let bytes = header_bytes(publish, place) + publish.payload.len();
-    if bytes as u64 > bytes_max {
+    let bytes = || (header_bytes(publish, place) + publish.payload.len()) as u64;
+    if bytes_max < u64::MAX && bytes() > bytes_max {
         Err(Refused::TooLarge)
     } else {
         Ok(())
@@ -166,6 +188,9 @@ pub(super) fn space(
     in_flight: &InFlight,
     publish: &Publish,
 ) -> Result<(), Refused> {
+    if !view.stream().can_be_full() {
+        return Ok(());
+    }
     let bytes = in_flight.bytes() + stored_bytes_of(view.settings(), publish, None);
     let space = view.stream().has_space(in_flight.messages() + 1, bytes);
     if space { Ok(()) } else { Err(Refused::NoSpace) }

@@ -5,7 +5,7 @@ use super::check::{self, Not};
 use super::proposal::NOTHING;
 use super::{batch, form};
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Publish, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::port::{Publish, Refused, StoreReply, StoreRequest};
 use tenure_core::step::Outcome;
 
 impl Store {
@@ -76,8 +76,7 @@ impl Store {
         };
         match checked {
             Ok(()) => Outcome::Unknown,
-            Err(Not::Refused(refused)) => Outcome::Refused(refused),
-            Err(Not::Duplicate(ack)) => Outcome::Done(StoreDone::Published(ack)),
+            Err(not) => not.into(),
         }
     }
 }

@@ -67,35 +67,53 @@ pub(super) fn literal(subject: &str) -> bool {
     !odd || subject.split('.').all(is_literal)
 }
 
-/// Where republish sends a subject: the destination with its wildcards filled in order.
-pub(super) fn republished(source: &str, destination: &str, subject: &str) -> Option<String> {
-    // Most subjects of a stream are not announced, and differ early from those that are.
-    let mut bytes = source.bytes();
-    let fixed = bytes.position(|byte| matches!(byte, b'*' | b'>'));
-    let fixed = &source[..fixed.unwrap_or(source.len())];
-    if !subject.starts_with(fixed) || !matches(source, subject) {
-        return None;
-    }
-    let tokens: Vec<&str> = subject.split('.').collect();
-    let mut wild = Vec::new();
-    let mut tail = &tokens[..0];
-    for (n, token) in source.split('.').enumerate() {
-        match token {
-            "*" => wild.push(tokens[n]),
-            ">" => tail = &tokens[n..],
-            _ => {}
+/// A stream's `republish`: which subjects are announced, and as what.
+#[derive(Clone, Debug)]
+pub(super) struct Republished {
+    source: String,
+    destination: String,
+    /// How many bytes of the source come before its first wildcard: most subjects of a stream are
+    /// not announced, and differ in those.
+    fixed: usize,
+}
+
+impl Republished {
+    pub(super) fn new(source: &str, destination: &str) -> Self {
+        let mut bytes = source.bytes();
+        let fixed = bytes.position(|byte| matches!(byte, b'*' | b'>'));
+        Self {
+            source: source.into(),
+            destination: destination.into(),
+            fixed: fixed.unwrap_or(source.len()),
         }
     }
-    let mut wild = wild.into_iter();
-    let mut out: Vec<&str> = Vec::new();
-    for token in destination.split('.') {
-        match token {
-            "*" => out.extend(wild.next()),
-            ">" => out.extend(tail),
-            literal => out.push(literal),
+
+    /// Where it sends a subject: the destination with its wildcards filled in order.
+    pub(super) fn subject_of(&self, subject: &str) -> Option<String> {
+        if !subject.starts_with(&self.source[..self.fixed]) || !matches(&self.source, subject) {
+            return None;
         }
+        let tokens: Vec<&str> = subject.split('.').collect();
+        let mut wild = Vec::new();
+        let mut tail = &tokens[..0];
+        for (n, token) in self.source.split('.').enumerate() {
+            match token {
+                "*" => wild.push(tokens[n]),
+                ">" => tail = &tokens[n..],
+                _ => {}
+            }
+        }
+        let mut wild = wild.into_iter();
+        let mut out: Vec<&str> = Vec::new();
+        for token in self.destination.split('.') {
+            match token {
+                "*" => out.extend(wild.next()),
+                ">" => out.extend(tail),
+                literal => out.push(literal),
+            }
+        }
+        Some(out.join("."))
     }
-    Some(out.join("."))
 }
 
 /// The filters of one stream, for a quick answer however many they are.
@@ -152,7 +170,7 @@ impl FilterSet {
 
 #[cfg(test)]
 mod tests {
-    use super::{FilterSet, literal, matches, overlap, republished, valid};
+    use super::{FilterSet, Republished, literal, matches, overlap, valid};
 
     #[test]
     fn a_filter_takes_in_its_subjects() {
@@ -214,6 +232,9 @@ mod tests {
 
     #[test]
     fn republish_fills_the_destination() {
+        let republished = |source, destination, subject| {
+            Republished::new(source, destination).subject_of(subject)
+        };
         assert_eq!(republished(">", "r.>", "a.b").as_deref(), Some("r.a.b"));
         assert_eq!(
             republished("o.*.x.>", "r.*.>", "o.1.x.y.z").as_deref(),

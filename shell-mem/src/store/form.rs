@@ -63,6 +63,15 @@ fn message(
     place: Option<BatchPlace>,
 ) -> Result<(), Refused> {
     literal(&publish.subject)?;
+    beside_subject(capabilities, publish, place)
+}
+
+/// The form of all of a message but its own subject.
+pub(super) fn beside_subject(
+    capabilities: &Capabilities,
+    publish: &Publish,
+    place: Option<BatchPlace>,
+) -> Result<(), Refused> {
     match &publish.expect {
         Expect::Fence(fence) => literal(&fence.subject)?,
         Expect::Nothing | Expect::OwnLast(_) | Expect::StreamLast(_) => {}

@@ -231,7 +231,7 @@ impl Store {
         }))
     }
 
-    fn announce(&mut self, announcements: Vec<Announcement>) {
+    fn announce(&mut self, announcements: impl IntoIterator<Item = Announcement>) {
         for announcement in announcements {
             if self.announcements.len() >= self.config.announcements_max {
                 self.announcements.pop_front();

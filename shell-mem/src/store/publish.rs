@@ -1,8 +1,9 @@
 //! Storing what was checked: sequences, rollup, limits, deduplication ids and announcements.
 
+use super::Announcement;
 use super::size::{BatchPlace, header_bytes, stored_bytes};
 use super::stream::{Stored, Stream, View};
-use super::{Announcement, filter};
+use super::subjects::SubjectAt;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -82,24 +83,8 @@ impl Stream {
         publish: &Publish,
         place: Option<BatchPlace>,
     ) -> (u64, Option<Announcement>) {
-        let headers = header_bytes(publish, place);
-        let sequence = self.last() + 1;
-        let stored = Stored {
-            bytes: stored_bytes(
-                self.settings.storage,
-                publish.subject.len(),
-                headers,
-                publish.payload.len(),
-            ),
-            expires: self.expires(at, publish.ttl_s),
-            message: Message {
-                subject: publish.subject.clone(),
-                sequence: Sequence(sequence),
-                stored: at,
-                expired_marker: false,
-                payload: self.room.keep(&publish.payload),
-            },
-        };
+        let stored = self.stored(at, publish, place);
+        let sequence = stored.message.sequence.0;
         let announcement = self.announcement(&stored.message);
         self.push(stored);
         if let Some(id) = &publish.dedup {
@@ -113,21 +98,61 @@ impl Stream {
         (sequence, announcement)
     }
 
+    /// The same for a plain message of a known subject.
+    pub(super) fn append(
+        &mut self,
+        at: WallTime,
+        publish: &Publish,
+        own: SubjectAt,
+    ) -> (u64, Option<Announcement>) {
+        let stored = self.stored(at, publish, None);
+        let sequence = stored.message.sequence.0;
+        let announcement = self.announcement(&stored.message);
+        self.push_at(own, stored);
+        self.enforce_limits(&publish.subject, sequence);
+        (sequence, announcement)
+    }
+
+    /// The message as it is stored next.
+    fn stored(&mut self, at: WallTime, publish: &Publish, place: Option<BatchPlace>) -> Stored {
+        let headers = header_bytes(publish, place);
+        Stored {
+            bytes: stored_bytes(
+                self.settings.storage,
+                publish.subject.len(),
+                headers,
+                publish.payload.len(),
+            ),
+            expires: self.expires(at, publish.ttl_s),
+            message: Message {
+                subject: publish.subject.clone(),
+                sequence: Sequence(self.last() + 1),
+                stored: at,
+                expired_marker: false,
+                payload: self.room.keep(&publish.payload),
+            },
+        }
+    }
+
     /// The announcement of a stored message.
     pub(super) fn announcement(&self, message: &Message) -> Option<Announcement> {
-        let republish = self.settings.republish.as_ref()?;
-        let (source, destination) = (&republish.source, &republish.destination);
-        let subject = filter::republished(source, destination, &message.subject)?;
+        let subject = self.republished.as_ref()?.subject_of(&message.subject)?;
         Some(Announcement {
             subject,
             message: message.clone(),
         })
     }
 
-    /// Whether so many more messages and bytes fit in; a stream that drops its oldest ones always
+    /// Whether it refuses what goes beyond a limit; a stream that drops its oldest messages always
     /// has room.
+    pub(super) fn can_be_full(&self) -> bool {
+        let limits = [self.settings.messages_max, self.settings.bytes_max];
+        self.settings.discard == Discard::New && limits.map(limit) != [u64::MAX; 2]
+    }
+
+    /// Whether so many more messages and bytes fit in.
     pub(super) fn has_space(&self, messages: u64, bytes: u64) -> bool {
-        self.settings.discard == Discard::Old
+        !self.can_be_full()
             || (self.count() + messages <= limit(self.settings.messages_max)
                 && self.bytes() + bytes <= limit(self.settings.bytes_max))
     }

@@ -1,11 +1,11 @@
 //! One stream: its messages, the index by subject, and what was removed from it.
 
-use super::filter::FilterSet;
+use super::filter::{FilterSet, Republished};
 use super::messages::Messages;
 use super::proposal::InFlight;
 use super::publish::DedupWindow;
 use super::room::Room;
-use super::subjects::Subjects;
+use super::subjects::{SubjectAt, Subjects};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use tenure_core::id::{Sequence, WallTime};
@@ -38,6 +38,7 @@ pub(super) struct Stream {
     /// When each open batch that nobody finished was begun.
     pub(super) open_batches: VecDeque<WallTime>,
     filters: FilterSet,
+    pub(super) republished: Option<Republished>,
     last: u64,
     bytes: u64,
     messages: Messages,
@@ -53,6 +54,10 @@ impl Stream {
     pub(super) fn new(settings: StreamSettings, created: WallTime, removed_max: usize) -> Self {
         Self {
             filters: FilterSet::new(settings.subjects.iter().map(String::as_str)),
+            republished: settings
+                .republish
+                .as_ref()
+                .map(|it| Republished::new(&it.source, &it.destination)),
             settings,
             created,
             dedup: DedupWindow::default(),
@@ -70,9 +75,20 @@ impl Stream {
         }
     }
 
+    /// Where a subject is of which it has messages, or had: it takes the subject in, which is literal.
+    pub(super) fn known(&self, subject: &str) -> Option<SubjectAt> {
+        self.subjects.find(subject)
+    }
+
     pub(super) fn takes_in(&self, subject: &str) -> bool {
-        // What it has a message of it takes in; that is found sooner.
-        self.subjects.get(subject).is_some() || self.filters.takes_in(subject)
+        // What it knows it takes in; that is found sooner.
+        self.known(subject).is_some() || self.filters.takes_in(subject)
+    }
+
+    /// Where a known subject ends; [`Sequence::NONE`] when its messages are gone.
+    pub(super) fn end_of(&self, at: SubjectAt) -> Sequence {
+        let last = self.subjects.at(at).live.back();
+        last.map_or(Sequence::NONE, |last| Sequence(*last))
     }
 
     pub(super) fn replicated(&self) -> bool {
@@ -119,6 +135,12 @@ impl Stream {
 
     /// Adds a message at the end; its sequence is the next one.
     pub(super) fn push(&mut self, stored: Stored) {
+        let at = self.subjects.find_or_add(&stored.message.subject);
+        self.push_at(at, stored);
+    }
+
+    /// The same for a message of a subject that was found.
+    pub(super) fn push_at(&mut self, at: SubjectAt, stored: Stored) {
         let sequence = stored.message.sequence.0;
         assert_eq!(
             sequence,
@@ -130,8 +152,7 @@ impl Stream {
         if let Some(expires) = stored.expires {
             self.expiries.insert((expires, sequence));
         }
-        let index = self.subjects.get_or_default(&stored.message.subject);
-        index.live.push_back(sequence);
+        self.subjects.at_mut(at).live.push_back(sequence);
         self.messages.insert(sequence, stored);
     }
 
@@ -327,9 +348,8 @@ impl<'a> View<'a> {
             let last = self.last_of(subject);
             return last.map_or(Sequence::NONE, |stored| stored.message.sequence);
         }
-        let index = self.stream.subjects.get(subject);
-        let last = index.and_then(|index| index.live.back());
-        last.map_or(Sequence::NONE, |last| Sequence(*last))
+        let at = self.stream.known(subject);
+        at.map_or(Sequence::NONE, |at| self.stream.end_of(at))
     }
 
     pub(super) fn last_of(&self, subject: &str) -> Option<&'a Stored> {

@@ -23,37 +23,59 @@ pub(super) struct Subjects {
 /// How many lists there are at first.
 const LISTS_MIN: usize = 16;
 
+/// Where a subject's index stands, until subjects are added or removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubjectAt {
+    list: usize,
+    place: usize,
+}
+
 impl Subjects {
+    /// Where the index of a subject is that is there.
+    pub(super) fn find(&self, subject: &str) -> Option<SubjectAt> {
+        let list = self.list(subject)?;
+        let mut same = self.lists.get(list)?.iter();
+        let place = same.position(|(text, _)| is(text, subject))?;
+        Some(SubjectAt { list, place })
+    }
+
+    /// The index that was found.
+    pub(super) fn at(&self, at: SubjectAt) -> &SubjectIndex {
+        &self.lists[at.list][at.place].1
+    }
+
+    /// The index that was found.
+    pub(super) fn at_mut(&mut self, at: SubjectAt) -> &mut SubjectIndex {
+        &mut self.lists[at.list][at.place].1
+    }
+
     pub(super) fn get(&self, subject: &str) -> Option<&SubjectIndex> {
-        let same = self.lists.get(self.list(subject)?)?;
-        let found = same.iter().find(|(text, _)| is(text, subject));
-        found.map(|(_, index)| index)
+        self.find(subject).map(|at| self.at(at))
     }
 
     pub(super) fn get_mut(&mut self, subject: &str) -> Option<&mut SubjectIndex> {
-        let list = self.list(subject)?;
-        let same = self.lists.get_mut(list)?;
-        let found = same.iter_mut().find(|(text, _)| is(text, subject));
-        found.map(|(_, index)| index)
+        self.find(subject).map(|at| self.at_mut(at))
+    }
+
+    /// Where the index of a subject is; it is added when it is not there.
+    pub(super) fn find_or_add(&mut self, subject: &Subject) -> SubjectAt {
+        if let Some(at) = self.find(subject) {
+            return at;
+        }
+        if self.len >= self.lists.len() {
+            self.grow();
+        }
+        self.len += 1;
+        let list = self.list(subject).unwrap_or_default();
+        let same = &mut self.lists[list];
+        same.push((subject.clone(), SubjectIndex::default()));
+        let place = same.len() - 1;
+        SubjectAt { list, place }
     }
 
     pub(super) fn get_or_default(&mut self, subject: &Subject) -> &mut SubjectIndex {
-        let place = |list: &[(Subject, SubjectIndex)]| {
-            let mut texts = list.iter().map(|(text, _)| text);
-            texts.position(|text| is(text, subject))
-        };
-        let mut list = self.list(subject).unwrap_or_default();
-        let mut found = self.lists.get(list).and_then(|same| place(same));
-        if found.is_none() {
-            if self.len >= self.lists.len() {
-                self.grow();
-                list = self.list(subject).unwrap_or_default();
-            }
-            self.len += 1;
-            self.lists[list].push((subject.clone(), SubjectIndex::default()));
-            found = Some(self.lists[list].len() - 1);
-        }
-        &mut self.lists[list][found.unwrap_or_default()].1
+        let at = self.find_or_add(subject);
+        self.at_mut(at)
     }
 
     pub(super) fn remove(&mut self, subject: &str) {
