@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, Heard, Refused, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span, Time};
@@ -158,7 +158,7 @@ impl MemShell {
         lock(&self.link.world.network).lost()
     }
 
-    fn answer(&self, request: &StoreRequest) -> StoreReply {
+    fn ask(&self, request: &StoreRequest) -> StoreReply {
         if !self.is_up() {
             return Outcome::Refused(Refused::NotConnected);
         }
@@ -260,16 +260,11 @@ impl Shell for MemShell {
     }
 
     async fn store(&self, request: StoreRequest) -> StoreReply {
-        self.answer(&request)
+        self.ask(&request)
     }
 
-    fn submit(
-        &self,
-        request: StoreRequest,
-        done: Completion,
-    ) -> Result<(), (StoreRequest, Completion)> {
-        done.tell(self.answer(&request));
-        Ok(())
+    fn answer(&self, request: &StoreRequest) -> Option<StoreReply> {
+        Some(self.ask(request))
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {

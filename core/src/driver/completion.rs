@@ -1,8 +1,9 @@
-//! Answers of the store that a shell tells without a future: they go straight to who asked.
+//! Answers of the store that a shell tells later without a future: they go straight to who asked.
 
 use super::lane::Who;
+use crate::flow::StreamAt;
 use crate::id::{OpId, Partition};
-use crate::port::{StoreReply, StreamName};
+use crate::port::StoreReply;
 use crate::step::Outcome;
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,7 +28,7 @@ pub(crate) struct Asked {
     /// Of a write of a shard: the stream whose high-water mark it raises.
     pub(crate) wrote: Option<Partition>,
     /// The stream in whose window it is.
-    pub(crate) stream: Option<StreamName>,
+    pub(crate) stream: Option<StreamAt>,
 }
 
 /// One answer of the store.

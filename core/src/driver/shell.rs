@@ -34,9 +34,14 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// not know. Dropping the future gives the answer up, not the request.
     fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send;
 
-    /// The same without a future, for a shell that has the answer at once, or learns of all answers
-    /// in one place and tells this one's there. What it does not take so it gives back, to be asked
-    /// with [`store`](Self::store).
+    /// The same at once, for a shell that waits for nobody to know the answer; `None` when it is to
+    /// be asked in another way.
+    fn answer(&self, _request: &StoreRequest) -> Option<StoreReply> {
+        None
+    }
+
+    /// The same without a future, for a shell that learns of all answers in one place and tells this
+    /// one's there. What it does not take so it gives back, to be asked with [`store`](Self::store).
     ///
     /// # Errors
     ///

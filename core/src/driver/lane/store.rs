@@ -3,6 +3,7 @@
 use super::{Env, Lane, Who};
 use crate::driver::completion::{Answered, Asked, Completion};
 use crate::driver::shell::Shell;
+use crate::flow::{Room, StreamAt};
 use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
 use crate::port::StoreRequest;
@@ -18,8 +19,8 @@ impl<S: Shell> Lane<S> {
             wrote,
             stream,
         } = asked;
-        if let Some(next) = stream.and_then(|stream| self.window.answered(&stream)) {
-            self.begin(next);
+        if let Some(next) = stream.and_then(|stream| self.window.answered(stream)) {
+            self.begin(next, stream);
         }
         if let Some((partition, sequence)) = wrote.zip(mark::told(&reply)) {
             self.facts.high_water.raise(partition, sequence);
@@ -50,18 +51,17 @@ impl<S: Shell> Lane<S> {
     /// A request to the store: it is begun when there is room for it among those in flight.
     pub(super) fn ask(&mut self, who: Who, op: OpId, request: StoreRequest) {
         self.counters.store_requests += 1;
-        let full = match (who, request.stream()) {
-            (Who::Shard(_) | Who::History(_), Some(stream)) => {
-                (!self.window.enter(stream)).then(|| stream.clone())
-            }
+        let room = match (who, request.stream()) {
+            (Who::Shard(_) | Who::History(_), Some(stream)) => Some(self.window.enter(stream)),
             // The namespace's own requests are few, and everything waits for them; the cluster's are
             // too, and a lease waits for nobody.
             (Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors, _)
             | (Who::Shard(_) | Who::History(_), None) => None,
         };
-        match full {
-            Some(stream) => self.window.wait(&stream, (who, op, request)),
-            None => self.begin((who, op, request)),
+        match room {
+            Some(Room::Full(stream)) => self.window.wait(stream, (who, op, request)),
+            Some(Room::Entered(stream)) => self.begin((who, op, request), Some(stream)),
+            None => self.begin((who, op, request), None),
         }
     }
 
@@ -85,19 +85,18 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// Hands a request to the shell.
-    pub(super) fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest)) {
+    /// Hands a request to the shell; it is in a stream's window, if it is in any.
+    fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest), stream: Option<StreamAt>) {
         let wrote = self.wrote(who, &request);
-        let stream = match who {
-            Who::Shard(_) | Who::History(_) => request.stream().cloned(),
-            Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors => None,
-        };
         let asked = Asked {
             who,
             op,
             wrote,
             stream,
         };
+        if let Some(reply) = self.shell.answer(&request) {
+            return self.ready.push_back(Answered { asked, reply });
+        }
         let done = Completion::new(asked, &self.answers);
         self.submitted += 1;
         if let Err((request, done)) = self.shell.submit(request, done) {
