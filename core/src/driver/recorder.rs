@@ -108,9 +108,9 @@ impl fmt::Display for Recording {
 
 /// Keeps the last inputs.
 pub(crate) struct Recorder<M> {
-    ring: VecDeque<(Time, M, Kept)>,
+    ring: VecDeque<Entry<M>>,
     dropped: u64,
-    /// What the ring's inputs hold, as [`Kept::bytes`] counts it.
+    /// What the ring's inputs hold.
     bytes: usize,
     /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
     packed: Vec<u8>,
@@ -118,61 +118,59 @@ pub(crate) struct Recorder<M> {
     begin: usize,
 }
 
-/// An input in the ring. Those of a command and of a request are small, because each writes them over
+/// An input in the ring, and the bytes of what it holds of messages, states and verdicts.
+struct Entry<M> {
+    now: Time,
+    machine: M,
+    input: Kept,
+    bytes: usize,
+}
+
+/// What is kept of an input. Those of a command and of a request are small, because each writes them over
 /// those of an earlier one.
 enum Kept {
     Whole(Box<Recorded>),
-    /// A command came; so many bytes of it.
-    Submit(usize),
-    /// The host decided; so many bytes of verdicts.
-    Decided(OpId, usize),
+    /// A command came; its bytes are packed.
+    Submit,
+    /// The host decided; the bytes of the verdicts are packed.
+    Decided(OpId),
     /// A message was stored.
     Published(OpId, Sequence),
-    /// Of routing; so many bytes.
-    Router(usize),
-    /// Of actors; so many bytes.
-    Actors(usize),
+    /// Of routing; its bytes are packed.
+    Router,
+    /// Of actors; its bytes are packed.
+    Actors,
 }
 
-impl Kept {
-    /// The bytes of what it holds of messages, states and verdicts.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Submit(bytes)
-            | Self::Decided(_, bytes)
-            | Self::Router(bytes)
-            | Self::Actors(bytes) => *bytes,
-            Self::Published(..) => 0,
-            Self::Whole(input) => match input.as_ref() {
-                Recorded::Log(input) => log_bytes(input),
-                Recorded::History(input) => match input.as_ref() {
-                    log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
-                    log::HistoryInput::Tick => 0,
-                },
-                Recorded::Node(input) => {
-                    let stored = node_stored(input);
-                    stored.map_or(0, stored_bytes)
-                }
-                Recorded::Owners(input) => {
-                    let stored = owners_stored(input);
-                    stored.map_or(0, stored_bytes)
-                }
-                // Records of a layout and of kinds are small; routing holds no payloads, and actors' inputs
-                // no messages.
-                Recorded::Space(_) | Recorded::Router(_) | Recorded::Actors(_) => 0,
-            },
-        }
-    }
-
+impl<M> Entry<M> {
     /// How many of its bytes are packed.
     fn packed(&self) -> usize {
-        match self {
-            Self::Submit(bytes)
-            | Self::Decided(_, bytes)
-            | Self::Router(bytes)
-            | Self::Actors(bytes) => *bytes,
-            Self::Published(..) | Self::Whole(_) => 0,
+        match self.input {
+            Kept::Submit | Kept::Decided(_) | Kept::Router | Kept::Actors => self.bytes,
+            Kept::Published(..) | Kept::Whole(_) => 0,
         }
+    }
+}
+
+/// The bytes of what an input holds of messages and states.
+fn bytes_of(input: &Recorded) -> usize {
+    match input {
+        Recorded::Log(input) => log_bytes(input),
+        Recorded::History(input) => match input.as_ref() {
+            log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
+            log::HistoryInput::Tick => 0,
+        },
+        Recorded::Node(input) => {
+            let stored = node_stored(input);
+            stored.map_or(0, stored_bytes)
+        }
+        Recorded::Owners(input) => {
+            let stored = owners_stored(input);
+            stored.map_or(0, stored_bytes)
+        }
+        // Records of a layout and of kinds are small; routing holds no payloads, and actors' inputs
+        // no messages.
+        Recorded::Space(_) | Recorded::Router(_) | Recorded::Actors(_) => 0,
     }
 }
 
@@ -263,23 +261,24 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     }
 
     pub(crate) fn push(&mut self, now: Time, machine: M, input: Recorded) {
-        self.keep(now, machine, Kept::Whole(Box::new(input)));
+        let bytes = bytes_of(&input);
+        self.keep(now, machine, Kept::Whole(Box::new(input)), bytes);
     }
 
     /// The same for an input of a shard's log, of which there are many.
     pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
         let end = self.packed.len();
-        let kept = if let Input::Submit(submit) = input
+        let input = if let Input::Submit(submit) = input
             && pack_submit(submit, &mut self.packed)
         {
-            Kept::Submit(self.packed.len() - end)
+            Kept::Submit
         } else if let Input::Ran {
             op,
             ran: Ran::Decided(decided),
         } = input
             && pack(decided, &mut self.packed)
         {
-            Kept::Decided(*op, self.packed.len() - end)
+            Kept::Decided(*op)
         } else if let Input::Stored {
             op,
             reply: Outcome::Done(StoreDone::Published(ack)),
@@ -288,40 +287,40 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         {
             Kept::Published(*op, ack.sequence)
         } else {
-            Kept::Whole(Box::new(Recorded::Log(input.clone())))
+            return self.push(now, machine, Recorded::Log(input.clone()));
         };
-        self.keep(now, machine, kept);
+        let bytes = self.packed.len() - end;
+        self.keep(now, machine, input, bytes);
     }
 
     /// The same for an input of routing.
     pub(crate) fn push_route(&mut self, now: Time, machine: M, input: &route::Input) {
         let end = self.packed.len();
-        let kept = if pack_route(input, &mut self.packed) {
-            Kept::Router(self.packed.len() - end)
+        if pack_route(input, &mut self.packed) {
+            let bytes = self.packed.len() - end;
+            self.keep(now, machine, Kept::Router, bytes);
         } else {
-            Kept::Whole(Box::new(Recorded::Router(Box::new(input.clone()))))
-        };
-        self.keep(now, machine, kept);
+            self.push(now, machine, Recorded::Router(Box::new(input.clone())));
+        }
     }
 
     /// The same for an input of actors.
     pub(crate) fn push_actors(&mut self, now: Time, machine: M, input: &actor::Input) {
         let end = self.packed.len();
-        let kept = if pack_actors(input, &mut self.packed) {
-            Kept::Actors(self.packed.len() - end)
+        if pack_actors(input, &mut self.packed) {
+            let bytes = self.packed.len() - end;
+            self.keep(now, machine, Kept::Actors, bytes);
         } else {
-            Kept::Whole(Box::new(Recorded::Actors(Box::new(input.clone()))))
-        };
-        self.keep(now, machine, kept);
+            self.push(now, machine, Recorded::Actors(Box::new(input.clone())));
+        }
     }
 
-    fn keep(&mut self, now: Time, machine: M, input: Kept) {
-        let bytes = input.bytes();
+    fn keep(&mut self, now: Time, machine: M, input: Kept, bytes: usize) {
         while self.ring.len() == INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
-            let Some((.., oldest)) = self.ring.pop_front() else {
+            let Some(oldest) = self.ring.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.bytes;
             self.begin += oldest.packed();
             self.dropped += 1;
         }
@@ -331,32 +330,37 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             self.begin = 0;
         }
         self.bytes += bytes;
-        self.ring.push_back((now, machine, input));
+        self.ring.push_back(Entry {
+            now,
+            machine,
+            input,
+            bytes,
+        });
     }
 
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
         let entries = self.ring.iter();
         let mut packed = self.packed.iter().copied().skip(self.begin);
-        let entries = entries.map(|(now, machine, input)| {
-            let bytes: Vec<u8> = packed.by_ref().take(input.packed()).collect();
-            let input = match input {
+        let entries = entries.map(|entry| {
+            let bytes: Vec<u8> = packed.by_ref().take(entry.packed()).collect();
+            let input = match &entry.input {
                 Kept::Whole(input) => (**input).clone(),
-                Kept::Submit(_) => {
+                Kept::Submit => {
                     let submit = unpack_submit(&bytes).expect("a command that was packed");
                     Recorded::Log(Input::Submit(submit))
                 }
-                Kept::Decided(op, _) => {
+                Kept::Decided(op) => {
                     let decided = unpack(&bytes).expect("verdicts that were packed");
                     Recorded::Log(Input::Ran {
                         op: *op,
                         ran: Ran::Decided(decided),
                     })
                 }
-                Kept::Router(_) => {
+                Kept::Router => {
                     let input = unpack_route(&bytes).expect("an input that was packed");
                     Recorded::Router(Box::new(input))
                 }
-                Kept::Actors(_) => {
+                Kept::Actors => {
                     let input = unpack_actors(&bytes).expect("an input that was packed");
                     Recorded::Actors(Box::new(input))
                 }
@@ -369,8 +373,8 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 }),
             };
             RecordedInput {
-                now: *now,
-                machine: format!("{machine:?}"),
+                now: entry.now,
+                machine: format!("{:?}", entry.machine),
                 input,
             }
         });

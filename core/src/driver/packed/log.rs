@@ -144,13 +144,10 @@ fn bytes_of(decided: &Decided) -> usize {
     }
 }
 
-/// Seven bits a byte, the lowest first; the last byte is the only one below 128.
-fn number(into: &mut Vec<u8>, mut number: u64) {
-    while number > 0x7F {
-        into.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    into.push(number.to_le_bytes()[0]);
+// All of the same width: each command writes six numbers, which is sooner done than their bytes are
+// counted, and the ring writes over the same memory again and again.
+fn number(into: &mut Vec<u8>, number: u64) {
+    into.extend_from_slice(&number.to_le_bytes());
 }
 
 fn count(into: &mut Vec<u8>, count: usize) {
@@ -213,15 +210,7 @@ impl Rest<'_> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let [byte] = self.array()?;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
+        self.array().map(u64::from_le_bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
