@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 
 /// A literal NATS subject, or a filter where a request says so. A clone shares the text.
@@ -17,7 +18,7 @@ use core::ops::Deref;
 /// assert_eq!(subject.clone(), "bank.ev.17.account.alice");
 /// assert!(subject.starts_with("bank."));
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Eq)]
 pub struct Subject(Arc<str>);
 
 /// The name of a stream. A clone shares the text.
@@ -28,7 +29,7 @@ pub struct Subject(Arc<str>);
 /// let stream = StreamName::from("bank_ev_0");
 /// assert_eq!(stream.as_str(), "bank_ev_0");
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Eq)]
 pub struct StreamName(Arc<str>);
 
 macro_rules! shared_text {
@@ -40,13 +41,24 @@ macro_rules! shared_text {
                 &self.0
             }
         }
+        // As the text; what is shared needs no look at it.
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || *self.0 == *other.0
+            }
+        }
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
         impl PartialOrd for $name {
             #[inline]
             fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
                 Some(self.cmp(other))
             }
         }
-        // As the text; what is shared needs no look at it.
         impl Ord for $name {
             #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
