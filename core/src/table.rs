@@ -61,6 +61,7 @@ impl<K, V> Table<K, V> {
 }
 
 impl<K: Ord, V> Table<K, V> {
+    #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         if let Some((one, value)) = &self.one {
             return (one == key).then_some(value);
@@ -89,19 +90,22 @@ impl<K: Ord, V> Table<K, V> {
     }
 
     /// Adds an entry; what was under its key before.
+    #[inline]
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if !self.many.is_empty() {
-            return self.many.insert(key, value);
+        if self.one.is_none() && self.few.is_empty() && self.many.is_empty() {
+            self.one = Some((key, value));
+            return None;
         }
-        if self.few.is_empty() {
-            match &mut self.one {
-                None => {
-                    self.one = Some((key, value));
-                    return None;
-                }
-                Some((one, before)) if *one == key => return Some(mem::replace(before, value)),
-                Some(_) => self.few.extend(self.one.take()),
-            }
+        self.insert_beside(key, value)
+    }
+
+    /// Adds an entry where there are others.
+    fn insert_beside(&mut self, key: K, value: V) -> Option<V> {
+        match &mut self.one {
+            Some((one, before)) if *one == key => return Some(mem::replace(before, value)),
+            Some(_) => self.few.extend(self.one.take()),
+            None if !self.many.is_empty() => return self.many.insert(key, value),
+            None => {}
         }
         match self.place(&key) {
             Ok(place) => {
@@ -119,11 +123,16 @@ impl<K: Ord, V> Table<K, V> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        if self.one.is_some() {
-            let one = self.one.take_if(|(one, _)| one == key);
-            return one.map(|(_, value)| value);
+        match &self.one {
+            Some((one, _)) if one == key => self.one.take().map(|(_, value)| value),
+            Some(_) => None,
+            None => self.remove_of_several(key),
         }
+    }
+
+    fn remove_of_several(&mut self, key: &K) -> Option<V> {
         if self.many.is_empty() {
             let place = self.place(key).ok()?;
             return Some(self.few.remove(place).1);
