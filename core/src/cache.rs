@@ -8,7 +8,7 @@ use core::mem;
 
 /// What some shards of a node keep in memory, and how much they may.
 ///
-/// After a step of a shard its [`Stock`] is [`set`](Self::set). While [`excess`](Self::excess) names
+/// A shard [enters](Self::enter), and after each of its steps its [`Stock`] is [`set`](Self::set). While [`excess`](Self::excess) names
 /// a shard, that shard is to be given `Input::Evict`, and its stock set again.
 ///
 /// - C1: no more than `entities_max` entities are in memory, and no more than `resting_bytes_max`
@@ -25,11 +25,15 @@ use core::mem;
 pub struct Cache<K> {
     entities_max: usize,
     resting_bytes_max: usize,
-    /// By rising shard. A list, because the shards stay and each command sets the stock of one twice.
+    /// A list, because the shards stay and each command sets the stock of one twice.
     stocks: Vec<(K, Stock)>,
     entities: usize,
     resting_bytes: usize,
 }
+
+/// Where the stock of one shard stands in a [`Cache`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StockAt(usize);
 
 impl<K: Copy + Ord> Cache<K> {
     /// The cache of one of `lanes` lanes, with nothing in memory. The shares of all lanes add up to
@@ -50,14 +54,20 @@ impl<K: Copy + Ord> Cache<K> {
         }
     }
 
+    /// Where the stock of a shard is from now on; it is that of one that keeps nothing. Each shard
+    /// enters once.
+    pub fn enter(&mut self, shard: K) -> StockAt {
+        self.stocks.push((shard, Stock::default()));
+        StockAt(self.stocks.len() - 1)
+    }
+
     /// A shard keeps this now.
-    pub fn set(&mut self, shard: K, stock: Stock) {
-        let place = self.stocks.binary_search_by(|(other, _)| other.cmp(&shard));
-        let place = place.unwrap_or_else(|place| {
-            self.stocks.insert(place, (shard, Stock::default()));
-            place
-        });
-        let before = mem::replace(&mut self.stocks[place].1, stock);
+    ///
+    /// # Panics
+    ///
+    /// When the shard entered another cache.
+    pub fn set(&mut self, shard: StockAt, stock: Stock) {
+        let before = mem::replace(&mut self.stocks[shard.0].1, stock);
         self.entities = self.entities - before.entities + stock.entities;
         self.resting_bytes = self.resting_bytes - before.resting_bytes + stock.resting_bytes;
     }

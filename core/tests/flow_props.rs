@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::cache::Cache;
-use tenure_core::flow::{Admission, Window};
+use tenure_core::flow::{Admission, Room, Window};
 use tenure_core::log::Stock;
 use tenure_core::{Limits, Time};
 
@@ -73,6 +73,9 @@ proptest! {
         limits.entities_max = entities_max;
         limits.resting_bytes_max = resting_bytes_max;
         let mut cache = Cache::new(&limits, 0, 1);
+        // In another order than theirs: who goes does not depend on it.
+        let mut stocks: Vec<_> = (0..SHARDS).rev().map(|shard| cache.enter(shard)).collect();
+        stocks.reverse();
         let mut memory = Memory::default();
         for (at, event) in (0..).zip(uses) {
             let shard = match event {
@@ -88,7 +91,7 @@ proptest! {
                     shard
                 }
             };
-            cache.set(shard, memory.stock(shard));
+            cache.set(stocks[usize::from(shard)], memory.stock(shard));
             let count = |memory: &Memory| memory.busy.len() + memory.resting.len();
             while let Some(shard) = cache.excess() {
                 // It was too much, and who goes is who rests longest (C2).
@@ -96,7 +99,7 @@ proptest! {
                 let oldest = memory.oldest().expect("somebody rests");
                 prop_assert_eq!(oldest.0, shard);
                 memory.resting.remove(&oldest);
-                cache.set(shard, memory.stock(shard));
+                cache.set(stocks[usize::from(shard)], memory.stock(shard));
             }
             prop_assert_eq!(cache.entities(), count(&memory));
             prop_assert_eq!(cache.resting_bytes(), memory.bytes());
@@ -112,11 +115,12 @@ proptest! {
         limits.entities_max = entities_max;
         let kept = |lane| {
             let mut cache = Cache::new(&limits, lane, lanes);
+            let at = cache.enter(());
             let mut entities = 0;
             // What fits in a lane is found by filling it.
             loop {
                 let stock = Stock { entities: entities + 1, resting_bytes: 0, oldest: Some(Time::ZERO) };
-                cache.set((), stock);
+                cache.set(at, stock);
                 if cache.excess().is_some() {
                     return entities;
                 }
@@ -142,19 +146,26 @@ proptest! {
         let mut offered: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
         let mut begun: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
         let mut answered: BTreeMap<u8, usize> = BTreeMap::new();
+        let mut places = BTreeMap::new();
         for (n, (stream, offers)) in (0..).zip(acts) {
             let begun = begun.entry(stream).or_default();
             let answered = answered.entry(stream).or_default();
             let next = if offers {
                 offered.entry(stream).or_default().push(n);
-                let enters = window.enter(&stream);
-                if !enters {
-                    window.wait(&stream, n);
+                match window.enter(&stream) {
+                    Room::Entered(at) => {
+                        places.insert(stream, at);
+                        Some(n)
+                    }
+                    Room::Full(at) => {
+                        prop_assert_eq!(places.get(&stream), Some(&at));
+                        window.wait(at, n);
+                        None
+                    }
                 }
-                enters.then_some(n)
             } else if begun.len() > *answered {
                 *answered += 1;
-                window.answered(&stream)
+                window.answered(places[&stream])
             } else {
                 None
             };

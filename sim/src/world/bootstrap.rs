@@ -127,6 +127,7 @@ pub(super) fn world(plan: Plan) -> World {
             seats: None,
             marks: BTreeMap::new(),
             cache: Cache::new(&world.plan.limits, 0, 1),
+            stocks: Vec::new(),
         });
         if world
             .plan
@@ -156,7 +157,7 @@ impl World {
         // A node that comes up again was upgraded meanwhile.
         let first = self.plan.builds[node];
         let build = (1..life).fold(first, |build, _| build.next());
-        let shards = (0..self.plan.shards.len())
+        let shards: Vec<_> = (0..self.plan.shards.len())
             .map(|shard| {
                 let config = self.shard_config(shard, node, incarnation);
                 let dice = Dice::new(key).fork(shard as u64);
@@ -172,9 +173,11 @@ impl World {
         revived.stopped_until = None;
         revived.waiting.clear();
         revived.clock = Clock::new(now, drift_ppm);
+        revived.cache = Cache::new(&self.plan.limits, 0, 1);
+        let cache = &mut revived.cache;
+        revived.stocks = (0..shards.len()).map(|shard| cache.enter(shard)).collect();
         revived.shards = shards;
         revived.marks.clear();
-        revived.cache = Cache::new(&self.plan.limits, 0, 1);
         if self.plan.cluster.is_some() {
             let seats = self.seats(node, incarnation, Dice::new(key));
             self.lives.begin(incarnation, (node, life), self.now);

@@ -13,7 +13,7 @@ use crate::history::Told;
 use crate::host::{Answer, Build, Host};
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tenure_core::cache::Cache;
+use tenure_core::cache::{Cache, StockAt};
 use tenure_core::id::{Epoch, OpId, Partition, Sequence, Slot, Ticket};
 use tenure_core::log::{self, Base, Effect, Note, Reply, Shard, StoredCommit, Work, mark};
 use tenure_core::port::Refused;
@@ -36,6 +36,8 @@ pub(super) struct Node {
     pub(super) marks: BTreeMap<Partition, Sequence>,
     /// What its shards keep in memory.
     pub(super) cache: Cache<usize>,
+    /// Where the cache has what each of them keeps.
+    pub(super) stocks: Vec<StockAt>,
 }
 
 /// One shard of a node.
@@ -196,7 +198,7 @@ impl World {
         }
         let node = &mut self.nodes[place.node];
         let stock = node.shards[shard].seat.machine.stock();
-        node.cache.set(shard, stock);
+        node.cache.set(node.stocks[shard], stock);
         let Some(shard) = node.cache.excess() else {
             return Ok(());
         };

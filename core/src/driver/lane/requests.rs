@@ -118,7 +118,14 @@ impl<S: Shell> Lane<S> {
             node: self.facts.node.clone(),
         };
         let dice = self.dice.fork(key.part());
-        let mut seat = Seat::new(key, config, self.facts.limits, dice, &mut self.names);
+        let stock_at = self.cache.enter(key);
+        let mut seat = Seat::new(
+            (key, stock_at),
+            config,
+            self.facts.limits,
+            dice,
+            &mut self.names,
+        );
         let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
         let now = self.now;
         let ruled = self.net.is_some();

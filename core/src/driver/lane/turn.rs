@@ -141,7 +141,7 @@ impl<S: Shell> Lane<S> {
             };
             seat.feed(&mut env!(self, now), Input::Evict);
             match seat.new_stock() {
-                Some(stock) => self.cache.set(other, stock),
+                Some(stock) => self.cache.set(seat.stock_at(), stock),
                 // A machine that halted keeps what it has.
                 None => return,
             }
@@ -154,7 +154,7 @@ impl<S: Shell> Lane<S> {
         let deadline = match who {
             Who::Shard(key) => self.seats.get_mut(&key).and_then(|seat| {
                 if let Some(stock) = seat.new_stock() {
-                    self.cache.set(key, stock);
+                    self.cache.set(seat.stock_at(), stock);
                 }
                 seat.deadline_to_note()
             }),
@@ -168,11 +168,13 @@ impl<S: Shell> Lane<S> {
         }
         self.make_room();
         self.facts.admission.set(self.index, self.waiting());
-        let mut stores = std::mem::take(&mut self.stores);
-        for (who, op, request) in stores.drain(..) {
-            self.ask(who, op, request);
+        if !self.stores.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            for (who, op, request) in stores.drain(..) {
+                self.ask(who, op, request);
+            }
+            self.stores = stores;
         }
-        self.stores = stores;
         if !self.reports.is_empty() {
             self.send_reports();
         }

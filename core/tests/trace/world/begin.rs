@@ -38,10 +38,12 @@ impl World {
             later: self.setup.later,
             ..place::shard(mode, class, incarnation, name)
         };
+        let mut cache = Cache::new(&self.setup.limits, 0, 1);
         let node = Node {
             shard: Shard::new(config, self.setup.limits),
             bank: Bank::default(),
-            cache: Cache::new(&self.setup.limits, 0, 1),
+            stock_at: cache.enter(()),
+            cache,
             dice: Dice::new(u128::from(self.boots)),
         };
         self.nodes.insert(name.to_owned(), node);

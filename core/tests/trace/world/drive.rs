@@ -83,7 +83,7 @@ impl World {
         };
         node.shard.step(&mut cx, input, &mut out);
         let stock = node.shard.stock();
-        node.cache.set((), stock);
+        node.cache.set(node.stock_at, stock);
         let excess = node.cache.excess();
         for effect in out.drain() {
             self.effect(name, effect);

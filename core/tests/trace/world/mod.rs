@@ -12,7 +12,7 @@ use crate::bank::Bank;
 use crate::show::{Class, Names};
 use crate::story::clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tenure_core::cache::Cache;
+use tenure_core::cache::{Cache, StockAt};
 use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket, WallTime};
 use tenure_core::log::{Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
@@ -108,6 +108,7 @@ struct Node {
     shard: Shard,
     bank: Bank,
     cache: Cache<()>,
+    stock_at: StockAt,
     dice: Dice,
 }
 
