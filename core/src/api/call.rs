@@ -184,11 +184,12 @@ impl<A: Aggregate> Sending<'_, A> {
         mut decider: D,
     ) -> Result<Receipt<D::Reply>, ExecuteError<D::Error>> {
         let handle = &self.kind.tenure.inner.handle;
-        let deadline = handle.now() + self.timeout;
+        let mut left = self.timeout;
+        let deadline = handle.now() + left;
         let mut wall = handle.wall();
         let mut id = self.id.unwrap_or_else(|| handle.command_id_of(wall));
         for _ in 1..IDS_MAX {
-            let (sent, called) = self.begin(id, decider, (deadline, wall));
+            let (sent, called) = self.begin(id, decider, (deadline, left, wall));
             sent.await?;
             // No timer of its own: its machine answers by the deadline (L6), and a lane that ends
             // drops what it holds. Without an answer the lane is gone, and nobody knows.
@@ -206,6 +207,7 @@ impl<A: Aggregate> Sending<'_, A> {
                 // Nobody knows the id and it was not run, so another one is as good.
                 (Some(horizon), None) => {
                     wall = handle.wall();
+                    left = deadline.since(handle.now());
                     let later = WallTime(horizon.0.saturating_add(1));
                     id = handle.command_id_of(wall.max(later));
                     decider = called.decider;
@@ -229,13 +231,13 @@ impl<A: Aggregate> Sending<'_, A> {
         &self,
         id: CommandId,
         decider: D,
-        (deadline, wall): (Time, WallTime),
+        (deadline, left, wall): (Time, Span, WallTime),
     ) -> (Sent<'_>, oneshot::Receiver<Called<A, D>>) {
         let handle = &self.kind.tenure.inner.handle;
         let (done, called) = oneshot::channel();
         let job = Call {
             id,
-            said: Said::new(wall, deadline.since(handle.now()), self.metadata.clone()),
+            said: Said::new(wall, left, self.metadata.clone()),
             decider,
             decided: None,
             done,

@@ -2,8 +2,7 @@
 
 use crate::driver::host::caught;
 use crate::format::Codec;
-use bytes::buf::Writer;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::RefCell;
@@ -84,16 +83,13 @@ fn settled<T>(run: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecErr
     caught(run).unwrap_or_else(panicked)
 }
 
-/// What each thread writes small values into, one after another: they share its memory, and it goes
-/// with the last of them.
-const ROOM_BYTES: usize = 4_096;
-
-/// With less room left a value gets a new one.
-const ROOM_BYTES_MIN: usize = 256;
-
 thread_local! {
-    static ROOM: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// What each thread writes values into; its memory is used again.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A buffer that grew beyond this for a large value is not kept for the small ones after it.
+const BUFFER_BYTES_MAX: usize = 4_096;
 
 /// Where a decoder of CBOR puts texts for a moment, in bytes: as much as it takes by itself, which it
 /// would clear for each value.
@@ -113,19 +109,16 @@ fn scratched<T>(decode: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 fn written(
-    write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), CodecError>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
 ) -> Result<Bytes, CodecError> {
-    // A value that encodes another one meanwhile finds an empty room.
-    let mut room = ROOM.take();
-    if room.capacity() < ROOM_BYTES_MIN {
-        room = BytesMut::with_capacity(ROOM_BYTES);
-    }
-    let mut out = room.writer();
-    write(&mut out)?;
-    let mut room = out.into_inner();
-    let bytes = room.split().freeze();
-    if room.capacity() <= ROOM_BYTES {
-        ROOM.replace(room);
+    // A value that encodes another one meanwhile finds an empty buffer.
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    write(&mut buffer)?;
+    // As long as it is and no longer: a reply may stay in memory for long.
+    let bytes = Bytes::copy_from_slice(&buffer);
+    if buffer.capacity() <= BUFFER_BYTES_MAX {
+        BUFFER.replace(buffer);
     }
     Ok(bytes)
 }

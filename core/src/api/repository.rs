@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The entities of one kind: execute commands on them, load them, read their history.
@@ -89,20 +90,40 @@ pub struct Repository<A: Aggregate> {
     pub(crate) kind: KindHandle<A>,
 }
 
-/// A kind of this node, and its type.
+/// A kind of this node, and its type. Each command has a clone, so there is one thing to share.
 pub(crate) struct KindHandle<A> {
+    parts: Arc<KindParts>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+/// What a kind of this node is.
+pub(crate) struct KindParts {
     pub(crate) tenure: Tenure,
     pub(crate) entry: Arc<KindEntry>,
     pub(crate) facts: Arc<KindFacts>,
-    pub(crate) aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A> KindHandle<A> {
+    pub(crate) fn new(parts: KindParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            aggregate: PhantomData,
+        }
+    }
+}
+
+impl<A> Deref for KindHandle<A> {
+    type Target = KindParts;
+
+    fn deref(&self) -> &KindParts {
+        &self.parts
+    }
 }
 
 impl<A> Clone for KindHandle<A> {
     fn clone(&self) -> Self {
         Self {
-            tenure: self.tenure.clone(),
-            entry: Arc::clone(&self.entry),
-            facts: Arc::clone(&self.facts),
+            parts: Arc::clone(&self.parts),
             aggregate: PhantomData,
         }
     }

@@ -3,7 +3,7 @@
 use super::actor::{Actor, ActorHandle};
 use super::kinds::OwnedKind;
 use super::raw::RawEntities;
-use super::repository::KindHandle;
+use super::repository::{KindHandle, KindParts};
 use super::{
     Aggregate, ClusterHandle, Entity, EntityRef, KindError, KindSettings, Log, NodeRef, Repository,
 };
@@ -17,7 +17,6 @@ use crate::step::Span;
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -63,12 +62,11 @@ impl Tenure {
     pub async fn repository<A: Aggregate>(&self) -> Result<Repository<A>, KindError> {
         let (entry, facts) = self.kind::<A>(None).await?;
         Ok(Repository {
-            kind: KindHandle {
+            kind: KindHandle::new(KindParts {
                 tenure: self.clone(),
                 entry,
                 facts,
-                aggregate: PhantomData,
-            },
+            }),
         })
     }
 

@@ -17,12 +17,12 @@ use crate::format::{Codec, Snapshot};
 use crate::id::{CommandId, ShardId, Slot, Ticket};
 use crate::log::{Base, Decided, Expected, Firing, FoldError, Provisional, StoredCommit, Verdict};
 use crate::name::{EntityId, KindName, Namespace};
+use crate::slots::Slots;
 use crate::table::Table;
 use bytes::Bytes;
 use round::Round;
 use serde::Serialize;
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -150,7 +150,7 @@ pub(crate) struct Entities<A: Aggregate> {
     shard: ShardId,
     /// The commands that reminders come as; `None` until it is known that there are some.
     messages: Option<Messages<A>>,
-    slots: BTreeMap<Slot, Entity<A>>,
+    slots: Slots<Entity<A>>,
     callers: Table<Ticket, Ask<A>>,
 }
 
@@ -178,7 +178,7 @@ impl<A: Aggregate> Entities<A> {
             facts,
             shard,
             messages,
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             callers: Table::new(),
         }
     }
@@ -234,7 +234,7 @@ impl<A: Aggregate> Host for Entities<A> {
         commits: &[StoredCommit],
     ) -> Result<(), FoldError> {
         // The slot is empty until the fold succeeds: after an error nothing is held.
-        let held = self.slots.remove(&slot);
+        let held = self.slots.remove(slot);
         let state = match base {
             Base::Nothing => A::default(),
             Base::Snapshot(snapshot) => restore(&self.facts, snapshot)?,
@@ -257,7 +257,7 @@ impl<A: Aggregate> Host for Entities<A> {
     }
 
     fn decide(&mut self, turn: Turn, commands: &[(Ticket, Expected)]) -> Vec<Decided> {
-        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        let entity = self.slots.get_mut(turn.slot).expect("a folded slot");
         entity.settle(turn.provisional);
         let mut round = Round {
             codec: self.facts.codec,
@@ -284,7 +284,7 @@ impl<A: Aggregate> Host for Entities<A> {
     }
 
     fn fire(&mut self, turn: Turn, firing: &Firing) -> Verdict {
-        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        let entity = self.slots.get_mut(turn.slot).expect("a folded slot");
         entity.settle(turn.provisional);
         let (timer, message) = (&firing.timer.name, &firing.timer.message);
         let (kind, codec) = (&self.facts.kind, self.facts.codec);
@@ -322,7 +322,7 @@ impl<A: Aggregate> Host for Entities<A> {
     }
 
     fn answer(&mut self, turn: Turn, tickets: &[Ticket]) {
-        let entity = self.slots.get_mut(&turn.slot).expect("a folded slot");
+        let entity = self.slots.get_mut(turn.slot).expect("a folded slot");
         entity.settle(turn.provisional);
         let scene = scene(&self.facts, &entity.id, (self.shard, turn));
         for ticket in tickets {
@@ -335,7 +335,7 @@ impl<A: Aggregate> Host for Entities<A> {
     }
 
     fn snapshot(&mut self, slot: Slot, provisional: Provisional) -> Result<Bytes, String> {
-        let entity = self.slots.get_mut(&slot).expect("a folded slot");
+        let entity = self.slots.get_mut(slot).expect("a folded slot");
         entity.settle(provisional);
         match caught(|| entity.committed.snapshot(self.facts.codec)) {
             Ok(Some(Ok(bytes))) => Ok(bytes),
@@ -346,7 +346,7 @@ impl<A: Aggregate> Host for Entities<A> {
     }
 
     fn forget(&mut self, slot: Slot) {
-        self.slots.remove(&slot);
+        self.slots.remove(slot);
     }
 
     fn finish(&mut self, ticket: Ticket, answer: Answer) {
