@@ -34,7 +34,8 @@ pub struct OpId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// One stay of an entity in a shard's memory, which the host of user state shares. Never used again
+/// One stay of an entity in a shard's memory, which the host of user state shares: its place among
+/// those there in the low half, and the how manieth it is in the high one. So it is not used again
 /// after the entity was forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u64);

@@ -41,12 +41,13 @@ pub mod node;
 pub mod port;
 pub mod route;
 pub mod shard;
-pub mod space;
-pub mod step;
 #[cfg_attr(
     not(feature = "driver"),
     allow(dead_code, reason = "the driver uses all of it")
 )]
+mod slots;
+pub mod space;
+pub mod step;
 mod table;
 #[cfg_attr(
     not(feature = "driver"),

@@ -42,7 +42,7 @@ fn commit() -> Commit {
         time: WallTime(1_763_731_200_000),
         before: Version(40),
         last: Version(43),
-        earlier: vec![Sequence(70_000), Sequence(69_999), Sequence(950)],
+        earlier: vec![Sequence(70_000), Sequence(69_999), Sequence(950)].into(),
         snapshot: Some(SnapshotRef {
             version: Version(32),
             sequence: Sequence(940),
@@ -88,7 +88,7 @@ fn least_commit() -> Commit {
         epoch: None,
         before: Version::ABSENT,
         last: Version::ABSENT,
-        earlier: Vec::new(),
+        earlier: Arc::default(),
         snapshot: None,
         horizon: WallTime::default(),
         commands: Vec::new(),

@@ -232,7 +232,7 @@ prop_compose! {
             time: WallTime(time),
             before: Version(before),
             last: versions.last().copied().unwrap_or(Version(before)),
-            earlier: earlier.into_iter().rev().map(Sequence).collect(),
+            earlier: earlier.into_iter().rev().map(Sequence).collect::<Vec<_>>().into(),
             snapshot,
             horizon: WallTime(horizon),
             commands: commands.into_iter().map(|(id, version, outcome)| CommandRecord {

@@ -221,7 +221,7 @@ fn walk(commits: &BTreeMap<Sequence, Commit>) -> Vec<Sequence> {
     visited.extend(at);
     while let Some(sequence) = at {
         let commit = &commits[&sequence];
-        visited.extend(&commit.earlier);
+        visited.extend(commit.earlier.iter());
         let oldest = commit.earlier.last().copied();
         at = oldest.or_else(|| {
             let covered = commit.snapshot.map(|named| named.sequence);

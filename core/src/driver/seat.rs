@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
 use super::request::{EntityRequest, What};
+use crate::cache::StockAt;
 use crate::format::{TakeOver, WriteMode};
 use crate::id::{Epoch, KindId, OpId, Sequence, ShardId, Slot, Ticket, Version};
 use crate::log::{
@@ -12,6 +13,7 @@ use crate::log::{
 };
 use crate::port::StreamName;
 use crate::shard::{Order, Place, Report};
+use crate::slots::Slots;
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine, Time};
 use crate::table::Table;
 use std::cmp::Ordering;
@@ -127,11 +129,13 @@ pub(crate) enum Errand {
 /// One shard's log.
 pub(crate) struct Seat {
     key: ShardKey,
+    /// Where the cache has what it keeps.
+    stock_at: StockAt,
     machine: Shard,
     dice: Dice,
     hosts: Vec<Box<dyn Host>>,
     kinds: BTreeMap<KindId, KindIndex>,
-    slots: BTreeMap<Slot, KindIndex>,
+    slots: Slots<KindIndex>,
     /// Who waits for an answer, and at which host.
     tickets: Table<Ticket, KindIndex>,
     /// Work of the host that is not done yet.
@@ -152,7 +156,7 @@ pub(crate) struct Seat {
 impl Seat {
     /// The seat of a shard; its streams are named as those of the other seats (`names`).
     pub(crate) fn new(
-        key: ShardKey,
+        (key, stock_at): (ShardKey, StockAt),
         config: ShardConfig,
         limits: Limits,
         dice: Dice,
@@ -162,11 +166,12 @@ impl Seat {
         machine.share_names(names);
         Self {
             key,
+            stock_at,
             machine,
             dice,
             hosts: Vec::new(),
             kinds: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             tickets: Table::new(),
             works: VecDeque::new(),
             told: Stock::default(),
@@ -229,6 +234,11 @@ impl Seat {
         counters.timers_armed += counts.timers as u64;
         counters.intents_undone += counts.undone as u64;
         counters.intents_kept += counts.failed as u64;
+    }
+
+    /// Where the cache has what it keeps.
+    pub(crate) fn stock_at(&self) -> StockAt {
+        self.stock_at
     }
 
     /// The stream of this shard's log.
@@ -422,7 +432,7 @@ impl Seat {
                 None => return Some(format!("{ticket:?} was answered twice")),
             },
             Effect::Forget { slot } => {
-                if let Some(kind) = self.slots.remove(&slot) {
+                if let Some(kind) = self.slots.remove(slot) {
                     self.host(kind).forget(slot);
                 }
             }
@@ -623,7 +633,7 @@ impl Seat {
     }
 
     fn at(&mut self, slot: Slot) -> &mut dyn Host {
-        let kind = *self.slots.get(&slot).expect("a slot that was folded");
+        let kind = *self.slots.get(slot).expect("a slot that was folded");
         self.host(kind)
     }
 }

@@ -37,7 +37,7 @@ pub struct Commit {
     pub last: Version,
     /// Where the entity's earlier commits are since its snapshot, newest first, at most
     /// `chain_max`. When more exist, the oldest listed one lists on (S12).
-    pub earlier: Vec<Sequence>,
+    pub earlier: Arc<Vec<Sequence>>,
     /// The current snapshot.
     pub snapshot: Option<SnapshotRef>,
     /// The latest time of a command id that the entity forgot; an unknown id at or below it is
@@ -291,7 +291,7 @@ impl Commit {
             time: r.need("time", time)?,
             before: r.need("version before", before)?,
             last: r.need("last version", last)?,
-            earlier,
+            earlier: earlier.into(),
             snapshot,
             horizon,
             commands,
@@ -414,7 +414,7 @@ mod tests {
             time: WallTime(1_000),
             before: Version(4),
             last: Version(7),
-            earlier: vec![Sequence(300), Sequence(299), Sequence(12)],
+            earlier: vec![Sequence(300), Sequence(299), Sequence(12)].into(),
             snapshot: Some(SnapshotRef {
                 version: Version(2),
                 sequence: Sequence(11),

@@ -135,14 +135,13 @@ impl Shard {
             return None;
         }
         let slot = known.unwrap_or_else(|| {
-            let slot = Slot(self.slot_next);
-            self.slot_next += 1;
+            let slot = self.slot_numbers.take();
             let Named { kind, id, .. } = &named;
             let name = &self.kinds[usize::from(kind.0)].record.name;
             let namespace = &self.config.namespace;
             let subject = namespace.event_subject(self.config.shard, name, id);
             let entity = Entity::new(*kind, id.clone(), subject);
-            self.entities.insert(slot, entity);
+            self.entities.insert(slot, entity.into());
             self.index.insert(named, slot);
             slot
         });

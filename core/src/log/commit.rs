@@ -37,7 +37,7 @@ impl Shard {
         let high_water = self.high_water;
         let entity = self
             .entities
-            .get_mut(&slot)
+            .get_mut(slot)
             .expect("a slot of an entity in memory");
         let Phase::Commit(draft, stage @ (Stage::Ready | Stage::Waiting)) = &mut entity.phase
         else {
@@ -66,7 +66,7 @@ impl Shard {
         while self.window.singles_count < self.window.singles_max
             && let Some(slot) = self.window.ready.pop_front()
         {
-            if self.entities.contains_key(&slot) {
+            if self.entities.contains(slot) {
                 self.send_direct(t, slot);
             }
         }
@@ -218,7 +218,7 @@ impl Shard {
             return self.next(t, slot);
         }
         let mut draft = draft;
-        let entity = self.entities.get_mut(&slot);
+        let entity = self.entities.get_mut(slot);
         let entity = entity.expect("a slot of an entity in memory");
         entity.tries = 0;
         entity.provisional = Provisional::Committed;

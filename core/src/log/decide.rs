@@ -32,16 +32,31 @@ impl Draft {
 }
 
 /// What one round of verdicts comes to.
-#[derive(Default)]
 struct Round {
     members: Vec<Member>,
-    /// Commands that can never be stored, with the reason.
-    barred: Vec<(Command, Refusal)>,
+    /// The first command that can never be stored, which is no member any more, and why. What was
+    /// decided after it rests on what it led to, which never will be (L2).
+    barred: Option<(Ticket, Refusal)>,
     events: Vec<EventRecord>,
     commands: Vec<CommandRecord>,
     metadata: Vec<MetadataRecord>,
     later: Option<Box<Later>>,
     stored: usize,
+}
+
+impl Round {
+    fn of(members: Vec<Member>) -> Self {
+        let count = members.len();
+        Self {
+            members,
+            barred: None,
+            events: Vec::with_capacity(count),
+            commands: Vec::with_capacity(count),
+            metadata: Vec::new(),
+            later: None,
+            stored: 0,
+        }
+    }
 }
 
 impl Shard {
@@ -50,15 +65,15 @@ impl Shard {
         let direct = self.config.mode == WriteMode::Direct;
         let commands_max = self.limits.commit_commands_max;
         let waiting = self.entity(slot).queue.len();
-        let mut commands: Vec<Command> = Vec::with_capacity(waiting.min(commands_max));
-        while commands.len() < commands_max {
+        let mut members: Vec<Member> = Vec::with_capacity(waiting.min(commands_max));
+        while members.len() < commands_max {
             let entity = self.entity(slot);
             let (Some(held), Some(Caller::Command(command))) = (&entity.held, entity.queue.front())
             else {
                 break;
             };
             if let Some(due) = &command.firing {
-                if !commands.is_empty() {
+                if !members.is_empty() {
                     // A firing is decided alone.
                     break;
                 }
@@ -74,7 +89,7 @@ impl Shard {
                 return self.decide_firing(t, slot, firing);
             }
             if let Some(id) = command.id {
-                if commands.iter().any(|other| other.id == Some(id)) {
+                if members.iter().any(|other| other.command.id == Some(id)) {
                     reached!(t.cx, "log: a command came twice at once");
                     break;
                 }
@@ -86,7 +101,7 @@ impl Shard {
                     }
                     Known::Expired if direct && held.confirmed < command.arrived => {
                         // A commit of somebody else may have it; look before saying no.
-                        if commands.is_empty() {
+                        if members.is_empty() {
                             return self.load(t, slot, Why::Open, Sequence::NONE);
                         }
                         break;
@@ -105,83 +120,71 @@ impl Shard {
                 }
             }
             if let Some(Caller::Command(command)) = entity.queue.pop_front() {
-                commands.push(command);
+                members.push(Member::undecided(command));
             }
         }
-        if commands.is_empty() {
+        if members.is_empty() {
             return self.next(t, slot);
         }
-        if commands.len() > 1 {
+        if members.len() > 1 {
             reached!(t.cx, "log: a commit takes several commands");
         }
-        let version = self.version(slot);
-        let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
-        let provisional = core::mem::take(&mut self.entity(slot).provisional);
+        self.hand_over(t, slot, members);
+    }
+
+    /// Lets the host decide commands.
+    fn hand_over(&mut self, t: &mut Turn<'_, '_>, slot: Slot, members: Vec<Member>) {
+        let commands = members.iter().map(|member| &member.command);
+        let commands = commands.map(|command| (command.ticket, command.expected));
+        let commands = commands.collect();
+        let entity = self.entity(slot);
+        entity.phase = Phase::Decide { members };
         let work = Work::Decide {
             slot,
-            provisional,
-            version,
-            commands: wanted,
+            provisional: core::mem::take(&mut entity.provisional),
+            version: entity.version(),
+            commands,
         };
         self.run(t, Op::Decide(slot), work);
-        self.entity(slot).phase = Phase::Decide { commands };
     }
 
     /// Hands the firing at the front of an entity's queue to the host.
     fn decide_firing(&mut self, t: &mut Turn<'_, '_>, slot: Slot, firing: Firing) {
-        let version = self.version(slot);
         let entity = self.entity(slot);
         let Some(Caller::Command(command)) = entity.queue.pop_front() else {
             return;
         };
-        let provisional = core::mem::take(&mut entity.provisional);
+        let members = alloc::vec![Member::undecided(command)];
+        entity.phase = Phase::Decide { members };
         let work = Work::Fire {
             slot,
-            provisional,
-            version,
+            provisional: core::mem::take(&mut entity.provisional),
+            version: entity.version(),
             firing: firing.into(),
         };
         self.run(t, Op::Decide(slot), work);
-        let commands = alloc::vec![command];
-        self.entity(slot).phase = Phase::Decide { commands };
-    }
-
-    fn version(&mut self, slot: Slot) -> Version {
-        self.entity(slot)
-            .held
-            .as_ref()
-            .map(|held| held.version)
-            .unwrap_or_default()
     }
 
     /// The host decided.
     pub(super) fn on_decided(&mut self, t: &mut Turn<'_, '_>, slot: Slot, decided: Vec<Decided>) {
-        let Phase::Decide { commands } =
+        let Phase::Decide { members } =
             core::mem::replace(&mut self.entity(slot).phase, Phase::Idle)
         else {
             return t.halt("the host decided without being asked to");
         };
-        let asked = commands.iter().map(|command| command.ticket);
+        let asked = members.iter().map(|member| member.command.ticket);
         if !asked.eq(decided.iter().map(|decided| decided.ticket)) {
             return t.halt("the host decided other commands than it was asked to");
         }
-        if self.is_turned_away() {
-            let members = commands.into_iter().map(Member::undecided).collect();
+        // The state may have been dropped meanwhile (a lost tail, a lost shard), or is to be checked.
+        if self.is_turned_away() || !self.is_checked(slot) {
             self.requeue(slot, members);
             return self.next(t, slot);
         }
-        if !self.is_checked(slot) {
-            // The state was dropped meanwhile (a lost tail, a lost shard), or is to be checked.
-            let members = commands.into_iter().map(Member::undecided).collect();
-            self.requeue(slot, members);
-            return self.next(t, slot);
-        }
-        let round = self.round(slot, commands, decided);
-        if !round.barred.is_empty() {
+        let round = self.round(slot, members, decided);
+        if let Some((ticket, refusal)) = round.barred {
             reached!(t.cx, "log: a command that can never be stored");
-            for (command, refusal) in round.barred {
-                t.reply(self, command.ticket, Reply::Refused(refusal));
-            }
+            t.reply(self, ticket, Reply::Refused(refusal));
             self.requeue(slot, round.members);
             return self.next(t, slot);
         }
@@ -196,96 +199,93 @@ impl Shard {
         self.draft(t, slot, round);
     }
 
-    fn round(&mut self, slot: Slot, commands: Vec<Command>, decided: Vec<Decided>) -> Round {
-        let outcome_bytes_max = self.limits.outcome_bytes_max;
-        let mut round = Round {
-            members: Vec::with_capacity(commands.len()),
-            commands: Vec::with_capacity(commands.len()),
-            events: Vec::with_capacity(commands.len()),
-            ..Round::default()
-        };
-        let mut last = self.version(slot);
-        for (command, Decided { verdict, .. }) in commands.into_iter().zip(decided) {
-            if !round.barred.is_empty() {
-                // Decided on what a barred command led to, which never will be (L2).
-                round.members.push(Member::undecided(command));
-                continue;
+    fn round(&mut self, slot: Slot, members: Vec<Member>, decided: Vec<Decided>) -> Round {
+        let mut round = Round::of(members);
+        let mut last = self.entity(slot).version();
+        for (place, Decided { verdict, .. }) in decided.into_iter().enumerate() {
+            match self.take_in(slot, &mut round, place, verdict, last) {
+                Ok(version) => last = version,
+                Err(refusal) => {
+                    let member = round.members.remove(place);
+                    round.barred = Some((member.command.ticket, refusal));
+                    break;
+                }
             }
-            let firing = self.firing_of(slot, &command);
-            let rejected = firing.is_some() && verdict == Verdict::Rejected;
-            let verdict = match firing {
-                Some(firing) => self.fired(&firing, verdict),
-                None => verdict,
-            };
-            let promise = match verdict {
-                Verdict::Accepted {
-                    events,
-                    outcome,
-                    record,
-                    later,
-                } => {
-                    let bytes = outcome.len();
-                    let later = later.filter(|later| !later.is_empty());
-                    if events.is_empty() && !record && later.is_none() {
-                        Promise::nothing(last)
-                    } else if let Some(refusal) =
-                        self.too_much_later(slot, &round, later.as_deref())
-                    {
-                        round.barred.push((command, refusal));
-                        continue;
-                    } else if command.id.is_some() && bytes > outcome_bytes_max {
-                        let bytes_max = outcome_bytes_max;
-                        let refusal = Refusal::OutcomeTooLarge { bytes, bytes_max };
-                        round.barred.push((command, refusal));
-                        continue;
-                    } else {
-                        let first = round.events.len();
-                        match numbered(last, events, &mut round.events) {
-                            Ok(version) => last = version,
-                            Err(refusal) => {
-                                round.barred.push((command, refusal));
-                                continue;
-                            }
-                        }
-                        match (&mut round.later, later) {
-                            (Some(so_far), Some(later)) => so_far.extend(*later),
-                            (so_far @ None, later) => *so_far = later,
-                            (Some(_), None) => {}
-                        }
-                        let firing = command.firing.as_ref().filter(|_| !rejected);
-                        let id = command.id.or(firing.map(|due| due.id));
-                        let record = |id| CommandRecord {
-                            id,
-                            version: last,
-                            outcome,
-                        };
-                        let metadata = command.metadata.clone().map(|metadata| MetadataRecord {
-                            command: command.id.map(|_| round.commands.len()),
-                            first,
-                            events: round.events.len() - first,
-                            metadata,
-                        });
-                        round.metadata.extend(metadata);
-                        round.commands.extend(id.map(record));
-                        round.stored += 1;
-                        Promise::Stored(last)
-                    }
-                }
-                Verdict::Rejected => Promise::nothing(last),
-                Verdict::Conflict(actual) => {
-                    Promise::Other(Reply::Refused(Refusal::Conflict { actual }).into())
-                }
-                Verdict::Failed(text) => {
-                    Promise::Other(Reply::Refused(Refusal::Failed(text)).into())
-                }
-            };
-            round.members.push(Member {
-                command,
-                reply: promise,
-                gone: false,
-            });
         }
         round
+    }
+
+    /// Takes in the verdict on one member, decided at a version; the version that it leads to.
+    fn take_in(
+        &mut self,
+        slot: Slot,
+        round: &mut Round,
+        place: usize,
+        verdict: Verdict,
+        at: Version,
+    ) -> Result<Version, Refusal> {
+        let firing = self.firing_of(slot, &round.members[place].command);
+        let rejected = firing.is_some() && verdict == Verdict::Rejected;
+        let verdict = match firing {
+            Some(firing) => self.fired(&firing, verdict),
+            None => verdict,
+        };
+        let (version, promise) = match verdict {
+            Verdict::Accepted {
+                events,
+                outcome,
+                record,
+                later,
+            } => {
+                let later = later.filter(|later| !later.is_empty());
+                if events.is_empty() && !record && later.is_none() {
+                    (at, Promise::nothing(at))
+                } else {
+                    if let Some(refusal) = self.too_much_later(slot, round, later.as_deref()) {
+                        return Err(refusal);
+                    }
+                    let (bytes, bytes_max) = (outcome.len(), self.limits.outcome_bytes_max);
+                    let command = &round.members[place].command;
+                    if command.id.is_some() && bytes > bytes_max {
+                        return Err(Refusal::OutcomeTooLarge { bytes, bytes_max });
+                    }
+                    let first = round.events.len();
+                    let version = numbered(at, events, &mut round.events)?;
+                    match (&mut round.later, later) {
+                        (Some(so_far), Some(later)) => so_far.extend(*later),
+                        (so_far @ None, later) => *so_far = later,
+                        (Some(_), None) => {}
+                    }
+                    let metadata = command.metadata.clone().map(|metadata| MetadataRecord {
+                        command: command.id.map(|_| round.commands.len()),
+                        first,
+                        events: round.events.len() - first,
+                        metadata,
+                    });
+                    round.metadata.extend(metadata);
+                    let firing = command.firing.as_ref().filter(|_| !rejected);
+                    let id = command.id.or(firing.map(|due| due.id));
+                    round.commands.extend(id.map(|id| CommandRecord {
+                        id,
+                        version,
+                        outcome,
+                    }));
+                    round.stored += 1;
+                    (version, Promise::Stored(version))
+                }
+            }
+            Verdict::Rejected => (at, Promise::nothing(at)),
+            Verdict::Conflict(actual) => {
+                let refusal = Refusal::Conflict { actual };
+                (at, Promise::Other(Reply::Refused(refusal).into()))
+            }
+            Verdict::Failed(text) => {
+                let refusal = Refusal::Failed(text);
+                (at, Promise::Other(Reply::Refused(refusal).into()))
+            }
+        };
+        round.members[place].reply = promise;
+        Ok(version)
     }
 
     /// The timer that a command is, as it is armed.
@@ -391,47 +391,42 @@ impl Shard {
     fn draft(&mut self, t: &mut Turn<'_, '_>, slot: Slot, round: Round) {
         let ordinal = self.draw();
         let kind = self.kind_of(slot).record.id;
-        let layout = self.config.layout;
+        let (layout, class) = (self.config.layout, self.config.class);
         let bytes_max = self.shape.payload_bytes_max;
         let (snapshot, earlier) = self.name_snapshot(slot, t.cx.now);
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
         let stamps = round.members.iter().map(|member| member.command.wall);
+        let time = stamps.max().unwrap_or(WallTime(0));
         let last = round
             .events
             .last()
             .map_or(held.version, |event| event.version);
         let mut later = round.later;
         if let Some(later) = &mut later {
-            later.leased = self.config.class == TakeOver::Leased;
+            later.leased = class == TakeOver::Leased;
         }
-        let entity = self.entity(slot);
-        let Some(held) = &entity.held else { return };
-        let commit = Commit {
-            id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
-            layout,
-            kind,
-            entity: entity.id.clone(),
-            epoch: None,
-            time: stamps.max().unwrap_or(WallTime(0)),
-            before: held.version,
-            last,
-            earlier,
-            snapshot,
-            horizon: held.ids.horizon(),
-            commands: round.commands,
-            events: round.events,
-            tombstone: false,
-            metadata: round.metadata,
-            later,
-            unknown: Unknown::default(),
-        };
-        let bytes = commit.encoded_len_max() + HEADER_BYTES_MAX;
-        if bytes > bytes_max {
-            return self.too_large(t, slot, round.members, round.stored, bytes);
-        }
-        let draft = Draft {
-            commit,
+        // Made where it stays, because it is large.
+        let draft = Box::new(Draft {
+            commit: Commit {
+                id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
+                layout,
+                kind,
+                entity: entity.id.clone(),
+                epoch: None,
+                time,
+                before: held.version,
+                last,
+                earlier,
+                snapshot,
+                horizon: held.ids.horizon(),
+                commands: round.commands,
+                events: round.events,
+                tombstone: false,
+                metadata: round.metadata,
+                later,
+                unknown: Unknown::default(),
+            },
             members: round.members,
             doubt: false,
             refused: None,
@@ -439,8 +434,12 @@ impl Shard {
             sent: None,
             sent_above: Sequence::NONE,
             sent_epoch: None,
-        };
-        self.entity(slot).phase = Phase::Commit(draft.into(), Stage::Ready);
+        });
+        let bytes = draft.commit.encoded_len_max() + HEADER_BYTES_MAX;
+        if bytes > bytes_max {
+            return self.too_large(t, slot, draft.members, round.stored, bytes);
+        }
+        entity.phase = Phase::Commit(draft, Stage::Ready);
         self.send(t, slot);
     }
 
@@ -464,19 +463,7 @@ impl Shard {
             let mut first = members;
             let rest = first.split_off(rest);
             self.requeue(slot, rest);
-            let commands: Vec<_> = first.into_iter().map(|member| member.command).collect();
-            let version = self.version(slot);
-            let wanted = commands.iter().map(|c| (c.ticket, c.expected)).collect();
-            let provisional = core::mem::take(&mut self.entity(slot).provisional);
-            let work = Work::Decide {
-                slot,
-                provisional,
-                version,
-                commands: wanted,
-            };
-            self.run(t, Op::Decide(slot), work);
-            self.entity(slot).phase = Phase::Decide { commands };
-            return;
+            return self.hand_over(t, slot, first);
         }
         reached!(t.cx, "log: a command is too large for a message");
         let (large, rest): (Vec<_>, Vec<_>) = members
@@ -546,6 +533,7 @@ impl Shard {
     ) {
         for member in members.into_iter().filter(|member| !member.gone) {
             let reply = match member.reply {
+                Promise::Undecided => Reply::Refused(Refusal::Unknown),
                 Promise::Stored(version) => Reply::Committed { version, sequence },
                 Promise::Other(reply) => *reply,
             };
@@ -575,7 +563,7 @@ impl Promise {
     fn is_nothing(&self) -> bool {
         match self {
             Self::Other(reply) => matches!(**reply, Reply::Nothing { .. }),
-            Self::Stored(_) => false,
+            Self::Undecided | Self::Stored(_) => false,
         }
     }
 
@@ -590,10 +578,9 @@ impl Promise {
 
 impl Member {
     fn undecided(command: Command) -> Self {
-        let reply = Promise::Other(Reply::Refused(Refusal::Unknown).into());
         Self {
             command,
-            reply,
+            reply: Promise::Undecided,
             gone: false,
         }
     }

@@ -2,13 +2,15 @@
 
 use crate::format::Steps;
 use crate::id::Sequence;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 /// Acknowledged commits since the snapshot, newest first, with the bytes that a commit has of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
-    sequences: Vec<Sequence>,
+    /// Shared with the commit that lists them, while it is on its way.
+    sequences: Arc<Vec<Sequence>>,
     /// `None` until a commit with exactly these is written.
     steps: Option<Steps>,
 }
@@ -18,41 +20,59 @@ impl Chain {
         &self.sequences
     }
 
+    /// The first so many of them, as a commit lists them.
+    pub(super) fn first(&self, listed_max: usize) -> Arc<Vec<Sequence>> {
+        match self.sequences.get(..listed_max) {
+            Some(first) if first.len() < self.sequences.len() => Arc::new(first.to_vec()),
+            Some(_) | None => Arc::clone(&self.sequences),
+        }
+    }
+
     /// The chain after a commit that was read, with what that lists.
     pub(super) fn follow(&mut self, sequence: Sequence, listed: &[Sequence], chain_max: usize) {
         self.steps = None;
-        self.sequences.clear();
-        self.sequences.push(sequence);
         let listed_max = chain_max.saturating_sub(1);
-        self.sequences.extend(listed.iter().take(listed_max));
+        let sequences = Arc::make_mut(&mut self.sequences);
+        sequences.clear();
+        sequences.push(sequence);
+        sequences.extend(listed.iter().take(listed_max));
     }
 
     /// The chain after a commit that this node made, with what that listed.
-    pub(super) fn extend(&mut self, sequence: Sequence, listed: Vec<Sequence>, chain_max: usize) {
-        if !is_same(&self.sequences, &listed) {
+    pub(super) fn extend(
+        &mut self,
+        sequence: Sequence,
+        listed: Arc<Vec<Sequence>>,
+        chain_max: usize,
+    ) {
+        if is_same(&self.sequences, &listed) {
+            // Nobody else has it any more, so it is changed where it is.
+            drop(listed);
+        } else {
             // It named a snapshot, and listed what came after that.
             self.sequences = listed;
             self.steps = None;
         }
-        while self.sequences.len() >= chain_max
-            && let Some(last) = self.sequences.pop()
+        let sequences = Arc::make_mut(&mut self.sequences);
+        while sequences.len() >= chain_max
+            && let Some(last) = sequences.pop()
         {
-            if let (Some(steps), Some(before)) = (&mut self.steps, self.sequences.last()) {
+            if let (Some(steps), Some(before)) = (&mut self.steps, sequences.last()) {
                 steps.pop_back(before.0 - last.0);
             }
         }
-        match (&mut self.steps, self.sequences.first()) {
+        match (&mut self.steps, sequences.first()) {
             (Some(steps), Some(first)) if *first < sequence => {
                 steps.push_front(sequence.0 - first.0);
             }
             // Without steps they are made when they are wanted.
             (_, _) => self.steps = None,
         }
-        self.sequences.insert(0, sequence);
+        sequences.insert(0, sequence);
     }
 
     /// What a list looks like in a commit, if it is this one.
-    pub(super) fn steps_of(&mut self, listed: &[Sequence]) -> Option<&Steps> {
+    pub(super) fn steps_of(&mut self, listed: &Arc<Vec<Sequence>>) -> Option<&Steps> {
         if !is_same(&self.sequences, listed) {
             return None;
         }
@@ -70,10 +90,9 @@ impl Chain {
     }
 }
 
-/// Whether two lists are the same: looked at to the end without a branch, because they mostly are.
-fn is_same(a: &[Sequence], b: &[Sequence]) -> bool {
-    let differ = |differ: u64, (a, b): (&Sequence, &Sequence)| differ | (a.0 ^ b.0);
-    a.len() == b.len() && a.iter().zip(b).fold(0, differ) == 0
+/// Whether two lists are the same; they mostly share their memory.
+fn is_same(a: &Arc<Vec<Sequence>>, b: &Arc<Vec<Sequence>>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
 }
 
 #[cfg(test)]
@@ -90,7 +109,7 @@ mod tests {
         for chain_max in [1, 2, 5, 64] {
             let (mut chain, mut at) = (Chain::default(), 0);
             for n in 0..400 {
-                let listed = chain.as_slice().to_vec();
+                let listed = chain.first(chain_max);
                 let steps = chain.steps_of(&listed).expect("this list").clone();
                 assert_eq!(steps.as_bytes(), Steps::of(&listed).as_bytes());
                 // Steps of each length that one can have.
@@ -100,14 +119,17 @@ mod tests {
                 } else {
                     listed.len()
                 };
-                chain.extend(Sequence(at), listed[..cut].to_vec(), chain_max);
                 let expected = [Sequence(at)]
                     .into_iter()
                     .chain(listed[..cut].iter().copied());
                 let expected: Vec<_> = expected.take(chain_max).collect();
+                drop(listed);
+                let listed = chain.first(cut);
+                chain.extend(Sequence(at), listed, chain_max);
                 assert_eq!(chain.as_slice(), expected);
             }
-            assert!(chain.steps_of(&[Sequence(1)]).is_none(), "another list");
+            let other = [Sequence(1)].to_vec().into();
+            assert!(chain.steps_of(&other).is_none(), "another list");
         }
     }
 }

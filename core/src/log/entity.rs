@@ -122,7 +122,7 @@ pub(super) enum Phase {
     /// The log is being read.
     Load(Box<Load>, Why),
     /// The host decides.
-    Decide { commands: Vec<Command> },
+    Decide { members: Vec<Member> },
     /// A commit is to be stored, or may have been.
     Commit(Box<Draft>, Stage),
     /// Owned mode: replies that stored nothing, or readers, wait for a barrier (S14).
@@ -174,7 +174,7 @@ pub(super) struct Draft {
     pub(super) sent_epoch: Option<Epoch>,
 }
 
-/// A decided command and the reply that leaves when its ground is sure.
+/// A command that the host decides or decided, and the reply that leaves when its ground is sure.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) command: Command,
@@ -186,6 +186,8 @@ pub(super) struct Member {
 /// A reply in waiting.
 #[derive(Clone, Debug)]
 pub(super) enum Promise {
+    /// The host has not decided it, or on what does not count any more.
+    Undecided,
     /// Stored in the commit: `Reply::Committed` with this version.
     Stored(Version),
     /// As it stands.
@@ -292,6 +294,12 @@ impl Entity {
             tries: 0,
             rested: None,
         }
+    }
+
+    /// The version of the state that is held.
+    pub(super) fn version(&self) -> Version {
+        let held = self.held.as_ref();
+        held.map_or(Version::ABSENT, |held| held.version)
     }
 
     /// What a read of the log must take in to serve everyone who waits; `lost` is when the stream
@@ -418,14 +426,14 @@ impl Held {
         &self,
         fresh: Option<SnapshotRef>,
         chain_max: usize,
-    ) -> (Option<SnapshotRef>, Vec<Sequence>) {
+    ) -> (Option<SnapshotRef>, Arc<Vec<Sequence>>) {
         // The chain falls, so what came after the snapshot is in front.
         let chain = self.chain.as_slice();
         let listed = match fresh {
             Some(fresh) => chain.partition_point(|sequence| *sequence > fresh.sequence),
             None => chain.len(),
         };
-        let earlier = chain[..listed.min(chain_max)].to_vec();
+        let earlier = self.chain.first(listed.min(chain_max));
         (fresh.or(self.snapshot), earlier)
     }
 }

@@ -103,7 +103,7 @@ impl Shard {
     fn stamped(&mut self, slot: Slot, epoch: Epoch, expect: Expect) -> Option<Publish> {
         let stream = self.names.stream.clone();
         let (moment, high_water) = (self.moment, self.high_water);
-        let entity = self.entities.get_mut(&slot)?;
+        let entity = self.entities.get_mut(slot)?;
         let Phase::Commit(draft, stage @ Stage::Ready) = &mut entity.phase else {
             return None;
         };
@@ -127,7 +127,7 @@ impl Shard {
 
     /// Whether an entity's draft has timers or messages, or deletes it.
     fn has_later(&self, slot: Slot) -> bool {
-        let phase = self.entities.get(&slot).map(|entity| &entity.phase);
+        let phase = self.entities.get(slot).map(|entity| &entity.phase);
         matches!(phase, Some(Phase::Commit(draft, _)) if draft.commit.later.is_some() || draft.commit.tombstone)
     }
 
@@ -137,7 +137,7 @@ impl Shard {
         while commits.len() < self.limits.batch_messages_max
             && let Some(slot) = self.window.ready.pop_front()
         {
-            let entity = self.entities.get(&slot);
+            let entity = self.entities.get(slot);
             let ready = entity.is_some_and(|e| matches!(e.phase, Phase::Commit(_, Stage::Ready)));
             if ready && !commits.contains(&slot) {
                 commits.push(slot);
@@ -198,13 +198,13 @@ impl Shard {
         self.owned.flying = true;
         self.ask(
             t,
-            Op::Flight(Flight {
+            Op::Flight(Box::new(Flight {
                 commits,
                 pledged,
                 sent: self.moment,
                 epoch,
                 index: generation,
-            }),
+            })),
             request,
         );
     }
@@ -315,7 +315,12 @@ impl Shard {
     }
 
     /// The store answered a batch or a barrier.
-    pub(super) fn on_flight(&mut self, t: &mut Turn<'_, '_>, flight: Flight, reply: StoreReply) {
+    pub(super) fn on_flight(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        flight: Box<Flight>,
+        reply: StoreReply,
+    ) {
         self.owned.flying = false;
         let Flight {
             commits,
@@ -323,7 +328,7 @@ impl Shard {
             sent,
             epoch,
             index,
-        } = flight;
+        } = *flight;
         let index = index.is_some_and(|generation| generation == self.agenda_generation());
         if index {
             if matches!(reply, Outcome::Done(_)) {
@@ -424,7 +429,7 @@ impl Shard {
     fn redeem(&mut self, t: &mut Turn<'_, '_>, pledged: BTreeSet<Slot>, sent: Moment) {
         for slot in pledged {
             // What waited may have been served in another way, and the entity forgotten.
-            let Some(entity) = self.entities.get_mut(&slot) else {
+            let Some(entity) = self.entities.get_mut(slot) else {
                 continue;
             };
             if let Some(held) = &mut entity.held {
@@ -459,7 +464,7 @@ impl Shard {
             return self.break_pledges(t, pledged, &Refusal::NotOwner);
         }
         for slot in pledged {
-            let entity = self.entities.get(&slot);
+            let entity = self.entities.get(slot);
             if entity.is_some_and(|entity| matches!(entity.phase, Phase::Barrier(_))) {
                 self.owned.pledged.insert(slot);
             }
@@ -468,7 +473,7 @@ impl Shard {
 
     fn break_pledges(&mut self, t: &mut Turn<'_, '_>, pledged: BTreeSet<Slot>, refusal: &Refusal) {
         for slot in pledged {
-            let entity = self.entities.get(&slot);
+            let entity = self.entities.get(slot);
             if entity.is_some_and(|entity| matches!(entity.phase, Phase::Barrier(_))) {
                 self.disown_entity(t, slot, refusal);
             }

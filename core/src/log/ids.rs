@@ -75,6 +75,9 @@ pub(super) enum Known {
 }
 
 impl CommandTable {
+    /// What one id takes beside an outcome that does not fit into its entry.
+    pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+
     pub(super) fn of_snapshot(snapshot: &Snapshot) -> Self {
         let mut table = Self {
             horizon: snapshot.horizon,
@@ -204,6 +207,7 @@ mod tests {
     use crate::id::{CommandId, CommitId, KindId, LayoutId, Version, WallTime};
     use crate::name::EntityId;
     use crate::step::Limits;
+    use alloc::sync::Arc;
     use alloc::vec;
     use bytes::Bytes;
 
@@ -218,7 +222,7 @@ mod tests {
             time: WallTime(time),
             before: Version(0),
             last: Version(0),
-            earlier: vec![],
+            earlier: Arc::default(),
             snapshot: None,
             horizon: WallTime(0),
             commands: vec![CommandRecord {

@@ -81,8 +81,7 @@ impl Shard {
             unresolved: BTreeSet::new(),
             indexed: false,
         });
-        let slots: alloc::vec::Vec<_> = self.entities.keys().copied().collect();
-        for slot in slots {
+        for slot in self.slots() {
             self.turn_away(t, slot);
         }
     }
@@ -140,7 +139,7 @@ impl Shard {
         let (entities, up) = (&self.entities, self.up);
         leave.unresolved.retain(|slot| {
             entities
-                .get(slot)
+                .get(*slot)
                 .is_some_and(|entity| match &entity.phase {
                     Phase::Commit(..) | Phase::Load(_, Why::Look(_)) => true,
                     Phase::Idle

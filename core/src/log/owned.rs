@@ -444,11 +444,10 @@ impl Shard {
         });
         self.report(t, Report::Owned(epoch));
         let doubtful = |phase: &Phase| matches!(phase, Phase::Commit(_, Stage::Doubtful));
-        let slots: Vec<_> = self
-            .entities
-            .iter()
+        let all = self.entities.in_order().into_iter();
+        let slots: Vec<_> = all
             .filter(|(_, entity)| doubtful(&entity.phase))
-            .map(|(slot, _)| *slot)
+            .map(|(slot, _)| slot)
             .collect();
         for slot in slots {
             self.look(t, slot);
@@ -488,8 +487,7 @@ impl Shard {
         self.window.ready.clear();
         self.owned.pledged.clear();
         self.drop_unnamed(0);
-        let slots: Vec<_> = self.entities.keys().copied().collect();
-        for slot in slots {
+        for slot in self.slots() {
             self.disown_entity(t, slot, refusal);
         }
     }

@@ -3,6 +3,7 @@
 //! node says whose entity goes, and `Input::Evict` makes the machine forget its oldest one.
 
 use super::entity::{Body, Entity, Taking};
+use super::ids::CommandTable;
 use super::shard::{Named, Shard, Turn};
 use super::{Effect, KindIndex};
 use crate::id::Slot;
@@ -11,10 +12,6 @@ use crate::reached;
 use crate::step::Time;
 use crate::table::Table;
 use alloc::collections::BTreeMap;
-
-/// What one id of the command table takes beside its outcome: its parts, and its share of the places
-/// that are kept for more.
-const COMMAND_ID_BYTES: usize = 56;
 
 /// What a shard keeps in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,7 +167,7 @@ impl Shard {
     /// Forgets entities of kinds that are not kept, unless they are wanted again by now.
     pub(super) fn forget_passing(&mut self, t: &mut Turn<'_, '_>) {
         while let Some(slot) = self.passing.pop() {
-            let entity = self.entities.get(&slot);
+            let entity = self.entities.get(slot);
             if entity.is_some_and(|entity| entity.rested.is_some()) {
                 reached!(
                     t.cx,
@@ -184,10 +181,11 @@ impl Shard {
     fn forget(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         self.wake(slot);
         self.cache_counts.evictions += 1;
-        if let Some(entity) = self.entities.remove(&slot) {
+        if let Some(entity) = self.entities.remove(slot) {
+            self.slot_numbers.give_back(slot);
             let Entity {
                 kind, id, snapshot, ..
-            } = entity;
+            } = *entity;
             self.index.remove(&Named::new(kind, id.clone()));
             match snapshot {
                 Taking::Stored(body) => {
@@ -208,7 +206,7 @@ impl Shard {
     pub(super) fn unnamed_body(&mut self, slot: Slot) -> Option<Body> {
         let entity = self
             .entities
-            .get(&slot)
+            .get(slot)
             .expect("a slot of an entity in memory");
         self.unnamed.take(entity.kind, &entity.id)
     }
@@ -229,7 +227,7 @@ impl Entity {
         // The id is kept in the index too.
         let names = 2 * self.id.as_str().len() + self.subject.len();
         let held = self.held.as_ref().map_or(0, |held| {
-            let ids = held.ids.len() * COMMAND_ID_BYTES + held.ids.outcome_bytes();
+            let ids = held.ids.len() * CommandTable::ENTRY_BYTES + held.ids.outcome_bytes();
             held.chain.bytes() + ids + held.timers.bytes()
         });
         size_of::<Self>() + names + held

@@ -13,6 +13,7 @@ use crate::format::{SnapshotRef, WriteMode};
 use crate::id::{Epoch, OpId, Sequence, Slot, Ticket};
 use crate::name::EntityId;
 use crate::port::{StoreReply, StoreRequest, StreamName, Subject};
+use crate::slots::{SlotNumbers, Slots};
 use crate::sometimes;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
 use crate::table::Table;
@@ -31,7 +32,7 @@ pub struct Shard {
     /// Whether the store is connected.
     pub(super) up: bool,
     pub(super) kinds: Vec<KindConfig>,
-    pub(super) entities: BTreeMap<Slot, Entity>,
+    pub(super) entities: Slots<Box<Entity>>,
     pub(super) index: BTreeMap<Named, Slot>,
     /// Entities that may be forgotten.
     pub(super) resting: Resting,
@@ -73,7 +74,7 @@ pub struct Shard {
     /// When the store was connected last: what was held before is checked before it is used.
     pub(super) linked: Moment,
     op_next: u64,
-    pub(super) slot_next: u64,
+    pub(super) slot_numbers: SlotNumbers,
     draw_next: u64,
 }
 
@@ -172,7 +173,7 @@ pub(super) enum Op {
     /// A commit is being stored by itself.
     Commit(Slot),
     /// Owned mode: commits and a barrier are being stored, or a barrier alone.
-    Flight(Flight),
+    Flight(Box<Flight>),
     /// Owned mode: a claim or seal.
     Claim,
     /// Owned mode: the record that stands in a claim's way.
@@ -241,7 +242,7 @@ impl Shard {
             },
             up: false,
             kinds: Vec::new(),
-            entities: BTreeMap::new(),
+            entities: Slots::default(),
             index: BTreeMap::new(),
             resting: Resting::default(),
             passing: Vec::new(),
@@ -271,7 +272,7 @@ impl Shard {
             moment: Moment::default(),
             linked: Moment::default(),
             op_next: 0,
-            slot_next: 0,
+            slot_numbers: SlotNumbers::default(),
             draw_next: 0,
         }
     }
@@ -336,7 +337,7 @@ impl Shard {
             self.claim_on(t);
             self.depart(t);
         }
-        for slot in self.entities.keys().copied().collect::<Vec<_>>() {
+        for slot in self.slots() {
             self.check_anew(t, slot);
         }
         self.unpark(t);
@@ -386,7 +387,7 @@ impl Shard {
 
     /// Does again what an entity was waiting to do.
     fn go_on(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let Some(entity) = self.entities.get(&slot) else {
+        let Some(entity) = self.entities.get(slot) else {
             return;
         };
         match &entity.phase {
@@ -498,6 +499,12 @@ impl Shard {
         id
     }
 
+    /// The slots of all entities in memory, in the order in which they came.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        let all = self.entities.in_order().into_iter();
+        all.map(|(slot, _)| slot).collect()
+    }
+
     /// An entity that is in memory.
     ///
     /// # Panics
@@ -505,7 +512,7 @@ impl Shard {
     /// When it is not: slots are only kept for entities that are.
     pub(super) fn entity(&mut self, slot: Slot) -> &mut Entity {
         self.entities
-            .get_mut(&slot)
+            .get_mut(slot)
             .expect("a slot of an entity in memory")
     }
 
@@ -517,7 +524,7 @@ impl Shard {
     pub(super) fn kind_of(&self, slot: Slot) -> &KindConfig {
         let entity = self
             .entities
-            .get(&slot)
+            .get(slot)
             .expect("a slot of an entity in memory");
         &self.kinds[usize::from(entity.kind.0)]
     }
@@ -525,7 +532,7 @@ impl Shard {
     pub(super) fn snapshot_subject(&self, slot: Slot, named: &SnapshotRef) -> Subject {
         let entity = self
             .entities
-            .get(&slot)
+            .get(slot)
             .expect("a slot of an entity in memory");
         self.body_subject(entity.kind, &entity.id, named)
     }

@@ -11,6 +11,7 @@ use crate::reached;
 use crate::step::{Outcome, Purpose, Span, Time};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -196,12 +197,12 @@ impl Shard {
         &mut self,
         slot: Slot,
         now: Time,
-    ) -> (Option<SnapshotRef>, Vec<Sequence>) {
+    ) -> (Option<SnapshotRef>, Arc<Vec<Sequence>>) {
         let expiry = self.kind_of(slot).snapshots.expiry();
         let chain_max = self.limits.chain_max;
         let entity = self.entity(slot);
         let Some(held) = &entity.held else {
-            return (None, Vec::new());
+            return (None, Arc::default());
         };
         let Taking::Stored(body) = &mut entity.snapshot else {
             return held.next_chain(None, chain_max);

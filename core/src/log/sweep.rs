@@ -109,7 +109,7 @@ impl Shard {
     }
 
     fn unswept(&mut self, slot: Slot) {
-        if let Some(entity) = self.entities.get_mut(&slot) {
+        if let Some(entity) = self.entities.get_mut(slot) {
             entity.swept = false;
         }
     }
@@ -155,7 +155,7 @@ impl Shard {
     }
 
     fn look_over(&mut self, t: &mut Turn<'_, '_>, slot: Slot, kept: Vec<Subject>, from: Sequence) {
-        let Some(first) = kept.first().filter(|_| self.entities.contains_key(&slot)) else {
+        let Some(first) = kept.first().filter(|_| self.entities.contains(slot)) else {
             // The entity is not in memory any more.
             self.chores.open -= 1;
             return;
@@ -201,7 +201,7 @@ impl Shard {
         reply: StoreReply,
     ) {
         self.chores.open -= 1;
-        if !self.entities.contains_key(&slot) {
+        if !self.entities.contains(slot) {
             return;
         }
         let page = match reply {

@@ -6,7 +6,6 @@ use super::shard::{Shard, Turn};
 use crate::format::WriteMode;
 use crate::id::{Sequence, Slot};
 use crate::reached;
-use alloc::vec::Vec;
 
 impl Shard {
     /// The stream is known to reach this far.
@@ -54,8 +53,7 @@ impl Shard {
         }
         self.drop_unnamed(0);
         t.note(Note::LostTail { was, now });
-        let slots: Vec<_> = self.entities.keys().copied().collect();
-        for slot in slots {
+        for slot in self.slots() {
             self.start_over(t, slot);
         }
     }

@@ -2,6 +2,7 @@
 //! whatever became of the snapshots.
 
 use crate::world::{Cost, Draws, World};
+use std::sync::Arc;
 use tenure_core::format::Snapshot;
 use tenure_core::id::{Sequence, Version, WallTime};
 use tenure_core::log::{Bodies, Bounds, Cursor, LoggedCommit, Range};
@@ -199,7 +200,7 @@ fn a_deleted_entity_has_no_past() {
     world.commit(|commit| {
         commit.events.clear();
         commit.last = commit.before;
-        commit.earlier.clear();
+        commit.earlier = Arc::default();
         commit.tombstone = true;
     });
     let deleted = world.now;

@@ -137,7 +137,7 @@ impl World {
             time: WallTime(5),
             before,
             last: before.next(),
-            earlier: earlier.take(self.chain_max).collect(),
+            earlier: earlier.take(self.chain_max).collect::<Vec<_>>().into(),
             snapshot: self.named,
             horizon: WallTime(0),
             commands: Vec::new(),

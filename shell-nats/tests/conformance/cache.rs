@@ -198,7 +198,7 @@ async fn a_deleted_entity_is_not_decided_from_what_is_held(world: &World) {
     let mut tombstone = Commit::decode(&stored.payload).unwrap();
     tombstone.id = CommitId(tombstone.id.0 + 1);
     tombstone.before = tombstone.last;
-    tombstone.earlier = vec![tenure::Sequence(stored.sequence)];
+    tombstone.earlier = vec![tenure::Sequence(stored.sequence)].into();
     tombstone.commands.clear();
     tombstone.events.clear();
     tombstone.tombstone = true;

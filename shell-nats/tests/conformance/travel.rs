@@ -210,7 +210,7 @@ async fn a_deleted_entity_has_no_past(world: &World) {
     let commit = Commit::decode(&last.payload).unwrap();
     let tombstone = Commit {
         before: commit.last,
-        earlier: Vec::new(),
+        earlier: std::sync::Arc::default(),
         snapshot: None,
         commands: Vec::new(),
         events: Vec::new(),

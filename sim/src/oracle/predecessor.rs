@@ -82,7 +82,7 @@ fn list(placed: &Placed, earlier: &[Sequence], chain_max: usize) -> Result<(), S
         .take_while(|earlier| *earlier > covered)
         .take(chain_max)
         .collect();
-    if commit.earlier != owed {
+    if *commit.earlier != owed {
         return Err(format!(
             "{subject} at {sequence:?} lists {:?}; the commits before it are {owed:?}",
             commit.earlier

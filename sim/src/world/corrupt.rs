@@ -7,6 +7,7 @@ use crate::draw::What;
 use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
 use bytes::Bytes;
+use std::sync::Arc;
 use tenure_core::Outcome;
 use tenure_core::Span;
 use tenure_core::format::{Commit, EventRecord, WriteMode};
@@ -324,8 +325,9 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
     commit.epoch = Some(epoch);
     commit.before = state.version;
     commit.last = state.version.next();
-    commit.earlier.insert(0, last.sequence);
-    commit.earlier.truncate(chain_max);
+    let earlier = Arc::make_mut(&mut commit.earlier);
+    earlier.insert(0, last.sequence);
+    earlier.truncate(chain_max);
     commit.commands.clear();
     commit.metadata.clear();
     commit.events = vec![EventRecord {
