@@ -308,6 +308,19 @@ fn what_is_too_much_for_a_stored_counter_is_answered_503() {
     refuses_what_is_too_much(&["--shell", "nats", "--kind", "entity"]);
 }
 
+/// Waits until something of other processes is so.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it asks processes, which have no way to tell, and only its patience is a time"
+)]
+fn until(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A process that was suspended for longer than its lease is taken over from, and joins again by
 /// itself when it goes on.
 #[test]
@@ -319,29 +332,22 @@ fn a_process_that_stood_still_joins_again() {
     ];
     let start = |name: &str| Counter::start(&[&["--name", name], &kept[..]].concat());
     let (first, second) = (start("node-1"), start("node-2"));
-    let until = |what: &str, so: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !so() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
     let owns = |counter: &Counter| counter.metric("tenure_shards_owned") > 0.0;
-    until("both own some", &|| owns(&first) && owns(&second));
+    until("both own some", || owns(&first) && owns(&second));
     let ids = ids(16);
     first.increment_all(&ids, 4);
     second.running.signal(Signal::STOP);
-    until("it is taken for over", &|| {
+    until("it is taken for over", || {
         first.metric("tenure_members") < 2.0 && first.metric("tenure_shards_owned") >= 16.0
     });
     for id in &ids {
         assert_eq!(first.count_patiently(id), 4, "{id}");
     }
     second.running.signal(Signal::CONT);
-    until("it joins again, and owns some", &|| {
+    until("it joins again, and owns some", || {
         second.metric("tenure_rejoins_total") >= 1.0 && owns(&second)
     });
-    until("both see it", &|| first.metric("tenure_members") >= 2.0);
+    until("both see it", || first.metric("tenure_members") >= 2.0);
     for id in &ids {
         assert_eq!(second.count_patiently(id), 4, "{id}");
         let answer = second.increment(id, "");

@@ -228,7 +228,23 @@ fn delivery(answered: Answered) -> Delivery {
         | Denial::Undecodable { .. } => true,
         // The rest passes, or is of actors. A reply that cannot be sent is that of a command that ran:
         // it is found by its id.
-        _ => false,
+        Denial::Overloaded
+        | Denial::Panicked { .. }
+        | Denial::Failed { .. }
+        | Denial::Reply { .. }
+        | Denial::Start { .. }
+        | Denial::Dropped(_)
+        | Denial::Stopped
+        | Denial::BackingOff { .. }
+        | Denial::NotActive
+        | Denial::Deadline
+        | Denial::Cycle { .. }
+        | Denial::ChainTooLong { .. }
+        | Denial::NoLease
+        | Denial::Stopping
+        | Denial::Halted { .. }
+        | Denial::Unusable { .. }
+        | Denial::Newer { .. } => false,
     };
     if stays {
         let cause = denial.to_string();

@@ -315,12 +315,7 @@ impl Shard {
     }
 
     /// The store answered a batch or a barrier.
-    pub(super) fn on_flight(
-        &mut self,
-        t: &mut Turn<'_, '_>,
-        flight: Box<Flight>,
-        reply: StoreReply,
-    ) {
+    pub(super) fn on_flight(&mut self, t: &mut Turn<'_, '_>, flight: Flight, reply: StoreReply) {
         self.owned.flying = false;
         let Flight {
             commits,
@@ -328,7 +323,7 @@ impl Shard {
             sent,
             epoch,
             index,
-        } = *flight;
+        } = flight;
         let index = index.is_some_and(|generation| generation == self.agenda_generation());
         if index {
             if matches!(reply, Outcome::Done(_)) {

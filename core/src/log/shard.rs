@@ -566,7 +566,7 @@ impl Shard {
                 WriteMode::Direct => self.on_commit(t, slot, reply),
                 WriteMode::Owned => self.on_single(t, slot, reply),
             },
-            Op::Flight(flight) => self.on_flight(t, flight, reply),
+            Op::Flight(flight) => self.on_flight(t, *flight, reply),
             Op::Claim => self.on_claim(t, reply),
             Op::Rival => self.on_rival(t, reply),
             Op::Leave => self.on_departed(t, reply),

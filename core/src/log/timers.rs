@@ -9,6 +9,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// The armed timers of one entity. Most have none, and take no memory for it.
+#[expect(
+    clippy::box_collection,
+    reason = "an entity has one word for it, as most have no timer"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ArmedTimers(Option<Box<BTreeMap<TimerName, Timer>>>);
 

@@ -491,7 +491,11 @@ impl World {
             }
             Note::SnapshotStored { .. }
             | Note::SnapshotUsed { .. }
-            | Note::SnapshotDeleted { .. } => {}
+            | Note::SnapshotDeleted { .. }
+            | Note::TimerFailed { .. }
+            | Note::IntentRejected { .. }
+            | Note::IntentFailed { .. }
+            | Note::IndexFailed { .. } => {}
             _ => {}
         }
     }

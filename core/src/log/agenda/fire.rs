@@ -166,26 +166,21 @@ impl Shard {
                 }
                 agenda.changed(t.cx.now);
                 let TimerKey { entity, name, .. } = fired.key;
-                return match reply {
+                if let Reply::Nothing { .. } = reply {
                     // It was not armed any more.
-                    Reply::Nothing { .. } => {
-                        reached!(t.cx, "later: a timer that is due is not armed");
-                    }
-                    _ if fired.rejected => {
-                        reached!(t.cx, "later: a timer's message was rejected");
-                        t.note(Note::TimerRejected {
-                            entity,
-                            timer: name,
-                        });
-                    }
-                    _ => {
-                        reached!(t.cx, "later: a timer fired");
-                        t.note(Note::TimerFired {
-                            entity,
-                            timer: name,
-                        });
-                    }
+                    reached!(t.cx, "later: a timer that is due is not armed");
+                    return;
+                }
+                let timer = name;
+                let note = if fired.rejected {
+                    reached!(t.cx, "later: a timer's message was rejected");
+                    Note::TimerRejected { entity, timer }
+                } else {
+                    reached!(t.cx, "later: a timer fired");
+                    Note::TimerFired { entity, timer }
                 };
+                t.note(note);
+                return;
             }
             Reply::Refused(refusal) => failure(refusal),
             Reply::Found { .. } | Reply::Read { .. } => {

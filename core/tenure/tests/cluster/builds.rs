@@ -115,7 +115,7 @@ async fn a_newer_builds_command_is_refused_where_an_older_one_owns(world: &World
     }
     assert!(refused > 0 && done > 0, "{refused} and {done}");
     let view = wait(&nodes[0], |view| view.node("b").is_some()).await;
-    assert_eq!(view.node("b").map(|b| &*b.program), Some("1.1"));
+    assert_eq!(view.node("b").map(|b| b.program), Some("1.1"));
 }
 
 /// A lamp, in this version and the next one.
