@@ -649,3 +649,26 @@ proptest! {
         prop_assert!(left.values().all(|mail| *mail == 0), "{left:?}");
     }
 }
+
+/// A property found it: the deadline of the last mail of an actor that was asked to leave, and the loss
+/// of its place, in one step.
+#[test]
+fn what_is_lost_does_not_begin_to_stop() {
+    let mut model = Model::new();
+    for act in [
+        Act::Lease(Some(59)),
+        Act::Own(1),
+        Act::Ask {
+            kind: 2,
+            key: 2,
+            ms: 1,
+            answered: true,
+        },
+        Act::End(0, End::Leave),
+        Act::Late(1),
+        Act::Lost(1),
+    ] {
+        model.act(&act);
+    }
+    model.finish(false);
+}

@@ -275,6 +275,10 @@ impl Machine for Scheduler {
         if let Input::Lease(until) = input {
             self.lease(cx, until, out);
         }
+        // What is lost goes first: nothing of it begins to stop only to be aborted by the same step.
+        if let Input::Lost { place } = input {
+            self.lost(cx, place, out);
+        }
         self.lapse(cx, out);
         self.expire(cx, out);
         match input {
@@ -298,9 +302,8 @@ impl Machine for Scheduler {
             Input::Background { slot, background } => self.background(cx, slot, background, out),
             Input::Notice { slot, watch, ended } => self.notice(cx, slot, (watch, ended), out),
             Input::Own { place, epoch } => self.own(cx, place, epoch),
-            Input::Lost { place } => self.lost(cx, place, out),
             Input::HandOver { place } => self.hand_over(cx, place, out),
-            Input::Lease(_) => {}
+            Input::Lease(_) | Input::Lost { .. } => {}
             Input::Pause { kind, key } => self.pause(cx, (kind, key), out),
             Input::Step { kind, key } => self.allow_one(cx, (kind, key), out),
             Input::Resume { kind, key } => self.resume(cx, &(kind, key), out),

@@ -25,6 +25,11 @@ impl Watch {
         self.revision
     }
 
+    /// When it was received.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
     /// A revision was received. Whether it is news; an older one is not.
     pub fn seen(&mut self, revision: Sequence, now: Time) -> bool {
         let newer = revision > self.revision;

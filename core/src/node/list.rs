@@ -219,6 +219,7 @@ impl Node {
         }
         let mut present = BTreeSet::new();
         let mut own = None;
+        let mut low = false;
         for message in page.messages.into_iter().filter(|m| !m.expired_marker) {
             self.roster.mark = self.roster.mark.max(message.sequence);
             let Some(name) = self.name_of(&message) else {
@@ -226,7 +227,10 @@ impl Node {
             };
             match Member::decode(&message.payload) {
                 Ok(member) if name == self.config.name => own = Some((message.sequence, member)),
-                Ok(member) => self.observe(t, &name, message.sequence, member),
+                Ok(member) => {
+                    low |= self.roster.is_low(&name, message.sequence, proof.sent);
+                    self.observe(t, &name, message.sequence, member);
+                }
                 Err(error) if name == self.config.name && self.joins() => {
                     let cause = error.to_string();
                     return self.refuse(t, JoinError::Unreadable { name, cause });
@@ -254,6 +258,12 @@ impl Node {
         let mine = own.filter(|(sequence, member)| self.is_mine(*sequence, member));
         if mine.is_none_or(|(sequence, _)| sequence < proof.revision) {
             reached!(t.cx, "node: a list is too old");
+            return self.list_later(t, proof);
+        }
+        if low {
+            // It has this node's heartbeat, and not a record that was there before: the stream was
+            // shorter meanwhile, and its sequences were given again.
+            self.members_lost_tail(t);
             return self.list_later(t, proof);
         }
         self.lists.unreadable.retain(|name| present.contains(name));

@@ -434,9 +434,14 @@ impl Node {
 
     /// The membership stream is shorter than it was.
     fn lost_tail(&mut self, t: &mut Turn<'_, '_>) {
+        self.own.expect = Sequence::NONE;
+        self.members_lost_tail(t);
+    }
+
+    /// What is known of the others' revisions is of a stream that is no more.
+    pub(super) fn members_lost_tail(&mut self, t: &mut Turn<'_, '_>) {
         reached!(t.cx, "node: the membership stream lost its tail");
         t.note(Note::LostTail);
-        self.own.expect = Sequence::NONE;
         self.roster.forget_revisions(t.cx.now);
         self.lists.look(t.cx.now);
     }

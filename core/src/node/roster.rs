@@ -98,6 +98,12 @@ impl Roster {
         }
     }
 
+    /// Whether a record is older than one of its name that was received before a time.
+    pub(super) fn is_low(&self, name: &NodeName, sequence: Sequence, before: Time) -> bool {
+        let known = self.known.get(name).map(|known| known.watch);
+        known.is_some_and(|it| sequence < it.revision() && it.since() < before)
+    }
+
     /// A record of another name was received.
     pub(super) fn observe(
         &mut self,

@@ -40,11 +40,6 @@ impl World {
 
     /// By now everything must have converged.
     pub(super) fn converged(&mut self) -> Result<(), Violation> {
-        if self.members_lost {
-            // A node that saw more of the stream than is left, and did not notice, keeps a run that is
-            // gone in its view: its end has a lower sequence than what that node knows.
-            return Ok(());
-        }
         reached!(self, "world: a cluster converged");
         let living: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.nodes[*node].alive)

@@ -68,6 +68,8 @@ impl Shard {
             }
             Stage::Behind(behind) => {
                 behind.read = behind.read.min(above);
+                // A page that was asked for further on would skip what is between.
+                behind.op = None;
                 agenda.settled = agenda.settled.min(above);
             }
         }

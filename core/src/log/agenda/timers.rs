@@ -151,6 +151,8 @@ impl Timers {
             true => (self.wider + 1).min(20),
             false => 0,
         };
+        // All of it: what is due at one time with more than are held would be left out again, for ever.
+        let most = most.max(self.count + found.of.len());
         for (due, key) in found.by_due {
             self.arm(key, due, most);
         }
@@ -238,7 +240,7 @@ impl Timers {
         {
             // The one that is due last is found again when there is room.
             self.remove(&key);
-            self.horizon = Some(due);
+            self.horizon = Some(self.horizon.map_or(due, |horizon| horizon.min(due)));
             // Whatever else is due then or later goes too: nothing says which of them are all.
             while let Some((other, key)) = self.due.last().cloned()
                 && other >= due

@@ -10,6 +10,7 @@ mod builds;
 mod changes;
 mod contexts;
 mod ends;
+mod held;
 mod lanes;
 mod later;
 mod leases;
@@ -25,3 +26,4 @@ mod same_errors;
 mod servers;
 #[cfg(feature = "nats")]
 mod streams;
+mod turns;

@@ -1,12 +1,13 @@
 //! A world in memory whose store can be made to misbehave.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenure::{Bytes, MemShell};
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
-use tenure_core::step::{Outcome, Time};
+use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{mpsc, watch};
 
 /// What is done to a request; `None` lets it through.
@@ -32,6 +33,8 @@ pub struct FaultyShell {
     mem: MemShell,
     fault: Arc<Mutex<Fault>>,
     inboxes: Arc<Mutex<Vec<mpsc::Sender<Inbound>>>>,
+    /// By how much its clock is ahead of the one in memory, in nanoseconds.
+    ahead: Arc<AtomicU64>,
 }
 
 impl FaultyShell {
@@ -40,7 +43,13 @@ impl FaultyShell {
             mem: MemShell::fresh(),
             fault: Arc::new(Mutex::new(Box::new(|_| None))),
             inboxes: Arc::default(),
+            ahead: Arc::default(),
         }
+    }
+
+    /// What its clock is ahead by, in nanoseconds: whoever raises it seems to have taken so long.
+    pub fn ahead(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.ahead)
     }
 
     /// The same store, without a fault.
@@ -80,7 +89,7 @@ impl FaultyShell {
 
 impl Shell for FaultyShell {
     fn now(&self) -> Time {
-        self.mem.now()
+        self.mem.now() + Span::from_nanos(self.ahead.load(Ordering::Relaxed))
     }
 
     fn wall(&self) -> WallTime {
@@ -92,6 +101,8 @@ impl Shell for FaultyShell {
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        let at = Time::from_nanos(at.as_nanos().saturating_sub(ahead));
         self.mem.sleep_until(at)
     }
 
