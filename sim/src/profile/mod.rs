@@ -197,8 +197,7 @@ impl Plan {
             limits.index_delay = Span::from_millis(range(92, 0, 1_500));
             limits.index_every = [3, 30, 1_000][size(range(93, 0, 2))];
             limits.index_page = [1, 3, 64][size(range(94, 0, 2))];
-            // With fewer than are armed a timer was lost now and then: see "Not yet" in DESIGN.md.
-            limits.shard_timers_max = size([256, 512, 1_024][size(range(95, 0, 2))]);
+            limits.shard_timers_max = size([1, 3, 1_024][size(range(95, 0, 2))]);
             limits.firings_max = size([1, 64][size(range(96, 0, 1))]);
             limits.dispatches_max = size([1, 64][size(range(97, 0, 1))]);
             limits.undone_max = size([1, 3, 1_024][size(range(98, 0, 2))]);

@@ -386,8 +386,12 @@ impl super::Agenda {
     pub(super) fn may_write(&self) -> bool {
         match &self.stage {
             Stage::Off | Stage::Index(_) => false,
-            // While timers that were left out are looked for, what is in mind is not all.
-            Stage::Behind(behind) => behind.read >= self.settled && behind.read.is_some(),
+            // While timers that were left out are looked for, what is in mind is not all; and where
+            // commits are taken in again, it is older than the watermark of the index that stands.
+            Stage::Behind(behind) => {
+                let known = self.settled.max(self.written.watermark);
+                behind.read >= known && behind.read.is_some()
+            }
             Stage::Live => true,
         }
     }
