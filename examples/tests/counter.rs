@@ -311,13 +311,12 @@ fn what_is_too_much_for_a_stored_counter_is_answered_503() {
 /// Waits until something of other processes is so.
 #[expect(
     clippy::disallowed_methods,
-    reason = "it asks processes, which have no way to tell, and only its patience is a time"
+    reason = "it asks processes, which have no way to tell; only its patience is a time"
 )]
 fn until(what: &str, so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !so() {
         assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::fire::hash128;
 use super::{Stage, backed_off};
-use crate::format::{Commit, IntentPlace, LayoutKey};
+use crate::format::{Commit, Intent, IntentPlace, LayoutKey};
 use crate::id::{CommandId, OpId, Sequence};
 use crate::log::shard::{Shard, Turn};
 use crate::log::{Delivery, Dispatch, Effect, Note};
@@ -101,15 +101,10 @@ impl Shard {
             return false;
         }
         for (index, intent) in (0..).zip(&later.sends) {
-            let dispatch = Dispatch {
-                id: intent_id(key, commit, index),
-                kind: kind.clone(),
-                sender: commit.entity.clone(),
-                intent: intent.clone(),
-            };
+            let place = IntentPlace { sequence, index };
             agenda
                 .intents
-                .add(IntentPlace { sequence, index }, dispatch);
+                .add(place, dispatch(key, kind, commit, (index, intent)));
         }
         true
     }
@@ -123,15 +118,10 @@ impl Shard {
         let wanted = agenda.intents.take_wanted(sequence);
         let sends = commit.later.as_ref().map_or(&[][..], |later| &later.sends);
         for (index, intent) in (0..).zip(sends).filter(|(index, _)| wanted.contains(index)) {
-            let dispatch = Dispatch {
-                id: intent_id(key, commit, index),
-                kind: kind.clone(),
-                sender: commit.entity.clone(),
-                intent: intent.clone(),
-            };
+            let place = IntentPlace { sequence, index };
             agenda
                 .intents
-                .add(IntentPlace { sequence, index }, dispatch);
+                .add(place, dispatch(key, kind, commit, (index, intent)));
         }
     }
 
@@ -146,6 +136,21 @@ impl Shard {
             }
             Stage::Off | Stage::Index(_) | Stage::Live => true,
         })
+    }
+}
+
+/// A message of a commit on its way.
+fn dispatch(
+    key: LayoutKey,
+    kind: &KindName,
+    commit: &Commit,
+    (index, intent): (u32, &Intent),
+) -> Dispatch {
+    Dispatch {
+        id: intent_id(key, commit, index),
+        kind: kind.clone(),
+        sender: commit.entity.clone(),
+        intent: intent.clone(),
     }
 }
 

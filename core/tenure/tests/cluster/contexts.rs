@@ -1,11 +1,11 @@
 //! What handlers are told of where they run and for whom, and callers of who answered.
 
 use crate::common::{Hasty, Look, Lookout, Seen, Witness, World, on_both_shells, said};
-use crate::nodes::{self, wait};
+use crate::nodes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tenure::prelude::*;
-use tenure::{Cluster, Served, TakeOver, Tenure};
+use tenure::{Cluster, Served, Tenure};
 
 on_both_shells!(
     decisions_and_answers_know_where_they_are_and_for_whom,
@@ -18,21 +18,11 @@ on_both_shells!(
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn cluster(world: &World) -> Vec<Tenure> {
-    let mut nodes = Vec::new();
-    for name in ["a", "b", "c"] {
+    let builders = ["a", "b", "c"].map(|name| {
         let builder = nodes::node(Cluster::named(name)).serve::<Witness>();
-        let builder = builder.serve::<Hasty>().actor::<Lookout>();
-        nodes.push(world.start(builder).await);
-    }
-    for node in &nodes {
-        let both = [TakeOver::Fenced, TakeOver::Leased];
-        wait(node, |view| {
-            let spread = |class: &TakeOver| view.owned(*class).len() == 3;
-            both.iter().all(|class| view.is_served(*class)) && both.iter().all(spread)
-        })
-        .await;
-    }
-    nodes
+        builder.serve::<Hasty>().actor::<Lookout>()
+    });
+    nodes::start_of_both(world, builders.into()).await
 }
 
 /// What was seen is what was said and is so.

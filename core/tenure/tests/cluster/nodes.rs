@@ -42,6 +42,23 @@ pub(crate) fn is_spread(view: &ClusterView, names: &[&str]) -> bool {
         && names.iter().all(|name| owned.contains_key(name))
 }
 
+/// Starts nodes that serve both classes, and waits until each owns some shards of both.
+pub(crate) async fn start_of_both(world: &World, builders: Vec<Builder>) -> Vec<Tenure> {
+    let mut nodes = Vec::new();
+    for builder in builders {
+        nodes.push(world.start(builder).await);
+    }
+    for node in &nodes {
+        wait(node, |view| {
+            [TakeOver::Fenced, TakeOver::Leased]
+                .into_iter()
+                .all(|class| view.is_served(class) && view.owned(class).len() == nodes.len())
+        })
+        .await;
+    }
+    nodes
+}
+
 /// Waits until a node sees its cluster so.
 pub(crate) async fn wait(node: &Tenure, is_so: impl Fn(&ClusterView) -> bool) -> ClusterView {
     let cluster = node.cluster().expect("a node of a cluster");

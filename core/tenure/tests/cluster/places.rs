@@ -20,23 +20,13 @@ on_both_shells!(
 );
 
 async fn cluster(world: &World) -> Vec<Tenure> {
-    let mut nodes = Vec::new();
-    for name in ["a", "b", "c"] {
+    let builders = ["a", "b", "c"].map(|name| {
         let cluster = Cluster::named(name).program("7.1");
         let builder = nodes::node(cluster).serve::<Witness>().actor::<Lookout>();
         let builder = builder.actor::<Census>().actor::<Disk>();
-        let builder = builder.actor::<Broker>().actor::<Tally>();
-        nodes.push(world.start(builder).await);
-    }
-    for node in &nodes {
-        let both = [TakeOver::Fenced, TakeOver::Leased];
-        wait(node, |view| {
-            let spread = |class: &TakeOver| view.owned(*class).len() == 3;
-            both.iter().all(|class| view.is_served(*class)) && both.iter().all(spread)
-        })
-        .await;
-    }
-    nodes
+        builder.actor::<Broker>().actor::<Tally>()
+    });
+    nodes::start_of_both(world, builders.into()).await
 }
 
 async fn each_shard_has_an_actor_on_its_owner(world: &World) {

@@ -1,7 +1,7 @@
 //! A lane that comes late: deadlines that have passed when something else is fed first.
 
 use super::actors::*;
-use super::rig::{Kinds, Rig};
+use super::rig::{Begun, Kinds, Rig};
 use crate::api::actor::{AskError, LateAnswer};
 use crate::driver::actors::ActorSeat;
 use crate::id::Ticket;
@@ -13,6 +13,16 @@ const DEADLINE: Told<u64> = Err(AskError::Deadline);
 
 fn rig() -> Rig {
     Rig::new(Kinds::new().with::<Counter>())
+}
+
+/// More than a lane lets begin in two turns; each waits 20 ms.
+fn ask_many(rig: &mut Rig) -> Vec<Begun<Told<u64>>> {
+    (0..300)
+        .map(|n| {
+            let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
+            rig.send(ask.timeout(Duration::from_millis(20)))
+        })
+        .collect()
 }
 
 #[test]
@@ -35,11 +45,7 @@ fn a_message_may_be_withdrawn_at_its_deadline() {
 #[test]
 fn turns_of_callers_who_went_away_are_not_begun_at_their_deadline_either() {
     let mut rig = rig();
-    let mut asks = Vec::new();
-    for n in 0..300 {
-        let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
-        asks.push(rig.send(ask.timeout(Duration::from_millis(20))));
-    }
+    let asks = ask_many(&mut rig);
     // All are made, and the lane's budget ends among the turns that were let begin.
     rig.with(ActorSeat::turn);
     rig.with(ActorSeat::turn);
@@ -56,11 +62,7 @@ fn turns_of_callers_who_went_away_are_not_begun_at_their_deadline_either() {
 #[test]
 fn what_waited_to_begin_until_its_deadline_is_not_begun() {
     let mut rig = rig();
-    let mut asks = Vec::new();
-    for n in 0..300 {
-        let ask = rig.actor::<Counter>(&format!("c{n}")).ask(Add { by: 1 });
-        asks.push(rig.send(ask.timeout(Duration::from_millis(20))));
-    }
+    let mut asks = ask_many(&mut rig);
     rig.with(ActorSeat::turn);
     rig.with(ActorSeat::turn);
     let begun = rig.counted().actor_turns;
