@@ -1,6 +1,7 @@
 //! The world's dice: each choice has a name and a part, and each (name, part) a row of its own, so
 //! that leaving one fault out leaves every other draw as it was.
 
+use crate::deviation::{Deviation, Deviations, Fault, Timing};
 use std::collections::BTreeMap;
 use tenure_core::{Dice, Purpose, Span};
 
@@ -97,6 +98,57 @@ pub(crate) enum What {
 pub(crate) struct Draws {
     dice: Dice,
     rows: BTreeMap<(What, u64), (Dice, u64)>,
+    /// What may go otherwise, and what did.
+    pub(crate) deviations: Deviations,
+}
+
+impl What {
+    /// The dice that it is one of, when it is about times and orders only.
+    const fn timing(self) -> Option<Timing> {
+        match self {
+            Self::Shuffle => Some(Timing::Order),
+            Self::EffectDelay => Some(Timing::Effect),
+            Self::WorkDelay => Some(Timing::Work),
+            Self::TimerDelay => Some(Timing::Timer),
+            Self::Travel => Some(Timing::Travel),
+            Self::Consensus => Some(Timing::Consensus),
+            Self::Within => Some(Timing::Within),
+            Self::Plan
+            | Self::NodeKey
+            | Self::Fate
+            | Self::Late
+            | Self::Refusal
+            | Self::Successor
+            | Self::Lag
+            | Self::Snapshot
+            | Self::Crash
+            | Self::Pause
+            | Self::Link
+            | Self::Leader
+            | Self::Claim
+            | Self::Tail
+            | Self::Bodies
+            | Self::Pace
+            | Self::Ask
+            | Self::Again
+            | Self::CommandId
+            | Self::Evict
+            | Self::Frame
+            | Self::Announce
+            | Self::Partition
+            | Self::Cut
+            | Self::Election
+            | Self::Suspend
+            | Self::WallStep
+            | Self::Join
+            | Self::Drain
+            | Self::Exit
+            | Self::Fresh
+            | Self::Abandon
+            | Self::Members
+            | Self::Later => None,
+        }
+    }
 }
 
 impl Draws {
@@ -104,12 +156,17 @@ impl Draws {
         Self {
             dice: Dice::new(u128::from(seed)),
             rows: BTreeMap::new(),
+            deviations: Deviations::default(),
         }
     }
 
-    /// A number below `bound`; 0 when `bound` is 0.
+    /// A number below `bound`; 0 when `bound` is 0. One for a time is in the middle while its dice are
+    /// not free.
     pub(crate) fn below(&mut self, what: What, part: u64, bound: u64) -> u64 {
         let (dice, ordinal) = self.next(what, part);
+        if !self.is_free(what) {
+            return bound / 2;
+        }
         dice.below(Purpose::World, ordinal, bound)
     }
 
@@ -122,6 +179,25 @@ impl Draws {
     /// True in `per_mille` of 1,000 draws.
     pub(crate) fn chance(&mut self, what: What, part: u64, per_mille: u64) -> bool {
         self.below(what, part, 1_000) < per_mille
+    }
+
+    /// Whether a fault comes that does so in `per_mille` of 1,000 draws, and may.
+    pub(crate) fn strikes(
+        &mut self,
+        fault: Fault,
+        (what, row): (What, u64),
+        per_mille: u64,
+    ) -> bool {
+        let (dice, number) = self.next(what, row);
+        dice.below(Purpose::World, number, 1_000) < per_mille
+            && self
+                .deviations
+                .happens(Deviation::Fault { fault, row, number })
+    }
+
+    fn is_free(&mut self, what: What) -> bool {
+        what.timing()
+            .is_none_or(|dice| self.deviations.is_free(dice))
     }
 
     /// A span from `min` up to, not including, `max`.
@@ -141,8 +217,11 @@ impl Draws {
         choices[usize::try_from(index).expect("an index fits")]
     }
 
-    /// Puts the items in a drawn order.
+    /// Puts the items in a drawn order; leaves them as they are while the dice for it are not free.
     pub(crate) fn shuffle<T>(&mut self, what: What, part: u64, items: &mut [T]) {
+        if items.len() > 1 && !self.is_free(what) {
+            return;
+        }
         for last in (1..items.len()).rev() {
             let other = self.below(what, part, last as u64 + 1);
             items.swap(last, usize::try_from(other).expect("an index fits"));

@@ -28,6 +28,8 @@ pub struct Entity {
 /// What a caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
+    /// Its row of draws: the same when it is asked again.
+    pub row: u64,
     /// The entity, by index.
     pub entity: usize,
     /// The command; `None` is a read.

@@ -31,6 +31,7 @@
 
 mod bodies;
 mod brief;
+mod deviation;
 mod draw;
 mod history;
 mod host;
@@ -42,6 +43,7 @@ mod swarm;
 mod world;
 
 pub use bodies::{Bodies, Body};
+pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};
 pub use ledger::{Claim, Entry, Ledger, Placed};
@@ -49,4 +51,4 @@ pub use lives::{Life, Lives};
 pub use oracle::{Class, Happened, Oracle, Seen, View, Violation};
 pub use profile::{ClusterPlan, Faults, Plan, Profile};
 pub use swarm::{Ending, Failure, Swarm, Tally, run_once};
-pub use world::{Corruption, Report, World};
+pub use world::{Corruption, Kind, Lane, Line, Report, World};

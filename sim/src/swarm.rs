@@ -168,11 +168,11 @@ pub fn run_once(seed: u64, profile: Profile, twice: bool) -> Result<Report, (End
     let first = run()?;
     if twice {
         let second = run()?;
-        let pairs = first.trace.iter().zip(&second.trace);
+        let pairs = first.story.iter().zip(&second.story);
         if let Some((one, two)) = pairs.into_iter().find(|(one, two)| one != two) {
             return Err((Ending::Differed, format!("{one}\n  or  {two}")));
         }
-        if first.trace.len() != second.trace.len() {
+        if first.story.len() != second.story.len() {
             return Err((Ending::Differed, "one run is longer".into()));
         }
     }

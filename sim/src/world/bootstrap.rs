@@ -83,6 +83,7 @@ pub(super) fn world(plan: Plan) -> World {
         draws: Draws::new(plan.seed),
         now: 0,
         ordinal: 0,
+        happened: 0,
         queue: BTreeMap::new(),
         layout: LAYOUT,
         layout_record: Arc::new(layout),
@@ -112,7 +113,9 @@ pub(super) fn world(plan: Plan) -> World {
         members_lost: false,
         skew_ms: plan.skew_ms.clone(),
         corruption: None,
-        trace: super::Trace::None,
+        story: super::Story::Untold,
+        event: 0,
+        cause: 0,
         plan,
     };
     for node in 0..world.plan.nodes {
@@ -141,7 +144,8 @@ pub(super) fn world(plan: Plan) -> World {
         }
     }
     for client in 0..world.plan.clients {
-        world.at(Span::from_millis(1), Event::Ask { client });
+        let number = 1;
+        world.at(Span::from_millis(1), Event::Ask { client, number });
     }
     world.schedule_faults();
     world

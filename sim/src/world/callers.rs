@@ -2,6 +2,8 @@
 
 use super::World;
 use super::event::{Event, Part, Place};
+use super::story::{Kind, Lane};
+use crate::deviation::Deviation;
 use crate::draw::What;
 use crate::history::{Asked, Wish};
 use crate::host::{Command, Style};
@@ -16,31 +18,44 @@ const AGAIN_MAX: u32 = 4;
 
 impl World {
     /// A client asks one or several things, and goes on later.
-    pub(super) fn ask_something(&mut self, client: u64) -> Result<(), Violation> {
+    pub(super) fn ask_something(&mut self, client: u64, number: u64) -> Result<(), Violation> {
         if self.healed {
             return Ok(());
         }
-        let entity = self
-            .draws
-            .below(What::Ask, client, self.entities.len() as u64);
+        let pace = self.plan.pace.saturating_mul(2);
+        let wait = self.draws.span(What::Pace, client, Span::ZERO, pace);
+        let next = number + 1;
+        self.at(
+            wait,
+            Event::Ask {
+                client,
+                number: next,
+            },
+        );
+        if !self.happens(Deviation::Ask { client, number }) {
+            return Ok(());
+        }
+        // Each question has rows of its own, so that one more or less leaves the others as they are.
+        let row = client << 40 | number << 8;
+        let entity = self.draws.below(What::Ask, row, self.entities.len() as u64);
         let entity = usize::try_from(entity).expect("an index fits");
-        let node = self.some_asked_node(entity, client);
+        let node = self.some_asked_node(entity, (What::Ask, row));
         // Several at once are what group commit is for.
-        let several = self.draws.chance(What::Ask, client, 200);
+        let several = self.draws.chance(What::Ask, row, 200);
         let count = if several {
-            self.draws.range(What::Ask, client, 2, 6)
+            self.draws.range(What::Ask, row, 2, 6)
         } else {
             1
         };
-        let mut wish = self.wish(entity, client);
+        let mut wish = self.wish(entity, row);
         for number in 0..count {
             // Now and then a caller sends the same command twice.
-            if number > 0 && !self.draws.chance(What::Again, client + 8, 100) {
-                wish = self.wish(entity, client);
+            if number > 0 && !self.draws.chance(What::Again, row, 100) {
+                wish = self.wish(entity, row | number);
             }
             let patience = self.draws.span(
                 What::Ask,
-                client,
+                row,
                 Span::from_millis(50),
                 Span::from_millis(4_000),
             );
@@ -48,13 +63,6 @@ impl World {
                 self.ask(node, wish, 0, patience)?;
             }
         }
-        let wait = self.draws.span(
-            What::Pace,
-            client,
-            Span::ZERO,
-            self.plan.pace.saturating_mul(2),
-        );
-        self.at(wait, Event::Ask { client });
         Ok(())
     }
 
@@ -110,7 +118,9 @@ impl World {
                 deadline,
             }),
         };
-        self.tell(|| format!("{ticket:?} asks n{node} {:?}", wish.command));
+        self.tell(Lane::Callers, Kind::Does, || {
+            format!("{ticket:?} asks n{node} {:?}", wish.command)
+        });
         self.history.ask(Asked {
             ticket,
             place: (node, life),
@@ -147,7 +157,7 @@ impl World {
             // Nothing happened, so it may be sent again without an id too (H13).
             Reply::Refused(Refusal::NotOwner | Refusal::Overloaded | Refusal::Deadline) => true,
             Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => {
-                asked.wish.id.is_some() && self.draws.chance(What::Again, asked.place.0 as u64, 30)
+                asked.wish.id.is_some() && self.draws.chance(What::Again, asked.wish.row, 30)
             }
             Reply::Read { .. } | Reply::Refused(_) => false,
         };
@@ -170,13 +180,15 @@ impl World {
     }
 
     fn may_ask_again(&mut self, ticket: Ticket) {
-        let again = self.history.asked(ticket).map_or(0, |asked| asked.again);
-        if again >= AGAIN_MAX || self.healed || self.draws.chance(What::Again, 0, 200) {
+        let Some(asked) = self.history.asked(ticket) else {
+            return;
+        };
+        let (again, row) = (asked.again, asked.wish.row);
+        if again >= AGAIN_MAX || self.healed || self.draws.chance(What::Again, row, 200) {
             return;
         }
-        let wait = self
-            .draws
-            .span(What::Again, 1, Span::ZERO, Span::from_millis(800));
+        let longest = Span::from_millis(800);
+        let wait = self.draws.span(What::Again, row, Span::ZERO, longest);
         self.at(wait, Event::AskAgain { ticket });
     }
 
@@ -189,12 +201,12 @@ impl World {
         }
         reached!(self, "world: a caller asked again");
         let (wish, again) = (asked.wish, asked.again + 1);
-        let Some(node) = self.some_asked_node(wish.entity, ticket.0 % 8) else {
+        let Some(node) = self.some_asked_node(wish.entity, (What::Again, wish.row)) else {
             return Ok(());
         };
         let patience = self.draws.span(
             What::Again,
-            2,
+            wish.row,
             Span::from_millis(50),
             Span::from_millis(2_000),
         );
@@ -202,14 +214,14 @@ impl World {
     }
 
     /// The owner mostly, where the shard has one; else any node.
-    fn some_asked_node(&mut self, entity: usize, part: u64) -> Option<usize> {
+    fn some_asked_node(&mut self, entity: usize, (what, row): (What, u64)) -> Option<usize> {
         let shard = self.entities[entity].shard;
-        let any = self.draws.below(What::Ask, part, self.nodes.len() as u64);
+        let any = self.draws.below(what, row, self.nodes.len() as u64);
         let any = usize::try_from(any).expect("an index fits");
         if self.plan.cluster.is_some() {
             return self.nodes[any].alive.then_some(any);
         }
-        let stray = self.draws.chance(What::Ask, part, 150);
+        let stray = self.draws.chance(what, row, 150);
         let node = match (self.plan.shards[shard], self.owners[shard]) {
             (WriteMode::Owned, Some((owner, _))) if !stray => owner,
             (WriteMode::Owned | WriteMode::Direct, _) => any,
@@ -217,22 +229,22 @@ impl World {
         self.nodes[node].alive.then_some(node)
     }
 
-    fn wish(&mut self, entity: usize, client: u64) -> Wish {
-        let read = self.draws.chance(What::Ask, client, 200);
-        let command = (!read).then(|| self.command(entity, client));
-        let named = self.draws.chance(What::Ask, client, 600);
-        let bits = self.draws.bits(What::CommandId, client);
-        let ahead = self.draws.chance(What::Ask, client, 10);
+    fn wish(&mut self, entity: usize, row: u64) -> Wish {
+        let read = self.draws.chance(What::Ask, row, 200);
+        let command = (!read).then(|| self.command(entity, row));
+        let named = self.draws.chance(What::Ask, row, 600);
+        let bits = self.draws.bits(What::CommandId, row);
+        let ahead = self.draws.chance(What::Ask, row, 10);
         let maker = self
             .draws
-            .below(What::CommandId, client, self.nodes.len() as u64);
+            .below(What::CommandId, row, self.nodes.len() as u64);
         let mut wall = self.wall_of(usize::try_from(maker).expect("an index fits"));
         if ahead {
             wall.0 += 2 * self.plan.limits.id_ahead_max_ms;
         }
         let id = (named && !read).then(|| CommandId::new(wall, bits));
-        let near = self.draws.range(What::Ask, client, 0, 3);
-        let expected = match self.draws.below(What::Ask, client, 10) {
+        let near = self.draws.range(What::Ask, row, 0, 3);
+        let expected = match self.draws.below(What::Ask, row, 10) {
             0 => {
                 let version = self.ledger.state(&self.entities[entity].subject).version;
                 let version = version.0 + u64::from(near == 1);
@@ -242,16 +254,17 @@ impl World {
             _ => Expected::Any,
         };
         Wish {
+            row,
             entity,
             command,
             id,
             expected: if read { Expected::Any } else { expected },
-            freshness: self.freshness(entity, client),
+            freshness: self.freshness(entity, row),
         }
     }
 
     /// How fresh an answer a reader wants: in a cluster anything that there is.
-    fn freshness(&mut self, entity: usize, client: u64) -> Freshness {
+    fn freshness(&mut self, entity: usize, row: u64) -> Freshness {
         if self.plan.cluster.is_none() {
             return Freshness::Linearizable;
         }
@@ -264,12 +277,12 @@ impl World {
                 Freshness::Local,
             ],
         };
-        self.draws.pick(What::Fresh, client, choices)
+        self.draws.pick(What::Fresh, row, choices)
     }
 
-    fn command(&mut self, entity: usize, client: u64) -> Command {
-        let draw = self.draws.below(What::Ask, client, 1_000);
-        let count = self.draws.range(What::Ask, client, 2, 4);
+    fn command(&mut self, entity: usize, row: u64) -> Command {
+        let draw = self.draws.below(What::Ask, row, 1_000);
+        let count = self.draws.range(What::Ask, row, 2, 4);
         let style = match draw {
             0..=399 => Style::Add,
             400..=649 => Style::Take,
@@ -280,10 +293,10 @@ impl World {
             950..=969 => Style::Fall,
             _ => Style::Fail,
         };
-        let amount = self.draws.range(What::Ask, client, 1, 9);
-        let large = self.draws.chance(What::Ask, client, 10);
-        let later = match self.plan.later && self.draws.chance(What::Later, client, 350) {
-            true => self.some_later(entity, client),
+        let amount = self.draws.range(What::Ask, row, 1, 9);
+        let large = self.draws.chance(What::Ask, row, 10);
+        let later = match self.plan.later && self.draws.chance(What::Later, row, 350) {
+            true => self.some_later(entity, row),
             false => None,
         };
         Command {

@@ -3,6 +3,7 @@
 
 use super::World;
 use super::event::Event;
+use super::story::{Kind, Lane};
 use crate::draw::What;
 use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
@@ -238,7 +239,9 @@ impl World {
         if last < 6 {
             return None;
         }
-        self.tell(|| "CORRUPTION: messages vanish".into());
+        self.tell(Lane::Store, Kind::Fault, || {
+            "CORRUPTION: messages vanish".into()
+        });
         self.store.lose_tail(&stream, Sequence(last - 3));
         Some(())
     }
@@ -248,7 +251,9 @@ impl World {
             let (_, history) = self.ledger.entities().find(|(_, all)| all.len() > 2)?;
             history[0].clone()
         };
-        self.tell(|| "CORRUPTION: a commit is stored twice".into());
+        self.tell(Lane::Store, Kind::Fault, || {
+            "CORRUPTION: a commit is stored twice".into()
+        });
         let payload = old.commit.encode();
         self.force(&old.stream, &old.subject, payload)
     }
@@ -266,7 +271,9 @@ impl World {
         if self.ledger.history(&one.subject).is_empty() {
             return None;
         }
-        self.tell(|| "CORRUPTION: two messages change places".into());
+        self.tell(Lane::Store, Kind::Fault, || {
+            "CORRUPTION: two messages change places".into()
+        });
         self.store.lose_tail(&stream, Sequence(last - 2));
         self.force(&stream, &two.subject, two.payload)?;
         self.force(&stream, &one.subject, one.payload)
@@ -283,7 +290,9 @@ impl World {
         let last = self.ledger.history(&entity.subject).last()?.clone();
         let now = self.ledger.epoch_before(&ownership, Sequence(u64::MAX))?;
         let former = self.ledger.epoch_before(&ownership, now.sequence)?;
-        self.tell(|| "CORRUPTION: a commit of a former epoch is stored".into());
+        self.tell(Lane::Store, Kind::Fault, || {
+            "CORRUPTION: a commit of a former epoch is stored".into()
+        });
         let commit = successor(&last, former, self.plan.limits.chain_max);
         self.force(&last.stream, &last.subject, commit.encode())
     }

@@ -3,6 +3,7 @@
 use super::World;
 use super::corrupt::Corruption;
 use super::event::{Input, Part, Place};
+use super::story::{Kind, Lane};
 use std::sync::Arc;
 use tenure_core::format::TakeOver;
 use tenure_core::id::Incarnation;
@@ -123,7 +124,9 @@ impl World {
         let (_, other) = self.owner_and_other(shard)?;
         let claims = self.ledger.claims(self.ownership(shard));
         let over = claims.last()?.epoch.sequence;
-        self.tell(|| format!("CORRUPTION: {other} takes what another owns"));
+        self.tell(Lane::Store, Kind::Fault, || {
+            format!("CORRUPTION: {other} takes what another owns")
+        });
         self.post_within(other, log::Input::Order(Order::Claim { over }));
         Some(())
     }
@@ -140,7 +143,9 @@ impl World {
         if known.state != PeerState::Up {
             return None;
         }
-        self.tell(|| format!("CORRUPTION: {owner} hands over to {other}"));
+        self.tell(Lane::Store, Kind::Fault, || {
+            format!("CORRUPTION: {owner} hands over to {other}")
+        });
         self.post_within(owner, log::Input::Order(Order::HandOver { to, node }));
         Some(())
     }

@@ -96,6 +96,7 @@ pub(super) enum Event {
     /// A client asks something.
     Ask {
         client: u64,
+        number: u64,
     },
     /// A client asks again with the same command id.
     AskAgain {

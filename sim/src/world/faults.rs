@@ -4,6 +4,8 @@
 use super::World;
 use super::event::{Event, Part, Place};
 use super::node::breach;
+use super::story::{Kind, Lane};
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::{Class, Happened, Seen, Violation};
 use tenure_core::format::WriteMode;
@@ -58,10 +60,11 @@ impl World {
         if self.healed {
             return Ok(());
         }
+        let due = self.due(Fault::Crash);
         let node = self.some_node(What::Crash);
-        if self.nodes[node].alive {
+        if self.nodes[node].alive && self.happens(due) {
             reached!(self, "fault: crash");
-            self.tell(|| format!("n{node} CRASHES"));
+            self.tell(Lane::Node(node), Kind::Fault, || format!("n{node} CRASHES"));
             self.dies(node)?;
             let wait = self.draws.span(
                 What::Crash,
@@ -94,7 +97,7 @@ impl World {
 
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
         if !self.nodes[node].alive {
-            self.tell(|| format!("n{node} starts"));
+            self.tell(Lane::Node(node), Kind::Note, || format!("n{node} starts"));
             self.revive(node);
         }
         Ok(())
@@ -104,13 +107,16 @@ impl World {
         if self.healed {
             return;
         }
+        let due = self.due(Fault::Pause);
         let node = self.some_node(What::Pause);
-        if self.nodes[node].running() {
+        if self.nodes[node].running() && self.happens(due) {
             reached!(self, "fault: pause");
             let length = self
                 .draws
                 .span(What::Pause, 2, Span::from_millis(1), self.pause_max());
-            self.tell(|| format!("n{node} PAUSES for {length}"));
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} PAUSES for {length}")
+            });
             self.stop(node, length);
         }
         self.next_fault(What::Pause, self.plan.faults.pause, Event::Pause);
@@ -144,7 +150,7 @@ impl World {
         if self.now < until {
             return Ok(());
         }
-        self.tell(|| format!("n{node} goes on"));
+        self.tell(Lane::Node(node), Kind::Note, || format!("n{node} goes on"));
         self.nodes[node].stopped_until = None;
         self.wakes_up(node)?;
         let mut waiting: Vec<_> = self.nodes[node].waiting.drain(..).collect();
@@ -160,8 +166,9 @@ impl World {
         if self.healed {
             return Ok(());
         }
+        let due = self.due(Fault::LinkDown);
         let node = self.some_node(What::Link);
-        if self.nodes[node].running() && self.nodes[node].linked {
+        if self.nodes[node].running() && self.nodes[node].linked && self.happens(due) {
             reached!(self, "fault: link down");
             self.unlink(node)?;
             let wait = self.draws.span(
@@ -177,7 +184,9 @@ impl World {
     }
 
     pub(super) fn unlink(&mut self, node: usize) -> Result<(), Violation> {
-        self.tell(|| format!("n{node} loses its link"));
+        self.tell(Lane::Node(node), Kind::Fault, || {
+            format!("n{node} loses its link")
+        });
         self.nodes[node].linked = false;
         self.cut_off(node);
         self.each_shard(node, &Input::Down)?;
@@ -188,7 +197,9 @@ impl World {
         if !self.nodes[node].alive || self.nodes[node].linked {
             return Ok(());
         }
-        self.tell(|| format!("n{node} has its link"));
+        self.tell(Lane::Node(node), Kind::Note, || {
+            format!("n{node} has its link")
+        });
         self.nodes[node].linked = true;
         let up = Input::Up(self.shape());
         self.each_shard(node, &up)?;
@@ -208,11 +219,14 @@ impl World {
         if self.healed {
             return;
         }
-        reached!(self, "fault: leader change");
+        let due = self.due(Fault::LeaderChange);
         let stream = self.draws.below(What::Leader, 1, self.streams.len() as u64);
-        let stream = &self.streams[usize::try_from(stream).expect("an index fits")];
-        self.store.drop_proposals_of(stream);
-        self.tell(|| "the leader changes".into());
+        let stream = usize::try_from(stream).expect("an index fits");
+        if self.happens(due) {
+            reached!(self, "fault: leader change");
+            self.store.drop_proposals_of(&self.streams[stream]);
+            self.tell(Lane::Store, Kind::Fault, || "the leader changes".into());
+        }
         self.next_fault(
             What::Leader,
             self.plan.faults.leader_change,
@@ -238,8 +252,12 @@ impl World {
         let shard = self.draws.pick(What::Claim, 1, shards);
         let node = self.some_node(What::Claim);
         let life = self.nodes[node].life;
-        if self.nodes[node].alive {
-            self.tell(|| format!("n{node} shall claim s{shard}"));
+        // One without an owner has to be somebody's; that is no fault.
+        let due = self.due(Fault::WrongClaim);
+        if self.nodes[node].alive && (!free.is_empty() || self.happens(due)) {
+            self.tell(Lane::Node(node), Kind::Note, || {
+                format!("n{node} shall claim s{shard}")
+            });
             let part = Part::Log(shard);
             self.deliver(Place { node, life, part }, Input::Claim)?;
         }
@@ -267,6 +285,11 @@ impl World {
         let lost = self.draws.range(What::Tail, 1, 1, 12);
         let last = self.store.last(&stream).0;
         let keep_up_to = Sequence(last.saturating_sub(lost).max(1));
+        self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
+        let due = self.due(Fault::LostTail);
+        if !self.happens(due) {
+            return Ok(());
+        }
         reached!(self, "fault: lost tail");
         for node in 0..self.nodes.len() {
             if self.nodes[node].alive && self.nodes[node].linked {
@@ -274,7 +297,9 @@ impl World {
             }
         }
         self.drop_flights();
-        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
+        self.tell(Lane::Store, Kind::Fault, || {
+            format!("{stream} comes back with {keep_up_to:?} as its last")
+        });
         self.store.lose_tail(&stream, keep_up_to);
         self.ledger.cut(&stream, keep_up_to);
         self.history.void();
@@ -288,13 +313,21 @@ impl World {
                 .span(What::Tail, 2, Span::from_millis(1), Span::from_millis(50));
             self.at(wait, Event::LinkUp { node });
         }
-        self.next_fault(What::Tail, self.plan.faults.lost_tail, Event::LostTail);
         Ok(())
     }
 
     /// The membership stream comes back without its end: every link goes down before and up after.
     pub(super) fn lose_members(&mut self) -> Result<(), Violation> {
         if self.healed {
+            return Ok(());
+        }
+        self.next_fault(
+            What::Members,
+            self.plan.faults.lost_members,
+            Event::LostMembers,
+        );
+        let due = self.due(Fault::LostMembers);
+        if !self.happens(due) {
             return Ok(());
         }
         reached!(self, "fault: the membership stream loses its tail");
@@ -308,7 +341,9 @@ impl World {
             }
         }
         self.drop_flights();
-        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
+        self.tell(Lane::Store, Kind::Fault, || {
+            format!("{stream} comes back with {keep_up_to:?} as its last")
+        });
         self.store.lose_tail(&stream, keep_up_to);
         self.members_lost = true;
         for node in 0..self.nodes.len() {
@@ -320,11 +355,6 @@ impl World {
             );
             self.at(wait, Event::LinkUp { node });
         }
-        self.next_fault(
-            What::Members,
-            self.plan.faults.lost_members,
-            Event::LostMembers,
-        );
         Ok(())
     }
 
@@ -333,22 +363,28 @@ impl World {
         if self.healed {
             return;
         }
-        reached!(self, "fault: lost bodies");
-        let stream = self.namespace.snapshot_stream();
-        let lost = self.draws.range(What::Bodies, 1, 1, 6);
-        let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
-        self.tell(|| format!("{stream} comes back with {keep_up_to:?} as its last"));
-        self.store.lose_tail(&stream, keep_up_to);
         self.next_fault(
             What::Bodies,
             self.plan.faults.lost_bodies,
             Event::LostBodies,
         );
+        let due = self.due(Fault::LostBodies);
+        let lost = self.draws.range(What::Bodies, 1, 1, 6);
+        if !self.happens(due) {
+            return;
+        }
+        reached!(self, "fault: lost bodies");
+        let stream = self.namespace.snapshot_stream();
+        let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
+        self.tell(Lane::Store, Kind::Fault, || {
+            format!("{stream} comes back with {keep_up_to:?} as its last")
+        });
+        self.store.lose_tail(&stream, keep_up_to);
     }
 
     /// No fault comes any more; what was broken is repaired.
     pub(super) fn heal(&mut self) -> Result<(), Violation> {
-        self.tell(|| "EVERYTHING HEALS".into());
+        self.tell(Lane::World, Kind::Note, || "EVERYTHING HEALS".into());
         self.healed = true;
         self.heal_network();
         for node in 0..self.nodes.len() {

@@ -3,6 +3,8 @@
 
 use super::World;
 use super::event::Event;
+use super::story::{Kind, Lane};
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::{Class, Violation};
 use tenure_core::format::TakeOver;
@@ -47,13 +49,22 @@ impl World {
         let stands = self.draws.chance(What::Crash, 2, 400);
         let settled = self.plan.calm_from() + Span::from_secs(2);
         let dead = over + Span::from_millis(50);
+        let due = self.due(Fault::Kill);
+        self.at(dead + settled, Event::Kill);
+        if !self.happens(due) {
+            return Ok(());
+        }
         if stands {
             reached!(self, "fault: a node stands still for longer than its lease");
-            self.tell(|| format!("n{node} STANDS STILL"));
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} STANDS STILL")
+            });
             self.stop(node, dead);
         } else {
             reached!(self, "fault: kill");
-            self.tell(|| format!("n{node} is KILLED"));
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} is KILLED")
+            });
             self.dies(node)?;
             self.at(dead, Event::Restart { node });
         }
@@ -66,7 +77,6 @@ impl World {
         self.at(fenced, Event::TakenOver { run, class });
         let class = TakeOver::Leased;
         self.at(over, Event::TakenOver { run, class });
-        self.at(dead + settled, Event::Kill);
         Ok(())
     }
 

@@ -95,6 +95,7 @@ impl World {
             later: None,
         };
         let wish = Wish {
+            row: (entity << 8 | node) as u64,
             entity,
             command: commands.then_some(command),
             id: None,

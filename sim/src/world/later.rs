@@ -4,6 +4,7 @@ use super::World;
 use super::bootstrap::kind_text;
 use super::corrupt::Corruption;
 use super::event::{Part, Place};
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::host::{Command, Style, Wished, message_ticket};
 use crate::oracle::Violation;
@@ -61,9 +62,11 @@ impl World {
             .position(|it| it.id == intent.entity && kind_text(it) == intent.kind.as_str());
         let receiver = receiver.expect("messages are sent to entities of the run");
         let entity = self.entities[receiver].clone();
-        let lost = !self.healed && self.draws.chance(What::Frame, row, 60);
-        let stray = !self.healed && self.draws.chance(What::Frame, row, 100);
-        let any = self.draws.below(What::Frame, row, self.nodes.len() as u64);
+        let row_of = |index| (What::Frame, row << 2 | index);
+        let lost = self.strikes(Fault::LostDelivery, row_of(0), 60);
+        let stray = self.strikes(Fault::StrayDelivery, row_of(1), 100);
+        let (what, any) = row_of(2);
+        let any = self.draws.below(what, any, self.nodes.len() as u64);
         let any = usize::try_from(any).expect("an index fits");
         let node = match self.owners[entity.shard] {
             Some((owner, _)) if !stray => owner,
@@ -133,32 +136,30 @@ impl World {
     }
 
     /// What a command leaves to be done later, now and then.
-    pub(super) fn some_later(&mut self, entity: usize, client: u64) -> Option<Wished> {
+    pub(super) fn some_later(&mut self, entity: usize, row: u64) -> Option<Wished> {
         let of = &self.entities[entity];
         if !self.plan.later || of.mode != WriteMode::Owned {
             return None;
         }
-        let slot = u8::try_from(self.draws.below(What::Later, client, 2)).expect("a small number");
-        Some(match self.draws.below(What::Later, client, 10) {
+        let slot = u8::try_from(self.draws.below(What::Later, row, 2)).expect("a small number");
+        Some(match self.draws.below(What::Later, row, 10) {
             0..=3 => {
-                let wait = self.draws.range(What::Later, client, 0, 2_500);
-                let node = self
-                    .draws
-                    .below(What::Later, client, self.nodes.len() as u64);
+                let wait = self.draws.range(What::Later, row, 0, 2_500);
+                let node = self.draws.below(What::Later, row, self.nodes.len() as u64);
                 let wall = self.wall_of(usize::try_from(node).expect("an index fits"));
-                let again = self.draws.chance(What::Later, client, 150);
+                let again = self.draws.chance(What::Later, row, 150);
                 Wished::Arm {
                     slot,
                     due: WallTime(wall.0 + wait),
                     period_ms: if again { 700 } else { 0 },
-                    rejected: self.draws.chance(What::Later, client, 100),
+                    rejected: self.draws.chance(What::Later, row, 100),
                 }
             }
             4 => Wished::Cancel { slot },
             _ => {
                 let owned = |at: &usize| self.entities[*at].mode == WriteMode::Owned;
                 let owned: Vec<_> = (0..self.entities.len()).filter(owned).collect();
-                let to = self.draws.below(What::Later, client, owned.len() as u64);
+                let to = self.draws.below(What::Later, row, owned.len() as u64);
                 let to = owned[usize::try_from(to).expect("an index fits")];
                 let of = &self.entities[to];
                 let number = (to as u64) % self.plan.entities;

@@ -2,6 +2,8 @@
 
 use super::World;
 use super::event::{Event, Part, Place};
+use super::story::{Kind, Lane};
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
 use tenure_core::{Probe as _, Span, node, reached, route, shard};
@@ -25,7 +27,7 @@ impl World {
             return Ok(());
         }
         let node = place.node;
-        self.tell(|| format!("n{node} ends"));
+        self.tell(Lane::Node(node), Kind::Note, || format!("n{node} ends"));
         let draining = self.nodes[node].seats().draining;
         self.dies(node)?;
         if draining {
@@ -48,8 +50,9 @@ impl World {
         if self.healed {
             return Ok(());
         }
+        let due = self.due(Fault::Join);
         let away: Vec<_> = self.away.iter().copied().collect();
-        if !away.is_empty() {
+        if !away.is_empty() && self.happens(due) {
             let node = self.draws.pick(What::Join, 1, &away);
             reached!(self, "fault: another node joins");
             self.away.remove(&node);
@@ -64,15 +67,18 @@ impl World {
         if self.healed {
             return Ok(());
         }
+        let due = self.due(Fault::Drain);
         let node = self.some_node(What::Drain);
         let stay = |node: &usize| {
             let seats = self.nodes[*node].seats.as_ref();
             self.nodes[*node].alive && seats.is_some_and(|seats| !seats.draining)
         };
         let staying = (0..self.nodes.len()).filter(stay).count();
-        if stay(&node) && staying > 2 {
+        if stay(&node) && staying > 2 && self.happens(due) {
             reached!(self, "fault: a node is drained");
-            self.tell(|| format!("n{node} is to leave"));
+            self.tell(Lane::Node(node), Kind::Note, || {
+                format!("n{node} is to leave")
+            });
             let life = self.nodes[node].life;
             let part = Part::Owners;
             let place = Place { node, life, part };

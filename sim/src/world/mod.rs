@@ -18,13 +18,16 @@ mod network;
 mod node;
 mod partition;
 mod seat;
+mod story;
 mod watch;
 mod wire;
 
 pub use corrupt::Corruption;
+pub use story::{Kind, Lane, Line};
 
 use crate::bodies::Bodies;
-use crate::draw::Draws;
+use crate::deviation::{Deviation, Fault};
+use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;
 use crate::lives::Lives;
@@ -37,6 +40,7 @@ use node::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use story::Story;
 use tenure_core::format::{Layout, TakeOver};
 use tenure_core::id::{LayoutId, ShardId, Ticket, WallTime};
 use tenure_core::name::Namespace;
@@ -58,8 +62,11 @@ pub struct World {
     plan: Plan,
     draws: Draws,
     now: u64,
+    /// Events that were caused, and that happened, so far.
     ordinal: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    happened: u64,
+    /// What is to happen, by when and in which order, each with the event that caused it.
+    queue: BTreeMap<(u64, u64), (u64, Event)>,
     namespace: Namespace,
     layout: LayoutId,
     layout_record: Arc<Layout>,
@@ -96,14 +103,10 @@ pub struct World {
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
     corruption: Option<Corruption>,
-    trace: Trace,
-}
-
-/// Where the story goes.
-enum Trace {
-    None,
-    Kept(Vec<String>),
-    Printed,
+    story: Story,
+    /// The event that happens now, and the one in which it was caused.
+    event: u64,
+    cause: u64,
 }
 
 /// What came of a run.
@@ -119,8 +122,10 @@ pub struct Report {
     pub commits: usize,
     /// How many questions were asked.
     pub asked: usize,
+    /// What went otherwise, and when, in true nanoseconds.
+    pub deviations: BTreeMap<Deviation, u64>,
     /// The story, where it was asked for.
-    pub trace: Vec<String>,
+    pub story: Vec<Line>,
 }
 
 impl World {
@@ -129,17 +134,10 @@ impl World {
         bootstrap::world(plan)
     }
 
-    /// Keeps the story for the report.
+    /// Lets only these deviations happen.
     #[must_use]
-    pub fn traced(mut self) -> Self {
-        self.trace = Trace::Kept(Vec::new());
-        self
-    }
-
-    /// Prints the story as it goes.
-    #[must_use]
-    pub fn printing(mut self) -> Self {
-        self.trace = Trace::Printed;
+    pub fn only(mut self, deviations: BTreeSet<Deviation>) -> Self {
+        self.draws.deviations.restrict(deviations);
         self
     }
 
@@ -157,29 +155,32 @@ impl World {
         let violation = ended.err().or_else(|| self.broken_probe());
         if let Some(violation) = &violation {
             let text = violation.to_string();
-            self.tell(|| format!("VIOLATION {text}"));
+            self.tell(Lane::World, Kind::Violation, || format!("VIOLATION {text}"));
         }
         Report {
             violation,
-            events: self.ordinal,
+            events: self.happened,
             commits: self.ledger.entities().map(|(_, all)| all.len()).sum(),
             asked: self.history.iter().count(),
             probe: self.probe,
-            trace: match self.trace {
-                Trace::Kept(lines) => lines,
-                Trace::None | Trace::Printed => Vec::new(),
+            deviations: self.draws.deviations.take_happened(),
+            story: match self.story {
+                Story::Kept(lines) => lines,
+                Story::Untold | Story::Printed => Vec::new(),
             },
         }
     }
 
     fn events(&mut self) -> Result<(), Violation> {
-        while let Some(((at, _), event)) = self.queue.pop_first() {
+        while let Some(((at, ordinal), (cause, event))) = self.queue.pop_first() {
             self.now = at;
+            (self.event, self.cause) = (ordinal, cause);
+            self.draws.deviations.clock(at);
             if let Event::End = event {
                 return self.end();
             }
-            self.ordinal += 1;
-            if self.ordinal > EVENTS_MAX {
+            self.happened += 1;
+            if self.happened > EVENTS_MAX {
                 return Err(Violation {
                     class: Class::Liveness,
                     oracle: "progress",
@@ -212,7 +213,7 @@ impl World {
                 Ok(())
             }
             Event::Answer { flight, reply } => self.answer(flight, *reply),
-            Event::Ask { client } => self.ask_something(client),
+            Event::Ask { client, number } => self.ask_something(client, number),
             Event::AskAgain { ticket } => self.ask_again(ticket),
             Event::Post { from, to } => self.post(from, to),
             Event::Arrive { letter } => self.arrive(*letter),
@@ -298,10 +299,25 @@ impl World {
         }
     }
 
+    /// Whether a fault comes that does so in `per_mille` of 1,000 draws: never once everything healed.
+    fn strikes(&mut self, fault: Fault, row: (What, u64), per_mille: u64) -> bool {
+        !self.healed && self.draws.strikes(fault, row, per_mille)
+    }
+
+    /// A fault with a rhythm of its own is due.
+    fn due(&mut self, fault: Fault) -> Deviation {
+        self.draws.deviations.due(fault)
+    }
+
+    /// Whether what is due happens.
+    fn happens(&mut self, due: Deviation) -> bool {
+        self.draws.deviations.happens(due)
+    }
+
     fn at(&mut self, after: Span, event: Event) {
         self.ordinal += 1;
         let at = self.now + after.as_nanos();
-        self.queue.insert((at, self.ordinal), event);
+        self.queue.insert((at, self.ordinal), (self.event, event));
     }
 
     fn wall(&self) -> WallTime {
@@ -337,25 +353,6 @@ impl World {
     /// The subject of a shard's ownership records.
     fn ownership(&self, shard: usize) -> &str {
         self.ownerships[shard].as_str()
-    }
-
-    fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Trace::None = self.trace {
-            return;
-        }
-        let micros = self.now / 1_000;
-        let line = format!(
-            "{:3}.{:06} #{:<6} {}",
-            micros / 1_000_000,
-            micros % 1_000_000,
-            self.ordinal,
-            line()
-        );
-        match &mut self.trace {
-            Trace::None => {}
-            Trace::Kept(lines) => lines.push(line),
-            Trace::Printed => println!("{line}"),
-        }
     }
 
     fn broken_probe(&mut self) -> Option<Violation> {

@@ -4,7 +4,9 @@
 use super::World;
 use super::cluster::{Came, Ended};
 use super::event::{Event, Part, Place};
+use super::story::Kind;
 use crate::brief;
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
 use std::collections::BTreeSet;
@@ -74,7 +76,7 @@ impl World {
         let parcels = outbox.entry((lane, to)).or_default();
         parcels.push(parcel);
         if parcels.len() == 1 {
-            let wait = self.moment(What::Frame, from.row());
+            let wait = self.moment(What::Within, from.row());
             self.at(wait, Event::Post { from, to });
         }
     }
@@ -107,7 +109,9 @@ impl World {
             parcels,
             copy: false,
         };
-        self.tell(|| format!("{from} ~> {}", brief_letter(&letter)));
+        self.tell(from, Kind::Does, || {
+            format!("{from} ~> {}", brief_letter(&letter))
+        });
         self.travels(from.node, letter);
         Ok(())
     }
@@ -125,11 +129,12 @@ impl World {
     fn travels(&mut self, node: usize, letter: Letter) {
         let row = node as u64;
         let faults = self.plan.faults;
-        let mut drawn = |index: u64, rate| {
-            self.draws.chance(What::Frame, row << 8 | index, rate) && !self.healed
+        let mut drawn = |fault, index: u64, rate| {
+            let row = (What::Frame, row << 8 | index);
+            self.strikes(fault, row, rate)
         };
-        let lost = drawn(1, faults.lost_frame);
-        let late = drawn(3, faults.late_frame);
+        let lost = drawn(Fault::LostFrame, 1, faults.lost_frame);
+        let late = drawn(Fault::LateFrame, 3, faults.late_frame);
         if lost {
             reached!(self, "fault: lost frame");
             return;
@@ -182,8 +187,7 @@ impl World {
     /// A letter that was taken in may come a second time.
     fn comes_again(&mut self, from: usize, letter: &Letter) {
         let (row, rate) = (from as u64, self.plan.faults.frame_twice);
-        let twice = self.draws.chance(What::Frame, row << 8 | 2, rate);
-        if !twice || self.healed || letter.copy {
+        if letter.copy || !self.strikes(Fault::FrameTwice, (What::Frame, row << 8 | 2), rate) {
             return;
         }
         reached!(self, "fault: frame twice");
@@ -296,12 +300,14 @@ impl World {
             for node in 0..self.nodes.len() {
                 let row = node as u64;
                 let faults = self.plan.faults;
-                let mut drawn = |index: u64, rate| {
-                    self.draws.chance(What::Announce, row << 8 | index, rate) && !self.healed
+                let mut drawn = |fault, index: u64, rate| {
+                    let row = (What::Announce, row << 8 | index);
+                    self.strikes(fault, row, rate)
                 };
-                let lost = drawn(1, faults.lost_announcement);
-                let twice = drawn(2, faults.lost_announcement / 2);
-                let late = drawn(3, faults.lost_announcement);
+                let rate = faults.lost_announcement;
+                let lost = drawn(Fault::LostAnnouncement, 1, rate);
+                let twice = drawn(Fault::AnnouncementTwice, 2, rate / 2);
+                let late = drawn(Fault::LateAnnouncement, 3, rate);
                 if lost {
                     reached!(self, "fault: lost announcement");
                     continue;

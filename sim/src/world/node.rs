@@ -7,7 +7,9 @@ use super::cluster::{Seats, run_of};
 use super::corrupt::Corruption;
 use super::event::{Deed, Event, Input, Part, Place};
 use super::seat::Seat;
+use super::story::Kind;
 use crate::brief;
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::history::Told;
 use crate::host::{Answer, Build, Host};
@@ -144,7 +146,9 @@ impl World {
         let Some(input) = self.misheard(place, input) else {
             return Ok(());
         };
-        self.tell(|| format!("{place} <- {}", brief::any_input(&input)));
+        self.tell(place, Kind::Takes, || {
+            format!("{place} <- {}", brief::any_input(&input))
+        });
         let became = run_of(&input);
         self.step_part(place, input)?;
         self.took_in(place, became);
@@ -179,7 +183,9 @@ impl World {
         }
         self.draws.shuffle(What::Shuffle, place.row(), &mut effects);
         for effect in effects {
-            self.tell(|| format!("{place} -> {}", brief::effect(&effect)));
+            self.tell(place, Kind::Does, || {
+                format!("{place} -> {}", brief::effect(&effect))
+            });
             self.begin(place, shard, effect)?;
         }
         self.wake(place);
@@ -190,10 +196,11 @@ impl World {
     /// for no reason of its own, as if another one were crowded.
     fn fit(&mut self, place: Place, shard: usize) -> Result<(), Violation> {
         let pressure = self.plan.pressure;
-        if !self.healed && self.draws.chance(What::Evict, place.row(), pressure) {
+        let row = place.row();
+        if self.strikes(Fault::Pressure, (What::Evict, row), pressure) {
             let wait = self
                 .draws
-                .span(What::Evict, place.row(), Span::ZERO, Span::from_millis(5));
+                .span(What::Evict, !row, Span::ZERO, Span::from_millis(5));
             self.deliver_after(wait, place, log::Input::Evict);
         }
         let node = &mut self.nodes[place.node];
@@ -316,7 +323,7 @@ impl World {
     fn work(&mut self, place: Place, shard: usize, op: OpId, work: Work) -> Result<(), Violation> {
         let row = place.row();
         let rate = self.plan.faults.bad_snapshot;
-        let readable = self.healed || !self.draws.chance(What::Snapshot, row, rate);
+        let readable = !self.strikes(Fault::BadSnapshot, (What::Snapshot, row), rate);
         if Host::meets_older_events(&work) {
             reached!(self, "world: events of an older build are upcast");
         }

@@ -3,6 +3,8 @@
 
 use super::World;
 use super::event::Event;
+use super::story::{Kind, Lane};
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
 use tenure_core::{Probe as _, Span, reached};
@@ -48,6 +50,15 @@ impl World {
         let other = self.some_node(What::Partition);
         let denied = self.draws.chance(What::Partition, 100, 400);
         let one_way = self.draws.chance(What::Partition, 101, 200);
+        let longest = self.ttl().saturating_mul(2);
+        let length = self
+            .draws
+            .span(What::Partition, 103, Span::from_millis(50), longest);
+        self.at(length, Event::Reunite);
+        let due = self.due(Fault::Partition);
+        if !self.happens(due) {
+            return;
+        }
         for one in 0..nodes {
             for two in 0..nodes {
                 let between = if halves {
@@ -74,16 +85,13 @@ impl World {
             self.network.cut.extend(cut);
         }
         reached!(self, "fault: partition");
-        self.tell(|| format!("THE NETWORK PARTS: {apart:?}, halves {halves}, denied {denied}"));
-        let longest = self.ttl().saturating_mul(2);
-        let length = self
-            .draws
-            .span(What::Partition, 103, Span::from_millis(50), longest);
-        self.at(length, Event::Reunite);
+        self.tell(Lane::World, Kind::Fault, || {
+            format!("THE NETWORK PARTS: {apart:?}, halves {halves}, denied {denied}")
+        });
     }
 
     pub(super) fn reunite(&mut self) {
-        self.tell(|| "the network is whole".into());
+        self.tell(Lane::World, Kind::Note, || "the network is whole".into());
         self.network.silent.clear();
         self.network.denied.clear();
         self.network.cut.clear();
@@ -99,20 +107,27 @@ impl World {
         if self.healed {
             return;
         }
+        let due = self.due(Fault::Cut);
         let node = self.some_node(What::Cut);
-        reached!(self, "fault: cut from the store");
-        self.tell(|| format!("n{node} does not reach the store"));
-        self.network.cut.insert(node);
         let longest = self.ttl().saturating_mul(2);
         let length = self
             .draws
             .span(What::Cut, 2, Span::from_millis(10), longest);
-        self.at(length, Event::ReachesStore { node });
+        if self.happens(due) {
+            reached!(self, "fault: cut from the store");
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} does not reach the store")
+            });
+            self.network.cut.insert(node);
+            self.at(length, Event::ReachesStore { node });
+        }
         self.next_fault(What::Cut, self.plan.faults.cut, Event::CutOff);
     }
 
     pub(super) fn reaches_store(&mut self, node: usize) {
-        self.tell(|| format!("n{node} reaches the store"));
+        self.tell(Lane::Node(node), Kind::Note, || {
+            format!("n{node} reaches the store")
+        });
         self.network.cut.remove(&node);
     }
 
@@ -121,12 +136,17 @@ impl World {
         if self.healed {
             return;
         }
-        reached!(self, "fault: election");
+        let due = self.due(Fault::Election);
         let length = self
             .draws
             .span(What::Election, 1, Span::from_secs(4), Span::from_secs(8));
-        self.tell(|| format!("the servers elect for {length}"));
-        self.network.election_until = self.now + length.as_nanos();
+        if self.happens(due) {
+            reached!(self, "fault: election");
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the servers elect for {length}")
+            });
+            self.network.election_until = self.now + length.as_nanos();
+        }
         self.next_fault(What::Election, self.plan.faults.election, Event::Election);
     }
 
@@ -141,14 +161,17 @@ impl World {
         if self.healed {
             return;
         }
+        let due = self.due(Fault::Suspend);
         let node = self.some_node(What::Suspend);
-        if self.nodes[node].running() {
+        if self.nodes[node].running() && self.happens(due) {
             reached!(self, "fault: suspend");
             let ttl = self.ttl();
             let length = self
                 .draws
                 .span(What::Suspend, 2, ttl, ttl.saturating_mul(3));
-            self.tell(|| format!("n{node} is SUSPENDED for {length}"));
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} is SUSPENDED for {length}")
+            });
             self.suspended.insert(node);
             self.stop(node, length);
         }
@@ -175,11 +198,16 @@ impl World {
         if self.healed {
             return;
         }
-        reached!(self, "fault: a wall clock is set");
+        let due = self.due(Fault::WallStep);
         let node = self.some_node(What::WallStep);
         let ahead_ms = self.draws.range(What::WallStep, 2, 0, 20_000);
-        self.tell(|| format!("the wall clock of n{node} is set"));
-        self.skew_ms[node] = ahead_ms;
+        if self.happens(due) {
+            reached!(self, "fault: a wall clock is set");
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("the wall clock of n{node} is set")
+            });
+            self.skew_ms[node] = ahead_ms;
+        }
         self.next_fault(What::WallStep, self.plan.faults.wall_step, Event::WallStep);
     }
 

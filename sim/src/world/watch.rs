@@ -1,6 +1,7 @@
 //! After each event: what the store has more of goes to the ledger, and to every oracle.
 
 use super::World;
+use super::story::{Kind, Lane};
 use crate::bodies::Change;
 use crate::history::Told;
 use crate::ledger::Entry;
@@ -65,7 +66,9 @@ impl World {
 
     /// A caller is told something.
     pub(super) fn told(&mut self, ticket: Ticket, told: Told) -> Result<(), Violation> {
-        self.tell(|| format!("{ticket:?} is told {:?}", told.reply));
+        self.tell(Lane::Callers, Kind::Takes, || {
+            format!("{ticket:?} is told {:?}", told.reply)
+        });
         self.history.tell(ticket, told);
         let walls = (self.walls().0, self.wall_max);
         let (ledger, history, plan) = (&self.ledger, &self.history, &self.plan);

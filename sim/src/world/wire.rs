@@ -4,7 +4,9 @@
 use super::World;
 use super::corrupt::Corruption;
 use super::event::{Event, FlightId, Part, Place};
+use super::story::{Kind, Lane};
 use crate::brief;
+use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
 use crate::profile::Plan;
@@ -57,22 +59,22 @@ impl World {
         let writes = request.writes();
         // Each kind of fault has its draw, whether it comes to pass or not.
         let mut draws = [false; 9];
-        for (index, rate) in [
-            faults.lost_request,
-            faults.late_request,
-            faults.twice,
-            faults.slow,
-            faults.lost_answer,
-            faults.refusal,
-            faults.stale_read,
-            faults.old_leader,
-            faults.full,
+        for (index, (fault, rate)) in [
+            (Fault::LostRequest, faults.lost_request),
+            (Fault::LateRequest, faults.late_request),
+            (Fault::RequestTwice, faults.twice),
+            (Fault::Slow, faults.slow),
+            (Fault::LostAnswer, faults.lost_answer),
+            (Fault::Refusal, faults.refusal),
+            (Fault::StaleRead, faults.stale_read),
+            (Fault::OldLeader, faults.old_leader),
+            (Fault::Full, faults.full),
         ]
         .into_iter()
         .enumerate()
         {
             let row = part << 8 | index as u64;
-            draws[index] = self.draws.chance(What::Fate, row, rate) && !self.healed;
+            draws[index] = self.strikes(fault, (What::Fate, row), rate);
         }
         let [
             lost,
@@ -110,11 +112,15 @@ impl World {
         };
         if lost {
             reached!(self, "fault: lost request");
-            self.tell(|| format!("{place} {op:?} is lost on the way"));
+            self.tell(place, Kind::Fault, || {
+                format!("{place} {op:?} is lost on the way")
+            });
         } else if late && writes {
             reached!(self, "fault: late request");
             let after = self.draws.span(What::Late, part, timeout, Plan::LATE_MAX);
-            self.tell(|| format!("{place} {op:?} will be late by {after}"));
+            self.tell(place, Kind::Fault, || {
+                format!("{place} {op:?} will be late by {after}")
+            });
             let request = Box::new(request.clone());
             self.at(after, Event::Straggle { request });
         } else {
@@ -195,7 +201,7 @@ impl World {
                         reached!(self, "fault: a replica of the snapshots lags");
                     }
                 }
-                self.tell(|| {
+                self.tell(Lane::Store, Kind::Does, || {
                     format!(
                         "store answers {id:?} as of {up_to:?}: {}",
                         brief::answer(&reply)
@@ -218,7 +224,7 @@ impl World {
     fn heard_by_successor(&mut self, part: u64, refused: &Refused, request: &StoreRequest) {
         let heard = !refused.settles(self.plan.replicated)
             && request.writes()
-            && self.draws.chance(What::Successor, part, 500);
+            && self.strikes(Fault::SuccessorHears, (What::Successor, part), 500);
         if heard {
             reached!(self, "fault: a successor hears what its forerunner refused");
             self.execute(None, request);
@@ -246,7 +252,9 @@ impl World {
         match proposed {
             Err(reply) => {
                 let reply = self.falsified(request, reply);
-                self.tell(|| format!("store answers {flight:?}: {}", brief::answer(&reply)));
+                self.tell(Lane::Store, Kind::Does, || {
+                    format!("store answers {flight:?}: {}", brief::answer(&reply))
+                });
                 if let Some(flight) = flight {
                     self.come_back(flight, reply);
                 }
@@ -278,7 +286,9 @@ impl World {
             return;
         }
         let reply = self.store.commit(self.wall(), proposal);
-        self.tell(|| format!("store commits {flight:?}: {}", brief::answer(&reply)));
+        self.tell(Lane::Store, Kind::Does, || {
+            format!("store commits {flight:?}: {}", brief::answer(&reply))
+        });
         if let Some(flight) = flight {
             self.come_back(flight, reply);
         }
@@ -296,7 +306,9 @@ impl World {
         }
         if fate == Fate::LostAnswer {
             reached!(self, "fault: lost answer");
-            self.tell(|| format!("the answer to {id:?} is lost"));
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the answer to {id:?} is lost")
+            });
             return;
         }
         let reply = self.damaged(id, reply);
@@ -322,17 +334,17 @@ impl World {
         };
         if of_body && !self.healed {
             let faults = self.plan.faults;
-            if self
-                .draws
-                .chance(What::Snapshot, part << 8, faults.absent_body)
-            {
+            let row = part << 8;
+            if self.strikes(Fault::AbsentBody, (What::Snapshot, row), faults.absent_body) {
                 reached!(self, "fault: a body is absent");
                 return Outcome::Refused(Refused::NotFound);
             }
-            if self
-                .draws
-                .chance(What::Snapshot, part << 8 | 1, faults.damaged_body)
-            {
+            let row = row | 1;
+            if self.strikes(
+                Fault::DamagedBody,
+                (What::Snapshot, row),
+                faults.damaged_body,
+            ) {
                 reached!(self, "fault: a body is damaged");
                 for message in &mut proof.messages {
                     let mut bytes = message.payload.to_vec();
@@ -381,7 +393,7 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         for id in open {
-            if self.draws.chance(What::Link, part, 500) {
+            if self.strikes(Fault::LostWithLink, (What::Link, part), 500) {
                 let flight = self.wire.flights.get_mut(&id).expect("an open flight");
                 flight.fate = Fate::Lost;
             }

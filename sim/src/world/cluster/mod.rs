@@ -17,6 +17,7 @@ use super::seat::Seat;
 use crate::draw::What;
 use crate::host::Answer;
 use crate::oracle::{Class, Violation};
+use crate::world::story::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenure_core::format::{FrameVersions, TakeOver};
@@ -180,7 +181,9 @@ impl World {
         seat.spins(ticked && effects.is_empty())?;
         self.draws.shuffle(What::Shuffle, place.row(), &mut effects);
         for effect in effects {
-            self.tell(|| format!("{place} -> {}", crate::brief::of_member(&effect)));
+            self.tell(place, Kind::Does, || {
+                format!("{place} -> {}", crate::brief::of_member(&effect))
+            });
             self.member_wants(place, effect)?;
         }
         self.wake(place);
@@ -332,7 +335,9 @@ impl World {
         seat.spins(ticked && effects.is_empty())?;
         self.draws.shuffle(What::Shuffle, place.row(), &mut effects);
         for effect in effects {
-            self.tell(|| format!("{place} -> {}", crate::brief::of_owners(&effect)));
+            self.tell(place, Kind::Does, || {
+                format!("{place} -> {}", crate::brief::of_owners(&effect))
+            });
             self.owners_want(place, effect)?;
         }
         self.wake(place);

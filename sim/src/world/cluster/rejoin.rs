@@ -3,6 +3,7 @@
 use crate::oracle::Violation;
 use crate::world::World;
 use crate::world::event::{Input, Part, Place};
+use crate::world::story::Kind;
 use tenure_core::id::Incarnation;
 use tenure_core::{Probe as _, log, node, reached, route, shard};
 
@@ -11,7 +12,9 @@ impl World {
     /// its logs and lanes become that run, one message after another, and tell.
     pub(super) fn rejoins(&mut self, place: Place, run: Incarnation) -> Result<(), Violation> {
         reached!(self, "world: a node joins again as another run");
-        self.tell(|| format!("n{} is another run", place.node));
+        self.tell(place, Kind::Note, || {
+            format!("n{} is another run", place.node)
+        });
         let now = self.now;
         let shards = self.plan.shards.len();
         let seats = self.nodes[place.node].seats_mut();

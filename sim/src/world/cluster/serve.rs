@@ -12,6 +12,7 @@ use crate::world::corrupt::Corruption;
 use crate::world::event::{Part, Place};
 use crate::world::network::Parcel;
 use crate::world::node::breach;
+use crate::world::story::Kind;
 use tenure_core::id::{OpId, Sequence, Ticket};
 use tenure_core::log::{self, Read, Refusal, Reply, Submit, Work};
 use tenure_core::node;
@@ -85,7 +86,7 @@ impl World {
         seat.spins(ticked && effects.is_empty())?;
         self.draws.shuffle(What::Shuffle, place.row(), &mut effects);
         for effect in effects {
-            self.tell(|| format!("{place} -> {effect:?}"));
+            self.tell(place, Kind::Does, || format!("{place} -> {effect:?}"));
             self.router_wants(place, lane, effect)?;
         }
         self.wake(place);
@@ -329,7 +330,7 @@ impl World {
         let reply = self.misreplied(reply);
         let curt = self.corruption == Some(Corruption::Curt);
         let turned_away = reply == Reply::Refused(Refusal::NotOwner) && !curt;
-        self.tell(|| {
+        self.tell(place, Kind::Does, || {
             format!(
                 "{place} has for {:?}: {}",
                 begun.caller,

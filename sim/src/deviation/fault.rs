@@ -1,0 +1,149 @@
+//! Every kind of fault by its name, with the promises that it voids.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What is not promised any more after a fault (DESIGN.md, promises).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Acknowledged commits of a stream that came back without its end.
+    Kept,
+    /// That of the leased class one node acts at a time: its heartbeats were lost after they were
+    /// acknowledged.
+    LeasedAlone,
+}
+
+impl Promise {
+    /// Its name in DESIGN.md.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "P1 for what was lost",
+            Self::LeasedAlone => "P3 of the leased class",
+        }
+    }
+}
+
+/// The table of faults: name, what it is, and what it voids.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $fault:ident $name:literal voids [$($promise:ident)*],)*) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $($(#[$doc])* $fault,)*
+        }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$fault),*];
+
+            /// Its name in a repro and in probes.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name,)* }
+            }
+
+            /// What is not promised any more once it came.
+            pub const fn voids(self) -> &'static [Promise] {
+                match self { $(Self::$fault => &[$(Promise::$promise),*],)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A request never reaches the store.
+    LostRequest "lost-request" voids [],
+    /// An answer never reaches its node.
+    LostAnswer "lost-answer" voids [],
+    /// The bytes of a write reach the store long after its sender gave up (K1).
+    LateRequest "late-request" voids [],
+    /// The bytes of a write reach the store again.
+    RequestTwice "request-twice" voids [],
+    /// A request or its answer takes long.
+    Slow "slow" voids [],
+    /// The store refuses for now: overloaded, nobody responds, too many batches.
+    Refusal "refusal" voids [],
+    /// The store refuses a write for good.
+    Full "full" voids [],
+    /// A replica that lags answers a read (K2).
+    StaleRead "stale-read" voids [],
+    /// A former leader answers a write from what it knows (K5).
+    OldLeader "old-leader" voids [],
+    /// A new leader stores what the old one refused.
+    SuccessorHears "successor-hears" voids [],
+    /// The host cannot encode or decode a snapshot.
+    BadSnapshot "bad-snapshot" voids [],
+    /// The body of a snapshot is absent where it is read.
+    AbsentBody "absent-body" voids [],
+    /// The body of a snapshot is read with a wrong byte.
+    DamagedBody "damaged-body" voids [],
+    /// A leader is replaced, and what it proposed is gone.
+    LeaderChange "leader-change" voids [],
+    /// A node is gone at once; a new one comes up in its place.
+    Crash "crash" voids [],
+    /// A node stops for a while, and goes on as if nothing had been.
+    Pause "pause" voids [],
+    /// A node loses its link to the store.
+    LinkDown "link-down" voids [],
+    /// A request that was on its way when the link went down never arrives.
+    LostWithLink "lost-with-link" voids [],
+    /// A node claims a shard that another holds: on a hint that is wrong (S14).
+    WrongClaim "wrong-claim" voids [],
+    /// A stream of events comes back without its end (S13).
+    LostTail "lost-tail" voids [Kept],
+    /// The stream of snapshots loses bodies.
+    LostBodies "lost-bodies" voids [],
+    /// The membership stream comes back without its end.
+    LostMembers "lost-members" voids [LeasedAlone],
+    /// A shard is told to make room for no reason of its own.
+    Pressure "pressure" voids [],
+    /// A frame between nodes is lost.
+    LostFrame "lost-frame" voids [],
+    /// A frame comes twice.
+    FrameTwice "frame-twice" voids [],
+    /// A frame takes long, and others overtake it.
+    LateFrame "late-frame" voids [],
+    /// An announcement of the store is lost.
+    LostAnnouncement "lost-announcement" voids [],
+    /// An announcement comes late.
+    LateAnnouncement "late-announcement" voids [],
+    /// An announcement comes twice.
+    AnnouncementTwice "announcement-twice" voids [],
+    /// A durable message's answer is lost on its way to the sender.
+    LostDelivery "lost-delivery" voids [],
+    /// A durable message goes to a node that does not own its receiver.
+    StrayDelivery "stray-delivery" voids [],
+    /// Nodes do not hear each other, or are wrongly told that nobody listens.
+    Partition "partition" voids [],
+    /// A node does not reach the store.
+    Cut "cut" voids [],
+    /// The servers elect a leader and take no write.
+    Election "election" voids [],
+    /// A node is suspended for longer than its lease.
+    Suspend "suspend" voids [],
+    /// A wall clock is set.
+    WallStep "wall-step" voids [],
+    /// Another node joins.
+    Join "join" voids [],
+    /// A node is drained, and leaves.
+    Drain "drain" voids [],
+    /// One node is gone or stands still for longer than its lease, and nothing else happens.
+    Kill "kill" voids [],
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|fault| fault.name() == text);
+        named.ok_or_else(|| {
+            let all = Self::ALL.map(Self::name).join(", ");
+            format!("there is no fault {text:?}; there are {all}")
+        })
+    }
+}
