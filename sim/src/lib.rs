@@ -31,24 +31,30 @@
 
 mod bodies;
 mod brief;
+mod case;
 mod deviation;
 mod draw;
 mod history;
 mod host;
 mod ledger;
 mod lives;
+mod minimize;
 mod oracle;
 mod profile;
+mod repro;
 mod swarm;
 mod world;
 
 pub use bodies::{Bodies, Body};
+pub use case::{Broken, Case, Ending, trace_hash};
 pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};
 pub use ledger::{Claim, Entry, Ledger, Placed};
 pub use lives::{Life, Lives};
+pub use minimize::{Minimized, Progress, minimize};
 pub use oracle::{Class, Happened, Oracle, Seen, View, Violation};
 pub use profile::{ClusterPlan, Faults, Plan, Profile};
-pub use swarm::{Ending, Failure, Swarm, Tally, run_once};
+pub use repro::{Repro, VERSION as REPRO_VERSION};
+pub use swarm::{Failure, Swarm, Tally, Watch};
 pub use world::{Corruption, Kind, Lane, Line, Report, World};

@@ -1,47 +1,18 @@
 //! Many seeds: what came of each, and what they passed together.
 
-use crate::oracle::Class;
-use crate::profile::{Plan, Profile};
-use crate::world::{Report, World};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::case::{Broken, Case};
+use crate::profile::Profile;
+use crate::world::{Corruption, Report};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tenure_core::step::CountingProbe;
-
-/// How a seed ended, when it did not end well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
-    /// A safety promise was broken.
-    Safety,
-    /// Something good did not happen.
-    Liveness,
-    /// Two runs of the seed differed.
-    Differed,
-    /// It panicked.
-    Panic,
-}
-
-impl Ending {
-    /// The exit code that says so.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Safety => 10,
-            Self::Liveness => 11,
-            Self::Differed => 12,
-            Self::Panic => 13,
-        }
-    }
-}
 
 /// A seed that did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// The profile.
-    pub profile: Profile,
+    /// The run.
+    pub case: Case,
     /// How it ended.
-    pub ending: Ending,
-    /// What was wrong.
-    pub what: String,
+    pub broken: Broken,
 }
 
 /// What many seeds came to.
@@ -49,8 +20,12 @@ pub struct Failure {
 pub struct Tally {
     /// How many seeds were run.
     pub seeds: u64,
+    /// How many of them were run twice and compared.
+    pub compared: u64,
     /// How many events they had.
     pub events: u64,
+    /// How long they were, in true nanoseconds.
+    pub simulated: u64,
     /// How many commits they stored.
     pub commits: u64,
     /// How many questions were asked.
@@ -66,6 +41,8 @@ pub struct Tally {
 pub struct Swarm {
     /// The profile.
     pub profile: Profile,
+    /// How the world breaks its word; the oracles' own test.
+    pub corruption: Option<Corruption>,
     /// The first seed.
     pub from: u64,
     /// How many.
@@ -78,17 +55,48 @@ pub struct Swarm {
     pub failures_max: usize,
 }
 
+/// What a swarm tells while it runs, and what it is told.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Seeds that were run.
+    pub seeds: AtomicU64,
+    /// Set: no further seed is begun.
+    pub stop: AtomicBool,
+}
+
 impl Swarm {
+    /// Seeds of a profile, from 0 on two threads, one in 64 run twice.
+    pub const fn new(profile: Profile, seeds: u64) -> Self {
+        Self {
+            profile,
+            corruption: None,
+            from: 0,
+            seeds,
+            threads: 2,
+            twice_every: 64,
+            failures_max: 5,
+        }
+    }
+
     /// Runs the seeds.
     ///
     /// # Panics
     ///
     /// When a thread of its own dies.
     pub fn run(&self) -> Tally {
+        self.run_watched(&Watch::default())
+    }
+
+    /// Runs the seeds until they are done or it is told to stop.
+    ///
+    /// # Panics
+    ///
+    /// When a thread of its own dies.
+    pub fn run_watched(&self, watch: &Watch) -> Tally {
         let threads = self.threads.max(1);
         let mut tally = std::thread::scope(|scope| {
             let lanes: Vec<_> = (0..threads)
-                .map(|lane| scope.spawn(move || self.lane(lane, threads)))
+                .map(|lane| scope.spawn(move || self.lane(lane, threads, watch)))
                 .collect();
             let mut tally = Tally::default();
             for lane in lanes {
@@ -96,93 +104,65 @@ impl Swarm {
             }
             tally
         });
-        tally.failures.sort_by_key(|failure| failure.seed);
+        tally.failures.sort_by_key(|failure| failure.case.seed);
         tally
     }
 
-    fn lane(&self, lane: u64, lanes: u64) -> Tally {
+    fn lane(&self, lane: u64, lanes: u64, watch: &Watch) -> Tally {
         let mut tally = Tally::default();
         for offset in (lane..self.seeds).step_by(usize::try_from(lanes).expect("few lanes")) {
-            if tally.failures.len() >= self.failures_max {
+            if tally.failures.len() >= self.failures_max || watch.stop.load(Ordering::Relaxed) {
                 break;
             }
             let seed = self.from + offset;
+            let case = Case {
+                corruption: self.corruption,
+                ..Case::new(seed, self.profile)
+            };
             let twice = self.twice_every != 0 && seed.is_multiple_of(self.twice_every);
-            tally.add(seed, self.profile, run_once(seed, self.profile, twice));
+            tally.add(case, twice);
+            watch.seeds.fetch_add(1, Ordering::Relaxed);
         }
         tally
     }
 }
 
 impl Tally {
-    fn add(&mut self, seed: u64, profile: Profile, ended: Result<Report, (Ending, String)>) {
+    fn add(&mut self, case: Case, twice: bool) {
         self.seeds += 1;
-        let failed = match ended {
-            Ok(report) => {
-                self.events += report.events;
-                self.commits += report.commits as u64;
-                self.asked += report.asked as u64;
-                self.probe.absorb(&report.probe);
-                report.violation.map(|violation| {
-                    let ending = match violation.class {
-                        Class::Safety => Ending::Safety,
-                        Class::Liveness => Ending::Liveness,
-                    };
-                    (ending, violation.to_string())
-                })
-            }
-            Err(failed) => Some(failed),
+        self.compared += u64::from(twice);
+        let ended = match twice {
+            true => case.run_twice(),
+            false => Ok(case.run()),
         };
-        if let Some((ending, what)) = failed {
-            self.failures.push(Failure {
-                seed,
-                profile,
-                ending,
-                what,
-            });
-        }
+        let broken = match ended {
+            Ok(report) => {
+                self.count(&report);
+                report.broken()
+            }
+            Err(broken) => Some(broken),
+        };
+        self.failures
+            .extend(broken.map(|broken| Failure { case, broken }));
     }
 
-    fn absorb(&mut self, other: Self) {
+    fn count(&mut self, report: &Report) {
+        self.events += report.events;
+        self.simulated += report.ended;
+        self.commits += report.commits as u64;
+        self.asked += report.asked as u64;
+        self.probe.absorb(&report.probe);
+    }
+
+    /// Adds what other seeds came to.
+    pub fn absorb(&mut self, other: Self) {
         self.seeds += other.seeds;
+        self.compared += other.compared;
         self.events += other.events;
+        self.simulated += other.simulated;
         self.commits += other.commits;
         self.asked += other.asked;
         self.probe.absorb(&other.probe);
         self.failures.extend(other.failures);
     }
-}
-
-/// Runs one seed, twice when the two runs shall be compared.
-///
-/// # Errors
-///
-/// When it panicked, or when the two runs differed.
-pub fn run_once(seed: u64, profile: Profile, twice: bool) -> Result<Report, (Ending, String)> {
-    let run = || {
-        let world = World::new(Plan::new(seed, profile));
-        let world = if twice { world.traced() } else { world };
-        catch_unwind(AssertUnwindSafe(|| world.run()))
-            .map_err(|panic| (Ending::Panic, panic_text(panic.as_ref())))
-    };
-    let first = run()?;
-    if twice {
-        let second = run()?;
-        let pairs = first.story.iter().zip(&second.story);
-        if let Some((one, two)) = pairs.into_iter().find(|(one, two)| one != two) {
-            return Err((Ending::Differed, format!("{one}\n  or  {two}")));
-        }
-        if first.story.len() != second.story.len() {
-            return Err((Ending::Differed, "one run is longer".into()));
-        }
-    }
-    Ok(first)
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panic: {}", text.unwrap_or_else(|| "without a text".into()))
 }

@@ -9,19 +9,15 @@ fn seeds_of_every_profile_break_nothing() {
         // A cluster's run is some times as long.
         let seeds = if profile.is_cluster() { 8 } else { 24 };
         let swarm = Swarm {
-            profile,
             from: 1,
-            seeds,
-            threads: 2,
             twice_every: 8,
             failures_max: 1,
+            ..Swarm::new(profile, seeds)
         };
         let tally = swarm.run();
         for failure in &tally.failures {
-            println!(
-                "{:?}: cargo sim run --seed {} --profile {}\n  {}",
-                failure.ending, failure.seed, failure.profile, failure.what
-            );
+            let (seed, broken) = (failure.case.seed, &failure.broken);
+            println!("cargo sim run --seed {seed} --profile {profile}: {broken}");
         }
         assert!(
             tally.failures.is_empty(),
@@ -148,12 +144,10 @@ fn come_to_pass(sites: &'static [&'static str], profiles: &[Profile]) {
             from - 1
         );
         let swarm = Swarm {
-            profile: *turns.next().expect("some profiles"),
             from,
-            seeds,
-            threads: 2,
             twice_every: 0,
             failures_max: 1,
+            ..Swarm::new(*turns.next().expect("some profiles"), seeds)
         };
         for (site, held, _) in swarm.run().probe.counts() {
             if held > 0 {

@@ -133,6 +133,8 @@ pub enum Class {
     Safety,
     /// Something good did not happen.
     Liveness,
+    /// A machine, or the simulator, panicked.
+    Panic,
 }
 
 /// A broken promise.

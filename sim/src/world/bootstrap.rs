@@ -113,6 +113,7 @@ pub(super) fn world(plan: Plan) -> World {
         members_lost: false,
         skew_ms: plan.skew_ms.clone(),
         corruption: None,
+        until: None,
         story: super::Story::Untold,
         event: 0,
         cause: 0,

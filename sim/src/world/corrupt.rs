@@ -8,6 +8,8 @@ use crate::draw::What;
 use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
 use bytes::Bytes;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use tenure_core::Outcome;
 use tenure_core::Span;
@@ -104,6 +106,32 @@ impl Corruption {
         Self::Unfired,
         Self::Early,
     ];
+}
+
+impl fmt::Display for Corruption {
+    /// Its name in words with hyphens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{self:?}");
+        for (n, letter) in name.chars().enumerate() {
+            if n > 0 && letter.is_ascii_uppercase() {
+                f.write_str("-")?;
+            }
+            write!(f, "{}", letter.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Corruption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|it| it.to_string() == text);
+        named.ok_or_else(|| {
+            let all = Self::ALL.map(|it| it.to_string()).join(", ");
+            format!("there is no corruption {text:?}; there are {all}")
+        })
+    }
 }
 
 impl World {

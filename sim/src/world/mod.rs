@@ -39,6 +39,7 @@ use network::Network;
 use node::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use story::Story;
 use tenure_core::format::{Layout, TakeOver};
@@ -103,6 +104,7 @@ pub struct World {
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
     corruption: Option<Corruption>,
+    until: Option<u64>,
     story: Story,
     /// The event that happens now, and the one in which it was caused.
     event: u64,
@@ -116,6 +118,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// What was passed, and how often.
     pub probe: CountingProbe,
+    /// When it ended, in true nanoseconds.
+    pub ended: u64,
     /// How many events there were.
     pub events: u64,
     /// How many commits were stored.
@@ -134,6 +138,13 @@ impl World {
         bootstrap::world(plan)
     }
 
+    /// Cuts the run at a true time, in nanoseconds: what it has not broken by then it does not.
+    #[must_use]
+    pub fn until(mut self, until: u64) -> Self {
+        self.until = Some(until);
+        self
+    }
+
     /// Lets only these deviations happen.
     #[must_use]
     pub fn only(mut self, deviations: BTreeSet<Deviation>) -> Self {
@@ -149,9 +160,10 @@ impl World {
         self
     }
 
-    /// Runs to the end or to the first broken promise.
+    /// Runs to the end or to the first broken promise. A panic is one, too.
     pub fn run(mut self) -> Report {
-        let ended = self.events();
+        let ended = catch_unwind(AssertUnwindSafe(|| self.events()));
+        let ended = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         let violation = ended.err().or_else(|| self.broken_probe());
         if let Some(violation) = &violation {
             let text = violation.to_string();
@@ -159,6 +171,7 @@ impl World {
         }
         Report {
             violation,
+            ended: self.now,
             events: self.happened,
             commits: self.ledger.entities().map(|(_, all)| all.len()).sum(),
             asked: self.history.iter().count(),
@@ -175,6 +188,9 @@ impl World {
         while let Some(((at, ordinal), (cause, event))) = self.queue.pop_first() {
             self.now = at;
             (self.event, self.cause) = (ordinal, cause);
+            if self.until.is_some_and(|until| at > until) {
+                return Ok(());
+            }
             self.draws.deviations.clock(at);
             if let Event::End = event {
                 return self.end();
@@ -372,6 +388,19 @@ impl World {
         reached!(self, "world: run to its end");
         self.compare()?;
         self.judge(oracle::Seen::End)
+    }
+}
+
+/// A panic as a broken promise, with its text.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Violation {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Violation {
+        class: Class::Panic,
+        oracle: "panic",
+        what: text.unwrap_or_else(|| "a panic without a text".into()),
     }
 }
 

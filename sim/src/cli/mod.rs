@@ -1,0 +1,35 @@
+//! What the simulator is told, and how it ends.
+//!
+//! The first line of each command says how to get here again. The exit code says what came of it: 0
+//! nothing was broken, 2 the command line or a file is wrong, 10 a safety promise was broken, 11
+//! something good did not happen, 12 two runs of one seed differed, 13 a panic.
+
+mod options;
+mod run;
+mod smaller;
+mod swarm;
+mod told;
+
+use clap::Parser;
+use options::{Action, Arguments};
+use std::process::ExitCode;
+
+/// The command line, or a file that it names, is wrong.
+const USAGE: u8 = 2;
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    let done = match Arguments::parse().action {
+        Action::Run(options) => run::run(&options),
+        Action::Swarm(options) => swarm::run(&options),
+        Action::Minimize(options) => smaller::minimized(&options),
+        Action::WhatIf(options) => smaller::what_if(&options),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+use tenure_sim::{Corruption, Profile};
+
+/// Deterministic simulation of Tenure: seeded faults, and every promise judged after every event.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Runs one seed
+    Run(Run),
+    /// Runs many seeds
+    Swarm(Swarm),
+    /// Makes a failing run smaller: as few faults, free dice and questions as break the same
+    Minimize(Minimize),
+    /// Runs a failing run without some of its deviations
+    WhatIf(WhatIf),
+}
+
+/// What a run is a function of, beside its seed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// How the world breaks its word behind the oracles' back, such as `unchecked`: to see them speak
+    #[arg(long)]
+    pub(crate) corrupt: Option<Corruption>,
+    /// The folder for repros of runs that fail
+    #[arg(long, value_name = "FOLDER", default_value = "target/sim")]
+    pub(crate) repros: PathBuf,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Run {
+    /// The seed
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Which faults it may have
+    #[arg(long, default_value = "swarm")]
+    pub(crate) profile: Profile,
+    /// Print what happens
+    #[arg(long)]
+    pub(crate) trace: bool,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Swarm {
+    /// How many seeds of each profile
+    #[arg(long, required_unless_present = "time", conflicts_with = "time")]
+    pub(crate) seeds: Option<u64>,
+    /// For how long, such as 60s, 10m or 2h, divided among the profiles
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub(crate) time: Option<Duration>,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Which faults they may have; all profiles in turn when not given
+    #[arg(long)]
+    pub(crate) profile: Option<Profile>,
+    /// On how many threads
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: u64,
+    /// Each seed that this divides runs twice and is compared event by event; 0 is never
+    #[arg(long, default_value_t = 64)]
+    pub(crate) twice_every: u64,
+    /// After how many failures a thread stops
+    #[arg(long, default_value_t = 5)]
+    pub(crate) failures_max: usize,
+    /// Print each site that was passed, and how often
+    #[arg(long)]
+    pub(crate) sites: bool,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Minimize {
+    /// The repro of a failing run
+    pub(crate) file: PathBuf,
+    /// Where the smaller one goes; by default beside it, as FILE.min.repro
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// After how many runs it is small enough
+    #[arg(long, default_value_t = 3_000)]
+    pub(crate) runs: u64,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WhatIf {
+    /// The repro of a failing run
+    pub(crate) file: PathBuf,
+    /// Deviations to leave out, by their number in the file's list, from 1
+    #[arg(long, value_name = "NUMBER", required = true, num_args = 1..)]
+    pub(crate) without: Vec<usize>,
+    /// Print what happens
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("{text:?} is no time: give seconds, minutes or hours, such as 60s, 10m or 2h");
+    let at = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(at.ok_or_else(wrong)?);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit) {
+        Some(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        Some(0) | None => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, time};
+    use clap::CommandFactory as _;
+    use std::time::Duration;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "90", "s", "0s", "1d", "-1s", "99999999999999999999h"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+}

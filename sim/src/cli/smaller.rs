@@ -1,0 +1,134 @@
+//! Failing runs made smaller, and tried without parts of them.
+
+use super::options::{Minimize, WhatIf};
+use super::told;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use tenure_sim::{Case, Deviation, Progress, Repro, minimize};
+
+/// Makes one smaller.
+pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
+    let Minimize {
+        file,
+        out,
+        runs,
+        json,
+    } = options;
+    println!("cargo sim minimize {} --runs {runs}", file.display());
+    let repro = told::read_repro(file)?;
+    // Each run that still fails by a panic would tell of it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let looked_at = std::io::stderr().is_terminal();
+    let mut tell = |progress: Progress| {
+        if looked_at {
+            let Progress {
+                runs,
+                deviations,
+                asks,
+            } = progress;
+            eprint!("\r{runs} runs, {deviations} deviations, {asks} questions left \x1b[K");
+            let _ = std::io::stderr().flush();
+        }
+    };
+    let smaller = minimize(&repro, *runs, &mut tell);
+    let _ = std::panic::take_hook();
+    if looked_at {
+        eprintln!();
+    }
+    let smaller = smaller.map_err(|error| format!("{}: {error}", file.display()))?;
+    let out = out.clone().unwrap_or_else(|| beside(file));
+    told::write(&out, &smaller.repro.to_text())?;
+    listed(&smaller.repro);
+    let (progress, before) = (smaller.progress, smaller.before);
+    println!("{}: {}", out.display(), smaller.repro.remarks.join("; "));
+    if *json {
+        println!(
+            "{}",
+            json!({
+                "file": out.display().to_string(),
+                "runs": progress.runs,
+                "deviations": progress.deviations,
+                "deviations_before": before.deviations,
+                "questions": progress.asks,
+                "questions_before": before.asks,
+                "ending": smaller.repro.expect.ending.name(),
+                "oracle": smaller.repro.expect.oracle,
+            })
+        );
+    }
+    Ok(0)
+}
+
+fn beside(file: &Path) -> PathBuf {
+    file.with_extension("min.repro")
+}
+
+/// The deviations by number.
+fn listed(repro: &Repro) {
+    for (number, deviation) in list(&repro.case).iter().enumerate() {
+        println!("{:>4} {deviation}", number + 1);
+    }
+    println!("breaks {}", repro.expect);
+}
+
+fn list(case: &Case) -> Vec<Deviation> {
+    let only = case.only.iter().flatten();
+    only.copied().collect()
+}
+
+/// Runs one without some of its deviations.
+pub(super) fn what_if(options: &WhatIf) -> Result<u8, String> {
+    let WhatIf {
+        file,
+        without,
+        trace,
+        json,
+    } = options;
+    let numbers: Vec<String> = without.iter().map(usize::to_string).collect();
+    println!(
+        "cargo sim what-if {} --without {}",
+        file.display(),
+        numbers.join(" ")
+    );
+    let mut repro = told::read_repro(file)?;
+    if repro.case.only.is_none() {
+        // All that happens has a number, too.
+        let happened = repro.case.run().deviations;
+        repro.case.only = Some(happened.into_keys().collect());
+    }
+    let all = list(&repro.case);
+    let mut rest: BTreeSet<Deviation> = all.iter().copied().collect();
+    for number in without {
+        let left_out = number.checked_sub(1).and_then(|at| all.get(at));
+        let Some(left_out) = left_out else {
+            return Err(format!(
+                "--without {number}: {} has the deviations 1 to {}",
+                file.display(),
+                all.len()
+            ));
+        };
+        println!("without {left_out}");
+        rest.remove(left_out);
+    }
+    let case = Case {
+        only: Some(rest),
+        ..repro.case.clone()
+    };
+    let report = match trace {
+        true => case.world().printing().run(),
+        false => case.run_traced(),
+    };
+    let broken = report.broken();
+    match &broken {
+        None => println!("breaks nothing"),
+        Some(broken) if broken.is_like(&repro.expect) => println!("still breaks {broken}"),
+        Some(broken) => println!("breaks something else: {broken}"),
+    }
+    if *json {
+        let hash = tenure_sim::trace_hash(&case, &report.story);
+        println!("{}", told::of_run(&case, hash, &report));
+    }
+    Ok(broken.map_or(0, |broken| broken.ending.code()))
+}

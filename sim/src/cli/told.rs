@@ -1,0 +1,70 @@
+//! What commands print, and the files that they write and read.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tenure_core::step::CountingProbe;
+use tenure_sim::{Broken, Case, Report, Repro};
+
+/// Which places were passed, and how often their condition held.
+pub(super) fn sites(probe: &CountingProbe) {
+    for (site, held, failed) in probe.counts() {
+        println!("  {:>9?} {held:>9} {failed:>9}  {}", site.kind, site.name);
+    }
+}
+
+/// Writes the repro of a run that failed; where it is.
+pub(super) fn write_repro(folder: &Path, case: &Case, broken: &Broken) -> Result<PathBuf, String> {
+    let corrupt = case.corruption.map(|it| format!("-{it}"));
+    let corrupt = corrupt.unwrap_or_default();
+    let path = folder.join(format!("{}-{}{corrupt}.repro", case.profile, case.seed));
+    let repro = Repro {
+        case: case.clone(),
+        expect: broken.clone(),
+        remarks: Vec::new(),
+    };
+    write(&path, &repro.to_text())?;
+    Ok(path)
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(told)?;
+    }
+    fs::write(path, text).map_err(told)
+}
+
+pub(super) fn read_repro(path: &Path) -> Result<Repro, String> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    Repro::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What came of one run, for programs.
+pub(super) fn of_run(case: &Case, hash: u64, report: &Report) -> Value {
+    let deviations = report.deviations.keys();
+    let broken = report.broken();
+    json!({
+        "world": "pure",
+        "seed": case.seed,
+        "profile": case.profile.to_string(),
+        "trace_hash": format!("{hash:016x}"),
+        "events": report.events,
+        "questions": report.asked,
+        "commits": report.commits,
+        "simulated_s": seconds(report.ended),
+        "deviations": deviations.filter(|it| it.is_fault_or_time()).count(),
+        "ending": broken.as_ref().map_or("pass", |it| it.ending.name()),
+        "oracle": broken.as_ref().map(|it| it.oracle.clone()),
+        "what": broken.map(|it| it.what),
+    })
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "it is rounded for people and programs that plot it"
+)]
+pub(super) fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
