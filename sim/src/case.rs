@@ -169,7 +169,7 @@ impl Case {
     /// When the two runs are not the same.
     pub fn run_twice(&self) -> Result<Report, Broken> {
         let (first, second) = (self.run_traced(), self.run_traced());
-        let pairs = first.story.iter().zip(&second.story);
+        let pairs = first.story.lines.iter().zip(&second.story.lines);
         let differ = |what| Broken {
             ending: Ending::Differed,
             oracle: "twice".into(),
@@ -178,7 +178,7 @@ impl Case {
         if let Some((one, two)) = pairs.into_iter().find(|(one, two)| one != two) {
             return Err(differ(format!("{one}\n  or  {two}")));
         }
-        if first.story.len() != second.story.len() {
+        if first.story.lines.len() != second.story.lines.len() {
             return Err(differ("one run is longer".into()));
         }
         Ok(first)
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_run_is_the_same_again_and_another_for_another_seed() {
         let case = Case::new(7, Profile::Owned);
-        let hash = |case: &Case| trace_hash(case, &case.run_traced().story);
+        let hash = |case: &Case| trace_hash(case, &case.run_traced().story.lines);
         assert_eq!(hash(&case), hash(&case));
         assert_ne!(hash(&case), hash(&Case::new(8, Profile::Owned)));
         assert_eq!(case.run_twice().map(|report| report.violation), Ok(None));
@@ -231,7 +231,7 @@ mod tests {
             only: Some(only),
             ..case
         };
-        assert!(report.story == again.run_traced().story);
+        assert!(report.story.lines == again.run_traced().story.lines);
     }
 
     #[test]

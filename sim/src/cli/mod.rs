@@ -24,6 +24,7 @@ pub(crate) fn run() -> ExitCode {
         Action::Swarm(options) => swarm::run(&options),
         Action::Minimize(options) => smaller::minimized(&options),
         Action::WhatIf(options) => smaller::what_if(&options),
+        Action::Explain(options) => smaller::drawn(&options),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -23,6 +23,8 @@ pub(crate) enum Action {
     Minimize(Minimize),
     /// Runs a failing run without some of its deviations
     WhatIf(WhatIf),
+    /// Draws a failing run: one page that needs nothing else
+    Explain(Explain),
 }
 
 /// What a run is a function of, beside its seed.
@@ -112,6 +114,15 @@ pub(crate) struct WhatIf {
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Explain {
+    /// The repro of a failing run
+    pub(crate) file: PathBuf,
+    /// Where the page goes; by default beside it, as FILE.html
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -46,7 +46,7 @@ fn told(case: &Case, report: &Report, json: bool) {
     if json {
         println!(
             "{}",
-            told::of_run(case, trace_hash(case, &report.story), report)
+            told::of_run(case, trace_hash(case, &report.story.lines), report)
         );
     }
 }

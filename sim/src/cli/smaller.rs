@@ -1,12 +1,12 @@
-//! Failing runs made smaller, and tried without parts of them.
+//! Failing runs made smaller, tried without parts of them, and drawn.
 
-use super::options::{Minimize, WhatIf};
+use super::options::{Explain, Minimize, WhatIf};
 use super::told;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use tenure_sim::{Case, Deviation, Progress, Repro, minimize};
+use tenure_sim::{Case, Deviation, Progress, Repro, explain, minimize};
 
 /// Makes one smaller.
 pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
@@ -127,8 +127,24 @@ pub(super) fn what_if(options: &WhatIf) -> Result<u8, String> {
         Some(broken) => println!("breaks something else: {broken}"),
     }
     if *json {
-        let hash = tenure_sim::trace_hash(&case, &report.story);
+        let hash = tenure_sim::trace_hash(&case, &report.story.lines);
         println!("{}", told::of_run(&case, hash, &report));
     }
     Ok(broken.map_or(0, |broken| broken.ending.code()))
+}
+
+/// Draws one.
+pub(super) fn drawn(options: &Explain) -> Result<u8, String> {
+    let Explain { file, out } = options;
+    let out = out.clone().unwrap_or_else(|| file.with_extension("html"));
+    println!("cargo sim explain {} -o {}", file.display(), out.display());
+    let repro = told::read_repro(file)?;
+    let (page, report) = explain(&repro.case);
+    told::write(&out, &page)?;
+    match report.broken() {
+        Some(broken) if broken.is_like(&repro.expect) => println!("breaks {broken}"),
+        Some(broken) => println!("breaks something else in this build: {broken}"),
+        None => println!("breaks nothing in this build"),
+    }
+    Ok(0)
 }

@@ -2,6 +2,7 @@
 //! no other kind disturbs.
 
 use super::World;
+use super::bars::Sort;
 use super::event::{Event, Part, Place};
 use super::node::breach;
 use super::story::{Kind, Lane};
@@ -80,6 +81,8 @@ impl World {
 
     /// Nothing is left of a node's present life.
     pub(super) fn dies(&mut self, node: usize) -> Result<(), Violation> {
+        self.ends(Lane::Node(node), |_| true);
+        self.lasts(Lane::Node(node), Sort::Fault, "gone", None);
         let dead = &mut self.nodes[node];
         dead.alive = false;
         dead.stopped_until = None;
@@ -98,6 +101,7 @@ impl World {
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
         if !self.nodes[node].alive {
             self.tell(Lane::Node(node), Kind::Note, || format!("n{node} starts"));
+            self.ends(Lane::Node(node), |sort| sort == Sort::Fault);
             self.revive(node);
         }
         Ok(())
@@ -125,6 +129,7 @@ impl World {
     /// A node takes no step for a while; its clock runs on.
     pub(super) fn stop(&mut self, node: usize, length: Span) {
         let until = self.now + length.as_nanos();
+        self.lasts(Lane::Node(node), Sort::Fault, "stands still", Some(length));
         let stopped = &mut self.nodes[node];
         stopped.stopped_until = Some(until);
         let place = (node, stopped.life);
@@ -188,6 +193,7 @@ impl World {
             format!("n{node} loses its link")
         });
         self.nodes[node].linked = false;
+        self.lasts(Lane::Node(node), Sort::Fault, "no link", None);
         self.cut_off(node);
         self.each_shard(node, &Input::Down)?;
         self.each_seat(node, false)
@@ -201,6 +207,7 @@ impl World {
             format!("n{node} has its link")
         });
         self.nodes[node].linked = true;
+        self.ends(Lane::Node(node), |sort| sort == Sort::Fault);
         let up = Input::Up(self.shape());
         self.each_shard(node, &up)?;
         self.each_seat(node, true)

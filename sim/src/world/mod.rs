@@ -1,6 +1,7 @@
 //! The pure world: nodes with their shards, one store, callers and faults in one thread, on virtual
 //! time. A run is a function of its [`Plan`].
 
+mod bars;
 mod bootstrap;
 mod callers;
 mod clock;
@@ -22,8 +23,9 @@ mod story;
 mod watch;
 mod wire;
 
+pub use bars::{Bar, Sort};
 pub use corrupt::Corruption;
-pub use story::{Kind, Lane, Line};
+pub use story::{Kept, Kind, Lane, Line};
 
 use crate::bodies::Bodies;
 use crate::deviation::{Deviation, Fault};
@@ -129,7 +131,7 @@ pub struct Report {
     /// What went otherwise, and when, in true nanoseconds.
     pub deviations: BTreeMap<Deviation, u64>,
     /// The story, where it was asked for.
-    pub story: Vec<Line>,
+    pub story: Kept,
 }
 
 impl World {
@@ -178,8 +180,8 @@ impl World {
             probe: self.probe,
             deviations: self.draws.deviations.take_happened(),
             story: match self.story {
-                Story::Kept(lines) => lines,
-                Story::Untold | Story::Printed => Vec::new(),
+                Story::Kept(story) => *story,
+                Story::Untold | Story::Printed => Kept::default(),
             },
         }
     }
@@ -188,6 +190,7 @@ impl World {
         while let Some(((at, ordinal), (cause, event))) = self.queue.pop_first() {
             self.now = at;
             (self.event, self.cause) = (ordinal, cause);
+            self.begins();
             if self.until.is_some_and(|until| at > until) {
                 return Ok(());
             }

@@ -150,7 +150,10 @@ impl World {
             format!("{place} <- {}", brief::any_input(&input))
         });
         let became = run_of(&input);
-        self.step_part(place, input)?;
+        let (before, line) = (self.state_of(place), self.lines().saturating_sub(1));
+        let stepped = self.step_part(place, input);
+        self.changed(place, before, line);
+        stepped?;
         self.took_in(place, became);
         Ok(())
     }
@@ -174,10 +177,12 @@ impl World {
         let running = &mut node.shards[shard];
         let ticked = matches!(input, log::Input::Tick);
         let known = running.seat.machine.high_water();
+        let epoch = running.seat.machine.epoch();
         let effects_max = self.plan.limits.effects_max;
         let mut effects = running.seat.step(now, &mut self.probe, input, effects_max);
         let reaches = running.seat.machine.high_water();
         running.seat.spins(ticked && effects.is_empty())?;
+        self.believes(place, shard, epoch);
         if reaches > known {
             self.raise_mark(place.node, shard, reaches);
         }

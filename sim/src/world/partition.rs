@@ -2,6 +2,7 @@
 //! nodes are suspended, wall clocks are set.
 
 use super::World;
+use super::bars::Sort;
 use super::event::Event;
 use super::story::{Kind, Lane};
 use crate::deviation::Fault;
@@ -85,6 +86,9 @@ impl World {
             self.network.cut.extend(cut);
         }
         reached!(self, "fault: partition");
+        for node in (0..nodes).filter(|node| apart[*node]) {
+            self.lasts(Lane::Node(node), Sort::Fault, "parted", Some(length));
+        }
         self.tell(Lane::World, Kind::Fault, || {
             format!("THE NETWORK PARTS: {apart:?}, halves {halves}, denied {denied}")
         });
@@ -119,6 +123,12 @@ impl World {
                 format!("n{node} does not reach the store")
             });
             self.network.cut.insert(node);
+            self.lasts(
+                Lane::Node(node),
+                Sort::Fault,
+                "cut from the store",
+                Some(length),
+            );
             self.at(length, Event::ReachesStore { node });
         }
         self.next_fault(What::Cut, self.plan.faults.cut, Event::CutOff);
@@ -145,6 +155,7 @@ impl World {
             self.tell(Lane::Store, Kind::Fault, || {
                 format!("the servers elect for {length}")
             });
+            self.lasts(Lane::Store, Sort::Fault, "election", Some(length));
             self.network.election_until = self.now + length.as_nanos();
         }
         self.next_fault(What::Election, self.plan.faults.election, Event::Election);

@@ -1,8 +1,10 @@
 //! The story of a run: what was seen of it, line by line, and what led to what.
 
 use super::World;
-use super::event::Place;
-use std::fmt;
+use super::bars::Bar;
+use super::event::{Part, Place};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +76,26 @@ impl From<Place> for Lane {
     }
 }
 
+/// A story that was kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What happened, in order.
+    pub lines: Vec<Line>,
+    /// What caused each event, those of which nothing is told among them.
+    pub causes: BTreeMap<u64, u64>,
+    /// What lasted.
+    pub bars: Vec<Bar>,
+    /// How a machine's state changed at a line, by the line's index, for the events that it was asked
+    /// for.
+    pub changes: BTreeMap<usize, String>,
+    /// The events whose changes of state are kept.
+    changes_of: BTreeSet<u64>,
+}
+
 /// Where the story goes.
 pub(super) enum Story {
     Untold,
-    Kept(Vec<Line>),
+    Kept(Box<Kept>),
     Printed,
 }
 
@@ -85,8 +103,64 @@ impl World {
     /// Keeps the story for the report.
     #[must_use]
     pub fn traced(mut self) -> Self {
-        self.story = Story::Kept(Vec::new());
+        self.story = Story::Kept(Box::default());
         self
+    }
+
+    /// Keeps the story, and how states changed in some events.
+    #[must_use]
+    pub fn traced_with_changes(mut self, events: BTreeSet<u64>) -> Self {
+        let kept = Kept {
+            changes_of: events,
+            ..Kept::default()
+        };
+        self.story = Story::Kept(Box::new(kept));
+        self
+    }
+
+    /// An event begins.
+    pub(super) fn begins(&mut self) {
+        if let Story::Kept(story) = &mut self.story {
+            story.causes.insert(self.event, self.cause);
+        }
+    }
+
+    /// The state of a machine, where its change is kept.
+    pub(super) fn state_of(&self, place: Place) -> Option<String> {
+        let Story::Kept(story) = &self.story else {
+            return None;
+        };
+        if !story.changes_of.contains(&self.event) {
+            return None;
+        }
+        let node = self.nodes.get(place.node).filter(|it| it.alive)?;
+        let seats = node.seats.as_ref();
+        Some(match place.part {
+            Part::Log(shard) => format!("{:#?}", node.shards.get(shard)?.seat.machine),
+            Part::Member => format!("{:#?}", seats?.member.machine),
+            Part::Owners => format!("{:#?}", seats?.owners.machine),
+            Part::Router(lane) => {
+                format!("{:#?}", seats?.routers.get(usize::from(lane))?.machine)
+            }
+        })
+    }
+
+    /// How many lines there are.
+    pub(super) fn lines(&self) -> usize {
+        match &self.story {
+            Story::Kept(story) => story.lines.len(),
+            Story::Untold | Story::Printed => 0,
+        }
+    }
+
+    /// Keeps how a machine's state changed at a line.
+    pub(super) fn changed(&mut self, place: Place, before: Option<String>, line: usize) {
+        let (Some(before), Some(after)) = (before, self.state_of(place)) else {
+            return;
+        };
+        if let Story::Kept(story) = &mut self.story {
+            story.changes.insert(line, difference(&before, &after));
+        }
     }
 
     /// Prints the story as it goes.
@@ -115,8 +189,27 @@ impl World {
         };
         match &mut self.story {
             Story::Untold => {}
-            Story::Kept(lines) => lines.push(line),
+            Story::Kept(story) => story.lines.push(line),
             Story::Printed => println!("{line}"),
         }
     }
+}
+
+/// The lines that differ, each with what it is part of.
+fn difference(before: &str, after: &str) -> String {
+    let diff = similar::TextDiff::from_lines(before, after);
+    let mut text = String::new();
+    for hunk in diff.unified_diff().context_radius(2).iter_hunks() {
+        for change in hunk.iter_changes() {
+            let sign = match change.tag() {
+                similar::ChangeTag::Delete => '-',
+                similar::ChangeTag::Insert => '+',
+                similar::ChangeTag::Equal => ' ',
+            };
+            // Writing to a text does not fail.
+            let _ = write!(text, "{sign} {change}");
+        }
+        text.push_str("\u{22ef}\n");
+    }
+    text
 }

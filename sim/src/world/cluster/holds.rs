@@ -95,6 +95,7 @@ impl World {
             (true, Some(lease)) => Some(clock.when(lease)),
             (true, None) | (false, _) => None,
         };
+        self.may_act(place, shard, until);
         self.judge(Seen::Cluster(Happened::Acts {
             shard,
             node: (place.node, place.life),

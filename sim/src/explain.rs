@@ -1,0 +1,184 @@
+//! A run as one page: who did what when, what led to the broken promise, what lasted, and how states
+//! changed. The page needs nothing beside itself.
+
+use crate::case::Case;
+use crate::deviation::Deviation;
+use crate::world::{Kept, Kind, Lane, Report, Sort};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The page, but for what happened.
+const PAGE: &str = include_str!("explain/page.html");
+
+/// Where the page takes its data.
+const PLACE: &str = "/*DATA*/null";
+
+/// Of so many events at most the changes of state are kept.
+const CHANGES_MAX: usize = 600;
+
+/// Runs a case and draws it; the report of the run, too.
+///
+/// ```
+/// use tenure_sim::{Case, Corruption, Profile, explain};
+///
+/// let case = Case { corruption: Some(Corruption::Unchecked), ..Case::new(3, Profile::Owned) };
+/// let (page, report) = explain(&case);
+/// assert!(report.violation.is_some());
+/// assert!(page.starts_with("<!doctype html>") && page.contains("predecessor"));
+/// ```
+pub fn explain(case: &Case) -> (String, Report) {
+    let first = case.run_traced();
+    let slice = slice(&first.story);
+    let newest = slice.iter().rev().take(CHANGES_MAX).copied().collect();
+    let report = case.world().traced_with_changes(newest).run();
+    let data = data(case, &report, &slice).to_string();
+    // A script ends at the first `</script`, wherever it stands.
+    let data = data.replace("</", "<\\/");
+    (PAGE.replacen(PLACE, &data, 1), report)
+}
+
+/// The events that led to the broken promise: those that caused its event, what befell the world, who
+/// took a shard, and what happened to the entity that it names.
+fn slice(story: &Kept) -> BTreeSet<u64> {
+    let Some(violation) = story.lines.iter().rfind(|it| it.kind == Kind::Violation) else {
+        return BTreeSet::new();
+    };
+    let named: Vec<&str> = violation
+        .text
+        .split(|c: char| c.is_whitespace() || c == '"')
+        .filter(|word| word.matches('.').count() >= 3)
+        .collect();
+    let matters = |text: &str| {
+        let wrote = text.contains(" publish ") && named.iter().any(|name| text.contains(name));
+        wrote || text.contains("Claimed(") || text.contains("Sealed(")
+    };
+    let ends = story.lines.iter().filter(|line| {
+        line.event == violation.event
+            || match line.kind {
+                Kind::Fault | Kind::Violation => true,
+                Kind::Takes | Kind::Does => matters(&line.text),
+                Kind::Note => false,
+            }
+    });
+    let mut slice = BTreeSet::new();
+    let mut open: Vec<u64> = ends.map(|line| line.event).collect();
+    while let Some(event) = open.pop() {
+        if slice.insert(event) {
+            open.extend(story.causes.get(&event).filter(|cause| **cause > 0));
+        }
+    }
+    slice
+}
+
+fn data(case: &Case, report: &Report, slice: &BTreeSet<u64>) -> Value {
+    let story = &report.story;
+    let told: BTreeSet<u64> = story.lines.iter().map(|line| line.event).collect();
+    // The nearest event before it of which something is told.
+    let cause_of = |event: u64| {
+        let causes = std::iter::successors(story.causes.get(&event), |it| story.causes.get(it));
+        causes.copied().find(|it| told.contains(it)).unwrap_or(0)
+    };
+    let lines = story.lines.iter().enumerate().map(|(n, line)| {
+        json!({
+            "t": line.at,
+            "e": line.event,
+            "c": cause_of(line.event),
+            "l": lane(line.lane),
+            "k": kind(line.kind),
+            "x": line.text,
+            "s": slice.contains(&line.event),
+            "d": story.changes.get(&n),
+        })
+    });
+    let bars = story.bars.iter().map(|bar| {
+        let (sort, shard) = match bar.sort {
+            Sort::Epoch(shard) => ("epoch", Some(shard)),
+            Sort::Lease(shard) => ("lease", Some(shard)),
+            Sort::Fault => ("fault", None),
+        };
+        json!({
+            "l": lane(bar.lane),
+            "sort": sort,
+            "shard": shard,
+            "label": bar.label,
+            "from": bar.from,
+            "until": bar.until.min(report.ended),
+        })
+    });
+    let deviations = report.deviations.iter();
+    let faults = deviations.filter(|(it, _)| matches!(it, Deviation::Fault { .. }));
+    let faults = faults.map(|(deviation, at)| json!({ "t": at, "x": deviation.to_string() }));
+    json!({
+        "title": format!("seed {} of {}", case.seed, case.profile),
+        "corruption": case.corruption.map(|it| it.to_string()),
+        "broken": report.broken().map(|it| it.to_string()),
+        "ended": report.ended,
+        "nodes": case.plan().nodes,
+        "plan": format!("{:#?}", case.plan()),
+        "lines": lines.collect::<Vec<_>>(),
+        "bars": bars.collect::<Vec<_>>(),
+        "faults": faults.collect::<Vec<_>>(),
+    })
+}
+
+/// The number of a lane's column: those who ask, the nodes, the store; -1 is the whole world.
+fn lane(lane: Lane) -> i64 {
+    match lane {
+        Lane::World => -1,
+        Lane::Callers => 0,
+        Lane::Node(node) => i64::try_from(node).map_or(i64::MAX, |node| node + 1),
+        Lane::Store => -2,
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Takes => "takes",
+        Kind::Does => "does",
+        Kind::Fault => "fault",
+        Kind::Violation => "violation",
+        Kind::Note => "note",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{explain, slice};
+    use crate::case::Case;
+    use crate::profile::Profile;
+    use crate::world::{Corruption, Kind};
+
+    fn case() -> Case {
+        Case {
+            corruption: Some(Corruption::Zombie),
+            ..Case::new(3, Profile::Owned)
+        }
+    }
+
+    #[test]
+    fn the_slice_has_the_violation_and_all_that_caused_it() {
+        let story = case().run_traced().story;
+        let slice = slice(&story);
+        assert!(!slice.is_empty() && slice.len() < story.causes.len() / 2);
+        let violation = story.lines.last().expect("it broke something");
+        assert_eq!(violation.kind, Kind::Violation);
+        assert!(slice.contains(&violation.event));
+        for event in &slice {
+            let cause = story.causes[event];
+            assert!(
+                cause == 0 || slice.contains(&cause),
+                "#{event} came from nowhere"
+            );
+        }
+    }
+
+    #[test]
+    fn the_page_is_one_file_with_changes_of_state_and_nothing_from_elsewhere() {
+        let (page, report) = explain(&case());
+        assert!(!report.story.changes.is_empty() && !report.story.bars.is_empty());
+        for foreign in ["http://", "https://", "src=", "@import", "<link"] {
+            assert!(!page.contains(foreign), "the page asks for {foreign}");
+        }
+        assert_eq!(page.matches("</script").count(), 1);
+    }
+}
