@@ -1,6 +1,7 @@
 //! One run as a value: what it is a function of, and how it ended.
 
 use crate::deviation::Deviation;
+use crate::driver::{self, Keep};
 use crate::oracle::Class;
 use crate::profile::{Plan, Profile};
 use crate::world::{Corruption, Line, Report, World};
@@ -10,9 +11,80 @@ use std::fmt;
 use std::hash::Hasher as _;
 use std::str::FromStr;
 
+/// Which of the simulator's worlds a run is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorldKind {
+    /// The protocol's machines, stepped by the simulator.
+    #[default]
+    Pure,
+    /// The real driver and handlers on an executor of the simulator's.
+    Driver,
+}
+
+impl WorldKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Pure, Self::Driver];
+
+    /// Its name on the command line and in a repro.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pure => "pure",
+            Self::Driver => "driver",
+        }
+    }
+
+    /// The profiles that it has.
+    pub fn profiles(self) -> &'static [Profile] {
+        match self {
+            Self::Pure => &Profile::ALL,
+            Self::Driver => &driver::PROFILES,
+        }
+    }
+
+    /// Whether it has a profile, be it under another name.
+    ///
+    /// # Errors
+    ///
+    /// When it has not: which ones it has.
+    pub fn check(self, profile: Profile) -> Result<(), String> {
+        let has = match self {
+            Self::Pure => true,
+            Self::Driver => driver::has(profile),
+        };
+        if has {
+            return Ok(());
+        }
+        let names: Vec<_> = self.profiles().iter().map(|it| it.name()).collect();
+        let names = names.join(", ");
+        Err(format!(
+            "the {self} world has no profile {profile}; it has {names}"
+        ))
+    }
+}
+
+impl fmt::Display for WorldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for WorldKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|world| world.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("there is no world {text:?}; the worlds are {names}")
+        })
+    }
+}
+
 /// Everything that a run is a function of, beside the build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
+    /// The world.
+    pub world: WorldKind,
     /// The seed.
     pub seed: u64,
     /// Which faults it may have.
@@ -119,6 +191,7 @@ impl Case {
     /// A seed of a profile, with all that it draws.
     pub const fn new(seed: u64, profile: Profile) -> Self {
         Self {
+            world: WorldKind::Pure,
             seed,
             profile,
             corruption: None,
@@ -127,9 +200,9 @@ impl Case {
         }
     }
 
-    /// The world before its first event.
-    pub fn world(&self) -> World {
-        let mut world = World::new(self.plan());
+    /// The pure world before its first event.
+    fn world(&self) -> World {
+        let mut world = World::new(Plan::new(self.seed, self.profile));
         if let Some(corruption) = self.corruption {
             world = world.corrupted(corruption);
         }
@@ -142,24 +215,58 @@ impl Case {
         }
     }
 
-    /// What is fixed before it starts.
-    pub fn plan(&self) -> Plan {
-        Plan::new(self.seed, self.profile)
+    /// What is fixed before it starts, as a text.
+    pub fn plan(&self) -> String {
+        match self.world {
+            WorldKind::Pure => format!("{:#?}", Plan::new(self.seed, self.profile)),
+            WorldKind::Driver => driver::plan_of(self),
+        }
+    }
+
+    /// How many nodes it has.
+    pub(crate) fn nodes(&self) -> usize {
+        match self.world {
+            WorldKind::Pure => Plan::new(self.seed, self.profile).nodes,
+            WorldKind::Driver => driver::nodes_of(self),
+        }
     }
 
     /// A number that tells the plan from those that other builds draw.
     pub fn fingerprint(&self) -> u64 {
-        SipHasher24::new().hash(format!("{:?}", self.plan()).as_bytes())
+        SipHasher24::new().hash(self.plan().as_bytes())
     }
 
     /// Runs it.
     pub fn run(&self) -> Report {
-        self.world().run()
+        match self.world {
+            WorldKind::Pure => self.world().run(),
+            WorldKind::Driver => driver::run(self, Keep::Nothing),
+        }
     }
 
     /// Runs it with its story.
     pub fn run_traced(&self) -> Report {
-        self.world().traced().run()
+        match self.world {
+            WorldKind::Pure => self.world().traced().run(),
+            WorldKind::Driver => driver::run(self, Keep::Story),
+        }
+    }
+
+    /// Runs it with its story, and with how states changed in some events; only the pure world sees
+    /// states.
+    pub(crate) fn run_with_changes(&self, events: BTreeSet<u64>) -> Report {
+        match self.world {
+            WorldKind::Pure => self.world().traced_with_changes(events).run(),
+            WorldKind::Driver => self.run_traced(),
+        }
+    }
+
+    /// Runs it, and prints its story as it goes.
+    pub fn run_printing(&self) -> Report {
+        match self.world {
+            WorldKind::Pure => self.world().printing().run(),
+            WorldKind::Driver => driver::run(self, Keep::Printed),
+        }
     }
 
     /// Runs it twice with its story: an error tells the first two lines that differ.

@@ -153,6 +153,8 @@ impl FromStr for Deviation {
 pub(crate) struct Deviations {
     /// Only these; `None`: any.
     only: Option<BTreeSet<Deviation>>,
+    /// Faults that never come.
+    left_out: BTreeSet<Fault>,
     /// Those that happened, and when, in true nanoseconds.
     happened: BTreeMap<Deviation, u64>,
     /// How often each fault with a rhythm of its own was due.
@@ -168,6 +170,20 @@ impl Deviations {
         self.only = Some(only);
     }
 
+    /// A kind of fault never comes.
+    pub(crate) fn leave_out(&mut self, fault: Fault) {
+        self.left_out.insert(fault);
+    }
+
+    /// Whether a fault came that voids a promise.
+    pub(crate) fn voids(&self, promise: Promise) -> bool {
+        let voids = |deviation: &Deviation| match deviation {
+            Deviation::Fault { fault, .. } => fault.voids().contains(&promise),
+            Deviation::Free { .. } | Deviation::Ask { .. } => false,
+        };
+        self.happened.keys().any(voids)
+    }
+
     /// Those that happened, and when.
     pub(crate) fn take_happened(&mut self) -> BTreeMap<Deviation, u64> {
         std::mem::take(&mut self.happened)
@@ -180,10 +196,12 @@ impl Deviations {
 
     /// Whether one that is due happens; that is noted.
     pub(crate) fn happens(&mut self, deviation: Deviation) -> bool {
-        let happens = self
-            .only
-            .as_ref()
-            .is_none_or(|only| only.contains(&deviation));
+        let left_out = match deviation {
+            Deviation::Fault { fault, .. } => self.left_out.contains(&fault),
+            Deviation::Free { .. } | Deviation::Ask { .. } => false,
+        };
+        let only = self.only.as_ref();
+        let happens = !left_out && only.is_none_or(|only| only.contains(&deviation));
         if happens {
             self.happened.entry(deviation).or_insert(self.now);
         }

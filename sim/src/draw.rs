@@ -91,6 +91,24 @@ pub(crate) enum What {
     Members,
     /// What a command leaves to be done later.
     Later,
+    /// Which ready task runs next.
+    Pick,
+    /// How long a piece of a task takes.
+    Piece,
+    /// When and which node is slow, and for how long.
+    SlowNode,
+    /// When and which node's clock jumps, and how far.
+    ClockJump,
+    /// When and which node's clock stands still, and for how long.
+    ClockFreeze,
+    /// When the store's wall clock is set, and to what.
+    StoreStep,
+    /// When a node's program is started.
+    Boot,
+    /// Which nodes are well after everything was broken.
+    Core,
+    /// What a workload or a test of a user draws.
+    Test,
 }
 
 /// Rows of draws.
@@ -106,9 +124,9 @@ impl What {
     /// The dice that it is one of, when it is about times and orders only.
     const fn timing(self) -> Option<Timing> {
         match self {
-            Self::Shuffle => Some(Timing::Order),
+            Self::Shuffle | Self::Pick => Some(Timing::Order),
             Self::EffectDelay => Some(Timing::Effect),
-            Self::WorkDelay => Some(Timing::Work),
+            Self::WorkDelay | Self::Piece => Some(Timing::Work),
             Self::TimerDelay => Some(Timing::Timer),
             Self::Travel => Some(Timing::Travel),
             Self::Consensus => Some(Timing::Consensus),
@@ -146,7 +164,14 @@ impl What {
             | Self::Fresh
             | Self::Abandon
             | Self::Members
-            | Self::Later => None,
+            | Self::Later
+            | Self::SlowNode
+            | Self::ClockJump
+            | Self::ClockFreeze
+            | Self::StoreStep
+            | Self::Boot
+            | Self::Core
+            | Self::Test => None,
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn explain(case: &Case) -> (String, Report) {
     let first = case.run_traced();
     let slice = slice(&first.story);
     let newest = slice.iter().rev().take(CHANGES_MAX).copied().collect();
-    let report = case.world().traced_with_changes(newest).run();
+    let report = case.run_with_changes(newest);
     let data = data(case, &report, &slice).to_string();
     // A script ends at the first `</script`, wherever it stands.
     let data = data.replace("</", "<\\/");
@@ -113,7 +113,7 @@ fn data(case: &Case, report: &Report, slice: &BTreeSet<u64>) -> Value {
         "corruption": case.corruption.map(|it| it.to_string()),
         "broken": report.broken().map(|it| it.to_string()),
         "ended": report.ended,
-        "nodes": case.plan().nodes,
+        "nodes": case.nodes(),
         "plan": format!("{:#?}", case.plan()),
         "lines": lines.collect::<Vec<_>>(),
         "bars": bars.collect::<Vec<_>>(),

@@ -29,12 +29,16 @@
 //! safety promise was broken, 11 something good did not happen, 12 two runs of one seed differed,
 //! 13 a panic.
 
+mod apart;
 mod bodies;
 mod brief;
 mod case;
+mod clock;
 mod deviation;
 mod draw;
+mod driver;
 mod explain;
+mod fate;
 mod history;
 mod host;
 mod ledger;
@@ -47,8 +51,9 @@ mod swarm;
 mod world;
 
 pub use bodies::{Bodies, Body};
-pub use case::{Broken, Case, Ending, trace_hash};
+pub use case::{Broken, Case, Ending, WorldKind, trace_hash};
 pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
+pub use driver::{Ran, Sim, SimCluster, SimShell, SimTask, cluster};
 pub use explain::explain;
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};

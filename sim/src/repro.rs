@@ -1,6 +1,6 @@
 //! A failing run as a text: what it is a function of, and what it must break again.
 
-use crate::case::{Broken, Case, Ending};
+use crate::case::{Broken, Case, Ending, WorldKind};
 use crate::deviation::Deviation;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -43,7 +43,7 @@ impl Repro {
             expect,
             remarks,
         } = self;
-        let mut text = format!("{HEAD} {VERSION}\nworld pure\n");
+        let mut text = format!("{HEAD} {VERSION}\nworld {}\n", case.world);
         // Writing to a text does not fail.
         let _ = writeln!(text, "seed {}\nprofile {}", case.seed, case.profile);
         if let Some(corruption) = case.corruption {
@@ -108,6 +108,7 @@ impl Repro {
 /// What has been read so far.
 #[derive(Default)]
 struct Read {
+    world: WorldKind,
     seed: Option<u64>,
     profile: Option<crate::profile::Profile>,
     corruption: Option<crate::world::Corruption>,
@@ -132,8 +133,7 @@ impl Read {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         match word {
-            "world" if rest == "pure" => {}
-            "world" => return Err(format!("there is no world {rest:?} with repros; give pure")),
+            "world" => self.world = rest.parse()?,
             "seed" => {
                 let seed = rest.parse();
                 self.seed =
@@ -160,6 +160,7 @@ impl Read {
     fn repro(self) -> Result<Repro, String> {
         let missing = |name: &str| format!("the line `{name}` is missing: the file is cut short");
         let case = Case {
+            world: self.world,
             seed: self.seed.ok_or_else(|| missing("seed"))?,
             profile: self.profile.ok_or_else(|| missing("profile"))?,
             corruption: self.corruption,
@@ -168,6 +169,7 @@ impl Read {
         };
         let (ending, oracle) = self.expect.ok_or_else(|| missing("expect"))?;
         let plan = self.plan.ok_or_else(|| missing("plan"))?;
+        case.world.check(case.profile)?;
         if plan != case.fingerprint() {
             return Err(format!(
                 "seed {} of {} has another plan in this build: use the build that wrote the repro, or \

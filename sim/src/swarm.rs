@@ -1,6 +1,6 @@
 //! Many seeds: what came of each, and what they passed together.
 
-use crate::case::{Broken, Case};
+use crate::case::{Broken, Case, WorldKind};
 use crate::profile::Profile;
 use crate::world::{Corruption, Report};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +39,8 @@ pub struct Tally {
 /// Which seeds to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Swarm {
+    /// The world.
+    pub world: WorldKind,
     /// The profile.
     pub profile: Profile,
     /// How the world breaks its word; the oracles' own test.
@@ -68,6 +70,7 @@ impl Swarm {
     /// Seeds of a profile, from 0 on two threads, one in 64 run twice.
     pub const fn new(profile: Profile, seeds: u64) -> Self {
         Self {
+            world: WorldKind::Pure,
             profile,
             corruption: None,
             from: 0,
@@ -116,6 +119,7 @@ impl Swarm {
             }
             let seed = self.from + offset;
             let case = Case {
+                world: self.world,
                 corruption: self.corruption,
                 ..Case::new(seed, self.profile)
             };

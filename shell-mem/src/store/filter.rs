@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Whether a literal subject is one of a filter's.
-pub(crate) fn matches(filter: &str, subject: &str) -> bool {
+pub fn matches(filter: &str, subject: &str) -> bool {
     let mut subject = subject.split('.');
     for token in filter.split('.') {
         match (token, subject.next()) {

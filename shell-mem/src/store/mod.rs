@@ -40,9 +40,7 @@ use tenure_core::step::Outcome;
 
 pub use proposal::ProposalId;
 
-/// Whether a literal subject is one of a filter's.
-#[cfg(feature = "shell")]
-pub(crate) use filter::matches;
+pub use filter::matches;
 
 /// What the modelled server is, and the limits of the model itself.
 #[derive(Clone, Debug)]

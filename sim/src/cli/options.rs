@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
-use tenure_sim::{Corruption, Profile};
+use tenure_sim::{Corruption, Profile, WorldKind};
 
 /// Deterministic simulation of Tenure: seeded faults, and every promise judged after every event.
 #[derive(Debug, Parser)]
@@ -30,6 +30,9 @@ pub(crate) enum Action {
 /// What a run is a function of, beside its seed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
+    /// In which world: pure (the machines), or driver (the real driver and handlers)
+    #[arg(long, default_value_t)]
+    pub(crate) world: WorldKind,
     /// How the world breaks its word behind the oracles' back, such as `unchecked`: to see them speak
     #[arg(long)]
     pub(crate) corrupt: Option<Corruption>,

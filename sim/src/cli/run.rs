@@ -14,16 +14,19 @@ pub(super) fn run(options: &Run) -> Result<u8, String> {
     } = options;
     let corrupt = which.corrupt.map(|it| format!(" --corrupt {it}"));
     let corrupt = corrupt.unwrap_or_default();
-    println!("cargo sim run --seed {seed} --profile {profile}{corrupt}");
+    let world = told::world(which);
+    println!("cargo sim run{world} --seed {seed} --profile {profile}{corrupt}");
+    told::check(which, Some(*profile))?;
     let case = Case {
+        world: which.world,
         corruption: which.corrupt,
         ..Case::new(*seed, *profile)
     };
     if *trace {
-        let report = case.world().printing().run();
+        let report = case.run_printing();
         return ended(&case, report.broken().as_ref(), &which.repros);
     }
-    println!("{:#?}", case.plan());
+    println!("{}", case.plan());
     match case.run_twice() {
         Ok(report) => {
             told(&case, &report, which.json);

@@ -117,7 +117,7 @@ pub(super) fn what_if(options: &WhatIf) -> Result<u8, String> {
         ..repro.case.clone()
     };
     let report = match trace {
-        true => case.world().printing().run(),
+        true => case.run_printing(),
         false => case.run_traced(),
     };
     let broken = report.broken();

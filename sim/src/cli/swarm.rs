@@ -6,7 +6,7 @@ use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tenure_sim::{Profile, Swarm, Tally, Watch};
+use tenure_sim::{Swarm, Tally, Watch};
 
 /// How often it says how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
@@ -18,14 +18,16 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
     } = options;
     let profiles = options
         .profile
-        .map_or_else(|| Profile::ALL.to_vec(), |it| vec![it]);
+        .map_or_else(|| which.world.profiles().to_vec(), |it| vec![it]);
     println!("{}", again(options));
+    told::check(which, options.profile)?;
     let mut worst = 0;
     let mut all = Tally::default();
     let begin = now();
     let share = time.map(|time| time / u32::try_from(profiles.len()).unwrap_or(u32::MAX));
     for profile in profiles {
         let swarm = Swarm {
+            world: which.world,
             corruption: which.corrupt,
             from: options.from,
             threads: options.threads,
@@ -46,7 +48,7 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
     let seconds = begin.elapsed().as_secs_f64();
     println!("all: {}", sum(&all, seconds));
     if which.json {
-        println!("{}", of_swarm(&all, seconds));
+        println!("{}", of_swarm(which, &all, seconds));
     }
     Ok(worst)
 }
@@ -68,7 +70,8 @@ fn again(options: &Options) -> String {
     let profile = profile.map(|it| format!(" --profile {it}"));
     let corrupt = which.corrupt.map(|it| format!(" --corrupt {it}"));
     let (profile, corrupt) = (profile.unwrap_or_default(), corrupt.unwrap_or_default());
-    format!("cargo sim swarm {count} --from {from}{profile}{corrupt}")
+    let world = told::world(which);
+    format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}")
 }
 
 /// Runs a swarm, for so long at most, and says how far it is where people look on.
@@ -130,7 +133,7 @@ fn sum(tally: &Tally, seconds: f64) -> String {
     )
 }
 
-fn of_swarm(tally: &Tally, seconds: f64) -> serde_json::Value {
+fn of_swarm(which: &Which, tally: &Tally, seconds: f64) -> serde_json::Value {
     let endings = |name: &str| {
         let failures = tally.failures.iter();
         failures
@@ -138,7 +141,7 @@ fn of_swarm(tally: &Tally, seconds: f64) -> serde_json::Value {
             .count()
     };
     json!({
-        "world": "pure",
+        "world": which.world.name(),
         "seeds": tally.seeds,
         "compared": tally.compared,
         "failed": tally.failures.len(),

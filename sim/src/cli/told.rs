@@ -1,10 +1,28 @@
 //! What commands print, and the files that they write and read.
 
+use super::options::Which;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tenure_core::step::CountingProbe;
-use tenure_sim::{Broken, Case, Report, Repro};
+use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind};
+
+/// The world on the command line, where it is not the usual one.
+pub(super) fn world(which: &Which) -> String {
+    match which.world {
+        WorldKind::Pure => String::new(),
+        WorldKind::Driver => format!(" --world {}", which.world),
+    }
+}
+
+/// Whether the world has what is asked of it.
+pub(super) fn check(which: &Which, profile: Option<Profile>) -> Result<(), String> {
+    let pure = which.world == WorldKind::Pure;
+    if let Some(corruption) = which.corrupt.filter(|_| !pure) {
+        return Err(format!("--corrupt {corruption} is for --world pure"));
+    }
+    profile.map_or(Ok(()), |profile| which.world.check(profile))
+}
 
 /// Which places were passed, and how often their condition held.
 pub(super) fn sites(probe: &CountingProbe) {
@@ -17,7 +35,12 @@ pub(super) fn sites(probe: &CountingProbe) {
 pub(super) fn write_repro(folder: &Path, case: &Case, broken: &Broken) -> Result<PathBuf, String> {
     let corrupt = case.corruption.map(|it| format!("-{it}"));
     let corrupt = corrupt.unwrap_or_default();
-    let path = folder.join(format!("{}-{}{corrupt}.repro", case.profile, case.seed));
+    let world = match case.world {
+        WorldKind::Pure => "",
+        WorldKind::Driver => "driver-",
+    };
+    let name = format!("{world}{}-{}{corrupt}.repro", case.profile, case.seed);
+    let path = folder.join(name);
     let repro = Repro {
         case: case.clone(),
         expect: broken.clone(),
@@ -46,7 +69,7 @@ pub(super) fn of_run(case: &Case, hash: u64, report: &Report) -> Value {
     let deviations = report.deviations.keys();
     let broken = report.broken();
     json!({
-        "world": "pure",
+        "world": case.world.name(),
         "seed": case.seed,
         "profile": case.profile.to_string(),
         "trace_hash": format!("{hash:016x}"),

@@ -9,8 +9,10 @@ pub enum Promise {
     /// Acknowledged commits of a stream that came back without its end.
     Kept,
     /// That of the leased class one node acts at a time: its heartbeats were lost after they were
-    /// acknowledged.
+    /// acknowledged, or a clock is beyond its bound.
     LeasedAlone,
+    /// That one caller's messages to an actor come in their order (A3, R4).
+    Order,
 }
 
 impl Promise {
@@ -19,6 +21,7 @@ impl Promise {
         match self {
             Self::Kept => "P1 for what was lost",
             Self::LeasedAlone => "P3 of the leased class",
+            Self::Order => "the order of messages (A3, R4)",
         }
     }
 }
@@ -97,11 +100,11 @@ faults! {
     /// A shard is told to make room for no reason of its own.
     Pressure "pressure" voids [],
     /// A frame between nodes is lost.
-    LostFrame "lost-frame" voids [],
+    LostFrame "lost-frame" voids [Order],
     /// A frame comes twice.
-    FrameTwice "frame-twice" voids [],
+    FrameTwice "frame-twice" voids [Order],
     /// A frame takes long, and others overtake it.
-    LateFrame "late-frame" voids [],
+    LateFrame "late-frame" voids [Order],
     /// An announcement of the store is lost.
     LostAnnouncement "lost-announcement" voids [],
     /// An announcement comes late.
@@ -113,7 +116,7 @@ faults! {
     /// A durable message goes to a node that does not own its receiver.
     StrayDelivery "stray-delivery" voids [],
     /// Nodes do not hear each other, or are wrongly told that nobody listens.
-    Partition "partition" voids [],
+    Partition "partition" voids [Order],
     /// A node does not reach the store.
     Cut "cut" voids [],
     /// The servers elect a leader and take no write.
@@ -128,6 +131,14 @@ faults! {
     Drain "drain" voids [],
     /// One node is gone or stands still for longer than its lease, and nothing else happens.
     Kill "kill" voids [],
+    /// All that a node does takes long.
+    SlowNode "slow-node" voids [],
+    /// A node's monotonic clock jumps forward by more than any bound.
+    ClockJump "clock-jump" voids [LeasedAlone],
+    /// A node's monotonic clock stands still while the node runs.
+    ClockFreeze "clock-freeze" voids [LeasedAlone],
+    /// The store's wall clock is set.
+    StoreStep "store-step" voids [],
 }
 
 impl fmt::Display for Fault {

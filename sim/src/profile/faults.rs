@@ -73,6 +73,14 @@ pub struct Faults {
     pub drain: Span,
     /// When one node at a time is gone, or stands still for longer than its lease.
     pub kill: Span,
+    /// When all that a node does takes long for a while (driver world).
+    pub slow_node: Span,
+    /// When a node's monotonic clock jumps forward by more than any bound (driver world).
+    pub clock_jump: Span,
+    /// When a node's monotonic clock stands still while the node runs (driver world).
+    pub clock_freeze: Span,
+    /// When the store's wall clock is set (driver world).
+    pub store_step: Span,
 }
 
 impl Faults {

@@ -1,11 +1,11 @@
 //! A world before its first event: streams, anchors, entities, nodes, and the first events.
 
-use super::clock::Clock;
 use super::event::{Event, Part, Place};
 use super::network::Network;
 use super::node::{Node, Running};
 use super::{World, wire};
 use crate::bodies::Bodies;
+use crate::clock::Clock;
 use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
 use crate::ledger::Ledger;

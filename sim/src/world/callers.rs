@@ -86,7 +86,7 @@ impl World {
         let in_cluster = self.plan.cluster.is_some();
         let asked_node = &mut self.nodes[node];
         let deadline = asked_node.clock(self.now) + patience;
-        let due = asked_node.clock.when(deadline);
+        let due = asked_node.clock.when(deadline).expect("a clock that runs");
         if let Some(command) = wish.command
             && !in_cluster
         {

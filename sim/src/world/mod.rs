@@ -4,7 +4,6 @@
 mod bars;
 mod bootstrap;
 mod callers;
-mod clock;
 mod cluster;
 mod converge;
 mod corrupt;
@@ -395,7 +394,8 @@ impl World {
 }
 
 /// A panic as a broken promise, with its text.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Violation {
+/// A panic as a broken promise.
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Violation {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -5,11 +5,11 @@ use super::World;
 use super::cluster::{Came, Ended};
 use super::event::{Event, Part, Place};
 use super::story::Kind;
+use crate::apart::Apart;
 use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
-use std::collections::BTreeSet;
 use tenure_core::id::{OpId, Sequence, Ticket};
 use tenure_core::port::{Heard, SendRefused};
 use tenure_core::route::{Address, Input, Returned, Target};
@@ -56,12 +56,7 @@ pub(super) enum Parcel {
 /// What holds between nodes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Network {
-    /// Who does not reach whom: nothing comes back.
-    pub(super) silent: BTreeSet<(usize, usize)>,
-    /// Who wrongly hears that nobody listens at whose address.
-    pub(super) denied: BTreeSet<(usize, usize)>,
-    /// Nodes that do not reach the store.
-    pub(super) cut: BTreeSet<usize>,
+    pub(super) apart: Apart,
     /// Until when the store takes no write, in true nanoseconds.
     pub(super) election_until: u64,
 }
@@ -155,14 +150,14 @@ impl World {
         let from = self.lives.of(letter.from.incarnation);
         let (node, life) = self.lives.of(letter.to.incarnation);
         let pair = (from.0, node);
-        if self.network.silent.contains(&pair) {
+        if self.network.apart.silent.contains(&pair) {
             reached!(self, "fault: a frame is lost between parts of the network");
             return Ok(());
         }
         let there = &self.nodes[node];
         let run = there.seats.as_ref().map(|seats| seats.incarnation);
         let gone = !there.alive || there.life != life || run != Some(letter.to.incarnation);
-        if gone || !there.linked || self.network.denied.contains(&pair) {
+        if gone || !there.linked || self.network.apart.denied.contains(&pair) {
             if !gone {
                 reached!(self, "fault: a wrong no-responders");
             }
@@ -334,7 +329,7 @@ impl World {
     /// A node hears an announcement.
     pub(super) fn announced(&mut self, node: usize, heard: Heard) -> Result<(), Violation> {
         let there = &self.nodes[node];
-        if !there.alive || !there.linked || self.network.cut.contains(&node) {
+        if !there.alive || !there.linked || self.network.apart.cut.contains(&node) {
             return Ok(());
         }
         let life = there.life;

@@ -2,13 +2,13 @@
 //! are carried out, in any order and spread over time.
 
 use super::World;
-use super::clock::Clock;
 use super::cluster::{Seats, run_of};
 use super::corrupt::Corruption;
 use super::event::{Deed, Event, Input, Part, Place};
 use super::seat::Seat;
 use super::story::Kind;
 use crate::brief;
+use crate::clock::Clock;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::history::Told;
@@ -429,7 +429,8 @@ impl World {
             *node.wake_of(place.part) = None;
             return;
         };
-        let due = node.clock.when(deadline.at).max(self.now);
+        let due = node.clock.when(deadline.at).expect("a clock that runs");
+        let due = due.max(self.now);
         let late = self.draws.span(
             What::TimerDelay,
             place.row(),

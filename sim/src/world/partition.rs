@@ -5,6 +5,7 @@ use super::World;
 use super::bars::Sort;
 use super::event::Event;
 use super::story::{Kind, Lane};
+use crate::apart::Shape;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
@@ -30,27 +31,13 @@ impl World {
         cluster.terms.ttl
     }
 
-    /// Some nodes do not hear each other for a while: a pair, or two parts of the cluster. Either
-    /// nothing comes back, or the servers say wrongly that nobody listens. The smaller part may be cut
-    /// from the store besides.
+    /// Some nodes do not hear each other for a while.
     pub(super) fn part(&mut self) {
         if self.healed {
             return;
         }
         let nodes = self.nodes.len();
-        let halves = self.draws.chance(What::Partition, 1, 500);
-        let mut apart = vec![false; nodes];
-        if halves {
-            for (node, side) in apart.iter_mut().enumerate() {
-                *side = self.draws.chance(What::Partition, 2 + node as u64, 400);
-            }
-        } else {
-            let one = self.some_node(What::Partition);
-            apart[one] = true;
-        }
-        let other = self.some_node(What::Partition);
-        let denied = self.draws.chance(What::Partition, 100, 400);
-        let one_way = self.draws.chance(What::Partition, 101, 200);
+        let shape = Shape::draw(&mut self.draws, nodes);
         let longest = self.ttl().saturating_mul(2);
         let length = self
             .draws
@@ -60,45 +47,19 @@ impl World {
         if !self.happens(due) {
             return;
         }
-        for one in 0..nodes {
-            for two in 0..nodes {
-                let between = if halves {
-                    apart[one] && !apart[two]
-                } else {
-                    apart[one] && two == other && one != two
-                };
-                if !between {
-                    continue;
-                }
-                let pairs = if denied {
-                    &mut self.network.denied
-                } else {
-                    &mut self.network.silent
-                };
-                pairs.insert((one, two));
-                if !one_way {
-                    pairs.insert((two, one));
-                }
-            }
-        }
-        if halves && self.draws.chance(What::Partition, 102, 500) {
-            let cut = (0..nodes).filter(|node| apart[*node]);
-            self.network.cut.extend(cut);
-        }
+        self.network.apart.part(&shape);
         reached!(self, "fault: partition");
-        for node in (0..nodes).filter(|node| apart[*node]) {
+        for node in (0..nodes).filter(|node| shape.has(*node)) {
             self.lasts(Lane::Node(node), Sort::Fault, "parted", Some(length));
         }
         self.tell(Lane::World, Kind::Fault, || {
-            format!("THE NETWORK PARTS: {apart:?}, halves {halves}, denied {denied}")
+            format!("THE NETWORK PARTS: {shape}")
         });
     }
 
     pub(super) fn reunite(&mut self) {
         self.tell(Lane::World, Kind::Note, || "the network is whole".into());
-        self.network.silent.clear();
-        self.network.denied.clear();
-        self.network.cut.clear();
+        self.network.apart.reunite();
         self.next_fault(
             What::Partition,
             self.plan.faults.partition,
@@ -122,7 +83,7 @@ impl World {
             self.tell(Lane::Node(node), Kind::Fault, || {
                 format!("n{node} does not reach the store")
             });
-            self.network.cut.insert(node);
+            self.network.apart.cut.insert(node);
             self.lasts(
                 Lane::Node(node),
                 Sort::Fault,
@@ -138,7 +99,7 @@ impl World {
         self.tell(Lane::Node(node), Kind::Note, || {
             format!("n{node} reaches the store")
         });
-        self.network.cut.remove(&node);
+        self.network.apart.cut.remove(&node);
     }
 
     /// The servers elect a leader: no write is taken for 4 to 8 seconds.
@@ -223,9 +184,7 @@ impl World {
     }
 
     pub(super) fn heal_network(&mut self) {
-        self.network.silent.clear();
-        self.network.denied.clear();
-        self.network.cut.clear();
+        self.network.apart.reunite();
         self.network.election_until = 0;
         // Those who are still asleep wake up with their links.
         self.suspended.clear();

@@ -8,12 +8,13 @@ use super::story::{Kind, Lane};
 use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
+use crate::fate::{self, Fate, checks_itself, passing_refusals};
 use crate::oracle::Violation;
 use crate::profile::Plan;
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::log::mark;
-use tenure_core::port::{Expect, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
 
@@ -36,18 +37,6 @@ struct Flight {
     awaited: bool,
 }
 
-/// What befalls a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Fine,
-    Lost,
-    LostAnswer,
-    SlowAnswer,
-    Refused,
-    Full,
-    Stale,
-}
-
 impl World {
     /// A node's shell hands a request to its link.
     pub(super) fn send(&mut self, place: Place, op: OpId, request: StoreRequest) {
@@ -57,65 +46,19 @@ impl World {
         self.wire.next += 1;
         let timeout = self.plan.limits.store_timeout;
         let writes = request.writes();
-        // Each kind of fault has its draw, whether it comes to pass or not.
-        let mut draws = [false; 9];
-        for (index, (fault, rate)) in [
-            (Fault::LostRequest, faults.lost_request),
-            (Fault::LateRequest, faults.late_request),
-            (Fault::RequestTwice, faults.twice),
-            (Fault::Slow, faults.slow),
-            (Fault::LostAnswer, faults.lost_answer),
-            (Fault::Refusal, faults.refusal),
-            (Fault::StaleRead, faults.stale_read),
-            (Fault::OldLeader, faults.old_leader),
-            (Fault::Full, faults.full),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let row = part << 8 | index as u64;
-            draws[index] = self.strikes(fault, (What::Fate, row), rate);
-        }
-        let [
-            lost,
-            late,
-            twice,
-            slow,
-            lost_answer,
-            refusal,
-            stale_read,
-            old_leader,
-            full,
-        ] = draws;
-        let cut = self.network.cut.contains(&place.node);
-        let lost = lost || cut;
-        let slow_back = slow && self.draws.chance(What::Fate, part << 8 | 0xFF, 500);
+        let cut = self.network.apart.cut.contains(&place.node);
+        let drawn = fate::draw(&mut self.draws, &faults, part, writes, (self.healed, cut));
         let mut travel = self.travel(part);
-        if slow && !slow_back {
+        if drawn.slow_there {
             reached!(self, "fault: slow request");
             travel = travel.saturating_mul(100);
         }
-        let fate = if lost || (late && writes) {
-            Fate::Lost
-        } else if refusal {
-            Fate::Refused
-        } else if writes && full {
-            Fate::Full
-        } else if (!writes && stale_read) || (writes && old_leader) {
-            Fate::Stale
-        } else if lost_answer {
-            Fate::LostAnswer
-        } else if slow_back {
-            Fate::SlowAnswer
-        } else {
-            Fate::Fine
-        };
-        if lost {
+        if drawn.lost {
             reached!(self, "fault: lost request");
             self.tell(place, Kind::Fault, || {
                 format!("{place} {op:?} is lost on the way")
             });
-        } else if late && writes {
+        } else if drawn.late {
             reached!(self, "fault: late request");
             let after = self.draws.span(What::Late, part, timeout, Plan::LATE_MAX);
             self.tell(place, Kind::Fault, || {
@@ -124,9 +67,7 @@ impl World {
             let request = Box::new(request.clone());
             self.at(after, Event::Straggle { request });
         } else {
-            // What is refused is refused in all its copies.
-            let taken = matches!(fate, Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer);
-            if twice && taken && checks_itself(&request) {
+            if drawn.twice && checks_itself(&request) {
                 reached!(self, "fault: request twice");
                 let after = self.draws.span(What::Late, part, travel, Plan::LATE_MAX);
                 let request = Box::new(request.clone());
@@ -140,7 +81,7 @@ impl World {
                 place,
                 op,
                 request,
-                fate,
+                fate: drawn.fate,
                 awaited: true,
             },
         );
@@ -156,20 +97,7 @@ impl World {
         match fate {
             Fate::Refused => {
                 reached!(self, "fault: refusal that passes");
-                let refusals: &[Refused] = match &request {
-                    StoreRequest::Batch { .. } => &[
-                        Refused::Overloaded,
-                        Refused::NoResponders,
-                        Refused::TooManyBatches,
-                    ],
-                    StoreRequest::Publish(_) => &[Refused::Overloaded, Refused::NoResponders],
-                    StoreRequest::Latest { .. }
-                    | StoreRequest::Get { .. }
-                    | StoreRequest::Scan { .. }
-                    | StoreRequest::CreateStream(_)
-                    | StoreRequest::StreamInfo { .. }
-                    | StoreRequest::Capabilities => &[Refused::NoResponders],
-                };
+                let refusals = passing_refusals(&request);
                 let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
                 let index = usize::try_from(index).expect("an index fits");
                 let refused = refusals[index].clone();
@@ -188,7 +116,9 @@ impl World {
             }
             Fate::Stale => {
                 let back = self.draws.range(What::Lag, part, 1, 12);
-                let last = stream_of(&request).map_or(Sequence::NONE, |s| self.store.last(s));
+                let last = request
+                    .stream()
+                    .map_or(Sequence::NONE, |s| self.store.last(s));
                 // The anchor is as old as the stream.
                 let up_to = Sequence(last.0.saturating_sub(back).max(1));
                 let reply = self.store.answer_as_of(self.wall(), up_to, &request);
@@ -197,7 +127,7 @@ impl World {
                 } else {
                     reached!(self, "fault: a replica answers from the past");
                     let snapshots = self.namespace.snapshot_stream();
-                    if stream_of(&request).is_some_and(|stream| *stream == *snapshots) {
+                    if request.stream().is_some_and(|stream| *stream == snapshots) {
                         reached!(self, "fault: a replica of the snapshots lags");
                     }
                 }
@@ -301,7 +231,7 @@ impl World {
         if self.healed && self.corruption == Some(Corruption::Deaf) {
             return;
         }
-        if self.network.cut.contains(&flight.place.node) {
+        if self.network.apart.cut.contains(&flight.place.node) {
             return;
         }
         if fate == Fate::LostAnswer {
@@ -419,33 +349,5 @@ impl World {
             Span::from_micros(50),
             Span::from_millis(2),
         )
-    }
-}
-
-/// Whether a write would be refused if its bytes came again: one that only carries a fence would
-/// not, and relies on a transport that brings nothing twice.
-fn checks_itself(request: &StoreRequest) -> bool {
-    match request {
-        StoreRequest::Publish(publish) => matches!(publish.expect, Expect::OwnLast(_)),
-        StoreRequest::Batch { .. } => true,
-        StoreRequest::Latest { .. }
-        | StoreRequest::Get { .. }
-        | StoreRequest::Scan { .. }
-        | StoreRequest::CreateStream(_)
-        | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => false,
-    }
-}
-
-fn stream_of(request: &StoreRequest) -> Option<&str> {
-    match request {
-        StoreRequest::Publish(publish) => Some(&publish.stream),
-        StoreRequest::Batch { messages, .. } => messages.first().map(|it| it.stream.as_str()),
-        StoreRequest::Latest { stream, .. }
-        | StoreRequest::Get { stream, .. }
-        | StoreRequest::Scan { stream, .. }
-        | StoreRequest::StreamInfo { stream } => Some(stream),
-        StoreRequest::CreateStream(settings) => Some(&settings.name),
-        StoreRequest::Capabilities => None,
     }
 }

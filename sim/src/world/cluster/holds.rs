@@ -92,7 +92,7 @@ impl World {
         let hold = node.seats_mut().holds.of.entry(shard).or_default();
         change(hold);
         let until = match (hold.owned, hold.lease) {
-            (true, Some(lease)) => Some(clock.when(lease)),
+            (true, Some(lease)) => clock.when(lease),
             (true, None) | (false, _) => None,
         };
         self.may_act(place, shard, until);

@@ -1,0 +1,141 @@
+//! The store's final log, judged whatever the entities are: each commit follows the one before it
+//! (P1), was stored under the epoch that its shard had there (P2, P3), and each command id took effect
+//! once (P4).
+
+use crate::oracle::{Class, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+use tenure_core::format::{Commit, Ownership};
+use tenure_core::id::{Epoch, Sequence, Version};
+use tenure_core::name::Namespace;
+use tenure_core::port::Subject;
+use tenure_mem::store::Store;
+
+/// The commits of all entities, by subject, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) entities: BTreeMap<Subject, Vec<(Sequence, Commit)>>,
+}
+
+impl Log {
+    /// Reads all event streams, and judges them.
+    pub(super) fn read(
+        store: &Store,
+        namespace: &Namespace,
+        streams: &[String],
+    ) -> Result<Self, Violation> {
+        let mut log = Self::default();
+        for stream in streams {
+            log.stream(store, namespace, stream)
+                .map_err(|(oracle, what)| Violation {
+                    class: Class::Safety,
+                    oracle,
+                    what,
+                })?;
+        }
+        Ok(log)
+    }
+
+    pub(super) fn commits(&self) -> usize {
+        self.entities.values().map(Vec::len).sum()
+    }
+
+    /// The commits of an entity of a kind.
+    pub(super) fn of(&self, kind: &str, id: &str) -> &[(Sequence, Commit)] {
+        let found = self.entities.iter().find(|(subject, commits)| {
+            subject.split('.').nth(3) == Some(kind)
+                && commits
+                    .first()
+                    .is_some_and(|(_, commit)| commit.entity.as_str() == id)
+        });
+        found.map_or(&[], |(_, commits)| commits)
+    }
+
+    fn stream(
+        &mut self,
+        store: &Store,
+        namespace: &Namespace,
+        stream: &str,
+    ) -> Result<(), (&'static str, String)> {
+        // The epoch of each shard of each class, by its ownership subject, so far.
+        let mut epochs: BTreeMap<Subject, Epoch> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for message in store.messages(stream) {
+            let subject = &message.subject;
+            let sequence = message.sequence;
+            let family = subject
+                .strip_prefix(namespace.as_str())
+                .and_then(|rest| rest.split('.').nth(1));
+            match family {
+                Some("own") => {
+                    let record = Ownership::decode(&message.payload)
+                        .map_err(|error| ("format", format!("{subject}: {error}")))?;
+                    let claim = record.claim;
+                    epochs.insert(subject.clone(), Epoch { sequence, claim });
+                }
+                Some("ev") => {
+                    let commit = Commit::decode(&message.payload)
+                        .map_err(|error| ("format", format!("{subject}: {error}")))?;
+                    let commits = self.entities.entry(subject.clone()).or_default();
+                    let previous = commits.last().map(|(_, commit)| commit);
+                    versions(previous, &commit).map_err(|what| {
+                        ("predecessor", format!("{subject} at {sequence:?} {what}"))
+                    })?;
+                    let epoch = commit.epoch;
+                    let current = epoch.is_none_or(|epoch| {
+                        let shard = subject.split('.').nth(2);
+                        epochs.iter().any(|(own, current)| {
+                            own.split('.').nth(3) == shard && *current == epoch
+                        })
+                    });
+                    if !current {
+                        return Err((
+                            "fence",
+                            format!(
+                                "{subject} at {sequence:?} was stored under {epoch:?}; the epochs are {epochs:?}"
+                            ),
+                        ));
+                    }
+                    for command in &commit.commands {
+                        if !ids.insert((subject.clone(), command.id)) && !commit.tombstone {
+                            let id = command.id;
+                            return Err((
+                                "once",
+                                format!("{subject} at {sequence:?} runs {id} a second time"),
+                            ));
+                        }
+                    }
+                    commits.push((sequence, commit));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn versions(previous: Option<&Commit>, commit: &Commit) -> Result<(), String> {
+    let last = previous.map_or(Version::ABSENT, |previous| previous.last);
+    if commit.before != last {
+        let before = commit.before;
+        return Err(format!(
+            "says that it follows {before:?}; the entity was at {last:?}"
+        ));
+    }
+    let mut version = commit.before;
+    for event in &commit.events {
+        if event.version <= version {
+            let next = event.version;
+            return Err(format!(
+                "has {next:?}, which does not rise above {version:?}"
+            ));
+        }
+        version = event.version;
+    }
+    if version != commit.last {
+        let said = commit.last;
+        return Err(format!(
+            "says that it ends at {said:?} and ends at {version:?}"
+        ));
+    }
+    Ok(())
+}

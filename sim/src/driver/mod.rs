@@ -1,0 +1,100 @@
+//! The driver world: the real driver and users' handlers on an executor of our own. One thread,
+//! virtual time per node, dice by name; which ready task runs next is drawn, tasks die with their
+//! node, and store, network, clocks and nodes have the faults of a profile by name.
+//!
+//! Nothing here rests on a runtime: of tokio there are only its channels. What a run does is a
+//! function of its seed; a run in a thread of its own shares nothing with another.
+
+mod cluster;
+mod event;
+mod executor;
+mod faults;
+mod log;
+mod network;
+mod nodes;
+mod plan;
+mod shell;
+mod sim;
+mod store;
+mod trace;
+mod work;
+mod world;
+
+pub use cluster::{Ran, SimCluster, cluster};
+pub(crate) use plan::PROFILES;
+pub use shell::SimShell;
+pub use sim::{Sim, SimTask};
+
+use crate::case::Case;
+use crate::profile::Profile;
+use crate::world::{Kept, Report};
+
+/// Whether the driver world has a profile.
+pub(crate) fn has(profile: Profile) -> bool {
+    plan::Plan::has(profile)
+}
+
+/// What a run keeps of its story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Nothing,
+    Story,
+    /// It is printed as it goes.
+    Printed,
+}
+
+fn cluster_of(case: &Case) -> SimCluster {
+    let cluster = work::served(cluster(case.seed)).profile(case.profile);
+    let cluster = cluster.drawn_limits().until(case.until);
+    match &case.only {
+        Some(only) => cluster.only(only.clone()),
+        None => cluster,
+    }
+}
+
+/// How many nodes a run has.
+pub(crate) fn nodes_of(case: &Case) -> usize {
+    cluster_of(case).plan().nodes
+}
+
+/// What is fixed before a run starts, as a text.
+pub(crate) fn plan_of(case: &Case) -> String {
+    let case = Case {
+        only: None,
+        until: None,
+        ..case.clone()
+    };
+    format!("{:#?}", cluster_of(&case).plan())
+}
+
+/// Runs one seed with the world's own callers, in a thread of its own: what a library keeps for a
+/// thread begins anew.
+pub(crate) fn run(case: &Case, keep: Keep) -> Report {
+    let cluster = cluster_of(case);
+    let cluster = match keep {
+        Keep::Nothing => cluster,
+        Keep::Story => cluster.traced(),
+        Keep::Printed => cluster.printing(),
+    };
+    let ran = std::thread::scope(|scope| {
+        let run = scope.spawn(|| cluster.report(work::work));
+        run.join().expect("a run that catches panics")
+    });
+    let (asked, violation) = match ran.ended {
+        Ok(Some(Ok(verdict))) => (verdict.asked, None),
+        Ok(None) => (0, None),
+        Ok(Some(Err(violation))) | Err(violation) => (0, Some(violation)),
+    };
+    let mut story = Kept::default();
+    story.lines = ran.story;
+    Report {
+        violation,
+        probe: ran.probe,
+        ended: ran.lasted.as_nanos(),
+        events: ran.events,
+        commits: ran.commits,
+        asked,
+        deviations: ran.deviations,
+        story,
+    }
+}

@@ -1,0 +1,272 @@
+//! The network between nodes: frames that may be lost, late, doubled and out of order, who listens
+//! where, and what streams announce (S15, S16, S21).
+
+use super::event::Event;
+use super::world::{Home, State};
+use crate::apart::Apart;
+use crate::deviation::Fault;
+use crate::draw::What;
+use crate::world::Kind;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tenure_core::driver::{DELIVERIES_MAX, HEARD_MAX, Inbound};
+use tenure_core::id::OpId;
+use tenure_core::port::{Delivery, Heard, SendRefused, Subject};
+use tenure_core::step::Span;
+use tenure_core::{Probe as _, reached};
+use tenure_mem::store::matches;
+use tokio::sync::mpsc;
+
+/// A frame on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    from: Home,
+    op: OpId,
+    to: Subject,
+    back: Subject,
+    bytes: Bytes,
+    /// It came before: that nobody takes in this one says nothing of the other.
+    copy: bool,
+}
+
+/// Who listens, who hears, and who does not reach whom.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    pub(super) apart: Apart,
+    listeners: BTreeMap<Subject, Vec<(Home, mpsc::Sender<Delivery>)>>,
+    hearers: Vec<(Home, Subject, mpsc::Sender<Heard>)>,
+    /// When the last frame of a node gets to a subject: they keep their order.
+    latest: BTreeMap<(Home, Subject), u64>,
+    keys: u64,
+}
+
+impl Network {
+    /// A number that nobody had before.
+    pub(super) fn next_key(&mut self) -> u64 {
+        self.keys += 1;
+        self.keys
+    }
+}
+
+impl State {
+    pub(super) fn inbox(&mut self, home: Home) -> mpsc::Receiver<Inbound> {
+        let (to, inbox) = mpsc::channel(256);
+        let capabilities = self.store.config().capabilities.clone();
+        if let Some(node) = self.node_mut(home) {
+            let news = match node.linked {
+                true => Inbound::Connected(capabilities),
+                false => Inbound::Disconnected,
+            };
+            // The channel is empty, and its receiver is here.
+            let _ = to.try_send(news);
+            node.inboxes.push(to);
+        }
+        inbox
+    }
+
+    pub(super) fn listen(&mut self, home: Home, at: Subject) -> mpsc::Receiver<Delivery> {
+        let (to, listening) = mpsc::channel(DELIVERIES_MAX);
+        if self.lives(home) {
+            let ears = self.network.listeners.entry(at).or_default();
+            ears.retain(|(_, ear)| !ear.is_closed());
+            ears.push((home, to));
+        }
+        listening
+    }
+
+    pub(super) fn hear(&mut self, home: Home, filter: Subject) -> mpsc::Receiver<Heard> {
+        let (to, hearing) = mpsc::channel(HEARD_MAX);
+        if self.lives(home) {
+            self.network.hearers.push((home, filter, to));
+        }
+        hearing
+    }
+
+    /// A node that ended listens no more.
+    pub(super) fn deaf(&mut self, home: Home) {
+        for ears in self.network.listeners.values_mut() {
+            ears.retain(|(of, _)| *of != home);
+        }
+        self.network.listeners.retain(|_, ears| !ears.is_empty());
+        self.network.hearers.retain(|(of, _, _)| *of != home);
+        self.network.latest.retain(|(of, _), _| *of != home);
+    }
+
+    /// A node hands a frame over.
+    pub(super) fn frame(
+        &mut self,
+        from: Home,
+        op: OpId,
+        (to, back): (&Subject, &Subject),
+        bytes: Bytes,
+    ) -> Result<(), SendRefused> {
+        if !self.node(from).is_some_and(|node| node.linked) {
+            return Err(SendRefused::NotConnected);
+        }
+        let bytes_max = self.store.config().capabilities.payload_bytes_max;
+        if bytes.len() > bytes_max {
+            let bytes = bytes.len();
+            return Err(SendRefused::TooLarge { bytes, bytes_max });
+        }
+        self.trace.note(4, &[from.node as u64, op.0]);
+        self.trace.bytes(&bytes);
+        let len = bytes.len();
+        self.tell(from, Kind::Does, || {
+            format!("{from} ~> {to} {op:?} {len} bytes")
+        });
+        let frame = Frame {
+            from,
+            op,
+            to: to.clone(),
+            back: back.clone(),
+            bytes,
+            copy: false,
+        };
+        self.travels(frame);
+        Ok(())
+    }
+
+    fn travels(&mut self, frame: Frame) {
+        let row = frame.from.node as u64;
+        let faults = self.plan.faults;
+        let mut drawn =
+            |fault, index: u64, rate| self.strikes(fault, (What::Frame, row << 8 | index), rate);
+        let lost = drawn(Fault::LostFrame, 1, faults.lost_frame);
+        let late = drawn(Fault::LateFrame, 3, faults.late_frame);
+        if lost {
+            reached!(self, "fault: lost frame");
+            return;
+        }
+        let mut wait = self.travel(row << 8 | 5);
+        if late {
+            reached!(self, "fault: late frame");
+            let longest = Span::from_secs(2);
+            wait = self.draws.span(What::Frame, row << 8 | 6, wait, longest);
+        } else {
+            // Frames of one node to one listener keep their order.
+            let at = self.now + wait.as_nanos();
+            let way = (frame.from, frame.to.clone());
+            let latest = self.network.latest.entry(way).or_default();
+            *latest = at.max(*latest + 1);
+            wait = Span::from_nanos(*latest - self.now);
+        }
+        self.at(wait, Event::Arrive(Box::new(frame)));
+    }
+
+    /// A frame is where it was sent.
+    pub(super) fn arrive(&mut self, frame: Frame) {
+        let ears = self.network.listeners.get(&frame.to);
+        let ears: Vec<_> = ears.into_iter().flatten().cloned().collect();
+        let mut taken = false;
+        let mut silent = false;
+        for (home, ear) in ears {
+            let way = (frame.from.node, home.node);
+            if self.network.apart.silent.contains(&way) {
+                reached!(self, "fault: a frame is lost between parts of the network");
+                silent = true;
+                continue;
+            }
+            if self.network.apart.denied.contains(&way) {
+                reached!(self, "fault: a wrong no-responders");
+                continue;
+            }
+            if self.node(home).is_some_and(|node| node.linked) {
+                // A listener that is full loses it.
+                taken |= ear.try_send(Delivery::Frame(frame.bytes.clone())).is_ok();
+            }
+        }
+        if taken {
+            self.comes_again(frame);
+        } else if !silent && !frame.copy && !self.plan.silent {
+            let wait = self.travel(frame.from.node as u64);
+            let (to, at, op) = (frame.from, frame.back, frame.op);
+            self.at(wait, Event::Nobody { to, at, op });
+        }
+    }
+
+    /// A frame that was taken in may come a second time.
+    fn comes_again(&mut self, mut frame: Frame) {
+        let (row, rate) = (frame.from.node as u64, self.plan.faults.frame_twice);
+        if frame.copy || !self.strikes(Fault::FrameTwice, (What::Frame, row << 8 | 2), rate) {
+            return;
+        }
+        reached!(self, "fault: frame twice");
+        let longest = Span::from_millis(500);
+        let wait = self
+            .draws
+            .span(What::Frame, row << 8 | 4, Span::ZERO, longest);
+        frame.copy = true;
+        self.at(wait, Event::Arrive(Box::new(frame)));
+    }
+
+    /// A node hears that nobody listened where its frame went.
+    pub(super) fn nobody(&mut self, to: Home, at: &Subject, op: OpId) {
+        if !self.node(to).is_some_and(|node| node.linked) {
+            return;
+        }
+        for (home, ear) in self.network.listeners.get(at).into_iter().flatten() {
+            if *home == to {
+                // One that is full loses it.
+                let _ = ear.try_send(Delivery::NoResponders(op));
+            }
+        }
+    }
+
+    /// What was stored is announced to every node that hears it.
+    pub(super) fn announce(&mut self) {
+        for announcement in self.store.take_announcements() {
+            let heard = Heard {
+                subject: announcement.subject.as_str().into(),
+                sequence: announcement.message.sequence,
+                payload: announcement.message.payload,
+            };
+            let mut homes: Vec<Home> = Vec::new();
+            for (home, filter, _) in &self.network.hearers {
+                if matches(filter, &heard.subject) && !homes.contains(home) {
+                    homes.push(*home);
+                }
+            }
+            for to in homes {
+                let row = to.node as u64;
+                let faults = self.plan.faults;
+                let rate = faults.lost_announcement;
+                let mut drawn = |fault, index: u64, rate| {
+                    self.strikes(fault, (What::Announce, row << 8 | index), rate)
+                };
+                let lost = drawn(Fault::LostAnnouncement, 1, rate);
+                let twice = drawn(Fault::AnnouncementTwice, 2, rate / 2);
+                let late = drawn(Fault::LateAnnouncement, 3, rate);
+                if lost {
+                    reached!(self, "fault: lost announcement");
+                    continue;
+                }
+                let mut wait = self.travel(row << 8 | 7);
+                if late {
+                    let longest = Span::from_secs(3);
+                    wait = self.draws.span(What::Announce, row << 8 | 4, wait, longest);
+                }
+                let heard = Box::new(heard.clone());
+                if twice {
+                    let heard = heard.clone();
+                    let later = wait + Span::from_millis(5);
+                    self.at(later, Event::Announced { to, heard });
+                }
+                self.at(wait, Event::Announced { to, heard });
+            }
+        }
+    }
+
+    /// A node hears what was stored.
+    pub(super) fn announced(&mut self, to: Home, heard: &Heard) {
+        let cut = self.network.apart.cut.contains(&to.node);
+        if cut || !self.node(to).is_some_and(|node| node.linked) {
+            return;
+        }
+        for (home, filter, ear) in &self.network.hearers {
+            if *home == to && matches(filter, &heard.subject) {
+                // One that is full loses it.
+                let _ = ear.try_send(heard.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is fixed before a run of the driver world begins: its nodes, their clocks and terms, and what
+//! goes wrong, drawn by the pure world's plan.
+
+use crate::deviation::{Deviation, Fault};
+use crate::draw::{Draws, What};
+use crate::profile::{Faults, Profile};
+use std::collections::BTreeSet;
+use tenure_core::lease::Terms;
+use tenure_core::step::{Limits, Span};
+
+/// What is fixed before a run begins.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) namespace: String,
+    pub(super) nodes: usize,
+    pub(super) shards: u16,
+    pub(super) streams: u16,
+    pub(super) replicated: bool,
+    /// Whether the network never says that nobody listens.
+    pub(super) silent: bool,
+    pub(super) terms: Terms,
+    pub(super) drift_ppm: Vec<i64>,
+    pub(super) skew_ms: Vec<u64>,
+    pub(super) lanes: Vec<u16>,
+    pub(super) weights: Vec<u16>,
+    pub(super) limits: Limits,
+    pub(super) faults: Faults,
+    /// Kinds of faults that never come.
+    pub(super) without: Vec<Fault>,
+    /// Only these deviations happen; `None`: all that the seed draws.
+    pub(super) only: Option<BTreeSet<Deviation>>,
+    /// The run is cut at this true time, in nanoseconds.
+    pub(super) until: Option<u64>,
+}
+
+/// The profiles that the driver world has.
+pub(crate) const PROFILES: [Profile; 7] = [
+    Profile::Calm,
+    Profile::Cluster,
+    Profile::Partition,
+    Profile::Drift,
+    Profile::TakeOver,
+    Profile::Kill,
+    Profile::Storm,
+];
+
+impl Plan {
+    /// The plan of a seed; so many nodes, or as many as the seed says.
+    pub(super) fn new(seed: u64, profile: Profile, nodes: Option<usize>) -> Self {
+        let drawn = match profile {
+            // A cluster without any of them.
+            Profile::Calm => Profile::Cluster,
+            // Everything at once.
+            Profile::Swarm => Profile::Storm,
+            other => other,
+        };
+        let base = crate::Plan::new(seed, drawn);
+        let mut cluster = base.cluster.expect("a profile of a cluster");
+        let mut draws = Draws::new(seed ^ 0xD1CE);
+        let mut faults = base.faults;
+        if profile == Profile::Calm {
+            faults = Faults::default();
+        }
+        // A node's program is started again by itself.
+        faults.join = Span::ZERO;
+        faults.claim = Span::ZERO;
+        faults.bad_snapshot = 0;
+        let node_count = nodes.unwrap_or(base.nodes.min(5)).max(1);
+        let terms = match base.replicated {
+            // The servers elect within it.
+            true => Terms {
+                drift_ppm: cluster.terms.drift_ppm,
+                ..Terms::cluster()
+            },
+            false => cluster.terms,
+        };
+        if drawn == Profile::Storm || drawn == Profile::Drift {
+            let mut every = |part, per_mille, least_ms, most_ms| {
+                let there = draws.chance(What::Plan, part, per_mille);
+                let mean = draws.range(What::Plan, part, least_ms, most_ms);
+                if there {
+                    Span::from_millis(mean)
+                } else {
+                    Span::ZERO
+                }
+            };
+            faults.slow_node = every(400, 500, 1_000, 8_000);
+            faults.store_step = every(401, 300, 1_000, 8_000);
+            if drawn == Profile::Storm {
+                // They void what is promised of the leased class, so most seeds do without.
+                faults.clock_jump = every(402, 120, 1_000, 8_000);
+                faults.clock_freeze = every(403, 120, 1_000, 8_000);
+                faults.lost_tail = every(404, 120, 3_000, 9_000);
+            }
+            if faults.lost_tail > Span::ZERO {
+                // Bytes from before the loss would meet sequences that were given again.
+                faults.late_request = 0;
+                faults.twice = 0;
+            }
+        }
+        let mut limits = base.limits;
+        // What is older than a receiver remembers is not delivered; here nothing is.
+        limits.command_ids_max = 8_192;
+        limits.command_id_age_ms = 120_000;
+        cluster.drift_ppm.resize(node_count, 0);
+        cluster.lanes.resize(node_count, 1);
+        cluster.weights.resize(node_count, 100);
+        let mut skew_ms = base.skew_ms;
+        skew_ms.resize(node_count, 0);
+        Self {
+            seed,
+            namespace: "sim".to_owned(),
+            nodes: node_count,
+            shards: u16::try_from(base.shards.len() / 2).expect("a small number"),
+            streams: base.streams,
+            replicated: base.replicated,
+            silent: cluster.silent,
+            terms,
+            drift_ppm: cluster.drift_ppm,
+            skew_ms,
+            lanes: cluster.lanes,
+            weights: cluster.weights,
+            limits,
+            faults,
+            without: Vec::new(),
+            only: None,
+            until: None,
+        }
+    }
+
+    /// Whether the driver world has a profile.
+    pub(super) fn has(profile: Profile) -> bool {
+        profile == Profile::Swarm || PROFILES.contains(&profile)
+    }
+
+    /// How long faults happen: long enough for leases to end and be taken over.
+    pub(super) fn active(&self) -> Span {
+        Span::from_secs(6) + self.terms.ttl.saturating_mul(3)
+    }
+
+    /// How long it takes at most after everything healed until each shard has a living owner: the
+    /// bytes that are under way have landed, the end of a lease that began last is seen and its
+    /// tombstone written, twice where the node that was to take over was such a one itself; what
+    /// changed by it settles and is moved, so many shards at a time; and each node reads the records
+    /// again.
+    pub(super) fn convergence(&self) -> Span {
+        let limits = &self.limits;
+        let over = self.terms.watch() + self.terms.margin + limits.retry_delay_max;
+        let settled = limits.settle + Span::from_nanos(limits.settle.as_nanos() / 4);
+        let rounds = usize::from(self.shards) * 2;
+        let rounds = rounds.div_ceil(limits.hand_overs_max.max(1)) as u64;
+        let moved = (limits.retry_delay_max + Span::from_millis(100)).saturating_mul(rounds + 2);
+        let reread = limits.owners_reread.saturating_mul(2);
+        let late = Span::from_secs(9);
+        // A program that is started anew may wait for its own name to be free.
+        let boot = limits.store_timeout.saturating_mul(4);
+        late + over.saturating_mul(3) + settled + moved + reread + boot + Span::from_secs(2)
+    }
+}

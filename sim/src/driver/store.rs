@@ -1,0 +1,328 @@
+//! The way to the store and back, as of the pure world: latency, loss, late bytes, refusals that
+//! pass, proposals on a replicated store, and replicas that answer from the past.
+
+use super::event::Event;
+use super::world::{Home, State};
+use crate::deviation::Fault;
+use crate::draw::What;
+use crate::fate::{self, Fate, checks_itself, passing_refusals};
+use crate::world::{Kind, Lane};
+use std::collections::BTreeMap;
+use tenure_core::driver::Completion;
+use tenure_core::id::Sequence;
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::step::Span;
+use tenure_core::{Outcome, Probe as _, reached};
+use tenure_mem::store::ProposalId;
+
+/// The latest time after its sending at which the bytes of a request arrive.
+const LATE_MAX: Span = Span::from_secs(8);
+
+/// A request on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FlightId(u64);
+
+/// What is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    flights: BTreeMap<FlightId, Flight>,
+    next: u64,
+    /// When the latest proposal of each stream commits: they commit in their order.
+    commits: BTreeMap<String, u64>,
+    /// Until when the servers elect and take no write, in true nanoseconds.
+    pub(super) electing_until: u64,
+}
+
+#[derive(Debug)]
+struct Flight {
+    home: Home,
+    request: StoreRequest,
+    fate: Fate,
+    /// Who waits for the answer.
+    done: Option<Completion>,
+    /// It may reach the store still.
+    travels: bool,
+}
+
+impl State {
+    /// A node's shell hands a request to its link.
+    pub(super) fn request(
+        &mut self,
+        home: Home,
+        timeout: Span,
+        request: StoreRequest,
+        done: Completion,
+    ) {
+        let Some(node) = self.node(home) else {
+            return done.tell(Outcome::Unknown);
+        };
+        let linked = node.linked;
+        let flight = FlightId(self.wire.next);
+        self.wire.next += 1;
+        self.trace.note(2, &[home.node as u64, flight.0]);
+        self.tell(home, Kind::Does, || {
+            format!("{home} asks {flight:?} {request:?}")
+        });
+        let part = home.node as u64;
+        let mut travels = false;
+        let mut fate = Fate::Lost;
+        if linked {
+            let faults = self.plan.faults;
+            let cut = self.network.apart.cut.contains(&home.node);
+            let writes = request.writes();
+            let drawn = fate::draw(&mut self.draws, &faults, part, writes, (self.healed, cut));
+            let mut travel = self.travel(part);
+            fate = drawn.fate;
+            if drawn.slow_there {
+                reached!(self, "fault: slow request");
+                travel = travel.saturating_mul(100);
+            }
+            if drawn.lost {
+                reached!(self, "fault: lost request");
+            } else if drawn.late {
+                reached!(self, "fault: late request");
+                let after = self.draws.span(What::Late, part, timeout, LATE_MAX);
+                self.at(after, Event::Straggle(Box::new(request.clone())));
+            } else {
+                if drawn.twice && checks_itself(&request) {
+                    reached!(self, "fault: request twice");
+                    let after = self.draws.span(What::Late, part, travel, LATE_MAX);
+                    self.at(after, Event::Straggle(Box::new(request.clone())));
+                }
+                travels = true;
+                self.at(travel, Event::Reach(flight));
+            }
+            let reply = Box::new(Outcome::Unknown);
+            self.at(timeout, Event::Answer { flight, reply });
+        } else {
+            let reply = Box::new(Outcome::Refused(Refused::NotConnected));
+            self.at(Span::from_micros(1), Event::Answer { flight, reply });
+        }
+        let flown = Flight {
+            home,
+            request,
+            fate,
+            done: Some(done),
+            travels,
+        };
+        self.wire.flights.insert(flight, flown);
+    }
+
+    /// A request reaches the store.
+    pub(super) fn reach(&mut self, id: FlightId) {
+        let Some(flight) = self.wire.flights.get_mut(&id) else {
+            return;
+        };
+        flight.travels = false;
+        let (request, fate, home) = (flight.request.clone(), flight.fate, flight.home);
+        let part = home.node as u64;
+        match fate {
+            Fate::Refused => {
+                reached!(self, "fault: refusal that passes");
+                let refusals = passing_refusals(&request);
+                let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
+                let index = usize::try_from(index).expect("an index fits");
+                let refused = refusals[index].clone();
+                self.heard_by_successor(part, &refused, &request);
+                self.come_back(id, Outcome::Refused(refused));
+            }
+            Fate::Full => {
+                reached!(self, "fault: refusal for good");
+                let refused = match self.draws.chance(What::Refusal, part | 1 << 32, 500) {
+                    true => Refused::NoSpace,
+                    false => Refused::Denied("the simulator's".into()),
+                };
+                self.heard_by_successor(part, &refused, &request);
+                self.come_back(id, Outcome::Refused(refused));
+            }
+            Fate::Stale => {
+                let back = self.draws.range(What::Lag, part, 1, 12);
+                let last = request
+                    .stream()
+                    .map_or(Sequence::NONE, |stream| self.store.last(stream));
+                // A stream's anchor is as old as the stream.
+                let up_to = Sequence(last.0.saturating_sub(back).max(1));
+                let wall = self.store_wall();
+                let reply = self.store.answer_as_of(wall, up_to, &request);
+                if request.writes() {
+                    reached!(self, "fault: a former leader answers a write");
+                } else {
+                    reached!(self, "fault: a replica answers from the past");
+                }
+                if let Outcome::Refused(refused) = &reply {
+                    self.heard_by_successor(part, refused, &request);
+                }
+                if reply != Outcome::Unknown {
+                    self.come_back(id, reply);
+                }
+            }
+            Fate::Lost => {}
+            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), &request),
+        }
+    }
+
+    /// When one server replaces another as leader both hear a publish: what the former refuses the
+    /// successor may store.
+    fn heard_by_successor(&mut self, part: u64, refused: &Refused, request: &StoreRequest) {
+        let heard = !refused.settles(self.plan.replicated)
+            && request.writes()
+            && self.strikes(Fault::SuccessorHears, (What::Successor, part), 500);
+        if heard {
+            reached!(self, "fault: a successor hears what its forerunner refused");
+            self.execute(None, request);
+        }
+    }
+
+    pub(super) fn straggle(&mut self, request: &StoreRequest) {
+        self.execute(None, request);
+    }
+
+    fn execute(&mut self, flight: Option<FlightId>, request: &StoreRequest) {
+        if request.writes() && self.now < self.wire.electing_until {
+            if let Some(flight) = flight
+                && self.draws.chance(What::Election, 2, 300)
+            {
+                self.come_back(flight, Outcome::Refused(Refused::NoResponders));
+            }
+            return;
+        }
+        let wall = self.store_wall();
+        if self.store.next_expiry().is_some_and(|at| at <= wall) {
+            reached!(self, "world: messages expired");
+            self.store.expire(wall);
+        }
+        match self.store.propose(wall, request) {
+            Err(reply) => {
+                self.announce();
+                if let Some(flight) = flight {
+                    self.come_back(flight, reply);
+                }
+            }
+            Ok(proposal) => {
+                let stream = self.store.proposal_stream(proposal);
+                let stream = stream.expect("a proposal was just made").to_owned();
+                let (least, most) = (Span::from_micros(200), Span::from_millis(3));
+                let delay = self.draws.span(What::Consensus, 0, least, most);
+                let latest = self.wire.commits.entry(stream).or_default();
+                *latest = (self.now + delay.as_nanos()).max(*latest + 1);
+                let wait = Span::from_nanos(*latest - self.now);
+                self.at(wait, Event::Commit { proposal, flight });
+            }
+        }
+    }
+
+    /// A quorum has a proposal, unless its leader was lost.
+    pub(super) fn commit(&mut self, proposal: ProposalId, flight: Option<FlightId>) {
+        if self.store.proposal_stream(proposal).is_none() {
+            reached!(self, "fault: a proposal was lost with its leader");
+            return;
+        }
+        let reply = self.store.commit(self.store_wall(), proposal);
+        self.announce();
+        if let Some(flight) = flight {
+            self.come_back(flight, reply);
+        }
+    }
+
+    /// The answer travels back.
+    fn come_back(&mut self, id: FlightId, reply: StoreReply) {
+        let told = format!("store answers {id:?} {reply:?}");
+        self.trace.bytes(told.as_bytes());
+        self.tell(Lane::Store, Kind::Does, || told);
+        let Some(flight) = self.wire.flights.get(&id) else {
+            return;
+        };
+        let (fate, node) = (flight.fate, flight.home.node);
+        if self.network.apart.cut.contains(&node) {
+            return;
+        }
+        if fate == Fate::LostAnswer {
+            reached!(self, "fault: lost answer");
+            return;
+        }
+        let reply = self.damaged(id, reply);
+        let mut travel = self.travel(node as u64);
+        if fate == Fate::SlowAnswer {
+            reached!(self, "fault: slow answer");
+            travel = travel.saturating_mul(100);
+        }
+        let reply = Box::new(reply);
+        self.at(travel, Event::Answer { flight: id, reply });
+    }
+
+    /// The body of a snapshot may be absent or damaged where it is read.
+    fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
+        let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
+            return reply;
+        };
+        let flight = &self.wire.flights[&id];
+        let part = flight.home.node as u64;
+        let snapshots = self.namespace.snapshot_stream();
+        let of_body = flight.request.stream().is_some_and(|it| *it == snapshots);
+        if of_body && !self.healed {
+            let faults = self.plan.faults;
+            let row = (What::Snapshot, part << 8);
+            if self.strikes(Fault::AbsentBody, row, faults.absent_body) {
+                reached!(self, "fault: a body is absent");
+                return Outcome::Refused(Refused::NotFound);
+            }
+            let row = (What::Snapshot, part << 8 | 1);
+            if self.strikes(Fault::DamagedBody, row, faults.damaged_body) {
+                reached!(self, "fault: a body is damaged");
+                for message in &mut proof.messages {
+                    let mut bytes = message.payload.to_vec();
+                    if let Some(byte) = bytes.last_mut() {
+                        *byte ^= 1;
+                    }
+                    message.payload = bytes.into();
+                }
+            }
+        }
+        Outcome::Done(StoreDone::Latest(proof))
+    }
+
+    /// A node hears an answer, or its shell gives up waiting.
+    pub(super) fn answer(&mut self, id: FlightId, reply: StoreReply) {
+        let Some(flight) = self.wire.flights.get_mut(&id) else {
+            return;
+        };
+        if let Some(done) = flight.done.take() {
+            self.trace.note(3, &[flight.home.node as u64, id.0]);
+            done.tell(reply);
+        }
+        if !flight.travels {
+            self.wire.flights.remove(&id);
+        }
+    }
+
+    /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
+    pub(super) fn cut_off(&mut self, home: Home) {
+        let part = home.node as u64;
+        let open: Vec<_> = self
+            .wire
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.home == home && flight.done.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        for flight in open {
+            if self.strikes(Fault::LostWithLink, (What::Link, part), 500)
+                && let Some(flight) = self.wire.flights.get_mut(&flight)
+            {
+                flight.fate = Fate::Lost;
+            }
+            let wait = self
+                .draws
+                .span(What::Link, part, Span::ZERO, Span::from_millis(1));
+            let reply = Box::new(Outcome::Unknown);
+            self.at(wait, Event::Answer { flight, reply });
+        }
+    }
+
+    /// The store restarts: what was on its way to it is gone.
+    pub(super) fn drop_flights(&mut self) {
+        for flight in self.wire.flights.values_mut() {
+            flight.fate = Fate::Lost;
+        }
+    }
+}

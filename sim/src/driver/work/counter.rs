@@ -1,0 +1,313 @@
+//! Counters, of the fenced and of the leased class: each command has an id, is asked again while
+//! nobody knows what became of it, and its reply is the total after it.
+
+use super::super::log::Log;
+use super::super::sim::{Sim, Turn};
+use crate::deviation::Promise;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tenure_core::api::{
+    Aggregate, Answer, AnswerCx, Decide, DecideCx, Decision, Entity, Event, ExecuteError,
+    KindSettings, Messages,
+};
+use tenure_core::format::Codec;
+use tenure_core::id::{CommandId, Version};
+use tenure_core::log::Freshness;
+use tenure_core::step::Time;
+
+/// Something was counted.
+#[derive(Clone, Copy, Debug, tenure_macros::Event)]
+#[event(name = "counted", version = 1, crate = "tenure_core::api")]
+pub(super) struct Counted {
+    by: u64,
+}
+
+/// Counts.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, tenure_macros::Message)]
+#[message(name = "count", version = 1, crate = "tenure_core::api")]
+pub(super) struct Count {
+    pub(super) by: u64,
+}
+
+/// Asks for the total.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, tenure_macros::Message)]
+#[message(name = "total", version = 1, crate = "tenure_core::api")]
+pub(super) struct Total;
+
+/// The domain's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("13 is not counted")]
+pub(super) struct Unlucky;
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $settings:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct $name {
+            total: u64,
+        }
+
+        impl Aggregate for $name {
+            type Event = Counted;
+            const KIND: &'static str = $kind;
+
+            fn evolve(&mut self, counted: &Counted) {
+                self.total += counted.by;
+            }
+
+            fn settings() -> KindSettings {
+                $settings
+            }
+        }
+
+        impl Decide<Count> for $name {
+            type Reply = u64;
+            type Error = Unlucky;
+
+            fn decide(&self, count: &Count, _: &DecideCx<'_>) -> Result<Decision<Self, u64>, Unlucky> {
+                let by = count.by;
+                match by {
+                    13 => Err(Unlucky),
+                    // Nothing is stored: the answer waits for a proof.
+                    0 => Ok(Decision::nothing(self.total)),
+                    by => Ok(Decision::event(Counted { by }).reply(self.total + by)),
+                }
+            }
+        }
+
+        impl Answer<Total> for $name {
+            type Reply = u64;
+
+            fn answer(&self, _: &Total, _: &AnswerCx<'_>) -> u64 {
+                self.total
+            }
+        }
+
+        impl Entity for $name {
+            fn messages() -> Messages<Self> {
+                Messages::new().command::<Count>().query::<Total>()
+            }
+        }
+    };
+}
+
+counter! {
+    /// A counter of the fenced class.
+    Counter, "counter", KindSettings::default().owned()
+}
+
+counter! {
+    /// A counter of the leased class.
+    Held, "held", KindSettings::default().leased()
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// It is done, with this total after it, at this version.
+    Done(u64, Version),
+    /// It surely took no effect.
+    Nothing,
+    /// Nobody knows.
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    kind: &'static str,
+    entity: String,
+    id: CommandId,
+    by: u64,
+    came: Came,
+}
+
+/// What was asked, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Book(Arc<Mutex<Page>>);
+
+#[derive(Debug, Default)]
+struct Page {
+    asked: Vec<Asked>,
+    /// The highest version of each entity that a caller was told.
+    told: BTreeMap<(&'static str, String), Version>,
+    stale: Vec<String>,
+}
+
+impl Book {
+    pub(super) fn asked(&self) -> usize {
+        self.page().asked.len()
+    }
+
+    fn page(&self) -> std::sync::MutexGuard<'_, Page> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self, kind: &'static str, entity: &str, version: Version) {
+        let mut page = self.page();
+        let told = page.told.entry((kind, entity.to_owned())).or_default();
+        *told = version.max(*told);
+    }
+
+    fn known(&self, kind: &'static str, entity: &str) -> Version {
+        let page = self.page();
+        let told = page.told.get(&(kind, entity.to_owned()));
+        told.copied().unwrap_or_default()
+    }
+
+    /// A caller that counts and reads until a time.
+    pub(super) async fn caller<A>(self, (sim, client): (Sim, u64), until: Time, entities: u64)
+    where
+        A: Entity + Decide<Count, Reply = u64, Error = Unlucky> + Answer<Total, Reply = u64>,
+    {
+        let mut number = 0;
+        while sim.now() < until {
+            number += 1;
+            let turn = sim.turn(client, number);
+            let pace = Duration::from_millis(5 + turn.random(90));
+            sim.sleep(pace).await;
+            let entity = format!("{}-{}", A::KIND, turn.random(entities));
+            let (reads, by) = (turn.random(4) == 0, turn.random(20));
+            if !turn.is_asked() {
+                continue;
+            }
+            if reads {
+                self.read::<A>(&turn, &entity).await;
+            } else {
+                self.count::<A>(&turn, &entity, by, 6).await;
+            }
+        }
+    }
+
+    /// Counts once, so many tries at most.
+    pub(super) async fn count<A>(&self, turn: &Turn, entity: &str, by: u64, tries: u32) -> bool
+    where
+        A: Entity + Decide<Count, Reply = u64, Error = Unlucky>,
+    {
+        let id = turn.tenure().await.command_id();
+        let mut came = Came::Nothing;
+        for _ in 0..tries {
+            let tenure = turn.tenure().await;
+            let ask = tenure.entity::<A>(entity).ask(Count { by });
+            let ask = ask.id(id).timeout(Duration::from_millis(1_500));
+            match ask.served().await {
+                Ok(served) => {
+                    let receipt = served.answer;
+                    self.told(A::KIND, entity, receipt.version);
+                    came = Came::Done(receipt.reply, receipt.version);
+                    break;
+                }
+                Err(error) if error.rejected().is_some() => {
+                    came = Came::Nothing;
+                    break;
+                }
+                Err(error) if error.is_unknown() || error.took_effect() => came = Came::Unknown,
+                Err(tenure_core::api::AskError::Execute(ExecuteError::Expired { .. })) => {
+                    came = Came::Unknown;
+                    break;
+                }
+                // What was unknown before stays so.
+                Err(_) => {}
+            }
+            let wait = Duration::from_millis(20 + turn.random(200));
+            turn.sim.sleep(wait).await;
+        }
+        let done = matches!(came, Came::Done(..));
+        let asked = Asked {
+            kind: A::KIND,
+            entity: entity.to_owned(),
+            id,
+            by,
+            came,
+        };
+        self.page().asked.push(asked);
+        done || by == 13
+    }
+
+    /// Reads what was told before, or more (P5).
+    pub(super) async fn read<A>(&self, turn: &Turn, entity: &str) -> bool
+    where
+        A: Entity + Answer<Total, Reply = u64>,
+    {
+        let known = self.known(A::KIND, entity);
+        let tenure = turn.tenure().await;
+        let read = tenure.entity::<A>(entity).read(Total);
+        let read = read.freshness(Freshness::Linearizable);
+        let read = read.timeout(Duration::from_millis(1_500));
+        let Ok(served) = read.served().await else {
+            return false;
+        };
+        let version = served.answer.version;
+        if version < known {
+            let node = &served.node;
+            let what = format!("{node} answers {entity} as of {version}; {known} was told before");
+            self.page().stale.push(what);
+        }
+        self.told(A::KIND, entity, version);
+        true
+    }
+
+    /// Compares what callers were told with the log.
+    pub(super) fn judge(&self, log: &Log, voids: &impl Fn(Promise) -> bool) -> Result<(), String> {
+        let page = self.page();
+        if let Some(stale) = page.stale.first()
+            && !voids(Promise::LeasedAlone)
+            && !voids(Promise::Kept)
+        {
+            return Err(stale.clone());
+        }
+        if voids(Promise::Kept) {
+            return Ok(());
+        }
+        for asked in &page.asked {
+            let found = find(log, asked)?;
+            let Asked { entity, id, by, .. } = asked;
+            match (asked.came, found) {
+                (Came::Done(total, version), Some(stored)) => {
+                    if (total, version) != stored {
+                        return Err(format!(
+                            "{entity}: {id} was told {total} at {version}; the log says {stored:?}"
+                        ));
+                    }
+                }
+                // One that counts nothing stores nothing.
+                (Came::Done(..), None) if *by == 0 => {}
+                (Came::Done(total, _), None) => {
+                    return Err(format!(
+                        "{entity}: {id} was told {total} and is not in the log (P1)"
+                    ));
+                }
+                (Came::Nothing, Some(stored)) => {
+                    return Err(format!(
+                        "{entity}: {id} was told that nothing happened; the log has {stored:?}"
+                    ));
+                }
+                (Came::Nothing, None) | (Came::Unknown, _) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The total and the version after a command, as the log has it.
+fn find(log: &Log, asked: &Asked) -> Result<Option<(u64, Version)>, String> {
+    let mut total = 0;
+    for (sequence, commit) in log.of(asked.kind, &asked.entity) {
+        let record = commit.commands.iter().find(|it| it.id == asked.id);
+        for event in &commit.events {
+            let counted = Counted::decode(&event.name, event.schema, Codec::Cbor, &event.data);
+            let Ok(Some(counted)) = counted else {
+                return Err(format!("{} at {sequence:?} cannot be read", asked.entity));
+            };
+            total += counted.by;
+            if record.is_some_and(|record| record.version == event.version) {
+                return Ok(Some((total, event.version)));
+            }
+        }
+        if let Some(record) = record {
+            return Ok(Some((total, record.version)));
+        }
+    }
+    Ok(None)
+}

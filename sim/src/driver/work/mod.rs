@@ -1,0 +1,24 @@
+//! What the cluster of the driver world is asked by its own callers, and what must come of it: counters
+//! with command ids and repetitions, transfers whose sum stays, reminders, and actors of which one at
+//! a time acts.
+
+mod alarm;
+mod counter;
+mod purse;
+mod round;
+mod sentry;
+mod witness;
+
+pub(super) use round::work;
+
+use super::cluster::SimCluster;
+
+/// What every node serves.
+pub(super) fn served(cluster: SimCluster) -> SimCluster {
+    cluster
+        .serve::<counter::Counter>()
+        .serve::<counter::Held>()
+        .serve::<purse::Purse>()
+        .serve::<alarm::Alarm>()
+        .actor::<sentry::Sentry>()
+}

@@ -1,0 +1,215 @@
+//! A run of the driver world: callers at work while faults happen, then a part of the nodes heals for
+//! good, and must converge, serve, and finish what was begun.
+
+use super::super::sim::Sim;
+use super::counter::{Book, Counter, Held};
+use super::witness::Witness;
+use super::{alarm, purse, sentry};
+use crate::deviation::Promise;
+use crate::oracle::{Class, Violation};
+use std::time::Duration;
+use tenure_core::format::TakeOver;
+use tenure_core::step::{Span, Time};
+use tenure_core::{Probe as _, reached};
+
+/// How many of each there are.
+const ENTITIES: u64 = 4;
+const SENTRIES: u64 = 4;
+
+/// The client of the last round.
+const LAST: u64 = 1_000;
+
+/// How long one question of the last round is asked again.
+const LAST_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Verdict {
+    pub(in super::super) asked: usize,
+}
+
+/// Runs the callers and judges what came of it.
+pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
+    let witness = Witness::present();
+    let book = Book::default();
+    let until = Time::ZERO + sim.active();
+    let mut callers = Vec::new();
+    let client = |number: u64| (sim.clone(), number);
+    for number in 0..2 {
+        let book = book.clone();
+        let fenced = book.caller::<Counter>(client(number), until, ENTITIES);
+        callers.push(sim.spawn(fenced));
+    }
+    let leased = book.clone().caller::<Held>(client(2), until, ENTITIES);
+    callers.push(sim.spawn(leased));
+    callers.push(sim.spawn(purse::giver(client(3), until, ENTITIES)));
+    callers.push(sim.spawn(alarm::setter(client(4), until, ENTITIES)));
+    for number in 5..7 {
+        let hailer = sentry::hailer(client(number), until, SENTRIES);
+        callers.push(sim.spawn(hailer));
+    }
+    sim.sleep(sim.active().into()).await;
+    let core = sim.heal_some();
+    let both = [TakeOver::Fenced, TakeOver::Leased];
+    let served = sim.served(&core, &both, sim.convergence()).await;
+    served.map_err(|what| liveness("converged", what))?;
+    reached!(sim.probe(), "world: a cluster converged");
+    for caller in callers {
+        caller.await;
+    }
+    last_round(&sim, &book).await?;
+    finish(&sim).await?;
+    judge(&sim, &book, &witness)?;
+    reached!(sim.probe(), "world: run to its end");
+    Ok(Verdict {
+        asked: book.asked(),
+    })
+}
+
+/// Everything is served.
+async fn last_round(sim: &Sim, book: &Book) -> Result<(), Violation> {
+    for number in 0..ENTITIES {
+        let turn = &sim.turn(LAST, number);
+        let counter = format!("counter-{number}");
+        until_done(sim, &counter, || {
+            book.count::<Counter>(turn, &counter, 1, 1)
+        })
+        .await?;
+        until_done(sim, &counter, || book.read::<Counter>(turn, &counter)).await?;
+        let held = format!("held-{number}");
+        until_done(sim, &held, || book.count::<Held>(turn, &held, 1, 1)).await?;
+        until_done(sim, &held, || book.read::<Held>(turn, &held)).await?;
+        let key = format!("sentry-{number}");
+        until_done(sim, &key, || async {
+            sentry::answers(sim, &key).await.is_ok()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Asks again until it is done.
+async fn until_done<F: Future<Output = bool>>(
+    sim: &Sim,
+    whom: &str,
+    ask: impl Fn() -> F,
+) -> Result<(), Violation> {
+    let until = sim.now() + Span::from(LAST_PATIENCE);
+    while !ask().await {
+        if sim.now() >= until {
+            let what = format!("{whom} is not served, though everything healed");
+            return Err(liveness("served", what));
+        }
+        sim.sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// What was sent is taken, and what was set rings.
+async fn finish(sim: &Sim) -> Result<(), Violation> {
+    if sim.voids(Promise::Kept) {
+        return Ok(());
+    }
+    let until = sim.now() + sim.later();
+    loop {
+        let log = sim.log()?;
+        let (gave, took) = purse::sums(&log);
+        let (twice, silent) = alarm::rung(&log);
+        if let Some(what) = twice.first() {
+            return Err(safety("reminders", what.clone()));
+        }
+        if took > gave {
+            let what = format!("{gave} was given, and {took} taken");
+            return Err(safety("transfers", what));
+        }
+        if took == gave && silent == 0 {
+            return Ok(());
+        }
+        if sim.now() >= until {
+            let what = format!("{gave} was given, and {took} taken; {silent} alarms did not ring");
+            return Err(liveness("finished", what));
+        }
+        sim.sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn judge(sim: &Sim, book: &Book, witness: &Witness) -> Result<(), Violation> {
+    let log = sim.log()?;
+    let judged = book.judge(&log, &|promise| sim.voids(promise));
+    judged.map_err(|what| safety("answers", what))?;
+    let (together, disorder) = witness.wrong();
+    if let Some(what) = together
+        && !sim.voids(Promise::LeasedAlone)
+        && !sim.voids(Promise::Kept)
+    {
+        return Err(safety("alone", what));
+    }
+    if let Some(what) = disorder
+        && !sim.voids(Promise::Order)
+    {
+        return Err(safety("order", what));
+    }
+    Ok(())
+}
+
+fn safety(oracle: &'static str, what: String) -> Violation {
+    let class = Class::Safety;
+    Violation {
+        class,
+        oracle,
+        what,
+    }
+}
+
+fn liveness(oracle: &'static str, what: String) -> Violation {
+    let class = Class::Liveness;
+    Violation {
+        class,
+        oracle,
+        what,
+    }
+}
+
+impl Sim {
+    fn active(&self) -> Span {
+        self.world.state().plan.active()
+    }
+
+    /// How long what an entity left to be done may take once everything healed.
+    fn later(&self) -> Span {
+        let state = self.world.state();
+        let limits = &state.plan.limits;
+        let again = limits.later_delay_max.saturating_mul(4) + limits.wall_reread.saturating_mul(2);
+        // Wall clocks differ: a timer is due by its owner's.
+        again + Span::from_secs(60)
+    }
+
+    fn log(&self) -> Result<super::super::log::Log, Violation> {
+        self.world.state().log()
+    }
+
+    /// Whether a fault came to pass that voids a promise.
+    fn voids(&self, promise: Promise) -> bool {
+        self.world.state().draws.deviations.voids(promise)
+    }
+
+    /// Where sites are counted.
+    fn probe(&self) -> Sites {
+        Sites {
+            probe: Counts(self.clone()),
+        }
+    }
+}
+
+/// What the probes' macros look for.
+struct Sites {
+    probe: Counts,
+}
+
+struct Counts(Sim);
+
+impl tenure_core::Probe for Counts {
+    fn hit(&mut self, site: &'static tenure_core::Site, holds: bool) {
+        self.0.world.state().probe.hit(site, holds);
+    }
+}
