@@ -541,6 +541,7 @@ fn about() -> impl Strategy<Value = About> {
         prop_oneof![Just(TakeOver::Fenced), Just(TakeOver::Leased)],
         0..3,
     );
+    let kinds = option::of(proptest::collection::btree_set(kind_name(), 0..4));
     let frames = (any::<u8>(), any::<u8>());
     let role = prop_oneof![Just(Role::Owner), Just(Role::Client)];
     let zone = option::of("\\PC{0,12}");
@@ -549,17 +550,18 @@ fn about() -> impl Strategy<Value = About> {
         texts,
         zone,
         any::<(u16, u16)>(),
-        classes,
+        (classes, kinds),
         frames,
         "\\PC{0,12}",
     )
         .prop_map(
-            |(role, labels, zone, (weight, lanes), classes, (a, b), program)| About {
+            |(role, labels, zone, (weight, lanes), (classes, kinds), (a, b), program)| About {
                 role,
                 labels,
                 zone,
                 weight,
                 classes: classes.into_iter().collect(),
+                kinds,
                 lanes,
                 frames: FrameVersions::new(a.min(b), a.max(b)),
                 program,

@@ -63,6 +63,7 @@ fn view() -> View {
             zone: None,
             weight: 100,
             classes: [TakeOver::Leased].into(),
+            kinds: None,
             lanes: 1,
             frames: FrameVersions::THIS,
             program: String::new(),

@@ -32,7 +32,7 @@ pub struct StartOptions {
     pub layout_key: Option<u128>,
     /// Whether streams that are absent may be created.
     pub create: bool,
-    /// How many loops step the machines.
+    /// How many loops step the machines; 1. On a runtime of several threads, as many as it has.
     pub lanes: NonZeroUsize,
     /// How many requests wait for one lane before a caller has to.
     pub queue_max: NonZeroUsize,
@@ -169,7 +169,9 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
     // A node that does not get so far ends with its last handle.
     let (registry, classes) = tenure.serve(serves, patience).await?;
     if let (Some(cluster), Some(name)) = (cluster, name) {
-        let about = cluster.about(tenure.inner.handle.lanes(), classes);
+        let kinds = registry.kinds.keys().chain(registry.actors.keys());
+        let served = (classes, kinds.cloned().collect());
+        let about = cluster.about(tenure.inner.handle.lanes(), served);
         tenure
             .join((name, about), &cluster, registry, patience)
             .await?;

@@ -5,6 +5,7 @@ use super::reader::Reader;
 use super::{FormatError, FrameVersions, TakeOver, Unknown};
 use crate::id::{Incarnation, Sequence};
 use crate::lease::Terms;
+use crate::name::KindName;
 use crate::node::{About, Role};
 use crate::step::Span;
 use alloc::borrow::ToOwned;
@@ -101,13 +102,16 @@ impl Member {
         let labels = about.labels.iter();
         let labels: usize = labels.map(|(k, v)| 2 * HEAD_MAX + k.len() + v.len()).sum();
         let zone = about.zone.as_ref().map_or(0, String::len);
+        let kinds = about.kinds.iter().flatten();
+        let kinds: usize = kinds.map(|kind| HEAD_MAX + kind.as_str().len()).sum();
         let replaced = self.replaced.len() * (2 * HEAD_MAX + BITS128_LEN + TERMS_LEN_MAX);
-        map_len_max(15, &self.unknown)
+        map_len_max(16, &self.unknown)
             + 2 * BITS128_LEN
             + TERMS_LEN_MAX
-            + 12 * HEAD_MAX
+            + 13 * HEAD_MAX
             + labels
             + zone
+            + kinds
             + about.classes.len()
             + 3 * HEAD_MAX
             + about.program.len()
@@ -171,6 +175,13 @@ impl Member {
         for mark in &self.marks {
             marks.uint(mark.0);
         }
+        if let Some(kinds) = &about.kinds {
+            let mut values = fields.key(16);
+            values.array(kinds.len());
+            for kind in kinds {
+                values.text(kind.as_str());
+            }
+        }
         fields.finish()
     }
 
@@ -187,6 +198,7 @@ impl Member {
         let (mut terms, mut role, mut labels, mut zone) = (None, None, None, None);
         let (mut weight, mut classes, mut lanes, mut frames) = (None, None, None, None);
         let (mut program, mut replaced, mut marks) = (None, Vec::new(), None);
+        let mut kinds = None;
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -205,6 +217,7 @@ impl Member {
                 13 => program = Some(r.text("program")?),
                 14 => replaced = read_replaced(r)?,
                 15 => marks = Some(read_marks(r)?),
+                16 => kinds = Some(read_kinds(r)?),
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -230,6 +243,7 @@ impl Member {
                 zone,
                 weight: r.need("weight", weight)?,
                 classes: r.need("classes", classes)?,
+                kinds,
                 lanes: r.need("number of lanes", lanes)?,
                 frames: r.need("frame versions", frames)?,
                 program: r.need("program", program)?,
@@ -283,6 +297,22 @@ fn read_classes(r: &mut Reader<'_>) -> Result<BTreeSet<TakeOver>, FormatError> {
         classes.insert(class);
     }
     Ok(classes)
+}
+
+fn read_kinds(r: &mut Reader<'_>) -> Result<BTreeSet<KindName>, FormatError> {
+    const FIELD: &str = "kinds";
+    let count = r.array(FIELD, 1)?;
+    let mut kinds = BTreeSet::new();
+    for _ in 0..count {
+        let name: String = r.text(FIELD)?;
+        let Ok(kind) = KindName::new(&name) else {
+            return Err(r.damaged(FIELD, "one of them is no name of a kind"));
+        };
+        let rises = kinds.last().is_none_or(|last| *last < kind);
+        r.holds(rises, "its kinds do not rise")?;
+        kinds.insert(kind);
+    }
+    Ok(kinds)
 }
 
 fn read_frames(r: &mut Reader<'_>) -> Result<FrameVersions, FormatError> {

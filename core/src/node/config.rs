@@ -4,7 +4,7 @@ use super::Role;
 use crate::format::{FrameVersions, Member, MemberState, TakeOver, Unknown};
 use crate::id::Incarnation;
 use crate::lease::{Terms, TermsError};
-use crate::name::{Namespace, NodeName};
+use crate::name::{KindName, Namespace, NodeName};
 use crate::step::Limits;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -40,6 +40,9 @@ pub struct About {
     pub weight: u16,
     /// The classes whose shards it may own: those of which its program has a kind or an actor.
     pub classes: BTreeSet<TakeOver>,
+    /// The kinds of entities and actors that it serves. `None`: its program is older than this field,
+    /// and may serve any.
+    pub kinds: Option<BTreeSet<KindName>>,
     /// How many lanes it listens on; a shard's requests go to lane `shard mod lanes`.
     pub lanes: u16,
     /// The versions of frames that it reads and writes.
@@ -60,7 +63,7 @@ pub enum ConfigError {
     NoLanes,
     /// It says too much of itself.
     #[error(
-        "what the node says of itself has {bytes} bytes, {bytes_max} are allowed (member_bytes_max); shorten its labels"
+        "what the node says of itself has {bytes} bytes, {bytes_max} are allowed (member_bytes_max); shorten its labels, or serve fewer kinds"
     )]
     TooLarge {
         /// Its size, in bytes.
@@ -112,7 +115,7 @@ impl NodeConfig {
 }
 
 impl About {
-    /// The usual of a role: one lane, a weight of 100, no labels, no classes.
+    /// The usual of a role: one lane, a weight of 100, no labels, no classes, no kinds.
     pub fn new(role: Role) -> Self {
         Self {
             role,
@@ -120,9 +123,18 @@ impl About {
             zone: None,
             weight: 100,
             classes: BTreeSet::new(),
+            kinds: Some(BTreeSet::new()),
             lanes: 1,
             frames: FrameVersions::THIS,
             program: String::new(),
+        }
+    }
+
+    /// The kinds that it serves and another does not; none when one of the two does not say.
+    pub fn kinds_beyond(&self, other: &Self) -> Vec<KindName> {
+        match (&self.kinds, &other.kinds) {
+            (Some(mine), Some(theirs)) => mine.difference(theirs).cloned().collect(),
+            (None, _) | (_, None) => Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{ConfigError, View};
 use crate::id::{Incarnation, OpId, Sequence};
-use crate::name::NodeName;
+use crate::name::{KindName, NodeName};
 use crate::port::{Refused, StoreRequest};
 use crate::step::{HaltReason, Time};
 use alloc::string::String;
@@ -129,6 +129,17 @@ pub enum Note {
     /// A node that has joined meanwhile was started with other terms of leases. Each record is judged
     /// by its own terms, so nothing breaks; one of the two should be started anew.
     OtherTerms(NodeName),
+    /// A node that joined, and owns shards, serves other kinds than this one: what is asked of a kind
+    /// is refused at an owner that does not serve it. Between two programs of other age it is so until
+    /// the older one has gone.
+    OtherKinds {
+        /// Its name.
+        name: NodeName,
+        /// What this node serves and that one does not.
+        lacks: Vec<KindName>,
+        /// What that node serves and this one does not, where this one owns shards too.
+        beyond: Vec<KindName>,
+    },
     /// There are more members than one list holds (`members_max`): until some go nothing is taken for
     /// over because no record names it.
     TooManyMembers,

@@ -339,6 +339,11 @@ impl Node {
         let change = self.roster.observe(name, sequence, member, mine, t.cx.now);
         let Change { dirty, notes } = change;
         self.dirty |= dirty;
+        if notes.iter().any(|note| matches!(note, Note::Joined(..)))
+            && let Some(note) = self.roster.other_kinds(name, &self.config.about)
+        {
+            t.note(note);
+        }
         for note in notes {
             t.note(note);
         }

@@ -307,6 +307,27 @@ impl Roster {
         others.max_by_key(|other| (other.renewed, over_at(other)))
     }
 
+    /// What is to be noted of a node that serves other kinds than this one, if it owns shards.
+    pub(super) fn other_kinds(&self, name: &NodeName, mine: &About) -> Option<Note> {
+        let run = self.known.get(name)?.run.as_ref()?;
+        if run.about.role != Role::Owner {
+            return None;
+        }
+        let lacks = mine.kinds_beyond(&run.about);
+        let beyond = match mine.role {
+            Role::Owner => run.about.kinds_beyond(mine),
+            // Nobody asks it.
+            Role::Client => Vec::new(),
+        };
+        let differ = !lacks.is_empty() || !beyond.is_empty();
+        let name = name.clone();
+        differ.then_some(Note::OtherKinds {
+            name,
+            lacks,
+            beyond,
+        })
+    }
+
     /// Forgets what speaks against the others; whether anything did.
     pub(super) fn clear_suspicions(&mut self) -> bool {
         let runs = self.runs_mut();

@@ -275,6 +275,7 @@ impl World {
                 zone: None,
                 weight: 100,
                 classes: BTreeSet::from([TakeOver::Leased]),
+                kinds: None,
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: String::new(),

@@ -449,6 +449,7 @@ impl World {
                 zone: None,
                 weight: 100,
                 classes: BTreeSet::new(),
+                kinds: None,
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: String::new(),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tenure_core::format::{FrameVersions, Member, MemberState, TakeOver};
 use tenure_core::id::{Incarnation, OpId, Sequence, WallTime};
 use tenure_core::lease::Terms;
-use tenure_core::name::{Namespace, NodeName};
+use tenure_core::name::{KindName, Namespace, NodeName};
 use tenure_core::node::{
     About, Effect, Input, JoinError, Node, NodeConfig, Note, PeerState, Role, Standing, View,
 };
@@ -158,13 +158,19 @@ impl Cluster {
         let mut role = Role::Owner;
         let mut node = name;
         let mut rejoin = false;
+        let mut kinds = None;
         for option in options {
             match option.split_once('=') {
                 Some(("ttl", text)) => terms = Terms::of_ttl(span(text)?),
                 Some(("as", text)) => node = text,
+                Some(("serves", names)) => {
+                    let names = names.split(',').filter(|name| !name.is_empty());
+                    let names = names.map(KindName::new).collect::<Result<_, _>>();
+                    kinds = Some(names.map_err(|error| error.to_string())?);
+                }
                 None if *option == "client" => role = Role::Client,
                 None if *option == "rejoins" => rejoin = true,
-                _ => return Err("client, rejoins, as= or ttl=".into()),
+                _ => return Err("client, rejoins, as=, serves= or ttl=".into()),
             }
         }
         terms.check(false).map_err(|error| error.to_string())?;
@@ -179,6 +185,7 @@ impl Cluster {
                 zone: None,
                 weight: 100,
                 classes: BTreeSet::from([TakeOver::Fenced, TakeOver::Leased]),
+                kinds,
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: "1".into(),
@@ -365,6 +372,11 @@ impl Cluster {
             Note::LeaseLost => "its lease was lost".to_owned(),
             Note::ClockGap => "its clock jumped".to_owned(),
             Note::OtherTerms(name) => format!("{name} has other terms"),
+            Note::OtherKinds {
+                name,
+                lacks,
+                beyond,
+            } => format!("{name} serves other kinds: it lacks {lacks:?}, it has {beyond:?} beyond"),
             Note::Unreadable(name) => format!("the record of {name} cannot be read"),
             Note::LostTail => "the membership stream lost its tail".to_owned(),
             Note::TooManyMembers | Note::NotTaken(_) => format!("{note:?}"),

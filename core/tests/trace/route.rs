@@ -230,6 +230,7 @@ impl Switch {
                 zone: None,
                 weight: 100,
                 classes: BTreeSet::new(),
+                kinds: None,
                 lanes: what.strip_prefix("lanes=").map_or(Ok(1), parse)?,
                 frames,
                 program: String::new(),

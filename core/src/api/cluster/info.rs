@@ -21,6 +21,10 @@ pub struct NodeInfo {
     pub run: String,
     /// The version of its program.
     pub program: String,
+    /// The kinds of entities and actors that it serves, by name; none when its program is too old to
+    /// say.
+    #[serde(default)]
+    pub kinds: Vec<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Where it stands.
@@ -81,6 +85,11 @@ impl NodeInfo {
             name: name.to_owned(),
             run: run.to_string(),
             program: about.map_or_else(String::new, |about| about.program.clone()),
+            kinds: about
+                .and_then(|about| about.kinds.as_ref())
+                .map_or_else(Vec::new, |kinds| {
+                    kinds.iter().map(ToString::to_string).collect()
+                }),
             labels: about.map_or_else(BTreeMap::new, |about| about.labels.clone()),
             zone: about.and_then(|about| about.zone.clone()),
             weight: about.map_or(0, |about| about.weight),

@@ -2,11 +2,14 @@
 
 use crate::format::{FrameVersions, TakeOver};
 use crate::lease::Terms;
-use crate::name::{NameError, NodeName};
+use crate::name::{KindName, NameError, NodeName};
 use crate::node::{About, Role};
 use crate::step::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// The classes and the kinds that a node serves.
+pub(crate) type Served = (BTreeSet<TakeOver>, BTreeSet<KindName>);
 
 /// How a node is part of the cluster of its namespace.
 ///
@@ -124,13 +127,14 @@ impl Cluster {
     }
 
     /// What it says of itself.
-    pub(crate) fn about(&self, lanes: usize, classes: BTreeSet<TakeOver>) -> About {
+    pub(crate) fn about(&self, lanes: usize, (classes, kinds): Served) -> About {
         About {
             role: self.role,
             labels: self.labels.clone(),
             zone: self.zone.clone(),
             weight: self.weight,
             classes,
+            kinds: Some(kinds),
             lanes: u16::try_from(lanes).unwrap_or(u16::MAX),
             program: self.program.clone(),
             frames: FrameVersions::THIS,

@@ -3,9 +3,10 @@
 use crate::driver::cluster::{MemberState, Membership};
 use crate::format::TakeOver;
 use crate::id::{Epoch, Incarnation, ShardId};
+use crate::name::KindName;
 use crate::node::{JoinError, Peer, PeerState, Role, Standing, View};
 use crate::shard::Place;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The cluster at one moment, as one node sees it; it may be old.
@@ -31,6 +32,10 @@ pub struct NodeView<'a> {
     pub weight: u16,
     /// The version of its program.
     pub program: &'a str,
+    /// The kinds of entities and actors that it serves; `None` when its program is too old to say.
+    /// What is asked of a kind is refused where the shard's owner does not serve it, so all that own
+    /// shards should serve the same.
+    pub kinds: Option<&'a BTreeSet<KindName>>,
     /// Whether it only asks.
     pub client: bool,
     /// Whether it hands over what it owns.
@@ -63,11 +68,26 @@ impl ClusterView {
         Some((NodeView::new(name.as_str(), peer), row.epoch))
     }
 
+    /// The same of one shard of a class.
+    ///
+    /// ```
+    /// # use tenure_core::{api::ClusterView, format::TakeOver, id::ShardId};
+    /// # fn example(view: &ClusterView) {
+    /// for (n, class) in [(7, TakeOver::Fenced), (7, TakeOver::Leased)] {
+    ///     let owner = view.owner_of(class, ShardId(n));
+    ///     println!("shard {n} of {class:?}: {:?}", owner.map(|(node, epoch)| (node.name, epoch)));
+    /// }
+    /// # }
+    /// ```
+    pub fn owner_of(&self, class: TakeOver, shard: ShardId) -> Option<(NodeView<'_>, Epoch)> {
+        self.owner(Place { class, shard })
+    }
+
     /// How many shards of a class each node owns; nodes that own none are not among them.
     pub fn owned(&self, class: TakeOver) -> BTreeMap<&str, usize> {
         let mut owned = BTreeMap::new();
         for shard in (0..self.shards).map(ShardId) {
-            if let Some((node, _)) = self.owner(Place { class, shard }) {
+            if let Some((node, _)) = self.owner_of(class, shard) {
                 *owned.entry(node.name).or_insert(0) += 1;
             }
         }
@@ -154,6 +174,7 @@ impl<'a> NodeView<'a> {
             labels: &peer.about.labels,
             weight: peer.about.weight,
             program: &peer.about.program,
+            kinds: peer.about.kinds.as_ref(),
             client: peer.about.role == Role::Client,
             draining: peer.state == PeerState::Draining,
             standing: peer.standing,

@@ -209,6 +209,11 @@ impl<S: Shell> Lane<S> {
             Note::NotYetMember(why) => tracing::warn!(why, "not_yet_member"),
             Note::Unreadable(name) => tracing::warn!(node = %name, "member_unreadable"),
             Note::OtherTerms(name) => tracing::warn!(node = %name, "member_other_terms"),
+            Note::OtherKinds {
+                name,
+                lacks,
+                beyond,
+            } => tracing::warn!(node = %name, ?lacks, ?beyond, "member_other_kinds"),
             Note::NotTaken(error) => tracing::warn!(%error, "about_not_taken"),
             Note::TooManyMembers => tracing::warn!("too_many_members"),
             Note::LostTail => {

@@ -165,6 +165,7 @@ impl Cluster {
             weight: 100,
             lanes: 1,
             classes: self.classes.clone(),
+            kinds: None,
             frames: tenure_core::format::FrameVersions::default(),
             program: String::new(),
         }

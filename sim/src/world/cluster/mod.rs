@@ -93,6 +93,7 @@ impl World {
             zone: None,
             weight: cluster.weights[node],
             classes: classes.clone(),
+            kinds: Some(BTreeSet::new()),
             lanes,
             frames: FrameVersions::THIS,
             program: "1".into(),
@@ -272,7 +273,11 @@ impl World {
                     "world: a node noticed that the membership stream lost its tail"
                 )
             }
-            Note::Unreadable(_) | Note::OtherTerms(_) | Note::TooManyMembers | Note::LostTail => {
+            Note::Unreadable(_)
+            | Note::OtherTerms(_)
+            | Note::OtherKinds { .. }
+            | Note::TooManyMembers
+            | Note::LostTail => {
                 return Err(breach(
                     Class::Safety,
                     format!("{place} says {note:?}, and there is no reason for it"),
