@@ -365,6 +365,7 @@ impl Model {
                     place: shard_of(*of).map(place),
                     deadline,
                     trail: Trail::default(),
+                    crosses: false,
                     answered: *answered,
                 }));
             }
@@ -600,6 +601,7 @@ proptest! {
                     place: None,
                     deadline: Time::ZERO + Span::from_secs(1),
                     trail: Trail::default(),
+                    crosses: false,
                     answered: true,
                 })).0);
             }

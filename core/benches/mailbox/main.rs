@@ -106,6 +106,7 @@ impl Rig {
             place: None,
             deadline: self.now + Span::from_secs(5),
             trail: Trail::default(),
+            crosses: false,
             answered: true,
         }));
     }

@@ -117,6 +117,8 @@ pub struct Ask {
     pub deadline: Time,
     /// Who waits for it.
     pub trail: Trail,
+    /// Whether whom it is for waits for one of them ([`Waits::closes`](super::Waits::closes)).
+    pub crosses: bool,
     /// Whether an answer is wanted; else it is answered `Taken` when it is in the mailbox.
     pub answered: bool,
 }

@@ -34,7 +34,7 @@ impl Scheduler {
     /// A10.
     fn against_trail(&self, ask: &Ask) -> Option<Refusal> {
         let kind = &self.config(ask.kind).name;
-        if ask.answered && ask.trail.has(kind, &ask.key) {
+        if ask.answered && (ask.crosses || ask.trail.has(kind, &ask.key)) {
             Some(Refusal::Cycle)
         } else if ask.trail.hops().len() >= self.limits.trail_max {
             Some(Refusal::TooDeep {
@@ -56,6 +56,7 @@ impl Scheduler {
             deadline,
             answered,
             trail: _,
+            crosses: _,
         } = ask;
         let key = (kind, key);
         let index = match self.index.get(&key).copied() {

@@ -18,7 +18,8 @@
 //! - A7: only what is at rest is passivated: no mail, no operation, no timer, task or watch.
 //! - A8: nothing is dropped silently: what does not run is refused, or is told as `Effect::Undelivered`.
 //! - A9: mailboxes, letters, activations, timers and watchers have limits.
-//! - A10: a message whose trail of callers has its own key in it would wait for itself: it is refused.
+//! - A10: a message would wait for itself whose trail of callers has its own key in it, or whose actor
+//!   waits, by way of turns of this node ([`Waits`]), for one of its callers: it is refused.
 
 mod activation;
 mod alarms;
@@ -32,12 +33,14 @@ mod scheduler;
 mod timer;
 mod trail;
 mod turn;
+mod waits;
 mod watch;
 
 pub use effect::{Answer, Effect, Ended, Letter, Note, Refusal, Why};
 pub use input::{Ask, Ending, Input, Order, Watch};
 pub use scheduler::{Census, Scheduler};
 pub use trail::{Hop, Trail};
+pub use waits::{WaitId, Waits};
 
 use crate::name::KindName;
 use crate::step::Span;

@@ -258,6 +258,7 @@ impl Scheduler {
                         place: Some(place),
                         deadline: waiting.deadline,
                         trail: Trail::default(),
+                        crosses: false,
                         answered,
                     };
                     self.put_in_stash(place, ask);

@@ -1,5 +1,6 @@
 //! What a user writes: the state, how events change it, and what each command decides.
 
+use super::stored::stored_settings;
 use super::{CodecError, DecideCx, Decision, Event, Message, Upcasters};
 use crate::format::{Codec, Placement, TakeOver, WriteMode};
 use crate::log::SnapshotPolicy;
@@ -160,17 +161,7 @@ impl KindSettings {
         self
     }
 
-    /// Values are encoded as JSON instead of CBOR.
-    pub const fn json(mut self) -> Self {
-        self.codec = Codec::Json;
-        self
-    }
-
-    /// Entities whose ids are equal up to the first `separator` are placed in one shard.
-    pub const fn placed_before(mut self, separator: char) -> Self {
-        self.placement = Placement::Before(separator);
-        self
-    }
+    stored_settings!("Values", "Entities whose ids");
 
     /// What this process does with events that it does not know.
     pub const fn unknown_events(mut self, policy: UnknownEvents) -> Self {

@@ -89,8 +89,10 @@ impl<A: Aggregate, R> Decision<A, R> {
     /// bytes: arming it again moves it. Its command has no caller; what it rejects is counted, and
     /// ends the reminder.
     ///
-    /// The node that owns the entity fires it if it [serves](super::Serves::entity) the kind. The
-    /// message stays listed in [`Entity::messages`] as long as a reminder of it may be armed: one
+    /// The node that owns the entity fires it if it [serves](super::Serves::entity) the kind, also as a
+    /// lone node without a cluster. One that only has the kind's [`Repository`](super::Repository) stores
+    /// reminders and messages, and neither fires the ones nor delivers the others: they wait until the
+    /// shard's owner serves the kind. The message stays listed in [`Entity::messages`] as long as a reminder of it may be armed: one
     /// that a later build does not know is counted as failed and stays armed.
     ///
     /// ```

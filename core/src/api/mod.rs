@@ -33,6 +33,7 @@ mod repository;
 mod served;
 mod serves;
 mod start;
+mod stored;
 mod tenure;
 mod travel;
 mod upcast;

@@ -25,7 +25,8 @@ pub struct Served<T> {
     pub node: String,
     /// The shard of whom it was asked; `None` for an actor that belongs to its node.
     pub shard: Option<ShardId>,
-    /// The epoch of that shard under which it was given, as far as is known: a lone process tells
-    /// none.
+    /// The epoch of that shard under which it was given: of a command that stored something the one that
+    /// its commit was stored under, also when it is told after a later one began. As far as is known: a
+    /// lone process tells none.
     pub epoch: Option<Epoch>,
 }

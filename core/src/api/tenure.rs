@@ -52,6 +52,9 @@ impl Tenure {
     /// The entities of a kind. Its record is made at first use in the namespace, and compared
     /// after that.
     ///
+    /// A repository takes commands of this process alone: reminders fire and messages arrive where the
+    /// kind is [served](super::Serves::entity).
+    ///
     /// Cancel safe.
     ///
     /// # Errors

@@ -74,7 +74,8 @@ pub struct Counters {
     pub indexes_failed: u64,
     /// Messages for actors that were taken in.
     pub actor_messages: u64,
-    /// Answers that whoever asked, told or watched an actor was given.
+    /// Messages for actors that were answered, called off, or sent on to another owner: what is missing
+    /// to those that were taken in waits, or runs.
     pub actor_answers: u64,
     /// Turns of actors that were begun.
     pub actor_turns: u64,

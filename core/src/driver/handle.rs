@@ -3,6 +3,7 @@
 use super::actors::stage::World;
 use super::cluster::Membership;
 use super::counters::Counters;
+use super::epochs::Epochs;
 use super::host::KindEntry;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
@@ -95,6 +96,7 @@ pub(crate) struct Handle {
     dice: Dice,
     ids: AtomicU64,
     high_water: Arc<HighWater>,
+    pub(super) epochs: Arc<Epochs>,
     admission: Arc<Admission>,
     pub(super) outbox: Arc<Outbox>,
     stop: watch::Sender<Option<Time>>,
@@ -120,6 +122,7 @@ impl Handle {
         let dice_key = shell.seed();
         let dice = Dice::new(dice_key);
         let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));
+        let epochs = Arc::<Epochs>::default();
         let admission = Arc::new(Admission::new(&launch.limits, launch.lanes));
         let outbox = Arc::<Outbox>::default();
         let incarnation = Incarnation(dice.roll128(Purpose::Incarnation, 0));
@@ -130,9 +133,11 @@ impl Handle {
             limits: launch.limits,
             dice_key,
             high_water: Arc::clone(&high_water),
+            epochs: Arc::clone(&epochs),
             admission: Arc::clone(&admission),
             outbox: Arc::clone(&outbox),
             lease: Arc::default(),
+            waiting: Arc::default(),
             pulse: Arc::new(Pulse::new(launch.lanes)),
             lanes: launch.lanes,
         });
@@ -192,6 +197,7 @@ impl Handle {
             dice: dice.fork(u64::MAX),
             ids: AtomicU64::new(0),
             high_water,
+            epochs,
             admission,
             outbox,
             stop,

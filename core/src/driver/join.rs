@@ -10,7 +10,7 @@ use super::lane::Stagecraft;
 use super::port::LanePort;
 use super::request::Request;
 use crate::api::{Inner, NodeChange};
-use crate::id::{Epoch, Incarnation};
+use crate::id::{Epoch, Incarnation, Sequence};
 use crate::name::KindName;
 use crate::node::{ConfigError, JoinError, NodeConfig};
 use crate::route::Target;
@@ -51,11 +51,10 @@ impl Handle {
         &self.node
     }
 
-    /// The epoch of a place that this node owns, as far as lane 0 has told.
-    pub(crate) fn epoch(&self, place: Place) -> Option<Epoch> {
-        let membership = self.cluster.get()?.borrow();
-        let row = membership.table.rows.get(&place)?;
-        (row.owner == membership.run).then_some(row.epoch)
+    /// The epoch under which an answer of this node was given: of a commit at this sequence the one that
+    /// it was stored under, of everything else the present one.
+    pub(crate) fn epoch(&self, place: Place, stored: Option<Sequence>) -> Option<Epoch> {
+        self.epochs.of(place, stored)
     }
 
     /// How many lanes it has.

@@ -10,6 +10,7 @@ pub(crate) mod actors;
 pub(crate) mod cluster;
 mod completion;
 mod counters;
+pub(crate) mod epochs;
 mod handle;
 mod history;
 pub(crate) mod host;

@@ -234,9 +234,6 @@ fn delivery(answered: Answered) -> Delivery {
         | Denial::Reply { .. }
         | Denial::Start { .. }
         | Denial::Dropped(_)
-        | Denial::Stopped
-        | Denial::BackingOff { .. }
-        | Denial::NotActive
         | Denial::Deadline
         | Denial::Cycle { .. }
         | Denial::ChainTooLong { .. }

@@ -440,7 +440,11 @@ impl Seat {
             Effect::Dispatch { op, dispatch } => {
                 env.errands.push((self.key, Errand::Dispatch(op, dispatch)));
             }
-            Effect::Report(report) => env.reports.push((self.key.fence(), report)),
+            Effect::Report(report) => {
+                let place = self.key.fence();
+                env.epochs.hear(place, &report);
+                env.reports.push((place, report));
+            }
             Effect::Note(note) => self.note(env, &note),
             Effect::Halt(reason) => return Some(reason.to_string()),
         }

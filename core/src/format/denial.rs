@@ -27,8 +27,10 @@ pub enum Denial {
     /// The entity's log refused.
     #[error("the entity's log refused: {0:?}")]
     Log(Refusal),
-    /// The node has no such kind.
-    #[error("the node that owns the shard has no kind {kind:?}; deploy a build that has it there")]
+    /// The node does not serve the kind.
+    #[error(
+        "the node that owns the shard does not serve kind {kind:?}; deploy a build there that serves it"
+    )]
     UnknownKind {
         /// The kind.
         kind: String,
@@ -47,14 +49,14 @@ pub enum Denial {
     },
     /// The kind takes the message in another version only.
     #[error(
-        "{message:?} was sent in version {sent}, that node takes version {taken}; deploy the same build on both"
+        "message {message:?} was sent in version {sent}, that node takes it in version {taken}; deploy the same build on both"
     )]
     WrongSchema {
         /// The message's name.
         message: String,
         /// The version that was sent.
         sent: u16,
-        /// The version that the node takes.
+        /// The newest version that the node takes.
         taken: u16,
     },
     /// The node cannot read the request.
@@ -98,18 +100,6 @@ pub enum Denial {
     /// is lost.
     #[error("{0}; it may have run")]
     Dropped(Dropped),
-    /// The actor is stopped, or stopped before the request's turn.
-    #[error("the actor stopped before the request's turn; nothing happened")]
-    Stopped,
-    /// The actor failed, and is not started again before some time has passed.
-    #[error("the actor failed and is started again in {wait_ms} ms at the earliest")]
-    BackingOff {
-        /// How long still, in milliseconds.
-        wait_ms: u64,
-    },
-    /// The request must not start the actor, and it is not active.
-    #[error("the actor is not active; nothing happened")]
-    NotActive,
     /// The request came after its deadline, or the deadline came before its turn.
     #[error("the deadline came before its turn; nothing happened")]
     Deadline,

@@ -57,11 +57,7 @@ pub(super) fn encode(denial: &Denial) -> Vec<u8> {
             let values = values.array(3).uint(CALLS + 8).text(cause);
             values.uint(*wait_ms);
         }
-        Denial::Stopped => plain(CALLS + 9, values),
-        Denial::BackingOff { wait_ms } => {
-            values.array(2).uint(CALLS + 10).uint(*wait_ms);
-        }
-        Denial::NotActive => plain(CALLS + 11, values),
+        // 9 to 11 were never written.
         Denial::Deadline => plain(CALLS + 12, values),
         Denial::Cycle { kind, key } => {
             values.array(3).uint(CALLS + 13).text(kind).text(key);
@@ -329,11 +325,6 @@ fn known_call(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Denial>, Form
             // An older writer does not say.
             wait_ms: if p.left == 0 { 0 } else { p.number()? },
         },
-        9 => Denial::Stopped,
-        10 => Denial::BackingOff {
-            wait_ms: p.number()?,
-        },
-        11 => Denial::NotActive,
         12 => Denial::Deadline,
         13 => Denial::Cycle {
             kind: p.text()?,

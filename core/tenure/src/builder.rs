@@ -158,7 +158,16 @@ impl Builder {
         self
     }
 
-    /// How many loops step the machines.
+    /// How many loops step the machines; one when this is not set. A shard's log, its actors and its
+    /// callers' routing are on one of them.
+    ///
+    /// What `decide` and `evolve` compute, and what a handler of an
+    /// [inline](tenure_core::api::actor::ActorSettings::inline) kind does before its first wait, runs in
+    /// them, and the keys of other lanes go on meanwhile. A node of which a lane stands still does not look
+    /// alive, however many it has: what holds one for longer than the lease ends the ownership of all the
+    /// node's shards. On a runtime of several threads give as many lanes as it has
+    /// ([`available_parallelism`](std::thread::available_parallelism)); on a single thread one lane is the
+    /// fastest.
     pub fn lanes(mut self, lanes: NonZeroUsize) -> Self {
         self.options.lanes = lanes;
         self

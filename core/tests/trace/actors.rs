@@ -5,7 +5,7 @@ use crate::story::{Stage, clock, span};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::actor::{
     Answer, Ask, Effect, Ended, Ending, Hop, Input, KindConfig, Letter, OnPanic, OnStuck, Order,
-    Overflow, Refusal, Scheduler, Trail, Watch,
+    Overflow, Refusal, Scheduler, Trail, WaitId, Waits, Watch,
 };
 use tenure_core::format::TakeOver;
 use tenure_core::id::{ClaimId, Epoch, OpId, Sequence, ShardId, Slot, Ticket};
@@ -36,6 +36,9 @@ pub(crate) struct Theatre {
     /// Operations that are to be ended.
     ends: VecDeque<Input>,
     asked: BTreeSet<Ticket>,
+    /// What turns wait for, and the names of that.
+    waits: Waits,
+    waiting: BTreeMap<String, (Hop, WaitId)>,
 }
 
 impl Theatre {
@@ -43,6 +46,8 @@ impl Theatre {
         Self {
             scheduler: None,
             limits: Limits::default(),
+            waits: Waits::default(),
+            waiting: BTreeMap::new(),
             kinds: Vec::new(),
             now: Time::ZERO,
             lines: Vec::new(),
@@ -211,6 +216,12 @@ impl Theatre {
         Ok((KindIndex(index), key))
     }
 
+    fn hop(&self, text: &str) -> Result<Hop, String> {
+        let (kind, key) = self.key(text)?;
+        let kind = self.kinds[usize::from(kind.0)].clone();
+        Ok(Hop { kind, key })
+    }
+
     fn ask(&mut self, words: &[&str], answered: bool) -> Result<(), String> {
         let [ticket, whom, options @ ..] = words else {
             return Err("a ticket and a key".into());
@@ -224,6 +235,7 @@ impl Theatre {
             place: None,
             deadline: self.now + PATIENCE,
             trail: Trail::default(),
+            crosses: false,
             answered,
         };
         for option in options {
@@ -231,16 +243,15 @@ impl Theatre {
                 Some(("for", text)) => ask.deadline = self.now + span(text)?,
                 Some(("in", shard)) => ask.place = Some(place(shard)?),
                 Some(("via", hops)) => {
-                    let hop = |hop: &str| {
-                        let (kind, key) = self.key(hop)?;
-                        let kind = self.kinds[usize::from(kind.0)].clone();
-                        Ok(Hop { kind, key })
-                    };
-                    ask.trail = hops.split(',').map(hop).collect::<Result<_, String>>()?;
+                    let hops = hops.split(',').map(|hop| self.hop(hop));
+                    ask.trail = hops.collect::<Result<_, String>>()?;
                 }
                 _ => return Err(format!("{option:?} is no option: for=, in=, via=")),
             }
         }
+        let whom = self.hop(whom)?;
+        let turns_max = self.limits.trail_max;
+        ask.crosses = answered && self.waits.closes(&whom, &ask.trail, turns_max);
         self.asked.insert(ticket);
         self.step(Input::Ask(ask));
         Ok(())
@@ -293,6 +304,15 @@ impl Theatre {
 impl Stage for Theatre {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
         match words {
+            ["wait", name, who, whom] => {
+                let (who, whom) = (self.hop(who)?, self.hop(whom)?);
+                let wait = self.waits.begin(who.clone(), whom);
+                self.waiting.insert((*name).to_owned(), (who, wait));
+            }
+            ["over", name] => {
+                let (who, wait) = self.waiting.remove(*name).ok_or("a wait that began")?;
+                self.waits.end(&who, wait);
+            }
             ["limit", "activations_max", max] => self.limits.activations_max = number(max)?,
             ["limit", "letters_max", max] => self.limits.letters_max = number(max)?,
             ["limit", "turns_max", max] => self.limits.actor_turns_max = number(max)?,

@@ -2,7 +2,8 @@
 
 use super::caller::{Asking, Gone, Telling};
 use super::job::Carried;
-use super::{Actor, ActorHandle, AskError, Handle};
+use super::told::NoReply;
+use super::{Actor, ActorError, ActorHandle, Handle};
 use crate::actor::Trail;
 use crate::api::{Message, Served};
 use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
@@ -64,17 +65,15 @@ impl<A: Actor, M: Message> Sending<A, M> {
         answered: bool,
         gone: &Gone,
         caller: impl FnOnce(crate::format::Codec) -> Box<dyn ActorCaller> + Send,
-    ) -> Result<(), AskError<E>> {
+    ) -> Result<(), NoReply<E>> {
         let Self {
             to,
             message,
             timeout,
             metadata,
         } = self;
-        let kind = to
-            .kind
-            .ok_or_else(|| AskError::UnknownKind(A::KIND.to_owned()))?;
-        let key = to.key.map_err(|why| AskError::misdirected(A::KIND, why))?;
+        let kind = to.kind.ok_or(NoReply::UnknownKind)?;
+        let key = to.key.map_err(NoReply::Misdirected)?;
         let own = to.world.now() + timeout.unwrap_or(to.timeout);
         let caller = caller(kind.codec);
         let request = ActorRequest {
@@ -91,8 +90,7 @@ impl<A: Actor, M: Message> Sending<A, M> {
             gone: gone.flag(),
             caller,
         };
-        to.asker.ask(request).await?;
-        Ok(())
+        to.asker.ask(request).await.map_err(NoReply::NotSent)
     }
 }
 
@@ -120,7 +118,7 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
         ActorAskServed(self)
     }
 
-    async fn run(self) -> Result<Served<A::Reply>, AskError<A::Error>> {
+    async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
         let to = self.0.to.clone();
         let gone = Gone::within(to.within.clone());
         let mut told = None;
@@ -129,19 +127,24 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
             told = Some(receiver);
             Box::new(asking) as Box<dyn ActorCaller>
         };
-        self.0.send(true, &gone, asking).await?;
+        let waits = to.awaited();
+        let sent = self.0.send(true, &gone, asking).await;
+        sent.map_err(|why| why.of(&to))?;
         // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
         let answer = match told {
             Some(told) => told.await.ok(),
             None => None,
         };
-        let answer = answer.unwrap_or(Err(AskError::Unknown(super::LateAnswer::Lost)));
-        answer.map(|(answer, node, epoch)| Served {
-            answer,
-            node: node.unwrap_or_else(|| to.asker.node().to_owned()),
-            shard: to.place().map(|place| place.shard),
-            epoch,
-        })
+        drop(waits);
+        match answer.unwrap_or(Err(NoReply::Lost)) {
+            Ok((answer, node, epoch)) => Ok(Served {
+                answer,
+                node: node.unwrap_or_else(|| to.asker.node().to_owned()),
+                shard: to.place().map(|place| place.shard),
+                epoch,
+            }),
+            Err(why) => Err(why.of(&to)),
+        }
     }
 }
 
@@ -162,19 +165,21 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
         self
     }
 
-    async fn run(self) -> Result<(), AskError<A::Error>> {
+    async fn run(self) -> Result<(), ActorError<A::Error>> {
         let gone = Gone::default();
+        let to = self.0.to.clone();
         let (telling, told) = Telling::<A::Error>::new();
-        self.0
-            .send(false, &gone, |_| Box::new(telling) as Box<dyn ActorCaller>)
-            .await?;
-        let lost = Err(AskError::Unknown(super::LateAnswer::Lost));
-        told.await.unwrap_or(lost)
+        let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
+        let told = match self.0.send(false, &gone, telling).await {
+            Ok(()) => told.await.unwrap_or(Err(NoReply::Lost)),
+            Err(why) => Err(why),
+        };
+        told.map_err(|why| why.of(&to))
     }
 }
 
 impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
-    type Output = Result<A::Reply, AskError<A::Error>>;
+    type Output = Result<A::Reply, ActorError<A::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -183,7 +188,7 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
 }
 
 impl<A: Handle<M>, M: Message> IntoFuture for ActorAskServed<A, M> {
-    type Output = Result<Served<A::Reply>, AskError<A::Error>>;
+    type Output = Result<Served<A::Reply>, ActorError<A::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -192,7 +197,7 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAskServed<A, M> {
 }
 
 impl<A: Handle<M>, M: Message> IntoFuture for ActorTell<A, M> {
-    type Output = Result<(), AskError<A::Error>>;
+    type Output = Result<(), ActorError<A::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {

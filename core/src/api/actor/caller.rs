@@ -1,8 +1,8 @@
 //! Who waits for an actor's reply in this process.
 
-use super::AskError;
 use super::job::Came;
-use crate::driver::actors::host::{ActorAnswer, ActorCaller, CallerGone, Told};
+use super::told::NoReply;
+use crate::driver::actors::host::{ActorAnswer, ActorCaller, CallerGone, NotUnderstood, Told};
 use crate::format::Codec;
 use crate::id::Epoch;
 use serde::de::DeserializeOwned;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What a caller is told.
-type Reply<R, E> = Result<R, AskError<E>>;
+type Reply<R, E> = Result<R, NoReply<E>>;
 
 /// A reply, and on which other node and under which epoch it was given.
-type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), AskError<E>>;
+type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), NoReply<E>>;
 
 /// Who waits for a reply.
 pub(super) struct Asking<R, E> {
@@ -38,13 +38,14 @@ where
             ActorAnswer::Ran(outcome, epoch) => {
                 let codec = self.codec;
                 let reply = match outcome.into_any().downcast::<Came<R, E>>() {
-                    Ok(came) => came.0.map_err(AskError::Rejected),
+                    Ok(came) => came.0.map_err(NoReply::Rejected),
                     // A handler of other messages has bytes.
                     Err(other) => match other.downcast::<super::job::CameRaw>() {
                         Ok(raw) => decoded(codec, raw.told()),
-                        Err(_) => Err(AskError::Reply(crate::api::CodecError::new(
-                            "it is of another type",
-                        ))),
+                        Err(_) => {
+                            let cause = crate::api::CodecError::new("it is of another type");
+                            Err(NoReply::Undecodable(cause))
+                        }
                     },
                 };
                 reply.map(|reply| (reply, None, epoch))
@@ -58,10 +59,10 @@ where
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
             | ActorAnswer::NoNode(_)
-            | ActorAnswer::Denied(_)
+            | ActorAnswer::Denied(..)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(AskError::of(answer)),
+            | ActorAnswer::Cut => Err(NoReply::Answer(answer)),
         };
         // A caller that went away needs no answer.
         let _ = self.done.send(told);
@@ -70,12 +71,15 @@ where
 
 fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -> Reply<R, E> {
     match told {
-        Told::Reply(bytes) => codec.decode(&bytes).map_err(AskError::Reply),
+        Told::Reply(bytes) => codec.decode(&bytes).map_err(NoReply::Undecodable),
         Told::Rejected(bytes) => match codec.decode(&bytes) {
-            Ok(error) => Err(AskError::Rejected(error)),
-            Err(cause) => Err(AskError::Reply(cause)),
+            Ok(error) => Err(NoReply::Rejected(error)),
+            Err(cause) => Err(NoReply::Undecodable(cause)),
         },
-        Told::Unknown { name, version } => Err(AskError::UnknownMessage { name, version }),
+        Told::Unknown { name, version } => {
+            let unknown = NotUnderstood::Unknown { name, version };
+            Err(NoReply::Answer(ActorAnswer::NotUnderstood(unknown)))
+        }
     }
 }
 
@@ -102,10 +106,10 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
             | ActorAnswer::NoNode(_)
-            | ActorAnswer::Denied(_)
+            | ActorAnswer::Denied(..)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(AskError::of(answer)),
+            | ActorAnswer::Cut => Err(NoReply::Answer(answer)),
         };
         // A caller that went away needs no answer.
         let _ = self.done.send(told);

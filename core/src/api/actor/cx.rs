@@ -14,6 +14,7 @@ use crate::id::{Epoch, ShardId, WallTime};
 use crate::name::{EntityId, KindName};
 use crate::shard::Place;
 use crate::step::{Purpose, Span, Time};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -30,9 +31,8 @@ pub struct ActorCx<A: Actor> {
     metadata: Option<Arc<Metadata>>,
     trail: Trail,
     orders: Vec<Order>,
-    timers: Vec<(Arc<str>, Option<TimerMail<A>>)>,
-    /// How many timers there were before this turn.
-    timers_before: usize,
+    /// What its timers send, by their names.
+    timers: Timers<A>,
     background: Option<Box<Background>>,
     draws: u64,
 }
@@ -40,10 +40,13 @@ pub struct ActorCx<A: Actor> {
 /// What a timer sends.
 pub(super) type TimerMail<A> = Box<dyn FnMut() -> Box<dyn Job<A>> + Send>;
 
+/// What timers send, by their names.
+pub(super) type Timers<A> = BTreeMap<Arc<str>, TimerMail<A>>;
+
 /// What a turn leaves behind.
 pub(super) struct Leaves<A: Actor> {
     pub(super) orders: Vec<Order>,
-    pub(super) timers: Vec<(Arc<str>, Option<TimerMail<A>>)>,
+    pub(super) timers: Timers<A>,
     pub(super) background: Option<Box<Background>>,
 }
 
@@ -67,16 +70,24 @@ impl<A: Actor> ActorCx<A> {
             metadata: None,
             trail: Trail::default(),
             orders: Vec::new(),
-            timers: Vec::new(),
-            timers_before: 0,
+            timers: Timers::new(),
             background: None,
             draws: 0,
         }
     }
 
-    pub(super) fn enters(&mut self, background: Option<Box<Background>>, timers: usize) {
+    pub(super) fn enters(&mut self, background: Option<Box<Background>>, timers: Timers<A>) {
         self.background = background;
-        self.timers_before = timers;
+        self.timers = timers;
+    }
+
+    /// What a timer sends now; it is over with its last message.
+    pub(super) fn timer_job(&mut self, name: &str, last: bool) -> Option<Box<dyn Job<A>>> {
+        let job = self.timers.get_mut(name)?();
+        if last {
+            self.timers.remove(name);
+        }
+        Some(job)
     }
 
     pub(super) fn for_caller(&mut self, metadata: Option<Arc<Metadata>>, trail: Trail) {
@@ -230,8 +241,7 @@ impl<A: Actor> ActorCx<A> {
         mail: TimerMail<A>,
     ) -> Result<(), TooManyTimers> {
         let max = self.scene.stage.limits.timers_max;
-        // Some of them may be the same ones: it errs on the safe side.
-        if self.timers_before + self.timers.len() >= max {
+        if self.timers.len() >= max && !self.timers.contains_key(name) {
             return Err(TooManyTimers { max });
         }
         let name: Arc<str> = name.into();
@@ -240,22 +250,33 @@ impl<A: Actor> ActorCx<A> {
             at: self.now() + time.into(),
             every,
         });
-        self.timers.push((name, Some(mail)));
+        self.timers.insert(name, mail);
         Ok(())
     }
 
     /// Calls off a timer; one that is not there is ignored. A message of it that waits in the mailbox
     /// does not come.
     pub fn cancel(&mut self, name: &str) {
-        let name: Arc<str> = name.into();
-        self.orders.push(Order::Cancel {
-            name: Arc::clone(&name),
-        });
-        self.timers.push((name, None));
+        self.timers.remove(name);
+        self.orders.push(Order::Cancel { name: name.into() });
     }
 
     /// Runs a task beside the actor's turns, until it ends or the actor goes. An actor with a task is
-    /// not passivated. It reaches its actor by [`me`](Self::me).
+    /// not passivated. It reaches its actor by [`me`](Self::me), and others by a
+    /// [detached](ActorHandle::detached) handle: one that is not counts as the turn that made it, so what
+    /// the task asks by it ends with that turn's caller, and is refused
+    /// [`ActorError::Cycle`](super::ActorError::Cycle) where it comes back to this actor.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Message, actor::*};
+    /// # fn example<A: Actor, B: Handle<M>, M: Message>(cx: &mut ActorCx<A>, message: M)
+    /// # -> Result<(), TooManyTasks> {
+    /// let other = cx.actor::<B>("other").detached();
+    /// cx.spawn(async move {
+    ///     let _ = other.ask(message).await;
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -318,7 +339,11 @@ impl<A: Actor> ActorCx<A> {
 
     /// Another actor, wherever it is. What is asked of it waits at most as long as this turn's caller,
     /// carries on its correlation and trace, and knows who waits: an actor that would wait for itself
-    /// is refused [`AskError::Cycle`](super::AskError::Cycle) instead.
+    /// is refused [`ActorError::Cycle`](super::ActorError::Cycle) instead, as far as
+    /// [`ask`](ActorHandle::ask) says.
+    ///
+    /// The handle belongs to the turn, with its caller's deadline; a [task](Self::spawn) asks by
+    /// [`detached`](ActorHandle::detached).
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
@@ -366,6 +391,7 @@ impl<A: Actor> ActorCx<A> {
                 kind: self.entry.name().clone(),
                 key: self.scene.key.clone(),
             }),
+            waiting: Some(Arc::clone(&stage.waiting)),
             deadline: self.scene.deadline,
             metadata: self.metadata.as_deref().and_then(carried_on),
             timeout: stage.timeout,

@@ -1,10 +1,11 @@
 //! The handle of one actor, wherever it is.
 
-use super::{Actor, ActorAsk, ActorTell, Handle};
-use crate::actor::Trail;
+use super::{Actor, ActorAsk, ActorId, ActorTell, Handle};
+use crate::actor::{Hop, Trail};
 use crate::api::Message;
 use crate::driver::actors::host::{ActorEntry, CallerGone, Pace, PaceRequest};
 use crate::driver::actors::stage::{Asker, World};
+use crate::driver::actors::waiting::{Awaited, Waiting};
 use crate::format::{Metadata, Placement};
 use crate::id::ShardId;
 use crate::name::{EntityId, NameError};
@@ -37,6 +38,8 @@ pub struct ActorHandle<A: Actor> {
     pub(super) node: Option<Arc<str>>,
     /// Who waits, when it is asked from within a turn.
     pub(super) trail: Trail,
+    /// Where it is noted whom they wait for.
+    pub(super) waiting: Option<Arc<Waiting>>,
     /// When they give up.
     pub(super) deadline: Option<Time>,
     /// Whether they have gone.
@@ -61,6 +64,7 @@ impl<A: Actor> ActorHandle<A> {
             key: EntityId::new(key).map_err(Misdirected::Name),
             node: None,
             trail: Trail::default(),
+            waiting: None,
             deadline: None,
             within: None,
             metadata: None,
@@ -114,7 +118,30 @@ impl<A: Actor> ActorHandle<A> {
         self.asker.place(self.kind.as_ref()?, key)
     }
 
+    /// Which actor it is, for an error; `None` when it can be none.
+    pub(super) fn id(&self) -> Option<ActorId> {
+        let kind = self.kind.as_ref()?.name().clone();
+        let key = self.key.as_ref().ok()?.clone();
+        let shard = self.place().map(|place| place.shard);
+        Some(ActorId { kind, key, shard })
+    }
+
+    /// Notes that the turn from which it is asked waits for it.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        let (waiting, who) = self.waiting.as_ref().zip(self.trail.hops().last())?;
+        let (kind, key) = self.kind.as_ref().zip(self.key.as_ref().ok())?;
+        let (kind, key) = (kind.name().clone(), key.clone());
+        Some(waiting.begin(who.clone(), Hop { kind, key }))
+    }
+
     /// Sends a message whose reply is wanted.
+    ///
+    /// From within a turn ([`ActorCx::actor`](super::ActorCx::actor)) the turn waits, and its actor takes
+    /// no other message meanwhile. An actor that would wait for itself is refused
+    /// [`ActorError::Cycle`](super::ActorError::Cycle): along one chain of asks wherever its actors are;
+    /// where chains cross, two actors that ask each other wherever they are, and longer ways where those
+    /// between are on one node. Longer ways over several nodes end at the deadline. An ask from a task
+    /// of an actor that no turn waits for ([`detached`](Self::detached)) closes no cycle.
     pub fn ask<M: Message>(&self, message: M) -> ActorAsk<A, M>
     where
         A: Handle<M>,
@@ -167,6 +194,7 @@ impl<A: Actor> ActorHandle<A> {
     pub fn detached(&self) -> Self {
         Self {
             trail: Trail::default(),
+            waiting: None,
             deadline: None,
             within: None,
             ..self.clone()
@@ -184,6 +212,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             node: self.node.clone(),
             within: self.within.clone(),
             trail: self.trail.clone(),
+            waiting: self.waiting.clone(),
             deadline: self.deadline,
             metadata: self.metadata.clone(),
             timeout: self.timeout,

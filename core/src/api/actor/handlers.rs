@@ -65,7 +65,7 @@ impl<A: Actor> Handlers<A> {
     }
 
     /// What the kind has no handler for goes to [`HandleOther`]; otherwise it is refused
-    /// [`AskError::UnknownMessage`](super::AskError::UnknownMessage).
+    /// [`ActorError::UnknownMessage`](super::ActorError::UnknownMessage).
     pub fn otherwise(mut self) -> Self
     where
         A: HandleOther,
@@ -79,15 +79,28 @@ impl<A: Actor> Handlers<A> {
         self.twice
     }
 
+    /// The newest version in which the kind takes a message.
+    fn newest(&self, name: &str) -> Option<u16> {
+        let known = self.known.range((name, 0)..=(name, u16::MAX));
+        known.last().map(|((_, version), _)| *version)
+    }
+
     /// What a message comes to.
     pub(crate) fn job(
         &self,
         content: Content,
         codec: Codec,
     ) -> Result<Box<dyn Job<A>>, NotUnderstood> {
-        let unknown = |name: &str, version| NotUnderstood::Unknown {
-            name: name.to_owned(),
-            version,
+        let unknown = |name: &str, version| {
+            let name = name.to_owned();
+            match self.newest(&name) {
+                Some(taken) if taken != version => NotUnderstood::Version {
+                    name,
+                    sent: version,
+                    taken,
+                },
+                Some(_) | None => NotUnderstood::Unknown { name, version },
+            }
         };
         let undecodable = |name: &str, cause| NotUnderstood::Undecodable {
             name: name.to_owned(),

@@ -54,11 +54,12 @@ mod job;
 mod kind;
 mod residents;
 mod settings;
+mod told;
 
 pub use ask::{ActorAsk, ActorAskServed, ActorTell};
 pub use background::{TooManyTasks, WatchId};
 pub use cx::{ActorClock, ActorCx, TooManyTimers};
-pub use error::{AskError, InitError, LateAnswer};
+pub use error::{ActorError, ActorId, InitError, LateAnswer};
 pub use handle::ActorHandle;
 pub use handlers::{Handlers, RawMessage};
 pub use kind::{ActorKindError, Watched};
@@ -96,7 +97,7 @@ pub trait Actor: Sized + Send + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot be made: who waits is told [`AskError::Init`], and it is not tried again for a
+    /// When it cannot be made: who waits is told [`ActorError::Init`], and it is not tried again for a
     /// while.
     fn init(cx: &mut ActorCx<Self>) -> impl Future<Output = Result<Self, InitError>> + Send;
 

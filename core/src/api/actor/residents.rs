@@ -1,7 +1,7 @@
 //! The actors of one kind in one lane.
 
 use super::background::Background;
-use super::cx::{ActorCx, TimerMail};
+use super::cx::{ActorCx, Timers};
 use super::handlers::Handlers;
 use super::job::Job;
 use super::{Actor, Watched};
@@ -16,7 +16,6 @@ use crate::tickets::Tickets;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -28,15 +27,14 @@ pub(crate) struct Resident<A: Actor> {
 
 /// What most actors have nothing of.
 pub(super) struct More<A: Actor> {
-    /// What timers send, by their names.
-    pub(super) timers: BTreeMap<Arc<str>, TimerMail<A>>,
+    pub(super) timers: Timers<A>,
     pub(super) background: Option<Box<Background>>,
 }
 
 impl<A: Actor> Default for More<A> {
     fn default() -> Self {
         Self {
-            timers: BTreeMap::new(),
+            timers: Timers::new(),
             background: None,
         }
     }
@@ -101,7 +99,7 @@ impl<A: Actor> ActorHost for Residents<A> {
             return Box::pin(std::future::ready(Finished::dropped()));
         };
         let more = resident.more.as_mut();
-        let more = more.map(|more| (more.background.take(), more.timers.len()));
+        let more = more.map(|more| (more.background.take(), std::mem::take(&mut more.timers)));
         if let Some((background, timers)) = more {
             cx.enters(background, timers);
         }
@@ -117,21 +115,10 @@ impl<A: Actor> ActorHost for Residents<A> {
                     Box::pin(std::future::ready(finish(resident, cx, ending, None)))
                 }
             },
-            Act::Timer { name, last } => {
-                let timers = resident.more.as_mut().map(|more| &mut more.timers);
-                let mail = timers.and_then(|timers| {
-                    let mut mail = timers.remove(&name)?;
-                    let job = mail();
-                    if !last {
-                        timers.insert(name, mail);
-                    }
-                    Some(job)
-                });
-                match mail {
-                    Some(job) => job.run(resident, cx),
-                    None => Box::pin(std::future::ready(finish(resident, cx, Ending::Ok, None))),
-                }
-            }
+            Act::Timer { name, last } => match cx.timer_job(&name, last) {
+                Some(job) => job.run(resident, cx),
+                None => Box::pin(std::future::ready(finish(resident, cx, Ending::Ok, None))),
+            },
             Act::Notice { watch, ended } => Box::pin(async move {
                 let whom = Watched::new(watch, ended);
                 let actor = &mut resident.actor;
@@ -181,12 +168,7 @@ pub(super) fn finish<A: Actor>(
     if left.background.is_some() || !left.timers.is_empty() {
         let more = resident.more.get_or_insert_default();
         more.background = left.background;
-        for (name, mail) in left.timers {
-            match mail {
-                Some(mail) => more.timers.insert(name, mail),
-                None => more.timers.remove(&name),
-            };
-        }
+        more.timers = left.timers;
     }
     let bare = |more: &mut Box<More<A>>| more.timers.is_empty() && more.background.is_none();
     resident.more.take_if(bare);

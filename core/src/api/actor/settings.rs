@@ -1,6 +1,7 @@
 //! How a kind of actor is kept and supervised.
 
 use crate::actor::{KindConfig, OnPanic, OnStuck, Overflow};
+use crate::api::stored::stored_settings;
 use crate::format::{Codec, Placement};
 use crate::name::KindName;
 use std::time::Duration;
@@ -36,15 +37,17 @@ pub struct ActorSettings {
     pub restart_delay_min: Duration,
     /// The longest wait before a restart, and how long a key that failed is refused; 30 s.
     pub restart_delay_max: Duration,
-    /// How long a turn may take before it counts as stuck; 30 s.
+    /// How long a turn may take before it counts as stuck; 30 s. While a turn goes on its key takes no
+    /// other message, and the hand-over of its shard waits for it.
     pub patience: Duration,
-    /// What becomes of a turn that is stuck; it is counted and goes on.
+    /// What becomes of a turn that is stuck; it is counted and goes on. A turn that never ends holds its
+    /// key, and a node that drains, for good then: [`OnStuck::Abort`] drops it.
     pub on_stuck: OnStuck,
     /// Tasks of one actor that run at once; 32.
     pub tasks_max: u32,
     /// Whether handlers run in the node's loop until their first wait; they do. A handler that
-    /// computes for milliseconds or blocks holds everything there: such a kind says `false`, and
-    /// each turn gets a task.
+    /// computes for milliseconds or blocks holds everything there, on a node with one lane its
+    /// heartbeats too: such a kind says `false`, and each turn gets a task.
     pub inline: bool,
     /// How messages are encoded when they cross the wire (stored).
     pub codec: Codec,
@@ -118,7 +121,8 @@ impl ActorSettings {
         self
     }
 
-    /// How long a turn may take before it counts as stuck, and what becomes of it then.
+    /// How long a turn may take before it counts as stuck, and what becomes of it then. As long as it
+    /// goes on, its key and the hand-over of its shard wait.
     pub const fn patience(mut self, patience: Duration, on_stuck: OnStuck) -> Self {
         self.patience = patience;
         self.on_stuck = on_stuck;
@@ -137,26 +141,16 @@ impl ActorSettings {
         self
     }
 
-    /// Messages are encoded as JSON instead of CBOR.
-    pub const fn json(mut self) -> Self {
-        self.codec = Codec::Json;
-        self
-    }
-
-    /// Actors whose keys are equal up to the first `separator` are placed in one shard.
-    pub const fn placed_before(mut self, separator: char) -> Self {
-        self.placement = Placement::Before(separator);
-        self
-    }
+    stored_settings!("Messages", "Actors whose keys");
 
     /// Each shard has one actor of the kind, which the shard's owner has: it is asked by
     /// [`Tenure::shard`](crate::api::Tenure::shard), and its key is the shard's number.
     ///
     /// ```
     /// # use tenure_core::api::{Message, Tenure};
-    /// # use tenure_core::api::actor::{Actor, ActorSettings, AskError, Handle};
+    /// # use tenure_core::api::actor::{Actor, ActorSettings, ActorError, Handle};
     /// # use tenure_core::id::ShardId;
-    /// # async fn example<Census, Count>(tenure: &Tenure, count: Count) -> Result<(), AskError<Census::Error>>
+    /// # async fn example<Census, Count>(tenure: &Tenure, count: Count) -> Result<(), ActorError<Census::Error>>
     /// # where Census: Actor + Handle<Count>, Count: Message {
     /// let settings = ActorSettings::default().per_shard();
     /// // Of a kind with these settings:
@@ -174,8 +168,8 @@ impl ActorSettings {
     ///
     /// ```
     /// # use tenure_core::api::{Message, Tenure};
-    /// # use tenure_core::api::actor::{Actor, ActorSettings, AskError, Handle};
-    /// # async fn example<Disk, Free>(tenure: &Tenure, free: Free) -> Result<(), AskError<Disk::Error>>
+    /// # use tenure_core::api::actor::{Actor, ActorSettings, ActorError, Handle};
+    /// # async fn example<Disk, Free>(tenure: &Tenure, free: Free) -> Result<(), ActorError<Disk::Error>>
     /// # where Disk: Actor + Handle<Free>, Free: Message {
     /// let settings = ActorSettings::default().per_node();
     /// // Of a kind with these settings:

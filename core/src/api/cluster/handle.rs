@@ -147,6 +147,9 @@ impl ClusterHandle {
     /// Hands over everything that this node owns, and takes nothing more; it stays a member and
     /// asks on. It returns when nothing is left, or when the node's `stop_timeout` has passed.
     ///
+    /// It cannot be taken back: the node owns nothing more until it is started again. To own less for a
+    /// while, [describe](Self::describe) it with a weight of 0, and with its own weight later.
+    ///
     /// Cancel safe: the node drains all the same.
     ///
     /// # Errors

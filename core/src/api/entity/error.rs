@@ -26,6 +26,18 @@ pub enum RouteError {
         /// The shard.
         shard: ShardId,
     },
+    /// The node that owns the shard does not serve the kind.
+    #[error(
+        "node {node} owns {shard:?} and does not serve kind {kind}: deploy a build there that serves it, or drain that node"
+    )]
+    NotServed {
+        /// The kind.
+        kind: KindName,
+        /// The shard.
+        shard: ShardId,
+        /// The node that owns it.
+        node: String,
+    },
     /// The node that was asked is not in the cluster.
     #[error("node {node} is not in the cluster; look at the cluster's view for those that are")]
     NoNode {
@@ -88,7 +100,8 @@ impl RouteError {
                     Denial::NoLease | Denial::Stopping | Denial::Overloaded
                 )
             }
-            Self::NoNode { .. }
+            Self::NotServed { .. }
+            | Self::NoNode { .. }
             | Self::NoCluster
             | Self::NoCommonVersion { .. }
             | Self::Stopped

@@ -48,6 +48,12 @@ impl<A: Entity> Messages<A> {
     }
 }
 
+/// The newest version among messages of a name.
+pub(super) fn newest<T>(messages: &BTreeMap<MessageType, T>, name: &str) -> Option<u16> {
+    let of_name = messages.range((name, 0)..=(name, u16::MAX));
+    of_name.last().map(|((_, version), _)| *version)
+}
+
 impl<A: Aggregate> Messages<A> {
     /// Whether a command is among them.
     pub(crate) fn takes(&self, command: MessageType) -> bool {

@@ -1,7 +1,7 @@
 //! What came for an entity from another node: decoded, decided or answered here, and its answer as
 //! bytes.
 
-use super::messages::Messages;
+use super::messages::{Messages, newest};
 use super::{Answer as Answers, Entity};
 use crate::api::contexts::Said;
 use crate::api::entities::{Ask, Draft, Job, KindFacts, Question};
@@ -98,10 +98,17 @@ impl<A: Entity> Serving for ServedEntity<A> {
             metadata,
             body,
         } = asking;
-        let unknown = || Denial::UnknownMessage {
-            kind: kind.to_string(),
-            message: message.to_string(),
-            schema,
+        let unknown = |newest| match newest {
+            Some(taken) if taken != schema => Denial::WrongSchema {
+                message: message.to_string(),
+                sent: schema,
+                taken,
+            },
+            Some(_) | None => Denial::UnknownMessage {
+                kind: kind.to_string(),
+                message: message.to_string(),
+                schema,
+            },
         };
         let undecodable = |cause: CodecError| Denial::Undecodable {
             what: message.to_string(),
@@ -115,7 +122,9 @@ impl<A: Entity> Serving for ServedEntity<A> {
         let key = (&*message, schema);
         let (what, ask) = match wanted {
             Wanted::Command { id, expected } => {
-                let decode = self.messages.commands.get(&key).ok_or_else(unknown)?;
+                let commands = &self.messages.commands;
+                let decode = commands.get(&key);
+                let decode = decode.ok_or_else(|| unknown(newest(commands, &message)))?;
                 let job = caught(|| decode(codec, &body, head(id)));
                 let job = job.map_err(CodecError::new).and_then(|job| job);
                 let what = What::Command {
@@ -127,7 +136,9 @@ impl<A: Entity> Serving for ServedEntity<A> {
                 (what, Ask::Job(job.map_err(undecodable)?))
             }
             Wanted::Query { freshness } => {
-                let decode = self.messages.queries.get(&key).ok_or_else(unknown)?;
+                let queries = &self.messages.queries;
+                let decode = queries.get(&key);
+                let decode = decode.ok_or_else(|| unknown(newest(queries, &message)))?;
                 let question = caught(|| decode(codec, &body, head(CommandId(0))));
                 let question = question
                     .map_err(CodecError::new)

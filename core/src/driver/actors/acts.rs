@@ -188,7 +188,8 @@ impl ActorSeat {
             background: 0,
         };
         self.feed(env, done);
-        self.callers.take(ticket);
+        let waiting = self.callers.take(ticket);
+        env.counters.actor_answers += waiting.map_or(0, |it| it.wants.counted());
         self.discard(kind, ticket);
     }
 

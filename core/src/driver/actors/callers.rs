@@ -34,6 +34,16 @@ pub(super) enum Wants {
     End,
 }
 
+impl Wants {
+    /// How many messages it counts for: a watch is none.
+    pub(super) fn counted(self) -> u64 {
+        match self {
+            Self::Reply | Self::Receipt => 1,
+            Self::End => 0,
+        }
+    }
+}
+
 impl Callers {
     pub(super) fn admit(&mut self, ticket: Ticket, waiting: Waiting) {
         self.0.insert(ticket, waiting);
@@ -57,12 +67,12 @@ impl Callers {
         })
     }
 
-    /// Tells all that are left; how many there were.
+    /// Tells all that are left; how many messages they were.
     pub(super) fn finish_all(&mut self, answer: impl Fn() -> ActorAnswer) -> u64 {
         let mut count = 0;
         for (_, waiting) in self.0.take_all() {
+            count += waiting.wants.counted();
             waiting.caller.finish(answer());
-            count += 1;
         }
         count
     }

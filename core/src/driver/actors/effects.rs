@@ -144,7 +144,7 @@ impl ActorSeat {
         let Some(waiting) = self.callers.take(ticket) else {
             return Some(format!("{ticket:?} was answered twice"));
         };
-        env.counters.actor_answers += 1;
+        env.counters.actor_answers += waiting.wants.counted();
         let kind = waiting.kind;
         let answer = match answer {
             Answer::Ran => match self.outcome.take() {

@@ -151,6 +151,8 @@ pub(crate) enum Told {
 pub(crate) enum NotUnderstood {
     /// It has no handler for it.
     Unknown { name: String, version: u16 },
+    /// It takes another version of it.
+    Version { name: String, sent: u16, taken: u16 },
     /// Its bytes are not what its name says.
     Undecodable { name: String, cause: CodecError },
 }
@@ -180,8 +182,8 @@ pub(crate) enum ActorAnswer {
     Refused(Refusal),
     /// The kind does not take it.
     NotUnderstood(NotUnderstood),
-    /// Another node refused it.
-    Denied(Denial),
+    /// The node of this name, which is another one mostly, refused it.
+    Denied(Denial, String),
     /// No such node is in the cluster; it was not sent.
     NoNode(String),
     /// Routing found nobody for it, or lost its answer.

@@ -10,6 +10,7 @@ pub(crate) mod stage;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 pub(crate) mod wire;
 
 pub(crate) use seat::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};

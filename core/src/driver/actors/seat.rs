@@ -7,7 +7,8 @@ use super::host::{
 };
 use super::stage::{Asker, Report, Stage, World};
 use super::tasks::Tasks;
-use crate::actor::{Ask, Effect, Input, Scheduler, Watch};
+use super::waiting::Waiting as TurnsWaiting;
+use crate::actor::{Ask, Effect, Hop, Input, Scheduler, Trail, Watch};
 use crate::api::Inner;
 use crate::driver::counters::Counters;
 use crate::driver::lease::{LeaseEnd, Reading};
@@ -45,6 +46,8 @@ pub(crate) struct ActorSeatParts {
     pub(crate) asker: Arc<dyn Asker>,
     /// Until when this node may act in the places that it owns.
     pub(crate) lease: Arc<LeaseEnd>,
+    /// What turns of this node wait for.
+    pub(crate) waiting: Arc<TurnsWaiting>,
 }
 
 /// What the lane has to know of.
@@ -117,6 +120,7 @@ impl ActorSeat {
                 asker: parts.asker,
                 reports: sender,
                 lease: parts.lease,
+                waiting: parts.waiting,
                 tasks: Tasks::default(),
             }),
             reports,
@@ -165,6 +169,7 @@ impl ActorSeat {
         if let Some(hosted) = self.hosts.get_mut(usize::from(kind.0))
             && let Err(not_understood) = hosted.host.admit(ticket, mail)
         {
+            env.counters.actor_answers += 1;
             return caller.finish(ActorAnswer::NotUnderstood(not_understood));
         }
         let waiting = Waiting {
@@ -182,6 +187,7 @@ impl ActorSeat {
             caller,
         };
         self.callers.admit(ticket, waiting);
+        let crosses = answered && !trail.hops().is_empty() && self.crosses(kind, &key, &trail);
         let ask = Ask {
             ticket,
             kind,
@@ -189,9 +195,22 @@ impl ActorSeat {
             place,
             deadline,
             trail,
+            crosses,
             answered,
         };
         self.feed(env, Input::Ask(ask));
+    }
+
+    /// Whether whom a message is for waits for one of those that wait for the message.
+    fn crosses(&self, kind: KindIndex, key: &EntityId, trail: &Trail) -> bool {
+        let Some(hosted) = self.hosts.get(usize::from(kind.0)) else {
+            return false;
+        };
+        let (kind, key) = (hosted.entry.name().clone(), key.clone());
+        let turns_max = self.stage.limits.trail_max;
+        self.stage
+            .waiting
+            .closes(&Hop { kind, key }, trail, turns_max)
     }
 
     /// Takes in a wish to be told of an end.
@@ -239,6 +258,7 @@ impl ActorSeat {
     pub(crate) fn withdraw(&mut self, env: &mut ActorEnv<'_>, ticket: Ticket) {
         self.feed(env, Input::Withdraw(ticket));
         let waiting = self.callers.take(ticket);
+        env.counters.actor_answers += waiting.as_ref().map_or(0, |it| it.wants.counted());
         let due = self.take_back(ticket);
         let kind = waiting.map(|waiting| waiting.kind);
         let Some(kind) = kind.or(due.as_ref().map(|due| due.kind)) else {

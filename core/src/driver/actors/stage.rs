@@ -2,6 +2,7 @@
 
 use super::host::{ActorEntry, ActorRequest, Finished, PaceRequest, WatchRequest};
 use super::tasks::Tasks;
+use super::waiting::Waiting;
 use crate::actor::Ended;
 use crate::api::Inner;
 use crate::driver::handle::Sent;
@@ -80,6 +81,8 @@ pub(crate) struct Stage {
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     /// Until when this node may act in the places that it owns.
     pub(crate) lease: Arc<LeaseEnd>,
+    /// What turns of this node wait for.
+    pub(crate) waiting: Arc<Waiting>,
     /// What runs for actors beside their turns.
     pub(crate) tasks: Tasks,
 }

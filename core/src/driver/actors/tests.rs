@@ -6,4 +6,5 @@ mod brittle;
 mod late;
 mod life;
 mod rig;
+mod same;
 mod turns;

@@ -75,14 +75,22 @@ impl ActorAnswer {
             Self::NotUnderstood(NotUnderstood::Unknown { name, version }) => {
                 refused(unknown(kind, name, version))
             }
+            Self::NotUnderstood(NotUnderstood::Version { name, sent, taken }) => {
+                refused(Denial::WrongSchema {
+                    message: name,
+                    sent,
+                    taken,
+                })
+            }
             Self::NotUnderstood(NotUnderstood::Undecodable { name, cause }) => {
                 refused(Denial::Undecodable {
                     what: name,
                     cause: cause.to_string(),
                 })
             }
-            Self::Denied(denial) => refused(denial),
-            Self::Unrouted(_) | Self::NoNode(_) => refused(Denial::Stopped),
+            Self::Denied(denial, _) => refused(denial),
+            // What came from another lane is not routed on from here.
+            Self::Unrouted(_) | Self::NoNode(_) => refused(Denial::NoLease),
             Self::Halted(reason) => refused(Denial::Halted { reason }),
             Self::Stopped => refused(Denial::Stopping),
             Self::Cut => refused(Denial::Dropped(Dropped::Lost)),
@@ -94,35 +102,36 @@ impl ActorAnswer {
         let told = match returned.answered {
             Answered::Done { reply, .. } => Told::Reply(reply),
             Answered::Rejected { error, .. } => Told::Rejected(error),
-            Answered::Refused(denial) => return Self::Denied(denial),
+            Answered::Refused(denial) => return Self::Denied(denial, returned.node),
         };
         Self::Told(told, returned.node, returned.epoch)
     }
 
     /// The answer of another node to a message whose reply nobody wants.
-    pub(crate) fn of_tell(answered: Answered) -> Self {
-        match answered {
+    pub(crate) fn of_tell(returned: Returned) -> Self {
+        match returned.answered {
             Answered::Done { .. } | Answered::Rejected { .. } => Self::Taken,
-            Answered::Refused(denial) => Self::Denied(denial),
+            Answered::Refused(denial) => Self::Denied(denial, returned.node),
         }
     }
 
     /// The answer of another node to a wish to be told of an end.
-    pub(crate) fn of_watch(answered: Answered, codec: Codec) -> Self {
+    pub(crate) fn of_watch(returned: Returned, codec: Codec) -> Self {
+        let Returned { answered, node, .. } = returned;
         match answered {
             Answered::Done { reply, .. } => {
                 // What cannot be read is an end of a sort that a newer node knows.
                 let ended = codec.decode::<Ended>(&reply);
                 Self::Ended(ended.unwrap_or(Ended::Stopped))
             }
-            Answered::Rejected { .. } => Self::Denied(Denial::Newer { number: 0 }),
+            Answered::Rejected { .. } => Self::Denied(Denial::Newer { number: 0 }, node),
             // So the watcher asks again, as it does here.
             Answered::Refused(Denial::Deadline) => Self::Refused(Refusal::Deadline),
             // The watch was there, and what it was on went with the node.
             Answered::Refused(Denial::Dropped(_) | Denial::Halted { .. }) => {
                 Self::Ended(Ended::Lost)
             }
-            Answered::Refused(denial) => Self::Denied(denial),
+            Answered::Refused(denial) => Self::Denied(denial, node),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Routed for ActorAsk {
         let answer = if self.request.answered {
             ActorAnswer::of_message(answer.into())
         } else {
-            ActorAnswer::of_tell(answer.answered)
+            ActorAnswer::of_tell(answer.into())
         };
         self.tell(answer);
     }
@@ -161,7 +161,7 @@ impl Routed for WatchAsk {
 
     fn returned(self: Box<Self>, answer: Return<'_>) {
         let WatchRequest { kind, caller, .. } = self.request;
-        caller.finish(ActorAnswer::of_watch(answer.answered, kind.codec));
+        caller.finish(ActorAnswer::of_watch(answer.into(), kind.codec));
     }
 
     fn handed_over(self: Box<Self>) {

@@ -68,6 +68,7 @@ impl<S: Shell> Lane<S> {
             world: Arc::new(self.shell.clone()),
             asker: port,
             lease: Arc::clone(&self.facts.lease),
+            waiting: Arc::clone(&self.facts.waiting),
         })));
     }
 
@@ -110,7 +111,9 @@ impl<S: Shell> Lane<S> {
         if self.actors.is_none() {
             let kind = request.kind.name().to_string();
             let denial = Denial::UnknownKind { kind };
-            return request.caller.finish(ActorAnswer::Denied(denial));
+            return request
+                .caller
+                .finish(ActorAnswer::Denied(denial, self.facts.node.clone()));
         }
         self.with_actors(|seat, env| seat.ask(env, ticket, place, request));
     }

@@ -9,6 +9,7 @@ macro_rules! env {
             recorder: &mut $lane.recorder,
             counters: &mut $lane.counters,
             high_water: &$lane.facts.high_water,
+            epochs: &$lane.facts.epochs,
             log_effects: &mut $lane.log_effects,
             stores: &mut $lane.stores,
             reports: &mut $lane.reports,
@@ -34,9 +35,11 @@ use errands::Delivered;
 
 use super::actors::ActorSeat;
 use super::actors::stage::Report as ActorReport;
+use super::actors::waiting::Waiting;
 use super::cluster::{Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
+use super::epochs::Epochs;
 use super::history::HistorySeat;
 use super::lease::LeaseEnd;
 use super::link::{HighWater, Link};
@@ -90,10 +93,14 @@ pub(crate) struct NodeFacts {
     pub(crate) limits: Limits,
     pub(crate) dice_key: u128,
     pub(crate) high_water: Arc<HighWater>,
+    /// The epochs of its places.
+    pub(crate) epochs: Arc<Epochs>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) outbox: Arc<Outbox>,
     /// Until when this node may act in the places that it owns.
     pub(crate) lease: Arc<LeaseEnd>,
+    /// What turns of its actors wait for.
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) pulse: Arc<Pulse>,
     /// How many lanes the node has.
     pub(crate) lanes: usize,
@@ -154,6 +161,8 @@ pub(crate) struct Env<'a> {
     pub(crate) recorder: &'a mut Recorder<Who>,
     pub(crate) counters: &'a mut Counters,
     pub(crate) high_water: &'a HighWater,
+    /// The epochs of the node's places.
+    pub(crate) epochs: &'a Epochs,
     /// The buffer that a log's step pushes into.
     pub(crate) log_effects: &'a mut Effects<Effect>,
     /// Requests to the store that are to be begun.

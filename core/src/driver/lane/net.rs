@@ -411,8 +411,17 @@ impl<S: Shell> Lane<S> {
         else {
             return;
         };
-        let epoch = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
-        let epoch = epoch.and_then(|seat| seat.epoch());
+        let stored = match &answered {
+            Answered::Done { sequence, .. } => *sequence,
+            Answered::Rejected { .. } | Answered::Refused(_) => None,
+        };
+        let seat = place.and_then(|place| self.seats.get(&ShardKey::of_place(place)));
+        let epoch = match (stored, seat.and_then(|seat| seat.epoch())) {
+            (Some(stored), present) if present.is_none_or(|epoch| epoch.sequence >= stored) => {
+                place.and_then(|place| self.facts.epochs.of(place, Some(stored)))
+            }
+            (Some(_) | None, present) => present,
+        };
         let mut returned = Return {
             answered,
             node: &self.facts.node,

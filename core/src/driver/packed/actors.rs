@@ -22,6 +22,7 @@ pub(in crate::driver) fn pack_actors(input: &Input, into: &mut Vec<u8>) -> bool 
         place: Some(place),
         deadline,
         trail,
+        crosses: false,
         answered,
     }) = input
         && trail.hops().is_empty()
@@ -72,6 +73,7 @@ pub(in crate::driver) fn unpack_actors(bytes: &[u8]) -> Option<Input> {
                 place,
                 deadline,
                 trail: Trail::default(),
+                crosses: false,
                 answered: answered != 0,
             })
         }
@@ -111,6 +113,7 @@ mod tests {
             place: Some(place),
             deadline: Time::from_nanos(1 << 50),
             trail: Trail::default(),
+            crosses: false,
             answered: true,
         };
         let done = |ending, orders, background| Input::Done {

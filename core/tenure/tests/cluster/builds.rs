@@ -4,13 +4,15 @@
 use crate::common::{Count, Polish, Put, Till, World, on_both_shells};
 use crate::nodes::{node, wait};
 use serde::{Deserialize, Serialize};
-use tenure::actor::{Actor, ActorCx, AskError as ActorError, Handle, Handlers, InitError};
+use tenure::actor::{Actor, ActorCx, ActorError, Handle, Handlers, InitError};
 use tenure::prelude::*;
 use tenure::{Cluster, Denial, RouteError, TakeOver, Tenure};
 
 on_both_shells!(
     a_newer_builds_command_is_refused_where_an_older_one_owns,
     a_newer_builds_message_to_an_actor_is_refused_where_an_older_one_owns,
+    a_message_in_another_version_is_refused_with_both,
+    what_an_older_build_does_not_serve_is_refused_by_name,
 );
 
 /// The till as the next version of the program has it.
@@ -186,7 +188,9 @@ async fn a_newer_builds_message_to_an_actor_is_refused_where_an_older_one_owns(w
                 assert_eq!(owner, "b");
                 done += 1;
             }
-            Err(ActorError::UnknownMessage { name, version: 1 }) => {
+            Err(ActorError::UnknownMessage {
+                name, version: 1, ..
+            }) => {
                 assert_eq!((owner.as_str(), name.as_str()), ("a", "dim"));
                 refused += 1;
             }
@@ -194,4 +198,182 @@ async fn a_newer_builds_message_to_an_actor_is_refused_where_an_older_one_owns(w
         }
     }
     assert!(refused > 0 && done > 0, "{refused} and {done}");
+}
+
+/// The lamp's message in its next version, and the till's.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "where", version = 2)]
+struct WhereNext;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "put", version = 9)]
+struct PutNext;
+
+impl Handle<WhereNext> for Lamp {
+    type Reply = ();
+    type Error = Never;
+
+    async fn handle(&mut self, _: WhereNext, _: &mut ActorCx<Self>) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+impl Decide<PutNext> for Till {
+    type Reply = ();
+    type Error = Never;
+
+    fn decide(&self, _: &PutNext, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+        Ok(Decision::nothing(()))
+    }
+}
+
+async fn a_message_in_another_version_is_refused_with_both(world: &World) {
+    let serving = |cluster| node(cluster).serve::<Till>().actor::<Lamp>();
+    let owner = world.start(serving(Cluster::named("a"))).await;
+    let other = world.start(serving(Cluster::named("b").client())).await;
+    for node in [&owner, &other] {
+        let both = [TakeOver::Fenced, TakeOver::Leased];
+        wait(node, |view| both.iter().all(|class| view.is_served(*class))).await;
+        let said = node.actor::<Lamp>("one").ask(WhereNext).await;
+        let Err(
+            error @ ActorError::OtherVersion {
+                sent: 2, taken: 1, ..
+            },
+        ) = &said
+        else {
+            panic!("{said:?}");
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("takes message where in v1, and was sent v2"),
+            "{text}"
+        );
+        assert!(!error.is_retryable() && !error.has_begun());
+    }
+    let said = other.entity::<Till>("one").ask(PutNext).await;
+    let Err(AskError::Route(RouteError::Denied(denial))) = said else {
+        panic!("{said:?}");
+    };
+    assert_eq!(
+        denial.to_string(),
+        "message \"put\" was sent in version 9, that node takes it in version 1; deploy the same build on both"
+    );
+}
+
+/// A kind that the newer build has beyond the older one's.
+#[derive(Clone, Debug, Default)]
+struct Safe;
+
+impl Aggregate for Safe {
+    type Event = <Till as Aggregate>::Event;
+    const KIND: &'static str = "safe";
+
+    fn evolve(&mut self, _: &Self::Event) {}
+
+    fn settings() -> KindSettings {
+        KindSettings::default().owned()
+    }
+}
+
+impl Decide<Put> for Safe {
+    type Reply = ();
+    type Error = Never;
+
+    fn decide(&self, put: &Put, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+        let cents = put.cents;
+        Ok(Decision::event(crate::common::TillEvent::Moved { cents }).reply(()))
+    }
+}
+
+impl Entity for Safe {
+    fn messages() -> Messages<Self> {
+        Messages::new().command::<Put>()
+    }
+}
+
+/// The actor of another kind than the older build's lamp.
+#[derive(Debug)]
+struct Torch;
+
+impl Actor for Torch {
+    const KIND: &'static str = "torch";
+
+    async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+
+    fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
+        handlers.on::<Where>()
+    }
+}
+
+impl Handle<Where> for Torch {
+    type Reply = String;
+    type Error = Never;
+
+    async fn handle(&mut self, _: Where, cx: &mut ActorCx<Self>) -> Result<String, Never> {
+        Ok(cx.node().to_owned())
+    }
+}
+
+async fn what_an_older_build_does_not_serve_is_refused_by_name(world: &World) {
+    let older = node(Cluster::named("a")).serve::<Till>().actor::<Lamp>();
+    let newer = node(Cluster::named("b")).serve::<Till>().actor::<Lamp>();
+    let newer = newer.serve::<Safe>().actor::<Torch>();
+    let nodes = [world.start(older).await, world.start(newer).await];
+    for class in [TakeOver::Fenced, TakeOver::Leased] {
+        both_own(&nodes, class).await;
+    }
+    let view = nodes[0].cluster().unwrap().view();
+    let kinds = |name: &str| {
+        let kinds = view.node(name).and_then(|node| node.kinds);
+        let kinds = kinds.into_iter().flatten();
+        kinds.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("a"), ["lamp", "till"]);
+    assert_eq!(kinds("b"), ["lamp", "safe", "till", "torch"]);
+    let info = nodes[0].node("b").info().await.unwrap();
+    assert_eq!(info.kinds, kinds("b"));
+    let (mut refused, mut done) = ([0, 0], [0, 0]);
+    for n in 0..40 {
+        let key = format!("it-{n}");
+        let asked = nodes[1].entity::<Safe>(&key).ask(Put { cents: 1 }).await;
+        match asked {
+            Ok(()) => done[0] += 1,
+            Err(AskError::Route(error @ RouteError::NotServed { .. })) => {
+                let text = error.to_string();
+                assert!(text.starts_with("node a owns ShardId("), "{text}");
+                assert!(
+                    text.contains("does not serve kind safe: deploy a build"),
+                    "{text}"
+                );
+                assert!(!error.is_retryable());
+                refused[0] += 1;
+            }
+            Err(error) => panic!("{key}: {error}"),
+        }
+        match nodes[1].actor::<Torch>(&key).ask(Where).await {
+            Ok(node) => {
+                assert_eq!(node, "b");
+                done[1] += 1;
+            }
+            Err(error @ ActorError::NotServed { .. }) => {
+                let text = error.to_string();
+                assert!(
+                    text.starts_with(&format!("node a owns torch \"{key}\" (shard ")),
+                    "{text}"
+                );
+                assert!(
+                    text.contains("does not serve kind torch; it was not run: deploy"),
+                    "{text}"
+                );
+                refused[1] += 1;
+            }
+            Err(error) => panic!("{key}: {error}"),
+        }
+    }
+    assert!(
+        refused.iter().chain(&done).all(|n| *n > 0),
+        "{refused:?} and {done:?}"
+    );
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod builds;
 mod changes;
 mod contexts;
+mod cycles;
 mod ends;
 mod held;
 mod lanes;

@@ -7,8 +7,8 @@ use crate::common::{
 use crate::nodes::{self, wait};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tenure::actor::AskError;
-use tenure::{Cluster, ShardId, ShardPlace, TakeOver, Tenure};
+use tenure::actor::ActorError;
+use tenure::{Cluster, ShardId, TakeOver, Tenure};
 
 on_both_shells!(
     each_shard_has_an_actor_on_its_owner,
@@ -40,7 +40,7 @@ async fn each_shard_has_an_actor_on_its_owner(world: &World) {
             let found = served.answer;
             assert_eq!((found.key, found.asked), (n.to_string(), round));
             let class = TakeOver::Leased;
-            let (owner, epoch) = view.owner(ShardPlace { class, shard }).unwrap();
+            let (owner, epoch) = view.owner_of(class, shard).unwrap();
             assert_eq!(found.node, owner.name);
             assert_eq!(
                 (served.shard, served.epoch),
@@ -71,21 +71,21 @@ async fn each_node_has_an_actor_of_its_own(world: &World) {
     nodes[2].stop().await;
     wait(&nodes[0], |view| view.node("c").is_none()).await;
     let gone = nodes[0].node("c").actor::<Disk>().ask(Find).await;
-    assert_eq!(gone, Err(AskError::NoNode("c".to_owned())));
+    assert_eq!(gone, Err(ActorError::NoNode("c".to_owned())));
 }
 
 async fn whom_there_is_not_is_said(world: &World) {
     let nodes = cluster(world).await;
     let node = &nodes[0];
     let none = node.node("z").actor::<Disk>().ask(Find).await;
-    assert_eq!(none, Err(AskError::NoNode("z".to_owned())));
+    assert_eq!(none, Err(ActorError::NoNode("z".to_owned())));
     let beyond = node.shard::<Census>(ShardId(16)).ask(Find).await;
     let (shard, shards) = (ShardId(16), 16);
-    assert_eq!(beyond, Err(AskError::NoShard { shard, shards }));
+    assert_eq!(beyond, Err(ActorError::NoShard { shard, shards }));
     let by_node = node.node("a").actor::<Census>().ask(Find).await;
     let by_shard = node.shard::<Disk>(ShardId(1)).ask(Find).await;
     for (refused, whose) in [(by_node, "node"), (by_shard, "shard")] {
-        let Err(AskError::Placed { whose: told, .. }) = &refused else {
+        let Err(ActorError::Placed { whose: told, .. }) = &refused else {
             panic!("{refused:?}");
         };
         assert_eq!(*told, whose);
@@ -148,7 +148,7 @@ async fn a_node_alone_is_the_only_one(world: &World) {
         ("alone", "alone")
     );
     let other = node.node("b").actor::<Disk>().ask(Find).await;
-    assert_eq!(other, Err(AskError::NoNode("b".to_owned())));
+    assert_eq!(other, Err(ActorError::NoNode("b".to_owned())));
     let relay = Relay::Entity("it".to_owned());
     let asked = node.actor::<Broker>("b").ask(relay).await.unwrap();
     assert!(matches!(asked, Relayed::Seen(seen) if seen.node == "alone"));

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tenure::actor::{
-    Actor, ActorCx, ActorHandle, ActorSettings, AskError, Handle, Handlers, InitError, LateAnswer,
-    OnStuck,
+    Actor, ActorCx, ActorError, ActorSettings, Handle, Handlers, InitError, OnStuck,
 };
 use tenure::prelude::*;
-use tenure::{Cluster, CommandId, EntityRef, TakeOver, Tenure, WallTime};
+use tenure::{Builder, Cluster, CommandId, EntityRef, Limits, TakeOver, Tenure, WallTime};
 
 on_both_shells!(
     an_entitys_errors_are_the_same_from_everywhere,
+    too_much_too_late_and_too_old_are_the_same_from_everywhere,
     an_actors_errors_are_the_same_from_everywhere,
 );
 
@@ -137,7 +137,16 @@ impl Handle<Wrong> for Sulker {
                 let itself = cx.actor::<Self>(cx.key()).ask(Wrong::Nothing).await;
                 itself.map_err(|error| format!("{error:?}"))
             }
-            Wrong::Nothing | Wrong::LargeEvent | Wrong::LargeReply | Wrong::ManyTimers => Ok(()),
+            // Each asks one further.
+            Wrong::ManyTimers => {
+                let key = cx.key().to_owned();
+                let next = cx.actor::<Self>(&format!("+{key}")).ask(wrong).await;
+                next.map_err(|error| match error {
+                    ActorError::Rejected(text) => text,
+                    error => format!("{error:?}").replace(&*format!("+{key}"), "NEXT"),
+                })
+            }
+            Wrong::Nothing | Wrong::LargeEvent | Wrong::LargeReply => Ok(()),
         }
     }
 }
@@ -158,7 +167,11 @@ impl Handle<CheerUp> for Sulker {
 
 /// The owner of all shards, and another node.
 async fn pair(world: &World) -> (Tenure, Tenure) {
-    let node = |cluster| nodes::node(cluster).serve::<Grump>().actor::<Sulker>();
+    pair_of(world, |node| node).await
+}
+
+async fn pair_of(world: &World, with: impl Fn(Builder) -> Builder) -> (Tenure, Tenure) {
+    let node = |cluster| with(nodes::node(cluster).serve::<Grump>().actor::<Sulker>());
     let owner = world.start(node(Cluster::named("a"))).await;
     let other = world.start(node(Cluster::named("b").client())).await;
     for node in [&owner, &other] {
@@ -249,56 +262,121 @@ async fn an_entitys_errors_are_the_same_from_everywhere(world: &World) {
     assert!(other.counters().await.forwarded > 10);
 }
 
+async fn too_much_too_late_and_too_old_are_the_same_from_everywhere(world: &World) {
+    let mut limits = Limits::default();
+    // Of each entity only the last commands are known still.
+    limits.command_ids_max = 2;
+    limits.command_ids_min = 1;
+    limits.entity_queue_max = 1;
+    let (owner, other) = pair_of(world, |node| node.limits(limits)).await;
+    for node in [&owner, &other] {
+        let it = node.entity::<Grump>("late");
+        let late = it.ask(Wrong::Nothing).timeout(Duration::ZERO).await;
+        assert!(told("late", late).contains("Deadline"));
+    }
+    let expired = async |node: &Tenure| {
+        let it = node.entity::<Grump>("old");
+        for _ in 0..4 {
+            it.ask(Wrong::Nothing).await.unwrap();
+        }
+        let ancient = CommandId::new(WallTime(1), 7);
+        told("old", it.ask(Wrong::Nothing).id(ancient).await)
+    };
+    let bare = |text: String| text.replace(|c: char| c.is_ascii_digit(), "");
+    let here = bare(expired(&owner).await);
+    assert_eq!(here, bare(expired(&other).await));
+    assert!(here.contains("Expired"), "{here}");
+    let crowded = async |node: &Tenure| {
+        let it = node.entity::<Grump>("crowd");
+        let asks = (0..64).map(|_| it.ask(Wrong::Nothing).into_future());
+        let told = futures_util::future::join_all(asks).await;
+        let refused = told.into_iter().filter_map(Result::err);
+        refused.map(|error| format!("{error:?}: {error}")).next()
+    };
+    let here = crowded(&owner).await.expect("more than may wait");
+    assert_eq!(Some(&here), crowded(&other).await.as_ref());
+    assert!(here.contains("Overloaded"), "{here}");
+}
+
+/// The error as it is for every node and key.
+fn bare<T: std::fmt::Debug>(key: &str, said: Result<T, ActorError<String>>) -> String {
+    match said {
+        Ok(reply) => panic!("{key}: it went well: {reply:?}"),
+        Err(error) => {
+            let (text, retryable, begun) =
+                (error.to_string(), error.is_retryable(), error.has_begun());
+            assert!(!(retryable && begun), "{error}");
+            let all = format!("{text} ({error:?}; {retryable}, {begun})").replace(key, "IT");
+            // How long it waits still, and in which shard, is another thing each time.
+            all.replace(|c: char| c.is_ascii_digit(), "")
+        }
+    }
+}
+
 async fn an_actors_errors_are_the_same_from_everywhere(world: &World) {
     let (owner, other) = pair(world).await;
-    let long = PATIENCE;
-    for (n, node) in [&owner, &other].into_iter().enumerate() {
-        let sulker = |what: &str| node.actor::<Sulker>(format!("{what}-{n}"));
-        let ask =
-            |to: ActorHandle<Sulker>, wrong, timeout| to.ask(wrong).timeout(timeout).into_future();
-        let said = ask(sulker("s"), Wrong::Domain, long).await;
-        assert_eq!(said, Err(AskError::Rejected("no".to_owned())));
-        let said = ask(sulker("s"), Wrong::Panic, long).await;
-        let text = "that is too much".to_owned();
-        assert_eq!(said, Err(AskError::Panicked(text)));
-        let said = ask(sulker("slow"), Wrong::Turn(60_000), long).await;
-        assert_eq!(said, Err(AskError::Unknown(LateAnswer::Aborted)));
-        let short = Duration::from_millis(100);
-        let said = ask(sulker("late"), Wrong::Turn(250), short).await;
-        assert_eq!(said, Err(AskError::Unknown(LateAnswer::Deadline)));
-        let said = ask(sulker("turning"), Wrong::ManySends, long).await;
-        assert_eq!(said, Err(AskError::Rejected("Cycle".to_owned())));
-        let said = sulker("s").ask(CheerUp).await;
-        let (name, version) = ("cheer-up".to_owned(), 2);
-        assert_eq!(said, Err(AskError::UnknownMessage { name, version }));
-
-        let said = ask(sulker("unmade"), Wrong::Nothing, long).await;
-        let again = ask(sulker("unmade"), Wrong::Nothing, long).await;
-        for said in [said, again] {
-            let Err(AskError::Init { cause, retry_after }) = said else {
-                panic!("{said:?}");
-            };
-            assert_eq!(cause, "not today");
-            let soon = Duration::from_secs(1)..=Duration::from_secs(20);
-            assert!(soon.contains(&retry_after), "{retry_after:?} from {n}");
+    let (long, short) = (PATIENCE, Duration::from_millis(100));
+    let cases: &[(&str, &str, Wrong, Duration)] = &[
+        ("Rejected(\"no\")", "plain", Wrong::Domain, long),
+        (
+            "sulker \"IT\" (shard ) panicked: that is too much",
+            "boom",
+            Wrong::Panic,
+            long,
+        ),
+        ("late: Aborted", "slow", Wrong::Turn(60_000), long),
+        ("late: Deadline", "late", Wrong::Turn(250), short),
+        ("Cycle(ActorId", "turns", Wrong::ManySends, long),
+        (
+            "TooDeep { hops: , hops_max: ",
+            "deep",
+            Wrong::ManyTimers,
+            long,
+        ),
+        (
+            "sulker \"IT\" (shard ) cannot be made (not today)",
+            "unmade",
+            Wrong::Nothing,
+            long,
+        ),
+        ("Overloaded(ActorId", "full", Wrong::Nothing, long),
+        ("Deadline(ActorId", "waits", Wrong::Nothing, Duration::ZERO),
+    ];
+    for (has, what, wrong, timeout) in cases {
+        let mut texts = Vec::new();
+        for (node, side) in [(&owner, "here"), (&other, "there")] {
+            let key = format!("{what}-{side}");
+            let full = owner.actor::<Sulker>(&key);
+            if *what == "full" {
+                assert!(full.pause().await);
+                full.tell(Wrong::Nothing).await.unwrap();
+            }
+            let asked = node.actor::<Sulker>(&key).ask(*wrong).timeout(*timeout);
+            let told = bare(&key, asked.await);
+            // What is said within a turn is said of another actor, in an error of its own.
+            texts.push(told.replace("-here", "").replace("-there", ""));
+            full.resume().await;
         }
-
-        let held = owner.actor::<Sulker>(format!("held-{n}"));
-        assert!(held.pause().await);
-        held.tell(Wrong::Nothing).await.unwrap();
-        let said = ask(sulker("held"), Wrong::Nothing, long).await;
-        assert_eq!(said, Err(AskError::Overloaded));
-        assert!(held.resume().await);
-        let held = owner.actor::<Sulker>(format!("waits-{n}"));
-        assert!(held.pause().await);
-        let said = ask(sulker("waits"), Wrong::Nothing, short).await;
-        assert!(
-            matches!(
-                said,
-                Err(AskError::Deadline | AskError::Unknown(LateAnswer::Deadline))
-            ),
-            "{said:?} from {n}"
-        );
+        assert_eq!(texts[0], texts[1], "{what}");
+        assert!(texts[0].contains(has), "{what}: {}", texts[0]);
+    }
+    for (node, key) in [(&owner, "glum-here"), (&other, "glum-there")] {
+        let said = node.actor::<Sulker>(key).ask(CheerUp).await;
+        let Err(error @ ActorError::UnknownMessage { version: 2, .. }) = said else {
+            panic!("{said:?}");
+        };
+        let text = error.to_string();
+        let text = text.split_once(')').map(|(_, rest)| rest);
+        assert!(text.is_some_and(|text| text.contains("takes no message cheer-up v2")));
     }
     assert!(other.counters().await.forwarded > 8);
+    // With nobody to hand over to, the shards are released.
+    owner.cluster().unwrap().drain().await.unwrap();
+    let unowned = async |node: &Tenure| {
+        let said = node.actor::<Sulker>("unowned").ask(Wrong::Nothing);
+        bare("unowned", said.timeout(PATIENCE).await)
+    };
+    let here = unowned(&owner).await;
+    assert_eq!(here, unowned(&other).await);
+    assert!(here.contains("NoOwner(ActorId"), "{here}");
 }

@@ -101,7 +101,7 @@ pub(in crate::api::entity) fn command_result<A: Decide<C>, C: Message>(
     let (answer, decided) = match back.ended {
         Ended::Here(answer) => (answer, decided),
         Ended::HandedOver => return Err(ExecuteError::Unknown { id }.into()),
-        Ended::There(Returned { answered, .. }) => there::<A, C>(head, id, answered)?,
+        Ended::There(Returned { answered, node, .. }) => there::<A, C>(head, id, (answered, node))?,
         Ended::Unrouted(why) => (no_answer(NoAnswer::unrouted(head, why))?, None),
     };
     Ok(conclude(aim, id, answer, decided)?)
@@ -122,7 +122,7 @@ fn no_answer<E>(why: NoAnswer) -> Result<Answer, AskError<E>> {
 fn there<A: Decide<C>, C: Message>(
     head: &Head,
     id: CommandId,
-    answered: Answered,
+    (answered, node): (Answered, String),
 ) -> Result<Told<A, C>, AskError<A::Error>> {
     Ok(match answered {
         Answered::Done {
@@ -160,7 +160,7 @@ fn there<A: Decide<C>, C: Message>(
             let answer = Answer::Reply(Reply::Nothing { version, freshness });
             (answer, Some(Err(error)))
         }
-        Answered::Refused(denial) => (no_answer(NoAnswer::denied(denial))?, None),
+        Answered::Refused(denial) => (no_answer(NoAnswer::denied(head, (denial, node)))?, None),
     })
 }
 

@@ -28,16 +28,22 @@ impl NoAnswer {
     }
 
     /// What another node said.
-    pub(super) fn denied(denial: Denial) -> Self {
+    pub(super) fn denied(head: &Head, (denial, node): (Denial, String)) -> Self {
         Self::refused(match denial {
+            Denial::UnknownKind { .. } => {
+                return Self::Route(RouteError::NotServed {
+                    kind: head.facts.kind.clone(),
+                    shard: head.shard,
+                    node,
+                });
+            }
             Denial::Log(refusal) => refusal,
             Denial::Overloaded => Refusal::Overloaded,
             Denial::Deadline => Refusal::Deadline,
             // What it was for may have happened.
             Denial::Newer { .. } => Refusal::Unknown,
             Denial::Halted { reason } => return Self::As(Answer::Refused(reason)),
-            denial @ (Denial::UnknownKind { .. }
-            | Denial::UnknownMessage { .. }
+            denial @ (Denial::UnknownMessage { .. }
             | Denial::WrongSchema { .. }
             | Denial::Undecodable { .. }
             | Denial::Panicked { .. }
@@ -45,9 +51,6 @@ impl NoAnswer {
             | Denial::Reply { .. }
             | Denial::Start { .. }
             | Denial::Dropped(_)
-            | Denial::Stopped
-            | Denial::BackingOff { .. }
-            | Denial::NotActive
             | Denial::Cycle { .. }
             | Denial::ChainTooLong { .. }
             | Denial::NoLease

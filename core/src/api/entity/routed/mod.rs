@@ -18,6 +18,7 @@ use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
 use crate::format::{Codec, Return};
 use crate::id::{Epoch, ShardId};
+use crate::log::Reply;
 use crate::name::EntityId;
 use crate::route::{Repeat, Target};
 use crate::shard::Place;
@@ -66,12 +67,19 @@ impl Tenure {
     /// Who gave the answer with which a request ended.
     pub(super) fn served_by(&self, head: &Head, ended: &Ended) -> By {
         let handle = &self.inner.handle;
-        let (node, epoch) = match ended {
-            Ended::There(returned) => (returned.node.clone(), returned.epoch),
-            Ended::Here(_) | Ended::Unrouted(_) | Ended::HandedOver => {
-                (handle.node().to_owned(), handle.epoch(head.place()))
+        let stored = match ended {
+            Ended::There(returned) => {
+                return By {
+                    node: returned.node.clone(),
+                    shard: head.shard,
+                    epoch: returned.epoch,
+                };
             }
+            Ended::Here(Answer::Reply(Reply::Committed { sequence, .. })) => Some(*sequence),
+            Ended::Here(_) | Ended::Unrouted(_) | Ended::HandedOver => None,
         };
+        let node = handle.node().to_owned();
+        let epoch = handle.epoch(head.place(), stored);
         By {
             node,
             shard: head.shard,

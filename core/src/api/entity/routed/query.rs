@@ -84,7 +84,7 @@ pub(in crate::api::entity) fn query_result<A: Answers<Q>, Q: Message>(
     let (answer, replied) = match back.ended {
         Ended::Here(answer) => (answer, replied),
         Ended::HandedOver => return Err(LoadError::Deadline.into()),
-        Ended::There(Returned { answered, .. }) => match answered {
+        Ended::There(Returned { answered, node, .. }) => match answered {
             Answered::Done {
                 reply,
                 version,
@@ -100,7 +100,7 @@ pub(in crate::api::entity) fn query_result<A: Answers<Q>, Q: Message>(
                 let cause = CodecError::new("a query was answered as a command is");
                 return Err(RouteError::Answer(cause).into());
             }
-            Answered::Refused(denial) => (no_answer(NoAnswer::denied(denial))?, None),
+            Answered::Refused(denial) => (no_answer(NoAnswer::denied(head, (denial, node)))?, None),
         },
         Ended::Unrouted(why) => (no_answer(NoAnswer::unrouted(head, why))?, None),
     };

@@ -1,7 +1,7 @@
 //! The actors that these tests ask.
 
 use crate::api::actor::{
-    Actor, ActorCx, ActorSettings, AskError, Handle, HandleOther, Handlers, InitError, OnPanic,
+    Actor, ActorCx, ActorError, ActorSettings, Handle, HandleOther, Handlers, InitError, OnPanic,
     OnStuck, RawMessage, Watched, Why,
 };
 use crate::api::{Bytes, Never};
@@ -31,6 +31,7 @@ messages! {
     TellMe "tell_me" {},
     Tick "tick" {},
     Wind "wind" { after_ms: u64, every_ms: u64 },
+    WindAll "wind_all" { names: Vec<String>, off: Vec<String> },
     Unwind "unwind" {},
     Work "work" { ms: u64, tasks: u64 },
     Look "look" { key: String },
@@ -100,6 +101,7 @@ impl Actor for Counter {
             .on::<TellMe>()
             .on::<Tick>()
             .on::<Wind>()
+            .on::<WindAll>()
             .on::<Unwind>()
             .on::<Work>()
             .on::<Look>()
@@ -179,6 +181,17 @@ handle!(Counter, Wind, bool, |_this, m, cx| {
             .every("tick", Duration::from_millis(every), Tick {})
             .is_ok(),
     }
+});
+handle!(Counter, WindAll, usize, |_this, m, cx| {
+    for name in &m.off {
+        cx.cancel(name);
+    }
+    let time = Duration::from_secs(3_600);
+    let set = m
+        .names
+        .iter()
+        .filter(|name| cx.after(name, time, Tick {}).is_ok());
+    set.count()
 });
 handle!(Counter, Unwind, (), |_this, _m, cx| {
     cx.cancel("tick");
@@ -277,4 +290,4 @@ impl HandleOther for Tough {
 }
 
 /// The reply of an ask that cannot be rejected.
-pub(super) type Told<R> = Result<R, AskError<Never>>;
+pub(super) type Told<R> = Result<R, ActorError<Never>>;

@@ -2,7 +2,7 @@
 
 use super::actors::*;
 use super::rig::{Kinds, Rig};
-use crate::api::actor::{Actor, ActorCx, AskError, Handle, Handlers, InitError};
+use crate::api::actor::{Actor, ActorCx, ActorError, Handle, Handlers, InitError};
 use crate::api::{CodecError, Never};
 use crate::format::Codec;
 use serde::{Serialize, Serializer};
@@ -46,7 +46,7 @@ fn an_actor_that_panics_when_it_is_dropped_takes_nobody_along() {
     assert_eq!((counters.actors_held, counters.actor_panics), (0, 1));
     assert_eq!(rig.get(rig.actor::<Brittle>("a").ask(Leave {})), Ok(()));
     let told: Told<u64> = rig.get(rig.actor::<Counter>("b").ask(Add { by: 1 }));
-    assert_eq!(told, Ok::<_, AskError<Never>>(1));
+    assert_eq!(told, Ok::<_, ActorError<Never>>(1));
 }
 
 /// Panics when it is written.

@@ -222,6 +222,7 @@ impl Rig {
             world,
             asker: Arc::<Road>::clone(&road),
             lease: Arc::clone(&lease),
+            waiting: Arc::default(),
         });
         Self {
             seat,
