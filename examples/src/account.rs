@@ -1,6 +1,7 @@
 //! A bank account: its state, what can happen to it, and what each command comes to.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use tenure::{
     Aggregate, Answer, AnswerCx, Decide, DecideCx, Decision, Entity, Event, Fields, KindSettings,
     Message, Messages, Upcasters,
@@ -60,6 +61,27 @@ pub struct Deposit {
 pub struct Withdraw {
     /// How much.
     pub amount: u64,
+}
+
+/// Moves money from an account into another one: it goes out at once, and comes in by a message that is
+/// stored with that and delivered through whatever fails.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "transfer", version = 1)]
+pub struct Transfer {
+    /// Whose account it goes to; it is to be open.
+    pub to: String,
+    /// How much.
+    pub amount: u64,
+}
+
+/// Promises a transfer: the account reminds itself of it, whoever owns it by then.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "promise", version = 1)]
+pub struct Promise {
+    /// What is to be transferred.
+    pub transfer: Transfer,
+    /// When, from now, in milliseconds.
+    pub after_ms: u64,
 }
 
 /// Asks what is in an account.
@@ -199,6 +221,38 @@ impl Decide<Withdraw> for Account {
     }
 }
 
+impl Decide<Transfer> for Account {
+    type Reply = u64;
+    type Error = AccountError;
+
+    fn decide(
+        &self,
+        transfer: &Transfer,
+        cx: &DecideCx<'_>,
+    ) -> Result<Decision<Self, u64>, AccountError> {
+        let amount = transfer.amount;
+        let withdrawn = self.decide(&Withdraw { amount }, cx)?;
+        Ok(withdrawn.send::<Self>(&transfer.to, Deposit { amount }))
+    }
+}
+
+impl Decide<Promise> for Account {
+    type Reply = u64;
+    type Error = AccountError;
+
+    fn decide(
+        &self,
+        promise: &Promise,
+        _: &DecideCx<'_>,
+    ) -> Result<Decision<Self, u64>, AccountError> {
+        let Promise { transfer, after_ms } = promise;
+        moved(transfer.amount)?;
+        let after = Duration::from_millis(*after_ms);
+        let to = format!("to {}", transfer.to);
+        Ok(Decision::nothing(self.balance()?).remind(to, after, transfer.clone()))
+    }
+}
+
 /// What is moved, if it is something.
 fn moved(amount: u64) -> Result<u64, AccountError> {
     match amount {
@@ -219,7 +273,8 @@ impl Answer<Balance> for Account {
 impl Entity for Account {
     fn messages() -> Messages<Self> {
         let commands = Messages::new().command::<Open>().command::<Deposit>();
-        commands.command::<Withdraw>().query::<Balance>()
+        let commands = commands.command::<Withdraw>().command::<Transfer>();
+        commands.command::<Promise>().query::<Balance>()
     }
 }
 
@@ -277,6 +332,35 @@ mod tests {
                 balance: 70,
                 amount: 71,
             });
+    }
+
+    #[test]
+    fn a_transfer_goes_out_and_sends_what_comes_in() {
+        let (to, amount) = ("bob".to_owned(), 30);
+        let account = given::<Account>([Opened { balance: 100 }]);
+        let transfer = Transfer { to, amount };
+        account
+            .clone()
+            .when(transfer.clone())
+            .then([Withdrawn { amount }])
+            .then_sends::<Account>("bob", &Deposit { amount })
+            .replies(70);
+        let after_ms = 250;
+        account
+            .clone()
+            .when(Promise {
+                transfer: transfer.clone(),
+                after_ms,
+            })
+            .then([])
+            .then_reminds("to bob", Duration::from_millis(after_ms), &transfer)
+            .replies(100);
+        let amount = 500;
+        let too_much = account.when(Transfer { amount, ..transfer });
+        too_much.rejects(AccountError::InsufficientFunds {
+            balance: 100,
+            amount,
+        });
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use crate::Failure;
 use crate::counter::{Add, Count, Counter, SETTINGS};
-use crate::live::{Live, MAILBOX_MAX};
+use crate::live::{LIVE, Live};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tenure::actor::AskError as ActorError;
+use tenure::actor::{ActorError, ActorSettings};
 use tenure::{
     AskError, Cluster, Denial, ExecuteError, KindSettings, Limits, LoadError, ReadError,
     RouteError, TakeOver, Tenure,
@@ -50,6 +50,9 @@ pub struct Plan {
     pub lanes: NonZeroUsize,
     /// How many requests wait for one counter at most; the framework's limit when it is not set.
     pub queue_max: Option<NonZeroUsize>,
+    /// How long a counter in memory is kept that nobody asks for; as long as the framework's actors
+    /// are when it is not set.
+    pub idle_after: Option<Duration>,
 }
 
 impl Plan {
@@ -79,12 +82,16 @@ impl Plan {
             .cluster(cluster);
         let builder = match self.kind {
             Kind::Memory => {
+                let mut settings = ActorSettings::default();
                 if let Some(queue_max) = self.queue_max {
-                    // All of one process are the same.
-                    let mailbox_max = MAILBOX_MAX.get_or_init(|| queue_max.get());
-                    if *mailbox_max != queue_max.get() {
-                        return Err("the counters of this process have other mailboxes".into());
-                    }
+                    settings = settings.mailbox_max(queue_max.get());
+                }
+                if let Some(idle_after) = self.idle_after {
+                    settings = settings.idle_after(idle_after);
+                }
+                // All of one process are the same.
+                if *LIVE.get_or_init(|| settings) != settings {
+                    return Err("the counters of this process are kept in another way".into());
                 }
                 builder.actor::<Live>()
             }
@@ -173,7 +180,7 @@ impl<E: fmt::Display> From<ActorError<E>> for Problem {
     fn from(error: ActorError<E>) -> Self {
         Self::from(Error {
             told: error.to_string(),
-            overloaded: matches!(error, ActorError::Overloaded),
+            overloaded: matches!(error, ActorError::Overloaded(_)),
             invalid: matches!(error, ActorError::Name(_)),
             unknown: error.has_begun(),
             again: error.is_retryable(),

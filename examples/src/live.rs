@@ -4,9 +4,8 @@ use crate::counter::{Add, Count, Never};
 use std::sync::OnceLock;
 use tenure::actor::{Actor, ActorCx, ActorSettings, Handle, Handlers, InitError};
 
-/// How many messages wait for one counter in this run; an actor's settings are its type's, not a
-/// value's.
-pub static MAILBOX_MAX: OnceLock<usize> = OnceLock::new();
+/// How counters are kept in this run; an actor's settings are its type's, not a value's.
+pub static LIVE: OnceLock<ActorSettings> = OnceLock::new();
 
 /// The state.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +17,7 @@ impl Actor for Live {
     const KIND: &'static str = "live-counter";
 
     fn settings() -> ActorSettings {
-        let settings = ActorSettings::default();
-        match MAILBOX_MAX.get() {
-            Some(messages) => settings.mailbox_max(*messages),
-            None => settings,
-        }
+        LIVE.get().copied().unwrap_or_default()
     }
 
     async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {

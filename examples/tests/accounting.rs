@@ -38,9 +38,19 @@ fn it_runs_in_memory() {
     ] {
         assert!(printed.contains(refused), "{refused}: {printed}");
     }
+    for lent in [
+        "lent 20 to bob from alice, now 130 (",
+        "bob got 20 from alice (",
+        "bob pays 20 back in 250 ms (",
+        "alice got 20 from bob, by a reminder (",
+    ] {
+        assert!(printed.contains(lent), "{lent}: {printed}");
+    }
     // Whoever asks, an account's owner answers.
     for owner in ["alice", "bob", "charlie"] {
-        let lines = printed.lines().filter(|line| line.contains(owner));
+        let of_owner = |line: &&str| line.contains(owner) && !line.starts_with("lent");
+        let of_two = |line: &&str| !line.contains(" from alice (") && !line.contains(" from bob, ");
+        let lines = printed.lines().filter(of_owner).filter(of_two);
         let nodes: Vec<_> = lines.filter_map(|line| line.split_once('(')).collect();
         assert!(nodes.len() >= 3, "{printed}");
         assert!(
@@ -49,7 +59,9 @@ fn it_runs_in_memory() {
         );
     }
     assert!(
-        printed.contains("alice had 100 at version 1\nalice got 50 from Zoë\n"),
+        printed.contains(
+            "alice had 100 at version 1\nalice got 20 from another account\nalice got 50 from Zoë\n"
+        ),
         "{printed}"
     );
     balanced(&["--shell", "mem", "--namespace", "bank"]);

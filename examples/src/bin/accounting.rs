@@ -11,7 +11,9 @@ use tenure::{
     Builder, Cluster, ClusterView, CommandId, Metadata, NatsOptions, NatsShell, Receipt, Served,
     TakeOver, Tenure, Version, WallTime,
 };
-use tenure_examples::account::{Account, AccountEvent, Balance, Deposit, Open, Withdraw};
+use tenure_examples::account::{
+    Account, AccountEvent, Balance, Deposit, Open, Promise, Transfer, Withdraw,
+};
 use tenure_examples::cli::{failed, first_paragraph};
 use tenure_nats_server::NatsServer;
 use tracing_subscriber::EnvFilter;
@@ -20,8 +22,9 @@ use tracing_subscriber::filter::LevelFilter;
 /// Accounts of a bank, kept as events by a cluster of three nodes in this process.
 ///
 /// Opens alice, bob and charlie with 100 each, deposits 50 to alice and 200 to charlie, withdraws 30
-/// from bob; tries what an account refuses; and asks for the balances. Each line names the node that
-/// served it. Then the nodes stop, and the balances are read back by replay: with NATS by a second
+/// from bob; lends 20 of alice to bob by a message from account to account, which bob pays back when a
+/// reminder is due; tries what an account refuses; and asks for the balances. Each line names the node
+/// that served it. Then the nodes stop, and the balances are read back by replay: with NATS by a second
 /// process, in memory by another node on the same store.
 ///
 /// It may be run again in the same namespace: each command has an id, and takes effect once.
@@ -81,6 +84,7 @@ async fn run(mut options: Options) -> Result<(), Failure> {
     }
     let nodes = start_cluster(&options).await?;
     keep_accounts(&nodes).await?;
+    lend(&nodes).await?;
     refuse_nonsense(&nodes).await?;
     tell_balances(&nodes).await?;
     look_back(&nodes).await?;
@@ -168,6 +172,47 @@ fn told(what: &str, served: Served<Receipt<u64>>) {
     println!("{what}, now {} ({})", served.answer.reply, served.node);
 }
 
+/// A message is stored with the commit that sends it, a reminder with the one that arms it; the owners
+/// of the shards deliver and fire them.
+async fn lend(nodes: &[Tenure]) -> Result<(), Failure> {
+    let [first, second, third] = nodes else {
+        return Err("there are three nodes".into());
+    };
+    let transfer = |to: &str| Transfer {
+        to: to.to_owned(),
+        amount: 20,
+    };
+    let alice = second.entity::<Account>("alice").ask(transfer("bob"));
+    told("lent 20 to bob from alice", alice.id(id(7)).served().await?);
+    arrived(first, "bob", Version(3), "20 from alice").await?;
+    let bob = third.entity::<Account>("bob").ask(Promise {
+        transfer: transfer("alice"),
+        after_ms: 250,
+    });
+    let promised = bob.id(id(8)).served().await?;
+    println!("bob pays 20 back in 250 ms ({})", promised.node);
+    arrived(first, "alice", Version(4), "20 from bob, by a reminder").await
+}
+
+/// Asks an account until it is at a version.
+async fn arrived(node: &Tenure, owner: &str, at: Version, what: &str) -> Result<(), Failure> {
+    let account = node.entity::<Account>(owner);
+    let arrives = async {
+        loop {
+            let read = account.read(Balance).served().await?;
+            if read.answer.version >= at {
+                println!("{owner} got {what} ({})", read.node);
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let late = |_| format!("{owner} did not get {what} within {PATIENCE:?}");
+    tokio::time::timeout(PATIENCE, arrives)
+        .await
+        .map_err(late)?
+}
+
 /// What an account refuses is the domain's own error, wherever its owner is.
 async fn refuse_nonsense(nodes: &[Tenure]) -> Result<(), Failure> {
     let account = |n: usize, owner| nodes[n].entity::<Account>(owner);
@@ -214,8 +259,9 @@ async fn look_back(nodes: &[Tenure]) -> Result<(), Failure> {
     let mut deposits = accounts.history("alice")?.events(["deposited"]).backward();
     while let Some(past) = deposits.next().await? {
         if let AccountEvent::Deposited { amount } = past.event {
-            let teller = past.metadata().header_value("teller").unwrap_or("nobody");
-            println!("alice got {amount} from {teller}");
+            let teller = past.metadata().header_value("teller");
+            let from = teller.unwrap_or("another account");
+            println!("alice got {amount} from {from}");
         }
     }
     Ok(())

@@ -48,6 +48,7 @@ async fn at(place: &Where, options: Options, seed: u64) -> Result<(), Failure> {
         kind: options.kind(),
         lanes: options.threads,
         queue_max: None,
+        idle_after: None,
     };
     let ids = (0..options.keys)
         .map(|key| format!("key-{key:06}"))

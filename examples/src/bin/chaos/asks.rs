@@ -6,7 +6,7 @@ use crate::kinds::{Acted, Add, Live, Look, Tally};
 use std::future::IntoFuture;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tenure::actor::AskError as ActorError;
+use tenure::actor::ActorError;
 use tenure::{CommandId, Freshness, Never, ReadError, Tenure};
 use tokio::time::Instant;
 

@@ -1,5 +1,7 @@
 //! Counters over HTTP that a cluster of nodes keeps, in one process or in several.
 
+mod figures;
+mod gather;
 mod http;
 mod metrics;
 mod nodes;

@@ -1,5 +1,8 @@
 //! What the example tells of itself, in Prometheus' text format.
 
+use crate::figures::{Figure, OF_ENTITIES, OF_MEMORY, OF_NODES};
+use crate::gather::{Gathered, Source};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -28,10 +31,11 @@ impl Route {
     }
 }
 
-/// What HTTP was asked and answered, and the nodes of this process.
+/// What HTTP was asked and answered, the nodes of this process, and the processes that it started.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     nodes: Vec<(String, Tenure)>,
+    processes: Vec<Source>,
     figures: [&'static [Figure]; 2],
     http: Mutex<BTreeMap<Route, Answered>>,
 }
@@ -46,166 +50,17 @@ struct Answered {
     count: u64,
 }
 
-/// One figure of a node.
-#[derive(Debug)]
-struct Figure {
-    name: &'static str,
-    help: &'static str,
-    /// Whether it falls as well as rises.
-    falls: bool,
-    value: fn(&Counters) -> u64,
-}
-
-const fn rising(name: &'static str, help: &'static str, value: fn(&Counters) -> u64) -> Figure {
-    let falls = false;
-    Figure {
-        name,
-        help,
-        falls,
-        value,
-    }
-}
-
-const fn level(name: &'static str, help: &'static str, value: fn(&Counters) -> u64) -> Figure {
-    Figure {
-        falls: true,
-        ..rising(name, help, value)
-    }
-}
-
-/// What every node counts; all of it moves in a run in which nodes come and go.
-const OF_NODES: &[Figure] = &[
-    rising("store_requests_total", "Requests to the store", |node| {
-        node.store_requests
-    }),
-    level("members", "Nodes that a node sees", |node| node.members),
-    level("shards_owned", "Shards that a node owns", |node| {
-        node.shards_owned
-    }),
-    rising(
-        "take_overs_total",
-        "Shards taken over from nodes that are gone",
-        |node| node.take_overs,
-    ),
-    rising("hand_overs_total", "Shards handed over", |node| {
-        node.hand_overs
-    }),
-    rising(
-        "adopted_total",
-        "Shards that were found to be a node's own",
-        |node| node.adopted,
-    ),
-    rising(
-        "rejoins_total",
-        "Times that a node was taken for over and joined again",
-        |node| node.rejoins,
-    ),
-    rising("forwarded_total", "Requests sent to other nodes", |node| {
-        node.forwarded
-    }),
-    rising(
-        "served_total",
-        "Requests of other nodes that ran here",
-        |node| node.served,
-    ),
-    rising(
-        "not_owner_total",
-        "Requests that came to a node which was no owner",
-        |node| node.not_owner,
-    ),
-    rising(
-        "no_responders_total",
-        "Frames that nobody took in",
-        |node| node.no_responders,
-    ),
-    rising("frames_sent_total", "Frames sent", |node| node.frames_sent),
-    rising("frames_received_total", "Frames received", |node| {
-        node.frames_received
-    }),
-    rising(
-        "entries_sent_total",
-        "Requests and answers in the frames sent",
-        |node| node.entries_sent,
-    ),
-    rising(
-        "entries_received_total",
-        "Requests and answers in the frames received",
-        |node| node.entries_received,
-    ),
-    level(
-        "asks_waiting",
-        "Requests that are with other nodes, or wait for an owner",
-        |node| node.asks_waiting,
-    ),
-];
-
-/// And for counters in memory.
-const OF_MEMORY: &[Figure] = &[
-    rising("actor_messages_total", "Messages for actors", |node| {
-        node.actor_messages
-    }),
-    rising("actor_answers_total", "Answers of actors", |node| {
-        node.actor_answers
-    }),
-    rising("actor_turns_total", "Turns of actors", |node| {
-        node.actor_turns
-    }),
-    rising("actor_activations_total", "Actors that were made", |node| {
-        node.actor_activations
-    }),
-    rising(
-        "actor_passivations_total",
-        "Actors that rested for long",
-        |node| node.actor_passivations,
-    ),
-    level("actors_held", "Actors in memory", |node| node.actors_held),
-    level(
-        "actor_letters",
-        "Messages that wait for their actor",
-        |node| node.actor_letters,
-    ),
-];
-
-/// And for counters whose events are stored.
-const OF_ENTITIES: &[Figure] = &[
-    rising("requests_total", "Commands and questions", |node| {
-        node.requests
-    }),
-    rising("answers_total", "Answers to them", |node| node.answers),
-    rising(
-        "overloaded_total",
-        "Requests refused because too many were under way",
-        |node| node.overloaded,
-    ),
-    rising(
-        "cache_hits_total",
-        "Requests whose entity was in memory",
-        |node| node.cache_hits,
-    ),
-    rising(
-        "cache_misses_total",
-        "Requests whose entity was loaded",
-        |node| node.cache_misses,
-    ),
-    level("entities_held", "Entities in memory", |node| {
-        node.entities_held
-    }),
-    level(
-        "requests_waiting",
-        "Requests that wait for their answer",
-        |node| node.requests_waiting,
-    ),
-];
-
 impl Metrics {
-    /// Of a process with these nodes, and these counters on them.
-    pub(crate) fn of(nodes: Vec<(String, Tenure)>, kind: Kind) -> Self {
+    /// Of a process with these nodes and those of the processes that it started, and these counters
+    /// on them.
+    pub(crate) fn of(nodes: Vec<(String, Tenure)>, processes: Vec<Source>, kind: Kind) -> Self {
         let of_kind = match kind {
             Kind::Memory => OF_MEMORY,
             Kind::Entity => OF_ENTITIES,
         };
         Self {
             nodes,
+            processes,
             figures: [OF_NODES, of_kind],
             http: Mutex::default(),
         }
@@ -215,6 +70,7 @@ impl Metrics {
     pub(crate) fn bare() -> Self {
         Self {
             nodes: Vec::new(),
+            processes: Vec::new(),
             figures: [&[], &[]],
             http: Mutex::default(),
         }
@@ -237,21 +93,35 @@ impl Metrics {
     pub(crate) async fn text(&self) -> String {
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for (name, node) in &self.nodes {
-            nodes.push((name, node.counters().await));
+            nodes.push((&**name, node.counters().await));
         }
         let mut text = String::new();
         self.tell_http(&mut text);
         for figure in self.figures.into_iter().flatten() {
-            let metric = format!("tenure_{}", figure.name);
-            let kind = if figure.falls { "gauge" } else { "counter" };
-            head(&mut text, &metric, figure.help, kind);
-            for (name, counters) in &nodes {
-                let value = (figure.value)(counters);
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "{metric}{{node=\"{name}\"}} {value}");
-            }
+            tell_figure(&mut text, figure, &nodes);
         }
-        text
+        if self.processes.is_empty() {
+            return text;
+        }
+        let told = join_all(self.processes.iter().map(Source::text)).await;
+        let name = "counter_process_up";
+        head(
+            &mut text,
+            name,
+            "Whether a process told its metrics",
+            "gauge",
+        );
+        for (process, told) in self.processes.iter().zip(&told) {
+            let up = u8::from(told.is_some());
+            let node = &process.name;
+            let _ = writeln!(text, "{name}{{node=\"{node}\"}} {up}");
+        }
+        let mut gathered = Gathered::default();
+        gathered.add(&text);
+        for told in told.iter().flatten() {
+            gathered.add(told);
+        }
+        gathered.text()
     }
 
     fn tell_http(&self, text: &mut String) {
@@ -285,6 +155,18 @@ impl Metrics {
             let _ = writeln!(text, "{name}_sum{{route=\"{route}\"}} {sum}");
             let _ = writeln!(text, "{name}_count{{route=\"{route}\"}} {count}");
         }
+    }
+}
+
+/// Writes what a figure is at each node.
+fn tell_figure(text: &mut String, figure: &Figure, nodes: &[(&str, Counters)]) {
+    let metric = format!("tenure_{}", figure.name);
+    let kind = if figure.falls { "gauge" } else { "counter" };
+    head(text, &metric, figure.help, kind);
+    for (name, counters) in nodes {
+        let value = (figure.value)(counters);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{metric}{{node=\"{name}\"}} {value}");
     }
 }
 

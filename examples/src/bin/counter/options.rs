@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use tenure_examples::counters::Kind;
 use tenure_examples::load::Place;
 
@@ -61,11 +61,15 @@ pub(crate) struct Options {
     /// again
     #[arg(long, value_name = "REQUESTS")]
     pub(crate) queue: Option<NonZeroUsize>,
+    /// How long a counter in memory is kept that nobody asks for, in milliseconds; 10 minutes when it is
+    /// not set
+    #[arg(long, value_name = "MS")]
+    pub(crate) idle_after_ms: Option<NonZeroU64>,
     /// Worker threads; 1 is tokio's current-thread runtime
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     pub(crate) threads: NonZeroUsize,
     /// Keep the counters in a map of this process, without Tenure: what HTTP costs by itself
-    #[arg(long, conflicts_with_all = ["nodes", "kind", "shell", "nats", "processes", "name", "queue"])]
+    #[arg(long, conflicts_with_all = ["nodes", "kind", "shell", "nats", "processes", "name", "queue", "idle_after_ms"])]
     pub(crate) bare: bool,
     /// End as soon as standard input does: a process that was started by another one ends with it
     #[arg(long, hide = true)]
@@ -130,6 +134,11 @@ impl Options {
         }
         if self.name.is_some() && self.nats.is_none() {
             return Err("--name joins others on a server: add --shell nats and --nats URL".into());
+        }
+        if self.idle_after_ms.is_some() && self.kind == Kind::Entity {
+            return Err(
+                "--idle-after-ms is for counters in memory: leave --kind entity out".into(),
+            );
         }
         if self.http.0.is_none() && self.name.is_none() {
             return Err("--http off leaves nobody who asks: add --name, or give a port".into());

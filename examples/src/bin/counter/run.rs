@@ -59,6 +59,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         kind: options.kind,
         lanes: options.threads,
         queue_max: options.queue,
+        idle_after: options
+            .idle_after_ms
+            .map(|ms| Duration::from_millis(ms.get())),
     };
     let mut processes = Processes::default();
     let nodes = match &options.name {
@@ -75,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             Nodes::several(&plan, here).await?
         }
     };
-    let ended = desks.until_ended(&nodes, &options).await;
+    let ended = desks.until_ended(&nodes, &processes, &options).await;
     nodes.stop().await;
     let stopped = processes.stop().await;
     drop(server);
@@ -97,14 +100,19 @@ impl Desks {
         Ok(desks)
     }
 
-    async fn until_ended(self, nodes: &Nodes, options: &Options) -> Result<(), Failure> {
+    async fn until_ended(
+        self,
+        nodes: &Nodes,
+        processes: &Processes,
+        options: &Options,
+    ) -> Result<(), Failure> {
         let owners = options.owners_min();
         let ready = served(&nodes.asks, options.kind, owners, SERVED_WITHIN);
         tokio::select! {
             ready = ready => ready?,
             ended = end::asked_to(options.until_input_ends) => return Ok(ended?),
         }
-        let metrics = Arc::new(Metrics::of(nodes.all(), options.kind));
+        let metrics = Arc::new(Metrics::of(nodes.all(), processes.metrics(), options.kind));
         let counters = Counters::of(nodes.asks.clone(), options.kind);
         self.serve(counters, metrics, options).await
     }

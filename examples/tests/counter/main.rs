@@ -1,103 +1,17 @@
 //! The counter example as a program: asked over HTTP, measured, and asked to end.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod harness;
+mod metrics;
 
 use common::Program;
-use common::http::{Answer, ask};
+use common::http::ask;
 use common::running::Running;
+use harness::{Counter, PROGRAM, count, ids, until};
 use rustix::process::Signal;
-use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 use tenure_nats_server::NatsServer;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_counter");
-
-/// A running example that has said where it listens.
-struct Counter {
-    running: Running,
-    metrics: String,
-    at: String,
-}
-
-impl Counter {
-    fn start(arguments: &[&str]) -> Self {
-        let ports = ["--http", "0", "--metrics", "0"];
-        let mut running = Running::start(PROGRAM, &[&ports, arguments].concat());
-        let metrics = running.line_after("metrics on http://");
-        let at = running.line_after("serving on http://");
-        let metrics = metrics.trim_end_matches("/metrics").to_owned();
-        Self {
-            running,
-            metrics,
-            at,
-        }
-    }
-
-    fn increment(&self, id: &str, body: &str) -> Answer {
-        ask("POST", &self.at, &format!("/counter/{id}/increment"), body)
-    }
-
-    fn count(&self, id: &str) -> u64 {
-        let answer = ask("GET", &self.at, &format!("/counter/{id}"), "");
-        count(&answer)
-    }
-
-    /// As one who asks again what is answered 503.
-    fn count_patiently(&self, id: &str) -> u64 {
-        loop {
-            let answer = ask("GET", &self.at, &format!("/counter/{id}"), "");
-            if answer.status != 503 {
-                return count(&answer);
-            }
-        }
-    }
-
-    fn metrics(&self) -> String {
-        ask("GET", &self.metrics, "/metrics", "").body
-    }
-
-    /// The sum of a metric over its labels.
-    fn metric(&self, name: &str) -> f64 {
-        let text = self.metrics();
-        let of_name = |line: &&str| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('{'))
-        };
-        let values = text.lines().filter(of_name);
-        let value = |line: &str| {
-            line.rsplit(' ')
-                .next()
-                .and_then(|value| value.parse::<f64>().ok())
-        };
-        values.map(|line| value(line).expect("a number")).sum()
-    }
-
-    /// Increments from several threads at once, each counter as often as the others.
-    fn increment_all(&self, ids: &[String], times: u64) {
-        std::thread::scope(|scope| {
-            for first in 0..ids.len() {
-                scope.spawn(move || {
-                    for turn in 0..times {
-                        let id = &ids[(first + usize::try_from(turn).unwrap()) % ids.len()];
-                        let answer = self.increment(id, "");
-                        assert_eq!(answer.status, 200, "{answer:?}");
-                    }
-                });
-            }
-        });
-    }
-}
-
-fn count(answer: &Answer) -> u64 {
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let told: Value = serde_json::from_str(&answer.body).expect("JSON");
-    told["count"].as_u64().expect("a count")
-}
-
-fn ids(count: usize) -> Vec<String> {
-    (0..count).map(|id| format!("c-{id}")).collect()
-}
 
 /// What every place and kind has to do.
 fn counts(arguments: &[&str]) {
@@ -196,7 +110,7 @@ fn it_counts_in_processes_and_what_is_stored_stays() {
 /// The README's permissions for nodes of a cluster are enough.
 #[test]
 fn the_permissions_in_the_readme_are_enough_for_a_cluster() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     let permissions = readme
         .split("```conf\n")
         .nth(2)
@@ -306,18 +220,6 @@ fn what_is_too_much_for_a_counter_in_memory_is_answered_503() {
 #[test]
 fn what_is_too_much_for_a_stored_counter_is_answered_503() {
     refuses_what_is_too_much(&["--shell", "nats", "--kind", "entity"]);
-}
-
-/// Waits until something of other processes is so.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it asks processes, which have no way to tell; only its patience is a time"
-)]
-fn until(what: &str, so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}");
-    }
 }
 
 /// A process that was suspended for longer than its lease is taken over from, and joins again by
