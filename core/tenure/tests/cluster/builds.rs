@@ -342,7 +342,7 @@ async fn what_an_older_build_does_not_serve_is_refused_by_name(world: &World) {
             Ok(()) => done[0] += 1,
             Err(AskError::Route(error @ RouteError::NotServed { .. })) => {
                 let text = error.to_string();
-                assert!(text.starts_with("node a owns ShardId("), "{text}");
+                assert!(text.starts_with("node a owns shard"), "{text}");
                 assert!(
                     text.contains("does not serve kind safe: deploy a build"),
                     "{text}"
