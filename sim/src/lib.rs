@@ -34,6 +34,7 @@ mod bodies;
 mod brief;
 mod case;
 mod clock;
+pub mod coverage;
 mod deviation;
 mod draw;
 mod driver;

@@ -224,6 +224,8 @@ pub(super) enum Taking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Body {
     pub(super) named: SnapshotRef,
+    /// The last commit that it takes in. After a lost tail another one may have its sequence.
+    pub(super) commit: Option<CommitId>,
     /// When it was sent; its life begins then or later.
     pub(super) sent: Time,
     /// A commit that names it was drafted. That commit may be stored whatever this node believes,

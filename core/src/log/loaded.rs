@@ -54,7 +54,7 @@ impl Shard {
         if let Some(body) = unnamed {
             entity.snapshot = Taking::Stored(body);
         }
-        self.keep_body(slot);
+        self.keep_body(slot, &found);
         self.raise_high_water(last);
         self.loaded(t, slot, Some(found));
     }

@@ -5,7 +5,7 @@ use super::entity::{Body, Held, Phase, Taking};
 use super::shard::{Op, Shard, Turn};
 use super::{Note, SnapshotPolicy, Work};
 use crate::format::{Snapshot, SnapshotRef, Unknown};
-use crate::id::{Sequence, Slot, SnapshotTag};
+use crate::id::{CommitId, Sequence, Slot, SnapshotTag};
 use crate::port::{Expect, Publish, Rollup, StoreReply, StoreRequest};
 use crate::reached;
 use crate::step::{Outcome, Purpose, Span, Time};
@@ -115,6 +115,7 @@ impl Shard {
         };
         entity.snapshot = Taking::Storing(Body {
             named,
+            commit: held.commit,
             sent: t.cx.now,
             offered: false,
         });
@@ -232,13 +233,17 @@ impl Shard {
         }
     }
 
-    /// The entity was loaded again: whether its unnamed body can still be named.
-    pub(super) fn keep_body(&mut self, slot: Slot) {
+    /// The entity was loaded again, and these commits were found: whether its unnamed body can still be
+    /// named. It cannot when another commit has the place of its last one, which came with a lost tail
+    /// that nobody noticed.
+    pub(super) fn keep_body(&mut self, slot: Slot, found: &[(Sequence, CommitId)]) {
         self.on_named(slot);
         let entity = self.entity(slot);
         let passes = |body: &Body| {
             let held = entity.held.as_ref();
-            held.is_some_and(|held| held.passes(&body.named))
+            let there = found.iter().find(|(at, _)| *at == body.named.sequence);
+            let other = there.is_some_and(|(_, commit)| body.commit != Some(*commit));
+            held.is_some_and(|held| held.passes(&body.named)) && !other
         };
         match &entity.snapshot {
             Taking::Stored(body) | Taking::Storing(body) if !passes(body) => self.drop_body(slot),

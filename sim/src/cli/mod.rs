@@ -2,8 +2,10 @@
 //!
 //! The first line of each command says how to get here again. The exit code says what came of it: 0
 //! nothing was broken, 2 the command line or a file is wrong, 10 a safety promise was broken, 11
-//! something good did not happen, 12 two runs of one seed differed, 13 a panic.
+//! something good did not happen, 12 two runs of one seed differed, 13 a panic, 14 a
+//! place that has to be passed was not.
 
+mod bench;
 mod options;
 mod run;
 mod smaller;
@@ -17,6 +19,9 @@ use std::process::ExitCode;
 /// The command line, or a file that it names, is wrong.
 const USAGE: u8 = 2;
 
+/// A place that has to be passed was not.
+const NOT_COVERED: u8 = 14;
+
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().action {
@@ -25,6 +30,7 @@ pub(crate) fn run() -> ExitCode {
         Action::Minimize(options) => smaller::minimized(&options),
         Action::WhatIf(options) => smaller::what_if(&options),
         Action::Explain(options) => smaller::drawn(&options),
+        Action::Bench(options) => bench::run(&options),
     };
     match done {
         Ok(code) => ExitCode::from(code),

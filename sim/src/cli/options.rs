@@ -25,6 +25,8 @@ pub(crate) enum Action {
     WhatIf(WhatIf),
     /// Draws a failing run: one page that needs nothing else
     Explain(Explain),
+    /// Measures how fast the simulator is, beside a bare event loop
+    Bench(Bench),
 }
 
 /// What a run is a function of, beside its seed.
@@ -82,7 +84,11 @@ pub(crate) struct Swarm {
     /// After how many failures a thread stops
     #[arg(long, default_value_t = 5)]
     pub(crate) failures_max: usize,
-    /// Print each site that was passed, and how often
+    /// Go on until each place that the world has to come by was passed, in so many seeds of each
+    /// profile or so long at most; some place that was not is exit code 14
+    #[arg(long)]
+    pub(crate) until_covered: bool,
+    /// Print each place that was passed, and how often
     #[arg(long)]
     pub(crate) sites: bool,
     #[command(flatten)]
@@ -126,6 +132,19 @@ pub(crate) struct Explain {
     /// Where the page goes; by default beside it, as FILE.html
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Bench {
+    /// How many seeds
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Which faults they may have
+    #[arg(long, default_value = "swarm")]
+    pub(crate) profile: Profile,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn time(text: &str) -> Result<Duration, String> {

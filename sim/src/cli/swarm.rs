@@ -1,56 +1,139 @@
 //! Many seeds.
 
 use super::options::{Swarm as Options, Which};
-use super::told;
+use super::{NOT_COVERED, told};
 use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tenure_sim::{Swarm, Tally, Watch};
+use tenure_sim::coverage::{missing, rarest};
+use tenure_sim::{Profile, Swarm, Tally, Watch};
 
 /// How often it says how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 
+/// Seeds of each profile in one round of a run that ends when all is covered.
+const ROUND: u64 = 16;
+
 /// Runs them, one profile after another.
 pub(super) fn run(options: &Options) -> Result<u8, String> {
-    let Options {
-        seeds, time, which, ..
-    } = options;
     let profiles = options
         .profile
-        .map_or_else(|| which.world.profiles().to_vec(), |it| vec![it]);
+        .map_or_else(|| options.which.world.profiles().to_vec(), |it| vec![it]);
     println!("{}", again(options));
-    told::check(which, options.profile)?;
-    let mut worst = 0;
-    let mut all = Tally::default();
-    let begin = now();
-    let share = time.map(|time| time / u32::try_from(profiles.len()).unwrap_or(u32::MAX));
-    for profile in profiles {
+    told::check(&options.which, options.profile)?;
+    let mut runs = Runs {
+        options,
+        all: Tally::default(),
+        worst: 0,
+        begin: now(),
+    };
+    if options.until_covered {
+        runs.until_covered(&profiles)?;
+    } else {
+        let time = options.time;
+        let share = time.map(|time| time / u32::try_from(profiles.len()).unwrap_or(u32::MAX));
+        let seeds = options.seeds.unwrap_or(u64::MAX - options.from);
+        for profile in profiles {
+            runs.some(profile, options.from, seeds, share)?;
+        }
+    }
+    Ok(runs.end())
+}
+
+/// What all runs came to.
+struct Runs<'a> {
+    options: &'a Options,
+    all: Tally,
+    worst: u8,
+    begin: Instant,
+}
+
+impl Runs<'_> {
+    /// Some seeds of one profile.
+    fn some(
+        &mut self,
+        profile: Profile,
+        from: u64,
+        seeds: u64,
+        time: Option<Duration>,
+    ) -> Result<(), String> {
+        let Options {
+            which,
+            threads,
+            twice_every,
+            failures_max,
+            ..
+        } = self.options;
         let swarm = Swarm {
             world: which.world,
             corruption: which.corrupt,
-            from: options.from,
-            threads: options.threads,
-            twice_every: options.twice_every,
-            failures_max: options.failures_max,
-            ..Swarm::new(profile, seeds.unwrap_or(u64::MAX - options.from))
+            from,
+            threads: *threads,
+            twice_every: *twice_every,
+            failures_max: *failures_max,
+            ..Swarm::new(profile, seeds)
         };
         let begin = now();
-        let tally = watched(&swarm, share);
+        let tally = watched(&swarm, time);
         let seconds = begin.elapsed().as_secs_f64();
-        if options.sites {
-            told::sites(&tally.probe);
-        }
-        worst = worst.max(failures(&tally, which)?);
+        self.worst = self.worst.max(failures(&tally, which)?);
         println!("{profile}: {}", sum(&tally, seconds));
-        all.absorb(tally);
+        self.all.absorb(tally);
+        Ok(())
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    println!("all: {}", sum(&all, seconds));
-    if which.json {
-        println!("{}", of_swarm(which, &all, seconds));
+
+    /// A few seeds of each profile after another until every place was passed.
+    fn until_covered(&mut self, profiles: &[Profile]) -> Result<(), String> {
+        let Options {
+            seeds, time, from, ..
+        } = *self.options;
+        let mut done = 0;
+        while seeds.is_none_or(|seeds| done < seeds)
+            && time.is_none_or(|time| self.begin.elapsed() < time)
+            && self.worst == 0
+            && !missing(self.options.which.world, &self.all.probe).is_empty()
+        {
+            let round = seeds.map_or(ROUND, |seeds| ROUND.min(seeds - done));
+            for profile in profiles {
+                self.some(*profile, from + done, round, None)?;
+            }
+            done += round;
+        }
+        if self.worst == 0 && !missing(self.options.which.world, &self.all.probe).is_empty() {
+            self.worst = NOT_COVERED;
+        }
+        Ok(())
     }
-    Ok(worst)
+
+    fn end(self) -> u8 {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        if self.options.sites {
+            told::sites(&self.all.probe);
+        }
+        println!("all: {}", sum(&self.all, seconds));
+        let missing = missing(self.options.which.world, &self.all.probe);
+        println!(
+            "{} places were passed, {} were not",
+            self.all.probe.counts().count(),
+            missing.len()
+        );
+        if self.options.until_covered {
+            for (name, count) in rarest(&self.all.probe, 5) {
+                println!("  rare: {count:>6}  {name}");
+            }
+            for name in &missing {
+                println!("  NEVER: {name}");
+            }
+        }
+        if self.options.which.json {
+            println!(
+                "{}",
+                of_swarm(&self.options.which, &self.all, &missing, seconds)
+            );
+        }
+        self.worst
+    }
 }
 
 fn again(options: &Options) -> String {
@@ -70,8 +153,13 @@ fn again(options: &Options) -> String {
     let profile = profile.map(|it| format!(" --profile {it}"));
     let corrupt = which.corrupt.map(|it| format!(" --corrupt {it}"));
     let (profile, corrupt) = (profile.unwrap_or_default(), corrupt.unwrap_or_default());
+    let covered = if options.until_covered {
+        " --until-covered"
+    } else {
+        ""
+    };
     let world = told::world(which);
-    format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}")
+    format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}{covered}")
 }
 
 /// Runs a swarm, for so long at most, and says how far it is where people look on.
@@ -133,7 +221,7 @@ fn sum(tally: &Tally, seconds: f64) -> String {
     )
 }
 
-fn of_swarm(which: &Which, tally: &Tally, seconds: f64) -> serde_json::Value {
+fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> serde_json::Value {
     let endings = |name: &str| {
         let failures = tally.failures.iter();
         failures
@@ -153,6 +241,7 @@ fn of_swarm(which: &Which, tally: &Tally, seconds: f64) -> serde_json::Value {
         "questions": tally.asked,
         "commits": tally.commits,
         "sites": tally.probe.counts().count(),
+        "sites_missing": missing,
         "simulated_s": told::seconds(tally.simulated),
         "seconds": seconds,
         "seeds_per_s": per_second(tally.seeds, seconds),

@@ -1,0 +1,70 @@
+//! Which places of the code runs have to come by: every `sometimes!` and `reached!`, with the worlds
+//! that come there.
+
+use crate::case::WorldKind;
+use std::collections::BTreeMap;
+use tenure_core::step::CountingProbe;
+
+/// A line for each place: where it is seen, and its name. A test compares it with the sources.
+const SITES: &str = include_str!("sites.txt");
+
+/// Where a place is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeenIn {
+    /// In the pure world.
+    Pure,
+    /// In the pure world, by so few seeds that no run is asked for it.
+    Rarely,
+    /// Where the driver runs: tests of the driver, and worlds that run it.
+    Driver,
+    /// By properties and traces of its machine alone: no world does what leads there.
+    Alone,
+}
+
+/// Every place, by name.
+///
+/// # Panics
+///
+/// When the list is malformed, which its test sees first.
+pub fn sites() -> BTreeMap<&'static str, SeenIn> {
+    let lines = SITES.lines().filter(|line| !line.starts_with('#'));
+    let site = |line: &'static str| {
+        let (seen, name) = line
+            .split_once(' ')
+            .expect("where it is seen, and its name");
+        let seen = match seen {
+            "pure" => SeenIn::Pure,
+            "rarely" => SeenIn::Rarely,
+            "driver" => SeenIn::Driver,
+            "alone" => SeenIn::Alone,
+            other => panic!("{other:?} is nowhere: pure, rarely, driver or alone"),
+        };
+        (name, seen)
+    };
+    lines.map(site).collect()
+}
+
+/// The places that a world has to come by and has not.
+pub fn missing(world: WorldKind, probe: &CountingProbe) -> Vec<&'static str> {
+    let mut wanted = sites();
+    let own = match world {
+        WorldKind::Pure => SeenIn::Pure,
+        WorldKind::Driver => SeenIn::Driver,
+    };
+    wanted.retain(|_, seen| *seen == own);
+    for (site, held, _) in probe.counts() {
+        if held > 0 {
+            wanted.remove(site.name);
+        }
+    }
+    wanted.into_keys().collect()
+}
+
+/// The places that were passed least often, with how often.
+pub fn rarest(probe: &CountingProbe, count: usize) -> Vec<(&'static str, u64)> {
+    let sites = probe.counts().map(|(site, held, _)| (site.name, held));
+    let mut sites: Vec<_> = sites.filter(|(_, held)| *held > 0).collect();
+    sites.sort_by_key(|(name, held)| (*held, *name));
+    sites.truncate(count);
+    sites
+}
