@@ -162,7 +162,7 @@ impl Builder {
     /// callers' routing are on one of them.
     ///
     /// What `decide` and `evolve` compute, and what a handler of an
-    /// [inline](tenure_core::api::actor::ActorSettings::inline) kind does before its first wait, runs in
+    /// [inline](tenure_core::api::actor::ActorSettings::inline()) kind does before its first wait, runs in
     /// them, and the keys of other lanes go on meanwhile. A node of which a lane stands still does not look
     /// alive, however many it has: what holds one for longer than the lease ends the ownership of all the
     /// node's shards. On a runtime of several threads give as many lanes as it has

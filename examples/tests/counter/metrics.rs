@@ -108,7 +108,11 @@ impl Joins<'_> {
     fn one(&mut self) -> Counter {
         self.count += 1;
         let name = format!("late-{}", self.count);
-        Counter::start(&[&["--name", &name], self.cluster].concat())
+        let joined = Counter::start(&[&["--name", &name], self.cluster].concat());
+        until("it is handed some", || {
+            joined.metric("tenure_shards_owned") > 0.0
+        });
+        joined
     }
 }
 

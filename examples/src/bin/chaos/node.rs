@@ -19,9 +19,10 @@ pub(crate) async fn run(options: NodeOptions) -> Result<(), Failure> {
         .actor::<Live>()
         .start(&*options.nats)
         .await?;
+    let asked = end::asked_to(true)?;
     println!("{JOINED}");
     let gone = tokio::select! {
-        asked = end::asked_to(true) => asked.map(|()| None)?,
+        () = asked => None,
         cause = no_member_any_more(&tenure) => Some(cause),
     };
     if let Some(cause) = gone {

@@ -5,7 +5,9 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::processes::Processes;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_examples::Failure;
@@ -35,13 +37,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let desks = Desks::open(&options).await?;
     if options.bare {
         let metrics = Arc::new(Metrics::bare());
-        return desks
-            .serve(
-                Counters::Bare(std::sync::Mutex::default()),
-                metrics,
-                &options,
-            )
-            .await;
+        let asked = pin!(end::asked_to(options.until_input_ends)?);
+        let counters = Counters::Bare(std::sync::Mutex::default());
+        return desks.serve(counters, metrics, asked).await;
     }
     let server = match (options.shell, &options.nats) {
         (Place::Nats, None) => Some(NatsServer::start()?),
@@ -108,20 +106,22 @@ impl Desks {
     ) -> Result<(), Failure> {
         let owners = options.owners_min();
         let ready = served(&nodes.asks, options.kind, owners, SERVED_WITHIN);
+        // Before anything is told: who reads it may end this process at once.
+        let mut asked = pin!(end::asked_to(options.until_input_ends)?);
         tokio::select! {
             ready = ready => ready?,
-            ended = end::asked_to(options.until_input_ends) => return Ok(ended?),
+            () = &mut asked => return Ok(()),
         }
         let metrics = Arc::new(Metrics::of(nodes.all(), processes.metrics(), options.kind));
         let counters = Counters::of(nodes.asks.clone(), options.kind);
-        self.serve(counters, metrics, options).await
+        self.serve(counters, metrics, asked).await
     }
 
     async fn serve(
         self,
         counters: Counters,
         metrics: Arc<Metrics>,
-        options: &Options,
+        asked: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
         let (end, ended) = watch::channel(());
         let mut metrics_task = None;
@@ -140,7 +140,7 @@ impl Desks {
             let routes = http::routes(counters, metrics);
             counters_task = Some(tokio::spawn(http::serve(listener, routes, closed(ended))));
         }
-        end::asked_to(options.until_input_ends).await?;
+        asked.await;
         drop(end);
         for task in [counters_task, metrics_task].into_iter().flatten() {
             // Who does not take its answer is not waited for.
