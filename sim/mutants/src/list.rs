@@ -15,6 +15,8 @@ pub(crate) struct Mutant {
     pub(crate) file: String,
     /// What has to find it, cheapest first.
     pub(crate) killers: Vec<Killer>,
+    /// The simulator's oracles that may find it; any when none is named.
+    pub(crate) oracles: Vec<String>,
     /// The text around the expression, with it: it is in the file once.
     pub(crate) before: String,
     pub(crate) expression: String,
@@ -30,6 +32,21 @@ pub(crate) enum Killer {
     Test(String),
     /// So many seeds of a profile of the simulation.
     Sim { profile: String, seeds: u32 },
+}
+
+impl Mutant {
+    /// Whether the simulator has to find it.
+    pub(crate) fn is_for_the_simulator(&self) -> bool {
+        self.profiles().next().is_some()
+    }
+
+    /// The profiles that have to find it, with how many seeds each may take.
+    pub(crate) fn profiles(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.killers.iter().filter_map(|killer| match killer {
+            Killer::Sim { profile, seeds } => Some((profile.as_str(), *seeds)),
+            Killer::Test(_) => None,
+        })
+    }
 }
 
 impl fmt::Display for Killer {
@@ -82,6 +99,7 @@ fn read(text: &str) -> Result<Vec<Mutant>, String> {
 
 fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
     let (mut says, mut file, mut killers) = (Vec::new(), None, Vec::new());
+    let mut oracles = Vec::new();
     let (mut context, mut instead) = (Vec::new(), Vec::new());
     for line in block.lines() {
         if let Some(text) = line.strip_prefix("- ") {
@@ -94,6 +112,8 @@ fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
             for layer in layers.split(',') {
                 killers.push(killer(layer.trim())?);
             }
+        } else if let Some(names) = line.strip_prefix("oracle ") {
+            oracles.extend(names.split(',').map(|name| name.trim().to_owned()));
         } else if !line.trim().is_empty() {
             says.push(line.trim());
         }
@@ -111,6 +131,7 @@ fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
         says: says.join(" "),
         file: file.ok_or("it lacks a line \"in FILE\"")?,
         killers,
+        oracles,
         before: before.to_owned(),
         expression: expression.to_owned(),
         after: after.to_owned(),
@@ -167,7 +188,9 @@ mod tests {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let root = here.join("../..");
         let mutants = all(&here.join("list")).unwrap();
-        for machine in ["lease", "node", "shard", "log", "route", "actor"] {
+        for machine in [
+            "lease", "node", "shard", "log", "route", "actor", "protocol",
+        ] {
             let of = |name: &str| name.starts_with(&format!("{machine}:"));
             assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");
         }

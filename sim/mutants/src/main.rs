@@ -5,6 +5,7 @@
 mod list;
 mod plant;
 mod run;
+mod sim;
 
 use clap::Parser;
 use list::Mutant;
@@ -22,6 +23,16 @@ struct Options {
     /// Name them, and run nothing
     #[arg(long)]
     list: bool,
+    /// Only those that the simulator has to find: how many seeds that takes, and to how few deviations
+    /// the run comes down
+    #[arg(long)]
+    sim: bool,
+    /// With --sim: at most so many seeds of each profile
+    #[arg(long, default_value_t = 500, requires = "sim")]
+    seeds: u32,
+    /// With --sim: print one line of JSON at the end
+    #[arg(long, requires = "sim")]
+    json: bool,
     /// Where the copy is made and built; by default beside what cargo builds here
     #[arg(long)]
     lab: Option<PathBuf>,
@@ -49,6 +60,13 @@ fn hunted(options: &Options) -> Result<bool, String> {
     let root = root.canonicalize().map_err(|error| error.to_string())?;
     // All are planted whichever are hunted, so that the copy is built once.
     let mut lab = Lab::prepare(&root, options.lab.clone(), &all)?;
+    if options.sim {
+        let of_sim = |mutant: &&&Mutant| mutant.is_for_the_simulator();
+        let mutants: Vec<&Mutant> = mutants.iter().filter(of_sim).copied().collect();
+        let canary = all.iter().find(|mutant| mutant.name == sim::CANARY);
+        let canary = canary.ok_or_else(|| format!("the list lacks {}", sim::CANARY))?;
+        return sim::hunt(&lab, canary, &mutants, options.seeds, options.json);
+    }
     let mut left = 0;
     for &mutant in &mutants {
         let name = &mutant.name;

@@ -118,6 +118,7 @@ mod tests {
             says: String::new(),
             file: "f".to_owned(),
             killers: Vec::new(),
+            oracles: Vec::new(),
             before: before.to_owned(),
             expression: expression.to_owned(),
             after: after.to_owned(),

@@ -74,6 +74,36 @@ impl Lab {
         })
     }
 
+    /// Builds the simulator; where it is.
+    pub(crate) fn simulator(&self) -> Result<PathBuf, String> {
+        let mut command = Command::new("cargo");
+        command
+            .args(["build", "--quiet", "--profile", "sim", "-p", "tenure-sim"])
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env_remove(CHOICE)
+            .stdin(Stdio::null());
+        let output = command
+            .output()
+            .map_err(|error| format!("cargo: {error}"))?;
+        if !output.status.success() {
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!(
+                "the simulator cannot be built with the mutants: {told}"
+            ));
+        }
+        // Under a name of its own: the workspace's own build has the other.
+        let built = self.target.join("sim/tenure-sim");
+        let own = self.target.join("sim/tenure-sim-with-mutants");
+        fs::copy(&built, &own).map_err(|error| format!("{}: {error}", built.display()))?;
+        Ok(own)
+    }
+
+    /// Where the hunt keeps what it writes.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.copy.join("hunt")
+    }
+
     /// Runs what has to find a mutant; each layer has to pass without one first.
     pub(crate) fn hunt(&mut self, mutant: &Mutant) -> Result<Fate, String> {
         for killer in &mutant.killers {

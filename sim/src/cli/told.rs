@@ -31,16 +31,23 @@ pub(super) fn sites(probe: &CountingProbe) {
     }
 }
 
-/// Writes the repro of a run that failed; where it is.
-pub(super) fn write_repro(folder: &Path, case: &Case, broken: &Broken) -> Result<PathBuf, String> {
+/// Where the repro of a run that failed is.
+pub(super) fn repro_path(folder: &Path, case: &Case) -> PathBuf {
     let corrupt = case.corruption.map(|it| format!("-{it}"));
     let corrupt = corrupt.unwrap_or_default();
     let world = match case.world {
         WorldKind::Pure => "",
         WorldKind::Driver => "driver-",
     };
-    let name = format!("{world}{}-{}{corrupt}.repro", case.profile, case.seed);
-    let path = folder.join(name);
+    folder.join(format!(
+        "{world}{}-{}{corrupt}.repro",
+        case.profile, case.seed
+    ))
+}
+
+/// Writes the repro of a run that failed; where it is.
+pub(super) fn write_repro(folder: &Path, case: &Case, broken: &Broken) -> Result<PathBuf, String> {
+    let path = repro_path(folder, case);
     let repro = Repro {
         case: case.clone(),
         expect: broken.clone(),
