@@ -6,6 +6,7 @@
 //! place that has to be passed was not.
 
 mod bench;
+mod mutants;
 mod options;
 mod run;
 mod smaller;
@@ -31,6 +32,7 @@ pub(crate) fn run() -> ExitCode {
         Action::WhatIf(options) => smaller::what_if(&options),
         Action::Explain(options) => smaller::drawn(&options),
         Action::Bench(options) => bench::run(&options),
+        Action::Mutants(options) => mutants::run(&options),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -27,6 +27,8 @@ pub(crate) enum Action {
     Explain(Explain),
     /// Measures how fast the simulator is, beside a bare event loop
     Bench(Bench),
+    /// Plants mistakes in a copy of the machines, and sees whether the simulator finds them
+    Mutants(Mutants),
 }
 
 /// What a run is a function of, beside its seed.
@@ -142,6 +144,19 @@ pub(crate) struct Bench {
     /// Which faults they may have
     #[arg(long, default_value = "swarm")]
     pub(crate) profile: Profile,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Mutants {
+    /// Only mutants whose name begins so, such as `protocol:`
+    #[arg(long, default_value = "")]
+    pub(crate) only: String,
+    /// At most so many seeds of each profile
+    #[arg(long, default_value_t = 500)]
+    pub(crate) seeds: u32,
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,

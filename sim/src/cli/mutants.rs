@@ -1,0 +1,32 @@
+//! The mutants of this workspace, which another of its programs plants and hunts.
+
+use super::options::Mutants;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs that program; its exit code.
+pub(super) fn run(options: &Mutants) -> Result<u8, String> {
+    let Mutants { only, seeds, json } = options;
+    println!("cargo sim mutants --seeds {seeds} --only {only:?}");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !here.join("mutants/list").is_dir() {
+        return Err(
+            "mutants are planted in the sources of Tenure's own workspace, which are not here"
+                .into(),
+        );
+    }
+    let seeds = seeds.to_string();
+    let mut command = Command::new("cargo");
+    command
+        .args(["run", "--quiet", "-p", "tenure-mutants", "--", "--sim"])
+        .args(["--seeds", &seeds, "--only", only])
+        .current_dir(here);
+    if *json {
+        command.arg("--json");
+    }
+    let status = command
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(1))
+}
