@@ -97,9 +97,10 @@ impl Own {
         self.busy.is_some()
     }
 
-    /// The next write is sent now, unless one is waited for.
+    /// The next write is sent now, unless one is waited for, or the one before it was refused: it has
+    /// its own time then, whoever is in a hurry.
     pub(super) fn hurry(&mut self, now: Time) {
-        if self.busy.is_none() {
+        if self.busy.is_none() && self.tries == 0 {
             self.due = self.due.min(now);
         }
     }
@@ -526,5 +527,23 @@ fn is_final(refused: &Refused) -> bool {
         | Refused::NotFound
         | Refused::NoSpace
         | Refused::Other { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Own;
+    use crate::step::Time;
+
+    #[test]
+    fn a_write_after_a_refused_one_has_its_own_time_whoever_is_in_a_hurry() {
+        let mut own = Own::new(Time::from_nanos(9));
+        own.hurry(Time::from_nanos(2));
+        assert_eq!(own.due, Time::from_nanos(2));
+        own.tries = 1;
+        own.due = Time::from_nanos(9);
+        // It is asked in each step, and a driver whose lanes hang refuses within one (M2).
+        own.hurry(Time::from_nanos(3));
+        assert_eq!(own.due, Time::from_nanos(9));
     }
 }
