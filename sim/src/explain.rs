@@ -31,10 +31,19 @@ pub fn explain(case: &Case) -> (String, Report) {
     let slice = slice(&first.story);
     let newest = slice.iter().rev().take(CHANGES_MAX).copied().collect();
     let report = case.run_with_changes(newest);
-    let data = data(case, &report, &slice).to_string();
+    (page(case, case.nodes(), &report, &slice), report)
+}
+
+/// Draws a run of a user's own test, of which the story was kept.
+pub(crate) fn page_of(case: &Case, nodes: usize, report: &Report) -> String {
+    page(case, nodes, report, &slice(&report.story))
+}
+
+fn page(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> String {
+    let data = data(case, nodes, report, slice).to_string();
     // A script ends at the first `</script`, wherever it stands.
     let data = data.replace("</", "<\\/");
-    (PAGE.replacen(PLACE, &data, 1), report)
+    PAGE.replacen(PLACE, &data, 1)
 }
 
 /// The events that led to the broken promise: those that caused its event, what befell the world, who
@@ -70,7 +79,7 @@ fn slice(story: &Kept) -> BTreeSet<u64> {
     slice
 }
 
-fn data(case: &Case, report: &Report, slice: &BTreeSet<u64>) -> Value {
+fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Value {
     let story = &report.story;
     let told: BTreeSet<u64> = story.lines.iter().map(|line| line.event).collect();
     // The nearest event before it of which something is told.
@@ -113,8 +122,8 @@ fn data(case: &Case, report: &Report, slice: &BTreeSet<u64>) -> Value {
         "corruption": case.corruption.map(|it| it.to_string()),
         "broken": report.broken().map(|it| it.to_string()),
         "ended": report.ended,
-        "nodes": case.nodes(),
-        "plan": format!("{:#?}", case.plan()),
+        "nodes": nodes,
+        "plan": case.plan(),
         "lines": lines.collect::<Vec<_>>(),
         "bars": bars.collect::<Vec<_>>(),
         "faults": faults.collect::<Vec<_>>(),

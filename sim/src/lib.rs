@@ -54,7 +54,7 @@ mod world;
 pub use bodies::{Bodies, Body};
 pub use case::{Broken, Case, Ending, WorldKind, trace_hash};
 pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
-pub use driver::{Ran, Sim, SimCluster, SimShell, SimTask, cluster};
+pub use driver::{Found, Ran, Seeds, Sim, SimCluster, SimShell, SimTask, Verdict, cluster};
 pub use explain::explain;
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};

@@ -40,6 +40,7 @@ struct Search<'a> {
     runs_max: u64,
     best: BTreeSet<Deviation>,
     tell: &'a mut dyn FnMut(Progress),
+    run: &'a dyn Fn(&Case) -> Report,
 }
 
 /// Makes a failing run smaller in at most so many runs.
@@ -52,7 +53,21 @@ pub fn minimize(
     runs_max: u64,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Minimized, String> {
-    let first = repro.case.run();
+    minimize_with(repro, runs_max, tell, &Case::run)
+}
+
+/// The same with another way to run a case, such as with a user's own test.
+///
+/// # Errors
+///
+/// When the run does not break what the repro says.
+pub(crate) fn minimize_with(
+    repro: &Repro,
+    runs_max: u64,
+    tell: &mut dyn FnMut(Progress),
+    run: &dyn Fn(&Case) -> Report,
+) -> Result<Minimized, String> {
+    let first = run(&repro.case);
     let Some(broken) = first.broken().filter(|it| it.is_like(&repro.expect)) else {
         let came = first.broken();
         let came = came.map_or_else(|| "breaks nothing".into(), |it| format!("breaks {it}"));
@@ -69,6 +84,7 @@ pub fn minimize(
         runs_max,
         best: first.deviations.keys().copied().collect(),
         tell,
+        run,
     };
     let before = search.progress();
     loop {
@@ -109,7 +125,7 @@ impl Search<'_> {
             until: self.until,
             ..self.case.clone()
         };
-        let report = case.run();
+        let report = (self.run)(&case);
         let fails = report
             .broken()
             .is_some_and(|broken| broken.is_like(&self.expect));

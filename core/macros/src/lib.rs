@@ -1,10 +1,11 @@
-//! Derive macros of Tenure: `Event` and `Message`, with stable names and versions.
+//! Macros of Tenure: `Event` and `Message`, derived with stable names and versions, and `sim_test`.
 //!
 //! Use them through the crate `tenure`, which re-exports them beside their traits.
 
 mod attribute;
 mod event;
 mod message;
+mod sim_test;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -36,6 +37,26 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     message::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Runs an async test on simulated clusters, one for each seed: `#[sim_test(seeds = 200, faults =
+/// "storm", nodes = 3, serve(Account), actor(Clerk))]` on an `async fn(sim: Sim)`, which returns
+/// nothing or a `Result`.
+///
+/// - `seeds`: how many; 100 when it is not set.
+/// - `faults`: what may go wrong, by its profile's name; `"storm"`, which is everything, when it is
+///   not set.
+/// - `nodes`, `shards`: how many; as each seed says when they are not set.
+/// - `serve(…)`, `actor(…)`: the entities and actors that each node has.
+/// - `crate = "path"`: the path of `tenure` where it is not `::tenure`.
+///
+/// The first seed that fails is told with the line that gets there again.
+#[proc_macro_attribute]
+pub fn sim_test(arguments: TokenStream, test: TokenStream) -> TokenStream {
+    let test = parse_macro_input!(test as syn::ItemFn);
+    sim_test::expand(arguments.into(), &test)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

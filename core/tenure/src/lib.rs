@@ -98,6 +98,7 @@
 //!
 //! - `mem` (default): the places `mem:` and `mem:<name>`.
 //! - `nats`: the places `nats://…`, and clients of your own.
+//! - `sim`: tests on simulated clusters, `sim_test` and the module `sim`.
 
 mod builder;
 mod place;
@@ -131,7 +132,18 @@ pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};
 pub use tenure_core::shard::Place as ShardPlace;
 pub use tenure_core::space::SpaceError;
 pub use tenure_core::step::{Limits, Span};
+#[cfg(feature = "sim")]
+pub use tenure_macros::sim_test;
 pub use tenure_macros::{Event, Message};
+
+/// Simulated clusters of a program's own entities and actors: one seed, one run.
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use tenure_sim::{
+        Broken, Class, Deviation, Ending, Fault, Found, Profile, Promise, Ran, Seeds, Sim,
+        SimCluster, SimTask, Timing, Verdict, Violation, cluster,
+    };
+}
 
 #[cfg(feature = "mem")]
 pub use tenure_mem::MemShell;

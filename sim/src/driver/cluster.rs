@@ -53,8 +53,6 @@ pub struct SimCluster {
     serves: Vec<Serves>,
     pub(super) story: bool,
     pub(super) print: bool,
-    /// How a failing run is got again.
-    again: Option<String>,
 }
 
 /// A simulated cluster, with nothing that goes wrong until it is told a
@@ -75,7 +73,6 @@ pub fn cluster(seed: u64) -> SimCluster {
         serves: Vec::new(),
         story: false,
         print: false,
-        again: None,
     }
 }
 
@@ -191,25 +188,18 @@ impl SimCluster {
         self
     }
 
-    /// What gets a failing run again, for the message of its panic.
-    pub(crate) fn again(mut self, again: String) -> Self {
-        self.again = Some(again);
-        self
-    }
-
     /// Runs a test on it, until the test ends.
     ///
     /// # Panics
     ///
     /// When the test does, or when a promise was broken.
     pub fn run<T, F: Future<Output = T>>(self, test: impl FnOnce(Sim) -> F) -> T {
-        let again = self.again.clone().unwrap_or_else(|| {
-            let (seed, profile) = (self.seed, self.profile);
-            format!("tenure_sim::cluster({seed}).profile(Profile::{profile:?})")
-        });
+        let (seed, profile) = (self.seed, self.profile);
         match self.report(test).ended {
             Ok(value) => value.expect("only a run that is made smaller is cut"),
-            Err(violation) => panic!("{violation}\n  again: {again}"),
+            Err(violation) => panic!(
+                "{violation}\n  again: tenure_sim::cluster({seed}).profile(Profile::{profile:?})"
+            ),
         }
     }
 

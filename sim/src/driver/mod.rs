@@ -13,6 +13,7 @@ mod log;
 mod network;
 mod nodes;
 mod plan;
+mod seeds;
 mod shell;
 mod sim;
 mod store;
@@ -22,10 +23,12 @@ mod world;
 
 pub use cluster::{Ran, SimCluster, cluster};
 pub(crate) use plan::PROFILES;
+pub use seeds::{Found, Seeds, Verdict};
 pub use shell::SimShell;
 pub use sim::{Sim, SimTask};
 
 use crate::case::Case;
+use crate::oracle::Violation;
 use crate::profile::Profile;
 use crate::world::{Kept, Report};
 
@@ -80,10 +83,15 @@ pub(crate) fn run(case: &Case, keep: Keep) -> Report {
         let run = scope.spawn(|| cluster.report(work::work));
         run.join().expect("a run that catches panics")
     });
-    let (asked, violation) = match ran.ended {
-        Ok(Some(Ok(verdict))) => (verdict.asked, None),
-        Ok(None) => (0, None),
-        Ok(Some(Err(violation))) | Err(violation) => (0, Some(violation)),
+    report_of(ran, |verdict| verdict.map(|verdict| verdict.asked))
+}
+
+/// What came of a run, as of every world; `judge` says what its test came to.
+fn report_of<T>(ran: Ran<T>, judge: impl FnOnce(T) -> Result<usize, Violation>) -> Report {
+    let ended = ran.ended.and_then(|value| value.map_or(Ok(0), judge));
+    let (asked, violation) = match ended {
+        Ok(asked) => (asked, None),
+        Err(violation) => (0, Some(violation)),
     };
     let mut story = Kept::default();
     story.lines = ran.story;

@@ -34,7 +34,7 @@ pub(super) struct Plan {
     pub(super) until: Option<u64>,
 }
 
-/// The profiles that the driver world has.
+/// The profiles that the driver world has, beside that of lost tails.
 pub(crate) const PROFILES: [Profile; 7] = [
     Profile::Calm,
     Profile::Cluster,
@@ -51,8 +51,8 @@ impl Plan {
         let drawn = match profile {
             // A cluster without any of them.
             Profile::Calm => Profile::Cluster,
-            // Everything at once.
-            Profile::Swarm => Profile::Storm,
+            // Everything at once; and the same with streams that lose their ends.
+            Profile::Swarm | Profile::Tail => Profile::Storm,
             other => other,
         };
         let base = crate::Plan::new(seed, drawn);
@@ -91,9 +91,9 @@ impl Plan {
                 // They void what is promised of the leased class, so most seeds do without.
                 faults.clock_jump = every(402, 120, 1_000, 8_000);
                 faults.clock_freeze = every(403, 120, 1_000, 8_000);
-                faults.lost_tail = every(404, 120, 3_000, 9_000);
             }
-            if faults.lost_tail > Span::ZERO {
+            if profile == Profile::Tail {
+                faults.lost_tail = every(404, 1_000, 3_000, 9_000);
                 // Bytes from before the loss would meet sequences that were given again.
                 faults.late_request = 0;
                 faults.twice = 0;
@@ -131,7 +131,7 @@ impl Plan {
 
     /// Whether the driver world has a profile.
     pub(super) fn has(profile: Profile) -> bool {
-        profile == Profile::Swarm || PROFILES.contains(&profile)
+        matches!(profile, Profile::Swarm | Profile::Tail) || PROFILES.contains(&profile)
     }
 
     /// How long faults happen: long enough for leases to end and be taken over.
