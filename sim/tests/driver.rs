@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tenure_core::api::actor::{Actor, ActorCx, Handlers, InitError};
 use tenure_core::format::TakeOver;
-use tenure_sim::{Case, Class, Fault, Profile, Seeds, Sim, Swarm, WorldKind, cluster, trace_hash};
+use tenure_sim::{
+    Case, Class, Fault, Profile, Seeds, Sim, SimCluster, Swarm, WorldKind, cluster, trace_hash,
+};
 
 fn case(seed: u64, profile: Profile) -> Case {
     Case {
@@ -80,15 +83,34 @@ fn a_fault_that_is_left_out_does_not_come() {
     assert_eq!(came(&[Fault::Crash]), 0);
 }
 
+/// An actor, so that there is something to own.
+struct Idle;
+
+impl Actor for Idle {
+    const KIND: &'static str = "idle";
+
+    async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+
+    fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
+        handlers
+    }
+}
+
+fn three(seed: u64) -> SimCluster {
+    cluster(seed).nodes(3).shards(4).actor::<Idle>()
+}
+
 async fn served(sim: &Sim, nodes: &[usize]) {
     let patience = sim.convergence();
-    let served = sim.served(nodes, &[TakeOver::Fenced], patience).await;
+    let served = sim.served(nodes, &[TakeOver::Leased], patience).await;
     served.expect("a cluster that serves");
 }
 
 #[test]
 fn a_node_that_is_killed_is_taken_over_from_and_comes_back() {
-    cluster(11).nodes(3).shards(4).run(|sim| async move {
+    three(11).run(|sim| async move {
         served(&sim, &[0, 1, 2]).await;
         let handle = sim.node(1).expect("it runs");
         sim.kill(1);
@@ -101,7 +123,7 @@ fn a_node_that_is_killed_is_taken_over_from_and_comes_back() {
 
 #[test]
 fn a_node_that_stands_still_loses_what_it_owned() {
-    cluster(12).nodes(3).shards(4).run(|sim| async move {
+    three(12).run(|sim| async move {
         served(&sim, &[0, 1, 2]).await;
         let view = sim.node(2).and_then(|node| node.cluster());
         let rejoins = || view.as_ref().map(|cluster| cluster.view().rejoins());

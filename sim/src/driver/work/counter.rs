@@ -311,3 +311,43 @@ fn find(log: &Log, asked: &Asked) -> Result<Option<(u64, Version)>, String> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Book, Came};
+    use crate::driver::log::Log;
+    use tenure_core::id::{CommandId, Version, WallTime};
+
+    fn book(came: Came) -> Book {
+        let book = Book::default();
+        book.page().asked.push(Asked {
+            kind: "counter",
+            entity: "counter-1".to_owned(),
+            id: CommandId::new(WallTime(1), 7),
+            by: 3,
+            came,
+        });
+        book
+    }
+
+    #[test]
+    fn what_was_told_and_is_not_in_the_log_is_seen() {
+        let log = Log::default();
+        let voids_nothing = |_| false;
+        let done = Came::Done(3, Version(1));
+        let told = book(done).judge(&log, &voids_nothing);
+        assert!(told.is_err_and(|what| what.contains("P1")));
+        assert_eq!(book(Came::Nothing).judge(&log, &voids_nothing), Ok(()));
+        assert_eq!(book(Came::Unknown).judge(&log, &voids_nothing), Ok(()));
+        assert_eq!(book(done).judge(&log, &|_| true), Ok(()));
+    }
+
+    #[test]
+    fn a_read_that_is_older_than_what_was_told_is_seen() {
+        let book = Book::default();
+        book.told("counter", "counter-1", Version(4));
+        assert_eq!(book.known("counter", "counter-1"), Version(4));
+        book.page().stale.push("n1 answers as of 3".to_owned());
+        assert!(book.judge(&Log::default(), &|_| false).is_err());
+    }
+}

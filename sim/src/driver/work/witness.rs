@@ -90,3 +90,33 @@ impl Witness {
         (seen.together.clone(), seen.disorder.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Witness;
+
+    #[test]
+    fn two_lives_that_act_in_turns_are_seen() {
+        let witness = Witness::present();
+        for life in [1, 1, 2, 2] {
+            Witness::act("key", life, "turn");
+        }
+        assert_eq!(witness.wrong(), (None, None), "one after the other");
+        Witness::act("key", 1, "task");
+        let (together, _) = witness.wrong();
+        assert!(together.is_some_and(|what| what.contains("life 1")));
+    }
+
+    #[test]
+    fn a_message_that_another_one_overtook_is_seen() {
+        let witness = Witness::present();
+        Witness::act("key", 1, "turn");
+        for (caller, number) in [(1, 1), (2, 1), (1, 3)] {
+            Witness::took("key", caller, number);
+        }
+        assert_eq!(witness.wrong(), (None, None));
+        Witness::took("key", 1, 2);
+        let (_, disorder) = witness.wrong();
+        assert!(disorder.is_some_and(|what| what.contains("after 3")));
+    }
+}
