@@ -16,6 +16,9 @@ use bytes::Bytes;
 pub(super) struct CommandTable {
     /// By rising id. A new one goes to the end or near it, and the first goes first.
     known: VecDeque<Entry>,
+    /// The first and the last id. Each command asks for both, and the entries are memory of their own
+    /// that was not touched since the entity's command before.
+    ends: Option<(CommandId, CommandId)>,
     /// The outcomes that are too long for their entries. Copies: the message that one came in must not
     /// stay in memory with it.
     longer: BTreeMap<CommandId, Bytes>,
@@ -109,6 +112,10 @@ impl CommandTable {
             Err(place) if place == self.known.len() => self.known.push_back(entry),
             Err(place) => self.known.insert(place, entry),
         }
+        self.ends = Some(match self.ends {
+            Some((first, last)) => (first.min(id), last.max(id)),
+            None => (id, id),
+        });
     }
 
     fn outcome(&self, entry: &Entry) -> Bytes {
@@ -134,9 +141,9 @@ impl CommandTable {
 
     /// Where an id is, or would be.
     fn place(&self, id: CommandId) -> Result<usize, usize> {
-        match self.known.back() {
+        match self.ends {
             None => Err(0),
-            Some(newest) if newest.id < id => Err(self.known.len()),
+            Some((_, last)) if last < id => Err(self.known.len()),
             Some(_) => self.known.binary_search_by(|entry| entry.id.cmp(&id)),
         }
     }
@@ -179,14 +186,16 @@ impl CommandTable {
         self.horizon = self.horizon.max(horizon);
         let kept_since = WallTime(now.0.saturating_sub(limits.command_id_age_ms));
         while self.known.len() > limits.command_ids_min
-            && let Some(oldest) = self.known.front()
+            && let Some((first, last)) = self.ends
         {
-            let time = oldest.id.time();
+            let time = first.time();
             if time >= kept_since && self.known.len() <= limits.command_ids_max {
                 break;
             }
             self.drop_outcome(0);
             self.known.pop_front();
+            let first = self.known.front();
+            self.ends = first.map(|first| (first.id, last));
             self.horizon = self.horizon.max(time);
         }
     }

@@ -87,8 +87,8 @@ impl Stream {
 
     /// Where a known subject ends; [`Sequence::NONE`] when its messages are gone.
     pub(super) fn end_of(&self, at: SubjectAt) -> Sequence {
-        let last = self.subjects.at(at).live.back();
-        last.map_or(Sequence::NONE, |last| Sequence(*last))
+        let last = self.subjects.at(at).live.last();
+        last.map_or(Sequence::NONE, Sequence)
     }
 
     pub(super) fn replicated(&self) -> bool {
@@ -152,7 +152,7 @@ impl Stream {
         if let Some(expires) = stored.expires {
             self.expiries.insert((expires, sequence));
         }
-        self.subjects.at_mut(at).live.push_back(sequence);
+        self.subjects.at_mut(at).live.push(sequence);
         self.messages.insert(sequence, stored);
     }
 
@@ -355,7 +355,7 @@ impl<'a> View<'a> {
     pub(super) fn last_of(&self, subject: &str) -> Option<&'a Stored> {
         let index = self.stream.subjects.get(subject)?;
         let Some(up_to) = self.up_to else {
-            return self.stream.messages.get(*index.live.back()?);
+            return self.stream.messages.get(index.live.last()?);
         };
         let live = index.live.partition_point(|live| *live <= up_to);
         let live = live.checked_sub(1).and_then(|n| index.live.get(n)).copied();

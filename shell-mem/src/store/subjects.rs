@@ -3,13 +3,57 @@
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Deref;
 use tenure_core::port::Subject;
 
 /// Where a subject's messages are, each list by ascending sequence.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SubjectIndex {
-    pub(super) live: VecDeque<u64>,
+    pub(super) live: Live,
     pub(super) removed: BTreeSet<u64>,
+}
+
+/// The sequences of the messages that are there, rising.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live {
+    sequences: VecDeque<u64>,
+    /// The last one. Each write asks for it, and the list is memory of its own that was not touched
+    /// since the write before.
+    last: Option<u64>,
+}
+
+impl Live {
+    pub(super) fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    pub(super) fn push(&mut self, sequence: u64) {
+        self.sequences.push_back(sequence);
+        self.last = Some(sequence);
+    }
+
+    pub(super) fn insert(&mut self, place: usize, sequence: u64) {
+        self.sequences.insert(place, sequence);
+        self.last = self.sequences.back().copied();
+    }
+
+    pub(super) fn remove(&mut self, place: usize) {
+        self.sequences.remove(place);
+        self.last = self.sequences.back().copied();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.sequences.truncate(len);
+        self.last = self.sequences.back().copied();
+    }
+}
+
+impl Deref for Live {
+    type Target = VecDeque<u64>;
+
+    fn deref(&self) -> &VecDeque<u64> {
+        &self.sequences
+    }
 }
 
 /// The subjects of one stream. Those whose texts have numbers with the same low bits stand in one
@@ -140,7 +184,7 @@ fn number(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Subjects;
+    use super::{Live, Subjects};
     use alloc::format;
 
     #[test]
@@ -148,16 +192,36 @@ mod tests {
         let mut subjects = Subjects::default();
         for n in 0..2_000_u64 {
             let subject = format!("bank.ev.{}.account.{n}", n % 7).into();
-            subjects.get_or_default(&subject).live.push_back(n);
+            subjects.get_or_default(&subject).live.push(n);
         }
         for n in 0..2_000_u64 {
             let subject = format!("bank.ev.{}.account.{n}", n % 7);
-            assert_eq!(subjects.get(&subject).unwrap().live, [n]);
+            let live = &subjects.get(&subject).unwrap().live;
+            assert_eq!((live.last(), live.len(), live[0]), (Some(n), 1, n));
         }
         subjects.remove("bank.ev.0.account.0");
         assert!(subjects.get("bank.ev.0.account.0").is_none());
         assert_eq!(subjects.values_mut().count(), 1_999);
         subjects.retain(|index| index.live[0] < 10);
         assert_eq!(subjects.values_mut().count(), 9);
+    }
+
+    #[test]
+    fn the_last_one_is_known_after_each_change() {
+        let mut live = Live::default();
+        assert_eq!(live.last(), None);
+        for sequence in [3, 5, 8] {
+            live.push(sequence);
+        }
+        live.remove(2);
+        assert_eq!((live.last(), live.len()), (Some(5), 2));
+        live.insert(1, 4);
+        assert_eq!(live.last(), Some(5));
+        live.insert(3, 9);
+        assert_eq!(live.last(), live.back().copied());
+        live.truncate(1);
+        assert_eq!(live.last(), Some(3));
+        live.truncate(0);
+        assert_eq!(live.last(), None);
     }
 }
