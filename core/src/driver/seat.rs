@@ -140,6 +140,8 @@ pub(crate) struct Seat {
     tickets: Table<Ticket, KindIndex>,
     /// Work of the host that is not done yet.
     works: VecDeque<(OpId, Work)>,
+    /// What it came to, or why it panicked, until the machine takes it in.
+    ran: VecDeque<(OpId, Result<Ran, String>)>,
     /// What the cache was told that the machine keeps.
     told: Stock,
     /// When the lane looks at it at the latest: at its next deadline or before.
@@ -158,7 +160,7 @@ impl Seat {
     pub(crate) fn new(
         (key, stock_at): (ShardKey, StockAt),
         config: ShardConfig,
-        limits: Limits,
+        limits: Arc<Limits>,
         dice: Dice,
         names: &mut BTreeSet<StreamName>,
     ) -> Self {
@@ -174,6 +176,7 @@ impl Seat {
             slots: Slots::default(),
             tickets: Table::new(),
             works: VecDeque::new(),
+            ran: VecDeque::new(),
             told: Stock::default(),
             noted: None,
             counted: CacheCounts::default(),
@@ -303,7 +306,8 @@ impl Seat {
         self.key.mode == WriteMode::Owned && self.key.class == TakeOver::Leased
     }
 
-    /// Takes in a caller's request. `at_least` is what its node knows of the stream, when that is
+    /// Takes in a caller's request; what its host is to do is left, and is to be
+    /// [worked off](Self::work_off). `at_least` is what its node knows of the stream, when that is
     /// another one (S13).
     pub(crate) fn request(
         &mut self,
@@ -320,6 +324,7 @@ impl Seat {
             caller,
             ..
         } = request;
+        self.work_off(env);
         let kind = self.kind(env, &kind);
         self.claim(env);
         if let Some(reason) = &self.halted {
@@ -356,7 +361,7 @@ impl Seat {
                 deadline,
             }),
         };
-        self.feed(env, input);
+        self.step(env, input);
     }
 
     /// Tells every caller that is left.
@@ -368,51 +373,76 @@ impl Seat {
         }
     }
 
-    /// Steps the machine, and does the work of the hosts that follows from it.
-    pub(crate) fn feed(&mut self, env: &mut Env<'_>, mut input: Input) {
-        while self.halted.is_none() {
-            env.recorder.push_log(env.now, Who::Shard(self.key), &input);
-            let mut cx = Cx {
-                now: env.now,
-                dice: self.dice,
-                probe: &mut *env.probe,
-            };
-            let (known, conflicts) = (self.machine.high_water(), self.machine.conflicts());
-            let stepped = caught(|| self.machine.step(&mut cx, input, env.log_effects));
-            let mut halt = stepped
-                .err()
-                .map(|panic| format!("a step panicked: {panic}"));
-            env.counters.conflicts += self.machine.conflicts() - conflicts;
-            let counts = self.machine.cache_counts();
-            let before = core::mem::replace(&mut self.counted, counts);
-            env.counters.cache_hits += counts.hits - before.hits;
-            env.counters.cache_misses += counts.misses - before.misses;
-            env.counters.cache_evictions += counts.evictions - before.evictions;
-            if self.machine.high_water() > known {
-                let stream = self.machine.config().stream;
-                env.high_water.raise(stream, self.machine.high_water());
+    /// Steps the machine, and does the work of the hosts that follows from it. What it has its hosts
+    /// do still comes first: its inputs keep their order.
+    pub(crate) fn feed(&mut self, env: &mut Env<'_>, input: Input) {
+        self.work_off(env);
+        self.step(env, input);
+        self.work_off(env);
+    }
+
+    /// Whether hosts have something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.works.is_empty()
+    }
+
+    /// Does the work of the hosts; what it came to is kept.
+    pub(crate) fn run_hosts(&mut self) {
+        while let Some((op, work)) = self.works.pop_front() {
+            let ran = caught(|| self.work(work));
+            self.ran.push_back((op, ran));
+        }
+    }
+
+    /// Does the work of the hosts that is left, and takes in what all of it came to.
+    pub(crate) fn work_off(&mut self, env: &mut Env<'_>) {
+        loop {
+            self.run_hosts();
+            match self.ran.pop_front() {
+                Some((op, Ok(ran))) => self.step(env, Input::Ran { op, ran }),
+                Some((_, Err(panic))) => self.halt(env, format!("the host panicked: {panic}")),
+                None => return,
             }
-            // What is run needs the environment, so the buffer is set aside meanwhile.
-            let mut effects = core::mem::replace(env.log_effects, Effects::new(0));
-            let broken = halt.is_some();
-            for effect in effects.drain() {
-                if !broken {
-                    halt = halt.or(self.run(env, effect));
-                }
+        }
+    }
+
+    /// Steps the machine; what its hosts are to do is left.
+    fn step(&mut self, env: &mut Env<'_>, input: Input) {
+        if self.halted.is_some() {
+            return;
+        }
+        env.recorder.push_log(env.now, Who::Shard(self.key), &input);
+        let mut cx = Cx {
+            now: env.now,
+            dice: self.dice,
+            probe: &mut *env.probe,
+        };
+        let (known, conflicts) = (self.machine.high_water(), self.machine.conflicts());
+        let stepped = caught(|| self.machine.step(&mut cx, input, env.log_effects));
+        let mut halt = stepped
+            .err()
+            .map(|panic| format!("a step panicked: {panic}"));
+        env.counters.conflicts += self.machine.conflicts() - conflicts;
+        let counts = self.machine.cache_counts();
+        let before = core::mem::replace(&mut self.counted, counts);
+        env.counters.cache_hits += counts.hits - before.hits;
+        env.counters.cache_misses += counts.misses - before.misses;
+        env.counters.cache_evictions += counts.evictions - before.evictions;
+        if self.machine.high_water() > known {
+            let stream = self.machine.config().stream;
+            env.high_water.raise(stream, self.machine.high_water());
+        }
+        // What is run needs the environment, so the buffer is set aside meanwhile.
+        let mut effects = core::mem::replace(env.log_effects, Effects::new(0));
+        let broken = halt.is_some();
+        for effect in effects.drain() {
+            if !broken {
+                halt = halt.or(self.run(env, effect));
             }
-            *env.log_effects = effects;
-            if let Some(reason) = halt {
-                return self.halt(env, reason);
-            }
-            let Some((op, work)) = self.works.pop_front() else {
-                return;
-            };
-            input = match caught(|| self.work(work)) {
-                Ok(ran) => Input::Ran { op, ran },
-                Err(panic) => {
-                    return self.halt(env, format!("the host panicked: {panic}"));
-                }
-            };
+        }
+        *env.log_effects = effects;
+        if let Some(reason) = halt {
+            self.halt(env, reason);
         }
     }
 
@@ -596,6 +626,7 @@ impl Seat {
         env.counters.halts += 1;
         self.finish_all(env, &Answer::Halted(reason.clone()));
         self.works.clear();
+        self.ran.clear();
         if self.ruled {
             let cause = reason.clone();
             env.reports

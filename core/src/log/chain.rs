@@ -14,6 +14,7 @@ use crate::{reached, sometimes};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Shard {
@@ -320,7 +321,7 @@ impl Shard {
 
     /// Lets the host fold what was read.
     pub(super) fn fold(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        let limits = self.limits;
+        let limits = Arc::clone(&self.limits);
         let load = self.loading(slot);
         let commits = core::mem::take(&mut load.commits);
         let floor = core::mem::replace(&mut load.floor, Floor::Nothing);

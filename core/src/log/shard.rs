@@ -19,13 +19,15 @@ use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, S
 use crate::table::Table;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The event log of one (class, shard) on one node.
 #[derive(Clone, Debug)]
 pub struct Shard {
     pub(super) config: ShardConfig,
-    pub(super) limits: Limits,
+    /// Shared by the shards of a lane: each command looks at a dozen of them.
+    pub(super) limits: Arc<Limits>,
     pub(super) names: Names,
     /// The store's shape as it was read last.
     pub(super) shape: Shape,
@@ -229,7 +231,9 @@ impl Turn<'_, '_> {
 
 impl Shard {
     /// A shard that knows nothing yet and waits for `Input::Up`.
-    pub fn new(config: ShardConfig, limits: Limits) -> Self {
+    pub fn new(config: ShardConfig, limits: impl Into<Arc<Limits>>) -> Self {
+        let limits = limits.into();
+        let singles_max = limits.commits_in_flight_max;
         let owned = config.mode == WriteMode::Owned;
         let agenda = (config.later && owned).then(Box::default);
         Self {
@@ -260,7 +264,7 @@ impl Shard {
             window: Window {
                 ready: VecDeque::new(),
                 singles_count: 0,
-                singles_max: limits.commits_in_flight_max,
+                singles_max,
             },
             owned: Owned::new(),
             agenda,
@@ -450,7 +454,7 @@ impl Shard {
             retry_delay_min,
             retry_delay_max,
             ..
-        } = self.limits;
+        } = *self.limits;
         let full = retry_delay_min
             .saturating_mul(1 << tries.min(20))
             .min(retry_delay_max);

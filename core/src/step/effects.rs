@@ -26,6 +26,7 @@ impl<E> Effects<E> {
     /// # Panics
     ///
     /// When the buffer is full: the machine has a loop without a limit.
+    #[inline]
     pub fn push(&mut self, effect: E) {
         assert!(
             self.items.len() < self.effects_max,

@@ -203,6 +203,8 @@ pub(crate) struct Lane<S: Shell> {
     boot: Time,
     shell: S,
     facts: Arc<NodeFacts>,
+    /// The node's, for the lane's logs.
+    limits: Arc<Limits>,
     dice: Dice,
 
     requests: mpsc::Receiver<Request>,
@@ -239,6 +241,8 @@ pub(crate) struct Lane<S: Shell> {
     window: Window<StreamName, (Who, OpId, StoreRequest)>,
     histories: BTreeMap<u64, HistorySeat>,
     tickets: u64,
+    /// Logs whose hosts have something to do for requests that were taken in.
+    working: Vec<ShardKey>,
 
     timers: Timers<Who>,
     stepped: Stepped,
@@ -287,6 +291,7 @@ impl<S: Shell> Lane<S> {
             dice: Dice::new(parts.facts.dice_key),
             log_effects: Effects::new(parts.facts.limits.effects_max),
             shell: parts.shell,
+            limits: Arc::new(parts.facts.limits),
             facts: parts.facts,
             requests: parts.requests,
             open: true,
@@ -309,6 +314,7 @@ impl<S: Shell> Lane<S> {
             window,
             histories: BTreeMap::new(),
             tickets: 0,
+            working: Vec::new(),
             timers: Timers::default(),
             stepped: Stepped::default(),
             probe: CountingProbe::default(),

@@ -9,6 +9,7 @@ use crate::driver::shell::Shell;
 use crate::format::WriteMode;
 use crate::id::{Sequence, ShardId, Ticket};
 use crate::log::{HistoryAsk, HistoryInput, Input, Refusal, Reply, ShardConfig};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl<S: Shell> Lane<S> {
@@ -90,8 +91,39 @@ impl<S: Shell> Lane<S> {
             self.tickets += 1;
             let ticket = Ticket(self.tickets);
             seat.request(&mut env!(self, now), ticket, request, at_least);
+            if seat.has_work() {
+                self.working.push(key);
+                return self.facts.admission.set(self.index, self.waiting());
+            }
         }
         self.after(Who::Shard(key));
+    }
+
+    /// Has the hosts do what requests left them, and begins what that comes to.
+    ///
+    /// A request is taken in, decided, encoded and stored by more code than a core keeps next to it.
+    /// So each of these is done for several requests in turn, and not all of them for each request.
+    pub(super) fn work_off(&mut self) {
+        while !self.working.is_empty() {
+            let mut working = std::mem::take(&mut self.working);
+            for key in &working {
+                if let Some(seat) = self.seats.get_mut(key) {
+                    seat.run_hosts();
+                }
+            }
+            for key in working.drain(..) {
+                let now = self.now;
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.work_off(&mut env!(self, now));
+                }
+                self.note_step(Who::Shard(key));
+            }
+            // What followed from it may have brought further requests.
+            if self.working.is_empty() {
+                self.working = working;
+            }
+            self.begin_stores();
+        }
     }
 
     /// Makes the log of a shard, if there is none.
@@ -122,7 +154,7 @@ impl<S: Shell> Lane<S> {
         let mut seat = Seat::new(
             (key, stock_at),
             config,
-            self.facts.limits,
+            Arc::clone(&self.limits),
             dice,
             &mut self.names,
         );

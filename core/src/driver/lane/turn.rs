@@ -33,11 +33,15 @@ impl<S: Shell> Lane<S> {
                     break;
                 }
             }
+            if n.is_multiple_of(CLOCK_EVERY) {
+                self.work_off();
+            }
             self.read_clock(n);
             if self.now >= until {
                 break;
             }
         }
+        self.work_off();
         let until = self.now + SLICE_MAX;
         for n in 1..=BATCH_MAX {
             let Some(answered) = self.next_answer() else {
@@ -79,6 +83,7 @@ impl<S: Shell> Lane<S> {
         if stepped.actors {
             self.after(Who::Actors);
         }
+        self.work_off();
     }
 
     pub(super) fn tick_due(&mut self) {
@@ -151,6 +156,12 @@ impl<S: Shell> Lane<S> {
     /// After a machine was stepped: begins its requests, notes its deadline, and tells the cache
     /// what it keeps.
     pub(super) fn after(&mut self, who: Who) {
+        self.note_step(who);
+        self.begin_stores();
+    }
+
+    /// The same, but for requests to the store.
+    pub(super) fn note_step(&mut self, who: Who) {
         let deadline = match who {
             Who::Shard(key) => self.seats.get_mut(&key).and_then(|seat| {
                 if let Some(stock) = seat.new_stock() {
@@ -168,19 +179,24 @@ impl<S: Shell> Lane<S> {
         }
         self.make_room();
         self.facts.admission.set(self.index, self.waiting());
-        if !self.stores.is_empty() {
-            let mut stores = std::mem::take(&mut self.stores);
-            for (who, op, request) in stores.drain(..) {
-                self.ask(who, op, request);
-            }
-            self.stores = stores;
-        }
         if !self.reports.is_empty() {
             self.send_reports();
         }
         if !self.errands.is_empty() {
             self.run_errands();
         }
+    }
+
+    /// Begins the requests to the store that are to be begun.
+    pub(super) fn begin_stores(&mut self) {
+        if self.stores.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        for (who, op, request) in stores.drain(..) {
+            self.ask(who, op, request);
+        }
+        self.stores = stores;
     }
 
     pub(super) fn deadline_of(&self, who: Who) -> Option<Time> {
