@@ -18,6 +18,9 @@ use std::fmt;
 /// How many inputs a lane keeps.
 const INPUTS_MAX: usize = 1_024;
 
+/// How many inputs of one moment stand together in the ring.
+const RUN_MAX: u32 = 64;
+
 /// How many bytes of messages and states a lane keeps with them; fewer inputs when those are large.
 const BYTES_MAX: usize = 16 << 20;
 
@@ -110,15 +113,19 @@ impl fmt::Display for Recording {
 pub(crate) struct Recorder<M> {
     ring: VecDeque<Entry<M>>,
     dropped: u64,
-    /// What the ring's inputs hold.
+    /// How many inputs the ring holds, and the bytes of what they hold.
+    inputs: usize,
     bytes: usize,
     /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
     packed: Vec<u8>,
     /// Where they begin; what is before it is of inputs that are gone.
     begin: usize,
+    /// The machines of inputs in runs, by their numbers.
+    named: [Option<M>; 2],
 }
 
-/// An input in the ring, and the bytes of what it holds of messages, states and verdicts.
+/// An input in the ring, or some of one moment, and the bytes of what they hold of messages, states and
+/// verdicts.
 struct Entry<M> {
     now: Time,
     machine: M,
@@ -136,18 +143,31 @@ enum Kept {
     Decided(OpId),
     /// A message was stored.
     Published(OpId, Sequence),
-    /// Of routing; its bytes are packed.
-    Router,
-    /// Of actors; its bytes are packed.
-    Actors,
+    /// So many of routing and of actors, of which there are several for each request: each as its length
+    /// in two bytes, the number of its machine, and its packed bytes.
+    Run(u32),
 }
+
+/// The numbers of machines in runs.
+const ROUTER: u8 = 0;
+const ACTORS: u8 = 1;
+
+/// What is before an input's bytes in a run: their length, and the number of the machine.
+const HEAD: usize = 3;
 
 impl<M> Entry<M> {
     /// How many of its bytes are packed.
     fn packed(&self) -> usize {
         match self.input {
-            Kept::Submit | Kept::Decided(_) | Kept::Router | Kept::Actors => self.bytes,
+            Kept::Submit | Kept::Decided(_) | Kept::Run(_) => self.bytes,
             Kept::Published(..) | Kept::Whole(_) => 0,
+        }
+    }
+
+    fn inputs(&self) -> usize {
+        match self.input {
+            Kept::Run(inputs) => inputs as usize,
+            Kept::Whole(_) | Kept::Submit | Kept::Decided(_) | Kept::Published(..) => 1,
         }
     }
 }
@@ -254,9 +274,11 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         Self {
             ring: VecDeque::with_capacity(INPUTS_MAX),
             dropped: 0,
+            inputs: 0,
             bytes: 0,
             packed: Vec::new(),
             begin: 0,
+            named: [None; 2],
         }
     }
 
@@ -295,40 +317,59 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     /// The same for an input of routing.
     pub(crate) fn push_route(&mut self, now: Time, machine: M, input: &route::Input) {
-        let end = self.packed.len();
-        if pack_route(input, &mut self.packed) {
-            let bytes = self.packed.len() - end;
-            self.keep(now, machine, Kept::Router, bytes);
-        } else {
+        if !self.push_packed(now, (machine, ROUTER), |into| pack_route(input, into)) {
             self.push(now, machine, Recorded::Router(Box::new(input.clone())));
         }
     }
 
     /// The same for an input of actors.
     pub(crate) fn push_actors(&mut self, now: Time, machine: M, input: &actor::Input) {
-        let end = self.packed.len();
-        if pack_actors(input, &mut self.packed) {
-            let bytes = self.packed.len() - end;
-            self.keep(now, machine, Kept::Actors, bytes);
-        } else {
+        if !self.push_packed(now, (machine, ACTORS), |into| pack_actors(input, into)) {
             self.push(now, machine, Recorded::Actors(Box::new(input.clone())));
         }
     }
 
+    /// Adds an input to the run of its moment, if it can be packed.
+    fn push_packed(
+        &mut self,
+        now: Time,
+        (machine, number): (M, u8),
+        pack: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> bool {
+        let head = self.packed.len();
+        self.packed.extend_from_slice(&[0, 0, number]);
+        if !pack(&mut self.packed) {
+            self.packed.truncate(head);
+            return false;
+        }
+        let bytes = self.packed.len() - head;
+        let len = u16::try_from(bytes - HEAD).expect("a key is short");
+        self.packed[head..head + 2].copy_from_slice(&len.to_le_bytes());
+        self.named[usize::from(number)] = Some(machine);
+        self.make_room(bytes);
+        self.inputs += 1;
+        self.bytes += bytes;
+        if let Some(last) = self.ring.back_mut()
+            && let Kept::Run(inputs) = &mut last.input
+            && last.now == now
+            && *inputs < RUN_MAX
+        {
+            *inputs += 1;
+            last.bytes += bytes;
+            return true;
+        }
+        self.ring.push_back(Entry {
+            now,
+            machine,
+            input: Kept::Run(1),
+            bytes,
+        });
+        true
+    }
+
     fn keep(&mut self, now: Time, machine: M, input: Kept, bytes: usize) {
-        while self.ring.len() == INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
-            let Some(oldest) = self.ring.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.bytes;
-            self.begin += oldest.packed();
-            self.dropped += 1;
-        }
-        // Seldom enough that it costs next to nothing: as much as is there was added since.
-        if self.begin > self.packed.len() / 2 {
-            self.packed.drain(..self.begin);
-            self.begin = 0;
-        }
+        self.make_room(bytes);
+        self.inputs += 1;
         self.bytes += bytes;
         self.ring.push_back(Entry {
             now,
@@ -338,10 +379,28 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         });
     }
 
+    /// Room for one more input with so many bytes.
+    fn make_room(&mut self, bytes: usize) {
+        while self.inputs >= INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
+            let Some(oldest) = self.ring.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.bytes;
+            self.inputs -= oldest.inputs();
+            self.begin += oldest.packed();
+            self.dropped += oldest.inputs() as u64;
+        }
+        // Seldom enough that it costs next to nothing: as much as is there was added since.
+        if self.begin > self.packed.len() / 2 {
+            self.packed.drain(..self.begin);
+            self.begin = 0;
+        }
+    }
+
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
-        let entries = self.ring.iter();
         let mut packed = self.packed.iter().copied().skip(self.begin);
-        let entries = entries.map(|entry| {
+        let mut entries = Vec::with_capacity(self.inputs);
+        for entry in &self.ring {
             let bytes: Vec<u8> = packed.by_ref().take(entry.packed()).collect();
             let input = match &entry.input {
                 Kept::Whole(input) => (**input).clone(),
@@ -356,14 +415,6 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                         ran: Ran::Decided(decided),
                     })
                 }
-                Kept::Router => {
-                    let input = unpack_route(&bytes).expect("an input that was packed");
-                    Recorded::Router(Box::new(input))
-                }
-                Kept::Actors => {
-                    let input = unpack_actors(&bytes).expect("an input that was packed");
-                    Recorded::Actors(Box::new(input))
-                }
                 Kept::Published(op, sequence) => Recorded::Log(Input::Stored {
                     op: *op,
                     reply: Outcome::Done(StoreDone::Published(Ack {
@@ -371,28 +422,57 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                         duplicate: false,
                     })),
                 }),
+                Kept::Run(_) => {
+                    entries.extend(self.run(entry.now, &bytes));
+                    continue;
+                }
             };
-            RecordedInput {
+            entries.push(RecordedInput {
                 now: entry.now,
                 machine: format!("{:?}", entry.machine),
                 input,
-            }
-        });
+            });
+        }
         Recording {
             lane,
             dice_key,
             boot,
             dropped: self.dropped,
-            entries: entries.collect(),
+            entries,
         }
+    }
+
+    /// The inputs of a run.
+    fn run(&self, now: Time, mut bytes: &[u8]) -> Vec<RecordedInput> {
+        let mut inputs = Vec::new();
+        while let Some(([low, high, number], rest)) = bytes.split_first_chunk::<HEAD>() {
+            let (packed, rest) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])));
+            bytes = rest;
+            let input = if *number == ROUTER {
+                let input = unpack_route(packed).expect("an input that was packed");
+                Recorded::Router(Box::new(input))
+            } else {
+                let input = unpack_actors(packed).expect("an input that was packed");
+                Recorded::Actors(Box::new(input))
+            };
+            let machine = self.named[usize::from(*number)].expect("it was named when it came");
+            inputs.push(RecordedInput {
+                now,
+                machine: format!("{machine:?}"),
+                input,
+            });
+        }
+        inputs
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{INPUTS_MAX, Recorded, Recorder};
+    use crate::actor;
     use crate::id::{OpId, Ticket, Version};
     use crate::log::{Decided, Input, Ran, Verdict};
+    use crate::route;
     use crate::step::Time;
 
     #[test]
@@ -406,6 +486,42 @@ mod tests {
         assert_eq!(recording.entries.len(), INPUTS_MAX);
         assert!(recording.to_string().starts_with("lane 1 dice 0000"));
         assert_eq!(recording.entries[0].now, Time::from_nanos(3));
+    }
+
+    #[test]
+    fn inputs_of_one_moment_stand_together_and_come_out_one_by_one() {
+        let input = |n: u64| match n % 3 {
+            0 => Recorded::Router(Box::new(route::Input::Served(Ticket(n)))),
+            1 => Recorded::Actors(Box::new(actor::Input::Turn)),
+            // It is kept whole.
+            _ => Recorded::Router(Box::new(route::Input::Cancel(Ticket(n)))),
+        };
+        let now = |n: u64| Time::from_nanos(n / 200);
+        let mut recorder = Recorder::new();
+        let pushed = 3 * INPUTS_MAX as u64;
+        for n in 0..pushed {
+            match input(n) {
+                Recorded::Router(input) => recorder.push_route(now(n), "router", &input),
+                Recorded::Actors(input) => recorder.push_actors(now(n), "actors", &input),
+                other => panic!("{other:?}"),
+            }
+        }
+        let recording = recorder.dump(1, 7, Time::ZERO);
+        let kept = recording.entries.len();
+        assert!(
+            (INPUTS_MAX - super::RUN_MAX as usize..=INPUTS_MAX).contains(&kept),
+            "{kept}"
+        );
+        assert_eq!(recording.dropped + kept as u64, pushed);
+        for (entry, n) in recording.entries.iter().zip(recording.dropped..) {
+            assert_eq!(format!("{:?}", entry.input), format!("{:?}", input(n)));
+            let machine = if n % 3 == 1 {
+                "\"actors\""
+            } else {
+                "\"router\""
+            };
+            assert_eq!((entry.now, &*entry.machine), (now(n), machine));
+        }
     }
 
     #[test]
