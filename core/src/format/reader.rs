@@ -14,6 +14,12 @@ use bytes::Bytes;
 use minicbor::data::Type;
 use minicbor::{Decoder, decode};
 
+/// The heads of types, each for the count or number 0.
+const UINT: u8 = 0x00;
+const BYTES: u8 = 0x40;
+const TEXT: u8 = 0x60;
+const ARRAY: u8 = 0x80;
+
 /// Reads one map, field by field.
 pub(super) struct Reader<'b> {
     format: &'static str,
@@ -84,9 +90,40 @@ impl<'b> Reader<'b> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn uint(&mut self, field: &'static str) -> Result<u64, FormatError> {
+        if let Some((value, end)) = self.head(UINT) {
+            self.decoder.set_position(end);
+            return Ok(value);
+        }
         let value = self.decoder.u64();
         self.told(field, value)
+    }
+
+    /// The count or number of a head of a type, and where it ends; nothing for what is no such head.
+    ///
+    /// Nearly all that is read is read in this way. What is left to the decoder is refused, or of types
+    /// that are rare.
+    #[inline]
+    fn head(&self, kind: u8) -> Option<(u64, usize)> {
+        let at = self.decoder.position();
+        let (head, rest) = self.bytes.get(at..)?.split_first()?;
+        Some(match head.wrapping_sub(kind) {
+            short @ 0..=23 => (u64::from(short), at + 1),
+            24 => (u64::from(*rest.first()?), at + 2),
+            25 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), at + 3),
+            26 => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), at + 5),
+            27 => (u64::from_be_bytes(*rest.first_chunk()?), at + 9),
+            _ => return None,
+        })
+    }
+
+    /// Where bytes or a text are that are read in this way.
+    #[inline]
+    fn run(&self, kind: u8) -> Option<(&'b [u8], usize)> {
+        let (len, begin) = self.head(kind)?;
+        let end = begin.checked_add(usize::try_from(len).ok()?)?;
+        Some((self.bytes.get(begin..end)?, end))
     }
 
     /// An unsigned number of a smaller type.
@@ -112,6 +149,12 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) fn bits128(&mut self, field: &'static str) -> Result<u128, FormatError> {
+        if let Some((value, end)) = self.run(BYTES)
+            && let Ok(bytes) = value.try_into()
+        {
+            self.decoder.set_position(end);
+            return Ok(u128::from_be_bytes(bytes));
+        }
         let value = self.decoder.bytes();
         let value = self.told(field, value)?;
         match value.try_into() {
@@ -122,6 +165,10 @@ impl<'b> Reader<'b> {
 
     /// Bytes, shared with what is read.
     pub(super) fn bytes(&mut self, field: &'static str) -> Result<Bytes, FormatError> {
+        if let Some((value, end)) = self.run(BYTES) {
+            self.decoder.set_position(end);
+            return Ok(self.bytes.slice(end - value.len()..end));
+        }
         let value = self.decoder.bytes();
         let len = self.told(field, value)?.len();
         let end = self.decoder.position();
@@ -129,6 +176,12 @@ impl<'b> Reader<'b> {
     }
 
     pub(super) fn str(&mut self, field: &'static str) -> Result<&'b str, FormatError> {
+        if let Some((value, end)) = self.run(TEXT)
+            && let Ok(text) = core::str::from_utf8(value)
+        {
+            self.decoder.set_position(end);
+            return Ok(text);
+        }
         let value = self.decoder.str();
         self.told(field, value)
     }
@@ -186,8 +239,13 @@ impl<'b> Reader<'b> {
         field: &'static str,
         item_len_min: usize,
     ) -> Result<usize, FormatError> {
-        let items = self.decoder.array();
-        let items = self.told(field, items)?;
+        let items = if let Some((items, end)) = self.head(ARRAY) {
+            self.decoder.set_position(end);
+            Some(items)
+        } else {
+            let items = self.decoder.array();
+            self.told(field, items)?
+        };
         self.counted(field, items, item_len_min)
     }
 
