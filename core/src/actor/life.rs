@@ -33,7 +33,7 @@ impl Scheduler {
             let members = self.members.entry(place).or_default();
             self.by_place.push(members, index);
         }
-        self.index.insert(key, index);
+        self.index.insert(key.0, key.1, index);
         index
     }
 
@@ -352,7 +352,7 @@ impl Scheduler {
     pub(super) fn remove(&mut self, index: u32, out: &mut Effects<Effect>) {
         self.leave_queue(index);
         let activation = self.activations.remove(index as usize);
-        self.index.remove(&(activation.kind, activation.key));
+        self.index.remove(activation.kind, activation.key, index);
         if let Some(place) = activation.place {
             if let Some(members) = self.members.get_mut(&place) {
                 self.by_place.remove(members, index);

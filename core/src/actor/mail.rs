@@ -58,10 +58,9 @@ impl Scheduler {
             trail: _,
             crosses: _,
         } = ask;
-        let key = (kind, key);
-        let index = match self.index.get(&key).copied() {
+        let index = match self.of_key(kind, &key) {
             Some(index) => index,
-            None if self.make_room(cx, out) => self.settle_key(key, place),
+            None if self.make_room(cx, out) => self.settle_key((kind, key), place),
             None => return refuse(ticket, Refusal::Overloaded, out),
         };
         let config = self.config(kind);

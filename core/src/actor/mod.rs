@@ -25,6 +25,7 @@ mod activation;
 mod alarms;
 mod effect;
 mod input;
+mod keys;
 mod life;
 mod links;
 mod mail;

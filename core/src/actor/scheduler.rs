@@ -2,6 +2,7 @@
 
 use super::activation::{Activation, Mail, Phase, Waiting};
 use super::alarms::Alarms;
+use super::keys::Keys;
 use super::links::{Links, Queue};
 use super::place::Held;
 use super::{Effect, Input, KindConfig};
@@ -9,7 +10,7 @@ use crate::id::{Epoch, OpId, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::EntityId;
 use crate::shard::Place;
-use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Time};
+use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Time};
 use crate::tickets::Tickets;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -22,7 +23,7 @@ pub struct Scheduler {
     pub(super) activations_max: usize,
     pub(super) kinds: Vec<Kind>,
     /// The activation of each key that has one.
-    pub(super) index: BTreeMap<(KindIndex, EntityId), u32>,
+    pub(super) index: Keys,
     pub(super) activations: Slab<Activation>,
     /// How many of them are on their way out.
     pub(super) going: usize,
@@ -88,7 +89,7 @@ impl Scheduler {
             limits,
             activations_max: max / lanes + usize::from(lane < max % lanes),
             kinds: Vec::new(),
-            index: BTreeMap::new(),
+            index: Keys::default(),
             activations: Slab::new(),
             going: 0,
             queues: Links::default(),
@@ -172,6 +173,14 @@ impl Scheduler {
     pub(super) fn peek(&self, index: u32) -> &Activation {
         let activation = self.activations.get(index as usize);
         activation.expect("an activation that is there")
+    }
+
+    /// The activation of a key, if it has one.
+    pub(super) fn of_key(&self, kind: KindIndex, key: &EntityId) -> Option<u32> {
+        self.index.find(kind, key, |index| {
+            let one = self.peek(index);
+            one.kind == kind && one.key == *key
+        })
     }
 
     /// The activation of a stay, if it is in memory still.
@@ -271,6 +280,9 @@ impl Machine for Scheduler {
             return self.halt(HaltReason::ClockWentBack, out);
         }
         self.now = cx.now;
+        if self.index.is_new() {
+            self.index.keep_secret(cx.dice.roll128(Purpose::Keys, 0));
+        }
         // A later end is known before the earlier one counts: a lane that was busy lost nothing by it.
         if let Input::Lease(until) = input {
             self.lease(cx, until, out);

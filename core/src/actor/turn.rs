@@ -246,7 +246,7 @@ impl Scheduler {
     }
 
     fn look_at(&mut self, cx: &mut Cx<'_>, key: &(KindIndex, EntityId), out: &mut Effects<Effect>) {
-        if let Some(index) = self.index.get(key).copied() {
+        if let Some(index) = self.of_key(key.0, &key.1) {
             self.wake(cx, index, out);
         }
     }

@@ -28,7 +28,7 @@ impl Scheduler {
             // Whoever is there still is about to stop.
             Gate::Open | Gate::Stash(_) => {}
         }
-        let index = self.index.get(&(kind, key)).copied();
+        let index = self.of_key(kind, &key);
         let alive = index.filter(|index| match self.peek(*index).phase {
             Phase::Failed(_) | Phase::Spent | Phase::Aborting(..) => false,
             Phase::Activating(_)

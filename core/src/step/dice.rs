@@ -36,6 +36,8 @@ pub enum Purpose {
     Incarnation = 9,
     /// What an actor's code draws.
     Handler = 10,
+    /// The secret by which keys are found.
+    Keys = 11,
     /// A choice of the simulator.
     World = 64,
 }
