@@ -123,6 +123,13 @@ impl Router {
         }
     }
 
+    /// Whether requests that are to go out, `held` of them, may have company: others are on their way, so
+    /// callers are being answered and ask again. Those may be let run first, so that one frame takes what
+    /// they ask (S21). What is asked while nothing is on its way is alone, and goes at once.
+    pub fn has_company(&self, held: usize) -> bool {
+        self.counts().in_flight > held
+    }
+
     /// The shortest and the longest wait before a request is sent again.
     pub(super) fn delays(&self) -> (Span, Span) {
         (self.limits.retry_delay_min, self.limits.redirect_delay_max)

@@ -158,6 +158,11 @@ impl World {
         self.chance.below(bound)
     }
 
+    /// Whether what a node is to hand over, so many requests, may have company.
+    pub(crate) fn has_company(&self, node: usize, held: usize) -> bool {
+        self.nodes[node].router.has_company(held)
+    }
+
     pub(crate) fn counts(&self, node: usize) -> tenure_core::route::RouterCounts {
         self.nodes[node].router.counts()
     }

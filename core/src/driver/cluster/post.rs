@@ -182,6 +182,14 @@ impl Post {
         }
     }
 
+    /// How many requests are to be sent.
+    pub(crate) fn requests(&self) -> usize {
+        let open = self.filled.iter().filter_map(|to| self.open.get(to));
+        let open = open.map(|open| open.requests.len());
+        open.chain(self.full.iter().map(|frame| frame.requests.len()))
+            .sum()
+    }
+
     /// Whether something is to be sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.filled.is_empty() && self.full.is_empty()

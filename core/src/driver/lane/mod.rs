@@ -69,6 +69,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::{mpsc, watch};
 
 /// How many answers and how many requests one turn of the loop takes before it looks at the
@@ -408,6 +409,15 @@ impl<S: Shell> Lane<S> {
             self.tick_due();
             self.actors_turn();
             self.settle_net();
+            if self.has_company() {
+                // Once, and no longer than those take who are ready to run now.
+                pass().await;
+                self.now = self.shell.now();
+                self.take_what_waits();
+                self.actors_turn();
+                self.settle_net();
+            }
+            self.flush();
             self.after_turn();
         }
         self.end().await;
@@ -425,15 +435,21 @@ impl<S: Shell> Lane<S> {
             .map(|(at, _)| at.max(self.shell.now() + SLEEP_MIN));
         let stop = self.leave_at.or(self.stop_at);
         let sweep = self.net.as_ref().and_then(|net| net.next_sweep());
-        let timer = match (timer, sweep) {
-            (Some(timer), Some(sweep)) => Some(timer.min(sweep)),
-            (one, None) | (None, one) => one,
-        };
-        match (timer, stop) {
-            (Some(timer), Some(stop)) => Some(timer.min(stop)),
-            (one, None) | (None, one) => one,
-        }
+        [timer, sweep, stop].into_iter().flatten().min()
     }
+}
+
+/// Lets all other tasks have a turn that are ready to run now.
+async fn pass() {
+    let mut passed = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn actor_report(actors: &mut Option<Box<ActorSeat>>) -> ActorReport {

@@ -120,7 +120,7 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// Routes what is due, and sends what there is to send. At the end of a turn.
+    /// Routes what is due. At the end of a turn.
     pub(super) fn settle_net(&mut self) {
         if self.net.is_none() {
             return;
@@ -144,7 +144,14 @@ impl<S: Shell> Lane<S> {
         // What the last steps left is routing still.
         self.take_carried();
         self.answer_unrouted();
-        self.flush();
+    }
+
+    /// Whether requests that are to go out may have company of those that others are about to ask.
+    pub(super) fn has_company(&self) -> bool {
+        self.net.as_ref().is_some_and(|net| {
+            let held = net.post.requests();
+            held > 0 && net.router.machine().has_company(held)
+        })
     }
 
     /// Whether there is something to route still.
@@ -437,7 +444,7 @@ impl<S: Shell> Lane<S> {
     }
 
     /// Sends the frames of this turn.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let Some(net) = &mut self.net else { return };
         if net.post.is_empty() {
             return;
