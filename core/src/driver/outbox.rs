@@ -3,12 +3,12 @@
 
 use super::cluster::{
     AskRequest, Asking, Courier, Incoming, Local, Outcome, Registry, Routed, Unrouted, Wanted,
-    Wire, order_key,
+    order_key,
 };
 use super::host::Answer;
 use super::request::Request;
 use crate::api::{CodecError, Serving};
-use crate::format::{Answered, Denial, Layout, Return};
+use crate::format::{Answered, Call, Denial, Layout, Return};
 use crate::id::WallTime;
 use crate::log::{Delivery, Dispatch, Expected, Refusal};
 use crate::route::{Repeat, Target};
@@ -161,8 +161,8 @@ impl Routed for IntentAsk {
         }
     }
 
-    fn asking(&self) -> Result<Wire, CodecError> {
-        Ok(Wire::Entity(self.0.asking.clone()))
+    fn call(&self) -> Result<Call<'_>, CodecError> {
+        Ok(self.0.asking.call())
     }
 
     fn returned(self: Box<Self>, answer: Return<'_>) {

@@ -1,10 +1,9 @@
 //! The builders of messages: each ends in an await.
 
-use super::caller::{Asking, Gone, Telling};
+use super::caller::{Asking, Gone, ServedReply, Telling};
 use super::job::Carried;
 use super::told::NoReply;
 use super::{Actor, ActorError, ActorHandle, Handle};
-use crate::actor::Trail;
 use crate::api::{Message, Served};
 use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
 use crate::format::Metadata;
@@ -59,38 +58,48 @@ impl<A: Actor, M> Sending<A, M> {
 }
 
 impl<A: Actor, M: Message> Sending<A, M> {
-    /// Hands the message over, for a caller.
+    /// Hands the message over, for a caller; whom it is for comes back.
     async fn send<E>(
         self,
         answered: bool,
         gone: &Gone,
         caller: impl FnOnce(crate::format::Codec) -> Box<dyn ActorCaller> + Send,
-    ) -> Result<(), NoReply<E>> {
+    ) -> (ActorHandle<A>, Result<(), NoReply<E>>) {
         let Self {
             to,
             message,
             timeout,
             metadata,
         } = self;
-        let kind = to.kind.ok_or(NoReply::UnknownKind)?;
-        let key = to.key.map_err(NoReply::Misdirected)?;
+        let Some(kind) = to.kind.clone() else {
+            return (to, Err(NoReply::UnknownKind));
+        };
+        let key = match &to.key {
+            Ok(key) => key.clone(),
+            Err(why) => {
+                let why = NoReply::Misdirected(why.clone());
+                return (to, Err(why));
+            }
+        };
         let own = to.world.now() + timeout.unwrap_or(to.timeout);
         let caller = caller(kind.codec);
+        let trail = answered.then(|| to.trail.clone());
         let request = ActorRequest {
             kind,
             key,
-            node: to.node,
+            node: to.node.clone(),
             deadline: to.deadline.map_or(own, |outer| own.min(outer)),
             answered,
             mail: Mail {
                 content: Content::Typed(Box::new(Carried(message))),
                 metadata,
-                trail: if answered { to.trail } else { Trail::default() },
+                trail: trail.unwrap_or_default(),
             },
             gone: gone.flag(),
             caller,
         };
-        to.asker.ask(request).await.map_err(NoReply::NotSent)
+        let sent = to.asker.ask(request).await.map_err(NoReply::NotSent);
+        (to, sent)
     }
 }
 
@@ -118,33 +127,39 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
         ActorAskServed(self)
     }
 
-    async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
-        let to = self.0.to.clone();
-        let gone = Gone::within(to.within.clone());
+    /// The reply, and on which other node and under which epoch it was given; and who was asked.
+    async fn run(self, served: bool) -> (ActorHandle<A>, ServedReply<A::Reply, A::Error>) {
+        let gone = Gone::within(self.0.to.within.clone());
         let mut told = None;
         let asking = |codec| {
-            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec);
+            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec, served);
             told = Some(receiver);
             Box::new(asking) as Box<dyn ActorCaller>
         };
-        let waits = to.awaited();
-        let sent = self.0.send(true, &gone, asking).await;
-        sent.map_err(|why| why.of(&to))?;
+        let _waits = self.0.to.awaited();
+        let (to, sent) = self.0.send(true, &gone, asking).await;
+        if let Err(why) = sent {
+            return (to, Err(why));
+        }
         // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
         let answer = match told {
             Some(told) => told.await.ok(),
             None => None,
         };
-        drop(waits);
-        match answer.unwrap_or(Err(NoReply::Lost)) {
-            Ok((answer, node, epoch)) => Ok(Served {
-                answer,
-                node: node.unwrap_or_else(|| to.asker.node().to_owned()),
-                shard: to.place().map(|place| place.shard),
-                epoch,
-            }),
-            Err(why) => Err(why.of(&to)),
-        }
+        (to, answer.unwrap_or(Err(NoReply::Lost)))
+    }
+}
+
+impl<A: Handle<M>, M: Message> ActorAskServed<A, M> {
+    async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
+        let (to, reply) = self.0.run(true).await;
+        let (answer, node, epoch) = reply.map_err(|why| why.of(&to))?;
+        Ok(Served {
+            answer,
+            node: node.unwrap_or_else(|| to.asker.node().to_owned()),
+            shard: to.place().map(|place| place.shard),
+            epoch,
+        })
     }
 }
 
@@ -167,10 +182,10 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
 
     async fn run(self) -> Result<(), ActorError<A::Error>> {
         let gone = Gone::default();
-        let to = self.0.to.clone();
         let (telling, told) = Telling::<A::Error>::new();
         let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
-        let told = match self.0.send(false, &gone, telling).await {
+        let (to, sent) = self.0.send(false, &gone, telling).await;
+        let told = match sent {
             Ok(()) => told.await.unwrap_or(Err(NoReply::Lost)),
             Err(why) => Err(why),
         };
@@ -183,7 +198,11 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.run().await.map(|served| served.answer) })
+        Box::pin(async move {
+            let (to, reply) = self.run(false).await;
+            let reply = reply.map_err(|why| why.of(&to));
+            reply.map(|(answer, _, _)| answer)
+        })
     }
 }
 
@@ -192,7 +211,7 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAskServed<A, M> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.0.run())
+        Box::pin(self.run())
     }
 }
 

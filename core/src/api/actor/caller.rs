@@ -13,18 +13,25 @@ use tokio::sync::oneshot;
 type Reply<R, E> = Result<R, NoReply<E>>;
 
 /// A reply, and on which other node and under which epoch it was given.
-type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), NoReply<E>>;
+pub(super) type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), NoReply<E>>;
 
 /// Who waits for a reply.
 pub(super) struct Asking<R, E> {
     codec: Codec,
+    /// Whether it wants to know who gave it.
+    served: bool,
     done: oneshot::Sender<ServedReply<R, E>>,
 }
 
 impl<R, E> Asking<R, E> {
-    pub(super) fn new(codec: Codec) -> (Self, oneshot::Receiver<ServedReply<R, E>>) {
+    pub(super) fn new(codec: Codec, served: bool) -> (Self, oneshot::Receiver<ServedReply<R, E>>) {
         let (done, told) = oneshot::channel();
-        (Self { codec, done }, told)
+        let asking = Self {
+            codec,
+            served,
+            done,
+        };
+        (asking, told)
     }
 }
 
@@ -67,8 +74,13 @@ where
         // A caller that went away needs no answer.
         let _ = self.done.send(told);
     }
+
+    fn wants_node(&self) -> bool {
+        self.served
+    }
 }
 
+#[allow(clippy::result_large_err, reason = "it is moved on at once")]
 fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -> Reply<R, E> {
     match told {
         Told::Reply(bytes) => codec.decode(&bytes).map_err(NoReply::Undecodable),

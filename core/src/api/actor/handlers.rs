@@ -74,6 +74,11 @@ impl<A: Actor> Handlers<A> {
         self
     }
 
+    /// The names of the messages that the kind takes.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.known.keys().map(|(name, _)| *name).collect()
+    }
+
     /// A message that is named twice.
     pub(crate) fn twice(&self) -> Option<(&'static str, u16)> {
         self.twice
@@ -126,12 +131,12 @@ impl<A: Actor> Handlers<A> {
                 name,
                 version,
                 data,
-            } => match (self.known.get(&(name.as_str(), version)), self.other) {
+            } => match (self.known.get(&(&*name, version)), self.other) {
                 (Some(known), _) => {
                     (known.wire)(&data, codec).map_err(|cause| undecodable(&name, cause))
                 }
                 (None, Some(other)) => Ok(other(RawMessage {
-                    name,
+                    name: name.into_owned(),
                     version,
                     data,
                 })),

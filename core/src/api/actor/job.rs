@@ -110,7 +110,7 @@ impl<A: HandleOther> Job<A> for Other {
             data,
         } = self.0;
         Content::Wire {
-            name,
+            name: name.into(),
             version,
             data,
         }

@@ -64,6 +64,7 @@ pub(crate) fn entry_of<A: Actor>() -> Result<ActorEntry, ActorKindError> {
     let settings = A::settings();
     Ok(ActorEntry {
         config: settings.config(KindName::new(A::KIND)?),
+        messages: handlers.names(),
         codec: settings.codec,
         placement: settings.placement,
         inline: settings.inline,

@@ -8,9 +8,9 @@ use crate::api::entity::RouteError;
 use crate::api::{CodecError, Entity, Tenure};
 use crate::driver::NotSent;
 use crate::driver::cluster::{
-    AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, Wire,
+    AskRequest, Courier, Local, MemberState, Membership, Returned, Routed, Unrouted, info_call,
 };
-use crate::format::{Answered, Denial, Return};
+use crate::format::{Answered, Call, Denial, Return};
 use crate::id::Incarnation;
 use crate::name::{EntityId, NameError};
 use crate::route::{self, Repeat, Target};
@@ -359,8 +359,8 @@ impl Routed for InfoAsk {
         Local::Info(self)
     }
 
-    fn asking(&self) -> Result<Wire, CodecError> {
-        Ok(Wire::Info(match self.target {
+    fn call(&self) -> Result<Call<'_>, CodecError> {
+        Ok(info_call(match self.target {
             Target::Place(place) => Some(place),
             Target::Node(_) => None,
         }))

@@ -11,6 +11,7 @@ use crate::step::Time;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +115,7 @@ pub(crate) struct Mail {
 pub(crate) enum Content {
     Typed(Box<dyn Carry>),
     Wire {
-        name: String,
+        name: Cow<'static, str>,
         version: u16,
         data: Bytes,
     },
@@ -166,13 +167,19 @@ pub(crate) trait ActorCaller: Send {
     fn is_served(&self) -> bool {
         false
     }
+
+    /// Whether it wants to know on which node a message ran.
+    fn wants_node(&self) -> bool {
+        false
+    }
 }
 
 /// How a message's or a watch's stay ended.
 pub(crate) enum ActorAnswer {
     /// It ran in this process, under this epoch of its shard.
     Ran(Box<dyn Outcome>, Option<Epoch>),
-    /// It ran on another lane: what came of it, the name of its node, and the epoch.
+    /// It ran on another lane: what came of it, the name of its node, empty where nobody wants to know it,
+    /// and the epoch.
     Told(Told, String, Option<Epoch>),
     /// It is in the mailbox, and no more is wanted.
     Taken,
@@ -242,6 +249,8 @@ pub(crate) enum Pace {
 pub(crate) struct ActorEntry {
     /// What the scheduler is told.
     pub(crate) config: KindConfig,
+    /// The names of the messages that it has handlers for.
+    pub(crate) messages: Vec<&'static str>,
     /// How its messages are encoded, and what of a key places it.
     pub(crate) codec: Codec,
     pub(crate) placement: Placement,
@@ -259,6 +268,11 @@ type HostOf = dyn Fn(&Arc<ActorEntry>) -> Box<dyn ActorHost> + Send + Sync;
 impl ActorEntry {
     pub(crate) fn name(&self) -> &KindName {
         &self.config.name
+    }
+
+    /// A message's name as this program has it, if it has a handler for one of that name.
+    pub(crate) fn message(&self, name: &str) -> Option<&'static str> {
+        self.messages.iter().copied().find(|one| *one == name)
     }
 }
 

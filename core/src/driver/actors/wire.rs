@@ -4,10 +4,9 @@ use super::host::{ActorAnswer, Content, Mail, NotUnderstood, Told};
 use crate::actor::{Ended, Refusal, Trail};
 use crate::api::CodecError;
 use crate::driver::cluster::Returned;
-use crate::format::{Answered, Codec, Denial, Dropped, Hop};
+use crate::format::{Answered, Codec, Denial, Dropped, Hop, Return};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
-use std::borrow::Cow;
 
 /// The name of the message that is a wish to be told of an end. No message of users has it: theirs
 /// have no slash.
@@ -18,20 +17,17 @@ pub(crate) const WATCH_VERSION: u16 = 1;
 
 impl Mail {
     /// The message's name, version and bytes, to be sent.
-    pub(crate) fn encode(
-        &self,
-        codec: Codec,
-    ) -> Result<(Cow<'static, str>, u16, Bytes), CodecError> {
+    pub(crate) fn encode(&self, codec: Codec) -> Result<(&str, u16, Bytes), CodecError> {
         Ok(match &self.content {
             Content::Typed(message) => {
-                let name = message.name().into();
-                (name, message.version(), message.encode(codec)?)
+                let body = message.encode(codec)?;
+                (message.name(), message.version(), body)
             }
             Content::Wire {
                 name,
                 version,
                 data,
-            } => (name.clone().into(), *version, data.clone()),
+            } => (name, *version, data.clone()),
         })
     }
 }
@@ -98,13 +94,14 @@ impl ActorAnswer {
     }
 
     /// The answer of another node to a message.
-    pub(crate) fn of_message(returned: Returned) -> Self {
+    pub(crate) fn of_message(returned: Return<'_>, wants_node: bool) -> Self {
         let told = match returned.answered {
             Answered::Done { reply, .. } => Told::Reply(reply),
             Answered::Rejected { error, .. } => Told::Rejected(error),
-            Answered::Refused(denial) => return Self::Denied(denial, returned.node),
+            Answered::Refused(denial) => return Self::Denied(denial, returned.node.to_owned()),
         };
-        Self::Told(told, returned.node, returned.epoch)
+        let node = if wants_node { returned.node } else { "" };
+        Self::Told(told, node.to_owned(), returned.epoch)
     }
 
     /// The answer of another node to a message whose reply nobody wants.

@@ -1,16 +1,13 @@
 //! Messages for actors on their way: from a caller of this node, and from another lane.
 
-use super::call::AskingActor;
 use super::courier::{Courier, Local, Routed, Unrouted};
-use super::wire::Wire;
-use crate::actor::{Refusal, Trail};
+use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::actors::host::{
     ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, NotUnderstood, WatchRequest,
 };
-use crate::driver::actors::wire::{WATCH, WATCH_VERSION};
-use crate::format::TakeOver;
-use crate::format::{Layout, Return};
+use crate::driver::actors::wire::{WATCH, WATCH_VERSION, chain_of};
+use crate::format::{Call, CallTarget, Layout, Return, TakeOver};
 use crate::id::Ticket;
 use crate::name::EntityId;
 use crate::route::{Asked, Repeat, Target};
@@ -41,6 +38,15 @@ pub(crate) fn place_in(target: Target) -> Option<Place> {
     }
 }
 
+/// Whom a call of an actor is for.
+fn called<'a>(target: Target, kind: &'a ActorEntry, key: &'a EntityId) -> CallTarget<'a> {
+    let (kind, key) = (kind.name().as_str(), key.as_str());
+    match place_in(target) {
+        Some(place) => CallTarget::Actor { place, kind, key },
+        None => CallTarget::Resident { kind, key },
+    }
+}
+
 impl ActorAsk {
     /// How it is asked of routing.
     pub(crate) fn asked(&self, ticket: Ticket) -> Asked {
@@ -66,27 +72,22 @@ impl Routed for ActorAsk {
         Local::Actor(*self)
     }
 
-    fn asking(&self) -> Result<Wire, CodecError> {
+    fn call(&self) -> Result<Call<'_>, CodecError> {
         let ActorRequest {
             kind, key, mail, ..
         } = &self.request;
         let (message, version, body) = mail.encode(kind.codec)?;
-        let message = (message, version);
-        Ok(Wire::Actor(AskingActor {
-            place: place_in(self.target),
-            kind: kind.name().clone(),
-            key: key.clone(),
-            message,
-            codec: kind.codec,
-            metadata: mail.metadata.clone(),
-            trail: mail.trail.clone(),
-            body,
-        }))
+        let target = called(self.target, kind, key);
+        let mut call = Call::new(target, message, version, body);
+        call.codec = kind.codec;
+        call.metadata = mail.metadata.clone();
+        call.chain = chain_of(&mail.trail);
+        Ok(call)
     }
 
     fn returned(self: Box<Self>, answer: Return<'_>) {
         let answer = if self.request.answered {
-            ActorAnswer::of_message(answer.into())
+            ActorAnswer::of_message(answer, self.request.caller.wants_node())
         } else {
             ActorAnswer::of_tell(answer.into())
         };
@@ -100,7 +101,7 @@ impl Routed for ActorAsk {
     fn unrouted(self: Box<Self>, why: Unrouted) {
         let name = match &self.request.mail.content {
             Content::Typed(message) => message.name().to_owned(),
-            Content::Wire { name, .. } => name.clone(),
+            Content::Wire { name, .. } => name.clone().into_owned(),
         };
         self.tell(match why {
             Unrouted::Route(refusal) => ActorAnswer::Unrouted(refusal),
@@ -145,18 +146,12 @@ impl Routed for WatchAsk {
         Local::Watch(*self)
     }
 
-    fn asking(&self) -> Result<Wire, CodecError> {
+    fn call(&self) -> Result<Call<'_>, CodecError> {
         let WatchRequest { kind, key, .. } = &self.request;
-        Ok(Wire::Actor(AskingActor {
-            place: place_in(self.target),
-            kind: kind.name().clone(),
-            key: key.clone(),
-            message: (WATCH.into(), WATCH_VERSION),
-            codec: kind.codec,
-            metadata: None,
-            trail: Trail::default(),
-            body: Bytes::new(),
-        }))
+        let target = called(self.target, kind, key);
+        let mut call = Call::new(target, WATCH, WATCH_VERSION, Bytes::new());
+        call.codec = kind.codec;
+        Ok(call)
     }
 
     fn returned(self: Box<Self>, answer: Return<'_>) {

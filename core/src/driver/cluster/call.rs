@@ -38,7 +38,6 @@ pub(crate) struct AskingActor {
     pub(crate) key: EntityId,
     /// The message's stable name, and the version of its type.
     pub(crate) message: (Cow<'static, str>, u16),
-    pub(crate) codec: Codec,
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// Who waits for its answer.
     pub(crate) trail: Trail,
@@ -51,7 +50,7 @@ impl AskingActor {
     pub(crate) fn into_mail(self) -> (EntityId, Mail) {
         let (name, version) = self.message;
         let content = Content::Wire {
-            name: name.into_owned(),
+            name,
             version,
             data: self.body,
         };

@@ -3,12 +3,11 @@
 
 use super::actor::{ActorAsk, WatchAsk};
 use super::call::Outcome;
-use super::wire::Wire;
 use crate::api::CodecError;
 use crate::driver::host::Answer;
 use crate::driver::outbox::IntentAsk;
 use crate::driver::request::EntityRequest;
-use crate::format::{Answered, Return};
+use crate::format::{Answered, Call, Return};
 use crate::id::Ticket;
 use crate::log::{Refusal, Reply};
 use crate::route::{self, Asked, Lost};
@@ -24,7 +23,7 @@ pub(crate) trait Routed: Send {
     fn here(self: Box<Self>, courier: Courier) -> Local;
 
     /// As a request to another lane.
-    fn asking(&self) -> Result<Wire, CodecError>;
+    fn call(&self) -> Result<Call<'_>, CodecError>;
 
     /// Tells the caller what came back.
     fn returned(self: Box<Self>, answer: Return<'_>);

@@ -2,7 +2,7 @@
 
 use super::Registry;
 use super::call::{Asking, AskingActor, Wanted as EntityWants};
-use crate::driver::actors::wire::{chain_of, trail_of};
+use crate::driver::actors::wire::trail_of;
 use crate::format::{Call, CallTarget, Denial};
 use crate::id::Incarnation;
 use crate::log::Freshness;
@@ -10,6 +10,7 @@ use crate::name::{EntityId, KindName, NameError};
 use crate::route::Target;
 use crate::shard::Place;
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// What another lane wants.
 pub(crate) enum Wanted {
@@ -21,39 +22,33 @@ pub(crate) enum Wanted {
     Info,
 }
 
-/// What is asked of another lane.
-#[derive(Clone, Debug)]
-pub(crate) enum Wire {
-    /// Something of an entity.
-    Entity(Asking),
-    /// Something of an actor.
-    Actor(AskingActor),
-    /// What a node, or the owner of a shard, says of itself.
-    Info(Option<Place>),
+/// The name of the message that asks a node, or the owner of a shard, about itself.
+const INFO: (&str, u16) = ("tenure.info", 1);
+
+/// Asks a node, or the owner of a shard, about itself.
+pub(crate) fn info_call(place: Option<Place>) -> Call<'static> {
+    let target = place.map_or(CallTarget::Node, CallTarget::Shard);
+    let mut call = Call::new(target, INFO.0, INFO.1, Bytes::new());
+    call.freshness = Some(Freshness::Local);
+    call
 }
 
-impl Wire {
-    /// As it crosses the wire.
-    pub(crate) fn call(&self) -> Call<'_> {
+impl EntityWants {
+    /// A call says that this is wanted.
+    pub(crate) fn say(self, call: &mut Call<'_>) {
         match self {
-            Self::Entity(asking) => asking.call(),
-            Self::Actor(asking) => asking.call(),
-            Self::Info(place) => {
-                let target = place.map_or(CallTarget::Node, CallTarget::Shard);
-                let mut call = Call::new(target, INFO.0, INFO.1, Bytes::new());
-                call.freshness = Some(Freshness::Local);
-                call
+            Self::Command { id, expected } => {
+                call.id = Some(id);
+                call.expected = expected;
             }
+            Self::Query { freshness } => call.freshness = Some(freshness),
         }
     }
 }
 
-/// The name of the message that asks a node, or the owner of a shard, about itself.
-const INFO: (&str, u16) = ("tenure.info", 1);
-
 impl Asking {
     /// As it crosses the wire.
-    fn call(&self) -> Call<'_> {
+    pub(crate) fn call(&self) -> Call<'_> {
         let target = CallTarget::Entity {
             place: self.place,
             kind: self.kind.as_str(),
@@ -63,29 +58,7 @@ impl Asking {
         let mut call = Call::new(target, message, *schema, self.body.clone());
         call.codec = self.codec;
         call.metadata = self.metadata.clone();
-        match self.wanted {
-            EntityWants::Command { id, expected } => {
-                call.id = Some(id);
-                call.expected = expected;
-            }
-            EntityWants::Query { freshness } => call.freshness = Some(freshness),
-        }
-        call
-    }
-}
-
-impl AskingActor {
-    fn call(&self) -> Call<'_> {
-        let (kind, key) = (self.kind.as_str(), self.key.as_str());
-        let target = match self.place {
-            Some(place) => CallTarget::Actor { place, kind, key },
-            None => CallTarget::Resident { kind, key },
-        };
-        let (message, schema) = &self.message;
-        let mut call = Call::new(target, message, *schema, self.body.clone());
-        call.codec = self.codec;
-        call.metadata = self.metadata.clone();
-        call.chain = chain_of(&self.trail);
+        self.wanted.say(&mut call);
         call
     }
 }
@@ -145,16 +118,17 @@ pub(crate) fn wanted(call: Call<'_>, registry: &Registry) -> Result<Wanted, Deni
                 what: "the request".to_owned(),
                 cause: cause.to_string(),
             };
-            // The name of a kind that is served was checked before.
+            // The names of a kind that is served, and of its messages, were checked before.
             let served = registry.actors.get_key_value(kind);
+            let message = served.and_then(|(_, entry)| entry.message(message));
+            let message = message.map_or_else(|| call.message.to_owned().into(), Cow::Borrowed);
             let served = served.map(|(name, _)| Ok(name.clone()));
             let kind = served.unwrap_or_else(|| KindName::new(kind));
             Ok(Wanted::Actor(AskingActor {
                 place: call.target.place(),
                 kind: kind.map_err(undecodable)?,
                 key: EntityId::new(key).map_err(undecodable)?,
-                message: (message.to_owned().into(), schema),
-                codec: call.codec,
+                message: (message, schema),
                 metadata: call.metadata,
                 trail: trail_of(&call.chain),
                 body: call.body,

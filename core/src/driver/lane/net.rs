@@ -331,30 +331,32 @@ impl<S: Shell> Lane<S> {
         held.sent = true;
         let answered = held.asked.answered;
         let ttl_ms = u32::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
-        let asking = match held.ask.asking() {
-            Ok(asking) => asking,
-            Err(cause) => {
-                if let Some(held) = net.asks.remove(ticket) {
-                    held.ask.unrouted(Unrouted::Unencodable(cause));
+        let cause = match held.ask.call() {
+            Ok(mut call) => {
+                if let (CallTarget::Entity { place, .. }, Some(layout)) =
+                    (call.target, &self.layout)
+                {
+                    // Whoever serves it may know less of the stream than this node (S13).
+                    call.at_least = self.facts.high_water.of(layout.stream_of(place.shard));
                 }
-                return net.due.push_back(route::Input::Cancel(ticket));
+                match net.post.request(to, (op, ttl_ms), &call, answered) {
+                    Ok(()) => self.counters.forwarded += 1,
+                    Err(FrameFull {
+                        entry_bytes: bytes,
+                        bytes_max,
+                    }) => {
+                        let refused = SendRefused::TooLarge { bytes, bytes_max };
+                        net.due.push_back(route::Input::NotSent { op, refused });
+                    }
+                }
+                return;
             }
+            Err(cause) => cause,
         };
-        let mut call = asking.call();
-        if let (CallTarget::Entity { place, .. }, Some(layout)) = (call.target, &self.layout) {
-            // Whoever serves it may know less of the stream than this node (S13).
-            call.at_least = self.facts.high_water.of(layout.stream_of(place.shard));
+        if let Some(held) = net.asks.remove(ticket) {
+            held.ask.unrouted(Unrouted::Unencodable(cause));
         }
-        match net.post.request(to, (op, ttl_ms), &call, answered) {
-            Ok(()) => self.counters.forwarded += 1,
-            Err(FrameFull {
-                entry_bytes: bytes,
-                bytes_max,
-            }) => {
-                let refused = SendRefused::TooLarge { bytes, bytes_max };
-                net.due.push_back(route::Input::NotSent { op, refused });
-            }
-        }
+        net.due.push_back(route::Input::Cancel(ticket));
     }
 
     /// Runs a request of another lane.

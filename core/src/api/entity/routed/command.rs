@@ -8,9 +8,9 @@ use crate::api::entities::{Ask, Draft, Job};
 use crate::api::entity::{AskError, RouteError};
 use crate::api::{CodecError, Decide, DecideCx, ExecuteError, Message};
 use crate::driver::What;
-use crate::driver::cluster::{Returned, Wanted, Wire};
+use crate::driver::cluster::{Returned, Wanted};
 use crate::driver::host::Answer;
-use crate::format::{Answered, Codec, Denial};
+use crate::format::{Answered, Call, Codec, Denial};
 use crate::id::{CommandId, WallTime};
 use crate::log::{Expected, Freshness, Refusal, Reply};
 
@@ -60,9 +60,9 @@ impl<A: Decide<C>, C: Message> Wish for CommandWish<A, C> {
         }
     }
 
-    fn wire(&self, head: &Head, said: &Said) -> Result<Wire, CodecError> {
+    fn call<'a>(&self, head: &'a Head, said: &Said) -> Result<Call<'a>, CodecError> {
         let (id, expected) = (self.id, self.expected);
-        head.wire(&self.command, Wanted::Command { id, expected }, said)
+        head.call(&self.command, Wanted::Command { id, expected }, said)
     }
 
     fn ask(request: Box<Request<Self>>) -> Ask<A> {

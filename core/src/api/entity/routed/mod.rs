@@ -11,12 +11,10 @@ use crate::api::contexts::Said;
 use crate::api::entities::{Ask, KindFacts};
 use crate::api::{Aggregate, CodecError, Message, Served, Tenure};
 use crate::driver::cluster::order_key;
-use crate::driver::cluster::{
-    AskRequest, Asking, Courier, Local, Returned, Routed, Unrouted, Wanted, Wire,
-};
+use crate::driver::cluster::{AskRequest, Courier, Local, Returned, Routed, Unrouted, Wanted};
 use crate::driver::host::{Answer, KindEntry};
 use crate::driver::{EntityRequest, What};
-use crate::format::{Codec, Return};
+use crate::format::{Call, CallTarget, Codec, Return};
 use crate::id::{Epoch, ShardId};
 use crate::log::Reply;
 use crate::name::EntityId;
@@ -109,22 +107,23 @@ impl Head {
     }
 
     /// As it goes to another lane.
-    fn wire<M: Message>(
+    fn call<M: Message>(
         &self,
         message: &M,
         wanted: Wanted,
         said: &Said,
-    ) -> Result<Wire, CodecError> {
-        Ok(Wire::Entity(Asking {
+    ) -> Result<Call<'_>, CodecError> {
+        let target = CallTarget::Entity {
             place: self.place(),
-            kind: self.facts.kind.clone(),
-            entity: self.entity.clone(),
-            message: (M::NAME.into(), M::VERSION),
-            codec: self.codec(),
-            wanted,
-            metadata: said.metadata.clone(),
-            body: self.codec().encode(message)?,
-        }))
+            kind: self.facts.kind.as_str(),
+            id: self.entity.as_str(),
+        };
+        let body = self.codec().encode(message)?;
+        let mut call = Call::new(target, M::NAME, M::VERSION, body);
+        call.codec = self.codec();
+        call.metadata = said.metadata.clone();
+        wanted.say(&mut call);
+        Ok(call)
     }
 }
 
@@ -140,7 +139,7 @@ pub(super) trait Wish: Send + Sized + 'static {
     fn what(&self, said: &Said) -> What;
 
     /// As it goes to another lane.
-    fn wire(&self, head: &Head, said: &Said) -> Result<Wire, CodecError>;
+    fn call<'a>(&self, head: &'a Head, said: &Said) -> Result<Call<'a>, CodecError>;
 
     /// As the entity's host takes it.
     fn ask(request: Box<Request<Self>>) -> Ask<Self::Aggregate>;
@@ -233,8 +232,8 @@ impl<W: Wish> Routed for Request<W> {
         })
     }
 
-    fn asking(&self) -> Result<Wire, CodecError> {
-        self.wish.wire(&self.head, &self.said)
+    fn call(&self) -> Result<Call<'_>, CodecError> {
+        self.wish.call(&self.head, &self.said)
     }
 
     fn returned(self: Box<Self>, answer: Return<'_>) {

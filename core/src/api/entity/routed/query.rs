@@ -10,9 +10,9 @@ use crate::api::error::Whom;
 use crate::api::load::load_error;
 use crate::api::{AnswerCx, CodecError, LoadError, Message};
 use crate::driver::What;
-use crate::driver::cluster::{Returned, Wanted, Wire};
+use crate::driver::cluster::{Returned, Wanted};
 use crate::driver::host::Answer;
-use crate::format::Answered;
+use crate::format::{Answered, Call};
 use crate::log::{Freshness, Reply};
 use std::marker::PhantomData;
 
@@ -47,9 +47,9 @@ impl<A: Answers<Q>, Q: Message> Wish for QueryWish<A, Q> {
         What::Question { freshness }
     }
 
-    fn wire(&self, head: &Head, said: &Said) -> Result<Wire, CodecError> {
+    fn call<'a>(&self, head: &'a Head, said: &Said) -> Result<Call<'a>, CodecError> {
         let freshness = self.freshness;
-        head.wire(&self.query, Wanted::Query { freshness }, said)
+        head.call(&self.query, Wanted::Query { freshness }, said)
     }
 
     fn ask(request: Box<Request<Self>>) -> Ask<A> {

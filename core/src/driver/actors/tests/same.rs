@@ -5,7 +5,6 @@ use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::api::actor::{ActorError, ActorId};
 use crate::driver::actors::host::{ActorAnswer, NotUnderstood};
-use crate::driver::cluster::Returned;
 use crate::format::{Codec, Return};
 use crate::id::ShardId;
 use crate::name::KindName;
@@ -33,7 +32,7 @@ fn there(answer: ActorAnswer) -> ActorError<()> {
     }
     .encode();
     let returned = Return::decode(&bytes).expect("what was encoded");
-    here(ActorAnswer::of_message(Returned::from(returned)))
+    here(ActorAnswer::of_message(returned, false))
 }
 
 #[test]

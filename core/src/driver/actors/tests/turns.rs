@@ -224,7 +224,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
             answered: true,
             mail: Mail {
                 content: Content::Wire {
-                    name: name.to_owned(),
+                    name: name.to_owned().into(),
                     version: 1,
                     data,
                 },
