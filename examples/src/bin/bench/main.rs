@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn started(options: Options) -> Result<(), Failure> {
     options.check()?;
     let seed = options.seed.unwrap_or_else(drawn_seed);
-    runtime(options.threads.get())?.block_on(run::run(options, seed))
+    runtime(options.threads().get())?.block_on(run::run(options, seed))
 }
 
 fn main() -> ExitCode {

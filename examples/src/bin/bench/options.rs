@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use tenure_examples::counters::Kind;
 use tenure_examples::load::{Asked, KEYS_MAX, Load, Pick, Place, Skew, at_most, none_is_zero};
 
@@ -67,10 +68,13 @@ pub(crate) struct Options {
     /// 1,000 at least
     #[arg(long, value_name = "OPS")]
     pub(crate) warmup: Option<u64>,
-    /// Worker threads, and as many loops of each node. 1 is tokio's current-thread runtime; the bare
-    /// client runs in the same one
-    #[arg(long, default_value_t = NonZeroUsize::MIN)]
-    pub(crate) threads: NonZeroUsize,
+    /// Worker threads, of both sides; by default as many as there are cores, and no more than operations
+    /// are under way at once. 1 is tokio's current-thread runtime
+    #[arg(long)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// How many loops each node has; by default the nodes share the worker threads out among them
+    #[arg(long)]
+    pub(crate) lanes: Option<NonZeroUsize>,
     /// The seed of the draws; drawn and printed when it is not given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -126,6 +130,22 @@ impl Options {
         } else {
             Kind::Memory
         }
+    }
+
+    /// Worker threads.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(|| {
+            let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let outstanding = NonZeroUsize::new(self.outstanding);
+            cores.min(outstanding.unwrap_or(NonZeroUsize::MIN))
+        })
+    }
+
+    /// How many loops each node has.
+    pub(crate) fn lanes(&self) -> NonZeroUsize {
+        let shared = self.threads().get().div_ceil(self.nodes.max(1));
+        let shared = NonZeroUsize::new(shared).unwrap_or(NonZeroUsize::MIN);
+        self.lanes.unwrap_or(shared)
     }
 
     /// Operations before the measurement.

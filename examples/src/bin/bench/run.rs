@@ -46,7 +46,7 @@ async fn at(place: &Where, options: Options, seed: u64) -> Result<(), Failure> {
         namespace: place.namespace.clone(),
         shards: options.shards,
         kind: options.kind(),
-        lanes: options.threads,
+        lanes: options.lanes(),
         queue_max: None,
         idle_after: None,
     };
@@ -81,7 +81,7 @@ async fn with(ours: &Arc<Ours>, place: &Where, options: Options, seed: u64) -> R
 
 impl Run {
     async fn measure(self) -> Result<(), Failure> {
-        let threads = self.options.threads.get();
+        let threads = self.options.threads().get();
         let warmup = self.options.warmup();
         if warmup > 0 {
             let block = Block {
