@@ -69,7 +69,7 @@ where
             | ActorAnswer::Denied(..)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(NoReply::Answer(answer)),
+            | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
         };
         // A caller that went away needs no answer.
         let _ = self.done.send(told);
@@ -90,7 +90,9 @@ fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -
         },
         Told::Unknown { name, version } => {
             let unknown = NotUnderstood::Unknown { name, version };
-            Err(NoReply::Answer(ActorAnswer::NotUnderstood(unknown)))
+            Err(NoReply::Answer(Box::new(ActorAnswer::NotUnderstood(
+                unknown,
+            ))))
         }
     }
 }
@@ -121,7 +123,7 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
             | ActorAnswer::Denied(..)
             | ActorAnswer::Halted(_)
             | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(NoReply::Answer(answer)),
+            | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
         };
         // A caller that went away needs no answer.
         let _ = self.done.send(told);

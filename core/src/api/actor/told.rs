@@ -17,7 +17,7 @@ pub(super) enum NoReply<E> {
     /// It ran, and its reply cannot be read.
     Undecodable(CodecError),
     /// There is none.
-    Answer(ActorAnswer),
+    Answer(Box<ActorAnswer>),
     /// Whoever had it is gone.
     Lost,
     /// It did not get to a lane.
@@ -35,7 +35,7 @@ impl<E> NoReply<E> {
             (Self::Rejected(error), _) => ActorError::Rejected(error),
             (Self::Undecodable(cause), _) => ActorError::Reply(cause),
             (Self::Misdirected(why), _) => ActorError::misdirected(A::KIND, why),
-            (Self::Answer(answer), Some(actor)) => ActorError::of(answer, actor),
+            (Self::Answer(answer), Some(actor)) => ActorError::of(*answer, actor),
             (Self::NotSent(NotSent::Overloaded), Some(actor)) => ActorError::Overloaded(actor),
             (Self::NotSent(NotSent::Stopped), Some(actor)) => ActorError::Stopped(actor),
             (Self::Lost, Some(actor)) => ActorError::lost(actor),
