@@ -141,9 +141,11 @@ impl Handle<Wrong> for Sulker {
             Wrong::ManyTimers => {
                 let key = cx.key().to_owned();
                 let next = cx.actor::<Self>(&format!("+{key}")).ask(wrong).await;
-                next.map_err(|error| match error {
-                    ActorError::Rejected(text) => text,
-                    error => format!("{error:?}").replace(&*format!("+{key}"), "NEXT"),
+                next.map_err(|error| {
+                    if let ActorError::Rejected(text) = error {
+                        return text;
+                    }
+                    format!("{error:?}").replace(&*format!("+{key}"), "NEXT")
                 })
             }
             Wrong::Nothing | Wrong::LargeEvent | Wrong::LargeReply => Ok(()),
