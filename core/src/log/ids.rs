@@ -194,9 +194,9 @@ impl CommandTable {
             }
             self.drop_outcome(0);
             self.known.pop_front();
+            self.horizon = self.horizon.max(time);
             let first = self.known.front();
             self.ends = first.map(|first| (first.id, last));
-            self.horizon = self.horizon.max(time);
         }
     }
 
