@@ -51,9 +51,7 @@ impl Shard {
         self.owned.ruled = true;
         match order {
             Order::Claim { over } => self.claim_exactly(t, over),
-            // A record that was read may be old, and a leased shard has no load that would find out:
-            // the CAS of a claim in its place is the proof (S11).
-            Order::Adopt(epoch) => self.claim_exactly(t, epoch.sequence),
+            Order::Adopt(epoch) => self.adopt(t, epoch),
             Order::HandOver { to, node } => self.leave(t, Some((to, node))),
             Order::Release => self.leave(t, None),
             Order::Drop => self.drop_epoch(t, false),

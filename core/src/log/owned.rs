@@ -28,6 +28,8 @@ pub(super) struct Owned {
     pub(super) leave: Option<Leave>,
     /// A batch or a barrier is in flight.
     pub(super) flying: bool,
+    /// The latest record that this log owned under, or sent another one in the place of.
+    pub(super) used: Sequence,
     /// The shard's index is to ride in the next batch.
     pub(super) index_due: bool,
     /// Entities that wait for a barrier.
@@ -94,6 +96,7 @@ impl Owned {
             ruled: false,
             leave: None,
             flying: false,
+            used: Sequence::NONE,
             index_due: false,
             pledged: BTreeSet::new(),
             tries: 0,
@@ -121,6 +124,23 @@ impl Shard {
             Fence::Owner(epoch) => self.report(t, Report::Owned(epoch)),
             // What comes of it is reported.
             Fence::Claiming(_) | Fence::Leaving(_) => {}
+        }
+    }
+
+    /// Takes up the record that names this run. Only this run replaces the record of a run that lives, so
+    /// one in whose place it never sent anything stands while its lease does, and is owned as it is: the
+    /// hand-over's own CAS made it. What was owned before, or may be from before a loss of the tail, is
+    /// taken up by a claim in its place: what was sent under it may be on its way (S9, S13, P3).
+    pub(super) fn adopt(&mut self, t: &mut Turn<'_, '_>, epoch: Epoch) {
+        let is_new = epoch.sequence > self.owned.used && epoch.sequence > self.linked_above;
+        match self.owned.fence {
+            Fence::Unowned if is_new && self.up => {
+                reached!(t.cx, "owned: a record that names this run is taken up as it is");
+                self.become_owner(t, epoch, false);
+            }
+            Fence::Unowned | Fence::Owner(_) | Fence::Claiming(_) | Fence::Leaving(_) => {
+                self.claim_exactly(t, epoch.sequence);
+            }
         }
     }
 
@@ -177,6 +197,7 @@ impl Shard {
             Fence::Unowned | Fence::Owner(_) | Fence::Leaving(_) => (Vec::new(), None),
         };
         let sent_above = self.high_water;
+        self.owned.used = self.owned.used.max(expect);
         let claim = Claim {
             expect,
             tried,
@@ -365,6 +386,7 @@ impl Shard {
         match claim.goal {
             Goal::Any => {
                 claim.expect = message.sequence;
+                self.owned.used = self.owned.used.max(message.sequence);
                 self.claim_on(t);
             }
             Goal::Exactly => {
@@ -429,7 +451,12 @@ impl Shard {
             return;
         };
         let sealed = matches!(claim.goal, Goal::Seal(_));
+        self.become_owner(t, epoch, sealed);
+    }
+
+    fn become_owner(&mut self, t: &mut Turn<'_, '_>, epoch: Epoch, sealed: bool) {
         self.owned.fence = Fence::Owner(epoch);
+        self.owned.used = self.owned.used.max(epoch.sequence);
         if !sealed {
             self.begin_agenda();
         }

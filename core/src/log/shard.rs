@@ -75,6 +75,8 @@ pub struct Shard {
     pub(super) moment: Moment,
     /// When the store was connected last: what was held before is checked before it is used.
     pub(super) linked: Moment,
+    /// How far the stream was known to reach then.
+    pub(super) linked_above: Sequence,
     op_next: u64,
     pub(super) slot_numbers: SlotNumbers,
     draw_next: u64,
@@ -275,6 +277,7 @@ impl Shard {
             now: Time::ZERO,
             moment: Moment::default(),
             linked: Moment::default(),
+            linked_above: Sequence::NONE,
             op_next: 0,
             slot_numbers: SlotNumbers::default(),
             draw_next: 0,
@@ -333,6 +336,7 @@ impl Shard {
         self.shape = shape;
         self.up = true;
         self.linked = self.moment;
+        self.linked_above = self.high_water;
         self.drop_unnamed(0);
         if self.config.mode == WriteMode::Owned {
             // A stream may come back without its tail: the seal's sequence tells, before anything

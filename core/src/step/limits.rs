@@ -81,6 +81,9 @@ pub struct Limits {
     pub index_delay: Span,
     /// Commits that are read at once after the index of a shard.
     pub index_page: u32,
+    /// How long a new owner waits before it reads them, and half as long again by dice: callers who
+    /// waited while the shard changed hands are served first. What the index names is due meanwhile.
+    pub index_pause: Span,
     /// How often the wall clock is read again while a timer is armed, so that a clock that is set is
     /// noticed.
     pub wall_reread: Span,
@@ -112,6 +115,12 @@ pub struct Limits {
     pub claims_max: usize,
     /// Shards that one node hands over at once.
     pub hand_overs_max: usize,
+    /// How long actors have to end when their shard is to be handed over. After that it stays for now,
+    /// who waited for it is served, and the hand-over is tried again after as long a wait, and after
+    /// twice as long each time it comes to nothing again.
+    pub hand_over_patience: Span,
+    /// The longest wait before such a hand-over is tried again.
+    pub hand_over_again_max: Span,
     /// How long opening a namespace, or the first use of a kind, may take before it fails.
     pub open_timeout: Span,
     /// Kinds whose first use is under way at once.
@@ -199,6 +208,7 @@ impl Default for Limits {
             index_every: 1_000,
             index_delay: Span::from_secs(1),
             index_page: 64,
+            index_pause: Span::from_millis(500),
             wall_reread: Span::from_secs(5),
             later_delay_max: Span::from_secs(30),
             store_timeout: Span::from_secs(5),
@@ -211,6 +221,8 @@ impl Default for Limits {
             owners_reread: Span::from_secs(5),
             claims_max: 64,
             hand_overs_max: 8,
+            hand_over_patience: Span::from_secs(2),
+            hand_over_again_max: Span::from_secs(60),
             open_timeout: Span::from_secs(30),
             kinds_max: 1_024,
             forwards_in_flight_max: 16_384,

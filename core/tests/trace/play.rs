@@ -244,6 +244,7 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         "index_every" => limits.index_every = number(value)?,
         "index_delay" => limits.index_delay = span(value)?,
         "index_page" => limits.index_page = number(value)?,
+        "index_pause" => limits.index_pause = span(value)?,
         "wall_reread" => limits.wall_reread = span(value)?,
         "absent_patience" => limits.absent_patience = span(value)?,
         "snapshot_patience" => limits.snapshot_patience = span(value)?,

@@ -8,7 +8,7 @@ use crate::log::decide::HEADER_BYTES_MAX;
 use crate::log::shard::{Op, Shard, Turn};
 use crate::port::{Message, Proof, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
 use crate::reached;
-use crate::step::Outcome;
+use crate::step::{Outcome, Purpose, Span};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -157,11 +157,18 @@ impl Shard {
 
     fn go_on_from(&mut self, t: &mut Turn<'_, '_>, index: Option<ShardIndex>) {
         let most = self.limits.shard_timers_max;
+        let pause = self.limits.index_pause;
+        let ordinal = self.draw();
         let Some(agenda) = &mut self.agenda else {
             return;
         };
         reached!(t.cx, "later: the index of a shard is read");
         agenda.tries = 0;
+        if pause > Span::ZERO {
+            let half = pause.as_nanos() / 2;
+            let drawn = t.cx.dice.below(Purpose::RetryJitter, ordinal, half);
+            agenda.retry = Some(t.cx.now + pause + Span::from_nanos(drawn));
+        }
         let mut read = Sequence::NONE;
         if let Some(index) = index {
             read = index.watermark;

@@ -18,7 +18,7 @@ use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket, WallTime};
 use tenure_core::log::{Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
 use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::step::CountingProbe;
-use tenure_core::{Dice, Limits, Time};
+use tenure_core::{Dice, Limits, Span, Time};
 use tenure_mem::store::{Store, StoreConfig};
 
 /// The wall clock at the world's start.
@@ -49,7 +49,12 @@ impl Default for Setup {
             nodes: Vec::new(),
             mode: WriteMode::Direct,
             replicated: false,
-            limits: Limits::default(),
+            limits: {
+                let mut limits = Limits::default();
+                // Its own story shows it.
+                limits.index_pause = Span::ZERO;
+                limits
+            },
             snapshots: SnapshotPolicy::never(),
             snapshot_schema: 1,
             cached: true,
