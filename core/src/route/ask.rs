@@ -34,7 +34,8 @@ impl Router {
             return self.halt("R1: a ticket is of one request", out);
         }
         let way = self.ways.of(target);
-        if way.queue.is_empty() && !way.is_parked(cx.now) && !way.is_behind(asked.key) {
+        let waits = way.is_parked(cx.now) || way.is_probed() || way.is_behind(asked.key);
+        if way.queue.is_empty() && !waits {
             let (to, alone) = (way.to, way.sent.is_empty());
             match self.destination(target) {
                 Way::Here if alone || to == Some(self.config.incarnation) => {
@@ -153,6 +154,7 @@ impl Router {
         ask.state = State::Sent { op, to: node };
         let way = self.ways.of_mut(ask.target);
         way.to = Some(node);
+        way.probe = way.doubted.then_some(slot);
         ask.turn = way.turn;
         self.sent.push(&mut way.sent, slot);
         if let Some(peer) = self.nodes.of_mut(node) {
@@ -178,6 +180,7 @@ impl Router {
         ask.state = State::Waiting;
         let way = self.ways.of_mut(ask.target);
         self.sent.remove(&mut way.sent, slot);
+        let probed = way.probe.take_if(|probe| *probe == slot).is_some();
         let in_flight_max = self.limits.forwards_in_flight_max;
         if let Some(peer) = self.nodes.of_mut(to) {
             peer.in_flight -= 1;
@@ -187,7 +190,8 @@ impl Router {
                 self.room = true;
             }
         }
-        ask.turn != way.turn && way.one_less(ask.key)
+        let others = ask.turn != way.turn && way.one_less(ask.key);
+        others || (probed && !way.queue.is_empty())
     }
 
     /// Forgets a request that is neither on its way nor in a queue.
@@ -292,6 +296,7 @@ impl Router {
             Returned::Answer => {
                 let way = self.ways.of_mut(ask.target);
                 if ask.turn == way.turn {
+                    others |= way.doubted;
                     way.forget_denials();
                 }
                 others |= self.end(slot);

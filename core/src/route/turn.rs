@@ -58,7 +58,7 @@ impl Router {
             };
             let here = to == self.config.incarnation;
             let way = self.ways.of_mut(target);
-            if way.is_parked(cx.now) {
+            if way.is_parked(cx.now) || (!here && way.is_probed()) {
                 break;
             }
             way.retry_at = None;

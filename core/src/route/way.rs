@@ -32,6 +32,11 @@ pub(super) struct Way {
     pub(super) retry_at: Option<Time>,
     /// How often in a row that was said.
     pub(super) denials: u32,
+    /// Who is asked said last that it does not own it, and named nobody newer: one request at a time
+    /// finds out whether that is so still.
+    pub(super) doubted: bool,
+    /// That one.
+    pub(super) probe: Option<u32>,
     /// The requests that are on their way.
     pub(super) sent: List,
     /// To whom requests go; `None` when that is to be found out anew.
@@ -142,6 +147,11 @@ impl Way {
         self.retry_at.is_some_and(|at| at > now)
     }
 
+    /// Whether one request is asking whether another node takes any, and the others wait for it.
+    pub(super) fn is_probed(&self) -> bool {
+        self.doubted && self.probe.is_some()
+    }
+
     /// The table says another owner than before, or none.
     pub(super) fn changed(&mut self, row: Option<Row>) {
         self.row = row;
@@ -154,6 +164,7 @@ impl Way {
     /// Who was asked owns it, or another one is known who does.
     pub(super) fn forget_denials(&mut self) {
         (self.ownerless, self.retry_at, self.denials) = (None, None, 0);
+        (self.doubted, self.probe) = (false, None);
     }
 
     /// Who should own it said that it does not, and named perhaps another one.
@@ -173,6 +184,7 @@ impl Way {
             self.learned = Some(named);
             // The first time the one that was named is asked at once.
             self.ownerless = None;
+            (self.doubted, self.probe) = (self.denials > 0, None);
             if self.denials > 0 {
                 self.wait(now, (min, max));
             }
@@ -188,6 +200,7 @@ impl Way {
         }
         self.ownerless.get_or_insert(now);
         self.to = None;
+        self.doubted = true;
         self.wait(now, (min, max));
         self.denials += 1;
     }
