@@ -146,6 +146,7 @@ impl Model {
         limits.letters_max = 24;
         limits.stash_max = 6;
         limits.actor_turns_max = 2;
+        limits.hand_over_patience = Span::from_millis(50);
         let mut model = Self {
             scheduler: Scheduler::new(limits, 0, 1),
             now: Time::ZERO,
@@ -295,6 +296,11 @@ impl Model {
                 let mut keys = self.stays.keys();
                 let left = keys.find(|key| shard_of(key.1) == Some(shard));
                 assert_eq!(left, None, "A1: nothing of it is left");
+            }
+            Effect::Kept { place, .. } => {
+                let shard = u8::try_from(place.shard.0).expect("a small shard");
+                assert!(self.handing.remove(&shard), "it was handed over");
+                self.handed.remove(&shard);
             }
             Effect::Note(_) => {}
             Effect::Stopped => self.stopped = true,
@@ -644,6 +650,7 @@ proptest! {
                 | Effect::Forget { .. }
                 | Effect::Undelivered { .. }
                 | Effect::Drained { .. }
+                | Effect::Kept { .. }
                 | Effect::Stopped
                 | Effect::Halt(_) => panic!("not in this run: {effect:?}"),
             }

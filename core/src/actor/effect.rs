@@ -1,6 +1,6 @@
 //! What a lane's actors want done.
 
-use crate::id::{OpId, Slot, Ticket};
+use crate::id::{Epoch, OpId, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::{EntityId, KindName};
 use crate::shard::Place;
@@ -95,6 +95,13 @@ pub enum Effect {
     Drained {
         /// The place.
         place: Place,
+    },
+    /// What lives in a place has not ended in time: it is not handed over, and open again.
+    Kept {
+        /// The place.
+        place: Place,
+        /// Under which epoch.
+        epoch: Epoch,
     },
     /// Nothing is left, after `Input::Stop`.
     Stopped,

@@ -20,6 +20,8 @@ pub(super) enum Held {
         epoch: Option<Epoch>,
         stash: BTreeMap<Ticket, Ask>,
         drained: bool,
+        /// When it stays after all; `None`: it is not held, so nothing would be served.
+        until: Option<Time>,
     },
 }
 
@@ -69,7 +71,12 @@ impl Scheduler {
     pub(super) fn lost(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
         let stash = self.take_stash(place);
         // It is not handed over any more, so that nobody is told it is drained.
-        self.places.remove(&place);
+        if let Some(Held::HandingOver {
+            until: Some(until), ..
+        }) = self.places.remove(&place)
+        {
+            self.leaving.remove(&(until, place));
+        }
         self.empty(cx, (place, stash), out);
     }
 
@@ -178,11 +185,14 @@ impl Scheduler {
             Some(Held::Owned(epoch)) => Some(*epoch),
             None => None,
         };
+        let until = epoch.map(|_| cx.now + self.limits.hand_over_patience);
         let handing = Held::HandingOver {
             epoch,
             stash: BTreeMap::new(),
             drained: false,
+            until,
         };
+        self.leaving.extend(until.map(|until| (until, place)));
         self.places.insert(place, handing);
         for index in self.members_of(place) {
             self.leave(cx, index, Why::HandOver, out);
@@ -190,15 +200,75 @@ impl Scheduler {
         self.drained(place, out);
     }
 
+    /// Ends the hand-overs whose actors had time enough: one long turn holds up neither the other keys
+    /// of its place nor the other places that are to go.
+    pub(super) fn keep_late(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        while let Some((until, place)) = self.leaving.first().copied()
+            && until <= cx.now
+        {
+            self.leaving.pop_first();
+            let Some(Held::HandingOver {
+                epoch: Some(epoch),
+                stash,
+                drained: false,
+                until: Some(of),
+            }) = self.places.get_mut(&place)
+            else {
+                continue;
+            };
+            if *of != until {
+                continue;
+            }
+            let (epoch, stash) = (*epoch, core::mem::take(stash));
+            reached!(cx, "actor: a hand-over is given up");
+            self.places.insert(place, Held::Owned(epoch));
+            out.push(Effect::Kept { place, epoch });
+            for index in self.members_of(place) {
+                self.stay(cx, index, out);
+            }
+            for (ticket, ask) in stash {
+                if self.tickets.remove(ticket).is_some() {
+                    self.ask(cx, ask, out);
+                }
+            }
+        }
+    }
+
+    /// An activation of a place that is not handed over goes on; what has begun to stop ends.
+    fn stay(&mut self, cx: &mut Cx<'_>, index: u32, out: &mut Effects<Effect>) {
+        let activation = self.at(index);
+        if activation.leaving != Some(Why::HandOver) {
+            return;
+        }
+        match activation.phase {
+            Phase::Stopping(_) | Phase::Aborting(..) => {}
+            Phase::Activating(_)
+            | Phase::Running(..)
+            | Phase::Resting
+            | Phase::Armed
+            | Phase::Ready
+            | Phase::Paused
+            | Phase::Backoff(_)
+            | Phase::Failed(_)
+            | Phase::Spent => {
+                activation.leaving = None;
+                self.wake(cx, index, out);
+            }
+        }
+    }
+
     /// Says once that nothing of a place that is handed over is left.
     pub(super) fn drained(&mut self, place: Place, out: &mut Effects<Effect>) {
         if self.members.contains_key(&place) {
             return;
         }
-        if let Some(Held::HandingOver { drained, .. }) = self.places.get_mut(&place)
+        if let Some(Held::HandingOver { drained, until, .. }) = self.places.get_mut(&place)
             && !*drained
         {
             *drained = true;
+            if let Some(until) = until {
+                self.leaving.remove(&(*until, place));
+            }
             out.push(Effect::Drained { place });
         }
     }

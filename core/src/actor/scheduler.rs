@@ -12,7 +12,7 @@ use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Time};
 use crate::tickets::Tickets;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use slab::Slab;
 
@@ -43,6 +43,8 @@ pub struct Scheduler {
     /// What activations wait for by themselves.
     pub(super) alarms: Alarms<u32>,
     pub(super) places: BTreeMap<Place, Held>,
+    /// Until when the actors of a place have time to end.
+    pub(super) leaving: BTreeSet<(Time, Place)>,
     pub(super) lease: Option<Time>,
     /// Keys that take no turns, and how many they may take all the same.
     pub(super) pauses: BTreeMap<(KindIndex, EntityId), u32>,
@@ -102,6 +104,7 @@ impl Scheduler {
             deadlines: Alarms::new(),
             alarms: Alarms::new(),
             places: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             lease: None,
             pauses: BTreeMap::new(),
             now: Time::ZERO,
@@ -242,6 +245,7 @@ impl Scheduler {
                 self.ring(cx, index, out);
             }
         }
+        self.keep_late(cx, out);
         self.find_stuck(cx, out);
         self.passivate_idle(cx, out);
     }
@@ -341,7 +345,8 @@ impl Machine for Scheduler {
             let stuck = running.map(|since| due(since + kind.config.patience, "patience"));
             [idle, stuck]
         });
-        let rest = [lease, deadline, alarm].into_iter().chain(kinds);
+        let leaving = self.leaving.first().map(|(at, _)| due(*at, "hand over"));
+        let rest = [lease, deadline, alarm, leaving].into_iter().chain(kinds);
         rest.flatten().min()
     }
 }

@@ -44,7 +44,7 @@ impl Epochs {
                     held.holds = false;
                 }
             }
-            Report::Rival { .. } => {}
+            Report::Rival { .. } | Report::Kept { .. } => {}
         }
     }
 

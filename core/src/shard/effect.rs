@@ -4,7 +4,7 @@ use super::{Place, Table};
 use crate::id::{Epoch, Incarnation, OpId, Sequence};
 use crate::name::NodeName;
 use crate::port::StoreRequest;
-use crate::step::HaltReason;
+use crate::step::{HaltReason, Span};
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -85,6 +85,13 @@ pub enum Note {
         place: Place,
         /// To whom.
         to: Incarnation,
+    },
+    /// What lives in a place has not ended in time: it is handed over later.
+    Kept {
+        /// The place.
+        place: Place,
+        /// When it is tried again at the earliest.
+        after: Span,
     },
     /// A claim that came late, or a hand-over, was found and taken up.
     Adopted {

@@ -68,6 +68,12 @@ pub enum Report {
         /// The new record.
         epoch: Epoch,
     },
+    /// It was to be handed over, and what lives in it has not ended in time: it is owned still, and
+    /// serves. Nothing was stored.
+    Kept {
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// Another one owns it; everything held is dropped.
     Lost {
         /// The epoch that was held, if one was.

@@ -89,6 +89,7 @@ impl Owners {
                     self.order_leave(t, place, spot);
                 }
                 Verdict::Drop => {
+                    spot.gone = false;
                     spot.hold = Hold::Dropping;
                     self.moved = true;
                     t.order(place, Order::Drop);
@@ -128,6 +129,9 @@ impl Owners {
             // A change notice: nothing is answered from this epoch any more (S17).
             return Verdict::Drop;
         }
+        if spot.gone && matches!(spot.hold, Hold::Held(_)) {
+            return Verdict::Drop;
+        }
         let (Some(claims_from), true, true) = (self.claims_from, self.up, self.lease.is_some())
         else {
             return Verdict::Rest;
@@ -154,6 +158,14 @@ impl Owners {
 
     /// A place that this node owns: planned hand-overs are its own alone (H11).
     fn judge_held(&self, now: Time, spot: &Spot) -> Verdict {
+        let wanted = self.wants_to_leave(now, spot);
+        match wanted {
+            Verdict::Leave if spot.leave_from > now => Verdict::Wait(spot.leave_from),
+            wanted => wanted,
+        }
+    }
+
+    fn wants_to_leave(&self, now: Time, spot: &Spot) -> Verdict {
         if self.draining {
             return Verdict::Leave;
         }

@@ -3,7 +3,7 @@
 use super::spot::{Hold, Record, Spot};
 use super::{Effect, Input, Note, Order, Place, Report, Row, ShardMap, Table};
 use crate::format::{Layout, TakeOver};
-use crate::id::{Incarnation, OpId, Partition};
+use crate::id::{Epoch, Incarnation, OpId, Partition};
 use crate::name::{Namespace, NodeName};
 use crate::node::{Standing, View};
 use crate::port::{StoreReply, StoreRequest};
@@ -295,6 +295,7 @@ impl Owners {
     /// ordered before a view has the new one (S17).
     fn renew(&mut self, t: &mut Turn<'_, '_>, run: Incarnation) {
         self.lapse(t);
+        self.drop_all(t, |_, _| true);
         self.config.incarnation = run;
         (self.claims_from, self.moves_from) = (None, None);
         self.drained = false;
@@ -302,23 +303,32 @@ impl Owners {
         self.moved = true;
     }
 
-    /// The lease is over: nothing is owned any more, in this step (S16, S17).
+    /// The lease is over: nothing is owned any more that needs it, in this step (S16, S17). A fenced
+    /// shard needs none: its record names this run until another one replaces it, and then no commit
+    /// and no barrier of this node passes (S6, S14).
     fn lapse(&mut self, t: &mut Turn<'_, '_>) {
-        self.lease = None;
-        let places = self.drop_all(t);
+        let had = self.lease.take().is_some();
+        let places = self.drop_all(t, |place, hold| {
+            place.class == TakeOver::Leased || hold == Hold::Taking
+        });
+        let kept = self.held_count();
+        sometimes!(t.cx, had && kept > 0, "owners: fenced shards stay without a lease");
         if places > 0 {
-            reached!(t.cx, "owners: the lease ended, and everything was dropped");
+            reached!(t.cx, "owners: the lease ended, and what needs it was dropped");
             t.note(Note::LeaseOver { places });
         }
     }
 
-    /// Drops whatever is held or under way; how much that was.
-    fn drop_all(&mut self, t: &mut Turn<'_, '_>) -> usize {
+    /// Drops those of what is held or under way; how much that was.
+    fn drop_all(&mut self, t: &mut Turn<'_, '_>, which: fn(&Place, Hold) -> bool) -> usize {
         let mut places = 0;
         for (place, spot) in &mut self.spots {
             match spot.hold {
                 Hold::No | Hold::Dropping => continue,
                 Hold::Taking | Hold::Held(_) | Hold::Leaving => {}
+            }
+            if !which(place, spot.hold) {
+                continue;
             }
             places += 1;
             spot.hold = Hold::Dropping;
@@ -334,7 +344,7 @@ impl Owners {
         self.draining = true;
         self.abandoning = true;
         self.count_candidates(t);
-        let places = self.drop_all(t);
+        let places = self.drop_all(t, |_, _| true);
         sometimes!(t.cx, places > 0, "owners: there was no time to hand over");
     }
 
@@ -351,6 +361,7 @@ impl Owners {
                 Hold::Taking | Hold::Held(_) => {
                     if spot.hold == Hold::Taking {
                         spot.taken = t.cx.now;
+                        (spot.kept, spot.leave_from) = (0, Time::ZERO);
                     }
                     spot.hold = Hold::Held(epoch);
                     spot.tries = 0;
@@ -358,11 +369,24 @@ impl Owners {
                 }
                 Hold::Leaving => self.meet(place, Record::of(epoch, Some(me))),
                 // It was told to drop it before it said so.
-                Hold::Dropping | Hold::No => {}
+                Hold::Dropping => {}
+                Hold::No => self.own_unasked(t, place, epoch),
             },
             Report::HandedOver { epoch, to } => {
                 spot.hold = Hold::No;
                 self.meet(place, Record::of(epoch, Some(to)));
+            }
+            Report::Kept { epoch } => {
+                if spot.hold == Hold::Leaving {
+                    reached!(t.cx, "owners: a hand-over is put off");
+                    let doubled = 1_u64 << spot.kept.min(20);
+                    let after = self.limits.hand_over_patience.saturating_mul(doubled);
+                    let after = after.min(self.limits.hand_over_again_max);
+                    spot.kept = spot.kept.saturating_add(1);
+                    spot.leave_from = t.cx.now + after;
+                    spot.hold = Hold::Held(epoch);
+                    t.note(Note::Kept { place, after });
+                }
             }
             Report::Released { epoch } => {
                 spot.hold = Hold::No;
@@ -390,6 +414,24 @@ impl Owners {
                 t.note(Note::Failed { place, cause });
                 self.give_way(t, place);
             }
+        }
+    }
+
+    /// A log owns what this machine had nothing of: the answer to an earlier order, a `Drop` perhaps that
+    /// came after the hand-over, was taken for that of its claim. What a log says of its epoch is true.
+    fn own_unasked(&mut self, t: &mut Turn<'_, '_>, place: Place, epoch: Epoch) {
+        reached!(t.cx, "owners: a claim was stored after it was taken for lost");
+        let may = self.lease.is_some() && self.claims_from.is_some() && !self.abandoning;
+        let (me, now) = (self.config.incarnation, t.cx.now);
+        let Some(spot) = self.spots.get_mut(&place) else {
+            return;
+        };
+        if may {
+            (spot.hold, spot.taken, spot.tries) = (Hold::Held(epoch), now, 0);
+            self.meet(place, Record::of(epoch, Some(me)));
+        } else {
+            spot.hold = Hold::Dropping;
+            t.order(place, Order::Drop);
         }
     }
 

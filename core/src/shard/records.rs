@@ -195,10 +195,17 @@ impl Owners {
         spot.reading = false;
         let known = spot.record;
         let at = |record: Option<Record>| record.map_or(Sequence::NONE, |it| it.sequence);
-        if matches!(spot.hold, Hold::Held(epoch) if epoch.sequence > at(found)) {
-            // An answer from before; a tail that was lost is found out by the log of the place (S13).
+        if let Hold::Held(epoch) = spot.hold
+            && epoch.sequence > at(found)
+        {
             spot.saw(asked);
-            return true;
+            if up_to >= epoch.sequence || lost {
+                // Records are never removed: this one went with a lost tail (S13).
+                spot.gone = true;
+                return true;
+            }
+            // An answer from before, or a tail that was lost; the log of the place finds that out too.
+            return false;
         }
         if at(found) < at(known) && up_to < at(known) && !lost {
             return false;

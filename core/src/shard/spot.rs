@@ -18,10 +18,16 @@ pub(super) struct Spot {
     read: Option<u64>,
     /// A read of it is under way.
     pub(super) reading: bool,
+    /// The record under which it is held is not there any more.
+    pub(super) gone: bool,
     /// Nothing is read or ordered before, after an order that came to nothing.
     pub(super) not_before: Time,
     /// When this node came to own it.
     pub(super) taken: Time,
+    /// How often in a row its hand-over came to nothing since it was taken, and when it may be tried
+    /// again.
+    pub(super) kept: u32,
+    pub(super) leave_from: Time,
     /// When its record was seen to be another.
     pub(super) changed: Time,
     /// Orders that came to nothing, in a row.

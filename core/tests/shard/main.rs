@@ -9,6 +9,7 @@
 mod bank;
 mod histories;
 mod history;
+mod late_answers;
 mod map;
 #[path = "../trace/owners/mod.rs"]
 mod owners;

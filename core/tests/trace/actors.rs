@@ -138,6 +138,10 @@ impl Theatre {
                 self.line(&format!("= {ticket:?} {}", told(&answer)));
             }
             Effect::Undelivered { ticket, .. } => self.line(&format!("! {ticket:?} undelivered")),
+            Effect::Kept { place, epoch } => {
+                let (shard, at) = (place.shard, epoch.sequence);
+                self.line(&format!("! {shard:?} stays, as {at:?}"));
+            }
             Effect::Drained { place } => self.line(&format!("! {:?} drained", place.shard)),
             Effect::Stopped => self.line("! stopped"),
             Effect::Note(note) => self.line(&format!("! {note:?}")),

@@ -138,6 +138,7 @@ impl Names {
             Report::HandedOver { epoch, .. } => {
                 format!("reports: handed over to {to}, {}", self.epoch(*epoch))
             }
+            Report::Kept { epoch } => format!("reports: kept, {}", self.epoch(*epoch)),
             Report::Released { epoch } => format!("reports: released, {}", self.epoch(*epoch)),
             Report::Lost { was: None, .. } => "reports: not owned".to_owned(),
             Report::Lost { was: Some(was), .. } => {

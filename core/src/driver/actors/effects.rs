@@ -128,6 +128,7 @@ impl ActorSeat {
                 tracing::warn!(%key, "actor_message_undelivered");
             }
             Effect::Drained { place } => self.events.push(ActorEvent::Drained(place)),
+            Effect::Kept { place, epoch } => self.events.push(ActorEvent::Kept(place, epoch)),
             Effect::Stopped => self.events.push(ActorEvent::Stopped),
             Effect::Note(note) => self.note(env.counters, &note),
             Effect::Halt(reason) => return Some(reason.to_string()),

@@ -54,6 +54,8 @@ pub(crate) struct ActorSeatParts {
 pub(crate) enum ActorEvent {
     /// Nothing of a place that is handed over is left.
     Drained(Place),
+    /// What lives in a place has not ended in time: it is not handed over.
+    Kept(Place, Epoch),
     /// Nothing is left, after `stop`.
     Stopped,
     /// This node does not own the place (any more): the message was not run, and its caller waits.
@@ -348,7 +350,9 @@ impl ActorSeat {
         let is_early = |event: &ActorEvent| match event {
             ActorEvent::Drained(place) => tasks.run_in(*place),
             ActorEvent::Stopped => tasks.run(),
-            ActorEvent::NotOwner(..) | ActorEvent::NotOwnerOfWatched(..) => false,
+            ActorEvent::Kept(..)
+            | ActorEvent::NotOwner(..)
+            | ActorEvent::NotOwnerOfWatched(..) => false,
         };
         let events = std::mem::take(&mut self.events).into_iter();
         let (early, told) = events.partition(is_early);
@@ -414,6 +418,11 @@ impl ActorSeat {
             Some(_) => !self.running.is_empty() || self.stage.tasks.run(),
             None => self.machine.lives_in(place) || self.stage.tasks.run_in(place),
         }
+    }
+
+    /// Why nothing of it acts any more, when its scheduler halted.
+    pub(crate) fn broken(&self) -> Option<&str> {
+        self.halted.as_deref().filter(|_| !self.cut)
     }
 
     /// How many callers and watchers wait.

@@ -83,9 +83,14 @@ impl<S: Shell> Lane<S> {
         act(&mut seat, &mut env);
         self.now = env.now.max(self.now);
         let events = seat.take_events();
+        let halted = seat.broken().map(str::to_owned);
         self.actors = Some(seat);
         for event in events {
             self.actor_event(event);
+        }
+        if let Some(reason) = halted {
+            // Of another lane than the first it is seen by its silence.
+            self.end_membership(reason);
         }
         self.confirm_drops();
         self.stepped.actors = true;
@@ -94,6 +99,10 @@ impl<S: Shell> Lane<S> {
     fn actor_event(&mut self, event: ActorEvent) {
         match event {
             ActorEvent::Drained(place) => self.leave_place(place),
+            ActorEvent::Kept(place, epoch) => {
+                self.leaving.remove(&place);
+                self.reports.push((place, Report::Kept { epoch }));
+            }
             ActorEvent::Stopped => self.actors_stopped = true,
             ActorEvent::NotOwner(ticket, request) => self.not_owned(ticket, request),
             ActorEvent::NotOwnerOfWatched(ticket, request) => {
@@ -307,7 +316,7 @@ impl<S: Shell> Lane<S> {
             | Report::Released { .. }
             | Report::Lost { .. }
             | Report::Failed { .. } => self.with_actors(|seat, env| seat.lost(env, place)),
-            Report::Rival { .. } => {}
+            Report::Rival { .. } | Report::Kept { .. } => {}
         }
     }
 

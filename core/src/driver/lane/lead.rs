@@ -126,6 +126,8 @@ impl<S: Shell> Lane<S> {
         lead.set_state(MemberState::Halted(reason));
         self.facts.lease.tell(None);
         self.own(shard::Input::Lease(None));
+        // Of the fenced class too: others take it over as soon as the lease has lapsed.
+        self.own(shard::Input::Abandon);
     }
 
     fn member_effect(&mut self, effect: node::Effect) {
@@ -288,6 +290,9 @@ impl<S: Shell> Lane<S> {
             Note::HandingOver { place, to } => {
                 self.counters.hand_overs += 1;
                 tracing::info!(?place, %to, "shard_handed_over");
+            }
+            Note::Kept { place, after } => {
+                tracing::warn!(?place, ?after, "shard_kept_for_now");
             }
             Note::Adopted { place } => {
                 self.counters.adopted += 1;

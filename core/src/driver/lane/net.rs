@@ -473,9 +473,12 @@ impl<S: Shell> Lane<S> {
         match direction {
             Direction::Order(place, order) => self.ordered(place, order),
             Direction::Beat(beat) => {
-                let halted = |net: &Net| net.router.halted().is_some();
-                // A lane that routes nothing serves nobody.
-                if !self.net.as_deref().is_some_and(halted) {
+                let routing = |net: &Net| net.router.halted().is_some();
+                let acting = self.actors.as_deref();
+                let halted = self.net.as_deref().is_some_and(routing)
+                    || acting.is_some_and(|seat| seat.broken().is_some());
+                // A lane that routes nothing, or none of whose actors acts any more, serves nobody.
+                if !halted {
                     self.facts.pulse.answer(self.index, beat);
                 }
             }

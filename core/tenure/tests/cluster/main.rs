@@ -11,6 +11,7 @@ mod changes;
 mod contexts;
 mod cycles;
 mod ends;
+mod gap;
 mod held;
 mod lanes;
 mod later;

@@ -102,6 +102,7 @@ impl Cluster {
                     shard::Report::HandedOver { epoch, to } => {
                         format!("handed over to {}, {:?}", self.named(*to), epoch.sequence)
                     }
+                    shard::Report::Kept { epoch } => format!("kept, {:?}", epoch.sequence),
                     shard::Report::Released { epoch } => format!("released, {:?}", epoch.sequence),
                     shard::Report::Lost { was: None, .. } => "not owned".to_owned(),
                     shard::Report::Lost { was: Some(was), .. } => {

@@ -151,6 +151,7 @@ impl World {
             Report::Owned(_)
             | Report::Rival { .. }
             | Report::Released { .. }
+            | Report::Kept { .. }
             | Report::Lost { .. }
             | Report::Failed { .. } => String::new(),
         };

@@ -73,6 +73,7 @@ impl World {
             | Report::Released { .. }
             | Report::Lost { .. }
             | Report::Rival { .. }
+            | Report::Kept { .. }
             | Report::Failed { .. } => false,
         };
         self.change_hold(place, shard, |hold| hold.owned = owned && !hold.leaving)

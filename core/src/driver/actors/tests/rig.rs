@@ -168,6 +168,8 @@ pub(super) struct Rig {
     /// Whether the actors are in the place of these tests, or belong to the node.
     pub(super) placed: bool,
     pub(super) drained: Vec<Place>,
+    /// Places whose hand-over was given up.
+    pub(super) kept: Vec<Place>,
     pub(super) not_owned: Vec<Ticket>,
     pub(super) stopped: bool,
 }
@@ -234,6 +236,7 @@ impl Rig {
             tickets: 0,
             placed: false,
             drained: Vec::new(),
+            kept: Vec::new(),
             not_owned: Vec::new(),
             stopped: false,
         }
@@ -347,6 +350,7 @@ impl Rig {
             for event in self.seat.take_events() {
                 match event {
                     ActorEvent::Drained(place) => self.drained.push(place),
+                    ActorEvent::Kept(place, _) => self.kept.push(place),
                     ActorEvent::Stopped => self.stopped = true,
                     ActorEvent::NotOwner(ticket, request) => {
                         self.not_owned.push(ticket);

@@ -1,0 +1,214 @@
+//! How long a key is without an owner that answers while its shard is handed over, in round trips: counted
+//! in a world in which each message takes its time on a clock that does not run by itself, and nothing
+//! else takes any.
+
+use crate::common::{Put, Till};
+use crate::nodes::{node, wait};
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::time::Duration;
+use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
+use tenure::prelude::*;
+use tenure::{Builder, Bytes, Cluster, MemShell, TakeOver, Tenure};
+use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::step::Time;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+/// From a node to the server, and from the server to a node.
+const LEG: Duration = Duration::from_millis(1);
+
+/// A server that is a leg away from each node; what is under way at once does not wait for each other.
+#[derive(Clone)]
+struct Far(MemShell);
+
+impl Shell for Far {
+    fn now(&self) -> Time {
+        self.0.now()
+    }
+
+    fn wall(&self) -> WallTime {
+        self.0.wall()
+    }
+
+    fn seed(&self) -> u128 {
+        self.0.seed()
+    }
+
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
+        self.0.sleep_until(at)
+    }
+
+    async fn store(&self, request: StoreRequest) -> StoreReply {
+        sleep(LEG).await;
+        let reply = self.0.store(request).await;
+        sleep(LEG).await;
+        reply
+    }
+
+    fn inbox(&self) -> mpsc::Receiver<Inbound> {
+        self.0.inbox()
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        let (shell, to, from) = (self.0.clone(), to.clone(), from.clone());
+        tokio::spawn(async move {
+            sleep(2 * LEG).await;
+            // Nobody is cut off here.
+            let _ = shell.send(op, &to, &from, frame);
+        });
+        Ok(())
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        self.0.listen(at)
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        let mut near = self.0.hear(filter);
+        let (sender, far) = mpsc::channel(4_096);
+        tokio::spawn(async move {
+            while let Some(heard) = near.recv().await {
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    sleep(LEG).await;
+                    // Who listened may have ended.
+                    let _ = sender.send(heard).await;
+                });
+            }
+        });
+        far
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        self.0.spawn(task)
+    }
+}
+
+/// A counter in memory.
+struct Tick(u64);
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "more", version = 1)]
+struct More;
+
+impl Actor for Tick {
+    const KIND: &'static str = "tick";
+
+    async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
+        Ok(Self(0))
+    }
+
+    fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
+        handlers.on::<More>()
+    }
+}
+
+impl Handle<More> for Tick {
+    type Reply = u64;
+    type Error = Never;
+
+    async fn handle(&mut self, _: More, _: &mut ActorCx<Self>) -> Result<u64, Never> {
+        self.0 += 1;
+        Ok(self.0)
+    }
+}
+
+fn builder(cluster: Cluster) -> Builder {
+    node(cluster).serve::<Till>().actor::<Tick>()
+}
+
+/// Two nodes that own shards, and one that asks.
+async fn scene() -> [Tenure; 3] {
+    let store = MemShell::fresh();
+    let start = |cluster| builder(cluster).start_with(Far(store.beside()));
+    let a = start(Cluster::named("a")).await.expect("a node");
+    let b = start(Cluster::named("b")).await.expect("a node");
+    let asker = start(Cluster::named("c").client()).await.expect("a node");
+    for class in [TakeOver::Fenced, TakeOver::Leased] {
+        wait(&asker, |view| {
+            view.is_served(class) && view.owned(class).len() == 2
+        })
+        .await;
+    }
+    [a, b, asker]
+}
+
+/// Who answered an ask for a key.
+async fn asked(asker: &Tenure, class: TakeOver, key: &str) -> String {
+    match class {
+        TakeOver::Fenced => {
+            let till = asker.entity::<Till>(key).ask(Put { cents: 1 });
+            till.served().await.expect("an answer").node
+        }
+        TakeOver::Leased => {
+            let tick = asker.actor::<Tick>(key).ask(More);
+            tick.served().await.expect("an answer").node
+        }
+    }
+}
+
+/// Keys of a node, each of which has several messages.
+async fn keys_of(asker: &Tenure, class: TakeOver, owner: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    for n in 0..16 {
+        let key = format!("key-{n}");
+        if asked(asker, class, &key).await == owner {
+            for _ in 0..10 {
+                asked(asker, class, &key).await;
+            }
+            keys.push(key);
+        }
+    }
+    assert!(keys.len() >= 2, "{keys:?}");
+    keys
+}
+
+/// The longest gap between the last answer of the old owner and the first of the new one, over keys that
+/// are asked one time after the other while their node drains; in round trips.
+async fn gap(class: TakeOver) -> f64 {
+    let [a, _b, asker] = scene().await;
+    let keys = keys_of(&asker, class, "a").await;
+    let asks = keys.into_iter().map(|key| {
+        let asker = asker.clone();
+        tokio::spawn(async move {
+            let mut last = Instant::now();
+            while asked(&asker, class, &key).await == "a" {
+                last = Instant::now();
+            }
+            last.elapsed()
+        })
+    });
+    let asks: Vec<_> = asks.collect();
+    sleep(20 * LEG).await;
+    a.cluster().expect("a cluster").drain().await.expect("it drains");
+    let mut longest = Duration::ZERO;
+    for gap in asks {
+        longest = longest.max(gap.await.expect("a key is asked"));
+    }
+    longest.as_secs_f64() / (2 * LEG).as_secs_f64()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entity_waits_for_five_round_trips() {
+    // The record, the way to the successor, a load of two, and the commit with the way back; less what the
+    // last answer was on its way.
+    let gap = gap(TakeOver::Fenced).await;
+    assert!(gap <= 6.05, "{gap} round trips");
+    println!("{gap} round trips");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_waits_for_four_round_trips() {
+    let gap = gap(TakeOver::Leased).await;
+    assert!(gap <= 4.05, "{gap} round trips");
+    println!("{gap} round trips");
+}
