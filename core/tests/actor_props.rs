@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::actor::{
     Answer, Ask, Effect, Ending, Input, KindConfig, Letter, OnPanic, OnStuck, Order, Overflow,
-    Scheduler, Trail, Watch,
+    Scheduler, Trail, Watch, WatchOf,
 };
 use tenure_core::format::TakeOver;
 use tenure_core::id::{ClaimId, Epoch, OpId, Sequence, ShardId, Slot, Ticket};
@@ -342,7 +342,7 @@ impl Model {
                 let begun = runs || self.ending == Some(ticket);
                 assert_eq!(begun, refusal.has_begun(), "{refusal:?}");
             }
-            Answer::Ended(_) => panic!("nobody watched"),
+            Answer::Ended(_) | Answer::Lives(_) => panic!("nobody watched"),
         }
     }
 
@@ -385,6 +385,11 @@ impl Model {
                     key: key(of),
                     place: shard_of(*of).map(place),
                     deadline: self.now + Span::from_millis(*ms),
+                    of: match *ms % 3 {
+                        0 => WatchOf::Whoever,
+                        1 => WatchOf::Who,
+                        _ => WatchOf::Life(u32::try_from(*ms % 16).expect("a small number")),
+                    },
                 }));
             }
             Act::Withdraw(which) => {

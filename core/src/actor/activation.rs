@@ -100,6 +100,8 @@ pub(super) struct Extra {
     pub(super) overflow: Queue,
     /// Who is told when it ends.
     pub(super) watchers: Vec<Ticket>,
+    /// What this life of it is called, once somebody asked; until they are told of its end.
+    pub(super) life: Option<u32>,
     /// Tasks and watches that run for it.
     pub(super) background: u32,
     /// Failures that count still, and when the first was.
@@ -182,6 +184,7 @@ impl Activation {
                 && extra.alarm.is_none()
                 && extra.overflow.is_empty()
                 && extra.watchers.is_empty()
+                && extra.life.is_none()
                 && extra.background == 0
                 && extra.failures == 0
                 && extra.cause.is_none()

@@ -159,6 +159,8 @@ pub enum Answer {
     Taken,
     /// What was watched has ended.
     Ended(Ended),
+    /// Who is there, by a number that no other life of this lane has.
+    Lives(u32),
     /// It got no reply.
     Refused(Refusal),
 }

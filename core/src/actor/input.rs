@@ -136,6 +136,21 @@ pub struct Watch {
     pub place: Option<Place>,
     /// When the watcher asks again.
     pub deadline: Time,
+    /// Whose end is meant.
+    pub of: WatchOf,
+}
+
+/// Whose end a watcher wants to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchOf {
+    /// That of whoever is there.
+    #[default]
+    Whoever,
+    /// Nobody's yet: who is there is told at once, by its number.
+    Who,
+    /// That of the one with this number. It has ended when there is another one, or none. Nobody has
+    /// the number 0.
+    Life(u32),
 }
 
 /// How an operation ended.

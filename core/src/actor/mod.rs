@@ -38,7 +38,7 @@ mod waits;
 mod watch;
 
 pub use effect::{Answer, Effect, Ended, Letter, Note, Refusal, Why};
-pub use input::{Ask, Ending, Input, Order, Watch};
+pub use input::{Ask, Ending, Input, Order, Watch, WatchOf};
 pub use scheduler::{Census, Scheduler};
 pub use trail::{Hop, Trail};
 pub use waits::{WaitId, Waits};

@@ -154,7 +154,7 @@ impl Scheduler {
     }
 
     pub(super) fn serial(&mut self) -> u32 {
-        self.serials = self.serials.wrapping_add(1);
+        self.serials = self.serials.wrapping_add(1).max(1);
         self.serials
     }
 

@@ -3,8 +3,9 @@
 use super::activation::{Phase, Spot, What};
 use super::mail::refuse;
 use super::place::Gate;
-use super::{Answer, Effect, Ended, Refusal, Scheduler, Watch};
+use super::{Answer, Effect, Ended, Refusal, Scheduler, Watch, WatchOf};
 use crate::id::Slot;
+use crate::sometimes;
 use crate::step::{Cx, Effects, HaltReason};
 
 impl Scheduler {
@@ -15,6 +16,7 @@ impl Scheduler {
             key,
             place,
             deadline,
+            of,
         } = watch;
         if self.tickets.contains(ticket) {
             let broken = "a ticket comes once";
@@ -41,9 +43,25 @@ impl Scheduler {
             | Phase::Backoff(_) => true,
         });
         let Some(index) = alive else {
-            let answer = Answer::Ended(Ended::Absent);
+            let answer = Answer::Ended(match of {
+                WatchOf::Whoever | WatchOf::Who => Ended::Absent,
+                WatchOf::Life(_) => Ended::Lost,
+            });
             return out.push(Effect::Reply { ticket, answer });
         };
+        let answer = match of {
+            WatchOf::Whoever => None,
+            WatchOf::Who => Some(Answer::Lives(self.life_of(index))),
+            // Nobody saw how that one ended, and another one is there since.
+            WatchOf::Life(life) => {
+                let other = self.life_of(index) != life;
+                sometimes!(cx, other, "actor: who was watched has ended unseen");
+                other.then_some(Answer::Ended(Ended::Lost))
+            }
+        };
+        if let Some(answer) = answer {
+            return out.push(Effect::Reply { ticket, answer });
+        }
         if self.at(index).extra().watchers.len() >= self.limits.watchers_max {
             return refuse(ticket, Refusal::TooManyWatchers, out);
         }
@@ -51,10 +69,17 @@ impl Scheduler {
         self.wait(ticket, deadline, Spot::Watch(index));
     }
 
+    /// What the present life of an activation is called: until its watchers are told of an end.
+    fn life_of(&mut self, index: u32) -> u32 {
+        let next = self.serial();
+        *self.at(index).extra().life.get_or_insert(next)
+    }
+
     pub(super) fn tell_watchers(&mut self, index: u32, ended: &Ended, out: &mut Effects<Effect>) {
         let Some(extra) = self.at(index).extra.as_deref_mut() else {
             return;
         };
+        extra.life = None;
         for ticket in core::mem::take(&mut extra.watchers) {
             self.answer(ticket, Answer::Ended(ended.clone()), out);
         }

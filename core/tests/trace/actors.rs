@@ -5,7 +5,7 @@ use crate::story::{Stage, clock, span};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::actor::{
     Answer, Ask, Effect, Ended, Ending, Hop, Input, KindConfig, Letter, OnPanic, OnStuck, Order,
-    Overflow, Refusal, Scheduler, Trail, WaitId, Waits, Watch,
+    Overflow, Refusal, Scheduler, Trail, WaitId, Waits, Watch, WatchOf,
 };
 use tenure_core::format::TakeOver;
 use tenure_core::id::{ClaimId, Epoch, OpId, Sequence, ShardId, Slot, Ticket};
@@ -261,7 +261,7 @@ impl Theatre {
         Ok(())
     }
 
-    fn watch(&mut self, words: &[&str]) -> Result<(), String> {
+    fn watch(&mut self, words: &[&str], of: WatchOf) -> Result<(), String> {
         let [ticket, whom, rest @ ..] = words else {
             return Err("a ticket and a key".into());
         };
@@ -277,6 +277,7 @@ impl Theatre {
             key,
             place: None,
             deadline: self.now + patience,
+            of,
         }));
         Ok(())
     }
@@ -324,7 +325,11 @@ impl Stage for Theatre {
             ["kind", name, settings @ ..] => self.kind(name, settings)?,
             ["ask", rest @ ..] => self.ask(rest, true)?,
             ["tell", rest @ ..] => self.ask(rest, false)?,
-            ["watch", rest @ ..] => self.watch(rest)?,
+            ["watch", rest @ ..] => self.watch(rest, WatchOf::Whoever)?,
+            ["who", rest @ ..] => self.watch(rest, WatchOf::Who)?,
+            ["watch-life", life, rest @ ..] => {
+                self.watch(rest, WatchOf::Life(number(life)?))?;
+            }
             ["withdraw", ticket] => {
                 let ticket = ticket_of(ticket)?;
                 self.step(Input::Withdraw(ticket));
@@ -419,6 +424,7 @@ fn told(answer: &Answer) -> String {
         Answer::Ran => "ran".to_owned(),
         Answer::Taken => "taken".to_owned(),
         Answer::Ended(ended) => format!("ended: {ended:?}"),
+        Answer::Lives(life) => format!("life {life} is there"),
         Answer::Refused(Refusal::Failed { cause, retry_after }) => {
             format!("refused: it failed ({cause}), again in {retry_after}")
         }

@@ -2,7 +2,9 @@
 
 use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
-use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest};
+use crate::driver::actors::host::{
+    ActorAnswer, ActorCaller, ActorEntry, WatchRequest, WatchWhom,
+};
 use crate::driver::actors::permitted::Permitted;
 use crate::driver::actors::stage::{Report, Stage};
 use crate::driver::host::panic_text;
@@ -142,14 +144,16 @@ impl Drop for Background {
     }
 }
 
-/// Asks to be told of an end, round after round. Each round begins before the one before it is over:
-/// so there is none between two rounds in which an end, and what is made anew after it, goes unseen.
+/// Asks who is there, then to be told of its end, round after round. Each round begins before the one
+/// before it is over, so that the end is told as it was. Where rounds reached nobody for a while, the
+/// next one that does finds another one there, or none, and says that it was lost.
 async fn until_ended(
     stage: &Stage,
     (kind, key): (&Arc<ActorEntry>, &EntityId),
     node: &Option<Arc<str>>,
 ) -> Ended {
     let mut lost = 0;
+    let mut life = None;
     let mut before: Option<oneshot::Receiver<ActorAnswer>> = None;
     loop {
         let (done, told) = oneshot::channel();
@@ -159,6 +163,7 @@ async fn until_ended(
             key: key.clone(),
             node: node.clone(),
             deadline: next_at + WATCH_OVERLAP,
+            of: life.map_or(WatchWhom::Who, WatchWhom::Life),
             caller: Box::new(Told(done)),
         };
         let mut round = stage.asker.watch(request).await.is_ok().then_some(told);
@@ -177,6 +182,14 @@ async fn until_ended(
                 (_, Some(ActorAnswer::Unrouted(route::Refusal::Unknown(Lost::Gone(_))))) => {
                     return Ended::Lost;
                 }
+                // It is that one's end, and no other's, that is waited for from now on.
+                (of_former, Some(ActorAnswer::Lives(who))) => {
+                    if of_former {
+                        before = None;
+                    }
+                    life.get_or_insert(who);
+                    break Some(Some(ActorAnswer::Lives(who)));
+                }
                 // The round after it sees to what comes.
                 (true, _) => before = None,
                 (false, answer) => {
@@ -192,9 +205,11 @@ async fn until_ended(
                 before = round;
                 continue;
             }
-            // The round is over early: here, at the other node, or while its answer was on its way.
+            // It is known who is there, or the round is over early: here, at the other node, or while its
+            // answer was on its way.
             Some(Some(
-                ActorAnswer::Refused(Refusal::Deadline)
+                ActorAnswer::Lives(_)
+                | ActorAnswer::Refused(Refusal::Deadline)
                 | ActorAnswer::Unrouted(
                     route::Refusal::Deadline | route::Refusal::Unknown(Lost::Deadline),
                 ),

@@ -62,6 +62,7 @@ where
             }
             ActorAnswer::Taken
             | ActorAnswer::Ended(_)
+            | ActorAnswer::Lives(_)
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)
@@ -116,6 +117,7 @@ impl<E: Send + 'static> ActorCaller for Telling<E> {
             ActorAnswer::Ran(..)
             | ActorAnswer::Told(..)
             | ActorAnswer::Ended(_)
+            | ActorAnswer::Lives(_)
             | ActorAnswer::Refused(_)
             | ActorAnswer::NotUnderstood(_)
             | ActorAnswer::Unrouted(_)

@@ -69,7 +69,8 @@ impl<E> ActorError<E> {
             | ActorAnswer::Ran(..)
             | ActorAnswer::Told(..)
             | ActorAnswer::Taken
-            | ActorAnswer::Ended(_) => Self::lost(actor),
+            | ActorAnswer::Ended(_)
+            | ActorAnswer::Lives(_) => Self::lost(actor),
         }
     }
 

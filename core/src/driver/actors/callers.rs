@@ -1,6 +1,6 @@
 //! Who waits for actors, and with what.
 
-use super::host::{ActorAnswer, ActorCaller, ActorEntry, CallerGone};
+use super::host::{ActorAnswer, ActorCaller, ActorEntry, CallerGone, WatchWhom};
 use crate::id::Ticket;
 use crate::log::KindIndex;
 use crate::name::EntityId;
@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 pub(super) enum Wants {
     Reply,
     Receipt,
-    End,
+    End(WatchWhom),
 }
 
 impl Wants {
@@ -39,7 +39,7 @@ impl Wants {
     pub(super) fn counted(self) -> u64 {
         match self {
             Self::Reply | Self::Receipt => 1,
-            Self::End => 0,
+            Self::End(_) => 0,
         }
     }
 }
@@ -63,7 +63,7 @@ impl Callers {
         let mut wants = self.0.iter().map(|(_, waiting)| waiting.wants);
         wants.any(|wants| match wants {
             Wants::Reply | Wants::Receipt => true,
-            Wants::End => false,
+            Wants::End(_) => false,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::acts::Due;
 use super::callers::{Waiting, Wants};
-use super::host::{Act, ActorAnswer, ActorRequest, WatchRequest};
+use super::host::{Act, ActorAnswer, ActorRequest, Life, WatchRequest};
 use super::seat::{ActorEnv, ActorEvent, ActorSeat};
 use crate::actor::{Answer, Effect, Input, Letter, Note, Refusal};
 use crate::driver::counters::Counters;
@@ -157,6 +157,7 @@ impl ActorSeat {
             },
             Answer::Taken => ActorAnswer::Taken,
             Answer::Ended(ended) => ActorAnswer::Ended(ended),
+            Answer::Lives(number) => ActorAnswer::Lives(Life::new(env.run, number)),
             Answer::Refused(Refusal::NotOwner) => {
                 self.return_to_routing(ticket, waiting);
                 return None;
@@ -204,12 +205,13 @@ impl ActorSeat {
             (Wants::Reply | Wants::Receipt, None) => {
                 return caller.finish(ActorAnswer::Refused(Refusal::NotOwner));
             }
-            (Wants::End, _) => {
+            (Wants::End(of), _) => {
                 let request = WatchRequest {
                     kind: entry,
                     key,
                     node: None,
                     deadline,
+                    of,
                     caller,
                 };
                 ActorEvent::NotOwnerOfWatched(ticket, request)

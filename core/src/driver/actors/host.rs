@@ -5,11 +5,12 @@ use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
 use crate::api::CodecError;
 use crate::driver::lease::Permit;
 use crate::format::{Codec, Denial, Metadata, Placement};
-use crate::id::{Epoch, OpId, ShardId, Slot, Ticket};
+use crate::id::{Epoch, Incarnation, OpId, ShardId, Slot, Ticket};
 use crate::name::{EntityId, KindName};
 use crate::step::Time;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -185,6 +186,8 @@ pub(crate) enum ActorAnswer {
     Taken,
     /// What was watched has ended.
     Ended(Ended),
+    /// Who is there, to be watched.
+    Lives(Life),
     /// As the scheduler says.
     Refused(Refusal),
     /// The kind does not take it.
@@ -218,6 +221,41 @@ pub(crate) struct ActorRequest {
     pub(crate) caller: Box<dyn ActorCaller>,
 }
 
+/// One life of an actor in its cluster, from its first message to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Life {
+    /// The run of its node, the upper and the lower half of its number.
+    run: (u64, u64),
+    /// Its number there.
+    number: u32,
+}
+
+impl Life {
+    pub(crate) fn new(run: Incarnation, number: u32) -> Self {
+        let low = u64::MAX;
+        let run = ((run.0 >> 64) as u64, (run.0 & u128::from(low)) as u64);
+        Self { run, number }
+    }
+
+    /// Its number at a run; no number of it when that is another one.
+    pub(crate) fn at(self, run: Incarnation) -> u32 {
+        match self == Self::new(run, self.number) {
+            true => self.number,
+            false => 0,
+        }
+    }
+}
+
+/// Whose end a watcher wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchWhom {
+    /// That of whoever is there: of a build that does not tell lives apart.
+    Whoever,
+    /// Nobody's yet: it is asked who is there.
+    Who,
+    Life(Life),
+}
+
 /// A wish to be told when an actor ends, on its way to the lane of its place.
 pub(crate) struct WatchRequest {
     pub(crate) kind: Arc<ActorEntry>,
@@ -225,6 +263,7 @@ pub(crate) struct WatchRequest {
     /// As of a message.
     pub(crate) node: Option<Arc<str>>,
     pub(crate) deadline: Time,
+    pub(crate) of: WatchWhom,
     pub(crate) caller: Box<dyn ActorCaller>,
 }
 

@@ -4,15 +4,16 @@ use super::acts::{Due, Running};
 use super::callers::{Callers, Waiting, Wants};
 use super::host::{
     ActorAnswer, ActorEntry, ActorHost, ActorRequest, CallerGone, Finished, Outcome, WatchRequest,
+    WatchWhom,
 };
 use super::stage::{Asker, Report, Stage, World};
 use super::tasks::Tasks;
 use super::waiting::Waiting as TurnsWaiting;
-use crate::actor::{Ask, Effect, Hop, Input, Scheduler, Trail, Watch};
+use crate::actor::{Ask, Effect, Hop, Input, Scheduler, Trail, Watch, WatchOf};
 use crate::api::Inner;
 use crate::driver::counters::Counters;
 use crate::driver::lease::{LeaseEnd, Reading};
-use crate::id::{Epoch, Slot, Ticket};
+use crate::id::{Epoch, Incarnation, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::{EntityId, KindName};
 use crate::shard::Place;
@@ -25,6 +26,8 @@ use tokio::sync::mpsc;
 /// What the lane lends while the scheduler is stepped.
 pub(crate) struct ActorEnv<'a> {
     pub(crate) now: Time,
+    /// The run of the node.
+    pub(crate) run: Incarnation,
     pub(crate) probe: &'a mut CountingProbe,
     pub(crate) counters: &'a mut Counters,
     /// The flight recorder.
@@ -228,6 +231,7 @@ impl ActorSeat {
             key,
             node: _,
             deadline,
+            of,
             caller,
         } = request;
         if let Some(answer) = self.unusable() {
@@ -240,7 +244,7 @@ impl ActorSeat {
             key: key.clone(),
             place,
             deadline,
-            wants: Wants::End,
+            wants: Wants::End(of),
             gone: Arc::clone(&self.nobody),
             caller,
         };
@@ -251,6 +255,11 @@ impl ActorSeat {
             key,
             place,
             deadline,
+            of: match of {
+                WatchWhom::Whoever => WatchOf::Whoever,
+                WatchWhom::Who => WatchOf::Who,
+                WatchWhom::Life(life) => WatchOf::Life(life.at(env.run)),
+            },
         };
         self.feed(env, Input::Watch(watch));
     }

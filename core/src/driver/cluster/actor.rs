@@ -6,13 +6,12 @@ use crate::api::CodecError;
 use crate::driver::actors::host::{
     ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, NotUnderstood, WatchRequest,
 };
-use crate::driver::actors::wire::{WATCH, WATCH_VERSION, chain_of};
+use crate::driver::actors::wire::{WATCH, chain_of, watch_body};
 use crate::format::{Call, CallTarget, Layout, Return, TakeOver};
 use crate::id::Ticket;
 use crate::name::EntityId;
 use crate::route::{Asked, Repeat, Target};
 use crate::shard::Place;
-use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
@@ -147,9 +146,10 @@ impl Routed for WatchAsk {
     }
 
     fn call(&self) -> Result<Call<'_>, CodecError> {
-        let WatchRequest { kind, key, .. } = &self.request;
+        let WatchRequest { kind, key, of, .. } = &self.request;
         let target = called(self.target, kind, key);
-        let mut call = Call::new(target, WATCH, WATCH_VERSION, Bytes::new());
+        let (version, body) = watch_body(*of, kind.codec)?;
+        let mut call = Call::new(target, WATCH, version, body);
         call.codec = kind.codec;
         Ok(call)
     }

@@ -6,7 +6,7 @@ use crate::driver::actors::host::{
     ActorAnswer, ActorEntry, ActorRequest, Pace, PaceRequest, WatchRequest,
 };
 use crate::driver::actors::stage::Report as ActorReport;
-use crate::driver::actors::wire::WATCH;
+use crate::driver::actors::wire::{WATCH, watch_whom};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::cluster::{
     ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_in, place_of,
@@ -34,6 +34,7 @@ macro_rules! actor_env {
         };
         ActorEnv {
             now: $now,
+            run: $lane.run,
             probe: &mut $lane.probe,
             counters: &mut $lane.counters,
             record: &mut $record,
@@ -155,14 +156,23 @@ impl<S: Shell> Lane<S> {
             key: asking.key.clone(),
         };
         let is_watch = asking.message.0 == WATCH;
+        let whom = || watch_whom(asking.message.1, entry.codec, &asking.body);
+        let of = match is_watch.then(whom).transpose() {
+            Ok(of) => of,
+            Err(cause) => {
+                let (what, cause) = (WATCH.to_owned(), cause.to_string());
+                return Some(Answered::Refused(Denial::Undecodable { what, cause }));
+            }
+        };
         let (key, mail) = asking.into_mail();
         let caller = Box::new(caller);
-        if is_watch {
+        if let Some(of) = of {
             let request = WatchRequest {
                 kind: entry,
                 key,
                 node: None,
                 deadline,
+                of,
                 caller,
             };
             self.with_actors(|seat, env| seat.watch(env, ticket, place, request));

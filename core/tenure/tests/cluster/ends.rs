@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::actor::{Actor, ActorCx, ActorSettings, Ended, Handle, Handlers, InitError, Watched};
 use tenure::prelude::*;
-use tenure::{Cluster, Span, TakeOver, Tenure, Terms};
+use tenure::{Builder, Cluster, MemShell, Span, TakeOver, Tenure, Terms};
 
 on_both_shells!(
     who_watches_is_told_that_an_actor_rests,
@@ -127,13 +127,20 @@ struct Scene {
     mark: String,
 }
 
+fn builder(name: &str) -> Builder {
+    let cluster = Cluster::named(name).terms(Terms::of_ttl(Span::from_millis(1_500)));
+    node(cluster).actor::<Mark>().actor::<Guard>()
+}
+
 async fn scene(world: &World) -> Scene {
     let mut nodes = Vec::new();
     for name in ["a", "b"] {
-        let cluster = Cluster::named(name).terms(Terms::of_ttl(Span::from_millis(1_500)));
-        let builder = node(cluster).actor::<Mark>().actor::<Guard>();
-        nodes.push(world.start(builder).await);
+        nodes.push(world.start(builder(name)).await);
     }
+    scene_of(nodes).await
+}
+
+async fn scene_of(nodes: Vec<Tenure>) -> Scene {
     for node in &nodes {
         wait(node, |view| {
             view.is_served(TakeOver::Leased) && view.owned(TakeOver::Leased).len() == 2
@@ -155,7 +162,8 @@ async fn scene(world: &World) -> Scene {
     let watch = Watch(mark.clone());
     nodes[0].actor::<Guard>(&guard).ask(watch).await.unwrap();
     let watched = async {
-        while nodes[1].counters().await.served == served {
+        // Who is there, and then its end.
+        while nodes[1].counters().await.served < served + 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -220,4 +228,36 @@ async fn who_watches_is_told_that_its_node_is_gone_though_it_lives_again(world: 
         let elsewhere = tokio::time::timeout(PATIENCE, ask).await;
         elsewhere.expect("it is owned again").unwrap();
     }
+}
+
+/// The guard's node is out of reach while what it watches ends, and lives again before that is over.
+async fn unseen(nodes: Vec<Tenure>, cut: impl FnOnce(), heal: impl FnOnce()) {
+    let scene = scene_of(nodes).await;
+    cut();
+    let mark = scene.nodes[1].actor::<Mark>(&scene.mark);
+    mark.ask(Go).await.unwrap();
+    assert_eq!(mark.ask(Touch).await.unwrap(), "b");
+    heal();
+    assert_eq!(scene.told(1).await, [Ended::Lost]);
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_saw_counts_as_a_loss_in_memory() {
+    let shell = MemShell::fresh();
+    let far = shell.beside();
+    let a = builder("a").start_with(far.clone()).await.unwrap();
+    let b = builder("b").start_with(shell.beside()).await.unwrap();
+    unseen(vec![a, b], || far.cut(true), || far.cut(false)).await;
+}
+
+#[cfg(feature = "nats")]
+#[tokio::test]
+async fn an_end_that_nobody_saw_counts_as_a_loss_on_nats() {
+    let world = World::nats();
+    let server = world.server().expect("a server");
+    let a = world.start(builder("a")).await;
+    let b = world.start(builder("b")).await;
+    let cut = || server.kill().expect("it is killed");
+    let heal = || server.restart().expect("it is started again");
+    unseen(vec![a, b], cut, heal).await;
 }

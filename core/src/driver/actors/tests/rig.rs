@@ -13,7 +13,7 @@ use crate::driver::handle::Sent;
 use crate::driver::lease::LeaseEnd;
 use crate::driver::shell::TaskHandle;
 use crate::format::TakeOver;
-use crate::id::{ClaimId, Epoch, Sequence, ShardId, Ticket, WallTime};
+use crate::id::{ClaimId, Epoch, Incarnation, Sequence, ShardId, Ticket, WallTime};
 use crate::name::EntityId;
 use crate::shard::Place;
 use crate::step::{CountingProbe, Dice, Limits, Span, Time};
@@ -271,6 +271,7 @@ impl Rig {
     ) -> T {
         let mut env = ActorEnv {
             now: World::now(&self.hand),
+            run: Incarnation(1),
             probe: &mut self.probe,
             counters: &mut self.counters,
             record: &mut |_, _| {},
