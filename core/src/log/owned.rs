@@ -135,7 +135,10 @@ impl Shard {
         let is_new = epoch.sequence > self.owned.used && epoch.sequence > self.linked_above;
         match self.owned.fence {
             Fence::Unowned if is_new && self.up => {
-                reached!(t.cx, "owned: a record that names this run is taken up as it is");
+                reached!(
+                    t.cx,
+                    "owned: a record that names this run is taken up as it is"
+                );
                 self.become_owner(t, epoch, false);
             }
             Fence::Unowned | Fence::Owner(_) | Fence::Claiming(_) | Fence::Leaving(_) => {

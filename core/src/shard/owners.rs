@@ -312,9 +312,16 @@ impl Owners {
             place.class == TakeOver::Leased || hold == Hold::Taking
         });
         let kept = self.held_count();
-        sometimes!(t.cx, had && kept > 0, "owners: fenced shards stay without a lease");
+        sometimes!(
+            t.cx,
+            had && kept > 0,
+            "owners: fenced shards stay without a lease"
+        );
         if places > 0 {
-            reached!(t.cx, "owners: the lease ended, and what needs it was dropped");
+            reached!(
+                t.cx,
+                "owners: the lease ended, and what needs it was dropped"
+            );
             t.note(Note::LeaseOver { places });
         }
     }
@@ -420,7 +427,10 @@ impl Owners {
     /// A log owns what this machine had nothing of: the answer to an earlier order, a `Drop` perhaps that
     /// came after the hand-over, was taken for that of its claim. What a log says of its epoch is true.
     fn own_unasked(&mut self, t: &mut Turn<'_, '_>, place: Place, epoch: Epoch) {
-        reached!(t.cx, "owners: a claim was stored after it was taken for lost");
+        reached!(
+            t.cx,
+            "owners: a claim was stored after it was taken for lost"
+        );
         let may = self.lease.is_some() && self.claims_from.is_some() && !self.abandoning;
         let (me, now) = (self.config.incarnation, t.cx.now);
         let Some(spot) = self.spots.get_mut(&place) else {

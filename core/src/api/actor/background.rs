@@ -2,9 +2,7 @@
 
 use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
-use crate::driver::actors::host::{
-    ActorAnswer, ActorCaller, ActorEntry, WatchRequest, WatchWhom,
-};
+use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest, WatchWhom};
 use crate::driver::actors::permitted::Permitted;
 use crate::driver::actors::stage::{Report, Stage};
 use crate::driver::host::panic_text;

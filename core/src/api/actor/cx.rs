@@ -290,8 +290,9 @@ impl<A: Actor> ActorCx<A> {
         Ok(())
     }
 
-    /// Has the actor told when another one ends ([`Actor::ended`]). An actor that watches is not
-    /// passivated. Of a kind that this process does not know nobody is there: it is told so.
+    /// Has the actor told when another one ends ([`Actor::ended`]): the one that is there when the watch
+    /// gets there. If it ends while its node is out of reach, that is told as `Ended::Lost` later, also
+    /// when another one lives under its key by then. An actor that watches is not passivated. Of a kind that this process does not know nobody is there: it is told so.
     ///
     /// # Errors
     ///

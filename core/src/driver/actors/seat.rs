@@ -359,9 +359,9 @@ impl ActorSeat {
         let is_early = |event: &ActorEvent| match event {
             ActorEvent::Drained(place) => tasks.run_in(*place),
             ActorEvent::Stopped => tasks.run(),
-            ActorEvent::Kept(..)
-            | ActorEvent::NotOwner(..)
-            | ActorEvent::NotOwnerOfWatched(..) => false,
+            ActorEvent::Kept(..) | ActorEvent::NotOwner(..) | ActorEvent::NotOwnerOfWatched(..) => {
+                false
+            }
         };
         let events = std::mem::take(&mut self.events).into_iter();
         let (early, told) = events.partition(is_early);

@@ -189,7 +189,11 @@ async fn gap(class: TakeOver) -> f64 {
     });
     let asks: Vec<_> = asks.collect();
     sleep(20 * LEG).await;
-    a.cluster().expect("a cluster").drain().await.expect("it drains");
+    a.cluster()
+        .expect("a cluster")
+        .drain()
+        .await
+        .expect("it drains");
     let mut longest = Duration::ZERO;
     for gap in asks {
         longest = longest.max(gap.await.expect("a key is asked"));
@@ -198,17 +202,16 @@ async fn gap(class: TakeOver) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entity_waits_for_five_round_trips() {
-    // The record, the way to the successor, a load of two, and the commit with the way back; less what the
-    // last answer was on its way.
+async fn an_entity_waits_for_seven_round_trips() {
+    // An ask that comes too late, while what is in flight ends; the record that names the successor; the
+    // way there; a load of two; the commit; and the answer's way.
     let gap = gap(TakeOver::Fenced).await;
-    assert!(gap <= 6.05, "{gap} round trips");
-    println!("{gap} round trips");
+    assert!(gap <= 7.05, "{gap} round trips");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_waits_for_four_round_trips() {
+async fn an_actor_waits_for_five_round_trips() {
+    // An ask that waits with the actors; the record; its way back, and to the successor; and the answer's.
     let gap = gap(TakeOver::Leased).await;
-    assert!(gap <= 4.05, "{gap} round trips");
-    println!("{gap} round trips");
+    assert!(gap <= 5.05, "{gap} round trips");
 }

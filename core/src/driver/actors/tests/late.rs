@@ -86,3 +86,14 @@ fn what_waited_to_begin_until_its_deadline_is_not_begun() {
     let other = rig.actor::<Counter>("c299").ask(Add { by: 1 });
     assert_eq!(rig.get(other), Ok(1));
 }
+
+#[test]
+fn a_seat_is_broken_by_its_scheduler_and_not_by_the_end_of_its_node() {
+    let mut broken = rig();
+    assert_eq!(broken.seat.broken(), None);
+    broken.with(|seat, env| seat.halt(env, "it cannot be".to_owned()));
+    assert_eq!(broken.seat.broken(), Some("it cannot be"));
+    let mut stopped = rig();
+    stopped.with(ActorSeat::cut);
+    assert_eq!(stopped.seat.broken(), None);
+}
