@@ -1,5 +1,6 @@
 //! Counters over HTTP that a cluster of nodes keeps, in one process or in several.
 
+mod compare;
 mod figures;
 mod gather;
 mod http;
@@ -24,7 +25,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn started(options: Options) -> Result<(), Failure> {
     options.check()?;
     let runtime = runtime(options.threads.get())?;
-    let ended = runtime.block_on(run::run(options));
+    let ended = if options.compare {
+        runtime.block_on(compare::run(&options, options.comparison))
+    } else {
+        runtime.block_on(run::run(options))
+    };
     // A read of standard input has a thread of its own, which only its end would end.
     runtime.shutdown_background();
     ended

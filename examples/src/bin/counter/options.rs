@@ -1,6 +1,6 @@
 //! What the example is told, and what is refused of it, each with the remedy.
 
-use clap::{Parser, ValueEnum as _};
+use clap::{Args, Parser, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use tenure_examples::counters::Kind;
@@ -71,14 +71,43 @@ pub(crate) struct Options {
     /// Keep the counters in a map of this process, without Tenure: what HTTP costs by itself
     #[arg(long, conflicts_with_all = ["nodes", "kind", "shell", "nats", "processes", "name", "queue", "idle_after_ms"])]
     pub(crate) bare: bool,
+    /// Run the same routes with and without Tenure, in processes of their own, have the program `wrk`
+    /// ask them in turns, and tell how they compare
+    #[arg(long, conflicts_with_all = ["bare", "processes", "name", "queue", "http", "metrics"])]
+    pub(crate) compare: bool,
+    #[command(flatten)]
+    pub(crate) comparison: Compare,
     /// End as soon as standard input does: a process that was started by another one ends with it
     #[arg(long, hide = true)]
     pub(crate) until_input_ends: bool,
 }
 
+/// How the two are compared.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Compare {
+    /// How many connections ask at once
+    #[arg(long, default_value_t = 200, requires = "compare")]
+    pub(crate) connections: usize,
+    /// How often each is asked
+    #[arg(long, default_value_t = 5, requires = "compare")]
+    pub(crate) turns: usize,
+    /// How long each time
+    #[arg(long, default_value_t = 3, requires = "compare")]
+    pub(crate) seconds: u64,
+    /// Print one line of JSON at the end
+    #[arg(long, requires = "compare")]
+    pub(crate) json: bool,
+}
+
 /// Where to listen, if at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
+
+/// A choice as it is written.
+fn written(choice: impl ValueEnum) -> String {
+    let value = choice.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
 
 fn address(text: &str) -> Result<Listen, String> {
     if text == "off" {
@@ -97,8 +126,12 @@ fn address(text: &str) -> Result<Listen, String> {
 impl Options {
     /// The kind as it is written.
     pub(crate) fn kind_name(&self) -> String {
-        let value = self.kind.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
+        written(self.kind)
+    }
+
+    /// The shell as it is written.
+    pub(crate) fn shell_name(&self) -> String {
+        written(self.shell)
     }
 
     /// How many nodes own counters at least, before requests are taken.
@@ -124,6 +157,15 @@ impl Options {
         if self.shards == 0 || self.shards > SHARDS_MAX {
             let shards = self.shards;
             return Err(format!("--shards {shards}: give 1 to {SHARDS_MAX}"));
+        }
+        let Compare {
+            connections,
+            turns,
+            seconds,
+            ..
+        } = self.comparison;
+        if connections == 0 || turns == 0 || seconds == 0 {
+            return Err("--connections, --turns and --seconds: give 1 or more".into());
         }
         let on_nats = self.shell == Place::Nats;
         if self.nats.is_some() && !on_nats {
