@@ -81,7 +81,6 @@ where
     }
 }
 
-#[allow(clippy::result_large_err, reason = "it is moved on at once")]
 fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -> Reply<R, E> {
     match told {
         Told::Reply(bytes) => codec.decode(&bytes).map_err(NoReply::Undecodable),
