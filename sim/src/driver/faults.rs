@@ -47,10 +47,8 @@ impl State {
         let rows = number << 8;
         let node = self.draws.below(what, rows | 1, self.nodes.len() as u64);
         let node = usize::try_from(node).expect("an index fits");
-        let shape = match fault {
-            Fault::Partition => Some(Shape::draw(&mut self.draws, self.nodes.len())),
-            _ => None,
-        };
+        let parts = fault == Fault::Partition;
+        let shape = parts.then(|| Shape::draw(&mut self.draws, self.nodes.len()));
         if self.draws.deviations.happens(due)
             && let Some(story) = self.befalls(fault, (what, rows), node, shape)
         {
