@@ -159,10 +159,10 @@ impl Owners {
     /// A place that this node owns: planned hand-overs are its own alone (H11).
     fn judge_held(&self, now: Time, spot: &Spot) -> Verdict {
         let wanted = self.wants_to_leave(now, spot);
-        match wanted {
-            Verdict::Leave if spot.leave_from > now => Verdict::Wait(spot.leave_from),
-            wanted => wanted,
+        if wanted == Verdict::Leave && spot.leave_from > now {
+            return Verdict::Wait(spot.leave_from);
         }
+        wanted
     }
 
     fn wants_to_leave(&self, now: Time, spot: &Spot) -> Verdict {

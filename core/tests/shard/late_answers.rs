@@ -150,9 +150,12 @@ impl Alone {
 }
 
 fn orders(effects: Vec<Effect>) -> Vec<Order> {
-    let order = |effect| match effect {
-        Effect::Order { order, .. } => Some(order),
-        _ => None,
+    let order = |effect| {
+        if let Effect::Order { order, .. } = effect {
+            Some(order)
+        } else {
+            None
+        }
     };
     effects.into_iter().filter_map(order).collect()
 }
