@@ -137,6 +137,7 @@ impl Rig {
                     | Effect::Forget { .. }
                     | Effect::Undelivered { .. }
                     | Effect::Drained { .. }
+                    | Effect::Kept { .. }
                     | Effect::Stopped
                     | Effect::Halt(_) => panic!("not in this run: {effect:?}"),
                 }

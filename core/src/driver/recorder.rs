@@ -503,7 +503,11 @@ mod tests {
             match input(n) {
                 Recorded::Router(input) => recorder.push_route(now(n), "router", &input),
                 Recorded::Actors(input) => recorder.push_actors(now(n), "actors", &input),
-                other => panic!("{other:?}"),
+                Recorded::Log(_)
+                | Recorded::Space(_)
+                | Recorded::History(_)
+                | Recorded::Node(_)
+                | Recorded::Owners(_) => unreachable!("it is of a router or of actors"),
             }
         }
         let recording = recorder.dump(1, 7, Time::ZERO);

@@ -53,7 +53,16 @@ impl Plan {
             Profile::Calm => Profile::Cluster,
             // Everything at once; and the same with streams that lose their ends.
             Profile::Swarm | Profile::Tail => Profile::Storm,
-            other => other,
+            Profile::Direct
+            | Profile::Owned
+            | Profile::Replicated
+            | Profile::Churn
+            | Profile::Cluster
+            | Profile::Partition
+            | Profile::Drift
+            | Profile::TakeOver
+            | Profile::Kill
+            | Profile::Storm => profile,
         };
         let base = crate::Plan::new(seed, drawn);
         let mut cluster = base.cluster.expect("a profile of a cluster");

@@ -178,7 +178,7 @@ impl Seeds {
             };
             let again = self.again(seed);
             let nodes = shape(cluster(seed).profile(self.profile)).plan().nodes;
-            let smaller = smaller.then(|| self.smaller(&case, &broken, (nodes, &run)));
+            let smaller = smaller.then(|| self.smaller(&case, &broken, nodes, &run));
             return Some(Found {
                 seed,
                 broken,
@@ -206,7 +206,8 @@ impl Seeds {
         &self,
         case: &Case,
         broken: &Broken,
-        (nodes, run): (usize, &dyn Fn(&Case, Keep) -> Report),
+        nodes: usize,
+        run: &dyn Fn(&Case, Keep) -> Report,
     ) -> String {
         let repro = Repro {
             case: case.clone(),

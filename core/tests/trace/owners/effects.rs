@@ -67,6 +67,10 @@ impl Cluster {
                     }
                     // The order says as much.
                     shard::Note::HandingOver { .. } | shard::Note::Adopted { .. } => None,
+                    shard::Note::Kept { place, after } => {
+                        let kept = shard::Note::Kept { place, after };
+                        Some(format!("{kept:?}"))
+                    }
                     other => Some(format!("{other:?}")),
                 };
                 if let Some(text) = text {

@@ -384,6 +384,9 @@ impl World {
                 shard::Note::HandingOver { .. } => {
                     reached!(self, "world: a shard is handed over");
                 }
+                shard::Note::Kept { .. } => {
+                    reached!(self, "world: a shard that is not left in time is kept");
+                }
                 shard::Note::Adopted { .. } => {
                     reached!(self, "world: a shard is adopted");
                 }
