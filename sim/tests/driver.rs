@@ -109,7 +109,6 @@ async fn served(sim: &Sim, nodes: &[usize]) {
 }
 
 #[test]
-#[ignore = "not run on this build yet"]
 fn a_node_that_is_killed_is_taken_over_from_and_comes_back() {
     three(11).run(|sim| async move {
         served(&sim, &[0, 1, 2]).await;
@@ -123,7 +122,6 @@ fn a_node_that_is_killed_is_taken_over_from_and_comes_back() {
 }
 
 #[test]
-#[ignore = "not run on this build yet"]
 fn a_node_that_stands_still_loses_what_it_owned() {
     three(12).run(|sim| async move {
         served(&sim, &[0, 1, 2]).await;
