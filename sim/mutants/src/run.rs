@@ -48,9 +48,12 @@ impl Lab {
         lab: Option<PathBuf>,
         mutants: &[Mutant],
     ) -> Result<Self, String> {
-        let target =
+        let beside =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let copy = lab.unwrap_or_else(|| target.join("mutants"));
+        let copy = lab.unwrap_or_else(|| beside.join("mutants"));
+        // Of its own: cargo tells the two workspaces' builds apart by nothing else, and one without
+        // mutants must never be taken from here.
+        let target = copy.join("target");
         let told = |error: io::Error| format!("{}: {error}", copy.display());
         let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
         for (file, text) in planted(root, mutants)? {
