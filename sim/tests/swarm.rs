@@ -102,7 +102,7 @@ const CLUSTER_SITES: &[&str] = &[
     "owners: a claim waits for others to end",
     "owners: a hand-over waits for others to end",
     "owners: an answer is older than what is known",
-    "owners: the lease ended, and everything was dropped",
+    "owners: the lease ended, and what needs it was dropped",
     "what was begun here went elsewhere",
     "world: a node left",
     "world: a node that looked gone was there",

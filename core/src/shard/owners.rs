@@ -322,6 +322,8 @@ impl Owners {
                 t.cx,
                 "owners: the lease ended, and what needs it was dropped"
             );
+        }
+        if places > 0 || (had && kept > 0) {
             t.note(Note::LeaseOver { places });
         }
     }
