@@ -1,4 +1,8 @@
 //! An ordered map for what mostly has a handful of entries, which come and go with each command.
+#![cfg_attr(
+    not(feature = "driver"),
+    allow(dead_code, reason = "the driver calls all of it, the machines some")
+)]
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
