@@ -1,77 +1,15 @@
 //! How many round trips an entity takes to load that is not in memory (S12): one for the latest
 //! message with its proof, one for each 64 listed commits, one for a snapshot; however many messages
-//! of others there are. Counted in a world in which each answer takes one millisecond of a clock that
-//! does not run by itself.
+//! of others there are. Counted in a world in which each message takes its time on a clock that does not
+//! run by itself.
 
 mod common;
 
-use common::{Account, AccountEvent};
+use common::{Account, AccountEvent, Far, LEG};
 use serde::{Deserialize, Serialize};
-use std::future::Future;
-use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{Bytes, Codec, CodecError, MemShell, SnapshotPolicy};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
-use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
-use tenure_core::step::Time;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-
-const ROUND_TRIP: Duration = Duration::from_millis(1);
-
-/// A store that is one round trip away; requests under way at once do not wait for each other.
-#[derive(Clone)]
-struct Far(MemShell);
-
-impl Shell for Far {
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-
-    fn wall(&self) -> WallTime {
-        self.0.wall()
-    }
-
-    fn seed(&self) -> u128 {
-        self.0.seed()
-    }
-
-    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
-        self.0.sleep_until(at)
-    }
-
-    async fn store(&self, request: StoreRequest) -> StoreReply {
-        tokio::time::sleep(ROUND_TRIP).await;
-        self.0.store(request).await
-    }
-
-    fn inbox(&self) -> mpsc::Receiver<Inbound> {
-        self.0.inbox()
-    }
-
-    fn send(
-        &self,
-        op: OpId,
-        to: &Subject,
-        from: &Subject,
-        frame: Bytes,
-    ) -> Result<(), SendRefused> {
-        self.0.send(op, to, from, frame)
-    }
-
-    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
-        self.0.listen(at)
-    }
-
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        self.0.hear(filter)
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
-        self.0.spawn(task)
-    }
-}
 
 /// Loads an entity of so many commits on a fresh node, and counts the round trips.
 async fn round_trips<A: Aggregate<Event = AccountEvent>>(commits: u64, others: u64) -> u128 {
@@ -96,7 +34,7 @@ async fn round_trips<A: Aggregate<Event = AccountEvent>>(commits: u64, others: u
     }
     let reader = Tenure::builder()
         .namespace("bank")
-        .start_with(Far(store))
+        .start_with(Far::new(store))
         .await;
     let accounts = reader
         .expect("a node")
@@ -105,7 +43,7 @@ async fn round_trips<A: Aggregate<Event = AccountEvent>>(commits: u64, others: u
         .expect("a kind");
     let begin = Instant::now();
     let loaded = accounts.load("alice").await.expect("the account");
-    let rounds = begin.elapsed().as_nanos().div_ceil(ROUND_TRIP.as_nanos());
+    let rounds = begin.elapsed().as_nanos().div_ceil((2 * LEG).as_nanos());
     assert_eq!(loaded.version.0, commits);
     rounds
 }

@@ -2,96 +2,14 @@
 //! in a world in which each message takes its time on a clock that does not run by itself, and nothing
 //! else takes any.
 
-use crate::common::{Put, Till};
+use crate::common::{Far, LEG, Put, Till};
 use crate::nodes::{node, wait};
 use serde::{Deserialize, Serialize};
-use std::future::Future;
 use std::time::Duration;
 use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
 use tenure::prelude::*;
-use tenure::{Builder, Bytes, Cluster, MemShell, TakeOver, Tenure};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
-use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
-use tenure_core::step::Time;
-use tokio::sync::mpsc;
+use tenure::{Builder, Cluster, MemShell, TakeOver, Tenure};
 use tokio::time::{Instant, sleep};
-
-/// From a node to the server, and from the server to a node.
-const LEG: Duration = Duration::from_millis(1);
-
-/// A server that is a leg away from each node; what is under way at once does not wait for each other.
-#[derive(Clone)]
-struct Far(MemShell);
-
-impl Shell for Far {
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-
-    fn wall(&self) -> WallTime {
-        self.0.wall()
-    }
-
-    fn seed(&self) -> u128 {
-        self.0.seed()
-    }
-
-    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
-        self.0.sleep_until(at)
-    }
-
-    async fn store(&self, request: StoreRequest) -> StoreReply {
-        sleep(LEG).await;
-        let reply = self.0.store(request).await;
-        sleep(LEG).await;
-        reply
-    }
-
-    fn inbox(&self) -> mpsc::Receiver<Inbound> {
-        self.0.inbox()
-    }
-
-    fn send(
-        &self,
-        op: OpId,
-        to: &Subject,
-        from: &Subject,
-        frame: Bytes,
-    ) -> Result<(), SendRefused> {
-        let (shell, to, from) = (self.0.clone(), to.clone(), from.clone());
-        tokio::spawn(async move {
-            sleep(2 * LEG).await;
-            // Nobody is cut off here.
-            let _ = shell.send(op, &to, &from, frame);
-        });
-        Ok(())
-    }
-
-    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
-        self.0.listen(at)
-    }
-
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        let mut near = self.0.hear(filter);
-        let (sender, far) = mpsc::channel(4_096);
-        tokio::spawn(async move {
-            while let Some(heard) = near.recv().await {
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    sleep(LEG).await;
-                    // Who listened may have ended.
-                    let _ = sender.send(heard).await;
-                });
-            }
-        });
-        far
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
-        self.0.spawn(task)
-    }
-}
 
 /// A counter in memory.
 struct Tick(u64);
@@ -129,7 +47,7 @@ fn builder(cluster: Cluster) -> Builder {
 /// Two nodes that own shards, and one that asks.
 async fn scene() -> [Tenure; 3] {
     let store = MemShell::fresh();
-    let start = |cluster| builder(cluster).start_with(Far(store.beside()));
+    let start = |cluster| builder(cluster).start_with(Far::new(store.beside()));
     let a = start(Cluster::named("a")).await.expect("a node");
     let b = start(Cluster::named("b")).await.expect("a node");
     let asker = start(Cluster::named("c").client()).await.expect("a node");

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod far;
 mod faulty;
 mod places;
 mod tally;
@@ -16,6 +17,7 @@ mod till;
 mod witness;
 
 pub use account::*;
+pub use far::{Far, LEG};
 pub use faulty::{Fate, FaultyShell};
 pub use places::*;
 pub use tally::*;
