@@ -2,7 +2,7 @@
 //! deadline.
 
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::collections::BTreeMap;
@@ -204,21 +204,29 @@ impl World {
             }),
             Store::Nats(_) => {
                 let stream = self.jetstream().await.get_stream(&name).await.unwrap();
-                let config = OrderedConfig {
+                let config = pull::Config {
                     filter_subject: filter.to_owned(),
-                    ..OrderedConfig::default()
+                    ack_policy: AckPolicy::None,
+                    ..pull::Config::default()
                 };
                 let consumer = stream.create_consumer(config).await.unwrap();
-                let pending = consumer.cached_info().num_pending;
-                let mut messages = consumer.messages().await.unwrap();
                 let mut stored = Vec::new();
-                for _ in 0..pending {
-                    let message = messages.next().await.unwrap().unwrap();
-                    stored.push(Stored {
-                        subject: message.subject.to_string(),
-                        sequence: message.info().unwrap().stream_sequence,
-                        payload: message.payload.clone(),
-                    });
+                // A fetch ends with what is there: a message that the consumer counted may expire
+                // before it is delivered, and would be waited for without end.
+                loop {
+                    let before = stored.len();
+                    let mut fetched = consumer.fetch().max_messages(500).messages().await.unwrap();
+                    while let Some(message) = fetched.next().await {
+                        let message = message.unwrap();
+                        stored.push(Stored {
+                            subject: message.subject.to_string(),
+                            sequence: message.info().unwrap().stream_sequence,
+                            payload: message.payload.clone(),
+                        });
+                    }
+                    if stored.len() == before {
+                        break;
+                    }
                 }
                 stored
             }
