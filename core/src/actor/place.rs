@@ -303,14 +303,28 @@ impl Scheduler {
         }
     }
 
-    /// Has an activation end as soon as it has run what it took: what is asked of it waits for the
-    /// next owner, or is refused where there is none.
+    /// Has an activation end as soon as it has run what it took, and before a hand-over what came
+    /// before that: what else is asked of it waits for the next owner, or is refused where there is
+    /// none.
     fn leave(&mut self, cx: &mut Cx<'_>, index: u32, why: Why, out: &mut Effects<Effect>) {
         let activation = self.at(index);
         activation.leaving = Some(why);
         let (kind, key, place) = (activation.kind, activation.key.clone(), activation.place);
-        for what in self.clear_mail(index) {
+        let mail = self.clear_mail(index);
+        let taken =
+            |what: &What| matches!(what, What::Tell(ticket) if !self.tickets.contains(*ticket));
+        let last = mail.iter().rposition(taken);
+        // The next owner would run them after what was taken, though they came before it (A3).
+        let stay = last.filter(|_| why == Why::HandOver).unwrap_or(0);
+        for (nth, what) in mail.into_iter().enumerate() {
             let (ticket, answered) = match what {
+                What::Ask(ticket) if nth < stay => {
+                    let letter = self.post(index, what);
+                    if let Some(waiting) = self.tickets.get_mut(ticket) {
+                        waiting.spot = Spot::Mailbox(letter);
+                    }
+                    continue;
+                }
                 What::Ask(ticket) => (ticket, true),
                 What::Tell(ticket) if self.tickets.contains(ticket) => (ticket, false),
                 What::Tell(_) => {
