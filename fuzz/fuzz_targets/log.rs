@@ -1,10 +1,6 @@
-//! Any story of commands, reads, claims, losses and late arrivals: commits follow one another, each
-//! caller gets one reply, nothing halts.
+//! The target `log`, for `cargo fuzz`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tenure_fuzz::log::story::Story;
-
-fuzz_target!(|story: Story| {
-    story.run();
+libfuzzer_sys::fuzz_target!(|input: &[u8]| -> libfuzzer_sys::Corpus {
+    tenure_fuzz::target::fuzzed("log", input)
 });

@@ -1,8 +1,6 @@
-//! Any membership: what a view calls over never acts again, and in the end everyone sees everyone.
+//! The target `node`, for `cargo fuzz`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    tenure_fuzz::node::play(data);
+libfuzzer_sys::fuzz_target!(|input: &[u8]| -> libfuzzer_sys::Corpus {
+    tenure_fuzz::target::fuzzed("node", input)
 });

@@ -1,8 +1,6 @@
-//! Any course of requests: each ends once, and runs as often as it may.
+//! The target `route`, for `cargo fuzz`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    tenure_fuzz::route::play(data);
+libfuzzer_sys::fuzz_target!(|input: &[u8]| -> libfuzzer_sys::Corpus {
+    tenure_fuzz::target::fuzzed("route", input)
 });

@@ -1,8 +1,6 @@
-//! Any course of ownership: one node acts for a leased shard, and in the end all is where it belongs.
+//! The target `shard`, for `cargo fuzz`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    tenure_fuzz::shard::play(data);
+libfuzzer_sys::fuzz_target!(|input: &[u8]| -> libfuzzer_sys::Corpus {
+    tenure_fuzz::target::fuzzed("shard", input)
 });

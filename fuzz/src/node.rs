@@ -13,7 +13,7 @@ use world::{Faults, World};
 /// # Panics
 ///
 /// When a promise is broken.
-pub fn play(bytes: &[u8]) {
+pub(crate) fn play(bytes: &[u8]) {
     let mut chance = Chance::new(bytes);
     let faults = Faults {
         loses: chance.one_in(2),

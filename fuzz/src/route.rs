@@ -23,7 +23,7 @@ const ACT_BYTES: usize = 4;
 /// # Panics
 ///
 /// When a promise is broken.
-pub fn play(bytes: &[u8]) {
+pub(crate) fn play(bytes: &[u8]) {
     let mut chance = Chance::new(bytes);
     let network = chance.one_in(2);
     let mut world = World::new(chance);

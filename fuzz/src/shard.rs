@@ -70,7 +70,7 @@ fn act(chance: &mut Chance) -> Act {
 /// # Panics
 ///
 /// When a promise is broken.
-pub fn play(bytes: &[u8]) {
+pub(crate) fn play(bytes: &[u8]) {
     let mut chance = Chance::new(bytes);
     let mut history = History::new();
     for _ in 0..ACTS_MAX {

@@ -1,35 +1,77 @@
-//! What coverage guidance starts from must hold without it: each world, over fixed seeds.
+//! What coverage guidance starts from must hold without it: each target over the inputs that are kept,
+//! and over fixed seeds.
 
-use tenure_core::{Dice, Purpose};
+use crate::vary::Numbers;
+use crate::{TARGETS, Target};
+use std::fs;
 
-/// So many bytes of chance that depend on the seed alone.
-fn bytes(seed: u64, words: u64) -> Vec<u8> {
-    let dice = Dice::new(u128::from(seed));
-    let words = (0..words).map(|n| dice.roll(Purpose::World, n).to_le_bytes());
-    words.flatten().collect()
-}
-
-fn plays(seeds: u64, words: u64, play: fn(&[u8])) {
+/// Plays random inputs of the length that a target asks for.
+fn holds(name: &str, seeds: u64) {
+    let target = Target::named(name).expect("a target");
     for seed in 0..seeds {
-        let bytes = bytes(seed, words);
-        if let Err(panic) = std::panic::catch_unwind(|| play(&bytes)) {
-            println!("seed {seed}");
-            std::panic::resume_unwind(panic);
+        let input = target.input(&Numbers::new(seed).bytes(target.bytes));
+        match std::panic::catch_unwind(|| target.play(&input)) {
+            Ok(played) => played.expect("it is of this version"),
+            Err(panic) => {
+                println!("seed {seed}");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 }
 
 #[test]
+fn what_is_kept_holds() {
+    for target in &TARGETS {
+        let mut played = 0;
+        for entry in fs::read_dir(target.corpus()).expect("each target keeps some") {
+            let path = entry.expect("a file").path();
+            let input = fs::read(&path).expect("it can be read");
+            println!("{}", path.display());
+            target.play(&input).expect("it is of this version");
+            played += 1;
+        }
+        assert!(played > 0, "{} keeps none", target.name);
+    }
+}
+
+#[test]
+fn random_actors_hold() {
+    holds("actor", 1_000);
+}
+
+#[test]
+fn random_bytes_are_read_or_refused() {
+    holds("decode", 20_000);
+    holds("repro", 2_000);
+}
+
+#[test]
+fn random_leases_hold() {
+    holds("lease", 5_000);
+}
+
+#[test]
+fn random_stories_of_the_log_hold() {
+    holds("log", 2_000);
+}
+
+#[test]
 fn random_memberships_hold() {
-    plays(30, 4_000, crate::node::play);
+    holds("node", 30);
 }
 
 #[test]
 fn random_requests_hold() {
-    plays(300, 500, crate::route::play);
+    holds("route", 300);
 }
 
 #[test]
 fn random_ownerships_hold() {
-    plays(150, 40, crate::shard::play);
+    holds("shard", 150);
+}
+
+#[test]
+fn random_requests_to_the_store_hold() {
+    holds("store", 2_000);
 }

@@ -9,9 +9,10 @@ use tenure_core::id::{
     CommandId, Incarnation, KindId, LayoutId, OpId, Partition, Sequence, ShardId, Slot, Ticket,
     Version, WallTime,
 };
-use tenure_core::log::{Freshness,
-    Base, Decided, Effect, Expected, Input, KindConfig, KindIndex, NewEvent, Provisional, Ran,
-    Read, Reply, Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict, Work,
+use tenure_core::log::{
+    Base, Decided, Effect, Expected, Freshness, Input, KindConfig, KindIndex, NewEvent,
+    Provisional, Ran, Read, Reply, Shape, Shard, ShardConfig, SnapshotPolicy, Submit, Verdict,
+    Work,
 };
 use tenure_core::name::{EntityId, KindName, Namespace};
 use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamSettings};
@@ -20,7 +21,7 @@ use tenure_core::{Cx, Dice, Effects, Limits, Machine, Outcome, Span, Time};
 use tenure_mem::store::{Store, StoreConfig};
 
 /// Nodes over one store.
-pub struct Cluster {
+pub(crate) struct Cluster {
     store: Store,
     nodes: Vec<Node>,
     now: Time,
@@ -28,7 +29,7 @@ pub struct Cluster {
     /// Requests whose sender got its answer, but which may yet reach the store.
     late: Vec<StoreRequest>,
     /// What was seen.
-    pub probe: CountingProbe,
+    pub(crate) probe: CountingProbe,
 }
 
 struct Node {
@@ -50,7 +51,7 @@ const SNAPSHOTS: &str = "fuzz_snap";
 
 impl Cluster {
     /// `count` nodes in one write mode.
-    pub fn new(count: usize, mode: WriteMode, replicated: bool) -> Self {
+    pub(crate) fn new(count: usize, mode: WriteMode, replicated: bool) -> Self {
         let config = if replicated {
             StoreConfig::clustered(3)
         } else {
@@ -144,7 +145,7 @@ impl Cluster {
     }
 
     /// A command for one of three entities.
-    pub fn submit(&mut self, node: u8, entity: u8, id: Option<u8>, within_ms: u16) {
+    pub(crate) fn submit(&mut self, node: u8, entity: u8, id: Option<u8>, within_ms: u16) {
         let n = self.node(node);
         let ticket = self.ticket();
         let wall = WallTime(1_000);
@@ -164,7 +165,7 @@ impl Cluster {
     }
 
     /// A read of one of three entities.
-    pub fn read(&mut self, node: u8, entity: u8, within_ms: u16) {
+    pub(crate) fn read(&mut self, node: u8, entity: u8, within_ms: u16) {
         let n = self.node(node);
         let ticket = self.ticket();
         self.nodes[n].waiting.insert(ticket);
@@ -184,7 +185,7 @@ impl Cluster {
     }
 
     /// Owned mode: a node takes the shard.
-    pub fn claim(&mut self, node: u8) {
+    pub(crate) fn claim(&mut self, node: u8) {
         let n = self.node(node);
         if self.nodes[n].shard.config().mode == WriteMode::Owned {
             self.step(n, Input::Claim);
@@ -192,7 +193,7 @@ impl Cluster {
     }
 
     /// The store carries out one outstanding request of a node; the answer may get lost.
-    pub fn answer(&mut self, node: u8, nth: u8, lost: bool) {
+    pub(crate) fn answer(&mut self, node: u8, nth: u8, lost: bool) {
         if let Some((n, op, request)) = self.take(node, nth) {
             let reply = self.store.apply(WallTime(1_000), &request);
             self.step(
@@ -206,7 +207,7 @@ impl Cluster {
     }
 
     /// One outstanding request of a node gets lost, or reaches the store later.
-    pub fn lose(&mut self, node: u8, nth: u8, late: bool) {
+    pub(crate) fn lose(&mut self, node: u8, nth: u8, late: bool) {
         if let Some((n, op, request)) = self.take(node, nth) {
             if late && request.writes() {
                 self.late.push(request);
@@ -222,7 +223,7 @@ impl Cluster {
     }
 
     /// One outstanding request of a node is refused.
-    pub fn refuse(&mut self, node: u8, nth: u8, refused: tenure_core::port::Refused) {
+    pub(crate) fn refuse(&mut self, node: u8, nth: u8, refused: tenure_core::port::Refused) {
         if let Some((n, op, _)) = self.take(node, nth) {
             self.step(
                 n,
@@ -235,7 +236,7 @@ impl Cluster {
     }
 
     /// Bytes of a write arrive after their sender gave it up.
-    pub fn arrive_late(&mut self, nth: u8) {
+    pub(crate) fn arrive_late(&mut self, nth: u8) {
         if !self.late.is_empty() {
             let request = self.late.remove(usize::from(nth) % self.late.len());
             self.store.apply(WallTime(1_000), &request);
@@ -243,7 +244,7 @@ impl Cluster {
     }
 
     /// Time passes for all nodes.
-    pub fn advance(&mut self, ms: u16) {
+    pub(crate) fn advance(&mut self, ms: u16) {
         self.now = self.now + Span::from_millis(u64::from(ms));
         for n in 0..self.nodes.len() {
             let due = self.nodes[n].shard.next_deadline();
@@ -258,7 +259,7 @@ impl Cluster {
     /// # Panics
     ///
     /// When a caller is never answered.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             let busy = (0..self.nodes.len()).find(|n| !self.nodes[*n].asked.is_empty());
             match busy {
@@ -275,7 +276,7 @@ impl Cluster {
     /// # Panics
     ///
     /// When one does not.
-    pub fn audit(&self) {
+    pub(crate) fn audit(&self) {
         let mut last: BTreeMap<&str, (Sequence, Version)> = BTreeMap::new();
         for message in self.store.messages(STREAM) {
             if message.subject.starts_with("fuzz.ev.") {
@@ -307,7 +308,7 @@ impl Cluster {
     }
 
     /// A node makes room.
-    pub fn evict(&mut self, node: u8) {
+    pub(crate) fn evict(&mut self, node: u8) {
         self.step(self.node(node), Input::Evict);
     }
 
@@ -460,7 +461,7 @@ fn entity_id(n: u8) -> EntityId {
 }
 
 /// What a store may say to anything.
-pub fn passing(n: u8) -> tenure_core::port::Refused {
+pub(crate) fn passing(n: u8) -> tenure_core::port::Refused {
     use tenure_core::port::Refused;
     match n % 4 {
         0 => Refused::InProcess,

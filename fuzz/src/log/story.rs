@@ -7,7 +7,7 @@ use tenure_core::step::CountingProbe;
 
 /// What happens.
 #[derive(Clone, Debug)]
-pub struct Story {
+pub(crate) struct Story {
     owned: bool,
     replicated: bool,
     acts: Vec<Act>,
@@ -77,7 +77,7 @@ impl Story {
     /// # Panics
     ///
     /// When a promise is broken.
-    pub fn run(self) -> CountingProbe {
+    pub(crate) fn run(self) -> CountingProbe {
         let mode = if self.owned {
             WriteMode::Owned
         } else {
@@ -112,37 +112,5 @@ impl Story {
         cluster.settle();
         cluster.audit();
         cluster.probe
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Story;
-    use arbitrary::{Arbitrary, Unstructured};
-    use tenure_core::step::CountingProbe;
-    use tenure_core::{Dice, Purpose};
-
-    /// What coverage guidance starts from must hold without it.
-    #[test]
-    fn random_stories_hold() {
-        let mut seen = CountingProbe::default();
-        for seed in 0..2_000_u64 {
-            let dice = Dice::new(u128::from(seed));
-            let words = (0..100).map(|n| dice.roll(Purpose::World, n).to_le_bytes());
-            let bytes: Vec<u8> = words.flatten().collect();
-            let story = Story::arbitrary(&mut Unstructured::new(&bytes)).expect("enough bytes");
-            let told = story.clone();
-            match std::panic::catch_unwind(|| story.run()) {
-                Ok(probe) => seen.absorb(&probe),
-                Err(panic) => {
-                    println!("seed {seed}: {told:#?}");
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        }
-        for (site, held, failed) in seen.counts() {
-            println!("{held:>8} {failed:>8}  {}", site.name);
-        }
-        assert_eq!(seen.broken(), None);
     }
 }

@@ -1,0 +1,76 @@
+//! Any bytes to every decoder: never a panic, and what is read is written back and read again.
+
+use bytes::Bytes;
+use tenure_core::format::{
+    Anchor, Answered, Barrier, Body, Call, Commit, Denial, FrameReader, KindRecord, Layout, Member,
+    Ownership, Return, ShardIndex, Snapshot, TraceContext, unescape_id,
+};
+use tenure_core::id::ShardId;
+use tenure_core::name::{KindName, Namespace};
+
+macro_rules! round {
+    ($format:ty, $bytes:expr) => {
+        if let Ok(value) = <$format>::decode($bytes) {
+            let again = value.encode();
+            assert_eq!(<$format>::decode(&again).as_ref(), Ok(&value));
+        }
+    };
+}
+
+/// A refusal that this build does not know is never sent by it.
+fn answer(bytes: &Bytes) {
+    match Return::decode(bytes).map(|answer| answer.answered) {
+        Ok(Answered::Refused(Denial::Newer { .. })) => {}
+        Ok(_) | Err(_) => round!(Return, bytes),
+    }
+}
+
+/// Subjects, escaped ids, and the headers of traces.
+fn texts(text: &str) {
+    let namespace = Namespace::new("fuzz").expect("a name");
+    let kind = KindName::new("kind").expect("a name");
+    if let Ok(id) = unescape_id(text) {
+        let again = namespace.event_subject(ShardId(0), &kind, &id);
+        assert_eq!(again.rsplit('.').next(), Some(text));
+    }
+    if let Ok(read) = namespace.parse_event_subject(text) {
+        let again = namespace.event_subject(read.shard, &read.kind, &read.id);
+        assert_eq!(again.as_str(), text);
+    }
+    if let Ok(trace) = TraceContext::parse(text) {
+        assert_eq!(TraceContext::parse(&trace.to_string()), Ok(trace));
+    }
+}
+
+/// Reads the bytes as each of them.
+///
+/// # Panics
+///
+/// When what is read is not what is written.
+pub(crate) fn play(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    round!(Anchor, &bytes);
+    round!(Barrier, &bytes);
+    round!(Commit, &bytes);
+    round!(KindRecord, &bytes);
+    round!(Layout, &bytes);
+    round!(ShardIndex, &bytes);
+    round!(Member, &bytes);
+    round!(Ownership, &bytes);
+    round!(Snapshot, &bytes);
+    round!(Call, &bytes);
+    answer(&bytes);
+    if let Ok(frame) = FrameReader::open(&bytes) {
+        // A reader ends at the first entry that it cannot read.
+        for entry in frame.take(data.len() + 1) {
+            match entry.map(|entry| entry.body) {
+                Ok(Body::Request { call, .. } | Body::Tell { call, .. }) => round!(Call, &call),
+                Ok(Body::Answer { returned }) => answer(&returned),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    if let Ok(text) = core::str::from_utf8(data) {
+        texts(text);
+    }
+}
