@@ -3,7 +3,7 @@
 use super::spot::{Hold, Record, Spot};
 use super::{Effect, Input, Note, Order, Place, Report, Row, ShardMap, Table};
 use crate::format::{Layout, TakeOver};
-use crate::id::{Epoch, Incarnation, OpId, Partition};
+use crate::id::{Epoch, Incarnation, OpId};
 use crate::name::{Namespace, NodeName};
 use crate::node::{Standing, View};
 use crate::port::{StoreReply, StoreRequest};
@@ -55,8 +55,8 @@ pub struct Owners {
     pub(super) reads: BTreeMap<OpId, Reading>,
     /// When all records are read again.
     pub(super) reread_at: Time,
-    /// Since when each stream has looked shorter than it was.
-    pub(super) low_since: BTreeMap<Partition, Time>,
+    /// Since when the record of a place has looked older than it was, or gone.
+    pub(super) low_since: BTreeMap<Place, Time>,
     /// Reads that failed in a row.
     pub(super) read_tries: u32,
     table: Arc<Table>,
@@ -76,7 +76,6 @@ pub struct Owners {
 /// A read of ownership records.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
-    pub(super) stream: Partition,
     pub(super) places: Vec<Place>,
     pub(super) asked: u64,
 }

@@ -118,7 +118,6 @@ impl Owners {
                     subjects: subjects.collect(),
                 };
                 let reading = Reading {
-                    stream,
                     places: places.to_vec(),
                     asked: self.moment,
                 };
@@ -145,8 +144,6 @@ impl Owners {
             .collect();
         let mut low = Vec::new();
         let patience = self.limits.lost_tail_patience;
-        let since = self.low_since.get(&reading.stream).copied();
-        let lost = since.is_some_and(|since| t.cx.now.since(since) >= patience);
         for place in &reading.places {
             let namespace = &self.config.namespace;
             let subject = namespace.ownership_subject(place.class, place.shard);
@@ -166,16 +163,19 @@ impl Owners {
                     continue;
                 }
             };
-            if !self.take_in(*place, record, up_to, lost, reading.asked) {
+            let since = self.low_since.get(place).copied();
+            let lost = since.is_some_and(|since| t.cx.now.since(since) >= patience);
+            if self.take_in(*place, record, up_to, lost, reading.asked) {
+                self.low_since.remove(place);
+            } else {
+                // What is read of another place of the stream says nothing of this one.
+                self.low_since.entry(*place).or_insert(t.cx.now);
                 low.push(*place);
             }
         }
-        if low.is_empty() {
-            self.low_since.remove(&reading.stream);
-        } else {
+        if !low.is_empty() {
             // A server that lags, or a stream that lost its tail: the latter stays so (S13).
             reached!(t.cx, "owners: an answer is older than what is known");
-            self.low_since.entry(reading.stream).or_insert(t.cx.now);
             self.read_later(t, &low, 8);
         }
     }
