@@ -34,8 +34,8 @@ pub(super) struct Plan {
     pub(super) until: Option<u64>,
 }
 
-/// The profiles that the driver world has, beside that of lost tails.
-pub(crate) const PROFILES: [Profile; 7] = [
+/// The profiles that the driver world has.
+pub(crate) const PROFILES: [Profile; 8] = [
     Profile::Calm,
     Profile::Cluster,
     Profile::Partition,
@@ -43,6 +43,7 @@ pub(crate) const PROFILES: [Profile; 7] = [
     Profile::TakeOver,
     Profile::Kill,
     Profile::Storm,
+    Profile::Tail,
 ];
 
 impl Plan {
@@ -140,7 +141,7 @@ impl Plan {
 
     /// Whether the driver world has a profile.
     pub(super) fn has(profile: Profile) -> bool {
-        matches!(profile, Profile::Swarm | Profile::Tail) || PROFILES.contains(&profile)
+        profile == Profile::Swarm || PROFILES.contains(&profile)
     }
 
     /// How long faults happen: long enough for leases to end and be taken over.
