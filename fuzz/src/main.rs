@@ -1,5 +1,9 @@
 //! Fuzzing on any toolchain: each target plays the inputs that are kept, then others made of them, for
 //! as long as it may. What fails is made smaller and kept; coverage guides nothing here.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "how long it plays, and the seed of whoever gives none, are the host's"
+)]
 
 use clap::Parser;
 use std::panic::{self, AssertUnwindSafe};
