@@ -18,6 +18,9 @@
 //! assert_eq!(report.violation, None);
 //! ```
 //!
+//! The *driver world* runs the real driver and handlers of such clusters ([`cluster`]); what their callers
+//! see of it is a [`stage`], on which the madsim world stands as well.
+//!
 //! On the command line (`cargo sim` is an alias of this workspace):
 //!
 //! ```text
@@ -48,6 +51,7 @@ mod minimize;
 mod oracle;
 mod profile;
 mod repro;
+pub mod stage;
 mod swarm;
 mod world;
 

@@ -19,7 +19,6 @@ use std::time::Duration;
 use tenure_core::api::actor::Actor;
 use tenure_core::api::{Cluster, Entity, Serves, StartOptions, Tenure, start_with};
 use tenure_core::driver::Shell as _;
-use tenure_core::id::Partition;
 use tenure_core::lease::Terms;
 use tenure_core::step::{CountingProbe, Limits, Span};
 
@@ -50,7 +49,7 @@ pub struct SimCluster {
     without: Vec<Fault>,
     only: Option<BTreeSet<Deviation>>,
     until: Option<u64>,
-    serves: Vec<Serves>,
+    pub(crate) serves: Vec<Serves>,
     pub(super) story: bool,
     pub(super) print: bool,
 }
@@ -215,7 +214,7 @@ impl SimCluster {
         let program = program(plan.clone(), self.serves);
         let world = World::new(plan, program, Trace::new(story));
         let sim = Sim {
-            world: Arc::clone(&world),
+            stage: Arc::new(Arc::clone(&world)),
         };
         world.state().begin_run();
         let mut executor = Executor::new(Arc::clone(&world));
@@ -271,7 +270,7 @@ impl SimCluster {
         }
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         assert!(
             Plan::has(self.profile),
             "the profile {} is of the pure world alone; clusters have {}",
@@ -335,7 +334,8 @@ async fn until_out(tenure: &Tenure) {
     while cluster.changed().await.is_some() {}
 }
 
-fn options(plan: &Plan, serves: &[Serves], node: usize) -> StartOptions {
+/// How a node's program starts.
+pub(crate) fn options(plan: &Plan, serves: &[Serves], node: usize) -> StartOptions {
     let name = format!("n{node}");
     let settle = Duration::from(plan.limits.settle);
     let cluster = Cluster::named(name)
@@ -372,15 +372,9 @@ impl super::world::State {
 
     /// The log as it is now.
     pub(super) fn log(&self) -> Result<Log, Violation> {
-        let streams: Vec<String> = (0..self.plan.streams)
-            .map(|it| {
-                self.namespace
-                    .event_stream(Partition(it))
-                    .as_str()
-                    .to_owned()
-            })
-            .collect();
-        Log::read(&self.store, &self.namespace, &streams)
+        let streams = self.plan.event_streams();
+        let messages = streams.iter().flat_map(|it| self.store.messages(it));
+        Log::read(&self.namespace, messages)
     }
 }
 
@@ -410,7 +404,7 @@ impl SimShell {
 }
 
 impl super::world::State {
-    fn counted(&mut self, node: usize, counters: &tenure_core::driver::Counters) {
+    pub(super) fn counted(&mut self, node: usize, counters: &tenure_core::driver::Counters) {
         self.probe.absorb(&counters.probes);
         if counters.halts > 0 {
             let halts = counters.halts;
@@ -426,21 +420,20 @@ impl super::world::State {
 
 impl Sim {
     /// Takes in what the nodes that run counted, as far as they tell.
-    async fn count_all(&self) {
+    pub(crate) async fn count_all(&self) {
         let patience = Span::from_secs(1);
         for node in 0..self.nodes() {
             let Some(tenure) = self.node(node) else {
                 continue;
             };
-            let until = self.now() + patience;
-            let late = Sleep::new(&self.world, Home::TESTER, until);
+            let late = self.stage.sleep_until(self.now() + patience);
             let counted = tokio::select! {
                 biased;
                 counted = tenure.counters() => Some(counted),
                 () = late => None,
             };
             if let Some(counted) = counted {
-                self.world.state().counted(node, &counted);
+                self.stage.counted(node, &counted);
             }
         }
     }

@@ -345,7 +345,7 @@ impl State {
 }
 
 /// The row of a fault with a rhythm of its own, and how long it is between two of it, on average.
-fn rhythm(fault: Fault, faults: &Faults) -> Option<(What, Span)> {
+pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<(What, Span)> {
     match fault {
         Fault::Crash => Some((What::Crash, faults.crash)),
         Fault::Pause => Some((What::Pause, faults.pause)),

@@ -7,35 +7,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::format::{Commit, Ownership};
 use tenure_core::id::{Epoch, Sequence, Version};
 use tenure_core::name::Namespace;
-use tenure_core::port::Subject;
-use tenure_mem::store::Store;
+use tenure_core::port::{Message, Subject};
 
 /// The commits of all entities, by subject, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub struct Log {
     pub(super) entities: BTreeMap<Subject, Vec<(Sequence, Commit)>>,
 }
 
 impl Log {
-    /// Reads all event streams, and judges them.
-    pub(super) fn read(
-        store: &Store,
+    /// Reads the messages of all event streams, those of one stream in their order, and judges them.
+    pub(crate) fn read<'m>(
         namespace: &Namespace,
-        streams: &[String],
+        messages: impl Iterator<Item = &'m Message>,
     ) -> Result<Self, Violation> {
         let mut log = Self::default();
-        for stream in streams {
-            log.stream(store, namespace, stream)
-                .map_err(|(oracle, what)| Violation {
-                    class: Class::Safety,
-                    oracle,
-                    what,
-                })?;
-        }
+        log.take(namespace, messages)
+            .map_err(|(oracle, what)| Violation {
+                class: Class::Safety,
+                oracle,
+                what,
+            })?;
         Ok(log)
     }
 
-    pub(super) fn commits(&self) -> usize {
+    /// How many commits there are.
+    pub fn commits(&self) -> usize {
         self.entities.values().map(Vec::len).sum()
     }
 
@@ -50,16 +47,15 @@ impl Log {
         found.map_or(&[], |(_, commits)| commits)
     }
 
-    fn stream(
+    fn take<'m>(
         &mut self,
-        store: &Store,
         namespace: &Namespace,
-        stream: &str,
+        messages: impl Iterator<Item = &'m Message>,
     ) -> Result<(), (&'static str, String)> {
         // The epoch of each shard of each class, by its ownership subject, so far.
         let mut epochs: BTreeMap<Subject, Epoch> = BTreeMap::new();
         let mut ids = BTreeSet::new();
-        for message in store.messages(stream) {
+        for message in messages {
             let subject = &message.subject;
             let sequence = message.sequence;
             let family = subject

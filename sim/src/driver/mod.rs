@@ -12,16 +12,20 @@ mod faults;
 mod log;
 mod network;
 mod nodes;
-mod plan;
+pub(crate) mod plan;
 mod seeds;
 mod shell;
 mod sim;
+mod stage;
 mod store;
-mod trace;
+pub(crate) mod trace;
 mod work;
 mod world;
 
+pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
+pub(crate) use faults::rhythm;
+pub use log::Log;
 pub(crate) use plan::PROFILES;
 pub use seeds::{Found, Seeds, Verdict};
 pub use shell::SimShell;
@@ -47,12 +51,22 @@ pub(crate) enum Keep {
 }
 
 fn cluster_of(case: &Case) -> SimCluster {
-    let cluster = work::served(cluster(case.seed)).profile(case.profile);
-    let cluster = cluster.drawn_limits().until(case.until);
+    let cluster = served(case.seed, case.profile).until(case.until);
     match &case.only {
         Some(only) => cluster.only(only.clone()),
         None => cluster,
     }
+}
+
+/// A cluster with the world's own callers.
+pub(crate) fn served(seed: u64, profile: Profile) -> SimCluster {
+    work::served(cluster(seed)).profile(profile).drawn_limits()
+}
+
+/// Runs the world's own callers on a cluster, and judges what came of it: how many questions there
+/// were.
+pub(crate) async fn work(sim: Sim) -> Result<usize, Violation> {
+    work::work(sim).await.map(|verdict| verdict.asked)
 }
 
 /// How many nodes a run has.

@@ -4,34 +4,37 @@
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
 use crate::profile::{Faults, Profile};
+use crate::stage::Stretches;
 use std::collections::BTreeSet;
+use tenure_core::id::Partition;
 use tenure_core::lease::Terms;
+use tenure_core::name::Namespace;
 use tenure_core::step::{Limits, Span};
 
 /// What is fixed before a run begins.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) seed: u64,
-    pub(super) namespace: String,
-    pub(super) nodes: usize,
-    pub(super) shards: u16,
-    pub(super) streams: u16,
-    pub(super) replicated: bool,
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) namespace: String,
+    pub(crate) nodes: usize,
+    pub(crate) shards: u16,
+    pub(crate) streams: u16,
+    pub(crate) replicated: bool,
     /// Whether the network never says that nobody listens.
-    pub(super) silent: bool,
-    pub(super) terms: Terms,
-    pub(super) drift_ppm: Vec<i64>,
-    pub(super) skew_ms: Vec<u64>,
-    pub(super) lanes: Vec<u16>,
-    pub(super) weights: Vec<u16>,
-    pub(super) limits: Limits,
-    pub(super) faults: Faults,
+    pub(crate) silent: bool,
+    pub(crate) terms: Terms,
+    pub(crate) drift_ppm: Vec<i64>,
+    pub(crate) skew_ms: Vec<u64>,
+    pub(crate) lanes: Vec<u16>,
+    pub(crate) weights: Vec<u16>,
+    pub(crate) limits: Limits,
+    pub(crate) faults: Faults,
     /// Kinds of faults that never come.
-    pub(super) without: Vec<Fault>,
+    pub(crate) without: Vec<Fault>,
     /// Only these deviations happen; `None`: all that the seed draws.
-    pub(super) only: Option<BTreeSet<Deviation>>,
+    pub(crate) only: Option<BTreeSet<Deviation>>,
     /// The run is cut at this true time, in nanoseconds.
-    pub(super) until: Option<u64>,
+    pub(crate) until: Option<u64>,
 }
 
 /// The profiles that the driver world has.
@@ -48,7 +51,7 @@ pub(crate) const PROFILES: [Profile; 8] = [
 
 impl Plan {
     /// The plan of a seed; so many nodes, or as many as the seed says.
-    pub(super) fn new(seed: u64, profile: Profile, nodes: Option<usize>) -> Self {
+    pub(crate) fn new(seed: u64, profile: Profile, nodes: Option<usize>) -> Self {
         let drawn = match profile {
             // A cluster without any of them.
             Profile::Calm => Profile::Cluster,
@@ -140,13 +143,37 @@ impl Plan {
     }
 
     /// Whether the driver world has a profile.
-    pub(super) fn has(profile: Profile) -> bool {
+    pub(crate) fn has(profile: Profile) -> bool {
         profile == Profile::Swarm || PROFILES.contains(&profile)
     }
 
+    /// The names of the streams of events.
+    pub(crate) fn event_streams(&self) -> Vec<String> {
+        let namespace = Namespace::new(&self.namespace).expect("a name that was checked");
+        let name = |stream| {
+            namespace
+                .event_stream(Partition(stream))
+                .as_str()
+                .to_owned()
+        };
+        (0..self.streams).map(name).collect()
+    }
+
     /// How long faults happen: long enough for leases to end and be taken over.
-    pub(super) fn active(&self) -> Span {
+    fn active(&self) -> Span {
         Span::from_secs(6) + self.terms.ttl.saturating_mul(3)
+    }
+
+    /// How long the parts of a run are.
+    pub(crate) fn stretches(&self) -> Stretches {
+        let limits = &self.limits;
+        let again = limits.later_delay_max.saturating_mul(4) + limits.wall_reread.saturating_mul(2);
+        Stretches {
+            active: self.active(),
+            convergence: self.convergence(),
+            // Wall clocks differ: a timer is due by its owner's.
+            later: again + Span::from_secs(60),
+        }
     }
 
     /// How long it takes at most after everything healed until each shard has a living owner: the
@@ -154,7 +181,7 @@ impl Plan {
     /// tombstone written, twice where the node that was to take over was such a one itself; what
     /// changed by it settles and is moved, so many shards at a time; and each node reads the records
     /// again.
-    pub(super) fn convergence(&self) -> Span {
+    fn convergence(&self) -> Span {
         let limits = &self.limits;
         let over = self.terms.watch() + self.terms.margin + limits.retry_delay_max;
         let settled = limits.settle + Span::from_nanos(limits.settle.as_nanos() / 4);

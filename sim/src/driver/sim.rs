@@ -1,10 +1,6 @@
 //! What a test of a simulated cluster holds: its nodes, its clock, its dice, its faults.
 
-use super::executor::Work;
-use super::shell::Sleep;
-use super::world::{Home, World};
-use crate::deviation::Deviation;
-use crate::draw::What;
+use crate::stage::Stage;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +17,7 @@ use tokio::sync::oneshot;
 /// Whoever tests is on no node: no fault befalls them, and their clock is the true one.
 #[derive(Clone)]
 pub struct Sim {
-    pub(super) world: Arc<World>,
+    pub(super) stage: Arc<dyn Stage>,
 }
 
 impl fmt::Debug for Sim {
@@ -62,16 +58,11 @@ impl Turn {
     /// Whether it is asked at all.
     pub(super) fn is_asked(&self) -> bool {
         let (client, number) = (self.client, self.number);
-        let mut state = self.sim.world.state();
-        state
-            .draws
-            .deviations
-            .happens(Deviation::Ask { client, number })
+        self.sim.stage.is_asked(client, number)
     }
 
     pub(super) fn random(&self, bound: u64) -> u64 {
-        let row = self.row() | 1;
-        self.sim.world.state().draws.below(What::Test, row, bound)
+        self.sim.stage.random(self.row() | 1, bound)
     }
 
     pub(super) async fn tenure(&self) -> Tenure {
@@ -84,16 +75,20 @@ impl Turn {
 }
 
 impl Sim {
+    /// A simulated cluster of some world.
+    pub(crate) fn on(stage: Arc<dyn Stage>) -> Self {
+        Self { stage }
+    }
+
     /// How many nodes there are, running or not.
     pub fn nodes(&self) -> usize {
-        self.world.state().nodes.len()
+        self.stage.nodes()
     }
 
     /// The handle of one node, while its program runs. It ends with that run of the program: what is
     /// asked of it then is refused as stopped, or unknown.
     pub fn node(&self, node: usize) -> Option<Tenure> {
-        let state = self.world.state();
-        state.nodes.get(node)?.tenure.clone()
+        self.stage.node(node)
     }
 
     /// The handle of some node whose program runs; waits for one.
@@ -103,7 +98,7 @@ impl Sim {
 
     /// The same, by a row of draws.
     pub(super) async fn tenure_by(&self, row: u64) -> Tenure {
-        let mut ups = self.world.ups.subscribe();
+        let mut ups = self.stage.ups();
         loop {
             ups.borrow_and_update();
             if let Some(tenure) = self.some_node(row) {
@@ -115,13 +110,10 @@ impl Sim {
     }
 
     fn some_node(&self, row: u64) -> Option<Tenure> {
-        let mut state = self.world.state();
-        let running: Vec<usize> = (0..state.nodes.len())
-            .filter(|node| state.nodes[*node].tenure.is_some() && !state.nodes[*node].given_up)
-            .collect();
-        let index = state.draws.below(What::Test, row, running.len() as u64);
+        let running = self.stage.running();
+        let index = self.stage.random(row, running.len() as u64);
         let node = *running.get(usize::try_from(index).ok()?)?;
-        state.nodes[node].tenure.clone()
+        self.stage.node(node)
     }
 
     /// One question of a client of the world's own: what it draws is of itself, so that one less
@@ -136,18 +128,17 @@ impl Sim {
 
     /// A number below `bound`, from the seed; 0 when `bound` is 0.
     pub fn random(&self, bound: u64) -> u64 {
-        self.world.state().draws.below(What::Test, 1, bound)
+        self.stage.random(1, bound)
     }
 
     /// True time since the start of the run.
     pub fn now(&self) -> Time {
-        Time::from_nanos(self.world.state().now)
+        self.stage.now()
     }
 
     /// Ends after a true time.
     pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let at = self.now() + Span::from(time);
-        Sleep::new(&self.world, Home::TESTER, at)
+        self.stage.sleep_until(self.now() + Span::from(time))
     }
 
     /// Runs something beside the test.
@@ -156,48 +147,44 @@ impl Sim {
         task: impl Future<Output = T> + Send + 'static,
     ) -> SimTask<T> {
         let (done, ended) = oneshot::channel();
-        let work: Work = Box::pin(async move {
+        self.stage.spawn(Box::pin(async move {
             // Who does not wait needs no result.
             let _ = done.send(task.await);
-        });
-        self.world.state().spawn(Home::TESTER, work);
+        }));
         SimTask(ended)
     }
 
     /// Kills a node's program, as by `kill -9`: none of its tasks runs any further. It is not started
     /// again before [`start`](Self::start), unless a fault or the end of all faults does so.
     pub fn kill(&self, node: usize) {
-        let mut state = self.world.state();
-        if state.home_of(node).is_some() {
-            state.dies(node);
-        }
+        self.stage.kill(node);
     }
 
     /// Starts a node's program, unless it runs.
     pub fn start(&self, node: usize) {
-        self.world.state().boot(node);
+        self.stage.start(node);
     }
 
     /// A node does nothing for a time, as after SIGSTOP, while its clock runs on.
     pub fn pause(&self, node: usize, time: Duration) {
-        self.world.state().stand_still(node, time.into());
+        self.stage.pause(node, time.into());
     }
 
     /// From now on no fault comes, and what was broken is well again.
     pub fn heal(&self) {
-        self.world.state().heal(true);
+        self.stage.heal(true);
     }
 
     /// From now on no fault comes, and a part of the nodes, one at least, is well again; the others
     /// are dead for good, or cut off. Gives those that are well.
     pub fn heal_some(&self) -> Vec<usize> {
-        self.world.state().heal(false)
+        self.stage.heal(false)
     }
 
     /// How long it takes at most after everything healed until each shard of each class has an owner
     /// (P8).
     pub fn convergence(&self) -> Duration {
-        self.world.state().plan.convergence().into()
+        self.stage.stretches().convergence.into()
     }
 
     /// Waits until each of these nodes runs and sees an owner for each shard of these classes, so

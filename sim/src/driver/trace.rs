@@ -4,7 +4,7 @@ use crate::world::{Kind, Lane, Line};
 
 /// Where the story goes.
 #[derive(Debug, Default)]
-pub(super) enum Story {
+pub(crate) enum Story {
     #[default]
     None,
     Kept(Vec<Line>),
@@ -13,8 +13,8 @@ pub(super) enum Story {
 
 /// The story of a run, and the number that stands for it.
 #[derive(Debug)]
-pub(super) struct Trace {
-    pub(super) story: Story,
+pub(crate) struct Trace {
+    pub(crate) story: Story,
     hash: u64,
     events: u64,
 }
@@ -24,7 +24,7 @@ const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
 impl Trace {
-    pub(super) fn new(story: Story) -> Self {
+    pub(crate) fn new(story: Story) -> Self {
         Self {
             story,
             hash: BASIS,
@@ -33,7 +33,7 @@ impl Trace {
     }
 
     /// Takes in what happened by its numbers.
-    pub(super) fn note(&mut self, code: u64, numbers: &[u64]) {
+    pub(crate) fn note(&mut self, code: u64, numbers: &[u64]) {
         self.events += 1;
         self.word(code);
         for number in numbers {
@@ -42,7 +42,7 @@ impl Trace {
     }
 
     /// Takes in bytes that went somewhere.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
@@ -52,7 +52,7 @@ impl Trace {
     }
 
     /// Tells what happened, where somebody reads it.
-    pub(super) fn tell(&mut self, at: u64, lane: Lane, kind: Kind, text: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, at: u64, lane: Lane, kind: Kind, text: impl FnOnce() -> String) {
         if let Story::None = self.story {
             return;
         }
@@ -71,11 +71,11 @@ impl Trace {
         }
     }
 
-    pub(super) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
 
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events
     }
 

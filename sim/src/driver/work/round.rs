@@ -172,25 +172,21 @@ fn liveness(oracle: &'static str, what: String) -> Violation {
 
 impl Sim {
     fn active(&self) -> Span {
-        self.world.state().plan.active()
+        self.stage.stretches().active
     }
 
     /// How long what an entity left to be done may take once everything healed.
     fn later(&self) -> Span {
-        let state = self.world.state();
-        let limits = &state.plan.limits;
-        let again = limits.later_delay_max.saturating_mul(4) + limits.wall_reread.saturating_mul(2);
-        // Wall clocks differ: a timer is due by its owner's.
-        again + Span::from_secs(60)
+        self.stage.stretches().later
     }
 
     fn log(&self) -> Result<super::super::log::Log, Violation> {
-        self.world.state().log()
+        self.stage.log()
     }
 
     /// Whether a fault came to pass that voids a promise.
     fn voids(&self, promise: Promise) -> bool {
-        self.world.state().draws.deviations.voids(promise)
+        self.stage.voids(promise)
     }
 
     /// Where sites are counted.
@@ -210,6 +206,6 @@ struct Counts(Sim);
 
 impl tenure_core::Probe for Counts {
     fn hit(&mut self, site: &'static tenure_core::Site, holds: bool) {
-        self.0.world.state().probe.hit(site, holds);
+        self.0.stage.hit(site, holds);
     }
 }

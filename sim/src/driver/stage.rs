@@ -1,0 +1,97 @@
+//! The driver world as its callers see it.
+
+use super::executor::Work;
+use super::log::Log;
+use super::shell::Sleep;
+use super::world::{Home, World};
+use crate::deviation::{Deviation, Promise};
+use crate::draw::What;
+use crate::oracle::Violation;
+use crate::stage::{Stage, Stretches};
+use std::sync::Arc;
+use tenure_core::api::Tenure;
+use tenure_core::driver::Counters;
+use tenure_core::step::{Span, Time};
+use tenure_core::{Probe as _, Site};
+use tokio::sync::watch;
+
+impl Stage for Arc<World> {
+    fn nodes(&self) -> usize {
+        self.state().nodes.len()
+    }
+
+    fn node(&self, node: usize) -> Option<Tenure> {
+        self.state().nodes.get(node)?.tenure.clone()
+    }
+
+    fn running(&self) -> Vec<usize> {
+        let state = self.state();
+        (0..state.nodes.len())
+            .filter(|node| state.nodes[*node].tenure.is_some() && !state.nodes[*node].given_up)
+            .collect()
+    }
+
+    fn ups(&self) -> watch::Receiver<u64> {
+        self.ups.subscribe()
+    }
+
+    fn random(&self, row: u64, bound: u64) -> u64 {
+        self.state().draws.below(What::Test, row, bound)
+    }
+
+    fn is_asked(&self, client: u64, number: u64) -> bool {
+        let ask = Deviation::Ask { client, number };
+        self.state().draws.deviations.happens(ask)
+    }
+
+    fn now(&self) -> Time {
+        Time::from_nanos(self.state().now)
+    }
+
+    fn sleep_until(&self, at: Time) -> Work {
+        Box::pin(Sleep::new(self, Home::TESTER, at))
+    }
+
+    fn spawn(&self, work: Work) {
+        self.state().spawn(Home::TESTER, work);
+    }
+
+    fn kill(&self, node: usize) {
+        let mut state = self.state();
+        if state.home_of(node).is_some() {
+            state.dies(node);
+        }
+    }
+
+    fn start(&self, node: usize) {
+        self.state().boot(node);
+    }
+
+    fn pause(&self, node: usize, length: Span) {
+        self.state().stand_still(node, length);
+    }
+
+    fn heal(&self, all: bool) -> Vec<usize> {
+        self.state().heal(all)
+    }
+
+    fn stretches(&self) -> Stretches {
+        self.state().plan.stretches()
+    }
+
+    fn log(&self) -> Result<Log, Violation> {
+        self.state().log()
+    }
+
+    fn voids(&self, promise: Promise) -> bool {
+        self.state().draws.deviations.voids(promise)
+    }
+
+    fn counted(&self, node: usize, counters: &Counters) {
+        self.state().counted(node, counters);
+    }
+
+    fn hit(&self, site: &'static Site, holds: bool) {
+        self.state().probe.hit(site, holds);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a world is to those who work on a cluster of it: the callers of the driver world, and users'
+//! tests, ask and wait in whichever world they are.
+
+mod faults;
+mod setting;
+
+pub use crate::driver::Log;
+pub use faults::{Befalls, Way};
+pub use setting::{Passage, Reach, Setting, Weather, callers};
+
+use crate::case::WorldKind;
+use crate::deviation::Promise;
+use crate::oracle::Violation;
+use crate::profile::Profile;
+use std::future::Future;
+use std::pin::Pin;
+use tenure_core::Site;
+use tenure_core::api::Tenure;
+use tenure_core::driver::Counters;
+use tenure_core::step::{Span, Time};
+use tokio::sync::watch;
+
+/// What runs until it ends by itself, or with its node.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long the parts of a run are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretches {
+    /// How long faults happen.
+    pub active: Span,
+    /// How long it takes at most after everything healed until each shard has an owner (P8).
+    pub convergence: Span,
+    /// How long what an entity left to be done may take once everything healed.
+    pub later: Span,
+}
+
+/// Whether clusters have a profile.
+///
+/// # Errors
+///
+/// When they have not: which ones they have.
+pub fn check(profile: Profile) -> Result<(), String> {
+    WorldKind::Driver.check(profile)
+}
+
+/// A cluster of nodes in some world, as those see it who test it. They are on none of its nodes.
+pub trait Stage: Send + Sync + 'static {
+    /// How many nodes there are, running or not.
+    fn nodes(&self) -> usize;
+
+    /// The handle of a node whose program is up.
+    fn node(&self, node: usize) -> Option<Tenure>;
+
+    /// The nodes that callers turn to: their programs are up, and they are meant to be.
+    fn running(&self) -> Vec<usize>;
+
+    /// Changes whenever a program is up, or is not any more.
+    fn ups(&self) -> watch::Receiver<u64>;
+
+    /// A number below `bound`, of a row of the callers' draws.
+    fn random(&self, row: u64, bound: u64) -> u64;
+
+    /// Whether a client's question is asked at all.
+    fn is_asked(&self, client: u64, number: u64) -> bool;
+
+    /// True time since the start of the run.
+    fn now(&self) -> Time;
+
+    /// Ends at a true time.
+    fn sleep_until(&self, at: Time) -> Work;
+
+    /// Runs something beside the test.
+    fn spawn(&self, work: Work);
+
+    /// Kills a node's program at once.
+    fn kill(&self, node: usize);
+
+    /// Starts a node's program, unless it runs.
+    fn start(&self, node: usize);
+
+    /// A node does nothing for a time.
+    fn pause(&self, node: usize, length: Span);
+
+    /// No fault comes any more; all nodes are well again, or a part of them. Gives those that are.
+    fn heal(&self, all: bool) -> Vec<usize>;
+
+    /// How long the parts of a run are.
+    fn stretches(&self) -> Stretches;
+
+    /// The log as it is now.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it whatever the entities are.
+    fn log(&self) -> Result<Log, Violation>;
+
+    /// Whether a fault came that voids a promise.
+    fn voids(&self, promise: Promise) -> bool;
+
+    /// Takes in what a node counted, and whether one of its machines halted.
+    fn counted(&self, node: usize, counters: &Counters);
+
+    /// A place was passed.
+    fn hit(&self, site: &'static Site, holds: bool);
+}
