@@ -6,6 +6,7 @@
 //! place that has to be passed was not.
 
 mod bench;
+mod madsim;
 mod mutants;
 mod options;
 mod run;
@@ -14,7 +15,7 @@ mod swarm;
 mod told;
 
 use clap::Parser;
-use options::{Action, Arguments};
+use options::{Action, Arguments, Place};
 use std::process::ExitCode;
 
 /// The command line, or a file that it names, is wrong.
@@ -26,8 +27,14 @@ const NOT_COVERED: u8 = 14;
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let done = match Arguments::parse().action {
-        Action::Run(options) => run::run(&options),
-        Action::Swarm(options) => swarm::run(&options),
+        Action::Run(options) => match options.which.place {
+            Place::Here(_) => run::run(&options),
+            Place::Madsim => madsim::run(&options),
+        },
+        Action::Swarm(options) => match options.which.place {
+            Place::Here(_) => swarm::run(&options),
+            Place::Madsim => madsim::swarm(&options),
+        },
         Action::Minimize(options) => smaller::minimized(&options),
         Action::WhatIf(options) => smaller::what_if(&options),
         Action::Explain(options) => smaller::drawn(&options),

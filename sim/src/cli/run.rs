@@ -18,7 +18,7 @@ pub(super) fn run(options: &Run) -> Result<u8, String> {
     println!("cargo sim run{world} --seed {seed} --profile {profile}{corrupt}");
     told::check(which, Some(*profile))?;
     let case = Case {
-        world: which.world,
+        world: which.world(),
         corruption: which.corrupt,
         ..Case::new(*seed, *profile)
     };

@@ -19,7 +19,7 @@ const ROUND: u64 = 16;
 pub(super) fn run(options: &Options) -> Result<u8, String> {
     let profiles = options
         .profile
-        .map_or_else(|| options.which.world.profiles().to_vec(), |it| vec![it]);
+        .map_or_else(|| options.which.world().profiles().to_vec(), |it| vec![it]);
     println!("{}", again(options));
     told::check(&options.which, options.profile)?;
     let mut runs = Runs {
@@ -66,7 +66,7 @@ impl Runs<'_> {
             ..
         } = self.options;
         let swarm = Swarm {
-            world: which.world,
+            world: which.world(),
             corruption: which.corrupt,
             from,
             threads: *threads,
@@ -92,7 +92,7 @@ impl Runs<'_> {
         while seeds.is_none_or(|seeds| done < seeds)
             && time.is_none_or(|time| self.begin.elapsed() < time)
             && self.worst == 0
-            && !missing(self.options.which.world, &self.all.probe).is_empty()
+            && !missing(self.options.which.world(), &self.all.probe).is_empty()
         {
             let round = seeds.map_or(ROUND, |seeds| ROUND.min(seeds - done));
             for profile in profiles {
@@ -100,7 +100,7 @@ impl Runs<'_> {
             }
             done += round;
         }
-        if self.worst == 0 && !missing(self.options.which.world, &self.all.probe).is_empty() {
+        if self.worst == 0 && !missing(self.options.which.world(), &self.all.probe).is_empty() {
             self.worst = NOT_COVERED;
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Runs<'_> {
             told::sites(&self.all.probe);
         }
         println!("all: {}", sum(&self.all, seconds));
-        let missing = missing(self.options.which.world, &self.all.probe);
+        let missing = missing(self.options.which.world(), &self.all.probe);
         println!(
             "{} places were passed, {} were not",
             self.all.probe.counts().count(),
@@ -229,7 +229,7 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
             .count()
     };
     json!({
-        "world": which.world.name(),
+        "world": which.world().name(),
         "seeds": tally.seeds,
         "compared": tally.compared,
         "failed": tally.failures.len(),

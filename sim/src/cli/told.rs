@@ -9,19 +9,19 @@ use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind};
 
 /// The world on the command line, where it is not the usual one.
 pub(super) fn world(which: &Which) -> String {
-    match which.world {
+    match which.world() {
         WorldKind::Pure => String::new(),
-        WorldKind::Driver => format!(" --world {}", which.world),
+        WorldKind::Driver => format!(" --world {}", which.world()),
     }
 }
 
 /// Whether the world has what is asked of it.
 pub(super) fn check(which: &Which, profile: Option<Profile>) -> Result<(), String> {
-    let pure = which.world == WorldKind::Pure;
+    let pure = which.world() == WorldKind::Pure;
     if let Some(corruption) = which.corrupt.filter(|_| !pure) {
         return Err(format!("--corrupt {corruption} is for --world pure"));
     }
-    profile.map_or(Ok(()), |profile| which.world.check(profile))
+    profile.map_or(Ok(()), |profile| which.world().check(profile))
 }
 
 /// Which places were passed, and how often their condition held.

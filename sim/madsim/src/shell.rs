@@ -1,0 +1,173 @@
+//! The shell of one life of a node: madsim's tasks and clock, and a link to the store's server over
+//! madsim's network.
+
+use crate::cluster::{Cluster, lock};
+use crate::link::Link;
+use bytes::Bytes;
+use madsim::runtime::NodeHandle;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::step::{Span, Time};
+use tokio::sync::mpsc;
+
+/// The shell of one life of a node.
+#[derive(Clone)]
+pub(crate) struct NodeShell {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) node: usize,
+    pub(crate) life: u64,
+    /// Where this life's tasks run: nowhere once it is over.
+    pub(crate) tasks: Arc<NodeHandle>,
+    pub(crate) link: Arc<Mutex<Link>>,
+    store_timeout: Span,
+}
+
+impl fmt::Debug for NodeShell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeShell")
+            .field("node", &self.node)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NodeShell {
+    pub(crate) fn new(cluster: &Arc<Cluster>, node: usize, life: u64, tasks: NodeHandle) -> Self {
+        let store_timeout = cluster.setting().store_timeout();
+        Self {
+            cluster: Arc::clone(cluster),
+            node,
+            life,
+            tasks: Arc::new(tasks),
+            link: Arc::default(),
+            store_timeout,
+        }
+    }
+
+    /// The life is over: what waits for an answer hears that nobody knows, and nothing comes in.
+    pub(crate) fn end(&self) {
+        let ended = std::mem::take(&mut *lock(&self.link));
+        drop(ended);
+    }
+
+    /// An ear whose other end is gone is told of.
+    fn deaf_when_closed<T: Send + 'static>(&self, ear: u64, to: mpsc::Sender<T>) {
+        let link = Arc::downgrade(&self.link);
+        self.tasks.spawn(async move {
+            to.closed().await;
+            if let Some(link) = link.upgrade() {
+                lock(&link).deaf(ear);
+            }
+        });
+    }
+}
+
+impl Shell for NodeShell {
+    fn now(&self) -> Time {
+        self.cluster.setting().shown(self.node)
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a shell is where the wall clock is read; it is madsim's"
+    )]
+    fn wall(&self) -> WallTime {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let skew_ms = self.cluster.setting().skew_ms(self.node);
+        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX) + skew_ms)
+    }
+
+    fn seed(&self) -> u128 {
+        self.cluster.setting().key(self.node)
+    }
+
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
+        let (cluster, node) = (Arc::clone(&self.cluster), self.node);
+        async move {
+            loop {
+                let left = {
+                    let setting = cluster.setting();
+                    if setting.shown(node) >= at {
+                        return;
+                    }
+                    setting.when(node, at).saturating_sub(cluster.now())
+                };
+                let left = Duration::from_nanos(left.max(1));
+                tokio::time::sleep(left).await;
+            }
+        }
+    }
+
+    async fn store(&self, request: StoreRequest) -> StoreReply {
+        let (done, answer) = Completion::alone();
+        self.ask(request, done);
+        answer.await
+    }
+
+    fn submit(
+        &self,
+        request: StoreRequest,
+        done: Completion,
+    ) -> Result<(), (StoreRequest, Completion)> {
+        // Real shells are of both kinds.
+        if self.life.is_multiple_of(2) {
+            return Err((request, done));
+        }
+        self.ask(request, done);
+        Ok(())
+    }
+
+    fn inbox(&self) -> mpsc::Receiver<Inbound> {
+        lock(&self.link).inbox()
+    }
+
+    fn send(
+        &self,
+        op: OpId,
+        to: &Subject,
+        from: &Subject,
+        frame: Bytes,
+    ) -> Result<(), SendRefused> {
+        self.cluster.sends(self.node, op, &frame);
+        lock(&self.link).frame(op, (to, from), frame)
+    }
+
+    fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
+        let (ear, to, listening) = lock(&self.link).listen(at);
+        self.deaf_when_closed(ear, to);
+        listening
+    }
+
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        let (ear, to, hearing) = lock(&self.link).hear(filter);
+        self.deaf_when_closed(ear, to);
+        hearing
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        let task = self.tasks.spawn(task).abort_handle();
+        TaskHandle::new(move || task.abort())
+    }
+}
+
+impl NodeShell {
+    fn ask(&self, request: StoreRequest, done: Completion) {
+        let Some(ask) = lock(&self.link).ask(request, done) else {
+            return;
+        };
+        let (shell, late) = (self.clone(), self.now() + self.store_timeout);
+        self.tasks.spawn(async move {
+            shell.sleep_until(late).await;
+            // Its completion tells that nobody knows.
+            let given_up = lock(&shell.link).give_up(ask);
+            drop(given_up);
+        });
+    }
+}

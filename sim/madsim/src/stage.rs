@@ -1,0 +1,94 @@
+//! The cluster as its callers see it.
+
+use crate::cluster::Cluster;
+use std::sync::Arc;
+use std::time::Duration;
+use tenure_core::Site;
+use tenure_core::api::Tenure;
+use tenure_core::driver::Counters;
+use tenure_core::step::{Span, Time};
+use tenure_sim::stage::{Log, Stage, Stretches, Work};
+use tenure_sim::{Promise, Violation};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// The cluster as its callers see it.
+pub(crate) struct Seen(pub(crate) Arc<Cluster>);
+
+impl Stage for Seen {
+    fn nodes(&self) -> usize {
+        self.0.lives().len()
+    }
+
+    fn node(&self, node: usize) -> Option<Tenure> {
+        self.0.tenure(node)
+    }
+
+    fn running(&self) -> Vec<usize> {
+        let up = (0..self.nodes()).filter(|node| self.0.tenure(*node).is_some());
+        up.filter(|node| self.0.setting().is_meant_to_be(*node))
+            .collect()
+    }
+
+    fn ups(&self) -> watch::Receiver<u64> {
+        self.0.ups()
+    }
+
+    fn random(&self, row: u64, bound: u64) -> u64 {
+        self.0.setting().random(row, bound)
+    }
+
+    fn is_asked(&self, client: u64, number: u64) -> bool {
+        self.0.setting().is_asked(client, number)
+    }
+
+    fn now(&self) -> Time {
+        Time::from_nanos(self.0.now())
+    }
+
+    fn sleep_until(&self, at: Time) -> Work {
+        let left = at.as_nanos().saturating_sub(self.0.now());
+        Box::pin(sleep(Duration::from_nanos(left)))
+    }
+
+    fn spawn(&self, work: Work) {
+        self.0.beside(work);
+    }
+
+    fn kill(&self, node: usize) {
+        self.0.ends(node, self.0.life(node), None);
+    }
+
+    fn start(&self, node: usize) {
+        self.0.starts(node);
+    }
+
+    fn pause(&self, node: usize, length: Span) {
+        self.0.stands_still(node, length, false);
+    }
+
+    fn heal(&self, all: bool) -> Vec<usize> {
+        crate::trouble::heal(&self.0, all)
+    }
+
+    fn stretches(&self) -> Stretches {
+        self.0.setting().stretches()
+    }
+
+    fn log(&self) -> Result<Log, Violation> {
+        let messages = self.0.messages();
+        self.0.setting().log(&messages)
+    }
+
+    fn voids(&self, promise: Promise) -> bool {
+        self.0.setting().voids(promise)
+    }
+
+    fn counted(&self, node: usize, counters: &Counters) {
+        self.0.setting().counted(node, counters);
+    }
+
+    fn hit(&self, site: &'static Site, holds: bool) {
+        self.0.setting().hit(site, holds);
+    }
+}

@@ -1,0 +1,147 @@
+//! How what befalls the cluster comes about: nodes of madsim are killed, paused and started again,
+//! their links are clogged, and the network is slow and loses.
+
+use crate::cluster::Cluster;
+use madsim::net::NetSim;
+use std::sync::Arc;
+use tenure_core::step::Span;
+use tenure_sim::Fault;
+use tenure_sim::stage::{Befalls, Way, Weather};
+use tokio::time::sleep;
+
+/// The network is so from now on.
+pub(crate) fn set_weather(weather: Weather) {
+    let (shortest, longest) = weather.latency;
+    NetSim::current().update_config(|config| {
+        config.send_latency = shortest.into()..longest.into();
+        config.packet_loss_rate = per_mille(weather.lost_per_mille);
+    });
+}
+
+#[allow(clippy::cast_precision_loss, reason = "it is below 1,000")]
+fn per_mille(rate: u64) -> f64 {
+    rate as f64 / 1_000.0
+}
+
+/// Each kind of fault comes in its rhythm until everything heals.
+pub(crate) fn begin(cluster: &Arc<Cluster>) {
+    for fault in Fault::ALL {
+        let troubled = Arc::clone(cluster);
+        cluster.beside(async move {
+            loop {
+                let wait = troubled.setting().wait(fault);
+                let Some(wait) = wait else { return };
+                sleep(wait.into()).await;
+                let lives = troubled.lives();
+                let befalls = troubled.setting().befall(fault, &lives);
+                if let Some(befalls) = befalls {
+                    befall(&troubled, befalls);
+                }
+            }
+        });
+    }
+}
+
+fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
+    match befalls {
+        Befalls::Dies { node, away } => cluster.ends(node, cluster.life(node), Some(away)),
+        Befalls::Pauses {
+            node,
+            length,
+            suspended,
+        } => cluster.stands_still(node, length, suspended),
+        Befalls::LinkDown { node, length } => {
+            cluster.hold_link(node, cluster.now() + length.as_nanos());
+        }
+        Befalls::Clogged { nodes, way, length } => clog(cluster, &nodes, way, length),
+        Befalls::Parted { cut, length } => {
+            clog(cluster, &cut, Way::Both, length);
+            cluster.after(length, |cluster| cluster.setting().reunite());
+        }
+        Befalls::Stops { node, away } => stop(cluster, node, away),
+        Befalls::StoreGone { killed, length } => {
+            match killed {
+                true => cluster.kills_server(),
+                false => cluster.handle.pause(cluster.server),
+            }
+            cluster.after(length, |cluster| cluster.server_is_back());
+        }
+        Befalls::Loses {
+            stream,
+            messages,
+            links,
+        } => {
+            if links {
+                cluster.kills_server();
+            }
+            cluster.store.with_store(|store| {
+                let last = store.last(&stream).0;
+                let keep_up_to = last.saturating_sub(messages).max(u64::from(links));
+                store.lose_tail(&stream, tenure_core::id::Sequence(keep_up_to));
+            });
+            if links {
+                let length = Span::from_millis(20);
+                cluster.after(length, |cluster| cluster.server_is_back());
+            }
+        }
+        Befalls::Done => {}
+    }
+}
+
+fn clog(cluster: &Arc<Cluster>, nodes: &[usize], way: Way, length: Span) {
+    let ids: Vec<_> = nodes
+        .iter()
+        .map(|node| (*node, cluster.id(*node)))
+        .collect();
+    let net = NetSim::current();
+    for (_, id) in &ids {
+        match way {
+            Way::In => net.clog_node_in(*id),
+            Way::Out => net.clog_node_out(*id),
+            Way::Both => net.clog_node(*id),
+        }
+    }
+    cluster.after(length, move |cluster| {
+        for (node, id) in ids {
+            // Who is cut off for good stays so.
+            if cluster.setting().is_meant_to_be(node) {
+                NetSim::current().unclog_node(id);
+            }
+        }
+    });
+}
+
+/// A node's program is told to stop.
+fn stop(cluster: &Arc<Cluster>, node: usize, away: Span) {
+    let (Some(tenure), Some(tasks)) = (cluster.tenure(node), cluster.tasks(node)) else {
+        return;
+    };
+    let (cluster, life) = (Arc::clone(cluster), cluster.life(node));
+    tasks.spawn(async move {
+        tenure.stop().await;
+        drop(tenure);
+        cluster.ends(node, life, Some(away));
+    });
+}
+
+/// No fault comes any more; gives the nodes that are well again.
+pub(crate) fn heal(cluster: &Arc<Cluster>, all: bool) -> Vec<usize> {
+    let (core, rest) = cluster.setting().heal(all);
+    set_weather(Weather::FAIR);
+    let net = NetSim::current();
+    cluster.server_is_back();
+    for (node, dead) in rest {
+        match dead {
+            true => cluster.ends(node, cluster.life(node), None),
+            false => net.clog_node(cluster.id(node)),
+        }
+    }
+    for node in &core {
+        let id = cluster.id(*node);
+        net.unclog_node(id);
+        cluster.hold_link(*node, 0);
+        cluster.handle.resume(id);
+        cluster.starts(*node);
+    }
+    core
+}
