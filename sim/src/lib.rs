@@ -46,6 +46,7 @@ mod fate;
 mod history;
 mod host;
 mod ledger;
+pub mod linear;
 mod lives;
 mod minimize;
 mod oracle;
