@@ -18,6 +18,7 @@ pub(crate) struct Apart {
 /// How it parts: a pair, or two parts of the cluster, do not hear each other. Either nothing comes
 /// back, or the servers say wrongly that nobody listens. The smaller part may be cut from the store
 /// besides.
+#[derive(Debug)]
 pub(crate) struct Shape {
     /// Who is on the one side.
     apart: Vec<bool>,

@@ -62,6 +62,27 @@ impl WorldKind {
     }
 }
 
+impl WorldKind {
+    /// Whether its store or its nodes can break their word so.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot.
+    pub fn check_corruption(self, corruption: Corruption) -> Result<(), String> {
+        match self {
+            Self::Driver if !corruption.is_of_store() => {
+                let of_store = Corruption::ALL.into_iter().filter(|it| it.is_of_store());
+                let names: Vec<_> = of_store.map(|it| it.to_string()).collect();
+                let names = names.join(", ");
+                Err(format!(
+                    "the {self} world has no corruption {corruption}; it has {names}"
+                ))
+            }
+            Self::Pure | Self::Driver => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for WorldKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -109,6 +109,8 @@ pub(crate) enum What {
     Core,
     /// What a workload or a test of a user draws.
     Test,
+    /// When and which ownership record is deleted.
+    Record,
 }
 
 /// Rows of draws.
@@ -132,6 +134,7 @@ impl What {
             Self::Consensus => Some(Timing::Consensus),
             Self::Within => Some(Timing::Within),
             Self::Plan
+            | Self::Record
             | Self::NodeKey
             | Self::Fate
             | Self::Late

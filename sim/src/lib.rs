@@ -54,6 +54,7 @@ mod profile;
 mod repro;
 pub mod stage;
 mod swarm;
+mod tamper;
 mod world;
 
 pub use bodies::{Bodies, Body};

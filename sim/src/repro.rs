@@ -170,6 +170,9 @@ impl Read {
         let (ending, oracle) = self.expect.ok_or_else(|| missing("expect"))?;
         let plan = self.plan.ok_or_else(|| missing("plan"))?;
         case.world.check(case.profile)?;
+        if let Some(corruption) = case.corruption {
+            case.world.check_corruption(corruption)?;
+        }
         if plan != case.fingerprint() {
             return Err(format!(
                 "seed {} of {} has another plan in this build: use the build that wrote the repro, or \

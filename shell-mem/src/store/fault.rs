@@ -21,6 +21,16 @@ impl Store {
         }
     }
 
+    /// When somebody with raw rights deletes a message by its sequence; whether it was there. Each later
+    /// state of the stream lacks it, and its subject ends with the message before it.
+    pub fn delete(&mut self, stream: &str, sequence: Sequence) -> bool {
+        let Some(stream) = self.streams.get_mut(stream) else {
+            return false;
+        };
+        let by = stream.last() + 1;
+        stream.remove(sequence.0, by).is_some()
+    }
+
     /// When a replica lags, or a leader that was replaced does not know it yet: the answer from the
     /// stream as it was when `up_to` was its last sequence (K2).
     ///

@@ -17,9 +17,8 @@ pub(super) fn world(which: &Which) -> String {
 
 /// Whether the world has what is asked of it.
 pub(super) fn check(which: &Which, profile: Option<Profile>) -> Result<(), String> {
-    let pure = which.world() == WorldKind::Pure;
-    if let Some(corruption) = which.corrupt.filter(|_| !pure) {
-        return Err(format!("--corrupt {corruption} is for --world pure"));
+    if let Some(corruption) = which.corrupt {
+        which.world().check_corruption(corruption)?;
     }
     profile.map_or(Ok(()), |profile| which.world().check(profile))
 }

@@ -11,6 +11,8 @@ pub enum Promise {
     /// That of the leased class one node acts at a time: its heartbeats were lost after they were
     /// acknowledged, or a clock is beyond its bound.
     LeasedAlone,
+    /// That one epoch of a shard can commit: nobody removes ownership records.
+    Fenced,
     /// That one caller's messages to an actor come in their order (A3, R4).
     Order,
 }
@@ -20,6 +22,7 @@ impl Promise {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kept => "P1 for what was lost",
+            Self::Fenced => "P2, and P1, P3 and P4, which rest on it",
             Self::LeasedAlone => "P3 of the leased class",
             Self::Order => "the order of messages (A3, R4)",
         }
@@ -139,6 +142,8 @@ faults! {
     ClockFreeze "clock-freeze" voids [LeasedAlone],
     /// The store's wall clock is set.
     StoreStep "store-step" voids [],
+    /// Somebody with raw rights deletes the latest ownership record of a shard.
+    LostRecord "lost-record" voids [Fenced LeasedAlone Kept],
 }
 
 impl fmt::Display for Fault {

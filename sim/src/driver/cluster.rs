@@ -7,10 +7,10 @@ use super::shell::{SimShell, Sleep};
 use super::sim::Sim;
 use super::trace::{Story, Trace};
 use super::world::{Home, Program, World};
-use crate::deviation::{Deviation, Fault};
+use crate::deviation::{Deviation, Fault, Promise};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
-use crate::world::{Kind, Lane, Line, panicked};
+use crate::world::{Corruption, Kind, Lane, Line, panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +49,7 @@ pub struct SimCluster {
     without: Vec<Fault>,
     only: Option<BTreeSet<Deviation>>,
     until: Option<u64>,
+    corruption: Option<Corruption>,
     pub(crate) serves: Vec<Serves>,
     pub(super) story: bool,
     pub(super) print: bool,
@@ -69,6 +70,7 @@ pub fn cluster(seed: u64) -> SimCluster {
         without: Vec::new(),
         only: None,
         until: None,
+        corruption: None,
         serves: Vec::new(),
         story: false,
         print: false,
@@ -136,6 +138,12 @@ impl SimCluster {
     /// The run is cut at this true time, in nanoseconds: what it has not broken by then it does not.
     pub(crate) fn until(mut self, until: Option<u64>) -> Self {
         self.until = until;
+        self
+    }
+
+    /// The store breaks its word behind the oracles' back.
+    pub(crate) fn corrupted(mut self, corruption: Option<Corruption>) -> Self {
+        self.corruption = corruption;
         self
     }
 
@@ -297,6 +305,7 @@ impl SimCluster {
         plan.without.clone_from(&self.without);
         plan.only.clone_from(&self.only);
         plan.until = self.until;
+        plan.corruption = self.corruption;
         plan
     }
 }
@@ -374,7 +383,8 @@ impl super::world::State {
     pub(super) fn log(&self) -> Result<Log, Violation> {
         let streams = self.plan.event_streams();
         let messages = streams.iter().flat_map(|it| self.store.messages(it));
-        Log::read(&self.namespace, messages)
+        let fenced = !self.draws.deviations.voids(Promise::Fenced);
+        Log::read(&self.namespace, messages, fenced)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Faults that befall nodes, clocks and the store as a whole, by name. Each kind has its own rhythm,
-//! which no other kind disturbs.
+//! which no other kind disturbs; what each does is in `mishaps`.
 
 use super::event::Event;
 use super::world::{Home, State};
@@ -8,9 +8,28 @@ use crate::deviation::{Deviation, Fault};
 use crate::draw::What;
 use crate::profile::Faults;
 use crate::world::{Kind, Lane};
-use tenure_core::id::{Partition, Sequence};
 use tenure_core::step::Span;
-use tenure_core::{Probe as _, reached};
+
+/// One time that a fault comes.
+#[derive(Debug)]
+pub(super) struct Mishap {
+    /// The fault's row, and the rows that this time has of its own, so that one less leaves the others
+    /// as they are.
+    pub(super) rows: (What, u64),
+    /// Whom it befalls, where it befalls a node.
+    pub(super) node: usize,
+    /// How the network parts, where it does.
+    pub(super) shape: Option<Shape>,
+}
+
+/// A kind of fault with a rhythm of its own.
+pub(crate) struct Rhythm {
+    pub(crate) what: What,
+    /// How long it is between two of it, on average; zero is never.
+    pub(crate) mean: Span,
+    /// What it does, and the story of it; `None` when there is nobody whom it befalls.
+    befalls: fn(&mut State, &Mishap) -> Option<String>,
+}
 
 impl State {
     /// The first fault of each kind with a rhythm.
@@ -21,7 +40,7 @@ impl State {
     }
 
     fn next_fault(&mut self, fault: Fault) {
-        let Some((what, mean)) = rhythm(fault, &self.plan.faults) else {
+        let Some(Rhythm { what, mean, .. }) = rhythm(fault, &self.plan.faults) else {
             return;
         };
         if mean == Span::ZERO || self.healed {
@@ -33,7 +52,7 @@ impl State {
 
     /// A fault of a rhythm of its own.
     pub(super) fn befall(&mut self, fault: Fault) {
-        let Some((what, _)) = rhythm(fault, &self.plan.faults) else {
+        let Some(Rhythm { what, befalls, .. }) = rhythm(fault, &self.plan.faults) else {
             return;
         };
         if self.healed {
@@ -43,14 +62,18 @@ impl State {
         let Deviation::Fault { number, .. } = due else {
             unreachable!("a fault that is due is a fault");
         };
-        // Each time has rows of its own, so that one less leaves the others as they are.
         let rows = number << 8;
         let node = self.draws.below(what, rows | 1, self.nodes.len() as u64);
         let node = usize::try_from(node).expect("an index fits");
         let parts = fault == Fault::Partition;
         let shape = parts.then(|| Shape::draw(&mut self.draws, self.nodes.len()));
+        let mishap = Mishap {
+            rows: (what, rows),
+            node,
+            shape,
+        };
         if self.draws.deviations.happens(due)
-            && let Some(story) = self.befalls(fault, (what, rows), node, shape)
+            && let Some(story) = befalls(self, &mishap)
         {
             self.trace.note(6, &[fault as u64, node as u64]);
             self.tell(Lane::Node(node), Kind::Fault, || {
@@ -58,215 +81,6 @@ impl State {
             });
         }
         self.next_fault(fault);
-    }
-
-    /// What a fault does; `None` when there is nobody whom it befalls.
-    fn befalls(
-        &mut self,
-        fault: Fault,
-        (what, rows): (What, u64),
-        node: usize,
-        shape: Option<Shape>,
-    ) -> Option<String> {
-        let ttl = self.plan.terms.ttl;
-        let mut length = |least, most| self.draws.span(what, rows | 2, least, most);
-        match fault {
-            Fault::Crash => {
-                let wait = length(Span::from_millis(1), Span::from_millis(1_500));
-                self.home_of(node)?;
-                reached!(self, "fault: crash");
-                self.dies(node);
-                self.at(wait, Event::Boot(node));
-                Some("is killed".into())
-            }
-            Fault::Kill => {
-                let wait = length(ttl, ttl.saturating_mul(3));
-                self.home_of(node)?;
-                reached!(self, "fault: kill");
-                self.dies(node);
-                self.at(wait, Event::Boot(node));
-                Some("is killed for longer than its lease".into())
-            }
-            Fault::Pause => {
-                let length = length(Span::from_millis(1), ttl.saturating_mul(2));
-                self.home_of(node)?;
-                reached!(self, "fault: pause");
-                self.stand_still(node, length);
-                Some(format!("stands still for {length}"))
-            }
-            Fault::Suspend => {
-                let length = length(ttl, ttl.saturating_mul(3));
-                self.home_of(node)?;
-                reached!(self, "fault: suspend");
-                self.nodes[node].suspended = true;
-                self.stand_still(node, length);
-                Some(format!("is suspended for {length}"))
-            }
-            Fault::SlowNode => {
-                let length = length(Span::from_millis(100), ttl.saturating_mul(2));
-                reached!(self, "fault: slow node");
-                self.nodes[node].slow_until = self.now + length.as_nanos();
-                Some(format!("is slow for {length}"))
-            }
-            Fault::LinkDown => {
-                let wait = length(Span::from_millis(1), Span::from_millis(1_000));
-                let home = self.home_of(node)?;
-                reached!(self, "fault: link down");
-                self.unlink(home);
-                self.at(wait, Event::LinkUp(home));
-                Some("loses its link".into())
-            }
-            Fault::Cut => {
-                let wait = length(Span::from_millis(10), ttl.saturating_mul(2));
-                reached!(self, "fault: cut from the store");
-                self.network.apart.cut.insert(node);
-                self.at(wait, Event::Reaches(node));
-                Some(format!("does not reach the store for {wait}"))
-            }
-            Fault::Partition => {
-                let wait = length(Span::from_millis(50), ttl.saturating_mul(2));
-                let shape = shape?;
-                reached!(self, "fault: partition");
-                self.network.apart.part(&shape);
-                self.at(wait, Event::Reunite);
-                Some(format!("and others are parted: {shape}"))
-            }
-            Fault::Election => {
-                let length = length(Span::from_secs(4), Span::from_secs(8));
-                reached!(self, "fault: election");
-                self.wire.electing_until = self.now + length.as_nanos();
-                Some(format!("sees the servers elect for {length}"))
-            }
-            Fault::LeaderChange => {
-                let stream = self.some_stream(what, rows);
-                reached!(self, "fault: leader change");
-                self.store.drop_proposals_of(&stream);
-                Some(format!("sees another leader of {stream}"))
-            }
-            Fault::LostTail => {
-                let stream = self.some_stream(what, rows);
-                reached!(self, "fault: lost tail");
-                Some(self.lose((what, rows), &stream, 12))
-            }
-            Fault::LostMembers => {
-                let stream = self.namespace.member_stream().as_str().to_owned();
-                reached!(self, "fault: the membership stream loses its tail");
-                Some(self.lose((what, rows), &stream, 40))
-            }
-            Fault::LostBodies => {
-                let stream = self.namespace.snapshot_stream();
-                let lost = self.draws.range(what, rows | 5, 1, 6);
-                reached!(self, "fault: lost bodies");
-                let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
-                self.store.lose_tail(&stream, keep_up_to);
-                Some(format!("sees {stream} end at {keep_up_to:?}"))
-            }
-            Fault::WallStep => {
-                let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
-                reached!(self, "fault: a wall clock is set");
-                self.nodes[node].skew_ms = ahead_ms;
-                Some(format!("has its wall clock set {ahead_ms} ms ahead"))
-            }
-            Fault::StoreStep => {
-                let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
-                reached!(self, "fault: the store's wall clock is set");
-                self.store_skew_ms = ahead_ms;
-                Some(format!("sees the store's wall clock {ahead_ms} ms ahead"))
-            }
-            Fault::ClockJump => {
-                let by = length(Span::from_millis(10), ttl.saturating_mul(2));
-                self.home_of(node)?;
-                reached!(self, "fault: a clock jumps");
-                let now = self.now;
-                self.nodes[node].clock.jump(now, by);
-                Some(format!("has its clock jump by {by}"))
-            }
-            Fault::ClockFreeze => {
-                let length = length(Span::from_millis(10), ttl.saturating_mul(2));
-                let home = self.home_of(node)?;
-                reached!(self, "fault: a clock stands still");
-                let now = self.now;
-                self.nodes[node].clock.freeze(now, true);
-                self.at(length, Event::Thaw(home));
-                Some(format!("has its clock stand still for {length}"))
-            }
-            Fault::Drain | Fault::Join => {
-                let wait = length(Span::from_millis(200), Span::from_millis(3_000));
-                let home = self.home_of(node)?;
-                let tenure = self.nodes[node].tenure.clone()?;
-                reached!(self, "fault: a node is drained");
-                let world = self.world.clone();
-                self.spawn(
-                    home,
-                    Box::pin(async move {
-                        tenure.stop().await;
-                        drop(tenure);
-                        if let Some(world) = world.upgrade() {
-                            let mut state = world.state();
-                            if state.lives(home) {
-                                state.dies(home.node);
-                                state.at(wait, Event::Boot(home.node));
-                            }
-                        }
-                    }),
-                );
-                Some("is stopped".into())
-            }
-            // They befall single requests and frames, or belong to the pure world.
-            Fault::LostRequest
-            | Fault::LostAnswer
-            | Fault::LateRequest
-            | Fault::RequestTwice
-            | Fault::Slow
-            | Fault::Refusal
-            | Fault::Full
-            | Fault::StaleRead
-            | Fault::OldLeader
-            | Fault::SuccessorHears
-            | Fault::BadSnapshot
-            | Fault::AbsentBody
-            | Fault::DamagedBody
-            | Fault::LostWithLink
-            | Fault::WrongClaim
-            | Fault::Pressure
-            | Fault::LostFrame
-            | Fault::FrameTwice
-            | Fault::LateFrame
-            | Fault::LostAnnouncement
-            | Fault::LateAnnouncement
-            | Fault::AnnouncementTwice
-            | Fault::LostDelivery
-            | Fault::StrayDelivery => None,
-        }
-    }
-
-    fn some_stream(&mut self, what: What, rows: u64) -> String {
-        let stream = self
-            .draws
-            .below(what, rows | 4, u64::from(self.plan.streams));
-        let stream = u16::try_from(stream).expect("a small number");
-        let stream = self.namespace.event_stream(Partition(stream));
-        stream.as_str().to_owned()
-    }
-
-    /// A stream comes back without its end: every link goes down before and up after (S13).
-    fn lose(&mut self, (what, rows): (What, u64), stream: &str, lost_max: u64) -> String {
-        let lost = self.draws.range(what, rows | 5, 1, lost_max);
-        let keep_up_to = Sequence(self.store.last(stream).0.saturating_sub(lost).max(1));
-        let homes: Vec<Home> = (0..self.nodes.len())
-            .filter_map(|node| self.home_of(node))
-            .collect();
-        for home in &homes {
-            self.unlink(*home);
-        }
-        self.drop_flights();
-        self.store.lose_tail(stream, keep_up_to);
-        for home in homes {
-            let (least, most) = (Span::from_millis(1), Span::from_millis(50));
-            let wait = self.draws.span(what, rows | 6, least, most);
-            self.at(wait, Event::LinkUp(home));
-        }
-        format!("sees {stream} end at {keep_up_to:?}")
     }
 
     /// The network is whole again; who is cut off for good stays so.
@@ -344,29 +158,38 @@ impl State {
     }
 }
 
-/// The row of a fault with a rhythm of its own, and how long it is between two of it, on average.
-pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<(What, Span)> {
+/// The faults with a rhythm of their own; the others befall single requests and frames, or belong to the
+/// pure world.
+pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<Rhythm> {
+    let every = |what, mean, befalls| {
+        Some(Rhythm {
+            what,
+            mean,
+            befalls,
+        })
+    };
     match fault {
-        Fault::Crash => Some((What::Crash, faults.crash)),
-        Fault::Pause => Some((What::Pause, faults.pause)),
-        Fault::LinkDown => Some((What::Link, faults.link_down)),
-        Fault::LeaderChange => Some((What::Leader, faults.leader_change)),
-        Fault::LostTail => Some((What::Tail, faults.lost_tail)),
-        Fault::LostBodies => Some((What::Bodies, faults.lost_bodies)),
-        Fault::LostMembers => Some((What::Members, faults.lost_members)),
-        Fault::Partition => Some((What::Partition, faults.partition)),
-        Fault::Cut => Some((What::Cut, faults.cut)),
-        Fault::Election => Some((What::Election, faults.election)),
-        Fault::Suspend => Some((What::Suspend, faults.suspend)),
-        Fault::WallStep => Some((What::WallStep, faults.wall_step)),
-        Fault::Join => Some((What::Join, faults.join)),
-        Fault::Drain => Some((What::Drain, faults.drain)),
-        Fault::Kill => Some((What::Exit, faults.kill)),
-        Fault::SlowNode => Some((What::SlowNode, faults.slow_node)),
-        Fault::ClockJump => Some((What::ClockJump, faults.clock_jump)),
-        Fault::ClockFreeze => Some((What::ClockFreeze, faults.clock_freeze)),
-        Fault::StoreStep => Some((What::StoreStep, faults.store_step)),
-        Fault::LostRequest
+        Fault::Crash => every(What::Crash, faults.crash, State::crashes),
+        Fault::Kill => every(What::Exit, faults.kill, State::is_killed),
+        Fault::Pause => every(What::Pause, faults.pause, State::pauses),
+        Fault::Suspend => every(What::Suspend, faults.suspend, State::is_suspended),
+        Fault::SlowNode => every(What::SlowNode, faults.slow_node, State::slows_down),
+        Fault::LinkDown => every(What::Link, faults.link_down, State::loses_link),
+        Fault::Cut => every(What::Cut, faults.cut, State::is_cut),
+        Fault::Partition => every(What::Partition, faults.partition, State::parts),
+        Fault::Election => every(What::Election, faults.election, State::elects),
+        Fault::LeaderChange => every(What::Leader, faults.leader_change, State::changes_leader),
+        Fault::LostTail => every(What::Tail, faults.lost_tail, State::loses_tail),
+        Fault::LostMembers => every(What::Members, faults.lost_members, State::loses_members),
+        Fault::LostBodies => every(What::Bodies, faults.lost_bodies, State::loses_bodies),
+        Fault::LostRecord => every(What::Record, faults.lost_record, State::loses_record),
+        Fault::WallStep => every(What::WallStep, faults.wall_step, State::sets_wall),
+        Fault::StoreStep => every(What::StoreStep, faults.store_step, State::sets_store_wall),
+        Fault::ClockJump => every(What::ClockJump, faults.clock_jump, State::clock_jumps),
+        Fault::ClockFreeze => every(What::ClockFreeze, faults.clock_freeze, State::clock_stops),
+        Fault::Drain => every(What::Drain, faults.drain, State::is_drained),
+        Fault::Join
+        | Fault::LostRequest
         | Fault::LostAnswer
         | Fault::LateRequest
         | Fault::RequestTwice

@@ -16,13 +16,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads the messages of all event streams, those of one stream in their order, and judges them.
+    /// Reads the messages of all event streams, those of one stream in their order, and judges them,
+    /// unless a fault voided what the fence is for.
     pub(crate) fn read<'m>(
         namespace: &Namespace,
         messages: impl Iterator<Item = &'m Message>,
+        fenced: bool,
     ) -> Result<Self, Violation> {
         let mut log = Self::default();
-        log.take(namespace, messages)
+        log.take(namespace, messages, fenced)
             .map_err(|(oracle, what)| Violation {
                 class: Class::Safety,
                 oracle,
@@ -51,6 +53,7 @@ impl Log {
         &mut self,
         namespace: &Namespace,
         messages: impl Iterator<Item = &'m Message>,
+        fenced: bool,
     ) -> Result<(), (&'static str, String)> {
         // The epoch of each shard of each class, by its ownership subject, so far.
         let mut epochs: BTreeMap<Subject, Epoch> = BTreeMap::new();
@@ -72,6 +75,10 @@ impl Log {
                     let commit = Commit::decode(&message.payload)
                         .map_err(|error| ("format", format!("{subject}: {error}")))?;
                     let commits = self.entities.entry(subject.clone()).or_default();
+                    if !fenced {
+                        commits.push((sequence, commit));
+                        continue;
+                    }
                     let previous = commits.last().map(|(_, commit)| commit);
                     versions(previous, &commit).map_err(|what| {
                         ("predecessor", format!("{subject} at {sequence:?} {what}"))

@@ -10,6 +10,7 @@ mod event;
 mod executor;
 mod faults;
 mod log;
+mod mishaps;
 mod network;
 mod nodes;
 pub(crate) mod plan;
@@ -24,7 +25,7 @@ mod world;
 
 pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
-pub(crate) use faults::rhythm;
+pub(crate) use faults::{Rhythm, rhythm};
 pub use log::Log;
 pub(crate) use plan::PROFILES;
 pub use seeds::{Found, Seeds, Verdict};
@@ -52,6 +53,7 @@ pub(crate) enum Keep {
 
 fn cluster_of(case: &Case) -> SimCluster {
     let cluster = served(case.seed, case.profile).until(case.until);
+    let cluster = cluster.corrupted(case.corruption);
     match &case.only {
         Some(only) => cluster.only(only.clone()),
         None => cluster,

@@ -5,6 +5,7 @@ use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
 use crate::profile::{Faults, Profile};
 use crate::stage::Stretches;
+use crate::world::Corruption;
 use std::collections::BTreeSet;
 use tenure_core::id::Partition;
 use tenure_core::lease::Terms;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) only: Option<BTreeSet<Deviation>>,
     /// The run is cut at this true time, in nanoseconds.
     pub(crate) until: Option<u64>,
+    /// How the store breaks its word behind the oracles' back.
+    pub(crate) corruption: Option<Corruption>,
 }
 
 /// The profiles that the driver world has.
@@ -105,6 +108,11 @@ impl Plan {
                 faults.clock_jump = every(402, 120, 1_000, 8_000);
                 faults.clock_freeze = every(403, 120, 1_000, 8_000);
             }
+            if drawn == Profile::Storm {
+                // It voids nearly everything, so most seeds do without.
+                let per_mille = if profile == Profile::Tail { 500 } else { 100 };
+                faults.lost_record = every(405, per_mille, 3_000, 9_000);
+            }
             if profile == Profile::Tail {
                 faults.lost_tail = every(404, 1_000, 3_000, 9_000);
                 // Bytes from before the loss would meet sequences that were given again.
@@ -139,6 +147,7 @@ impl Plan {
             without: Vec::new(),
             only: None,
             until: None,
+            corruption: None,
         }
     }
 

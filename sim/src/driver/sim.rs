@@ -69,6 +69,10 @@ impl Turn {
         self.sim.tenure_by(self.row()).await
     }
 
+    pub(super) fn client(&self) -> u64 {
+        self.client
+    }
+
     fn row(&self) -> u64 {
         (self.client + 1) << 40 | self.number << 1
     }

@@ -8,6 +8,7 @@ use crate::deviation::{Deviation, Promise};
 use crate::draw::What;
 use crate::oracle::Violation;
 use crate::stage::{Stage, Stretches};
+use crate::world::{Kind, Lane};
 use std::sync::Arc;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
@@ -89,6 +90,15 @@ impl Stage for Arc<World> {
 
     fn counted(&self, node: usize, counters: &Counters) {
         self.state().counted(node, counters);
+    }
+
+    fn replicated(&self) -> bool {
+        self.state().plan.replicated
+    }
+
+    fn note(&self, line: &str) {
+        self.state()
+            .tell(Lane::Callers, Kind::Note, || line.to_owned());
     }
 
     fn hit(&self, site: &'static Site, holds: bool) {

@@ -6,17 +6,21 @@ use super::world::{Home, State};
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself, passing_refusals};
-use crate::world::{Kind, Lane};
+use crate::tamper;
+use crate::world::{Corruption, Kind, Lane};
 use std::collections::BTreeMap;
 use tenure_core::driver::Completion;
-use tenure_core::id::Sequence;
-use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::id::{Partition, Sequence};
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest, StreamName};
 use tenure_core::step::Span;
 use tenure_core::{Outcome, Probe as _, reached};
 use tenure_mem::store::ProposalId;
 
 /// The latest time after its sending at which the bytes of a request arrive.
 const LATE_MAX: Span = Span::from_secs(8);
+
+/// From when on a store that breaks its word does so.
+const LIES_FROM: Span = Span::from_secs(4);
 
 /// A request on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,9 +195,14 @@ impl State {
             reached!(self, "world: messages expired");
             self.store.expire(wall);
         }
-        match self.store.propose(wall, request) {
+        let lies = self.lies(request);
+        let stream = request.stream().map_or("", |it| it.as_str());
+        let tampered = tamper::tampered(lies, &mut self.draws, &self.store, stream, request);
+        match tampered.and_then(|request| self.store.propose(wall, &request)) {
             Err(reply) => {
                 self.announce();
+                let store = (&self.store, wall);
+                let reply = tamper::falsified(lies, &mut self.draws, store, request, reply);
                 if let Some(flight) = flight {
                     self.come_back(flight, reply);
                 }
@@ -209,6 +218,18 @@ impl State {
                 self.at(wait, Event::Commit { proposal, flight });
             }
         }
+    }
+
+    /// How the store breaks its word to a request: to those of event streams, once the cluster is there.
+    fn lies(&self, request: &StoreRequest) -> Option<Corruption> {
+        let is_of_events = |stream: &StreamName| {
+            let streams = (0..self.plan.streams).map(Partition);
+            let mut streams = streams.map(|it| self.namespace.event_stream(it));
+            streams.any(|it| it == *stream)
+        };
+        let begun = self.now > LIES_FROM.as_nanos();
+        let of_events = request.stream().is_some_and(is_of_events);
+        self.plan.corruption.filter(|_| begun && of_events)
     }
 
     /// A quorum has a proposal, unless its leader was lost.

@@ -81,6 +81,8 @@ pub struct Faults {
     pub clock_freeze: Span,
     /// When the store's wall clock is set (driver world).
     pub store_step: Span,
+    /// When the latest ownership record of a shard is deleted (driver world).
+    pub lost_record: Span,
 }
 
 impl Faults {

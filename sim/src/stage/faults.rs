@@ -6,7 +6,7 @@ use crate::apart::Shape;
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
-use crate::driver::rhythm;
+use crate::driver::{Rhythm, rhythm};
 use crate::profile::Profile;
 use crate::world::{Kind, Lane};
 use tenure_core::id::Partition;
@@ -144,7 +144,7 @@ pub(super) fn weather(draws: &mut Draws, profile: Profile) -> Weather {
 
 /// How long until a kind of fault comes next.
 pub(super) fn wait(setting: &mut Setting, fault: Fault) -> Option<Span> {
-    let (what, mean) = rhythm(fault, &setting.plan.faults)?;
+    let Rhythm { what, mean, .. } = rhythm(fault, &setting.plan.faults)?;
     if mean == Span::ZERO || setting.healed {
         return None;
     }
@@ -154,7 +154,7 @@ pub(super) fn wait(setting: &mut Setting, fault: Fault) -> Option<Span> {
 
 /// What befalls the cluster when a fault is due; `lives`: whether each node's program runs.
 pub(super) fn befall(setting: &mut Setting, fault: Fault, lives: &[bool]) -> Option<Befalls> {
-    let (what, _) = rhythm(fault, &setting.plan.faults)?;
+    let Rhythm { what, .. } = rhythm(fault, &setting.plan.faults)?;
     if setting.healed {
         return None;
     }
@@ -300,6 +300,7 @@ fn befalls(
         | Fault::SlowNode
         | Fault::ClockJump
         | Fault::ClockFreeze
-        | Fault::StoreStep => None,
+        | Fault::StoreStep
+        | Fault::LostRecord => None,
     }
 }

@@ -100,6 +100,15 @@ pub trait Stage: Send + Sync + 'static {
     /// Takes in what a node counted, and whether one of its machines halted.
     fn counted(&self, node: usize, counters: &Counters);
 
+    /// Whether the store is a cluster of servers, whose replicas may lag. A world that does not say so is
+    /// held to what such a one promises.
+    fn replicated(&self) -> bool {
+        true
+    }
+
+    /// A line of the story, in a world that keeps one.
+    fn note(&self, _: &str) {}
+
     /// A place was passed.
     fn hit(&self, site: &'static Site, holds: bool);
 }

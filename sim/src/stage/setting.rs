@@ -327,7 +327,7 @@ impl Setting {
     ///
     /// What is wrong with them whatever the entities are.
     pub fn log(&self, messages: &[Message]) -> Result<Log, Violation> {
-        Log::read(&self.namespace, messages.iter())
+        Log::read(&self.namespace, messages.iter(), true)
     }
 
     /// Takes in what a node counted, and whether one of its machines halted.

@@ -4,9 +4,9 @@
 use super::World;
 use super::event::Event;
 use super::story::{Kind, Lane};
-use crate::draw::What;
 use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
+use crate::tamper;
 use bytes::Bytes;
 use std::fmt;
 use std::str::FromStr;
@@ -15,9 +15,7 @@ use tenure_core::Outcome;
 use tenure_core::Span;
 use tenure_core::format::{Commit, EventRecord, WriteMode};
 use tenure_core::id::{CommitId, Epoch, Sequence, Ticket};
-use tenure_core::port::{
-    Ack, Expect, Message, Publish, Rollup, StoreDone, StoreReply, StoreRequest,
-};
+use tenure_core::port::{Expect, Message, Publish, Rollup, StoreReply, StoreRequest};
 
 /// A way in which a store breaks its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +106,37 @@ impl Corruption {
     ];
 }
 
+impl Corruption {
+    /// Whether it is the store that breaks its word to requests: so it does in every world.
+    pub const fn is_of_store(self) -> bool {
+        match self {
+            Self::Unchecked | Self::LyingAck | Self::FalseProof | Self::ForgottenIds => true,
+            Self::LostMessage
+            | Self::Doubled
+            | Self::Swapped
+            | Self::Zombie
+            | Self::OldGround
+            | Self::StrangeMetadata
+            | Self::Deaf
+            | Self::Mute
+            | Self::EndlessLease
+            | Self::WildClocks
+            | Self::HintedLease
+            | Self::Usurper
+            | Self::LyingNotOwner
+            | Self::Curt
+            | Self::Restless
+            | Self::Endless
+            | Self::Disobedient
+            | Self::Heirless
+            | Self::Unsent
+            | Self::Nameless
+            | Self::Unfired
+            | Self::Early => false,
+        }
+    }
+}
+
 impl fmt::Display for Corruption {
     /// Its name in words with hyphens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,86 +208,15 @@ impl World {
         reason = "it is the answer itself, as in the store"
     )]
     pub(super) fn tampered(&mut self, request: &StoreRequest) -> Result<StoreRequest, StoreReply> {
-        let mut request = request.clone();
-        match self.corruption {
-            Some(Corruption::Unchecked) => match &mut request {
-                StoreRequest::Publish(publish) => publish.expect = Expect::Nothing,
-                StoreRequest::Batch { messages, .. } => {
-                    for publish in messages {
-                        publish.expect = Expect::Nothing;
-                    }
-                }
-                StoreRequest::Latest { .. }
-                | StoreRequest::Get { .. }
-                | StoreRequest::Scan { .. }
-                | StoreRequest::CreateStream(_)
-                | StoreRequest::StreamInfo { .. }
-                | StoreRequest::Capabilities => {}
-            },
-            Some(Corruption::LyingAck)
-                if request.writes() && self.draws.chance(What::Fate, 1 << 40, 30) =>
-            {
-                let stream = self.streams[0].clone();
-                let sequence = Sequence(self.store.last(&stream).0 + 1);
-                return Err(Outcome::Done(StoreDone::Published(Ack {
-                    sequence,
-                    duplicate: false,
-                })));
-            }
-            Some(Corruption::OldGround) => match &mut request {
-                StoreRequest::Publish(publish) => shift_ground(publish),
-                StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(shift_ground),
-                StoreRequest::Latest { .. }
-                | StoreRequest::Get { .. }
-                | StoreRequest::Scan { .. }
-                | StoreRequest::CreateStream(_)
-                | StoreRequest::StreamInfo { .. }
-                | StoreRequest::Capabilities => {}
-            },
-            Some(Corruption::StrangeMetadata) => match &mut request {
-                StoreRequest::Publish(publish) => mistell(publish),
-                StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(mistell),
-                StoreRequest::Latest { .. }
-                | StoreRequest::Get { .. }
-                | StoreRequest::Scan { .. }
-                | StoreRequest::CreateStream(_)
-                | StoreRequest::StreamInfo { .. }
-                | StoreRequest::Capabilities => {}
-            },
-            Some(_) | None => {}
-        }
-        Ok(request)
+        let (draws, stream) = (&mut self.draws, self.streams[0].as_str());
+        tamper::tampered(self.corruption, draws, &self.store, stream, request)
     }
 
     /// An answer as the corrupted store gives it.
     pub(super) fn falsified(&mut self, request: &StoreRequest, reply: StoreReply) -> StoreReply {
-        match (self.corruption, reply) {
-            (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Latest(mut proof))) => {
-                proof.messages.iter_mut().for_each(forget_ids);
-                Outcome::Done(StoreDone::Latest(proof))
-            }
-            (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Message(mut message))) => {
-                forget_ids(&mut message);
-                Outcome::Done(StoreDone::Message(message))
-            }
-            (Some(Corruption::FalseProof), Outcome::Done(StoreDone::Latest(proof))) => {
-                let StoreRequest::Latest { stream, .. } = request else {
-                    return Outcome::Done(StoreDone::Latest(proof));
-                };
-                let back = self.draws.below(What::Lag, 1 << 40, 20);
-                let old = Sequence(self.store.last(stream).0.saturating_sub(back).max(1));
-                match self.store.answer_as_of(self.wall(), old, request) {
-                    Outcome::Done(StoreDone::Latest(mut past)) => {
-                        past.up_to = proof.up_to;
-                        Outcome::Done(StoreDone::Latest(past))
-                    }
-                    Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
-                        Outcome::Done(StoreDone::Latest(proof))
-                    }
-                }
-            }
-            (_, reply) => reply,
-        }
+        let wall = self.wall();
+        let draws = &mut self.draws;
+        tamper::falsified(self.corruption, draws, (&self.store, wall), request, reply)
     }
 
     fn lose_message(&mut self) -> Option<()> {
@@ -374,50 +332,4 @@ fn successor(last: &Placed, epoch: Epoch, chain_max: usize) -> Commit {
         data,
     }];
     commit
-}
-
-/// Lets the first event of a commit rest on another state.
-fn shift_ground(publish: &mut Publish) {
-    let Ok(mut commit) = Commit::decode(&publish.payload) else {
-        return;
-    };
-    let first = commit.events.first_mut();
-    if let Some((record, event)) = first.and_then(|record| {
-        let event = Added::of(record)?;
-        Some((record, event))
-    }) {
-        let seen = event.seen ^ 1;
-        let (name, schema, data) = Build::Present.write(&Added { seen, ..event }, 0);
-        (record.name, record.schema, record.data) = (name.into(), schema, data);
-        publish.payload = commit.encode();
-    }
-}
-
-/// Lets the metadata of a commit's commands go round.
-fn mistell(publish: &mut Publish) {
-    let Ok(mut commit) = Commit::decode(&publish.payload) else {
-        return;
-    };
-    let mut said: Vec<_> = commit
-        .metadata
-        .iter()
-        .map(|record| record.metadata.clone())
-        .collect();
-    if said.len() > 1 {
-        said.rotate_left(1);
-        for (record, metadata) in commit.metadata.iter_mut().zip(said) {
-            record.metadata = metadata;
-        }
-        publish.payload = commit.encode();
-    }
-}
-
-fn forget_ids(message: &mut Message) {
-    if let Ok(mut commit) = Commit::decode(&message.payload) {
-        commit.commands.clear();
-        for record in &mut commit.metadata {
-            record.command = None;
-        }
-        message.payload = commit.encode();
-    }
 }

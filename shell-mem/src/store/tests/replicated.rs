@@ -118,3 +118,16 @@ fn s13_a_lost_tail_gives_its_sequences_again() {
     bench.publish(with_id("c1", own("s.own", 1))).stored(2);
     assert_eq!(bench.publish(own("s.own", 1)).refused(), wrong_last(2));
 }
+
+#[test]
+fn a_message_that_is_deleted_leaves_the_one_before_it() {
+    let mut bench = Bench::unreplicated();
+    bench.publish(own("s.own", 0)).stored(1);
+    bench.publish(own("s.own", 1)).stored(2);
+    assert!(bench.store.delete("S", Sequence(2)));
+    assert!(!bench.store.delete("S", Sequence(2)), "once");
+    assert_eq!(bench.subjects(), ["s.own@1"]);
+    // Its sequence is not given again, and its subject ends with the one before it.
+    assert_eq!(bench.publish(own("s.own", 2)).refused(), wrong_last(1));
+    bench.publish(own("s.own", 1)).stored(3);
+}

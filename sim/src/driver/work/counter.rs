@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tenure_core::api::{
-    Aggregate, Answer, AnswerCx, Decide, DecideCx, Decision, Entity, Event, ExecuteError,
-    KindSettings, Messages,
+    Aggregate, Answer, AnswerCx, AskError, Decide, DecideCx, Decision, Entity, Event, ExecuteError,
+    KindSettings, LoadError, Messages, ReadError,
 };
 use tenure_core::format::Codec;
 use tenure_core::id::{CommandId, Version};
@@ -186,7 +186,7 @@ impl Book {
         A: Entity + Decide<Count, Reply = u64, Error = Unlucky>,
     {
         let id = turn.tenure().await.command_id();
-        let mut came = Came::Nothing;
+        let (mut came, mut damaged) = (Came::Nothing, false);
         for _ in 0..tries {
             let tenure = turn.tenure().await;
             let ask = tenure.entity::<A>(entity).ask(Count { by });
@@ -203,8 +203,13 @@ impl Book {
                     break;
                 }
                 Err(error) if error.is_unknown() || error.took_effect() => came = Came::Unknown,
-                Err(tenure_core::api::AskError::Execute(ExecuteError::Expired { .. })) => {
+                Err(AskError::Execute(ExecuteError::Expired { .. })) => {
                     came = Came::Unknown;
+                    break;
+                }
+                // Nobody goes on from a log that lost what it had acknowledged (S12).
+                Err(AskError::Execute(ExecuteError::Damaged(_))) => {
+                    damaged = turn.sim.voids(Promise::Kept);
                     break;
                 }
                 // What was unknown before stays so.
@@ -222,7 +227,7 @@ impl Book {
             came,
         };
         self.page().asked.push(asked);
-        done || by == 13
+        done || damaged || by == 13
     }
 
     /// Reads what was told before, or more (P5).
@@ -235,8 +240,10 @@ impl Book {
         let read = tenure.entity::<A>(entity).read(Total);
         let read = read.freshness(Freshness::Linearizable);
         let read = read.timeout(Duration::from_millis(1_500));
-        let Ok(served) = read.served().await else {
-            return false;
+        let served = match read.served().await {
+            Ok(served) => served,
+            Err(ReadError::Load(LoadError::Damaged(_))) => return turn.sim.voids(Promise::Kept),
+            Err(_) => return false,
         };
         let version = served.answer.version;
         if version < known {

@@ -1,10 +1,12 @@
 //! What the cluster of the driver world is asked by its own callers, and what must come of it: counters
-//! with command ids and repetitions, transfers whose sum stays, reminders, and actors of which one at
-//! a time acts.
+//! with command ids and repetitions, registers whose answers some order has to explain, transfers whose sum
+//! stays, reminders, and actors of which one at a time acts.
 
 mod alarm;
 mod counter;
+mod operations;
 mod purse;
+mod register;
 mod round;
 mod sentry;
 mod witness;
@@ -18,6 +20,8 @@ pub(super) fn served(cluster: SimCluster) -> SimCluster {
     cluster
         .serve::<counter::Counter>()
         .serve::<counter::Held>()
+        .serve::<register::Register>()
+        .serve::<register::Kept>()
         .serve::<purse::Purse>()
         .serve::<alarm::Alarm>()
         .actor::<sentry::Sentry>()

@@ -54,7 +54,8 @@ impl Aggregate for Purse {
     }
 
     fn settings() -> KindSettings {
-        KindSettings::default().owned()
+        // Those of one bank are of one shard.
+        KindSettings::default().owned().placed_before('/')
     }
 }
 
@@ -94,8 +95,8 @@ pub(super) async fn giver((sim, client): (Sim, u64), until: Time, purses: u64) {
         let turn = sim.turn(client, number);
         sim.sleep(Duration::from_millis(50 + turn.random(300)))
             .await;
-        let from = format!("purse-{}", turn.random(purses));
-        let to = format!("purse-{}", turn.random(purses));
+        let from = name(turn.random(purses));
+        let to = name(turn.random(purses));
         let amount = 1 + turn.random(9);
         if !turn.is_asked() {
             continue;
@@ -105,6 +106,11 @@ pub(super) async fn giver((sim, client): (Sim, u64), until: Time, purses: u64) {
         // Whether it gave or not, what it gave is taken.
         let _ = ask.timeout(Duration::from_millis(1_500)).await;
     }
+}
+
+/// Two purses each are in one bank.
+fn name(purse: u64) -> String {
+    format!("bank-{}/purse-{purse}", purse / 2)
 }
 
 /// How much was given and how much was taken, by the log.

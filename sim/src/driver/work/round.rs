@@ -3,17 +3,19 @@
 
 use super::super::sim::Sim;
 use super::counter::{Book, Counter, Held};
+use super::operations::{Judged, Kind, Operations, Wish};
 use super::witness::Witness;
 use super::{alarm, purse, sentry};
 use crate::deviation::Promise;
 use crate::oracle::{Class, Violation};
 use std::time::Duration;
 use tenure_core::format::TakeOver;
+use tenure_core::log::Freshness;
 use tenure_core::step::{Span, Time};
 use tenure_core::{Probe as _, reached};
 
 /// How many of each there are.
-const ENTITIES: u64 = 4;
+pub(super) const ENTITIES: u64 = 4;
 const SENTRIES: u64 = 4;
 
 /// The client of the last round.
@@ -31,7 +33,7 @@ pub(in super::super) struct Verdict {
 /// Runs the callers and judges what came of it.
 pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     let witness = Witness::present();
-    let book = Book::default();
+    let (book, operations) = (Book::default(), Operations::default());
     let until = Time::ZERO + sim.active();
     let mut callers = Vec::new();
     let client = |number: u64| (sim.clone(), number);
@@ -44,6 +46,17 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     callers.push(sim.spawn(leased));
     callers.push(sim.spawn(purse::giver(client(3), until, ENTITIES)));
     callers.push(sim.spawn(alarm::setter(client(4), until, ENTITIES)));
+    let kinds = [
+        Kind::Fenced,
+        Kind::Fenced,
+        Kind::Leased,
+        Kind::Direct,
+        Kind::Direct,
+    ];
+    for (number, kind) in (7..).zip(kinds) {
+        let all = operations.clone();
+        callers.push(sim.spawn(all.caller(client(number), until, kind)));
+    }
     for number in 5..7 {
         let hailer = sentry::hailer(client(number), until, SENTRIES);
         callers.push(sim.spawn(hailer));
@@ -58,11 +71,13 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
         caller.await;
     }
     last_round(&sim, &book).await?;
+    last_operations(&sim, &operations).await?;
     finish(&sim).await?;
+    judge_operations(&sim, &operations)?;
     judge(&sim, &book, &witness)?;
     reached!(sim.probe(), "world: run to its end");
     Ok(Verdict {
-        asked: book.asked(),
+        asked: book.asked() + operations.asked(),
     })
 }
 
@@ -86,6 +101,47 @@ async fn last_round(sim: &Sim, book: &Book) -> Result<(), Violation> {
         .await?;
     }
     Ok(())
+}
+
+/// Every register is written, swapped and read.
+async fn last_operations(sim: &Sim, operations: &Operations) -> Result<(), Violation> {
+    for kind in Kind::ALL {
+        for number in 0..ENTITIES {
+            let turn = &sim.turn(LAST + 1 + kind as u64, number);
+            let (first, second) = (LAST << 32 | 1, LAST << 32 | 2);
+            for wish in [
+                Wish::Write(first),
+                Wish::Swap(first, second),
+                Wish::Look,
+                Wish::Read(Freshness::Linearizable),
+            ] {
+                let key = kind.key(number);
+                until_done(sim, &key, || {
+                    operations.carry_out(turn, kind, key.clone(), wish)
+                })
+                .await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One order explains what the callers of each register were told (P4, P5).
+fn judge_operations(sim: &Sim, operations: &Operations) -> Result<(), Violation> {
+    match operations.judge(&|promise| sim.voids(promise)) {
+        Judged::Fine => Ok(()),
+        Judged::Wrong(what) => Err(safety("linearizable", what)),
+        Judged::GivenUp => {
+            reached!(sim.probe(), "world: too many orders to look at");
+            Ok(())
+        }
+        Judged::Disorder(witness) => {
+            for line in witness.to_string().lines() {
+                sim.note(line);
+            }
+            Err(safety("linearizable", witness.line()))
+        }
+    }
 }
 
 /// Asks again until it is done.
@@ -185,8 +241,18 @@ impl Sim {
     }
 
     /// Whether a fault came to pass that voids a promise.
-    fn voids(&self, promise: Promise) -> bool {
+    pub(super) fn voids(&self, promise: Promise) -> bool {
         self.stage.voids(promise)
+    }
+
+    /// Whether the store is a cluster of servers.
+    pub(super) fn replicated(&self) -> bool {
+        self.stage.replicated()
+    }
+
+    /// A line of the story.
+    fn note(&self, line: &str) {
+        self.stage.note(line);
     }
 
     /// Where sites are counted.

@@ -1,0 +1,233 @@
+//! What the faults do that befall nodes, clocks and the store as a whole, each with its story.
+
+use super::event::Event;
+use super::faults::Mishap;
+use super::world::{Home, State};
+use tenure_core::id::{Partition, Sequence};
+use tenure_core::step::Span;
+use tenure_core::{Probe as _, reached};
+
+impl State {
+    pub(super) fn crashes(&mut self, it: &Mishap) -> Option<String> {
+        let wait = self.how_long(it, Span::from_millis(1), Span::from_millis(1_500));
+        self.home_of(it.node)?;
+        reached!(self, "fault: crash");
+        self.dies(it.node);
+        self.at(wait, Event::Boot(it.node));
+        Some("is killed".into())
+    }
+
+    pub(super) fn is_killed(&mut self, it: &Mishap) -> Option<String> {
+        let ttl = self.plan.terms.ttl;
+        let wait = self.how_long(it, ttl, ttl.saturating_mul(3));
+        self.home_of(it.node)?;
+        reached!(self, "fault: kill");
+        self.dies(it.node);
+        self.at(wait, Event::Boot(it.node));
+        Some("is killed for longer than its lease".into())
+    }
+
+    pub(super) fn pauses(&mut self, it: &Mishap) -> Option<String> {
+        let length = self.within_two_leases(it, Span::from_millis(1));
+        self.home_of(it.node)?;
+        reached!(self, "fault: pause");
+        self.stand_still(it.node, length);
+        Some(format!("stands still for {length}"))
+    }
+
+    pub(super) fn is_suspended(&mut self, it: &Mishap) -> Option<String> {
+        let ttl = self.plan.terms.ttl;
+        let length = self.how_long(it, ttl, ttl.saturating_mul(3));
+        self.home_of(it.node)?;
+        reached!(self, "fault: suspend");
+        self.nodes[it.node].suspended = true;
+        self.stand_still(it.node, length);
+        Some(format!("is suspended for {length}"))
+    }
+
+    pub(super) fn slows_down(&mut self, it: &Mishap) -> Option<String> {
+        let length = self.within_two_leases(it, Span::from_millis(100));
+        reached!(self, "fault: slow node");
+        self.nodes[it.node].slow_until = self.now + length.as_nanos();
+        Some(format!("is slow for {length}"))
+    }
+
+    pub(super) fn loses_link(&mut self, it: &Mishap) -> Option<String> {
+        let wait = self.how_long(it, Span::from_millis(1), Span::from_millis(1_000));
+        let home = self.home_of(it.node)?;
+        reached!(self, "fault: link down");
+        self.unlink(home);
+        self.at(wait, Event::LinkUp(home));
+        Some("loses its link".into())
+    }
+
+    pub(super) fn is_cut(&mut self, it: &Mishap) -> Option<String> {
+        let wait = self.within_two_leases(it, Span::from_millis(10));
+        reached!(self, "fault: cut from the store");
+        self.network.apart.cut.insert(it.node);
+        self.at(wait, Event::Reaches(it.node));
+        Some(format!("does not reach the store for {wait}"))
+    }
+
+    pub(super) fn parts(&mut self, it: &Mishap) -> Option<String> {
+        let wait = self.within_two_leases(it, Span::from_millis(50));
+        let shape = it.shape.as_ref()?;
+        reached!(self, "fault: partition");
+        self.network.apart.part(shape);
+        self.at(wait, Event::Reunite);
+        Some(format!("and others are parted: {shape}"))
+    }
+
+    pub(super) fn elects(&mut self, it: &Mishap) -> Option<String> {
+        let length = self.how_long(it, Span::from_secs(4), Span::from_secs(8));
+        reached!(self, "fault: election");
+        self.wire.electing_until = self.now + length.as_nanos();
+        Some(format!("sees the servers elect for {length}"))
+    }
+
+    pub(super) fn changes_leader(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.some_stream(it);
+        reached!(self, "fault: leader change");
+        self.store.drop_proposals_of(&stream);
+        Some(format!("sees another leader of {stream}"))
+    }
+
+    pub(super) fn loses_tail(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.some_stream(it);
+        reached!(self, "fault: lost tail");
+        Some(self.lose(it, &stream, 12))
+    }
+
+    pub(super) fn loses_members(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.namespace.member_stream().as_str().to_owned();
+        reached!(self, "fault: the membership stream loses its tail");
+        Some(self.lose(it, &stream, 40))
+    }
+
+    pub(super) fn loses_bodies(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.namespace.snapshot_stream();
+        let (what, rows) = it.rows;
+        let lost = self.draws.range(what, rows | 5, 1, 6);
+        reached!(self, "fault: lost bodies");
+        let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
+        self.store.lose_tail(&stream, keep_up_to);
+        Some(format!("sees {stream} end at {keep_up_to:?}"))
+    }
+
+    /// Somebody with raw rights deletes the latest ownership record of some shard (P2's condition).
+    pub(super) fn loses_record(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.some_stream(it);
+        let owned = format!("{}.own.", self.namespace);
+        let mut latest = std::collections::BTreeMap::new();
+        for message in self.store.messages(&stream) {
+            if message.subject.starts_with(&owned) {
+                latest.insert(message.subject.clone(), message.sequence);
+            }
+        }
+        let (what, rows) = it.rows;
+        let index = self.draws.below(what, rows | 5, latest.len() as u64);
+        let (subject, sequence) = latest.into_iter().nth(usize::try_from(index).ok()?)?;
+        reached!(self, "fault: an ownership record is deleted");
+        self.store.delete(&stream, sequence);
+        Some(format!("sees {subject} at {sequence:?} deleted"))
+    }
+
+    pub(super) fn sets_wall(&mut self, it: &Mishap) -> Option<String> {
+        let (what, rows) = it.rows;
+        let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
+        reached!(self, "fault: a wall clock is set");
+        self.nodes[it.node].skew_ms = ahead_ms;
+        Some(format!("has its wall clock set {ahead_ms} ms ahead"))
+    }
+
+    pub(super) fn sets_store_wall(&mut self, it: &Mishap) -> Option<String> {
+        let (what, rows) = it.rows;
+        let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
+        reached!(self, "fault: the store's wall clock is set");
+        self.store_skew_ms = ahead_ms;
+        Some(format!("sees the store's wall clock {ahead_ms} ms ahead"))
+    }
+
+    pub(super) fn clock_jumps(&mut self, it: &Mishap) -> Option<String> {
+        let by = self.within_two_leases(it, Span::from_millis(10));
+        self.home_of(it.node)?;
+        reached!(self, "fault: a clock jumps");
+        let now = self.now;
+        self.nodes[it.node].clock.jump(now, by);
+        Some(format!("has its clock jump by {by}"))
+    }
+
+    pub(super) fn clock_stops(&mut self, it: &Mishap) -> Option<String> {
+        let length = self.within_two_leases(it, Span::from_millis(10));
+        let home = self.home_of(it.node)?;
+        reached!(self, "fault: a clock stands still");
+        let now = self.now;
+        self.nodes[it.node].clock.freeze(now, true);
+        self.at(length, Event::Thaw(home));
+        Some(format!("has its clock stand still for {length}"))
+    }
+
+    pub(super) fn is_drained(&mut self, it: &Mishap) -> Option<String> {
+        let wait = self.how_long(it, Span::from_millis(200), Span::from_millis(3_000));
+        let home = self.home_of(it.node)?;
+        let tenure = self.nodes[it.node].tenure.clone()?;
+        reached!(self, "fault: a node is drained");
+        let world = self.world.clone();
+        self.spawn(
+            home,
+            Box::pin(async move {
+                tenure.stop().await;
+                drop(tenure);
+                if let Some(world) = world.upgrade() {
+                    let mut state = world.state();
+                    if state.lives(home) {
+                        state.dies(home.node);
+                        state.at(wait, Event::Boot(home.node));
+                    }
+                }
+            }),
+        );
+        Some("is stopped".into())
+    }
+
+    fn how_long(&mut self, it: &Mishap, least: Span, most: Span) -> Span {
+        let (what, rows) = it.rows;
+        self.draws.span(what, rows | 2, least, most)
+    }
+
+    fn within_two_leases(&mut self, it: &Mishap, least: Span) -> Span {
+        let most = self.plan.terms.ttl.saturating_mul(2);
+        self.how_long(it, least, most)
+    }
+
+    fn some_stream(&mut self, it: &Mishap) -> String {
+        let (what, rows) = it.rows;
+        let stream = self
+            .draws
+            .below(what, rows | 4, u64::from(self.plan.streams));
+        let stream = u16::try_from(stream).expect("a small number");
+        let stream = self.namespace.event_stream(Partition(stream));
+        stream.as_str().to_owned()
+    }
+
+    /// A stream comes back without its end: every link goes down before and up after (S13).
+    fn lose(&mut self, it: &Mishap, stream: &str, lost_max: u64) -> String {
+        let (what, rows) = it.rows;
+        let lost = self.draws.range(what, rows | 5, 1, lost_max);
+        let keep_up_to = Sequence(self.store.last(stream).0.saturating_sub(lost).max(1));
+        let homes: Vec<Home> = (0..self.nodes.len())
+            .filter_map(|node| self.home_of(node))
+            .collect();
+        for home in &homes {
+            self.unlink(*home);
+        }
+        self.drop_flights();
+        self.store.lose_tail(stream, keep_up_to);
+        for home in homes {
+            let (least, most) = (Span::from_millis(1), Span::from_millis(50));
+            let wait = self.draws.span(what, rows | 6, least, most);
+            self.at(wait, Event::LinkUp(home));
+        }
+        format!("sees {stream} end at {keep_up_to:?}")
+    }
+}

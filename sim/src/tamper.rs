@@ -1,0 +1,153 @@
+//! A store that breaks its word to requests, behind the oracles' back: the same in every world.
+
+use crate::draw::{Draws, What};
+use crate::host::{Added, Build};
+use crate::world::Corruption;
+use tenure_core::Outcome;
+use tenure_core::format::Commit;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Ack, Expect, Message, Publish, StoreDone, StoreReply, StoreRequest};
+use tenure_mem::store::Store;
+
+/// A write as a corrupted store takes it; `Err` is an answer without a deed.
+#[allow(
+    clippy::result_large_err,
+    reason = "it is the answer itself, as in the store"
+)]
+pub(crate) fn tampered(
+    corruption: Option<Corruption>,
+    draws: &mut Draws,
+    store: &Store,
+    stream: &str,
+    request: &StoreRequest,
+) -> Result<StoreRequest, StoreReply> {
+    let mut request = request.clone();
+    match corruption {
+        Some(Corruption::Unchecked) => match &mut request {
+            StoreRequest::Publish(publish) => publish.expect = Expect::Nothing,
+            StoreRequest::Batch { messages, .. } => {
+                for publish in messages {
+                    publish.expect = Expect::Nothing;
+                }
+            }
+            StoreRequest::Latest { .. }
+            | StoreRequest::Get { .. }
+            | StoreRequest::Scan { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => {}
+        },
+        Some(Corruption::LyingAck) if request.writes() && draws.chance(What::Fate, 1 << 40, 30) => {
+            let sequence = Sequence(store.last(stream).0 + 1);
+            return Err(Outcome::Done(StoreDone::Published(Ack {
+                sequence,
+                duplicate: false,
+            })));
+        }
+        Some(Corruption::OldGround) => match &mut request {
+            StoreRequest::Publish(publish) => shift_ground(publish),
+            StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(shift_ground),
+            StoreRequest::Latest { .. }
+            | StoreRequest::Get { .. }
+            | StoreRequest::Scan { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => {}
+        },
+        Some(Corruption::StrangeMetadata) => match &mut request {
+            StoreRequest::Publish(publish) => mistell(publish),
+            StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(mistell),
+            StoreRequest::Latest { .. }
+            | StoreRequest::Get { .. }
+            | StoreRequest::Scan { .. }
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::StreamInfo { .. }
+            | StoreRequest::Capabilities => {}
+        },
+        Some(_) | None => {}
+    }
+    Ok(request)
+}
+
+/// An answer as a corrupted store gives it.
+pub(crate) fn falsified(
+    corruption: Option<Corruption>,
+    draws: &mut Draws,
+    (store, wall): (&Store, WallTime),
+    request: &StoreRequest,
+    reply: StoreReply,
+) -> StoreReply {
+    match (corruption, reply) {
+        (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Latest(mut proof))) => {
+            proof.messages.iter_mut().for_each(forget_ids);
+            Outcome::Done(StoreDone::Latest(proof))
+        }
+        (Some(Corruption::ForgottenIds), Outcome::Done(StoreDone::Message(mut message))) => {
+            forget_ids(&mut message);
+            Outcome::Done(StoreDone::Message(message))
+        }
+        (Some(Corruption::FalseProof), Outcome::Done(StoreDone::Latest(proof))) => {
+            let StoreRequest::Latest { stream, .. } = request else {
+                return Outcome::Done(StoreDone::Latest(proof));
+            };
+            let back = draws.below(What::Lag, 1 << 40, 20);
+            let old = Sequence(store.last(stream).0.saturating_sub(back).max(1));
+            match store.answer_as_of(wall, old, request) {
+                Outcome::Done(StoreDone::Latest(mut past)) => {
+                    past.up_to = proof.up_to;
+                    Outcome::Done(StoreDone::Latest(past))
+                }
+                Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
+                    Outcome::Done(StoreDone::Latest(proof))
+                }
+            }
+        }
+        (_, reply) => reply,
+    }
+}
+
+/// Lets the first event of a commit rest on another state.
+fn shift_ground(publish: &mut Publish) {
+    let Ok(mut commit) = Commit::decode(&publish.payload) else {
+        return;
+    };
+    let first = commit.events.first_mut();
+    if let Some((record, event)) = first.and_then(|record| {
+        let event = Added::of(record)?;
+        Some((record, event))
+    }) {
+        let seen = event.seen ^ 1;
+        let (name, schema, data) = Build::Present.write(&Added { seen, ..event }, 0);
+        (record.name, record.schema, record.data) = (name.into(), schema, data);
+        publish.payload = commit.encode();
+    }
+}
+
+/// Lets the metadata of a commit's commands go round.
+fn mistell(publish: &mut Publish) {
+    let Ok(mut commit) = Commit::decode(&publish.payload) else {
+        return;
+    };
+    let mut said: Vec<_> = commit
+        .metadata
+        .iter()
+        .map(|record| record.metadata.clone())
+        .collect();
+    if said.len() > 1 {
+        said.rotate_left(1);
+        for (record, metadata) in commit.metadata.iter_mut().zip(said) {
+            record.metadata = metadata;
+        }
+        publish.payload = commit.encode();
+    }
+}
+
+fn forget_ids(message: &mut Message) {
+    if let Ok(mut commit) = Commit::decode(&message.payload) {
+        commit.commands.clear();
+        for record in &mut commit.metadata {
+            record.command = None;
+        }
+        message.payload = commit.encode();
+    }
+}
