@@ -6,8 +6,9 @@ mod pair;
 use pair::{Beat, Clock, Pair, SECOND, stops_before_the_other_goes_on};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tenure_core::Span;
-use tenure_core::lease::Terms;
+use tenure_core::id::Sequence;
+use tenure_core::lease::{Entry, Holder, Terms, Watch};
+use tenure_core::{Span, Time};
 
 fn terms() -> impl Strategy<Value = Terms> {
     (500..20_000_u64, 0..=50_000_u32, 20..5_000_u64).prop_filter_map(
@@ -107,5 +108,60 @@ fn terms_that_cannot_work_say_what_to_change() {
     assert_eq!(
         told(margin(751), false),
         "a margin of 751ms leaves too little of a lease of 3s; make it 750ms or less, or the ttl longer"
+    );
+}
+
+#[test]
+fn the_bounds_themselves_can_be_kept() {
+    let of_ttl = |millis| Terms::of_ttl(Span::from_millis(millis));
+    let single = Terms::single();
+    assert_eq!(of_ttl(5_000).margin, Span::from_millis(500));
+    let of_margin = |margin| Terms { margin, ..single };
+    let drifting = Terms {
+        drift_ppm: Terms::DRIFT_PPM_MAX,
+        ..single
+    };
+    let (least, most) = (Terms::MARGIN_MIN, Span::from_millis(750));
+    for terms in [of_ttl(500), of_ttl(600_000), drifting] {
+        assert_eq!(terms.check(false), Ok(()), "{terms}");
+    }
+    for margin in [least, most] {
+        assert_eq!(of_margin(margin).check(false), Ok(()), "{margin}");
+    }
+    assert!(of_ttl(8_000).check(true).is_err() && of_ttl(8_001).check(true).is_ok());
+}
+
+#[test]
+fn terms_say_what_they_are_and_how_often_to_beat() {
+    let single = Terms::single();
+    assert_eq!(single.beat_every(), Span::from_millis(375));
+    assert_eq!(single.to_string(), "ttl 3s, drift 1000 ppm, margin 500ms");
+}
+
+#[test]
+fn a_holder_is_stepped_by_half_the_margin_and_at_its_end() {
+    let at = |millis| Time::ZERO + Span::from_millis(millis);
+    let mut holder = Holder::new(Terms::single(), at(1_000));
+    assert_eq!(holder.step_by(), at(1_250));
+    assert!(holder.acknowledged(at(1_000)));
+    for millis in (1_000..=3_400).step_by(400) {
+        assert_eq!(holder.enter(at(millis)), Entry::Steady);
+    }
+    assert_eq!(holder.step_by(), at(3_497), "its end");
+    holder.end(at(3_400));
+    assert_eq!(holder.step_by(), at(3_650));
+}
+
+#[test]
+fn a_watch_counts_from_what_it_heard_or_from_when_it_could_hear() {
+    let at = |millis| Time::ZERO + Span::from_millis(millis);
+    let single = Terms::single();
+    let watch = Watch::new(Sequence(7), at(1_000));
+    assert_eq!(watch.since(), at(1_000));
+    assert_eq!(watch.over_after(at(0), &single), watch.over_at(&single));
+    assert_eq!(watch.over_after(at(0), &single), at(1_000) + single.watch());
+    assert_eq!(
+        watch.over_after(at(2_000), &single),
+        at(2_000) + single.watch()
     );
 }
