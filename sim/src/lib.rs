@@ -66,7 +66,7 @@ pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};
 pub use ledger::{Claim, Entry, Ledger, Placed};
 pub use lives::{Life, Lives};
-pub use minimize::{Minimized, Progress, minimize};
+pub use minimize::{Minimized, Part, Progress, minimize};
 pub use oracle::{Class, Happened, Oracle, Seen, View, Violation};
 pub use profile::{ClusterPlan, Faults, Plan, Profile};
 pub use repro::{Repro, VERSION as REPRO_VERSION};

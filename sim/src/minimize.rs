@@ -5,7 +5,7 @@ use crate::case::{Broken, Case};
 use crate::deviation::{Deviation, Timing};
 use crate::repro::Repro;
 use crate::world::Report;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A run that breaks nothing is cut so long after the time at which the failing one broke its promise.
 const CUT_AFTER: u64 = 2_000_000_000;
@@ -38,9 +38,20 @@ struct Search<'a> {
     until: Option<u64>,
     runs: u64,
     runs_max: u64,
-    best: BTreeSet<Deviation>,
+    /// What is left, and when it happened.
+    best: BTreeMap<Deviation, u64>,
     tell: &'a mut dyn FnMut(Progress),
     run: &'a dyn Fn(&Case) -> Report,
+}
+
+/// Which part of a run is made smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Whatever may be.
+    #[default]
+    All,
+    /// Faults and free dice; the questions stay, which are most of the runs that it takes.
+    Deviations,
 }
 
 /// Makes a failing run smaller in at most so many runs.
@@ -50,10 +61,11 @@ struct Search<'a> {
 /// When the run does not break what the repro says.
 pub fn minimize(
     repro: &Repro,
+    part: Part,
     runs_max: u64,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Minimized, String> {
-    minimize_with(repro, runs_max, tell, &Case::run)
+    minimize_with(repro, part, runs_max, tell, &Case::run)
 }
 
 /// The same with another way to run a case, such as with a user's own test.
@@ -63,6 +75,7 @@ pub fn minimize(
 /// When the run does not break what the repro says.
 pub(crate) fn minimize_with(
     repro: &Repro,
+    part: Part,
     runs_max: u64,
     tell: &mut dyn FnMut(Progress),
     run: &dyn Fn(&Case) -> Report,
@@ -82,16 +95,22 @@ pub(crate) fn minimize_with(
         until: Some(first.ended + CUT_AFTER),
         runs: 1,
         runs_max,
-        best: first.deviations.keys().copied().collect(),
+        best: first.deviations,
         tell,
         run,
     };
     let before = search.progress();
+    if !search.without(|it| it.is_fault_or_time()) {
+        search.coarse();
+    }
     loop {
         let size = search.best.len();
         search.without_free_dice();
         search.fewer(|it| matches!(it, Deviation::Fault { .. }));
-        search.fewer(|it| matches!(it, Deviation::Ask { .. }));
+        if part == Part::All {
+            search.without_clients();
+            search.fewer(|it| matches!(it, Deviation::Ask { .. }));
+        }
         if search.best.len() == size || search.is_over() {
             break;
         }
@@ -102,7 +121,7 @@ pub(crate) fn minimize_with(
 impl Search<'_> {
     fn progress(&self) -> Progress {
         let all = self.best.len();
-        let deviations = self.best.iter().filter(|it| it.is_fault_or_time()).count();
+        let deviations = self.best.keys().filter(|it| it.is_fault_or_time()).count();
         Progress {
             runs: self.runs,
             deviations,
@@ -138,25 +157,80 @@ impl Search<'_> {
     }
 
     fn takes(&mut self, report: &Report) {
-        self.best = report.deviations.keys().copied().collect();
+        self.best.clone_from(&report.deviations);
         if let Some(broken) = report.broken() {
             self.expect = broken;
         }
     }
 
+    /// Leaves out all of one sort, if the run still fails then.
+    fn without(&mut self, of_sort: impl Fn(&Deviation) -> bool) -> bool {
+        let rest = self.best.keys().copied().filter(|it| !of_sort(it));
+        let rest = rest.collect();
+        self.fails(rest)
+    }
+
+    /// In few runs what is mostly most of it: all free dice, all faults, all of one kind, and what came
+    /// long before the promise was broken.
+    fn coarse(&mut self) {
+        let free = |it: &Deviation| matches!(it, Deviation::Free { .. });
+        let _ = self.without(free) || self.without(|it| matches!(it, Deviation::Fault { .. }));
+        let kind = |it: &Deviation| match it {
+            Deviation::Fault { fault, .. } => Some(*fault),
+            Deviation::Free { .. } | Deviation::Ask { .. } => None,
+        };
+        let kinds: BTreeSet<_> = self.best.keys().filter_map(kind).collect();
+        for of in kinds {
+            self.without(|it| kind(it) == Some(of));
+        }
+        self.without_early();
+    }
+
+    /// Leaves out what came first: as much as may be, by halves.
+    fn without_early(&mut self) {
+        let faults_and_times = |best: &BTreeMap<Deviation, u64>| {
+            let mut all: Vec<(u64, Deviation)> = best
+                .iter()
+                .filter(|(it, _)| it.is_fault_or_time())
+                .map(|(it, at)| (*at, *it))
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        let mut all = faults_and_times(&self.best);
+        let mut part = all.len() / 2;
+        while part > 0 && !self.is_over() {
+            let early: BTreeSet<Deviation> = all[..part].iter().map(|(_, it)| *it).collect();
+            if self.without(|it| early.contains(it)) {
+                all = faults_and_times(&self.best);
+                part = part.min(all.len()) / 2;
+            } else {
+                part /= 2;
+            }
+        }
+    }
+
+    /// Leaves out all questions of one client after another.
+    fn without_clients(&mut self) {
+        let client = |it: &Deviation| match it {
+            Deviation::Ask { client, .. } => Some(*client),
+            Deviation::Fault { .. } | Deviation::Free { .. } => None,
+        };
+        let clients: BTreeSet<u64> = self.best.keys().filter_map(client).collect();
+        for of in clients {
+            self.without(|it| client(it) == Some(of));
+        }
+    }
+
     /// All dice at rest if it may be, else those of one kind after another, else of fewer windows.
     fn without_free_dice(&mut self) {
-        let free = |it: &Deviation| matches!(it, Deviation::Free { .. });
-        let rest = self.best.iter().copied().filter(|it| !free(it)).collect();
-        if self.fails(rest) {
+        if self.without(|it| matches!(it, Deviation::Free { .. })) {
             return;
         }
         for kind in Timing::ALL {
             let of_kind =
                 |it: &Deviation| matches!(it, Deviation::Free { dice, .. } if *dice == kind);
-            let rest = self.best.iter().copied().filter(|it| !of_kind(it));
-            let rest = rest.collect();
-            if !self.fails(rest) {
+            if !self.without(of_kind) {
                 self.fewer(of_kind);
             }
         }
@@ -166,7 +240,7 @@ impl Search<'_> {
     fn fewer(&mut self, of_sort: impl Fn(&Deviation) -> bool) {
         let mut parts = 2;
         loop {
-            let sort: Vec<Deviation> = self.best.iter().copied().filter(&of_sort).collect();
+            let sort: Vec<Deviation> = self.best.keys().copied().filter(&of_sort).collect();
             if sort.is_empty() || self.is_over() {
                 return;
             }
@@ -174,8 +248,7 @@ impl Search<'_> {
             let chunk = sort.len().div_ceil(parts_now);
             let left_out = sort.chunks(chunk).any(|chunk| {
                 let out: BTreeSet<_> = chunk.iter().copied().collect();
-                let rest = self.best.difference(&out).copied().collect();
-                self.fails(rest)
+                self.without(|it| out.contains(it))
             });
             if left_out {
                 parts = 2.max(parts_now.saturating_sub(1));
@@ -194,7 +267,7 @@ impl Search<'_> {
             progress.deviations, before.deviations, progress.asks, before.asks, progress.runs
         );
         let case = Case {
-            only: Some(self.best),
+            only: Some(self.best.into_keys().collect()),
             ..self.case
         };
         Minimized {

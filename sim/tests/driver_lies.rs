@@ -2,7 +2,7 @@
 //! breaking it by an oracle that is meant to see it, and such a run is made smaller.
 
 use std::collections::BTreeSet;
-use tenure_sim::{Case, Corruption, Ending, Profile, Repro, WorldKind, minimize};
+use tenure_sim::{Case, Corruption, Ending, Part, Profile, Repro, WorldKind, minimize};
 
 fn case(seed: u64, profile: Profile, corruption: Corruption) -> Case {
     Case {
@@ -41,7 +41,7 @@ fn old_states_under_a_new_proof_have_no_order() {
     let story = repro.case.run_traced().story;
     let witness = |line: &&tenure_sim::Line| line.text.contains("no order explains");
     assert!(story.lines.iter().any(|line| witness(&line)), "it is told");
-    let smaller = minimize(&repro, 6, &mut |_| {}).expect("it fails again");
+    let smaller = minimize(&repro, Part::All, 6, &mut |_| {}).expect("it fails again");
     assert!(smaller.progress.deviations <= smaller.before.deviations);
     assert!(smaller.repro.expect.is_like(&repro.expect));
 }

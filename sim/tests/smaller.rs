@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use tenure_sim::{Case, Corruption, Profile, Repro, minimize};
+use tenure_sim::{Case, Corruption, Part, Profile, Repro, minimize};
 
 /// The first seed in which a corruption is caught, as a repro.
 fn failing(corruption: Corruption, profile: Profile) -> Repro {
@@ -35,7 +35,7 @@ fn failing_runs_come_down_to_a_few_deviations_that_break_the_same() {
         (Corruption::Nameless, Profile::Storm),
     ] {
         let repro = failing(corruption, profile);
-        let smaller = minimize(&repro, 400, &mut |_| {}).expect("it fails again");
+        let smaller = minimize(&repro, Part::All, 400, &mut |_| {}).expect("it fails again");
         let again = smaller.repro.case.run().broken().expect("it fails");
         assert!(
             again.is_like(&repro.expect),
@@ -63,7 +63,7 @@ fn failing_runs_come_down_to_a_few_deviations_that_break_the_same() {
 fn a_run_that_breaks_something_else_is_not_made_smaller() {
     let mut repro = failing(Corruption::Unchecked, Profile::Owned);
     repro.case.corruption = None;
-    let refused = minimize(&repro, 10, &mut |_| {}).unwrap_err();
+    let refused = minimize(&repro, Part::All, 10, &mut |_| {}).unwrap_err();
     assert!(refused.contains("breaks nothing"), "{refused}");
 }
 

@@ -35,6 +35,17 @@ pub(crate) enum Killer {
 }
 
 impl Mutant {
+    /// Whether an oracle of the simulator that spoke is one that may.
+    pub(crate) fn is_told_by(&self, oracle: &str) -> bool {
+        self.oracles.is_empty() || self.oracles.iter().any(|name| name == oracle)
+    }
+
+    /// The rules that it breaks, as they stand in brackets at the end of what is said of it.
+    pub(crate) fn rules(&self) -> &str {
+        let last = self.says.rsplit_once('(').map_or("", |(_, last)| last);
+        last.trim_end_matches(['.', ')'])
+    }
+
     /// Whether the simulator has to find it.
     pub(crate) fn is_for_the_simulator(&self) -> bool {
         self.profiles().next().is_some()
@@ -87,7 +98,7 @@ pub(crate) fn all(folder: &Path) -> Result<Vec<Mutant>, String> {
 }
 
 /// The mutants of one file's text.
-fn read(text: &str) -> Result<Vec<Mutant>, String> {
+pub(crate) fn read(text: &str) -> Result<Vec<Mutant>, String> {
     let mut mutants = Vec::new();
     for block in text.split("\n= ").skip(1) {
         let (name, rest) = block.split_once('\n').unwrap_or((block, ""));
@@ -156,6 +167,7 @@ fn killer(text: &str) -> Result<Killer, String> {
 #[cfg(test)]
 mod tests {
     use super::{Killer, all, read};
+    use crate::hunt::{BEGIN, CANARY, END, row_of_list};
     use std::path::PathBuf;
 
     #[test]
@@ -187,7 +199,8 @@ mod tests {
     fn each_listed_mutant_has_its_place() {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let root = here.join("../..");
-        let mutants = all(&here.join("list")).unwrap();
+        let mut mutants = all(&here.join("list")).unwrap();
+        mutants.extend(all(&here.join("open")).unwrap());
         for machine in [
             "lease", "node", "shard", "log", "route", "actor", "protocol",
         ] {
@@ -195,5 +208,37 @@ mod tests {
             assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");
         }
         crate::plant::planted(&root, &mutants).unwrap();
+    }
+
+    #[test]
+    fn what_the_simulator_has_to_find_names_rule_and_oracle_and_stands_in_the_design() {
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let mutants = all(&here.join("list")).unwrap();
+        let hunted = mutants.iter().filter(|it| it.is_for_the_simulator());
+        let hunted: Vec<_> = hunted.filter(|it| it.name != CANARY).collect();
+        assert!(hunted.len() >= 40, "{} mutants are too few", hunted.len());
+        let design = std::fs::read_to_string(here.join("../../DESIGN.md")).unwrap();
+        let (_, table) = design.split_once(BEGIN).unwrap();
+        let (table, _) = table.split_once(END).unwrap();
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let mut rows: Vec<&str> = rows.collect();
+        for mutant in hunted {
+            let name = &mutant.name;
+            assert!(
+                mutant.rules().starts_with(char::is_uppercase),
+                "{name}: no rule"
+            );
+            assert!(!mutant.oracles.is_empty(), "{name}: no oracle");
+            let of_list = row_of_list(mutant);
+            let at = rows.iter().position(|row| row.starts_with(&of_list));
+            let at = at.unwrap_or_else(|| panic!("DESIGN.md has no row of {name}"));
+            let columns: Vec<&str> = rows.remove(at).split(" | ").collect();
+            let [_, _, oracle, seeds, ..] = columns[..] else {
+                panic!("{columns:?}");
+            };
+            assert!(mutant.is_told_by(oracle), "{name}: {oracle}");
+            assert!(seeds.parse::<u32>().unwrap() <= 500, "{name}: {seeds}");
+        }
+        assert!(rows.is_empty(), "not in the list: {rows:?}");
     }
 }

@@ -2,12 +2,13 @@
 //! builds it once, and runs for each what has to find it. The mutant is chosen when a test starts, by a
 //! variable of the environment; this workspace's own sources know nothing of it.
 
+mod hunt;
 mod list;
 mod plant;
 mod run;
-mod sim;
 
 use clap::Parser;
+use hunt::{CANARY, Hunt};
 use list::Mutant;
 use run::{Fate, Lab};
 use std::path::PathBuf;
@@ -27,9 +28,21 @@ struct Options {
     /// the run comes down
     #[arg(long)]
     sim: bool,
-    /// With --sim: at most so many seeds of each profile
+    /// With --sim: a mutant has to be found in so many seeds, whatever their profiles
     #[arg(long, default_value_t = 500, requires = "sim")]
     seeds: u32,
+    /// With --sim: how many simulators run side by side
+    #[arg(long, default_value_t = 2, requires = "sim")]
+    jobs: usize,
+    /// Those that nothing has found yet, which are kept apart
+    #[arg(long)]
+    open: bool,
+    /// With --sim: go on where an earlier hunt with the same build was stopped
+    #[arg(long, requires = "sim")]
+    resume: bool,
+    /// With --sim: write what was found into the table of mutants in this file, such as DESIGN.md
+    #[arg(long, requires = "sim", value_name = "FILE")]
+    table: Option<PathBuf>,
     /// With --sim: print one line of JSON at the end
     #[arg(long, requires = "sim")]
     json: bool,
@@ -38,12 +51,21 @@ struct Options {
     lab: Option<PathBuf>,
 }
 
-/// Whether none was left.
-fn hunted(options: &Options) -> Result<bool, String> {
+/// The exit code.
+fn hunted(options: &Options) -> Result<u8, String> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let all = list::all(&here.join("list"))?;
-    let hunted = |mutant: &&Mutant| mutant.name.starts_with(&options.only);
-    let mutants: Vec<&Mutant> = all.iter().filter(hunted).collect();
+    let mut all = list::all(&here.join("list"))?;
+    let open = list::all(&here.join("open"))?;
+    let (listed, count) = (all.len(), open.len());
+    all.extend(open);
+    let (first, hunted) = match options.open {
+        true => (listed, count),
+        false => (0, listed),
+    };
+    let hunted = all.iter().skip(first).take(hunted);
+    let mutants: Vec<&Mutant> = hunted
+        .filter(|mutant| mutant.name.starts_with(&options.only))
+        .collect();
     if mutants.is_empty() {
         let only = &options.only;
         return Err(format!(
@@ -54,7 +76,7 @@ fn hunted(options: &Options) -> Result<bool, String> {
         for Mutant { name, says, .. } in &mutants {
             println!("{name}: {says}");
         }
-        return Ok(true);
+        return Ok(0);
     }
     let root = here.join("../..");
     let root = root.canonicalize().map_err(|error| error.to_string())?;
@@ -63,9 +85,16 @@ fn hunted(options: &Options) -> Result<bool, String> {
     if options.sim {
         let of_sim = |mutant: &&&Mutant| mutant.is_for_the_simulator();
         let mutants: Vec<&Mutant> = mutants.iter().filter(of_sim).copied().collect();
-        let canary = all.iter().find(|mutant| mutant.name == sim::CANARY);
-        let canary = canary.ok_or_else(|| format!("the list lacks {}", sim::CANARY))?;
-        return sim::hunt(&lab, canary, &mutants, options.seeds, options.json);
+        let canary = all.iter().find(|mutant| mutant.name == CANARY);
+        let canary = canary.ok_or_else(|| format!("the list lacks {CANARY}"))?;
+        let hunt = Hunt {
+            seeds_max: options.seeds,
+            jobs: options.jobs,
+            resume: options.resume,
+            table: options.table.clone(),
+            json: options.json,
+        };
+        return hunt.run(&lab, canary, &mutants);
     }
     let mut left = 0;
     for &mutant in &mutants {
@@ -79,16 +108,15 @@ fn hunted(options: &Options) -> Result<bool, String> {
         }
     }
     println!("{} mutants, {left} left", mutants.len());
-    Ok(left == 0)
+    Ok(u8::from(left > 0))
 }
 
 fn main() -> ExitCode {
     match hunted(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }

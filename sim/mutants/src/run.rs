@@ -90,7 +90,7 @@ impl Lab {
             .output()
             .map_err(|error| format!("cargo: {error}"))?;
         if !output.status.success() {
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let told = errors(&output.stderr);
             return Err(format!(
                 "the simulator cannot be built with the mutants: {told}"
             ));
@@ -179,7 +179,7 @@ impl Lab {
                 continue;
             }
             if patience.is_none() {
-                let told = String::from_utf8_lossy(&output.stderr).into_owned();
+                let told = errors(&output.stderr);
                 return Err(format!("{killer} cannot be built with the mutants: {told}"));
             }
             if mutant.is_none() {
@@ -190,6 +190,13 @@ impl Lab {
         }
         Ok(true)
     }
+}
+
+/// What a compiler says, but for its warnings: a planted choice has brackets that most places need not.
+fn errors(told: &[u8]) -> String {
+    let told = String::from_utf8_lossy(told);
+    let errors = told.split("\n\n").filter(|it| !it.starts_with("warning"));
+    errors.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Copies a file or a folder, but for what is planted there; what is the same stays untouched, so that

@@ -6,7 +6,15 @@ use std::process::Command;
 
 /// Runs that program; its exit code.
 pub(super) fn run(options: &Mutants) -> Result<u8, String> {
-    let Mutants { only, seeds, json } = options;
+    let Mutants {
+        only,
+        seeds,
+        jobs,
+        open,
+        resume,
+        table,
+        json,
+    } = options;
     println!("cargo sim mutants --seeds {seeds} --only {only:?}");
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     if !here.join("mutants/list").is_dir() {
@@ -15,12 +23,22 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
                 .into(),
         );
     }
-    let seeds = seeds.to_string();
+    let (seeds, jobs) = (seeds.to_string(), jobs.to_string());
     let mut command = Command::new("cargo");
     command
         .args(["run", "--quiet", "-p", "tenure-mutants", "--", "--sim"])
-        .args(["--seeds", &seeds, "--only", only])
+        .args(["--seeds", &seeds, "--jobs", &jobs, "--only", only])
         .current_dir(here);
+    if *open {
+        command.arg("--open");
+    }
+    if *resume {
+        command.arg("--resume");
+    }
+    if let Some(file) = table {
+        let file = std::path::absolute(file).map_err(|error| error.to_string())?;
+        command.arg("--table").arg(file);
+    }
     if *json {
         command.arg("--json");
     }

@@ -162,6 +162,9 @@ pub(crate) struct Minimize {
     /// After how many runs it is small enough
     #[arg(long, default_value_t = 3_000)]
     pub(crate) runs: u64,
+    /// Leave out faults and free dice only: most runs are about questions
+    #[arg(long)]
+    pub(crate) keep_questions: bool,
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
@@ -209,9 +212,21 @@ pub(crate) struct Mutants {
     /// Only mutants whose name begins so, such as `protocol:`
     #[arg(long, default_value = "")]
     pub(crate) only: String,
-    /// At most so many seeds of each profile
+    /// Each has to be found in so many seeds, whatever their profiles
     #[arg(long, default_value_t = 500)]
     pub(crate) seeds: u32,
+    /// How many simulators run side by side
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+    /// Those that nothing has found yet, which are kept apart
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Go on where an earlier hunt with the same build was stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write what was found into the table of mutants in this file, such as DESIGN.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use tenure_sim::{Case, Deviation, Progress, Repro, explain, minimize};
+use tenure_sim::{Case, Deviation, Part, Progress, Repro, explain, minimize};
 
 /// Makes one smaller.
 pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
@@ -14,9 +14,14 @@ pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
         file,
         out,
         runs,
+        keep_questions,
         json,
     } = options;
-    println!("cargo sim minimize {} --runs {runs}", file.display());
+    let (part, keep) = match keep_questions {
+        true => (Part::Deviations, " --keep-questions"),
+        false => (Part::All, ""),
+    };
+    println!("cargo sim minimize {} --runs {runs}{keep}", file.display());
     let repro = told::read_repro(file)?;
     // Each run that still fails by a panic would tell of it.
     std::panic::set_hook(Box::new(|_| {}));
@@ -32,7 +37,7 @@ pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
             let _ = std::io::stderr().flush();
         }
     };
-    let smaller = minimize(&repro, *runs, &mut tell);
+    let smaller = minimize(&repro, part, *runs, &mut tell);
     let _ = std::panic::take_hook();
     if looked_at {
         eprintln!();

@@ -6,7 +6,7 @@ use super::report_of;
 use super::sim::Sim;
 use crate::case::{Broken, Case, WorldKind};
 use crate::explain::page_of;
-use crate::minimize::minimize_with;
+use crate::minimize::{Part, minimize_with};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
 use crate::repro::Repro;
@@ -218,7 +218,7 @@ impl Seeds {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
         let quiet = |case: &Case| run(case, Keep::Nothing);
-        let smaller = minimize_with(&repro, RUNS_MAX, &mut |_| {}, &quiet);
+        let smaller = minimize_with(&repro, Part::All, RUNS_MAX, &mut |_| {}, &quiet);
         let written = smaller.and_then(|smaller| {
             let page = page_of(
                 &smaller.repro.case,

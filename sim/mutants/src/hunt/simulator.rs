@@ -1,0 +1,167 @@
+//! The simulator with all mutants in it, as a program that is run with one of them.
+
+use crate::list::Mutant;
+use crate::plant::CHOICE;
+use crate::run::Lab;
+use serde_json::Value;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How long one of its runs may take, in seconds: a mutant that never comes to an end is no result.
+const PATIENCE_S: &str = "900";
+
+/// The program.
+#[derive(Debug)]
+pub(super) struct Simulator {
+    program: PathBuf,
+    repros: PathBuf,
+    /// A number that tells it from other builds.
+    pub(super) fingerprint: String,
+}
+
+/// Seeds of a profile that were run until one failed.
+#[derive(Clone, Debug)]
+pub(super) struct Swarm {
+    /// How many were run.
+    pub(super) seeds: u64,
+    pub(super) failure: Option<Failure>,
+    /// The exit code.
+    pub(super) code: u8,
+}
+
+/// A seed that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) seed: u64,
+    pub(super) oracle: String,
+    pub(super) what: String,
+    pub(super) repro: PathBuf,
+}
+
+/// A failing run made smaller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Smaller {
+    pub(super) deviations: u64,
+    pub(super) questions: u64,
+}
+
+impl Simulator {
+    pub(super) fn build(lab: &Lab) -> Result<Self, String> {
+        let program = lab.simulator()?;
+        let told = |error| format!("{}: {error}", program.display());
+        let mut hasher = DefaultHasher::new();
+        fs::read(&program).map_err(told)?.hash(&mut hasher);
+        Ok(Self {
+            repros: lab.folder(),
+            fingerprint: format!("{:016x}", hasher.finish()),
+            program,
+        })
+    }
+
+    /// Runs seeds of a profile until one fails.
+    pub(super) fn swarm(
+        &self,
+        mutant: Option<&Mutant>,
+        profile: &str,
+        from: u64,
+        seeds: u32,
+    ) -> Result<Swarm, String> {
+        let (from, seeds) = (from.to_string(), seeds.to_string());
+        // A folder of its own: another mutant may fail in the same seed meanwhile.
+        let folder = mutant.map_or("calm".to_owned(), |mutant| mutant.name.replace(':', "-"));
+        let repros = self.repros.join(folder).display().to_string();
+        let args = [
+            "swarm",
+            "--profile",
+            profile,
+            "--from",
+            &from,
+            "--seeds",
+            &seeds,
+            "--failures-max",
+            "1",
+            "--twice-every",
+            "0",
+            "--threads",
+            "1",
+            "--repros",
+            &repros,
+            "--json",
+        ];
+        let (told, code) = self.run(mutant, &args)?;
+        let failures = told["failures"].as_array();
+        let failure = failures.and_then(|all| all.first());
+        let text =
+            |failure: &Value, key: &str| failure[key].as_str().unwrap_or_default().to_owned();
+        Ok(Swarm {
+            seeds: told["seeds"].as_u64().unwrap_or(0),
+            failure: failure.map(|failure| Failure {
+                seed: failure["seed"].as_u64().unwrap_or(0),
+                oracle: text(failure, "oracle"),
+                what: text(failure, "what"),
+                repro: text(failure, "repro").into(),
+            }),
+            code,
+        })
+    }
+
+    /// Makes a failing run smaller, in so many runs at most.
+    pub(super) fn minimize(
+        &self,
+        mutant: &Mutant,
+        repro: &Path,
+        runs_max: u32,
+    ) -> Result<Smaller, String> {
+        let (repro, runs) = (repro.display().to_string(), runs_max.to_string());
+        let args = [
+            "minimize",
+            &repro,
+            "--runs",
+            &runs,
+            "--keep-questions",
+            "--json",
+        ];
+        let (told, _) = self.run(Some(mutant), &args)?;
+        let number = |key: &str| {
+            let number = told[key].as_u64();
+            number.ok_or_else(|| format!("{}: minimize tells no {key}", mutant.name))
+        };
+        Ok(Smaller {
+            deviations: number("deviations")?,
+            questions: number("questions")?,
+        })
+    }
+
+    /// Runs it with a mutant; the last line is JSON.
+    fn run(&self, mutant: Option<&Mutant>, args: &[&str]) -> Result<(Value, u8), String> {
+        let mut command = Command::new("timeout");
+        command
+            .arg(PATIENCE_S)
+            .arg(&self.program)
+            .args(args)
+            .env_remove(CHOICE)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null());
+        if let Some(mutant) = mutant {
+            command.env(CHOICE, &mutant.name);
+        }
+        let output = command
+            .output()
+            .map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let code = output
+            .status
+            .code()
+            .and_then(|code| u8::try_from(code).ok());
+        let told = String::from_utf8_lossy(&output.stdout);
+        let last = told.lines().last().unwrap_or_default();
+        let told = serde_json::from_str(last).map_err(|_| {
+            let name = mutant.map_or("no mutant", |mutant| &mutant.name);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let code = code.map_or("no exit code".into(), |code| format!("exit code {code}"));
+            format!("{name}: {}: {code}: {errors}", args.join(" "))
+        })?;
+        Ok((told, code.unwrap_or(1)))
+    }
+}
