@@ -1,8 +1,10 @@
 //! The world's dice: each choice has a name and a part, and each (name, part) a row of its own, so
 //! that leaving one fault out leaves every other draw as it was.
 
+mod rows;
+
 use crate::deviation::{Deviation, Deviations, Fault, Timing};
-use std::collections::BTreeMap;
+use rows::Rows;
 use tenure_core::{Dice, Purpose, Span};
 
 /// What the world draws for.
@@ -116,8 +118,7 @@ pub(crate) enum What {
 /// Rows of draws.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws {
-    dice: Dice,
-    rows: BTreeMap<(What, u64), (Dice, u64)>,
+    rows: Rows,
     /// What may go otherwise, and what did.
     pub(crate) deviations: Deviations,
 }
@@ -182,8 +183,7 @@ impl What {
 impl Draws {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            dice: Dice::new(u128::from(seed)),
-            rows: BTreeMap::new(),
+            rows: Rows::new(Dice::new(u128::from(seed))),
             deviations: Deviations::default(),
         }
     }
@@ -196,6 +196,12 @@ impl Draws {
             return bound / 2;
         }
         dice.below(Purpose::World, ordinal, bound)
+    }
+
+    /// Leaves a draw out whose number nobody needs: those that follow in its row are the same.
+    pub(crate) fn pass(&mut self, what: What, part: u64) {
+        self.next(what, part);
+        self.is_free(what);
     }
 
     /// 128 random bits.
@@ -217,7 +223,8 @@ impl Draws {
         per_mille: u64,
     ) -> bool {
         let (dice, number) = self.next(what, row);
-        dice.below(Purpose::World, number, 1_000) < per_mille
+        per_mille > 0
+            && dice.below(Purpose::World, number, 1_000) < per_mille
             && self
                 .deviations
                 .happens(Deviation::Fault { fault, row, number })
@@ -257,19 +264,14 @@ impl Draws {
     }
 
     fn next(&mut self, what: What, part: u64) -> (Dice, u64) {
-        let dice = self.dice;
-        let row = self
-            .rows
-            .entry((what, part))
-            .or_insert_with(|| (dice.fork(what as u64).fork(part), 0));
-        row.1 += 1;
-        (row.0, row.1)
+        self.rows.next(what, part)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Draws, What};
+    use crate::deviation::Fault;
 
     #[test]
     fn a_row_does_not_shift_another() {
@@ -281,5 +283,19 @@ mod tests {
         assert_eq!(one.bits(What::Fate, 2), two.bits(What::Fate, 2));
         assert_eq!(one.bits(What::Late, 1), two.bits(What::Late, 1));
         assert_ne!(one.bits(What::Fate, 1), two.bits(What::Fate, 1));
+    }
+
+    #[test]
+    fn a_draw_that_is_left_out_counts() {
+        let mut one = Draws::new(7);
+        let mut two = Draws::new(7);
+        one.below(What::TimerDelay, 1, 100);
+        two.pass(What::TimerDelay, 1);
+        let never = (What::Fate, 1);
+        assert!(!one.strikes(Fault::Crash, never, 0) && two.bits(What::Fate, 1) > 0);
+        for what in [What::TimerDelay, What::Fate] {
+            assert_eq!(one.bits(what, 1), two.bits(what, 1));
+        }
+        assert_eq!(one.deviations.take_happened(), two.deviations.take_happened());
     }
 }

@@ -89,30 +89,45 @@ pub struct Told {
 /// All questions of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    asked: BTreeMap<Ticket, Asked>,
+    /// In the order in which they were asked, which is that of their tickets.
+    asked: Vec<Asked>,
+    /// Where in it a ticket is, plus one, by its number; 0: it is nobody's here.
+    places: Vec<u32>,
     acknowledged: BTreeMap<(usize, u32, usize), Sequence>,
 }
 
 impl History {
     /// One question.
     pub fn asked(&self, ticket: Ticket) -> Option<&Asked> {
-        self.asked.get(&ticket)
+        self.asked.get(self.place(ticket)?)
     }
 
     /// All questions.
     pub fn iter(&self) -> impl Iterator<Item = &Asked> {
-        self.asked.values()
+        self.asked.iter()
+    }
+
+    fn place(&self, ticket: Ticket) -> Option<usize> {
+        let number = usize::try_from(ticket.0).ok()?;
+        let place = *self.places.get(number)?;
+        (place as usize).checked_sub(1)
     }
 
     pub(crate) fn ask(&mut self, mut asked: Asked) {
         let (node, life) = asked.place;
         let key = (node, life, asked.wish.entity);
         asked.acknowledged = self.acknowledged.get(&key).copied().unwrap_or_default();
-        self.asked.insert(asked.ticket, asked);
+        let number = usize::try_from(asked.ticket.0).expect("tickets count from 1");
+        assert!(self.places.len() <= number, "tickets rise");
+        self.places.resize(number, 0);
+        self.asked.push(asked);
+        let place = u32::try_from(self.asked.len()).expect("fewer questions");
+        self.places.push(place);
     }
 
     pub(crate) fn tell(&mut self, ticket: Ticket, told: Told) -> Option<&Asked> {
-        let asked = self.asked.get_mut(&ticket)?;
+        let place = self.place(ticket)?;
+        let asked = self.asked.get_mut(place)?;
         // What was acknowledged before a loss and is told after it is not owed any more.
         if let Reply::Committed { sequence, .. } = told.reply
             && !asked.voided
@@ -144,14 +159,14 @@ impl History {
 
     fn open(&mut self, place: (usize, u32)) -> impl Iterator<Item = &mut Asked> {
         self.asked
-            .values_mut()
+            .iter_mut()
             .filter(move |asked| asked.place == place && asked.told.is_none())
     }
 
     /// A declared loss: nothing that was acknowledged before is owed any more.
     pub(crate) fn void(&mut self) {
         self.acknowledged.clear();
-        for asked in self.asked.values_mut() {
+        for asked in &mut self.asked {
             asked.voided = true;
             asked.acknowledged = Sequence::NONE;
         }

@@ -4,6 +4,10 @@
 use super::Added;
 use bytes::Bytes;
 use serde::Deserialize;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use tenure_core::api::{CodecError, Event, EventReader, Fields, RawEvent, Upcasters};
 use tenure_core::format::{Codec, EventRecord};
 use tenure_core::id::Ticket;
@@ -141,9 +145,22 @@ impl Event for Added {
     }
 }
 
-/// Reads events as a node does: over the steps.
+/// Reads events as a node does: over the steps. What an older build wrote goes that way once, and is
+/// then known: the nodes of a run read the same events over and over.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader(EventReader<Added>);
+pub(crate) struct Reader {
+    events: Rc<EventReader<Added>>,
+    /// By their bytes.
+    known: Rc<RefCell<BTreeMap<Bytes, Known>>>,
+}
+
+/// What bytes mean under a type.
+#[derive(Clone, Debug)]
+struct Known {
+    name: Cow<'static, str>,
+    schema: u16,
+    events: Vec<Added>,
+}
 
 impl Reader {
     pub(crate) fn new() -> Self {
@@ -155,13 +172,38 @@ impl Reader {
             .split((EVENT, 1), [(EVENT, 2)], |old: AddedV1, parts| {
                 parts.event(&Added::from(old));
             });
-        Self(EventReader::new(upcasters).expect("steps that fit together"))
+        let events = EventReader::new(upcasters).expect("steps that fit together");
+        Self {
+            events: Rc::new(events),
+            known: Rc::default(),
+        }
     }
 
     /// The events of a record.
     pub(crate) fn read(&self, record: &EventRecord) -> Result<Vec<Added>, String> {
+        if !Build::is_older(record) {
+            return self.read_over_steps(record);
+        }
+        let (name, schema) = (&record.name, record.schema);
+        if let Some(known) = self.known.borrow().get(&record.data)
+            && (&known.name, known.schema) == (name, schema)
+        {
+            return Ok(known.events.clone());
+        }
+        let events = self.read_over_steps(record)?;
+        let known = Known {
+            name: name.clone(),
+            schema,
+            events: events.clone(),
+        };
+        let mut all = self.known.borrow_mut();
+        all.insert(record.data.clone(), known);
+        Ok(events)
+    }
+
+    fn read_over_steps(&self, record: &EventRecord) -> Result<Vec<Added>, String> {
         let stored = RawEvent::new(record.name.clone(), record.schema, record.data.clone());
-        match self.0.read(Codec::Cbor, &stored.at(record.version)) {
+        match self.events.read(Codec::Cbor, &stored.at(record.version)) {
             Ok(Some(events)) => Ok(events),
             Ok(None) => Err(format!(
                 "an unknown event {:?} {}",

@@ -7,12 +7,12 @@ mod later;
 mod state;
 
 pub use build::Build;
+pub(crate) use build::Reader;
 pub use command::Command;
 pub(crate) use command::{Style, decide, metadata};
 pub(crate) use later::{Effect, Wished, effect_of, firing_ticket, message_ticket, whose};
 pub use state::{Added, State};
 
-use build::Reader;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use tenure_core::id::{Slot, Ticket, Version};
@@ -64,10 +64,10 @@ pub(crate) struct Host {
 
 impl Host {
     /// A host that holds nothing.
-    pub(crate) fn new(build: Build) -> Self {
+    pub(crate) fn new(build: Build, reader: Reader) -> Self {
         Self {
             build,
-            reader: Reader::new(),
+            reader,
             slots: BTreeMap::new(),
             commands: BTreeMap::new(),
             answers: BTreeMap::new(),

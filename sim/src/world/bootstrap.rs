@@ -3,11 +3,14 @@
 use super::event::{Event, Part, Place};
 use super::network::Network;
 use super::node::{Node, Running};
+use super::queue::Queue;
+use super::stored::Stored;
 use super::{World, wire};
 use crate::bodies::Bodies;
 use crate::clock::Clock;
 use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
+use crate::host::{Host, Reader};
 use crate::ledger::Ledger;
 use crate::lives::Lives;
 use crate::oracle;
@@ -84,16 +87,18 @@ pub(super) fn world(plan: Plan) -> World {
         now: 0,
         ordinal: 0,
         happened: 0,
-        queue: BTreeMap::new(),
+        queue: Queue::default(),
         layout: LAYOUT,
         layout_record: Arc::new(layout),
         ownerships,
         entities,
         ledger: Ledger::new(namespace.clone()),
         bodies: Bodies::default(),
+        reader: Reader::new(),
+        snapshots: namespace.snapshot_stream(),
         namespace,
         streams,
-        store,
+        store: Stored::new(store),
         wire: wire::Wire::default(),
         network: Network::default(),
         lives: Lives::default(),
@@ -166,7 +171,8 @@ impl World {
             .map(|shard| {
                 let config = self.shard_config(shard, node, incarnation);
                 let dice = Dice::new(key).fork(shard as u64);
-                Running::new(Shard::new(config, self.plan.limits), dice, build)
+                let host = Host::new(build, self.reader.clone());
+                Running::new(Shard::new(config, self.plan.limits), dice, host)
             })
             .collect();
         let drift_ppm = self.drift_of(node);

@@ -8,6 +8,7 @@ use crate::host::{Added, Build, State};
 use crate::ledger::Placed;
 use crate::tamper;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -207,9 +208,16 @@ impl World {
         clippy::result_large_err,
         reason = "it is the answer itself, as in the store"
     )]
-    pub(super) fn tampered(&mut self, request: &StoreRequest) -> Result<StoreRequest, StoreReply> {
+    pub(super) fn tampered<'a>(
+        &mut self,
+        request: &'a StoreRequest,
+    ) -> Result<Cow<'a, StoreRequest>, StoreReply> {
+        if self.corruption.is_none() {
+            return Ok(Cow::Borrowed(request));
+        }
         let (draws, stream) = (&mut self.draws, self.streams[0].as_str());
-        tamper::tampered(self.corruption, draws, &self.store, stream, request)
+        let tampered = tamper::tampered(self.corruption, draws, &self.store, stream, request);
+        tampered.map(Cow::Owned)
     }
 
     /// An answer as the corrupted store gives it.
@@ -295,10 +303,8 @@ impl World {
             ttl_s: None,
             payload,
         };
-        match self
-            .store
-            .apply(self.wall(), &StoreRequest::Publish(publish))
-        {
+        let wall = self.wall();
+        match self.store.apply(wall, &StoreRequest::Publish(publish)) {
             Outcome::Done(_) => Some(()),
             Outcome::Refused(_) | Outcome::Unknown => None,
         }

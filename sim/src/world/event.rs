@@ -56,7 +56,7 @@ pub(super) enum Deed {
 
 /// A request on its way: its number among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FlightId(pub(super) u64);
+pub(super) struct FlightId(pub(super) usize);
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -88,10 +88,14 @@ pub(super) enum Event {
         proposal: ProposalId,
         flight: Option<FlightId>,
     },
-    /// A node hears the store's answer, or gives up waiting.
+    /// A node hears the store's answer.
     Answer {
         flight: FlightId,
         reply: Box<StoreReply>,
+    },
+    /// A node's shell gives up waiting for an answer.
+    GiveUp {
+        flight: FlightId,
     },
     /// A client asks something.
     Ask {

@@ -381,7 +381,7 @@ impl World {
             return;
         }
         reached!(self, "fault: lost bodies");
-        let stream = self.namespace.snapshot_stream();
+        let stream = self.snapshots.clone();
         let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
         self.tell(Lane::Store, Kind::Fault, || {
             format!("{stream} comes back with {keep_up_to:?} as its last")

@@ -17,8 +17,10 @@ mod membership;
 mod network;
 mod node;
 mod partition;
+mod queue;
 mod seat;
 mod story;
+mod stored;
 mod watch;
 mod wire;
 
@@ -30,6 +32,7 @@ use crate::bodies::Bodies;
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
 use crate::history::{Entity, History};
+use crate::host::Reader;
 use crate::ledger::Ledger;
 use crate::lives::Lives;
 use crate::oracle::{self, Class, Oracle, Violation};
@@ -41,7 +44,9 @@ use node::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use queue::{Due, Queue};
 use std::sync::Arc;
+use stored::Stored;
 use story::Story;
 use tenure_core::format::{Layout, TakeOver};
 use tenure_core::id::{LayoutId, ShardId, Ticket, WallTime};
@@ -49,8 +54,7 @@ use tenure_core::name::Namespace;
 use tenure_core::port::{StreamName, Subject};
 use tenure_core::shard;
 use tenure_core::step::CountingProbe;
-use tenure_core::{Probe as _, Span, reached};
-use tenure_mem::store::Store;
+use tenure_core::{Outcome, Probe as _, Span, reached};
 use wire::Wire;
 
 /// What a run's wall clocks show when it starts.
@@ -67,8 +71,7 @@ pub struct World {
     /// Events that were caused, and that happened, so far.
     ordinal: u64,
     happened: u64,
-    /// What is to happen, by when and in which order, each with the event that caused it.
-    queue: BTreeMap<(u64, u64), (u64, Event)>,
+    queue: Queue,
     namespace: Namespace,
     layout: LayoutId,
     layout_record: Arc<Layout>,
@@ -76,7 +79,9 @@ pub struct World {
     ownerships: Vec<Subject>,
     entities: Vec<Entity>,
     streams: Vec<StreamName>,
-    store: Store,
+    /// The stream of snapshots.
+    snapshots: StreamName,
+    store: Stored,
     wire: Wire,
     network: Network,
     lives: Lives,
@@ -89,6 +94,8 @@ pub struct World {
     history: History,
     ledger: Ledger,
     bodies: Bodies,
+    /// How hosts read events.
+    reader: Reader,
     oracles: Vec<Box<dyn Oracle>>,
     probe: CountingProbe,
     next_ticket: u64,
@@ -186,7 +193,13 @@ impl World {
     }
 
     fn events(&mut self) -> Result<(), Violation> {
-        while let Some(((at, ordinal), (cause, event))) = self.queue.pop_first() {
+        while let Some(due) = self.queue.pop() {
+            let Due {
+                at,
+                ordinal,
+                cause,
+                event,
+            } = due;
             self.now = at;
             (self.event, self.cause) = (ordinal, cause);
             self.begins();
@@ -231,6 +244,7 @@ impl World {
                 Ok(())
             }
             Event::Answer { flight, reply } => self.answer(flight, *reply),
+            Event::GiveUp { flight } => self.answer(flight, Outcome::Unknown),
             Event::Ask { client, number } => self.ask_something(client, number),
             Event::AskAgain { ticket } => self.ask_again(ticket),
             Event::Post { from, to } => self.post(from, to),
@@ -311,7 +325,7 @@ impl World {
     /// The server's sweep: what expired before now is gone.
     fn let_expire(&mut self) {
         let wall = self.wall();
-        if self.store.next_expiry().is_some_and(|at| at <= wall) {
+        if self.store.expires_at().is_some_and(|at| at <= wall) {
             reached!(self, "world: messages expired");
             self.store.expire(wall);
         }
@@ -334,8 +348,12 @@ impl World {
 
     fn at(&mut self, after: Span, event: Event) {
         self.ordinal += 1;
-        let at = self.now + after.as_nanos();
-        self.queue.insert((at, self.ordinal), (self.event, event));
+        self.queue.push(Due {
+            at: self.now + after.as_nanos(),
+            ordinal: self.ordinal,
+            cause: self.event,
+            event,
+        });
     }
 
     fn wall(&self) -> WallTime {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::history::Told;
-use crate::host::{Answer, Build, Host};
+use crate::host::{Answer, Host};
 use crate::oracle::{Class, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::{Cache, StockAt};
@@ -89,10 +89,10 @@ impl Node {
 }
 
 impl Running {
-    pub(super) fn new(machine: Shard, dice: Dice, build: Build) -> Self {
+    pub(super) fn new(machine: Shard, dice: Dice, host: Host) -> Self {
         Self {
             seat: Seat::new(machine, dice),
-            host: Host::new(build),
+            host,
             busy: BTreeSet::new(),
         }
     }
@@ -431,19 +431,19 @@ impl World {
         };
         let due = node.clock.when(deadline.at).expect("a clock that runs");
         let due = due.max(self.now);
+        let wake = *node.wake_of(place.part);
+        // A timer that is set already and not too late stays.
+        if wake.is_some_and(|wake| wake >= due && wake - due < 500_000) {
+            return self.draws.pass(What::TimerDelay, place.row());
+        }
         let late = self.draws.span(
             What::TimerDelay,
             place.row(),
             Span::ZERO,
             Span::from_micros(500),
         );
-        let wake = self.nodes[place.node].wake_of(place.part);
-        // A timer that is set already and not too late stays.
-        if wake.is_some_and(|wake| wake >= due && wake - due < 500_000) {
-            return;
-        }
         let at = due + late.as_nanos();
-        *wake = Some(at);
+        *self.nodes[place.node].wake_of(place.part) = Some(at);
         self.at(Span::from_nanos(at - self.now), Event::Tick { place, at });
     }
 

@@ -9,9 +9,11 @@ use tenure_core::{Cx, Deadline, Dice, Effects, Machine, Time};
 const SPINS_MAX: u32 = 1_000;
 
 /// One machine of a node.
-pub(super) struct Seat<M> {
+pub(super) struct Seat<M: Machine> {
     pub(super) machine: M,
     dice: Dice,
+    /// Empty between two steps; its memory stays.
+    effects: Option<Effects<M::Effect>>,
     /// When the next tick is due, in true nanoseconds.
     pub(super) wake: Option<u64>,
     /// Ticks in a row that came at once.
@@ -23,6 +25,7 @@ impl<M: Machine> Seat<M> {
         Self {
             machine,
             dice,
+            effects: None,
             wake: None,
             spins: 0,
         }
@@ -36,10 +39,10 @@ impl<M: Machine> Seat<M> {
         input: M::Input,
         effects_max: usize,
     ) -> Vec<M::Effect> {
-        let mut effects = Effects::new(effects_max);
+        let effects = self.effects.get_or_insert_with(|| Effects::new(effects_max));
         let dice = self.dice;
         let mut cx = Cx { now, dice, probe };
-        self.machine.step(&mut cx, input, &mut effects);
+        self.machine.step(&mut cx, input, effects);
         effects.drain().collect()
     }
 

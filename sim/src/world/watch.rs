@@ -15,6 +15,9 @@ const COMPARE_EVERY: u64 = 64;
 impl World {
     /// Follows the store and lets the oracles judge what is new.
     pub(super) fn watch(&mut self) -> Result<(), Violation> {
+        if !self.store.changed() {
+            return Ok(());
+        }
         self.announce();
         self.watch_bodies()?;
         for index in 0..self.streams.len() {
@@ -38,14 +41,14 @@ impl World {
                 }
             }
         }
+        self.store.seen();
         Ok(())
     }
 
     fn watch_bodies(&mut self) -> Result<(), Violation> {
-        let stream = self.namespace.snapshot_stream();
         let changes = self
             .bodies
-            .follow(&self.store, &stream)
+            .follow(&self.store, &self.snapshots)
             .map_err(gone_wrong)?;
         for change in changes {
             match change {

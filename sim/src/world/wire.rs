@@ -21,8 +21,8 @@ use tenure_mem::store::ProposalId;
 /// What is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    flights: BTreeMap<FlightId, Flight>,
-    next: u64,
+    /// All of them, by their numbers.
+    flights: Vec<Flight>,
     /// When the latest proposal of each stream commits: they commit in their order.
     commits: BTreeMap<String, u64>,
 }
@@ -33,8 +33,20 @@ struct Flight {
     op: OpId,
     request: StoreRequest,
     fate: Fate,
+    /// Whether it reads bodies of snapshots.
+    of_bodies: bool,
     /// Whether its node still waits for the answer.
     awaited: bool,
+}
+
+impl Wire {
+    fn flight(&self, id: FlightId) -> &Flight {
+        &self.flights[id.0]
+    }
+
+    fn flight_mut(&mut self, id: FlightId) -> &mut Flight {
+        &mut self.flights[id.0]
+    }
 }
 
 impl World {
@@ -42,8 +54,7 @@ impl World {
     pub(super) fn send(&mut self, place: Place, op: OpId, request: StoreRequest) {
         let part = place.node as u64;
         let faults = self.plan.faults;
-        let flight = FlightId(self.wire.next);
-        self.wire.next += 1;
+        let flight = FlightId(self.wire.flights.len());
         let timeout = self.plan.limits.store_timeout;
         let writes = request.writes();
         let cut = self.network.apart.cut.contains(&place.node);
@@ -75,33 +86,41 @@ impl World {
             }
             self.at(travel, Event::Reach { flight });
         }
-        self.wire.flights.insert(
-            flight,
-            Flight {
-                place,
-                op,
-                request,
-                fate: drawn.fate,
-                awaited: true,
-            },
+        let of_bodies = matches!(
+            &request,
+            StoreRequest::Latest { stream, .. } if *stream == self.snapshots
         );
-        let reply = Box::new(Outcome::Unknown);
-        self.at(timeout, Event::Answer { flight, reply });
+        self.wire.flights.push(Flight {
+            place,
+            op,
+            request,
+            fate: drawn.fate,
+            of_bodies,
+            awaited: true,
+        });
+        self.at(timeout, Event::GiveUp { flight });
     }
 
     /// A request reaches the store.
     pub(super) fn reach(&mut self, id: FlightId) {
-        let flight = &self.wire.flights[&id];
-        let (request, fate) = (flight.request.clone(), flight.fate);
-        let part = flight.place.node as u64;
+        // It is lent for as long as the store looks at it.
+        let lent = &mut self.wire.flight_mut(id).request;
+        let request = std::mem::replace(lent, StoreRequest::Capabilities);
+        self.take_up(id, &request);
+        self.wire.flight_mut(id).request = request;
+    }
+
+    fn take_up(&mut self, id: FlightId, request: &StoreRequest) {
+        let flight = self.wire.flight(id);
+        let (fate, part) = (flight.fate, flight.place.node as u64);
         match fate {
             Fate::Refused => {
                 reached!(self, "fault: refusal that passes");
-                let refusals = passing_refusals(&request);
+                let refusals = passing_refusals(request);
                 let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
                 let index = usize::try_from(index).expect("an index fits");
                 let refused = refusals[index].clone();
-                self.heard_by_successor(part, &refused, &request);
+                self.heard_by_successor(part, &refused, request);
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Full => {
@@ -111,7 +130,7 @@ impl World {
                     true => Refused::NoSpace,
                     false => Refused::Denied("the simulator's".into()),
                 };
-                self.heard_by_successor(part, &refused, &request);
+                self.heard_by_successor(part, &refused, request);
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Stale => {
@@ -121,13 +140,12 @@ impl World {
                     .map_or(Sequence::NONE, |s| self.store.last(s));
                 // The anchor is as old as the stream.
                 let up_to = Sequence(last.0.saturating_sub(back).max(1));
-                let reply = self.store.answer_as_of(self.wall(), up_to, &request);
+                let reply = self.store.answer_as_of(self.wall(), up_to, request);
                 if request.writes() {
                     reached!(self, "fault: a former leader answers a write");
                 } else {
                     reached!(self, "fault: a replica answers from the past");
-                    let snapshots = self.namespace.snapshot_stream();
-                    if request.stream().is_some_and(|stream| *stream == snapshots) {
+                    if request.stream() == Some(&self.snapshots) {
                         reached!(self, "fault: a replica of the snapshots lags");
                     }
                 }
@@ -138,14 +156,14 @@ impl World {
                     )
                 });
                 if let Outcome::Refused(refused) = &reply {
-                    self.heard_by_successor(part, refused, &request);
+                    self.heard_by_successor(part, refused, request);
                 }
                 if reply != Outcome::Unknown {
                     self.come_back(id, reply);
                 }
             }
             Fate::Lost => {}
-            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), &request),
+            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), request),
         }
     }
 
@@ -175,8 +193,9 @@ impl World {
             }
             return;
         }
+        let wall = self.wall();
         let proposed = match self.tampered(request) {
-            Ok(tampered) => self.store.propose(self.wall(), &tampered),
+            Ok(tampered) => self.store.propose(wall, &tampered),
             Err(reply) => Err(reply),
         };
         match proposed {
@@ -215,7 +234,8 @@ impl World {
             reached!(self, "fault: a proposal was lost with its leader");
             return;
         }
-        let reply = self.store.commit(self.wall(), proposal);
+        let wall = self.wall();
+        let reply = self.store.commit(wall, proposal);
         self.tell(Lane::Store, Kind::Does, || {
             format!("store commits {flight:?}: {}", brief::answer(&reply))
         });
@@ -226,7 +246,7 @@ impl World {
 
     /// The answer travels back.
     fn come_back(&mut self, id: FlightId, reply: StoreReply) {
-        let flight = &self.wire.flights[&id];
+        let flight = self.wire.flight(id);
         let (fate, part) = (flight.fate, flight.place.node as u64);
         if self.healed && self.corruption == Some(Corruption::Deaf) {
             return;
@@ -253,16 +273,12 @@ impl World {
 
     /// The body of a snapshot may be absent or damaged where it is read.
     fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
-        let flight = &self.wire.flights[&id];
-        let part = flight.place.node as u64;
-        let of_body = matches!(
-            &flight.request,
-            StoreRequest::Latest { stream, .. } if *stream == self.namespace.snapshot_stream()
-        );
+        let flight = self.wire.flight(id);
+        let (of_bodies, part) = (flight.of_bodies, flight.place.node as u64);
         let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
             return reply;
         };
-        if of_body && !self.healed {
+        if of_bodies && !self.healed {
             let faults = self.plan.faults;
             let row = part << 8;
             if self.strikes(Fault::AbsentBody, (What::Snapshot, row), faults.absent_body) {
@@ -290,11 +306,7 @@ impl World {
 
     /// A node hears an answer, or its shell gives up waiting.
     pub(super) fn answer(&mut self, id: FlightId, reply: StoreReply) -> Result<(), Violation> {
-        let flight = self
-            .wire
-            .flights
-            .get_mut(&id)
-            .expect("a flight that was sent");
+        let flight = self.wire.flight_mut(id);
         if !flight.awaited {
             return Ok(());
         }
@@ -305,7 +317,10 @@ impl World {
             && node.life == place.life
             && let Part::Log(shard) = place.part
             && let Some(sequence) = mark::told(&reply)
-            && mark::counts(node.shards[shard].seat.machine.stream(), &flight.request)
+            && mark::counts(
+                node.shards[shard].seat.machine.stream(),
+                &self.wire.flight(id).request,
+            )
         {
             self.raise_mark(place.node, shard, sequence);
         }
@@ -319,25 +334,24 @@ impl World {
             .wire
             .flights
             .iter()
+            .enumerate()
             .filter(|(_, flight)| flight.place.node == node && flight.awaited)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| FlightId(id))
             .collect();
         for id in open {
             if self.strikes(Fault::LostWithLink, (What::Link, part), 500) {
-                let flight = self.wire.flights.get_mut(&id).expect("an open flight");
-                flight.fate = Fate::Lost;
+                self.wire.flight_mut(id).fate = Fate::Lost;
             }
             let wait = self
                 .draws
                 .span(What::Link, part, Span::ZERO, Span::from_millis(1));
-            let reply = Box::new(Outcome::Unknown);
-            self.at(wait, Event::Answer { flight: id, reply });
+            self.at(wait, Event::GiveUp { flight: id });
         }
     }
 
     /// The store restarts: what was on its way to it is gone.
     pub(super) fn drop_flights(&mut self) {
-        for flight in self.wire.flights.values_mut() {
+        for flight in &mut self.wire.flights {
             flight.fate = Fate::Lost;
         }
     }
