@@ -22,6 +22,8 @@ pub struct Placed {
     pub at: u64,
     /// The commit.
     pub commit: Commit,
+    /// What its events say, decoded.
+    pub events: Vec<Added>,
     /// The entity's state before it and after each of its events.
     pub states: Vec<State>,
 }
@@ -106,9 +108,9 @@ impl Ledger {
 
     /// The commit at a sequence of an entity.
     pub fn commit_at(&self, subject: &str, sequence: Sequence) -> Option<&Placed> {
-        self.history(subject)
-            .iter()
-            .find(|placed| placed.sequence == sequence)
+        let history = self.history(subject);
+        let place = history.binary_search_by_key(&sequence, |placed| placed.sequence);
+        Some(&history[place.ok()?])
     }
 
     /// The state of an entity now.
@@ -250,12 +252,14 @@ impl Ledger {
                 }
                 let history = self.entities.entry(subject.clone()).or_default();
                 let state = history.last().map_or_else(State::default, Placed::after);
+                let events = events(&commit)?;
                 let placed = Placed {
                     stream: stream.into(),
                     subject: subject.clone(),
                     sequence: message.sequence,
                     at,
-                    states: states(state, &commit)?,
+                    states: states(state, &commit, &events),
+                    events,
                     commit,
                 };
                 history.push(placed);
@@ -288,13 +292,20 @@ impl Ledger {
     }
 }
 
-fn states(mut state: State, commit: &Commit) -> Result<Vec<State>, String> {
-    let mut states = vec![state];
-    for record in &commit.events {
-        let event = Added::of(record)
-            .ok_or_else(|| format!("an event of {:?} is not the host's", commit.entity))?;
-        state = state.after(record.version, &event);
+fn events(commit: &Commit) -> Result<Vec<Added>, String> {
+    let event = |record| {
+        let event = Added::of(record);
+        event.ok_or_else(|| format!("an event of {:?} is not the host's", commit.entity))
+    };
+    commit.events.iter().map(event).collect()
+}
+
+fn states(mut state: State, commit: &Commit, events: &[Added]) -> Vec<State> {
+    let mut states = Vec::with_capacity(events.len() + 1);
+    states.push(state);
+    for (record, event) in commit.events.iter().zip(events) {
+        state = state.after(record.version, event);
         states.push(state);
     }
-    Ok(states)
+    states
 }

@@ -3,7 +3,6 @@
 
 use super::{Oracle, Seen, View};
 use crate::history::Asked;
-use crate::host::Added;
 use crate::ledger::Ledger;
 use tenure_core::id::{Sequence, Version};
 use tenure_core::log::{Reply, Verdict};
@@ -83,7 +82,8 @@ fn whole(
         .commit
         .events
         .iter()
-        .filter(|record| Added::of(record).is_some_and(|event| event.ticket == ticket))
+        .zip(&placed.events)
+        .filter_map(|(record, event)| (event.ticket == ticket).then_some(record))
         .collect();
     let equal = stored.len() == events.len()
         && stored

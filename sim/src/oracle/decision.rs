@@ -2,7 +2,6 @@
 //! the digest of the state that it was decided on.
 
 use super::{Oracle, Seen, View};
-use crate::host::Added;
 
 #[derive(Debug)]
 pub(super) struct Decision;
@@ -16,8 +15,8 @@ impl Oracle for Decision {
         match seen {
             Seen::Stored { placed, .. } => {
                 let mut current = None;
-                for (record, before) in placed.commit.events.iter().zip(&placed.states) {
-                    let event = Added::of(record).ok_or("an event that is not the host's")?;
+                let records = placed.commit.events.iter().zip(&placed.events);
+                for ((record, event), before) in records.zip(&placed.states) {
                     let expected = match current {
                         Some((ticket, index, seen)) if ticket == event.ticket => (index + 1, seen),
                         Some(_) | None => (0, before.digest),

@@ -3,7 +3,7 @@
 //! its receiver; nothing else has an effect.
 
 use super::{Oracle, Seen, View};
-use crate::host::{Added, Effect, effect_of, firing_ticket, message_ticket, whose};
+use crate::host::{Effect, effect_of, firing_ticket, message_ticket, whose};
 use crate::ledger::Placed;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::format::Timer;
@@ -56,10 +56,7 @@ impl Later {
     fn stored(&mut self, placed: &Placed, wall_max: WallTime) -> Result<(), String> {
         let (subject, commit) = (&placed.subject, &placed.commit);
         let at = || format!("{subject} at {:?}", placed.sequence);
-        for record in &commit.events {
-            let Some(event) = Added::of(record) else {
-                continue;
-            };
+        for event in &placed.events {
             match effect_of(event.ticket) {
                 Effect::Command => {}
                 Effect::Firing => self.fired(placed, event.ticket, wall_max)?,

@@ -3,7 +3,7 @@
 
 use super::once::decided_for;
 use super::{Oracle, Seen, View};
-use crate::host::{Added, metadata};
+use crate::host::metadata;
 use crate::ledger::Placed;
 
 #[derive(Debug)]
@@ -28,10 +28,7 @@ impl Oracle for Metadata {
 
 fn stored(placed: &Placed) -> Result<(), String> {
     let (subject, sequence, commit) = (&placed.subject, placed.sequence, &placed.commit);
-    for (index, record) in commit.events.iter().enumerate() {
-        let Some(event) = Added::of(record) else {
-            continue;
-        };
+    for (index, event) in placed.events.iter().enumerate() {
         let said = metadata(event.ticket);
         if commit.metadata_of(index) != said.as_ref() {
             return Err(format!(

@@ -3,7 +3,7 @@
 
 use super::{Oracle, Seen, View};
 use crate::history::Asked;
-use crate::host::{Added, effect_of};
+use crate::host::effect_of;
 use crate::ledger::Placed;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,9 +51,7 @@ impl Once {
     fn stored(&mut self, view: View<'_>, placed: &Placed) -> Result<(), String> {
         let (subject, sequence) = (&placed.subject, placed.sequence);
         let mut tickets = BTreeSet::new();
-        for record in &placed.commit.events {
-            tickets.extend(Added::of(record).map(|event| event.ticket));
-        }
+        tickets.extend(placed.events.iter().map(|event| event.ticket));
         for command in &placed.commit.commands {
             if command.outcome.is_empty() {
                 // Of a timer, whose reply nobody gets.
@@ -139,18 +137,18 @@ impl Once {
                 )),
                 None => Err(format!("{ticket:?} found a command that is not stored")),
             },
-            Reply::Nothing { .. } => self.deny(ticket, "Nothing"),
+            Reply::Nothing { .. } => self.deny(ticket, &told.reply),
             Reply::Refused(Refusal::Unknown) | Reply::Read { .. } => Ok(()),
-            Reply::Refused(refusal) => self.deny(ticket, &format!("{refusal:?}")),
+            Reply::Refused(_) => self.deny(ticket, &told.reply),
         }
     }
 
-    fn deny(&mut self, ticket: Ticket, why: &str) -> Result<(), String> {
+    fn deny(&mut self, ticket: Ticket, reply: &Reply) -> Result<(), String> {
         self.denied.insert(ticket);
         match self.tickets.get(&ticket) {
             None => Ok(()),
             Some((_, sequence)) => Err(format!(
-                "{ticket:?} is stored at {sequence:?}, and was told {why}"
+                "{ticket:?} is stored at {sequence:?}, and was told {reply:?}"
             )),
         }
     }

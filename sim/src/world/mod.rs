@@ -347,13 +347,18 @@ impl World {
     }
 
     fn at(&mut self, after: Span, event: Event) {
+        let due = self.due_at(after, event);
+        self.queue.push(due);
+    }
+
+    fn due_at(&mut self, after: Span, event: Event) -> Due {
         self.ordinal += 1;
-        self.queue.push(Due {
+        Due {
             at: self.now + after.as_nanos(),
             ordinal: self.ordinal,
             cause: self.event,
             event,
-        });
+        }
     }
 
     fn wall(&self) -> WallTime {

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Events that wait: the earliest comes first, and of those of one time the one that was caused first.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub(super) struct Queue {
     order: BinaryHeap<Reverse<(u64, u64, u32)>>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
+    /// Those that were pushed in the order in which they come, as shells give up after the same time.
+    in_order: VecDeque<Due>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,25 @@ impl Queue {
         self.order.push(Reverse((at, ordinal, slot)));
     }
 
+    /// One that comes no sooner than all that were pushed so before.
+    pub(super) fn push_in_order(&mut self, due: Due) {
+        let last = self.in_order.back();
+        assert!(
+            last.is_none_or(|last| (last.at, last.ordinal) < (due.at, due.ordinal)),
+            "{due:?} comes before {last:?}"
+        );
+        self.in_order.push_back(due);
+    }
+
     pub(super) fn pop(&mut self) -> Option<Due> {
+        if let Some(first) = self.in_order.front() {
+            let other = self.order.peek();
+            if other
+                .is_none_or(|Reverse((at, ordinal, _))| (first.at, first.ordinal) < (*at, *ordinal))
+            {
+                return self.in_order.pop_front();
+            }
+        }
         let Reverse((at, ordinal, slot)) = self.order.pop()?;
         let Slot { cause, event } = self.slots[slot as usize].take()?;
         self.free.push(slot);
@@ -71,15 +91,16 @@ mod tests {
     fn the_earliest_comes_first_and_then_the_one_that_was_caused_first() {
         let mut queue = Queue::default();
         let mut ordinal = 0;
-        let mut push = |queue: &mut Queue, at| {
+        let mut due = |at| {
             ordinal += 1;
-            queue.push(Due {
+            Due {
                 at,
                 ordinal,
                 cause: at,
                 event: Event::Restart { node: 0 },
-            });
+            }
         };
+        let mut push = |queue: &mut Queue, at| queue.push(due(at));
         for at in [5, 3, 5, 9, 3] {
             push(&mut queue, at);
         }
@@ -92,5 +113,35 @@ mod tests {
         assert_eq!(pop(&mut queue), Some((5, 6, 5)));
         assert_eq!(pop(&mut queue), Some((9, 4, 9)));
         assert_eq!(pop(&mut queue), None);
+        let pushed = [(5, true), (4, false), (5, false), (7, true), (6, false)];
+        for (ordinal, (at, in_order)) in (11..).zip(pushed) {
+            let due = Due {
+                at,
+                ordinal,
+                cause: at,
+                event: Event::Restart { node: 0 },
+            };
+            match in_order {
+                true => queue.push_in_order(due),
+                false => queue.push(due),
+            }
+        }
+        let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue)).collect();
+        let order: Vec<_> = order.iter().map(|it| it.1).collect();
+        assert_eq!(order, [12, 11, 13, 15, 14]);
+    }
+
+    #[test]
+    #[should_panic(expected = "comes before")]
+    fn what_is_out_of_order_is_refused() {
+        let mut queue = Queue::default();
+        for (ordinal, at) in [(1, 3), (2, 2)] {
+            queue.push_in_order(Due {
+                at,
+                ordinal,
+                cause: 0,
+                event: Event::Restart { node: 0 },
+            });
+        }
     }
 }

@@ -98,7 +98,9 @@ impl World {
             of_bodies,
             awaited: true,
         });
-        self.at(timeout, Event::GiveUp { flight });
+        // The limit is the same for all.
+        let due = self.due_at(timeout, Event::GiveUp { flight });
+        self.queue.push_in_order(due);
     }
 
     /// A request reaches the store.
