@@ -296,6 +296,9 @@ mod tests {
         for what in [What::TimerDelay, What::Fate] {
             assert_eq!(one.bits(what, 1), two.bits(what, 1));
         }
-        assert_eq!(one.deviations.take_happened(), two.deviations.take_happened());
+        assert_eq!(
+            one.deviations.take_happened(),
+            two.deviations.take_happened()
+        );
     }
 }

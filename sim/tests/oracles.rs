@@ -110,6 +110,12 @@ fn a_store_that_falls_silent_is_caught() {
 }
 
 #[test]
+fn a_node_that_is_well_in_name_alone_is_caught() {
+    assert_caught(Corruption::HalfHealed, Profile::Churn, &["convergence"]);
+    assert_caught(Corruption::HalfHealed, Profile::TakeOver, &["converged"]);
+}
+
+#[test]
 fn acting_after_the_lease_is_caught() {
     assert_caught(
         Corruption::EndlessLease,

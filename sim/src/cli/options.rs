@@ -108,7 +108,8 @@ pub(crate) struct Run {
     /// The seed
     #[arg(long)]
     pub(crate) seed: u64,
-    /// Which faults it may have
+    /// Which faults it may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
+    /// partition, drift (or clock), takeover, kill or storm
     #[arg(long, default_value = "swarm")]
     pub(crate) profile: Profile,
     /// Print what happens
@@ -129,7 +130,8 @@ pub(crate) struct Swarm {
     /// The first seed
     #[arg(long, default_value_t = 0)]
     pub(crate) from: u64,
-    /// Which faults they may have; all profiles in turn when not given
+    /// Which faults they may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
+    /// partition, drift (or clock), takeover, kill or storm; all in turn when not given
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
     /// On how many threads
@@ -199,7 +201,8 @@ pub(crate) struct Bench {
     /// How many seeds
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
-    /// Which faults they may have
+    /// Which faults they may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
+    /// partition, drift (or clock), takeover, kill or storm
     #[arg(long, default_value = "swarm")]
     pub(crate) profile: Profile,
     /// Print one line of JSON at the end

@@ -144,6 +144,8 @@ faults! {
     StoreStep "store-step" voids [],
     /// Somebody with raw rights deletes the latest ownership record of a shard.
     LostRecord "lost-record" voids [Fenced LeasedAlone Kept],
+    /// A node does not become well when faults end: it is dead, or reaches nobody.
+    GivenUp "given-up" voids [],
 }
 
 impl fmt::Display for Fault {

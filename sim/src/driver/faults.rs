@@ -212,6 +212,7 @@ pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<Rhythm> {
         | Fault::LateAnnouncement
         | Fault::AnnouncementTwice
         | Fault::LostDelivery
-        | Fault::StrayDelivery => None,
+        | Fault::StrayDelivery
+        | Fault::GivenUp => None,
     }
 }

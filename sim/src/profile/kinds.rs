@@ -75,6 +75,21 @@ impl Profile {
         }
     }
 
+    /// Whether some of its nodes may stay broken when faults end: those that are well have to do without
+    /// them.
+    pub const fn breaks_for_good(self) -> bool {
+        match self {
+            Self::Direct | Self::Partition | Self::Drift | Self::TakeOver | Self::Storm => true,
+            // Logs alone have nobody who moves the shards of a node that is gone.
+            Self::Owned | Self::Replicated | Self::Churn | Self::Swarm => false,
+            // Nothing goes wrong in them, or nothing but what they are about.
+            Self::Calm | Self::Tail | Self::Cluster | Self::Kill => false,
+        }
+    }
+
+    /// Other names, each for what the store, or the clocks, do wrong.
+    pub const ALIASES: [(&str, Self); 2] = [("store", Self::Replicated), ("clock", Self::Drift)];
+
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,10 +120,33 @@ impl FromStr for Profile {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| {
+        let named = Self::ALL.map(|profile| (profile.name(), profile));
+        let mut all = named.into_iter().chain(Self::ALIASES);
+        let found = all.find(|(name, _)| *name == text);
+        found.map(|(_, profile)| profile).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("there is no profile {text:?}; the profiles are {names}")
+            let aliases = Self::ALIASES.map(|(alias, of)| format!("{alias} ({of})"));
+            let aliases = aliases.join(" and ");
+            format!("there is no profile {text:?}; the profiles are {names}, and {aliases}")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Profile;
+
+    #[test]
+    fn each_name_is_read_and_so_are_the_other_names() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+        }
+        assert_eq!("store".parse(), Ok(Profile::Replicated));
+        assert_eq!("clock".parse(), Ok(Profile::Drift));
+        let refused = "gremlins".parse::<Profile>().unwrap_err();
+        assert!(
+            refused.contains("calm") && refused.contains("clock (drift)"),
+            "{refused}"
+        );
     }
 }

@@ -301,6 +301,7 @@ fn befalls(
         | Fault::ClockJump
         | Fault::ClockFreeze
         | Fault::StoreStep
-        | Fault::LostRecord => None,
+        | Fault::LostRecord
+        | Fault::GivenUp => None,
     }
 }

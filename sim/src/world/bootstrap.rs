@@ -103,6 +103,7 @@ pub(super) fn world(plan: Plan) -> World {
         network: Network::default(),
         lives: Lives::default(),
         away: BTreeSet::new(),
+        given_up: BTreeSet::new(),
         suspended: BTreeSet::new(),
         nodes: Vec::new(),
         owners: vec![None; plan.shards.len()],

@@ -1,5 +1,5 @@
-//! After everything healed: by a stated time each shard has a living owner, and all nodes see the same
-//! members and the same owners (P8).
+//! After everything healed: by a stated time each shard has an owner that is well, and all nodes that are
+//! well see the same members and the same owners (P8).
 
 use super::World;
 use crate::oracle::{Class, Happened, Seen, Violation};
@@ -41,9 +41,8 @@ impl World {
     /// By now everything must have converged.
     pub(super) fn converged(&mut self) -> Result<(), Violation> {
         reached!(self, "world: a cluster converged");
-        let living: Vec<usize> = (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].alive)
-            .collect();
+        let mut living = self.core();
+        living.retain(|node| self.nodes[*node].alive);
         let runs: Vec<Incarnation> = living
             .iter()
             .map(|node| self.nodes[*node].seats().incarnation)

@@ -73,11 +73,13 @@ pub enum Corruption {
     Unfired,
     /// When wall clocks that are asked are ahead of what they show.
     Early,
+    /// When a node that is said to be well again does not reach the store.
+    HalfHealed,
 }
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -104,6 +106,7 @@ impl Corruption {
         Self::Nameless,
         Self::Unfired,
         Self::Early,
+        Self::HalfHealed,
     ];
 }
 
@@ -133,7 +136,8 @@ impl Corruption {
             | Self::Unsent
             | Self::Nameless
             | Self::Unfired
-            | Self::Early => false,
+            | Self::Early
+            | Self::HalfHealed => false,
         }
     }
 }
@@ -194,7 +198,8 @@ impl World {
                 | Corruption::Unsent
                 | Corruption::Nameless
                 | Corruption::Unfired
-                | Corruption::Early,
+                | Corruption::Early
+                | Corruption::HalfHealed,
             )
             | None => Some(()),
         };

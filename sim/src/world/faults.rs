@@ -4,11 +4,10 @@
 use super::World;
 use super::bars::Sort;
 use super::event::{Event, Part, Place};
-use super::node::breach;
 use super::story::{Kind, Lane};
 use crate::deviation::Fault;
 use crate::draw::What;
-use crate::oracle::{Class, Happened, Seen, Violation};
+use crate::oracle::{Happened, Seen, Violation};
 use tenure_core::format::WriteMode;
 use tenure_core::id::Sequence;
 use tenure_core::log::Input;
@@ -99,7 +98,7 @@ impl World {
     }
 
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
-        if !self.nodes[node].alive {
+        if !self.nodes[node].alive && !self.given_up.contains(&node) {
             self.tell(Lane::Node(node), Kind::Note, || format!("n{node} starts"));
             self.ends(Lane::Node(node), |sort| sort == Sort::Fault);
             self.revive(node);
@@ -387,32 +386,5 @@ impl World {
             format!("{stream} comes back with {keep_up_to:?} as its last")
         });
         self.store.lose_tail(&stream, keep_up_to);
-    }
-
-    /// No fault comes any more; what was broken is repaired.
-    pub(super) fn heal(&mut self) -> Result<(), Violation> {
-        self.tell(Lane::World, Kind::Note, || "EVERYTHING HEALS".into());
-        self.healed = true;
-        self.heal_network();
-        for node in 0..self.nodes.len() {
-            if self.nodes[node].alive {
-                if let Some(until) = self.nodes[node].stopped_until.as_mut() {
-                    let early = until.saturating_sub(self.now);
-                    *until = self.now;
-                    if early > 0 {
-                        self.resume(node)?;
-                    }
-                }
-                self.link_up(node)?;
-            } else if !self.is_away(node) {
-                self.restart(node)?;
-            }
-        }
-        let idle = |node: &usize| !self.nodes[*node].running() && !self.is_away(*node);
-        if (0..self.nodes.len()).any(|node| idle(&node)) {
-            return Err(breach(Class::Liveness, "a node does not run".into()));
-        }
-        self.schedule_last_round();
-        Ok(())
     }
 }

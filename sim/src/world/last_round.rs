@@ -1,5 +1,5 @@
-//! After everything healed and every late byte has landed: each shard gets an owner, each node is
-//! asked for each entity once more, and everything must be served.
+//! After everything healed and every late byte has landed: each shard gets an owner, each node that is
+//! well is asked for each entity once more, and everything must be served.
 
 use super::World;
 use super::event::{Event, Part, Place};
@@ -24,7 +24,7 @@ impl World {
         } else {
             self.at(quiet, Event::LastClaims);
         }
-        let asked = (self.entities.len() * self.nodes.len()) as u64;
+        let asked = (self.entities.len() * self.core().len()) as u64;
         let part = self.last_patience() + LAST_EVERY.saturating_mul(asked) + Span::from_secs(1);
         self.at(quiet + part, Event::LastCommands);
         self.at(quiet + part + part, Event::LastReads);
@@ -41,10 +41,10 @@ impl World {
     }
 
     pub(super) fn last_claims(&mut self) -> Result<(), Violation> {
+        let core = self.core();
         for shard in 0..self.plan.shards.len() {
             if self.plan.shards[shard] == WriteMode::Owned {
-                let node = self.draws.below(What::Claim, 3, self.nodes.len() as u64);
-                let node = usize::try_from(node).expect("an index fits");
+                let node = self.draws.pick(What::Claim, 3, &core);
                 let life = self.nodes[node].life;
                 let part = Part::Log(shard);
                 self.deliver(Place { node, life, part }, Input::Claim)?;
@@ -63,8 +63,9 @@ impl World {
 
     fn last_questions(&mut self, commands: bool) -> Result<(), Violation> {
         let mut wait = Span::ZERO;
+        let core = self.core();
         for entity in 0..self.entities.len() {
-            for node in 0..self.nodes.len() {
+            for node in core.iter().copied() {
                 if self.plan.cluster.is_none() {
                     self.last_ask(node, entity, commands)?;
                     continue;

@@ -10,6 +10,7 @@ mod corrupt;
 mod corrupt_cluster;
 mod event;
 mod faults;
+mod heal;
 mod kill;
 mod last_round;
 mod later;
@@ -19,8 +20,8 @@ mod node;
 mod partition;
 mod queue;
 mod seat;
-mod story;
 mod stored;
+mod story;
 mod watch;
 mod wire;
 
@@ -41,10 +42,10 @@ use event::Event;
 pub(crate) use event::Input;
 use network::Network;
 use node::Node;
+use queue::{Due, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use queue::{Due, Queue};
 use std::sync::Arc;
 use stored::Stored;
 use story::Story;
@@ -87,6 +88,8 @@ pub struct World {
     lives: Lives,
     /// Nodes that are not meant to run.
     away: BTreeSet<usize>,
+    /// Nodes that never become well again.
+    given_up: BTreeSet<usize>,
     /// Nodes that stand still because they are suspended.
     suspended: BTreeSet<usize>,
     nodes: Vec<Node>,

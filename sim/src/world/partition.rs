@@ -58,6 +58,9 @@ impl World {
     }
 
     pub(super) fn reunite(&mut self) {
+        if self.healed {
+            return;
+        }
         self.tell(Lane::World, Kind::Note, || "the network is whole".into());
         self.network.apart.reunite();
         self.next_fault(
@@ -96,6 +99,9 @@ impl World {
     }
 
     pub(super) fn reaches_store(&mut self, node: usize) {
+        if self.healed {
+            return;
+        }
         self.tell(Lane::Node(node), Kind::Note, || {
             format!("n{node} reaches the store")
         });

@@ -39,7 +39,9 @@ impl<M: Machine> Seat<M> {
         input: M::Input,
         effects_max: usize,
     ) -> Vec<M::Effect> {
-        let effects = self.effects.get_or_insert_with(|| Effects::new(effects_max));
+        let effects = self
+            .effects
+            .get_or_insert_with(|| Effects::new(effects_max));
         let dice = self.dice;
         let mut cx = Cx { now, dice, probe };
         self.machine.step(&mut cx, input, effects);
