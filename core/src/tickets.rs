@@ -50,13 +50,15 @@ impl<V> Tickets<V> {
 
     /// Adds an entry; what was under its ticket before.
     pub(crate) fn insert(&mut self, ticket: Ticket, value: V) -> Option<V> {
-        if let Some(before) = self.get_mut(ticket) {
-            return Some(core::mem::replace(before, value));
+        let place = self.entries.vacant_key();
+        let at = u32::try_from(place).expect("fewer entries than 2^32");
+        // Nearly every ticket is a new one: it is looked for once.
+        if self.index.insert(ticket.0, at) {
+            self.entries.insert((ticket, value));
+            return None;
         }
-        let place = self.entries.insert((ticket, value));
-        let place = u32::try_from(place).expect("fewer entries than 2^32");
-        self.index.insert(ticket.0, place);
-        None
+        let before = self.get_mut(ticket)?;
+        Some(core::mem::replace(before, value))
     }
 
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<V> {

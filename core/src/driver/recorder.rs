@@ -380,7 +380,14 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     }
 
     /// Room for one more input with so many bytes.
+    #[inline]
     fn make_room(&mut self, bytes: usize) {
+        if self.inputs >= INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
+            self.drop_oldest(bytes);
+        }
+    }
+
+    fn drop_oldest(&mut self, bytes: usize) {
         while self.inputs >= INPUTS_MAX || self.bytes + bytes > BYTES_MAX {
             let Some(oldest) = self.ring.pop_front() else {
                 break;

@@ -172,6 +172,10 @@ impl<'a> Return<'a> {
     /// nothing happened, and another node is to be asked (H13). Answers begin with what came of their
     /// request, so no more than that is read.
     pub fn turns_away(bytes: &Bytes) -> bool {
+        // Nearly every answer is a reply, and is written so: a short head, the version, the reply's key.
+        if let [0xA1..=0xB7, 0, 1, 1, ..] = bytes[..] {
+            return false;
+        }
         let denial = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes).and_then(|mut reader| {
             Ok(match reader.key()? {
                 Some(3) => Some(denial_bytes::read(&mut reader)?),

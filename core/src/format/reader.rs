@@ -63,6 +63,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The next field's key; `None` at the end, which must be the end of the bytes as well.
+    #[inline]
     pub(super) fn key(&mut self) -> Result<Option<u32>, FormatError> {
         if self.left == 0 {
             return if self.decoder.position() == self.bytes.len() {
@@ -127,6 +128,7 @@ impl<'b> Reader<'b> {
     }
 
     /// An unsigned number of a smaller type.
+    #[inline]
     pub(super) fn number<N: TryFrom<u64>>(
         &mut self,
         field: &'static str,

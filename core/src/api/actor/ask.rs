@@ -5,8 +5,9 @@ use super::job::Carried;
 use super::told::NoReply;
 use super::{Actor, ActorError, ActorHandle, Handle};
 use crate::api::{Message, Served};
+use crate::driver::Sent;
 use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
-use crate::format::Metadata;
+use crate::format::{Codec, Metadata};
 use crate::step::Span;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -37,6 +38,11 @@ pub struct ActorAskServed<A: Actor, M>(ActorAsk<A, M>);
 
 struct Sending<A: Actor, M> {
     to: ActorHandle<A>,
+    said: Said<M>,
+}
+
+/// What is said, and how.
+struct Said<M> {
     message: M,
     timeout: Option<Span>,
     metadata: Option<Arc<Metadata>>,
@@ -44,47 +50,47 @@ struct Sending<A: Actor, M> {
 
 impl<A: Actor, M> Sending<A, M> {
     fn new(to: ActorHandle<A>, message: M) -> Self {
-        Self {
+        let said = Said {
             metadata: to.metadata.clone(),
-            to,
             message,
             timeout: None,
-        }
+        };
+        Self { to, said }
+    }
+
+    fn timeout(&mut self, timeout: Duration) {
+        self.said.timeout = Some(timeout.into());
     }
 
     fn metadata(&mut self, metadata: Metadata) {
-        self.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
+        self.said.metadata = (!metadata.is_empty()).then(|| Arc::new(metadata));
     }
 }
 
-impl<A: Actor, M: Message> Sending<A, M> {
-    /// Hands the message over, for a caller; whom it is for comes back.
-    async fn send<E>(
+impl<M: Message> Said<M> {
+    /// Hands the message over, for a caller. The handle stays where it is: it is large, and each future
+    /// that held it would move it once more.
+    fn send<'a, A: Actor, E>(
         self,
+        to: &'a ActorHandle<A>,
         answered: bool,
         gone: &Gone,
-        caller: impl FnOnce(crate::format::Codec) -> Box<dyn ActorCaller> + Send,
-    ) -> (ActorHandle<A>, Result<(), NoReply<E>>) {
+        caller: impl FnOnce(Codec) -> Box<dyn ActorCaller>,
+    ) -> Result<Sent<'a>, NoReply<E>> {
         let Self {
-            to,
             message,
             timeout,
             metadata,
         } = self;
-        let Some(kind) = to.kind.clone() else {
-            return (to, Err(NoReply::UnknownKind));
-        };
+        let kind = to.kind.clone().ok_or(NoReply::UnknownKind)?;
         let key = match &to.key {
             Ok(key) => key.clone(),
-            Err(why) => {
-                let why = NoReply::Misdirected(why.clone());
-                return (to, Err(why));
-            }
+            Err(why) => return Err(NoReply::Misdirected(why.clone())),
         };
         let own = to.world.now() + timeout.unwrap_or(to.timeout);
         let caller = caller(kind.codec);
         let trail = answered.then(|| to.trail.clone());
-        let request = ActorRequest {
+        Ok(to.asker.ask(ActorRequest {
             kind,
             key,
             node: to.node.clone(),
@@ -97,9 +103,41 @@ impl<A: Actor, M: Message> Sending<A, M> {
             },
             gone: gone.flag(),
             caller,
+        }))
+    }
+
+    /// The reply, and on which other node and under which epoch it was given.
+    async fn ask<A: Handle<M>>(
+        self,
+        to: &ActorHandle<A>,
+        served: bool,
+    ) -> ServedReply<A::Reply, A::Error> {
+        let gone = Gone::within(to.within.clone());
+        let mut told = None;
+        let asking = |codec| {
+            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec, served);
+            told = Some(receiver);
+            Box::new(asking) as Box<dyn ActorCaller>
         };
-        let sent = to.asker.ask(request).await.map_err(NoReply::NotSent);
-        (to, sent)
+        let _waits = to.awaited();
+        let sent = self.send(to, true, &gone, asking)?;
+        sent.await.map_err(NoReply::NotSent)?;
+        // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
+        let answer = match told {
+            Some(told) => told.await.ok(),
+            None => None,
+        };
+        answer.unwrap_or(Err(NoReply::Lost))
+    }
+
+    /// Ends when it is in the mailbox.
+    async fn tell<A: Handle<M>>(self, to: &ActorHandle<A>) -> Result<(), NoReply<A::Error>> {
+        let gone = Gone::default();
+        let (telling, told) = Telling::<A::Error>::new();
+        let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
+        let sent = self.send(to, false, &gone, telling)?;
+        sent.await.map_err(NoReply::NotSent)?;
+        told.await.unwrap_or(Err(NoReply::Lost))
     }
 }
 
@@ -111,7 +149,7 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
     /// How long to wait for the reply; the node's `timeout` when it is not set, and never longer than
     /// the caller of the turn that asks.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = Some(timeout.into());
+        self.0.timeout(timeout);
         self
     }
 
@@ -126,33 +164,12 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
     pub fn served(self) -> ActorAskServed<A, M> {
         ActorAskServed(self)
     }
-
-    /// The reply, and on which other node and under which epoch it was given; and who was asked.
-    async fn run(self, served: bool) -> (ActorHandle<A>, ServedReply<A::Reply, A::Error>) {
-        let gone = Gone::within(self.0.to.within.clone());
-        let mut told = None;
-        let asking = |codec| {
-            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec, served);
-            told = Some(receiver);
-            Box::new(asking) as Box<dyn ActorCaller>
-        };
-        let _waits = self.0.to.awaited();
-        let (to, sent) = self.0.send(true, &gone, asking).await;
-        if let Err(why) = sent {
-            return (to, Err(why));
-        }
-        // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
-        let answer = match told {
-            Some(told) => told.await.ok(),
-            None => None,
-        };
-        (to, answer.unwrap_or(Err(NoReply::Lost)))
-    }
 }
 
 impl<A: Handle<M>, M: Message> ActorAskServed<A, M> {
     async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
-        let (to, reply) = self.0.run(true).await;
+        let Sending { to, said } = self.0.0;
+        let reply = said.ask(&to, true).await;
         let (answer, node, epoch) = reply.map_err(|why| why.of(&to))?;
         Ok(Served {
             answer,
@@ -170,7 +187,7 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
 
     /// How long to wait until the message is in the mailbox; the node's `timeout` when it is not set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = Some(timeout.into());
+        self.0.timeout(timeout);
         self
     }
 
@@ -181,15 +198,8 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
     }
 
     async fn run(self) -> Result<(), ActorError<A::Error>> {
-        let gone = Gone::default();
-        let (telling, told) = Telling::<A::Error>::new();
-        let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
-        let (to, sent) = self.0.send(false, &gone, telling).await;
-        let told = match sent {
-            Ok(()) => told.await.unwrap_or(Err(NoReply::Lost)),
-            Err(why) => Err(why),
-        };
-        told.map_err(|why| why.of(&to))
+        let Sending { to, said } = self.0;
+        said.tell(&to).await.map_err(|why| why.of(&to))
     }
 }
 
@@ -199,8 +209,8 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let (to, reply) = self.run(false).await;
-            let reply = reply.map_err(|why| why.of(&to));
+            let Sending { to, said } = self.0;
+            let reply = said.ask(&to, false).await.map_err(|why| why.of(&to));
             reply.map(|(answer, _, _)| answer)
         })
     }

@@ -367,7 +367,6 @@ impl<S: Shell> Lane<S> {
             at_least,
             ..
         } = came;
-        let wall = self.shell.wall();
         let Some(net) = &mut self.net else { return };
         self.counters.served += 1;
         let serving = Serving {
@@ -386,7 +385,7 @@ impl<S: Shell> Lane<S> {
                 let courier = Courier::Lane(ticket, Arc::clone(&net.tray));
                 let incoming = Incoming {
                     asking,
-                    wall,
+                    wall: self.shell.wall(),
                     deadline,
                     left: Some(deadline.since(self.now)),
                 };
