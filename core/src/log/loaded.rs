@@ -36,7 +36,10 @@ impl Shard {
                 t.note(Note::SnapshotUsed { entity });
             }
             (Err(FoldError::Snapshot { cause }), Some(from)) => {
+                // The host holds nothing any more. It may have held an absence before, to which the
+                // answer of a replica that lags would lead back.
                 self.ignore_snapshot(t, slot, from, cause);
+                self.forget_held(slot);
                 let moment = self.moment;
                 self.loading(slot).anew(moment);
                 return self.load_on(t, slot);
