@@ -124,6 +124,9 @@ impl Plan {
         // What is older than a receiver remembers is not delivered; here nothing is.
         limits.command_ids_max = 8_192;
         limits.command_id_age_ms = 120_000;
+        // Logs are long here, and where few timers are kept they are read again and again: by a message
+        // at a time that takes minutes.
+        limits.index_page = limits.index_page.max(16);
         cluster.drift_ppm.resize(node_count, 0);
         cluster.lanes.resize(node_count, 1);
         cluster.weights.resize(node_count, 100);
