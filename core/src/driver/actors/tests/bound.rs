@@ -52,8 +52,9 @@ fn a_hand_over_lets_the_turn_end_and_holds_what_comes() {
     let before = STOPS.load(Ordering::Relaxed);
     let alice = rig.actor::<Counter>("hook of a hand-over");
     let mut nap = rig.begin(alice.ask(Nap { ms: 100 }));
-    let mut waits = rig.begin(alice.ask(Add { by: 1 }));
+    let mut first = rig.begin(alice.ask(Add { by: 1 }));
     let mut told = rig.begin(alice.tell(Add { by: 10 }));
+    let mut waits = rig.begin(alice.ask(Add { by: 1 }));
     assert_eq!(told.told(), Some(Ok(())));
     rig.with(|seat, env| seat.hand_over(env, PLACE));
     let mut comes = rig.begin(rig.actor::<Counter>("bob").ask(Add { by: 1 }));
@@ -68,9 +69,9 @@ fn a_hand_over_lets_the_turn_end_and_holds_what_comes() {
         "they wait for the next owner"
     );
     assert_eq!(
-        rig.counted().actor_turns,
-        2,
-        "what was told ran before the end"
+        (first.told(), rig.counted().actor_turns),
+        (Some(Ok(1)), 3),
+        "what was told ran before the end, after what came before it"
     );
     rig.with(|seat, env| seat.lost(env, PLACE));
     rig.pump();
