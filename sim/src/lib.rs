@@ -68,7 +68,7 @@ pub use ledger::{Claim, Entry, Ledger, Placed};
 pub use lives::{Life, Lives};
 pub use minimize::{Minimized, Part, Progress, minimize};
 pub use oracle::{Class, Happened, Oracle, Seen, View, Violation};
-pub use profile::{ClusterPlan, Faults, Plan, Profile};
+pub use profile::{ClusterPlan, Faults, Operation, Plan, Profile};
 pub use repro::{Repro, VERSION as REPRO_VERSION};
 pub use swarm::{Failure, Swarm, Tally, Watch};
 pub use world::{Bar, Corruption, Kept, Kind, Lane, Line, Report, Sort, World};

@@ -86,7 +86,7 @@ fn an_old_state_under_a_new_proof_is_caught() {
 
 #[test]
 fn command_ids_that_vanish_are_caught() {
-    assert_caught(Corruption::ForgottenIds, Profile::Swarm, &["once"]);
+    assert_caught(Corruption::ForgottenIds, Profile::Direct, &["once"]);
 }
 
 #[test]

@@ -75,6 +75,25 @@ impl Profile {
         }
     }
 
+    /// Whether everything comes together in it: each seed draws first which operations its callers do at
+    /// all, as it does with faults.
+    pub const fn is_everything(self) -> bool {
+        match self {
+            Self::Swarm | Self::Storm => true,
+            Self::Calm
+            | Self::Direct
+            | Self::Owned
+            | Self::Replicated
+            | Self::Churn
+            | Self::Tail
+            | Self::Cluster
+            | Self::Partition
+            | Self::Drift
+            | Self::TakeOver
+            | Self::Kill => false,
+        }
+    }
+
     /// Whether some of its nodes may stay broken when faults end: those that are well have to do without
     /// them.
     pub const fn breaks_for_good(self) -> bool {

@@ -3,13 +3,16 @@
 mod cluster;
 mod faults;
 mod kinds;
+mod operations;
 
 pub use cluster::ClusterPlan;
 pub use faults::Faults;
 pub use kinds::Profile;
+pub use operations::Operation;
 
 use crate::draw::{Draws, What};
 use crate::host::Build;
+use std::collections::BTreeSet;
 use tenure_core::format::WriteMode;
 use tenure_core::log::SnapshotPolicy;
 use tenure_core::{Limits, Span};
@@ -51,6 +54,8 @@ pub struct Plan {
     pub limits: Limits,
     /// What goes wrong.
     pub faults: Faults,
+    /// What callers do besides adding to an entity.
+    pub operations: BTreeSet<Operation>,
     /// Whether commands arm timers and send messages, where the mode has them.
     pub later: bool,
     /// What the nodes are as a cluster, where they are one.
@@ -232,6 +237,7 @@ impl Plan {
             payload_bytes_max: 16_384,
             pace: Span::from_millis(range(20, pace_min_ms, 120)),
             limits,
+            operations: Operation::draw(&mut draws, profile),
             faults: Faults::draw(&mut draws, profile, replicated, &shards),
             cluster: clustered.then(|| ClusterPlan::draw(&mut draws, profile, nodes, replicated)),
             shards,

@@ -8,6 +8,7 @@ use crate::draw::What;
 use crate::history::{Asked, Wish};
 use crate::host::{Command, Style};
 use crate::oracle::Violation;
+use crate::profile::Operation;
 use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Sequence, Ticket, Version};
 use tenure_core::log::{Expected, Freshness, Input, Read, Refusal, Reply, Submit};
@@ -41,7 +42,7 @@ impl World {
         let entity = usize::try_from(entity).expect("an index fits");
         let node = self.some_asked_node(entity, (What::Ask, row));
         // Several at once are what group commit is for.
-        let several = self.draws.chance(What::Ask, row, 200);
+        let several = self.draws.chance(What::Ask, row, 200) && self.do_callers(Operation::Several);
         let count = if several {
             self.draws.range(What::Ask, row, 2, 6)
         } else {
@@ -184,7 +185,8 @@ impl World {
             return;
         };
         let (again, row) = (asked.again, asked.wish.row);
-        if again >= AGAIN_MAX || self.healed || self.draws.chance(What::Again, row, 200) {
+        let never = again >= AGAIN_MAX || self.healed || !self.do_callers(Operation::Again);
+        if never || self.draws.chance(What::Again, row, 200) {
             return;
         }
         let longest = Span::from_millis(800);
@@ -213,6 +215,10 @@ impl World {
         self.ask(node, wish, again, patience)
     }
 
+    fn do_callers(&self, operation: Operation) -> bool {
+        self.plan.operations.contains(&operation)
+    }
+
     /// The owner mostly, where the shard has one; else any node.
     fn some_asked_node(&mut self, entity: usize, (what, row): (What, u64)) -> Option<usize> {
         let shard = self.entities[entity].shard;
@@ -230,9 +236,9 @@ impl World {
     }
 
     fn wish(&mut self, entity: usize, row: u64) -> Wish {
-        let read = self.draws.chance(What::Ask, row, 200);
+        let read = self.draws.chance(What::Ask, row, 200) && self.do_callers(Operation::Read);
         let command = (!read).then(|| self.command(entity, row));
-        let named = self.draws.chance(What::Ask, row, 600);
+        let named = self.draws.chance(What::Ask, row, 600) && self.do_callers(Operation::Id);
         let bits = self.draws.bits(What::CommandId, row);
         let ahead = self.draws.chance(What::Ask, row, 10);
         let maker = self
@@ -258,7 +264,11 @@ impl World {
             entity,
             command,
             id,
-            expected: if read { Expected::Any } else { expected },
+            expected: if read || !self.do_callers(Operation::Version) {
+                Expected::Any
+            } else {
+                expected
+            },
             freshness: self.freshness(entity, row),
         }
     }
@@ -283,19 +293,24 @@ impl World {
     fn command(&mut self, entity: usize, row: u64) -> Command {
         let draw = self.draws.below(What::Ask, row, 1_000);
         let count = self.draws.range(What::Ask, row, 2, 4);
-        let style = match draw {
-            0..=399 => Style::Add,
-            400..=649 => Style::Take,
-            650..=759 => Style::Burst(count),
-            760..=809 => Style::Jump(count),
-            810..=879 => Style::Look,
-            880..=949 => Style::Record,
-            950..=969 => Style::Fall,
-            _ => Style::Fail,
+        let (operation, style) = match draw {
+            400..=649 => (Some(Operation::Take), Style::Take),
+            650..=759 => (Some(Operation::Burst), Style::Burst(count)),
+            760..=809 => (Some(Operation::Jump), Style::Jump(count)),
+            810..=879 => (Some(Operation::Look), Style::Look),
+            880..=949 => (Some(Operation::Record), Style::Record),
+            950..=969 => (Some(Operation::Fall), Style::Fall),
+            970.. => (Some(Operation::Fail), Style::Fail),
+            0..=399 => (None, Style::Add),
+        };
+        let style = match operation {
+            Some(operation) if !self.do_callers(operation) => Style::Add,
+            Some(_) | None => style,
         };
         let amount = self.draws.range(What::Ask, row, 1, 9);
-        let large = self.draws.chance(What::Ask, row, 10);
-        let later = match self.plan.later && self.draws.chance(What::Later, row, 350) {
+        let large = self.draws.chance(What::Ask, row, 10) && self.do_callers(Operation::Large);
+        let later = self.plan.later && self.draws.chance(What::Later, row, 350);
+        let later = match later && self.do_callers(Operation::Later) {
             true => self.some_later(entity, row),
             false => None,
         };
