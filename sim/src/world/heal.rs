@@ -66,8 +66,9 @@ impl World {
         // Of two nodes under one name only one is a member: which one is to stay is not known.
         let twin = cluster.is_some_and(|it| it.twin);
         let asks = cluster.is_some_and(|it| it.client);
-        let owner = |node: &usize| !asks || *node + 1 < self.nodes.len();
-        let Some(first) = order.iter().position(owner) else {
+        let owner = |node: usize| !asks || node + 1 < self.nodes.len();
+        let stays = |node: &usize| owner(*node) && !self.is_leaving(*node);
+        let Some(first) = order.iter().position(stays) else {
             return Vec::new();
         };
         order.swap(0, first);

@@ -44,13 +44,28 @@ impl World {
         let core = self.core();
         for shard in 0..self.plan.shards.len() {
             if self.plan.shards[shard] == WriteMode::Owned {
-                let node = self.draws.pick(What::Claim, 3, &core);
+                let node = self.some_claimant(shard, &core);
                 let life = self.nodes[node].life;
                 let part = Part::Log(shard);
                 self.deliver(Place { node, life, part }, Input::Claim)?;
             }
         }
         Ok(())
+    }
+
+    /// Who is to own a shard: not one that takes itself for its owner, and was succeeded without having
+    /// heard of it. It would not claim anything.
+    fn some_claimant(&mut self, shard: usize, core: &[usize]) -> usize {
+        let claim = self.ledger.claims(self.ownership(shard)).last();
+        let latest = claim.map(|claim| claim.epoch);
+        let mut free = core.to_vec();
+        free.retain(|node| {
+            let running = self.nodes[*node].shards.get(shard);
+            let epoch = running.and_then(|it| it.seat.machine.epoch());
+            epoch.is_none() || epoch == latest
+        });
+        let some = if free.is_empty() { core } else { &free };
+        self.draws.pick(What::Claim, 3, some)
     }
 
     pub(super) fn last_commands(&mut self) -> Result<(), Violation> {

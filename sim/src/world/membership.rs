@@ -21,6 +21,12 @@ impl World {
         self.away.contains(&node)
     }
 
+    /// Whether a node was told to leave, and lives yet.
+    pub(super) fn is_leaving(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.alive && node.seats.as_ref().is_some_and(|seats| seats.draining)
+    }
+
     /// A node's program ends. One that left stays away; another is started again.
     pub(super) fn exit(&mut self, place: Place) -> Result<(), Violation> {
         if !self.living(place) {
@@ -69,10 +75,7 @@ impl World {
         }
         let due = self.due(Fault::Drain);
         let node = self.some_node(What::Drain);
-        let stay = |node: &usize| {
-            let seats = self.nodes[*node].seats.as_ref();
-            self.nodes[*node].alive && seats.is_some_and(|seats| !seats.draining)
-        };
+        let stay = |node: &usize| self.nodes[*node].alive && !self.is_leaving(*node);
         let staying = (0..self.nodes.len()).filter(stay).count();
         if stay(&node) && staying > 2 && self.happens(due) {
             reached!(self, "fault: a node is drained");
