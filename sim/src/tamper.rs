@@ -23,20 +23,9 @@ pub(crate) fn tampered(
 ) -> Result<StoreRequest, StoreReply> {
     let mut request = request.clone();
     match corruption {
-        Some(Corruption::Unchecked) => match &mut request {
-            StoreRequest::Publish(publish) => publish.expect = Expect::Nothing,
-            StoreRequest::Batch { messages, .. } => {
-                for publish in messages {
-                    publish.expect = Expect::Nothing;
-                }
-            }
-            StoreRequest::Latest { .. }
-            | StoreRequest::Get { .. }
-            | StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
-            | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => {}
-        },
+        Some(Corruption::Unchecked) => {
+            each_write(&mut request, |publish| publish.expect = Expect::Nothing);
+        }
         Some(Corruption::LyingAck) if request.writes() && draws.chance(What::Fate, 1 << 40, 30) => {
             let sequence = Sequence(store.last(stream).0 + 1);
             return Err(Outcome::Done(StoreDone::Published(Ack {
@@ -44,29 +33,25 @@ pub(crate) fn tampered(
                 duplicate: false,
             })));
         }
-        Some(Corruption::OldGround) => match &mut request {
-            StoreRequest::Publish(publish) => shift_ground(publish),
-            StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(shift_ground),
-            StoreRequest::Latest { .. }
-            | StoreRequest::Get { .. }
-            | StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
-            | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => {}
-        },
-        Some(Corruption::StrangeMetadata) => match &mut request {
-            StoreRequest::Publish(publish) => mistell(publish),
-            StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(mistell),
-            StoreRequest::Latest { .. }
-            | StoreRequest::Get { .. }
-            | StoreRequest::Scan { .. }
-            | StoreRequest::CreateStream(_)
-            | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => {}
-        },
+        Some(Corruption::OldGround) => each_write(&mut request, shift_ground),
+        Some(Corruption::StrangeMetadata) => each_write(&mut request, mistell),
         Some(_) | None => {}
     }
     Ok(request)
+}
+
+/// Changes each message that a request writes.
+fn each_write(request: &mut StoreRequest, change: impl Fn(&mut Publish)) {
+    match request {
+        StoreRequest::Publish(publish) => change(publish),
+        StoreRequest::Batch { messages, .. } => messages.iter_mut().for_each(change),
+        StoreRequest::Latest { .. }
+        | StoreRequest::Get { .. }
+        | StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities => {}
+    }
 }
 
 /// An answer as a corrupted store gives it.

@@ -1,12 +1,12 @@
 //! How fast the simulator is, beside a bare event loop in the same run.
 
 use super::options::Bench;
-use super::told;
+use super::told::{self, now};
 use serde_json::json;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tenure_sim::Case;
 
 /// Both take turns of so many seeds, or as long.
@@ -119,12 +119,4 @@ fn bare_loop(length: Duration) -> u64 {
         }
     }
     events
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "measures how fast the simulator is, outside of any simulated world"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -2,12 +2,13 @@
 //! which each run is a process.
 
 use super::options::{Run, Swarm};
+use super::told::{now, per_second};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tenure_sim::{Corruption, Ending, Profile, WorldKind};
 
 /// Runs one seed, twice when nothing is printed on the way.
@@ -370,20 +371,4 @@ impl Tally {
             "seeds_per_s": per_second(self.seeds, seconds),
         })
     }
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a rate is rounded for people anyway"
-)]
-fn per_second(count: u64, seconds: f64) -> f64 {
-    count as f64 / seconds.max(Duration::from_millis(1).as_secs_f64())
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "measures how fast the simulator is, outside of any simulated world"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

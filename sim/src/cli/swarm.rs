@@ -1,6 +1,7 @@
 //! Many seeds.
 
 use super::options::{Swarm as Options, Which};
+use super::told::{now, per_second};
 use super::{NOT_COVERED, told};
 use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
@@ -254,20 +255,4 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "seconds": seconds,
         "seeds_per_s": per_second(tally.seeds, seconds),
     })
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a rate is rounded for people anyway"
-)]
-fn per_second(count: u64, seconds: f64) -> f64 {
-    count as f64 / seconds
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "measures how fast the simulator is, outside of any simulated world"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

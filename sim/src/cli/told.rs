@@ -4,6 +4,7 @@ use super::options::Which;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tenure_core::step::CountingProbe;
 use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind};
 
@@ -13,6 +14,24 @@ pub(super) fn world(which: &Which) -> String {
         WorldKind::Pure => String::new(),
         WorldKind::Driver => format!(" --world {}", which.world()),
     }
+}
+
+/// When something begins that is measured: outside of any simulated world.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "measures how fast the simulator is, outside of any simulated world"
+)]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+/// How many a second, however short it took.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a rate is rounded for people anyway"
+)]
+pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds.max(0.001)
 }
 
 /// Whether the world has what is asked of it.
