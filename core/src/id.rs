@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A position in a stream, given by the store. [`Sequence::NONE`] (0) is the place before the first
 /// message, and stands for "no message" in expectations.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sequence(pub u64);
 
 /// The version of an entity: that of its last event. [`Version::ABSENT`] (0) is before the first.
@@ -16,28 +17,34 @@ pub struct Version(pub u64);
 /// Milliseconds since the Unix epoch on some node's wall clock. For ids, stamps and reminders;
 /// never for leases.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct WallTime(pub u64);
 
 /// One of the shards of a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct ShardId(pub u16);
 
 /// One of the event streams of a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Partition(pub u16);
 
 /// An operation that a machine asked for; its answer carries the same id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct OpId(pub u64);
 
 /// A caller's request, named by the driver; its reply carries the same ticket.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ticket(pub u64);
 
 /// One stay of an entity in a shard's memory, which the host of user state shares: its place among
 /// those there in the low half, and the how manieth it is in the high one. So it is not used again
 /// after the entity was forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Slot(pub u64);
 
 macro_rules! number {
@@ -96,6 +103,7 @@ macro_rules! bits128 {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(pub u128);
 
         impl fmt::Debug for $name {
@@ -130,6 +138,7 @@ bits128!(
 /// A command, named by its caller: 48 bits of milliseconds since the Unix epoch, then random bits,
 /// in the layout of UUID version 7 (RFC 9562).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct CommandId(pub u128);
 
 impl CommandId {
@@ -196,6 +205,7 @@ impl fmt::Debug for CommandId {
 
 /// The text is not a command id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[error("a command id is 32 hexadecimal digits, with or without the hyphens of a UUID")]
 pub struct NotACommandId;
 
@@ -223,6 +233,7 @@ impl core::str::FromStr for CommandId {
 
 /// The bits are not those of a UUID of version 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct NotVersion7 {
     uuid: u128,
 }
@@ -242,6 +253,7 @@ impl core::error::Error for NotVersion7 {}
 
 /// A shard's fencing token: the sequence of its ownership record, with the claim's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch {
     /// The stream sequence of the ownership record.
     pub sequence: Sequence,

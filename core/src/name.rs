@@ -10,26 +10,31 @@ use core::fmt;
 ///
 /// 1 to 32 characters of `a-z`, `0-9`, `-` and `_`, the first a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Namespace(Arc<str>);
 
 /// The stable name of a kind of entity.
 ///
 /// 1 to 64 characters of `a-z`, `0-9`, `-` and `_`, the first a letter.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindName(Arc<str>);
 
 /// The name of a node, unique among those of its namespace that live.
 ///
 /// 1 to 64 characters of `a-z`, `A-Z`, `0-9`, `-` and `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeName(Arc<str>);
 
 /// The identity of an entity among those of its kind: 1 to 1,024 bytes of any UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct EntityId(Arc<str>);
 
 /// The name of a timer of an entity: 1 to 128 bytes of any UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct TimerName(Arc<str>);
 
 /// A name that cannot be used, and why.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 /// Values by slot. A slot has its place in its low half, so it is found without a search; the high
 /// half tells it from those that had the place before.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Slots<V> {
     places: Vec<Option<(Slot, V)>>,
     len: usize,
@@ -85,6 +86,7 @@ impl<V> Slots<V> {
 
 /// Gives slots numbers: each a place of its own while it is in use, low ones first.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SlotNumbers {
     /// How many were given.
     serial: u32,

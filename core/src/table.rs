@@ -20,6 +20,11 @@ const FEW_AGAIN: usize = 8;
 /// One entry stands in the map itself: a map that goes from none to one and back with each command
 /// touches no other memory. A few stand in one list, which keeps its memory. Many are a tree.
 #[derive(Clone)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "driver",
+    serde(bound(deserialize = "K: Ord + serde::Deserialize<'de>, V: serde::Deserialize<'de>"))
+)]
 pub(crate) struct Table<K, V> {
     /// Is there only while the others have no entries.
     one: Option<(K, V)>,

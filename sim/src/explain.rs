@@ -1,6 +1,10 @@
 //! A run as one page: who did what when, what led to the broken promise, what lasted, and how states
 //! changed. The page needs nothing beside itself.
 
+mod flight;
+
+pub use flight::explain_flight;
+
 use crate::case::Case;
 use crate::deviation::Deviation;
 use crate::world::{Kept, Kind, Lane, Report, Sort};
@@ -58,7 +62,8 @@ fn slice(story: &Kept) -> BTreeSet<u64> {
         .filter(|word| word.matches('.').count() >= 3)
         .collect();
     let matters = |text: &str| {
-        let wrote = text.contains(" publish ") && named.iter().any(|name| text.contains(name));
+        let publishes = text.contains(" publish ") || text.contains(" Publish(");
+        let wrote = publishes && named.iter().any(|name| text.contains(name));
         wrote || text.contains("Claimed(") || text.contains("Sealed(")
     };
     let ends = story.lines.iter().filter(|line| {
@@ -97,6 +102,7 @@ fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Va
             "x": line.text,
             "s": slice.contains(&line.event),
             "d": story.changes.get(&n),
+            "u": line.kind == Kind::Takes && line.text.contains("Unknown"),
         })
     });
     let bars = story.bars.iter().map(|bar| {

@@ -61,7 +61,7 @@ pub use bodies::{Bodies, Body};
 pub use case::{Broken, Case, Ending, WorldKind, trace_hash};
 pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
 pub use driver::{Found, Ran, Seeds, Sim, SimCluster, SimShell, SimTask, Verdict, cluster};
-pub use explain::explain;
+pub use explain::{explain, explain_flight};
 pub use history::{Asked, Entity, History, Told, Wish};
 pub use host::{Added, Answer, Build, Command, State};
 pub use ledger::{Claim, Entry, Ledger, Placed};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// One effect of `Scheduler`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Make an actor; the answer is `Input::Done`.
     Activate {
@@ -113,6 +114,7 @@ pub enum Effect {
 
 /// What an actor is told in a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Letter {
     /// A message that came under a ticket.
     Message {
@@ -139,6 +141,7 @@ pub enum Letter {
 
 /// Why an actor is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Why {
     /// It was at rest for long, or others needed the room.
     Idle,
@@ -152,6 +155,7 @@ pub enum Why {
 
 /// What a caller or watcher is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// It ran: the host has the reply.
     Ran,
@@ -181,6 +185,7 @@ pub enum Ended {
 
 /// Why a message has no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Refusal {
     /// Its mailbox, or the lane, is full. It was not run.
@@ -238,6 +243,7 @@ impl Refusal {
 
 /// Something that operators want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Note {
     /// A key has an actor.

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 /// One input of `Scheduler`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,
@@ -104,6 +105,7 @@ pub enum Input {
 
 /// A message for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ask {
     /// Names it; never used again. Those of one key rise.
     pub ticket: Ticket,
@@ -125,6 +127,7 @@ pub struct Ask {
 
 /// A wish to be told when an activation ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Watch {
     /// Names it; never used again.
     pub ticket: Ticket,
@@ -142,6 +145,7 @@ pub struct Watch {
 
 /// Whose end a watcher wants to know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum WatchOf {
     /// That of whoever is there.
     #[default]
@@ -155,6 +159,7 @@ pub enum WatchOf {
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ending {
     /// As it should.
     Ok,
@@ -170,6 +175,7 @@ pub enum Ending {
 
 /// What a turn wants besides its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Order {
     /// A message to itself at a time, perhaps again and again. It replaces one of the same name.
     Timer {

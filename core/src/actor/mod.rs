@@ -48,6 +48,7 @@ use crate::step::Span;
 
 /// What the scheduler knows of a kind of actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindConfig {
     /// Its name.
     pub name: KindName,
@@ -75,6 +76,7 @@ pub struct KindConfig {
 
 /// What becomes of a message for a full mailbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Overflow {
     /// It is refused `Overloaded`.
     #[default]
@@ -85,6 +87,7 @@ pub enum Overflow {
 
 /// What becomes of an activation whose handler panicked. The caller is told in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum OnPanic {
     /// It goes on with its state as the panic left it.
     Resume,
@@ -97,6 +100,7 @@ pub enum OnPanic {
 
 /// What becomes of a turn that takes longer than its kind's patience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum OnStuck {
     /// It is counted, and goes on.
     #[default]

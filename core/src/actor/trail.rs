@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 /// One activation that waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Hop {
     /// Its kind.
     pub kind: KindName,
@@ -26,6 +27,7 @@ pub struct Hop {
 /// # Ok::<_, tenure_core::name::NameError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Trail(Option<Arc<[Hop]>>);
 
 impl Trail {

@@ -1,7 +1,7 @@
 //! How a node is started: what it is told, and why it did not.
 
 use super::{Cluster, KindError, Serves, Tenure, tenure::Inner};
-use crate::driver::{Handle, Launch, LaunchFailure, Shell};
+use crate::driver::{Flights, Handle, Launch, LaunchFailure, Shell};
 use crate::format::LayoutKey;
 use crate::lease::TermsError;
 use crate::name::{NameError, Namespace};
@@ -50,6 +50,9 @@ pub struct StartOptions {
     pub cluster: Option<Cluster>,
     /// What the node serves in its cluster.
     pub serves: Vec<Serves>,
+    /// Where flights of the recorder are written, when a machine halts, when code panics and when someone
+    /// asks; without it they are kept in memory only.
+    pub flights: Option<Flights>,
     /// The machines' limits; `start_timeout` takes the place of its `open_timeout`, and `cache` of
     /// its `entities_max`.
     pub limits: Limits,
@@ -74,6 +77,7 @@ impl StartOptions {
             cache: None,
             cluster: None,
             serves: Vec::new(),
+            flights: None,
             limits: Limits::default(),
         }
     }
@@ -148,6 +152,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         lanes: options.lanes.get(),
         queue_max: options.queue_max.get(),
         limits,
+        flights: options.flights,
     };
     let launched = Handle::launch(shell, launch).await;
     let handle = launched.map_err(|failure| match failure {

@@ -8,7 +8,7 @@ use super::{
     Aggregate, ClusterHandle, Entity, EntityRef, KindError, KindSettings, Log, NodeRef, Repository,
 };
 use crate::driver::host::{Host, KindEntry};
-use crate::driver::{Counters, Handle, Recording};
+use crate::driver::{Counters, Flight, FlightWriteError, Handle, Recording};
 use crate::format::WriteMode;
 use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{KindConfig, SnapshotPolicy};
@@ -17,6 +17,7 @@ use crate::step::Span;
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -172,6 +173,21 @@ impl Tenure {
     /// The flight recorder: what each lane's machines were fed lately.
     pub async fn recordings(&self) -> Vec<Recording> {
         self.inner.handle.recordings().await
+    }
+
+    /// What the flight recorder holds now, to be kept or fed to `sim replay`.
+    pub async fn flight(&self) -> Flight {
+        self.inner.handle.flight().await
+    }
+
+    /// Writes what the flight recorder holds into the folder that the node was started with; the file. The
+    /// node does so by itself when a machine halts and when code panics.
+    ///
+    /// # Errors
+    ///
+    /// When the node has no folder for flights, or it cannot be written; the node goes on.
+    pub async fn write_flight(&self) -> Result<PathBuf, FlightWriteError> {
+        self.inner.handle.write_flight().await
     }
 
     /// Takes in nothing more, lets what is under way end within `stop_timeout`, and returns when

@@ -139,6 +139,10 @@ pub struct Counters {
     pub entries_received: u64,
     /// Requests of this node's callers that are with other nodes, or wait for an owner, at this moment.
     pub asks_waiting: u64,
+    /// Flights of the node's flight recorder that were written into its folder.
+    pub flights_written: u64,
+    /// Flights that could not be written; the node goes on without.
+    pub flights_failed: u64,
     /// The machines' probes.
     pub probes: CountingProbe,
 }

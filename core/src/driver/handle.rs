@@ -4,6 +4,7 @@ use super::actors::stage::World;
 use super::cluster::Membership;
 use super::counters::Counters;
 use super::epochs::Epochs;
+use super::flight::{Flight, FlightFault, FlightFolder, FlightWriteError, Flights};
 use super::host::KindEntry;
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
@@ -25,6 +26,7 @@ use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -37,6 +39,7 @@ pub(crate) struct Launch {
     pub(crate) lanes: usize,
     pub(crate) queue_max: usize,
     pub(crate) limits: Limits,
+    pub(crate) flights: Option<Flights>,
 }
 
 /// How much longer than the machine that opens the namespace and its kinds a caller waits.
@@ -104,6 +107,7 @@ pub(crate) struct Handle {
     link: watch::Receiver<Link>,
     pub(super) incarnation: Incarnation,
     pub(super) node: String,
+    flights: Arc<FlightFolder>,
     pub(super) cluster: OnceLock<watch::Receiver<Membership>>,
 }
 
@@ -126,6 +130,12 @@ impl Handle {
         let admission = Arc::new(Admission::new(&launch.limits, launch.lanes));
         let outbox = Arc::<Outbox>::default();
         let incarnation = Incarnation(dice.roll128(Purpose::Incarnation, 0));
+        let clock: Arc<dyn Clock> = Arc::new(shell.clone());
+        let flights = Arc::new(FlightFolder::new(
+            launch.flights,
+            (launch.wish.namespace.to_string(), launch.node.clone()),
+            Arc::clone(&clock),
+        ));
         let facts = Arc::new(NodeFacts {
             namespace: launch.wish.namespace.clone(),
             node: launch.node.clone(),
@@ -139,6 +149,7 @@ impl Handle {
             lease: Arc::default(),
             waiting: Arc::default(),
             pulse: Arc::new(Pulse::new(launch.lanes)),
+            flights: Arc::clone(&flights),
             lanes: launch.lanes,
         });
         let (link_tx, mut link) = watch::channel(Link {
@@ -178,7 +189,6 @@ impl Handle {
             layout = opened(&mut link) => layout?,
             () = shell.sleep_until(give_up) => return Err(LaunchFailure::Timeout),
         };
-        let clock: Arc<dyn Clock> = Arc::new(shell.clone());
         let port = LanePort::new(
             &lanes,
             (launch.node.clone(), incarnation),
@@ -205,6 +215,7 @@ impl Handle {
             link,
             incarnation,
             node: launch.node,
+            flights,
             cluster: OnceLock::new(),
         })
     }
@@ -335,6 +346,7 @@ impl Handle {
         }
         // Of one moment, which the lanes' own numbers are not.
         counters.requests_waiting = self.admission.waiting() as u64;
+        (counters.flights_written, counters.flights_failed) = self.flights.counts();
         counters
     }
 
@@ -350,6 +362,21 @@ impl Handle {
             }
         }
         recordings
+    }
+
+    /// What the flight recorder holds now.
+    pub(crate) async fn flight(&self) -> Flight {
+        let lanes = self.recordings().await;
+        self.flights.flight(FlightFault::None, lanes)
+    }
+
+    /// Writes a flight into the node's folder.
+    pub(crate) async fn write_flight(&self) -> Result<PathBuf, FlightWriteError> {
+        let written = self
+            .flights
+            .write(FlightFault::None, self.recordings().await);
+        let lost = || FlightWriteError::Lost("its thread did not begin".to_owned());
+        written.await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Takes in nothing more, lets what is under way end within `patience`, and waits until all

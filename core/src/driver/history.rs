@@ -2,7 +2,7 @@
 
 use super::host::caught;
 use super::lane::{Env, Who};
-use super::recorder::Recorded;
+use super::recorder::{LastBegan, Recorded};
 use super::request::{HistoryAnswer, HistoryFailure};
 use crate::log::{History, HistoryAsk, HistoryEffect, HistoryInput};
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine};
@@ -14,6 +14,8 @@ pub(crate) struct HistorySeat {
     dice: Dice,
     effects: Effects<HistoryEffect>,
     done: Option<oneshot::Sender<HistoryAnswer>>,
+    /// When the recorder kept the machine last.
+    began: Option<LastBegan>,
 }
 
 impl HistorySeat {
@@ -28,6 +30,7 @@ impl HistorySeat {
             dice,
             effects: Effects::new(limits.effects_max),
             done: Some(done),
+            began: None,
         }
     }
 
@@ -38,6 +41,9 @@ impl HistorySeat {
     /// Steps the machine; says whether it is over.
     pub(crate) fn feed(&mut self, env: &mut Env<'_>, n: u64, input: HistoryInput) -> bool {
         let recorded = Recorded::History(Box::new(input.clone()));
+        let me = (env.now, Who::History(n));
+        env.recorder
+            .begin(me, &mut self.began, self.dice, &self.machine);
         env.recorder.push(env.now, Who::History(n), recorded);
         let mut cx = Cx {
             now: env.now,
@@ -45,6 +51,9 @@ impl HistorySeat {
             probe: &mut *env.probe,
         };
         let stepped = caught(|| self.machine.step(&mut cx, input, &mut self.effects));
+        if stepped.is_ok() {
+            env.recorder.led_to(self.effects.as_slice());
+        }
         let halted = |reason: String| Err(HistoryFailure::Halted(reason));
         let mut answer = stepped
             .err()
@@ -66,6 +75,7 @@ impl HistorySeat {
         if let Err(HistoryFailure::Halted(reason)) = &answer {
             tracing::error!(machine = ?Who::History(n), reason, "machine_halted");
             env.counters.halts += 1;
+            env.recorder.halted(Who::History(n), reason);
         }
         env.counters.answers += 1;
         self.answer(answer);

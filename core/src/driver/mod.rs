@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 mod completion;
 mod counters;
 pub(crate) mod epochs;
+mod flight;
 mod handle;
 mod history;
 pub(crate) mod host;
@@ -32,9 +33,14 @@ mod timers;
 
 pub use completion::Completion;
 pub use counters::Counters;
+pub use flight::{
+    Began, Flight, FlightError, FlightFault, FlightWriteError, Flights, Rerun, RerunStep, State,
+    StepOutcome,
+};
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
 
+pub(crate) use flight::known_text;
 pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
 pub(crate) use join::NotJoined;
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

@@ -1,5 +1,6 @@
 //! The flight recorder: the last inputs of a lane's machines, with what replays them.
 
+use super::flight::{Began, MARKS_MAX, Mark, Recall, State, marks_of};
 use super::packed::{
     pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route, unpack_submit,
 };
@@ -11,7 +12,8 @@ use crate::port::{Ack, StoreDone, StoreReply};
 use crate::route;
 use crate::shard;
 use crate::space;
-use crate::step::{Outcome, Time};
+use crate::step::{Dice, Outcome, Span, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -24,8 +26,12 @@ const RUN_MAX: u32 = 64;
 /// How many bytes of messages and states a lane keeps with them; fewer inputs when those are large.
 const BYTES_MAX: usize = 16 << 20;
 
-/// The last inputs of a lane's machines. Boot and dice key make a run of them the same again.
-#[derive(Clone)]
+/// How long after a machine's last beginning the next one is kept at the earliest, so that their cost does
+/// not grow with what a lane does.
+const BEGAN_EVERY: Span = Span::from_secs(1);
+
+/// The last inputs of a lane's machines, and what makes a run of them the same again.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Recording {
     /// The lane.
     pub lane: usize,
@@ -33,14 +39,15 @@ pub struct Recording {
     pub dice_key: u128,
     /// When the lane began, on the node's clock.
     pub boot: Time,
-    /// How many inputs came before the first of `entries`.
+    /// How many inputs and beginnings came before the first of `entries`.
     pub dropped: u64,
-    /// The inputs, oldest first.
+    /// The inputs and what they led to, oldest first; between them machines as they were before the input
+    /// that follows.
     pub entries: Vec<RecordedInput>,
 }
 
-/// One input of one machine.
-#[derive(Clone)]
+/// One input of one machine, or the machine as it was before its next one.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RecordedInput {
     /// The step's time.
     pub now: Time,
@@ -48,10 +55,19 @@ pub struct RecordedInput {
     pub machine: String,
     /// The input.
     pub input: Recorded,
+    /// The marks of its effects, as many as are kept; none where the step did not end.
+    pub effects: Option<Vec<u32>>,
+}
+
+impl RecordedInput {
+    /// Whether it is an input, and not a machine's beginning.
+    pub fn is_input(&self) -> bool {
+        !matches!(self.input, Recorded::Began(_))
+    }
 }
 
 /// An input, by its machine's type.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Recorded {
     /// Of a shard's log.
@@ -68,6 +84,8 @@ pub enum Recorded {
     Node(Box<node::Input>),
     /// Of the node's ownership.
     Owners(Box<shard::Input>),
+    /// No input: the machine as it was before its next one.
+    Began(Box<Began>),
 }
 
 impl fmt::Debug for Recorded {
@@ -80,6 +98,7 @@ impl fmt::Debug for Recorded {
             Self::Router(input) => fmt::Debug::fmt(input, f),
             Self::Node(input) => fmt::Debug::fmt(input, f),
             Self::Owners(input) => fmt::Debug::fmt(input, f),
+            Self::Began(_) => f.write_str("Began"),
         }
     }
 }
@@ -113,7 +132,7 @@ impl fmt::Display for Recording {
 pub(crate) struct Recorder<M> {
     ring: VecDeque<Entry<M>>,
     dropped: u64,
-    /// How many inputs the ring holds, and the bytes of what they hold.
+    /// How many inputs and beginnings the ring holds, and the bytes of what they hold.
     inputs: usize,
     bytes: usize,
     /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
@@ -122,6 +141,17 @@ pub(crate) struct Recorder<M> {
     begin: usize,
     /// The machines of inputs in runs, by their numbers.
     named: [Option<M>; 2],
+    /// Where the last input's head is, when it is in a run.
+    head: Option<usize>,
+    /// Which machine halted last, and why.
+    halt: Option<(M, String)>,
+}
+
+/// When a machine's last beginning was kept, and how many inputs the lane had taken in then.
+#[derive(Clone, Copy)]
+pub(crate) struct LastBegan {
+    at: Time,
+    inputs: u64,
 }
 
 /// An input in the ring, or some of one moment, and the bytes of what they hold of messages, states and
@@ -130,7 +160,21 @@ struct Entry<M> {
     now: Time,
     machine: M,
     input: Kept,
+    /// How many marks of effects are packed after it; `NONE` when the step did not end.
+    marks: u8,
     bytes: usize,
+}
+
+/// No marks: the step did not end.
+const NONE: u8 = u8::MAX;
+
+/// The bytes of so many marks.
+fn marks_bytes(marks: u8) -> usize {
+    if marks == NONE {
+        0
+    } else {
+        usize::from(marks) * 4
+    }
 }
 
 /// What is kept of an input. Those of a command and of a request are small, because each writes them over
@@ -144,7 +188,7 @@ enum Kept {
     /// A message was stored.
     Published(OpId, Sequence),
     /// So many of routing and of actors, of which there are several for each request: each as its length
-    /// in two bytes, the number of its machine, and its packed bytes.
+    /// in two bytes, the number of its machine, how many marks it has, its packed bytes, and the marks.
     Run(u32),
 }
 
@@ -152,15 +196,15 @@ enum Kept {
 const ROUTER: u8 = 0;
 const ACTORS: u8 = 1;
 
-/// What is before an input's bytes in a run: their length, and the number of the machine.
-const HEAD: usize = 3;
+/// What is before an input's bytes in a run: their length, the number of the machine, and the marks'.
+const HEAD: usize = 4;
 
 impl<M> Entry<M> {
     /// How many of its bytes are packed.
     fn packed(&self) -> usize {
         match self.input {
             Kept::Submit | Kept::Decided(_) | Kept::Run(_) => self.bytes,
-            Kept::Published(..) | Kept::Whole(_) => 0,
+            Kept::Published(..) | Kept::Whole(_) => marks_bytes(self.marks),
         }
     }
 
@@ -191,6 +235,7 @@ fn bytes_of(input: &Recorded) -> usize {
         // Records of a layout and of kinds are small; routing holds no payloads, and actors' inputs
         // no messages.
         Recorded::Space(_) | Recorded::Router(_) | Recorded::Actors(_) => 0,
+        Recorded::Began(began) => began.state.bytes(),
     }
 }
 
@@ -279,7 +324,66 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             packed: Vec::new(),
             begin: 0,
             named: [None; 2],
+            head: None,
+            halt: None,
         }
+    }
+
+    /// Keeps a machine as it is before its next input, when it had none yet, or when so many inputs came
+    /// since that its last beginning will soon be gone from the ring.
+    pub(crate) fn begin(
+        &mut self,
+        (now, machine): (Time, M),
+        last: &mut Option<LastBegan>,
+        dice: Dice,
+        whose: &impl Recall,
+    ) {
+        let inputs = self.dropped + self.inputs as u64;
+        let due = last.is_none_or(|last| {
+            inputs - last.inputs >= INPUTS_MAX as u64 / 2 && now.since(last.at) >= BEGAN_EVERY
+        });
+        if !due {
+            return;
+        }
+        let first = last.is_none();
+        *last = Some(LastBegan { at: now, inputs });
+        if let Some(state) = whose.recall(first) {
+            self.born(now, machine, dice, state);
+        }
+    }
+
+    /// Keeps a machine as it was made.
+    pub(crate) fn born(&mut self, now: Time, machine: M, dice: Dice, state: State) {
+        let began = Box::new(Began { dice, state });
+        self.push(now, machine, Recorded::Began(began));
+    }
+
+    /// Keeps the marks of what the last input led to.
+    pub(crate) fn led_to<E: Mark>(&mut self, effects: &[E]) {
+        let Some(last) = self.ring.back_mut() else {
+            return;
+        };
+        let count = effects.len().min(MARKS_MAX);
+        let marks = u8::try_from(count).expect("fewer marks than 255");
+        for mark in marks_of(effects) {
+            self.packed.extend_from_slice(&mark.to_le_bytes());
+        }
+        match self.head {
+            Some(head) => self.packed[head + HEAD - 1] = marks,
+            None => last.marks = marks,
+        }
+        last.bytes += count * 4;
+        self.bytes += count * 4;
+    }
+
+    /// Keeps which machine halted, for the flight that is written of it.
+    pub(crate) fn halted(&mut self, machine: M, reason: &str) {
+        self.halt = Some((machine, reason.to_owned()));
+    }
+
+    /// Which machine halted last, if that was not asked before.
+    pub(crate) fn take_halt(&mut self) -> Option<(M, String)> {
+        self.halt.take()
     }
 
     pub(crate) fn push(&mut self, now: Time, machine: M, input: Recorded) {
@@ -337,7 +441,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         pack: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> bool {
         let head = self.packed.len();
-        self.packed.extend_from_slice(&[0, 0, number]);
+        self.packed.extend_from_slice(&[0, 0, number, NONE]);
         if !pack(&mut self.packed) {
             self.packed.truncate(head);
             return false;
@@ -346,7 +450,8 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         let len = u16::try_from(bytes - HEAD).expect("a key is short");
         self.packed[head..head + 2].copy_from_slice(&len.to_le_bytes());
         self.named[usize::from(number)] = Some(machine);
-        self.make_room(bytes);
+        let head = self.room(bytes, head);
+        self.head = Some(head);
         self.inputs += 1;
         self.bytes += bytes;
         if let Some(last) = self.ring.back_mut()
@@ -362,6 +467,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             now,
             machine,
             input: Kept::Run(1),
+            marks: NONE,
             bytes,
         });
         true
@@ -369,14 +475,23 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     fn keep(&mut self, now: Time, machine: M, input: Kept, bytes: usize) {
         self.make_room(bytes);
+        self.head = None;
         self.inputs += 1;
         self.bytes += bytes;
         self.ring.push_back(Entry {
             now,
             machine,
             input,
+            marks: NONE,
             bytes,
         });
+    }
+
+    /// Room for one more input with so many bytes, which are packed already; where they begin then.
+    fn room(&mut self, bytes: usize, head: usize) -> usize {
+        let after = self.packed.len() - head;
+        self.make_room(bytes);
+        self.packed.len() - after
     }
 
     /// Room for one more input with so many bytes.
@@ -408,7 +523,10 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         let mut packed = self.packed.iter().copied().skip(self.begin);
         let mut entries = Vec::with_capacity(self.inputs);
         for entry in &self.ring {
-            let bytes: Vec<u8> = packed.by_ref().take(entry.packed()).collect();
+            let mut bytes: Vec<u8> = packed.by_ref().take(entry.packed()).collect();
+            // Those of a run stand with its inputs.
+            let marked = bytes.len() - marks_bytes(entry.marks);
+            let effects = marks(entry.marks, &bytes.split_off(marked));
             let input = match &entry.input {
                 Kept::Whole(input) => (**input).clone(),
                 Kept::Submit => {
@@ -438,6 +556,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 now: entry.now,
                 machine: format!("{:?}", entry.machine),
                 input,
+                effects,
             });
         }
         Recording {
@@ -452,8 +571,9 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     /// The inputs of a run.
     fn run(&self, now: Time, mut bytes: &[u8]) -> Vec<RecordedInput> {
         let mut inputs = Vec::new();
-        while let Some(([low, high, number], rest)) = bytes.split_first_chunk::<HEAD>() {
+        while let Some(([low, high, number, count], rest)) = bytes.split_first_chunk::<HEAD>() {
             let (packed, rest) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])));
+            let (marked, rest) = rest.split_at(marks_bytes(*count));
             bytes = rest;
             let input = if *number == ROUTER {
                 let input = unpack_route(packed).expect("an input that was packed");
@@ -467,10 +587,17 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 now,
                 machine: format!("{machine:?}"),
                 input,
+                effects: marks(*count, marked),
             });
         }
         inputs
     }
+}
+
+/// The marks of a step, of which there are so many.
+fn marks(count: u8, bytes: &[u8]) -> Option<Vec<u32>> {
+    let (all, _) = bytes.as_chunks::<4>();
+    (count != NONE).then(|| all.iter().map(|mark| u32::from_le_bytes(*mark)).collect())
 }
 
 #[cfg(test)]
@@ -514,7 +641,8 @@ mod tests {
                 | Recorded::Space(_)
                 | Recorded::History(_)
                 | Recorded::Node(_)
-                | Recorded::Owners(_) => unreachable!("it is of a router or of actors"),
+                | Recorded::Owners(_)
+                | Recorded::Began(_) => unreachable!("it is of a router or of actors"),
             }
         }
         let recording = recorder.dump(1, 7, Time::ZERO);

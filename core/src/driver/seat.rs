@@ -3,6 +3,7 @@
 use super::counters::Counters;
 use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
+use super::recorder::LastBegan;
 use super::request::{EntityRequest, What};
 use crate::cache::StockAt;
 use crate::format::{TakeOver, WriteMode};
@@ -153,6 +154,8 @@ pub(crate) struct Seat {
     /// The node's ownership orders what is claimed; else the log claims what it uses.
     ruled: bool,
     halted: Option<String>,
+    /// When the recorder kept the machine last.
+    began: Option<LastBegan>,
 }
 
 impl Seat {
@@ -183,6 +186,7 @@ impl Seat {
             superseded: false,
             ruled: false,
             halted: None,
+            began: None,
         }
     }
 
@@ -411,7 +415,10 @@ impl Seat {
         if self.halted.is_some() {
             return;
         }
-        env.recorder.push_log(env.now, Who::Shard(self.key), &input);
+        let me = Who::Shard(self.key);
+        env.recorder
+            .begin((env.now, me), &mut self.began, self.dice, &self.machine);
+        env.recorder.push_log(env.now, me, &input);
         let mut cx = Cx {
             now: env.now,
             dice: self.dice,
@@ -419,6 +426,9 @@ impl Seat {
         };
         let (known, conflicts) = (self.machine.high_water(), self.machine.conflicts());
         let stepped = caught(|| self.machine.step(&mut cx, input, env.log_effects));
+        if stepped.is_ok() {
+            env.recorder.led_to(env.log_effects.as_slice());
+        }
         let mut halt = stepped
             .err()
             .map(|panic| format!("a step panicked: {panic}"));
@@ -624,6 +634,7 @@ impl Seat {
     fn halt(&mut self, env: &mut Env<'_>, reason: String) {
         tracing::error!(machine = ?Who::Shard(self.key), reason, "machine_halted");
         env.counters.halts += 1;
+        env.recorder.halted(Who::Shard(self.key), &reason);
         self.finish_all(env, &Answer::Halted(reason.clone()));
         self.works.clear();
         self.ran.clear();

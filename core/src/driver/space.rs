@@ -3,7 +3,7 @@
 use super::host::caught;
 use super::lane::{Env, Who};
 use super::link::{Link, LinkState};
-use super::recorder::Recorded;
+use super::recorder::{LastBegan, Recorded};
 use super::request::{KindAnswer, KindFailure};
 use super::shell::Inbound;
 use crate::id::{OpId, Ticket, WallTime};
@@ -25,6 +25,8 @@ pub(crate) struct SpaceSeat {
     waiting: BTreeMap<Ticket, oneshot::Sender<KindAnswer>>,
     link: watch::Sender<Link>,
     halted: Option<String>,
+    /// When the recorder kept the machine last.
+    began: Option<LastBegan>,
 }
 
 impl SpaceSeat {
@@ -42,6 +44,7 @@ impl SpaceSeat {
             waiting: BTreeMap::new(),
             link,
             halted: None,
+            began: None,
         })
     }
 
@@ -109,6 +112,9 @@ impl SpaceSeat {
             return;
         }
         let recorded = Recorded::Space(Box::new(input.clone()));
+        let me = (env.now, Who::Space);
+        env.recorder
+            .begin(me, &mut self.began, self.dice, &self.machine);
         env.recorder.push(env.now, Who::Space, recorded);
         let mut effects = core::mem::replace(&mut self.effects, Effects::new(0));
         let mut cx = Cx {
@@ -119,6 +125,7 @@ impl SpaceSeat {
         let stepped = caught(|| self.machine.step(&mut cx, input, &mut effects));
         match stepped {
             Ok(()) => {
+                env.recorder.led_to(effects.as_slice());
                 for effect in effects.drain() {
                     self.run(env, effect);
                 }
@@ -190,6 +197,7 @@ impl SpaceSeat {
     fn halt(&mut self, env: &mut Env<'_>, reason: String) {
         tracing::error!(machine = ?Who::Space, reason, "machine_halted");
         env.counters.halts += 1;
+        env.recorder.halted(Who::Space, &reason);
         self.fail_all(&KindFailure::Halted(reason.clone()));
         self.say(|_| Some(LinkState::Halted(reason.clone())));
         self.halted = Some(reason);

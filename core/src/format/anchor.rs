@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 /// Whose stream this is, as stored on `<ns>.lay.<stream>`; immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Anchor {
     /// The layout that the stream belongs to.
     pub layout: LayoutId,

@@ -21,6 +21,7 @@ use bytes::Bytes;
 /// # Ok::<_, tenure_core::format::FormatError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Return<'a> {
     /// What came of the request.
     pub answered: Answered,
@@ -32,6 +33,7 @@ pub struct Return<'a> {
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answered {
     /// It was done.
     Done {

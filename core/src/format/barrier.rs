@@ -10,6 +10,7 @@ use bytes::Bytes;
 /// What ends a batch, as stored on `<ns>.bar.<class>.<shard>`. Where nothing of a shard has timers or
 /// messages the body is empty, and so it is on an unreplicated stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Barrier {
     /// The last commit before this batch that has timers or messages or deletes its entity;
     /// [`Sequence::NONE`] for none.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 /// One commit of one entity, as stored on `<ns>.ev.<shard>.<kind>.<id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Commit {
     /// The same over all attempts at storing it.
     pub id: CommitId,
@@ -60,6 +61,7 @@ pub struct Commit {
 
 /// A command that took effect in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct CommandRecord {
     /// Its caller's id.
     pub id: CommandId,
@@ -71,6 +73,7 @@ pub struct CommandRecord {
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct EventRecord {
     /// The entity's version after it. Rises strictly; gaps are legal.
     pub version: Version,
@@ -84,6 +87,7 @@ pub struct EventRecord {
 
 /// Which snapshot is current, and what it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotRef {
     /// The entity's version in it.
     pub version: Version,

@@ -5,6 +5,7 @@ use alloc::string::String;
 
 /// Why the turn of a request was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Dropped {
     /// The caller's deadline came while it ran.
@@ -22,6 +23,7 @@ pub enum Dropped {
 ///
 /// Unless a variant says so, nothing happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Denial {
     /// The entity's log refused.

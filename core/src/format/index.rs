@@ -15,6 +15,7 @@ use bytes::Bytes;
 /// It takes in all commits of the shard up to its watermark, and perhaps some after it. Whoever applies
 /// the timers of the commits after the watermark to it, in their order, has those that are armed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct ShardIndex {
     /// The layout it was written under.
     pub layout: LayoutId,
@@ -34,6 +35,7 @@ pub struct ShardIndex {
 
 /// An armed timer as the index has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct IndexedTimer {
     /// The kind of its entity.
     pub kind: KindName,
@@ -47,6 +49,7 @@ pub struct IndexedTimer {
 
 /// Where a message is: its commit, and the how manieth of its messages it is, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct IntentPlace {
     /// The commit.
     pub sequence: Sequence,

@@ -10,6 +10,7 @@ use core::fmt;
 
 /// A kind's record, as stored on `<ns>.ctl.kind.<kind>`; immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindRecord {
     /// Its identity, in every commit.
     pub id: KindId,
@@ -31,6 +32,7 @@ pub struct KindRecord {
 
 /// Who may write entities of a kind (S7); never mixed within one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum WriteMode {
     /// Anyone: a commit checks its own subject's last sequence.
     Direct,
@@ -40,6 +42,7 @@ pub enum WriteMode {
 
 /// When a shard of a kind may change hands (S14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum TakeOver {
     /// On a hint: only one owner can commit. Letter `f` in subjects.
     Fenced,
@@ -49,6 +52,7 @@ pub enum TakeOver {
 
 /// How values of a kind are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Codec {
     /// CBOR (RFC 8949).
     Cbor,
@@ -58,6 +62,7 @@ pub enum Codec {
 
 /// What of an id places the entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Placement {
     /// All of it.
     Whole,

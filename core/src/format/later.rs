@@ -17,6 +17,7 @@ use bytes::Bytes;
 /// In a decision the cancellations come before what is armed: whoever cancels a name and arms it again
 /// has it armed. In a commit no name is in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Later {
     /// Timers that are armed; one of a name takes the place of an armed one of that name.
     pub armed: Vec<Timer>,
@@ -31,6 +32,7 @@ pub struct Later {
 
 /// A timer of an entity (a reminder): a message to the entity itself that comes when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timer {
     /// Its name; an entity has one timer of a name.
     pub name: TimerName,
@@ -46,6 +48,7 @@ pub struct Timer {
 /// A message to an entity that is sent because its commit was stored: once it is acknowledged, as a
 /// command, until the entity has committed or rejected it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Intent {
     /// The kind of the receiver.
     pub kind: KindName,
@@ -61,6 +64,7 @@ pub struct Intent {
 
 /// An encoded message and the type that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct MessageRecord {
     /// The stable name of its type.
     pub name: Cow<'static, str>,

@@ -12,10 +12,12 @@ use siphasher::sip::SipHasher24;
 
 /// The key under which placement keys are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct LayoutKey(pub u128);
 
 /// The layout of a namespace, as stored on `<ns>.ctl.layout`; immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Layout {
     /// Its identity, in every ownership record and commit.
     pub id: LayoutId,

@@ -17,6 +17,7 @@ use bytes::Bytes;
 /// A node's membership record, as stored on `<ns>.mem.<node>`: each heartbeat replaces the one before
 /// it by CAS. It has a time to live, for cleaning up alone; that it is gone proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Member {
     /// The run that has the name, or had it.
     pub incarnation: Incarnation,
@@ -39,6 +40,7 @@ pub struct Member {
 
 /// What the run of a membership record is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum MemberState {
     /// It serves.
     Up,
@@ -55,6 +57,7 @@ pub enum MemberState {
 
 /// A run that was replaced under its own name before its lease was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Replaced {
     /// The run.
     pub incarnation: Incarnation,
@@ -71,6 +74,7 @@ const TERMS_LEN_MAX: usize = 4 * HEAD_MAX;
 
 /// A state without its details, as it is numbered.
 #[derive(Clone, Copy)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Stored {
     Up,
     Draining,

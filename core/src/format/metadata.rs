@@ -30,6 +30,7 @@ use alloc::vec::Vec;
 /// # Ok::<_, tenure_core::format::TraceError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Metadata {
     pub(super) correlation: String,
     pub(super) causation: String,
@@ -39,6 +40,7 @@ pub struct Metadata {
 
 /// Metadata that no command may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum MetadataError {
     /// There are too many headers.
@@ -68,6 +70,7 @@ pub enum MetadataError {
 
 /// What one command of a commit said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct MetadataRecord {
     /// Which of the commit's commands it is, from 0; `None` for one without an id.
     pub command: Option<usize>,

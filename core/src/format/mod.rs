@@ -63,4 +63,5 @@ use bytes::Bytes;
 
 /// Fields of a newer minor format that this reader does not know: each key with its value's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unknown(pub Vec<(u32, Bytes)>);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 /// Who owns a shard, as stored on `<ns>.own.<class>.<shard>`; written by CAS when the shard changes
 /// hands, and never expired, purged or touched by heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ownership {
     /// The layout it was written under.
     pub layout: LayoutId,

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 /// The state of an entity at one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot {
     /// The layout it was written under.
     pub layout: LayoutId,

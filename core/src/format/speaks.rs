@@ -10,6 +10,7 @@
 /// assert_eq!(FrameVersions::new(1, 1).common(newer), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct FrameVersions {
     /// The lowest.
     pub min: u8,

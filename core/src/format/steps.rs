@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 /// The list of an entity's next commit is the one before with a sequence in front, so nearly all of
 /// its bytes are there already; to write them anew costs more than the rest of a small commit.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Steps(Vec<u8>);
 
 impl Steps {

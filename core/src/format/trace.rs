@@ -23,6 +23,7 @@ use core::fmt;
 /// # Ok::<_, tenure_core::format::TraceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct TraceContext {
     trace_id: u128,
     parent_id: u64,
@@ -32,6 +33,7 @@ pub struct TraceContext {
 
 /// A trace context that the W3C rule refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum TraceError {
     /// The `traceparent` is not one.

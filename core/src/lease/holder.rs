@@ -7,6 +7,7 @@ use crate::step::{Span, Time};
 ///
 /// Each step begins with [`enter`](Self::enter), whatever its input is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Holder {
     terms: Terms,
     until: Option<Time>,
@@ -18,6 +19,7 @@ pub struct Holder {
 
 /// What the time says at the beginning of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Entry {
     /// Nothing changed.
     Steady,

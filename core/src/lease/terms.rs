@@ -16,6 +16,7 @@ use core::fmt;
 /// assert!(terms.hold() < terms.ttl && terms.ttl < terms.watch());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Terms {
     /// How long an acknowledged heartbeat holds.
     pub ttl: Span,
@@ -28,6 +29,7 @@ pub struct Terms {
 
 /// Terms that cannot work, and what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum TermsError {
     /// The time to live is too short to be kept at all.

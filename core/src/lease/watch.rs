@@ -6,6 +6,7 @@ use crate::step::Time;
 
 /// One revision of another node's record, unchanged since a time on this node's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Watch {
     revision: Sequence,
     since: Time,

@@ -8,6 +8,7 @@ use core::mem;
 
 /// Acknowledged commits since the snapshot, newest first, with the bytes that a commit has of them.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Chain {
     /// Shared with the commit that lists them, while it is on its way.
     sequences: Arc<Vec<Sequence>>,

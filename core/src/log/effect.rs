@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 /// One effect of `Shard`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Ask the store; the answer is `Input::Stored`.
     Store {
@@ -62,6 +63,7 @@ pub enum Effect {
 
 /// Work on the user's state of one slot. The machine has at most one at a time per slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Work {
     /// Build or advance the committed state. Answer: `Ran::Folded`.
     Fold {
@@ -125,6 +127,7 @@ pub enum Work {
 
 /// A timer that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Firing {
     /// Names the verdict. No caller has it, and no reply comes to it.
     pub ticket: Ticket,
@@ -139,6 +142,7 @@ pub struct Firing {
 
 /// A message on its way from one entity to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dispatch {
     /// The command's id: made of the commit and the message's place in it, so the same for each attempt,
     /// by whatever owner. The receiver's table of ids makes the effect once (S19).
@@ -154,6 +158,7 @@ pub struct Dispatch {
 /// What became of the state that a slot's last `Decide` led to. It comes with the slot's next work,
 /// which is the first that needs to know it: so nothing waits until the host has settled it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Provisional {
     /// It is to be dropped, if there is one: its commit was not stored, or nobody knows.
     #[default]
@@ -164,6 +169,7 @@ pub enum Provisional {
 
 /// What a fold starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Base {
     /// The state before the first event.
     Nothing,
@@ -175,6 +181,7 @@ pub enum Base {
 
 /// A commit and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct StoredCommit {
     /// Its stream sequence.
     pub sequence: Sequence,
@@ -184,6 +191,7 @@ pub struct StoredCommit {
 
 /// Something that operators want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Note {
     /// The stream came back shorter than what it had acknowledged (S13). All state was dropped.

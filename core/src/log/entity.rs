@@ -20,10 +20,12 @@ use alloc::vec::Vec;
 /// One step of the machine, counted from its first. What was sent in a step was sent after what
 /// arrived in it or before it, however coarse the clock is; no clock is in that argument (L3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Moment(pub(super) u64);
 
 /// One entity in memory.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Entity {
     pub(super) kind: KindIndex,
     pub(super) id: EntityId,
@@ -51,6 +53,7 @@ pub(super) struct Entity {
 
 /// What the log is known to say of an entity whose state the host holds.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Held {
     pub(super) version: Version,
     /// The last commit.
@@ -82,6 +85,7 @@ pub(super) struct Held {
 
 /// A caller that waits.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Caller {
     Command(Command),
     Reader(Reader),
@@ -89,6 +93,7 @@ pub(super) enum Caller {
 
 /// A command that waits or is being decided.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Command {
     pub(super) ticket: Ticket,
     pub(super) id: Option<CommandId>,
@@ -106,6 +111,7 @@ pub(super) struct Command {
 
 /// A read that waits or is being answered.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Reader {
     pub(super) ticket: Ticket,
     pub(super) freshness: Freshness,
@@ -116,6 +122,7 @@ pub(super) struct Reader {
 
 /// What is under way for an entity; at most one thing at a time (L1).
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Phase {
     /// Nothing.
     Idle,
@@ -139,6 +146,7 @@ pub(super) enum Phase {
 
 /// Why the log is read.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Why {
     /// Somebody waits for the state.
     Open,
@@ -150,6 +158,7 @@ pub(super) enum Why {
 
 /// What waits for a barrier.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Pledge {
     Replies(Vec<Member>),
     Readers,
@@ -157,6 +166,7 @@ pub(super) enum Pledge {
 
 /// A commit with the callers that wait for it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Draft {
     pub(super) commit: Commit,
     pub(super) members: Vec<Member>,
@@ -176,6 +186,7 @@ pub(super) struct Draft {
 
 /// A command that the host decides or decided, and the reply that leaves when its ground is sure.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Member {
     pub(super) command: Command,
     pub(super) reply: Promise,
@@ -185,6 +196,7 @@ pub(super) struct Member {
 
 /// A reply in waiting.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Promise {
     /// The host has not decided it, or on what does not count any more.
     Undecided,
@@ -196,6 +208,7 @@ pub(super) enum Promise {
 
 /// How far a draft is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Stage {
     /// To be sent as soon as it may.
     Ready,
@@ -209,6 +222,7 @@ pub(super) enum Stage {
 
 /// A snapshot on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Taking {
     /// None.
     No,
@@ -222,6 +236,7 @@ pub(super) enum Taking {
 
 /// A snapshot's body that no acknowledged commit names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Body {
     pub(super) named: SnapshotRef,
     /// The last commit that it takes in. After a lost tail another one may have its sequence.

@@ -2,6 +2,7 @@
 
 /// How new a state must be that answers a read (P5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Freshness {
     /// A state that was committed once, of any age: what the owner holds, or loads once.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 /// same one. Ids begin with their time, so the oldest is the first; an id that is forgotten raises
 /// the horizon to its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct CommandTable {
     /// By rising id. A new one goes to the end or near it, and the first goes first.
     known: VecDeque<Entry>,
@@ -29,6 +30,7 @@ pub(super) struct CommandTable {
 
 /// One id: 32 bytes, because a table may have thousands and each command looks at its last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     id: CommandId,
     version: Version,
@@ -40,6 +42,7 @@ const SHORT_BYTES_MAX: usize = 7;
 
 /// An encoded reply that is a number or less, as most are; a longer one stands beside the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Short {
     /// One more than fits: it is a longer one.
     len: u8,
@@ -68,6 +71,7 @@ impl Short {
 
 /// What an entity knows of a command id.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Known {
     /// It took effect, and this is what it was answered.
     Found { version: Version, outcome: Bytes },

@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 /// One input of `Shard`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,
@@ -71,6 +72,7 @@ pub enum Input {
 
 /// The shape of the store behind a shard (S8), from its stream's settings and the server's INFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Shape {
     /// Whether the stream has more than one replica.
     pub replicated: bool,
@@ -80,6 +82,7 @@ pub struct Shape {
 
 /// A caller's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Submit {
     /// Names the caller; the reply carries it. Unique among those without a reply yet.
     pub ticket: Ticket,
@@ -104,6 +107,7 @@ pub struct Submit {
 
 /// What version a command must meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Expected {
     /// Any; after a conflict the command is decided again.
     Any,
@@ -115,6 +119,7 @@ pub enum Expected {
 
 /// A caller wants to read an entity's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Read {
     /// Names the caller.
     pub ticket: Ticket,
@@ -133,6 +138,7 @@ pub struct Read {
 
 /// What came of one attempt to deliver a message of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Delivery {
     /// The receiver took it, now or before: it was committed, or accepted and stored nothing.
     Done,
@@ -154,6 +160,7 @@ pub enum Delivery {
 
 /// What came of a [`Work`](super::Work).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ran {
     /// Of `Fold`. After an error the host holds no state in that slot.
     Folded(Result<(), FoldError>),
@@ -168,6 +175,7 @@ pub enum Ran {
 
 /// The verdict on one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Decided {
     /// Whose command.
     pub ticket: Ticket,
@@ -177,6 +185,7 @@ pub struct Decided {
 
 /// What the user's code decided. The typed reply stays with the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Verdict {
     /// It is accepted: its events and its encoded reply are to be stored.
     Accepted {
@@ -200,6 +209,7 @@ pub enum Verdict {
 
 /// An event to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct NewEvent {
     /// Its version; `None` is the next one. Must rise; gaps are legal.
     pub version: Option<Version>,
@@ -213,6 +223,7 @@ pub struct NewEvent {
 
 /// Why stored events cannot be folded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FoldError {
     /// This build has no such event, and no step from it.

@@ -17,6 +17,7 @@ use alloc::string::ToString;
 
 /// A shard that is to be handed over or released as soon as nothing of it is in doubt.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Leave {
     /// The successor; `None` for a release.
     to: Option<(Incarnation, NodeName)>,
@@ -28,6 +29,7 @@ pub(super) struct Leave {
 
 /// The record that ends this node's ownership, on its way.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Departure {
     /// The epoch that ends.
     pub(super) epoch: Epoch,

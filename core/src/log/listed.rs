@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 /// What is being read of a chain, and what is to be asked for again.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Listed {
     open: BTreeMap<OpId, Sequence>,
     again: BTreeSet<Sequence>,

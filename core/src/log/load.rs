@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 /// A load on its way.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Load {
     /// The read that will prove the state was sent then.
     pub(super) asked: Moment,
@@ -42,6 +43,7 @@ pub(super) struct Load {
 
 /// How far a load is.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum LoadStage {
     /// The proof-carrying read is to be sent.
     Start,
@@ -59,6 +61,7 @@ pub(super) enum LoadStage {
 
 /// What the commits of a load are folded onto.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Floor {
     Nothing,
     Held(Sequence, Version),
@@ -67,6 +70,7 @@ pub(super) enum Floor {
 
 /// What a load comes to when the host has folded.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Folded {
     pub(super) held: Held,
     /// The snapshot that they were folded onto.

@@ -91,6 +91,7 @@ use alloc::string::String;
 
 /// What a `Shard` is and where its messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct ShardConfig {
     /// The namespace.
     pub namespace: Namespace,
@@ -117,6 +118,7 @@ pub struct ShardConfig {
 
 /// One kind of entity in a shard; the host names it by its place in the order of registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindConfig {
     /// The kind's record.
     pub record: KindRecord,
@@ -134,4 +136,5 @@ pub struct KindConfig {
 
 /// A kind registered with a shard, in the order of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindIndex(pub u16);

@@ -20,6 +20,7 @@ const CLAIMS_TRIED_MAX: usize = 1_024;
 
 /// The shard's business in owned mode.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Owned {
     pub(super) fence: Fence,
     /// Orders come, and reports are made: this log claims nothing by itself.
@@ -40,6 +41,7 @@ pub(super) struct Owned {
 
 /// Who may write.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Fence {
     /// Not this node.
     Unowned,
@@ -53,6 +55,7 @@ pub(super) enum Fence {
 
 /// What a claim is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Goal {
     /// The shard, whoever owns it now (a lone process).
     Any,
@@ -64,6 +67,7 @@ pub(super) enum Goal {
 
 /// A claim on its way.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Claim {
     /// Where the ownership subject is expected to end.
     expect: Sequence,
@@ -80,6 +84,7 @@ pub(super) struct Claim {
 
 /// Commits and a barrier that are stored together, or a barrier alone.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Flight {
     pub(super) commits: Vec<Slot>,
     pub(super) pledged: BTreeSet<Slot>,

@@ -21,6 +21,7 @@ use crate::step::Span;
 /// assert!([often, long_ones, both, passing].iter().all(|policy| policy.check().is_ok()));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub struct SnapshotPolicy {
     every: Option<u32>,
@@ -31,6 +32,7 @@ pub struct SnapshotPolicy {
 
 /// Why a policy cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SnapshotPolicyError {
     /// `every(0)`.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 /// The answer to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reply {
     /// The command's commit is acknowledged; the host has its typed reply.
     Committed {
@@ -44,6 +45,7 @@ pub enum Reply {
 
 /// Why a caller got no answer from the domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Refusal {
     /// The entity is not at the expected version.
@@ -131,6 +133,7 @@ pub enum Refusal {
 
 /// What is wrong with an entity's stored commits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[error(
     "the log is damaged at sequence {sequence} of stream {stream:?} ({what}); restore the stream from a backup"
 )]

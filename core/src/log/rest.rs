@@ -15,6 +15,7 @@ use alloc::collections::BTreeMap;
 
 /// What a shard keeps in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stock {
     /// Entities in memory, those included for which something is under way.
     pub entities: usize,
@@ -27,6 +28,7 @@ pub struct Stock {
 
 /// What was in memory when it was wanted, and what was not, since the machine began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct CacheCounts {
     /// Commands and reads whose entity's state was held when they arrived.
     pub hits: u64,
@@ -38,6 +40,7 @@ pub struct CacheCounts {
 
 /// Entities at rest, the one that was used longest ago first.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Resting {
     order: Table<Rested, Resident>,
     bytes: usize,
@@ -46,12 +49,14 @@ pub(super) struct Resting {
 
 /// When an entity came to rest, and the how manieth it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Rested {
     at: Time,
     ordinal: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Resident {
     slot: Slot,
     bytes: usize,
@@ -82,6 +87,7 @@ impl Resting {
 /// Snapshots whose bodies are stored and which no commit names yet, of entities that were forgotten
 /// meanwhile: without them an entity that never stays in memory would never have a snapshot.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Unnamed {
     of: BTreeMap<(KindIndex, EntityId), (u64, Body)>,
     order: BTreeMap<u64, (KindIndex, EntityId)>,

@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 
 /// The event log of one (class, shard) on one node.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Shard {
     pub(super) config: ShardConfig,
     /// Shared by the shards of a lane: each command looks at a dozen of them.
@@ -85,6 +86,7 @@ pub struct Shard {
 /// The name of an entity in a shard. Each command looks its entity up, so what is compared first is a
 /// number of the name: the names of the others are not touched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Named {
     number: u64,
     pub(super) kind: KindIndex,
@@ -104,6 +106,7 @@ impl Named {
 
 /// Commits that are sent by themselves: how many are in flight, and which come next.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Window {
     /// Entities whose draft may be sent, in order; what is not ready any more is passed over.
     pub(super) ready: VecDeque<Slot>,
@@ -114,6 +117,7 @@ pub(super) struct Window {
 
 /// Subjects and streams of a shard.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Names {
     pub(super) stream: StreamName,
     pub(super) snapshots: StreamName,
@@ -153,6 +157,7 @@ impl Names {
 
 /// What an outstanding operation is for.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Op {
     /// The proof-carrying read of a load.
     Latest(Slot),
@@ -198,6 +203,7 @@ pub(super) enum Op {
 
 /// What is done again after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Retry {
     Entity(Slot),
     Pump,
@@ -282,6 +288,11 @@ impl Shard {
             slot_numbers: SlotNumbers::default(),
             draw_next: 0,
         }
+    }
+
+    /// How many entities are in memory.
+    pub fn entities_held(&self) -> usize {
+        self.entities.len()
     }
 
     /// What this shard is.

@@ -33,6 +33,7 @@ const PAGE_BODIES: u32 = 8;
 
 /// What is to be done besides the callers' business.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Chores {
     waiting: VecDeque<Chore>,
     /// How many are in flight.
@@ -40,6 +41,7 @@ pub(super) struct Chores {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Chore {
     /// Delete a body.
     Erase {

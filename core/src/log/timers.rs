@@ -14,6 +14,7 @@ use bytes::Bytes;
     reason = "an entity has one word for it, as most have no timer"
 )]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct ArmedTimers(Option<Box<BTreeMap<TimerName, Timer>>>);
 
 impl ArmedTimers {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Ask {
     /// A write of this node's record.
     Own {
@@ -31,6 +32,7 @@ pub(super) enum Ask {
 
 /// What a list must contain to count: a heartbeat of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Proof {
     pub(super) sent: Time,
     pub(super) revision: Sequence,
@@ -38,6 +40,7 @@ pub(super) struct Proof {
 
 /// What is in flight.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Asks {
     next_op: u64,
     in_flight: BTreeMap<OpId, Ask>,

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 /// What a node is, and what it says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeConfig {
     /// The namespace.
     pub namespace: Namespace,
@@ -29,6 +30,7 @@ pub struct NodeConfig {
 
 /// What a node says of itself to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct About {
     /// Whether it may own shards.
     pub role: Role,
@@ -53,6 +55,7 @@ pub struct About {
 
 /// A configuration that cannot be, and what to change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The terms of leases cannot work.

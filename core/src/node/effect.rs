@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 /// One effect of `Node`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Ask the store; the answer is `Input::Stored`.
     Store {
@@ -55,6 +56,7 @@ pub enum Effect {
 
 /// Why a node is not a member, and never will be under this name and incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum JoinError {
     /// Another node of the name lives.
@@ -119,6 +121,7 @@ pub enum JoinError {
 
 /// Something that operators want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Note {
     /// This node is no member yet; the text says what it waits for.

@@ -18,12 +18,14 @@ const FORGET_AFTER: Span = Span::from_secs(2);
 
 /// What speaks against one run of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Suspicion {
     since: Option<Since>,
     sure: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Since {
     first: Time,
     last: Time,

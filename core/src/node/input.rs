@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 /// One input of `Node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,

@@ -23,6 +23,7 @@ const RENEWALS_MIN: u32 = 2;
 
 /// Another run that has the name.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Rival {
     incarnation: Incarnation,
     watch: Watch,

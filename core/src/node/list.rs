@@ -27,6 +27,7 @@ const HURRY: Span = Span::from_millis(50);
 
 /// Lists and looks on their way.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Lists {
     /// When the next list is wanted.
     pub(super) due: Time,

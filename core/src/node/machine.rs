@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 /// One node, run after run; see the [module](super) for what it does and the invariants.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node {
     pub(super) config: NodeConfig,
     pub(super) limits: Limits,
@@ -52,6 +53,7 @@ pub struct Node {
 
 /// How far this run has come.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Phase {
     /// The members are listed before the name is taken.
     Looking,

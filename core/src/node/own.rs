@@ -21,6 +21,7 @@ pub(super) const TOMBSTONE_TTL_S: u32 = 600;
 
 /// What is known of this node's own record.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Own {
     /// Where its subject is expected to end.
     pub(super) expect: Sequence,
@@ -50,6 +51,7 @@ pub(super) struct Own {
 
 /// What stands in the way of a write.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum InTheWay {
     /// The record at this sequence.
     At(Sequence),

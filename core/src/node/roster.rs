@@ -20,6 +20,7 @@ const KNOWN_MAX: usize = 2_000;
 
 /// What is known of the other nodes.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Roster {
     pub(super) known: BTreeMap<NodeName, Known>,
     lingering: BTreeMap<Incarnation, Lingers>,
@@ -34,6 +35,7 @@ pub(super) struct Roster {
 
 /// What is known of one name.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Known {
     /// Its last record.
     pub(super) watch: Watch,
@@ -43,6 +45,7 @@ pub(super) struct Known {
 
 /// A run that lives, as far as is known.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Run {
     pub(super) incarnation: Incarnation,
     pub(super) about: About,
@@ -63,6 +66,7 @@ pub(super) struct Run {
 
 /// Whether a run that is no peer any more may act still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Lingers {
     /// Its lease may last until then.
     Until(Time),
@@ -81,6 +85,7 @@ pub(super) struct OtherTerms<'a> {
 
 /// What a record changed.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Change {
     /// The view may be another.
     pub(super) dirty: bool,

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 
 /// Who is in the cluster, as one node sees it. A new one has a higher revision, or a list more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct View {
     /// Rises with each change of who is there and how; not with `listed` alone.
     pub revision: u64,
@@ -26,6 +27,7 @@ pub struct View {
 
 /// One node of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Peer {
     /// Its run.
     pub incarnation: Incarnation,
@@ -39,6 +41,7 @@ pub struct Peer {
 
 /// What a node may do in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Role {
     /// It owns shards.
     Owner,
@@ -48,6 +51,7 @@ pub enum Role {
 
 /// What a node is doing, as its record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerState {
     /// It serves.
     Up,
@@ -57,6 +61,7 @@ pub enum PeerState {
 
 /// Whether a run of a node lives, as far as another one can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Standing {
     /// Nothing speaks against it.
     Living,

@@ -5,6 +5,7 @@ use core::fmt;
 
 /// What the connected store is and can do (S8).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Capabilities {
     /// The server's version.
     pub version: ServerVersion,
@@ -18,6 +19,7 @@ pub struct Capabilities {
 
 /// A server's version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct ServerVersion {
     /// The first number.
     pub major: u32,

@@ -19,6 +19,7 @@ use core::ops::Deref;
 /// assert!(subject.starts_with("bank."));
 /// ```
 #[derive(Clone, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Subject(Arc<str>);
 
 /// The name of a stream. A clone shares the text.
@@ -30,6 +31,7 @@ pub struct Subject(Arc<str>);
 /// assert_eq!(stream.as_str(), "bank_ev_0");
 /// ```
 #[derive(Clone, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamName(Arc<str>);
 
 macro_rules! shared_text {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 /// What comes to a lane that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Delivery {
     /// A frame of another lane, of this node or another.
     Frame(Bytes),
@@ -20,6 +21,7 @@ pub enum Delivery {
 /// A message as its stream announced it when it was stored (`republish`). A reason to look, never a
 /// proof: it may be late, lost, or of a message that is gone (S16).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heard {
     /// The core subject on which it came.
     pub subject: Subject,
@@ -31,6 +33,7 @@ pub struct Heard {
 
 /// A frame was not handed to the network; it was not sent, and never will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SendRefused {
     /// The link is down (S8: nothing is queued for a link that is not there).

@@ -6,6 +6,7 @@ use core::fmt;
 
 /// The request did not happen and never will. Numbers are the server's `err_code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Refused {
     /// 10071: a subject (or the stream) does not end where it was expected to.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 /// One request to the store. Each has one answer, a [`StoreReply`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreRequest {
     /// Stores one message. Done: [`StoreDone::Published`].
     Publish(Publish),
@@ -66,6 +67,7 @@ pub enum StoreRequest {
 
 /// One message to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Publish {
     /// The stream that must answer (`Nats-Expected-Stream`).
     pub stream: StreamName,
@@ -85,6 +87,7 @@ pub struct Publish {
 
 /// What must hold for a message to be stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Expect {
     /// Nothing.
     #[default]
@@ -99,6 +102,7 @@ pub enum Expect {
 
 /// An expectation on another literal subject of the same stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fence {
     /// The literal subject that is looked at.
     pub subject: Subject,
@@ -108,6 +112,7 @@ pub struct Fence {
 
 /// Whether a message replaces its predecessors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rollup {
     /// It is added.
     #[default]
@@ -118,6 +123,7 @@ pub enum Rollup {
 
 /// Who is asked for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Source {
     /// Any replica: a direct get.
     Replica,
@@ -127,6 +133,7 @@ pub enum Source {
 
 /// What a store says when a request is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreDone {
     /// To `Publish` and `Batch`.
     Published(Ack),
@@ -144,6 +151,7 @@ pub enum StoreDone {
 
 /// A message was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ack {
     /// Where; for a batch, where its last message is.
     pub sequence: Sequence,
@@ -153,6 +161,7 @@ pub struct Ack {
 
 /// The last messages of several subjects as of one point of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Proof {
     /// One message per subject that has one, by ascending sequence.
     pub messages: Vec<Message>,
@@ -162,6 +171,7 @@ pub struct Proof {
 
 /// Messages of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Page {
     /// By ascending sequence; fewer than asked for only at the end.
     pub messages: Vec<Message>,
@@ -171,6 +181,7 @@ pub struct Page {
 
 /// One stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Its subject.
     pub subject: Subject,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 /// The settings of a stream, as far as they touch the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamSettings {
     /// Its name.
     pub name: StreamName,
@@ -59,6 +60,7 @@ pub struct StreamSettings {
 
 /// Where a stream is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Storage {
     /// In files.
     File,
@@ -68,6 +70,7 @@ pub enum Storage {
 
 /// Which messages a stream keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Retention {
     /// All, up to its limits.
     Limits,
@@ -79,6 +82,7 @@ pub enum Retention {
 
 /// What a stream does at a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Discard {
     /// It drops its oldest messages.
     Old,
@@ -88,6 +92,7 @@ pub enum Discard {
 
 /// When writes are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Persist {
     /// After they are written.
     Default,
@@ -97,6 +102,7 @@ pub enum Persist {
 
 /// Where stored messages are announced on core subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Republish {
     /// Which ones.
     pub source: String,
@@ -106,6 +112,7 @@ pub struct Republish {
 
 /// A stream's settings and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamInfo {
     /// Its settings.
     pub settings: Box<StreamSettings>,
@@ -121,16 +128,25 @@ pub struct StreamInfo {
 
 /// One setting that is not as the protocol needs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[error("stream {stream:?} has {setting} = {actual}; Tenure needs {needed}, because {why}")]
 pub struct Mismatch {
     /// The stream.
     pub stream: String,
     /// The setting, by the server's name.
-    pub setting: &'static str,
+    #[cfg_attr(
+        feature = "driver",
+        serde(deserialize_with = "crate::driver::known_text")
+    )]
+    pub setting: crate::step::ProgramText,
     /// What it is.
     pub actual: String,
     /// What it must be.
     pub needed: String,
     /// What would go wrong.
-    pub why: &'static str,
+    #[cfg_attr(
+        feature = "driver",
+        serde(deserialize_with = "crate::driver::known_text")
+    )]
+    pub why: crate::step::ProgramText,
 }

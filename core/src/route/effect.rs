@@ -7,6 +7,7 @@ use crate::step::{HaltReason, Span, Time};
 
 /// One effect of `Router`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Run the caller's request on this node: routing is done with it, unless `Input::NotHere` comes.
     Here {
@@ -113,6 +114,7 @@ pub enum Effect {
 
 /// Why a request of another lane was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Declined {
     /// It came after its deadline.
     Expired,
@@ -122,6 +124,7 @@ pub enum Declined {
 
 /// Why a caller gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Refusal {
     /// Nobody owned the shard for as long as a request may wait for an owner; nothing happened.
@@ -147,6 +150,7 @@ pub enum Refusal {
 
 /// How the answer of a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Lost {
     /// It did not come before the deadline.
     Deadline,

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 
 /// One input of `Router`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,
@@ -77,6 +78,7 @@ pub enum Input {
 
 /// A caller's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Asked {
     /// Names it. Tickets rise with each ask: they are the order of requests.
     pub ticket: Ticket,
@@ -97,6 +99,7 @@ pub struct Asked {
 
 /// Whether a request may be sent again after it may have run (H13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Repeat {
     /// It may not: it would run twice.
     Never,
@@ -108,6 +111,7 @@ pub enum Repeat {
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Target {
     /// The owner of a shard.
     Place(Place),
@@ -119,6 +123,7 @@ pub enum Target {
 /// takes those refusals for `NotOwner` that say that the receiver may not act at all: it has no lease,
 /// or it stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Returned {
     /// It ran, or was refused by what it was for: the caller is told.
     Answer,

@@ -46,6 +46,7 @@ use crate::id::Incarnation;
 
 /// One lane of one run of a node: where frames go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Address {
     /// The run of the node.
     pub incarnation: Incarnation,

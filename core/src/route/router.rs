@@ -16,6 +16,7 @@ use slab::Slab;
 
 /// What a lane's routing is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct RouterConfig {
     /// This run of the node.
     pub incarnation: Incarnation,
@@ -112,6 +113,11 @@ impl Router {
             serves: Serves::default(),
             halted: false,
         }
+    }
+
+    /// What routing like this is made of.
+    pub fn born(&self) -> (RouterConfig, Limits) {
+        (self.config, self.limits)
     }
 
     /// How much is under way.

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 
 /// One effect of `Owners`. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Ask the store; the answer is `Input::Stored`.
     Store {
@@ -43,6 +44,7 @@ pub enum Effect {
 
 /// What the log of a place is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Order {
     /// Replace the record at this sequence ([`Sequence::NONE`]: there is none) by a claim of this
     /// node. Another record in its place is a `Report::Rival`, and nothing is claimed.
@@ -68,6 +70,7 @@ pub enum Order {
 
 /// Something that operators want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Note {
     /// A place is being taken over from a node that is gone.

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 
 /// One input of `Owners`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,
@@ -48,6 +49,7 @@ pub enum Input {
 
 /// What the log of a place reports of its ownership.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Report {
     /// This node owns it under this epoch: claimed, adopted, or sealed anew.
     Owned(Epoch),

@@ -11,6 +11,7 @@ use crate::step::Time;
 
 /// What is to be done about a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Verdict {
     /// Nothing, until something changes.
     Rest,

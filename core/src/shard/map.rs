@@ -29,6 +29,7 @@ use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher128};
 /// assert_eq!(map.rank(place, 2).len(), 2);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct ShardMap {
     members: Vec<Member>,
     /// All have one weight, so the draws alone decide.
@@ -36,6 +37,7 @@ pub struct ShardMap {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Member {
     name: NodeName,
     weight: u16,
@@ -45,6 +47,7 @@ struct Member {
 
 /// How good a member's ticket for a place is; the least one owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Ticket {
     /// −ln(u) ÷ weight, in units that all members share, for a draw u between 0 and 1: the least of
     /// such numbers is a member's with the chance of its weight in the sum of all.

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 /// What a node's ownership is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct OwnersConfig {
     /// The namespace.
     pub namespace: Namespace,
@@ -31,6 +32,7 @@ pub struct OwnersConfig {
 
 /// One node's part in who owns which shard.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Owners {
     pub(super) config: OwnersConfig,
     pub(super) limits: Limits,
@@ -75,6 +77,7 @@ pub struct Owners {
 
 /// A read of ownership records.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Reading {
     pub(super) places: Vec<Place>,
     pub(super) asked: u64,

@@ -6,6 +6,7 @@ use crate::step::Time;
 
 /// What is known of a place.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Spot {
     /// The latest ownership record that was seen; `None`: there is none, as far as is known.
     pub(super) record: Option<Record>,
@@ -36,6 +37,7 @@ pub(super) struct Spot {
 
 /// An ownership record that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Record {
     pub(super) sequence: Sequence,
     pub(super) claim: ClaimId,
@@ -49,6 +51,7 @@ pub(super) struct Record {
 
 /// What this node has of a place, or ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Hold {
     /// Nothing.
     #[default]

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Job {
     /// The layout record.
     Layout,
@@ -20,6 +21,7 @@ pub(super) enum Job {
 
 /// Whose answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Whose {
     /// That of a job.
     Job(Job),
@@ -29,6 +31,7 @@ pub(super) enum Whose {
 
 /// What each job waits for.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Asks {
     next_op: u64,
     rolls: u64,

@@ -10,6 +10,7 @@ use core::fmt::{self, Write};
 
 /// Why a namespace or a kind cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SpaceError {
     /// The wish itself cannot be.
@@ -112,7 +113,11 @@ pub enum SpaceError {
     )]
     LayoutDiffers {
         /// What differs.
-        what: &'static str,
+        #[cfg_attr(
+            feature = "driver",
+            serde(deserialize_with = "crate::driver::known_text")
+        )]
+        what: crate::step::ProgramText,
         /// What the namespace has.
         stored: String,
         /// What was asked for.
@@ -138,7 +143,11 @@ pub enum SpaceError {
         /// The kind.
         kind: KindName,
         /// What differs.
-        what: &'static str,
+        #[cfg_attr(
+            feature = "driver",
+            serde(deserialize_with = "crate::driver::known_text")
+        )]
+        what: crate::step::ProgramText,
         /// What is recorded.
         stored: String,
         /// What was asked for.

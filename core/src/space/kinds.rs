@@ -75,6 +75,7 @@ impl Space {
 
 /// One kind on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct KindTask {
     pub(super) wish: KindWish,
     /// Drawn once, so that all attempts offer the same record.

@@ -19,6 +19,7 @@ use core::mem;
 /// Opens a namespace and keeps it verified; see the [module](super) for the order and the
 /// invariants.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Space {
     pub(super) wish: SpaceWish,
     pub(super) limits: Limits,
@@ -37,6 +38,7 @@ pub struct Space {
 
 /// How far the way was gone.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Phase {
     /// Not connected.
     Down,
@@ -72,6 +74,7 @@ pub(super) enum Phase {
 
 /// What is known of the other streams when the control stream is absent.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Survey {
     /// Nothing yet.
     Unknown,
@@ -83,6 +86,7 @@ pub(super) enum Survey {
 
 /// What was told when the connection came up.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Link {
     pub(super) capabilities: Capabilities,
     pub(super) wall: WallTime,

@@ -47,6 +47,7 @@ use alloc::vec::Vec;
 
 /// What a namespace is to be. What is `None` is taken from the namespace if it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct SpaceWish {
     /// The namespace.
     pub namespace: Namespace,
@@ -82,6 +83,7 @@ impl SpaceWish {
 
 /// What a kind is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct KindWish {
     /// Names the answer.
     pub ticket: Ticket,
@@ -102,6 +104,7 @@ pub struct KindWish {
 
 /// One input of [`Space`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A deadline passed.
     Tick,
@@ -127,6 +130,7 @@ pub enum Input {
 
 /// One effect of [`Space`]. Order means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Effect {
     /// Ask the store; the answer is `Input::Stored`.
     Store {
@@ -161,6 +165,7 @@ pub enum Effect {
 
 /// An open namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Opened {
     /// Its layout.
     pub layout: Layout,

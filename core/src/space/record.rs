@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Next<T> {
     /// Send the next request at once.
     Ask,
@@ -27,6 +28,7 @@ pub(super) enum Next<T> {
 
 /// Whose record is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Settled {
     /// The one that was offered.
     Mine,
@@ -36,6 +38,7 @@ pub(super) enum Settled {
 
 /// A record to be read, or made where it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Record {
     /// What it is, for people.
     what: String,
@@ -47,6 +50,7 @@ pub(super) struct Record {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Stage {
     Read,
     Write,

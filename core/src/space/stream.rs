@@ -21,6 +21,7 @@ const NOT_CLUSTERED: u32 = 10_074;
 
 /// What to do about a stream that is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Absent {
     /// Create it.
     Create,
@@ -32,6 +33,7 @@ pub(super) enum Absent {
 
 /// One stream on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct StreamTask {
     wanted: StreamSettings,
     absent: Absent,
@@ -42,6 +44,7 @@ pub(super) struct StreamTask {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Stage {
     Look,
     Create,

@@ -5,6 +5,7 @@
 /// The key is fresh for each incarnation of a node (from the operating system in production, from
 /// the seed in simulation) and is written to the flight recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dice {
     key: u128,
 }

@@ -4,6 +4,7 @@ use super::Span;
 
 /// The limits of a node. Each bounds one queue, loop, buffer or number of operations in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Limits {
     /// Effects that one step may push.

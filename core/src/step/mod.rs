@@ -56,6 +56,7 @@ impl fmt::Debug for Cx<'_> {
 ///
 /// `Unknown` means that it may have happened, now or later. It has an arm of its own everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Outcome<T, R> {
     /// It happened.
     Done(T),
@@ -76,8 +77,12 @@ impl<T, R> Outcome<T, R> {
     }
 }
 
+/// A text of the program itself. By this name, since a file of a flight is read into texts that live on.
+pub(crate) type ProgramText = &'static str;
+
 /// Why a machine found its own state wrong. The driver stops it and lets its leases lapse.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum HaltReason {
     /// An answer came for an operation that was never asked.
@@ -87,7 +92,13 @@ pub enum HaltReason {
     /// The node's clock went back.
     ClockWentBack,
     /// An invariant does not hold; the text names it.
-    Broken(&'static str),
+    Broken(
+        #[cfg_attr(
+            feature = "driver",
+            serde(deserialize_with = "crate::driver::known_text")
+        )]
+        crate::step::ProgramText,
+    ),
 }
 
 impl fmt::Display for HaltReason {

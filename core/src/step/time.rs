@@ -5,10 +5,12 @@ use core::ops::{Add, Sub};
 
 /// Monotonic nanoseconds of one node's own clock, counted from its start.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(u64);
 
 /// A length of time in nanoseconds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Span(u64);
 
 /// The earliest time at which a `Tick` would change something, and the timer's name.

@@ -10,7 +10,7 @@ use tenure_core::api::{
     Aggregate, Cluster, Entity, Serves, StartError, StartOptions, UpcastersError, check_upcasters,
     start_with,
 };
-use tenure_core::driver::Shell;
+use tenure_core::driver::{Flights, Shell};
 use tenure_core::step::Limits;
 
 /// A running node. Clones are handles of the same node; it runs until it is
@@ -207,6 +207,30 @@ impl Builder {
     /// the next use loads it, and finds a command id again.
     pub fn cache(mut self, entities: usize) -> Self {
         self.options.cache = Some(entities);
+        self
+    }
+
+    /// Where the node writes what its flight recorder held when a machine halts, when code panics and when
+    /// someone [asks](tenure_core::api::Tenure::write_flight); `cargo sim replay` feeds such a file to the
+    /// machines again. A node without a folder keeps its recordings in memory.
+    ///
+    /// A flight holds what callers sent and what the store answered: it is as secret as the log.
+    ///
+    /// ```
+    /// # use tenure::{Flights, Tenure};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let folder = std::env::temp_dir().join(format!("tenure-flights-{}", std::process::id()));
+    /// let flights = Flights::into_folder(&folder);
+    /// let tenure = Tenure::builder().namespace("bank").flights(flights).start("mem:").await?;
+    /// let file = tenure.write_flight().await?;
+    /// assert!(file.starts_with(&folder));
+    /// tenure.stop().await;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn flights(mut self, flights: Flights) -> Self {
+        self.options.flights = Some(flights);
         self
     }
 

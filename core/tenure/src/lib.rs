@@ -118,7 +118,9 @@ pub use tenure_core::api::{
     StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
     UpcastersError, Value, WaitError, When, check_upcasters, kit,
 };
-pub use tenure_core::driver::{Counters, Recording, Shell};
+pub use tenure_core::driver::{
+    Counters, Flight, FlightError, FlightFault, FlightWriteError, Flights, Recording, Shell,
+};
 pub use tenure_core::format::Denial;
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
 pub use tenure_core::id::{

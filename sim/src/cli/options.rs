@@ -25,8 +25,10 @@ pub(crate) enum Action {
     Minimize(Minimize),
     /// Runs a failing run without some of its deviations
     WhatIf(WhatIf),
-    /// Draws a failing run: one page that needs nothing else
+    /// Draws a failing run, or a node's flight: one page that needs nothing else
     Explain(Explain),
+    /// Feeds a node's flight to the machines of this build, and tells the first difference
+    Replay(Replay),
     /// Measures how fast the simulator is, beside a bare event loop
     Bench(Bench),
     /// Plants mistakes in a copy of the machines, and sees whether the simulator finds them
@@ -188,8 +190,23 @@ pub(crate) struct WhatIf {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct Replay {
+    /// The flight that a node wrote
+    pub(crate) file: PathBuf,
+    /// The last input of each lane that is fed, by its number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) until: Option<u64>,
+    /// Print each input and what it leads to
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Explain {
-    /// The repro of a failing run
+    /// The repro of a failing run, or the flight that a node wrote
     pub(crate) file: PathBuf,
     /// Where the page goes; by default beside it, as FILE.html
     #[arg(short, long, value_name = "FILE")]

@@ -1,12 +1,13 @@
 //! Failing runs made smaller, tried without parts of them, and drawn.
 
 use super::options::{Explain, Minimize, WhatIf};
-use super::told;
+use super::{replay, told};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use tenure_sim::{Case, Deviation, Part, Progress, Repro, explain, minimize};
+use tenure_sim::{Case, Deviation, Part, Progress, Repro, explain, explain_flight, minimize};
 
 /// Makes one smaller.
 pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
@@ -143,6 +144,17 @@ pub(super) fn drawn(options: &Explain) -> Result<u8, String> {
     let Explain { file, out } = options;
     let out = out.clone().unwrap_or_else(|| file.with_extension("html"));
     println!("cargo sim explain {} -o {}", file.display(), out.display());
+    let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    if replay::is_flight(&bytes) {
+        let flight = replay::read(file)?;
+        // A step that panics is part of the picture.
+        std::panic::set_hook(Box::new(|_| {}));
+        let page = explain_flight(&flight);
+        let _ = std::panic::take_hook();
+        told::write(&out, &page)?;
+        println!("{}", flight.fault);
+        return Ok(0);
+    }
     let repro = told::read_repro(file)?;
     let (page, report) = explain(&repro.case);
     told::write(&out, &page)?;

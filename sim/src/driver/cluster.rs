@@ -10,7 +10,7 @@ use super::world::{Home, Program, World};
 use crate::deviation::{Deviation, Fault, Promise};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
-use crate::world::{Corruption, Kind, Lane, Line, panicked};
+use crate::world::{Corruption, Kept, Kind, Lane, panicked};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,7 +93,7 @@ pub struct Ran<T> {
     /// What was passed, in the world and in the nodes that ran at the end.
     pub probe: CountingProbe,
     /// The story, where it was kept.
-    pub story: Vec<Line>,
+    pub story: Kept,
     /// What went otherwise, and when, in true nanoseconds.
     pub deviations: BTreeMap<Deviation, u64>,
 }
@@ -215,7 +215,7 @@ impl SimCluster {
     pub fn report<T, F: Future<Output = T>>(self, test: impl FnOnce(Sim) -> F) -> Ran<T> {
         let story = match (self.print, self.story) {
             (true, _) => Story::Printed,
-            (false, true) => Story::Kept(Vec::new()),
+            (false, true) => Story::Kept(Box::default()),
             (false, false) => Story::None,
         };
         let plan = self.plan();
@@ -272,8 +272,8 @@ impl SimCluster {
             probe,
             deviations: state.draws.deviations.take_happened(),
             story: match std::mem::take(&mut state.trace.story) {
-                Story::Kept(lines) => lines,
-                Story::None | Story::Printed => Vec::new(),
+                Story::Kept(story) => *story,
+                Story::None | Story::Printed => Kept::default(),
             },
         }
     }

@@ -6,9 +6,10 @@
 
 use super::world::{Home, Stuck, World};
 use crate::oracle::Violation;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -21,28 +22,39 @@ pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The future that the run is for.
 pub(super) const MAIN: TaskId = 0;
 
-/// The tasks that were woken and not polled since.
+/// The tasks that were woken and not polled since, each with the event that woke it first.
 #[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<BTreeSet<TaskId>>);
+pub(super) struct Ready {
+    woken: Mutex<BTreeMap<TaskId, u64>>,
+    /// What happens now. In one event nothing rests on the order in which tasks are woken.
+    event: AtomicU64,
+}
 
 impl Ready {
     pub(super) fn wake(&self, task: TaskId) {
-        self.0
+        let event = self.event.load(Ordering::Relaxed);
+        self.woken
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(task);
+            .entry(task)
+            .or_insert(event);
     }
 
-    fn take(&self, task: TaskId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&task);
+    /// What happens from now on.
+    pub(super) fn begins(&self, event: u64) {
+        self.event.store(event, Ordering::Relaxed);
+    }
+
+    /// Takes a task out; the event that woke it.
+    fn take(&self, task: TaskId) -> u64 {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.remove(&task).unwrap_or(0)
     }
 
     fn all(&self, into: &mut Vec<TaskId>) {
         into.clear();
-        into.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter());
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        into.extend(woken.keys());
     }
 }
 
@@ -100,8 +112,8 @@ impl Executor {
             self.take_in();
             match self.next()? {
                 Next::Poll(MAIN) => {
-                    self.world.ready.take(MAIN);
-                    self.world.state().begin(MAIN, Home::TESTER);
+                    let cause = self.world.ready.take(MAIN);
+                    self.world.state().begin(MAIN, Home::TESTER, cause);
                     let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
                     if let Poll::Ready(value) = polled {
                         return Ok(Some(value));
@@ -120,9 +132,9 @@ impl Executor {
     }
 
     fn poll(&mut self, id: TaskId) {
-        self.world.ready.take(id);
+        let cause = self.world.ready.take(id);
         let task = self.tasks.get_mut(&id).expect("a task that is ready");
-        self.world.state().begin(id, task.home);
+        self.world.state().begin(id, task.home, cause);
         let polled = task
             .work
             .as_mut()

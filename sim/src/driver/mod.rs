@@ -35,7 +35,7 @@ pub use sim::{Sim, SimTask};
 use crate::case::Case;
 use crate::oracle::Violation;
 use crate::profile::Profile;
-use crate::world::{Kept, Report};
+use crate::world::Report;
 
 /// Whether the driver world has a profile.
 pub(crate) fn has(profile: Profile) -> bool {
@@ -109,8 +109,6 @@ fn report_of<T>(ran: Ran<T>, judge: impl FnOnce(T) -> Result<usize, Violation>) 
         Ok(asked) => (asked, None),
         Err(violation) => (0, Some(violation)),
     };
-    let mut story = Kept::default();
-    story.lines = ran.story;
     Report {
         violation,
         probe: ran.probe,
@@ -119,6 +117,6 @@ fn report_of<T>(ran: Ran<T>, judge: impl FnOnce(T) -> Result<usize, Violation>) 
         commits: ran.commits,
         asked,
         deviations: ran.deviations,
-        story,
+        story: ran.story,
     }
 }

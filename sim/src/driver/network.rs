@@ -135,6 +135,8 @@ impl State {
         let late = drawn(Fault::LateFrame, 3, faults.late_frame);
         if lost {
             reached!(self, "fault: lost frame");
+            let (from, op) = (frame.from, frame.op);
+            self.tell(from, Kind::Fault, || format!("the frame {op:?} is lost"));
             return;
         }
         let mut wait = self.travel(row << 8 | 5);
@@ -163,6 +165,10 @@ impl State {
             let way = (frame.from.node, home.node);
             if self.network.apart.silent.contains(&way) {
                 reached!(self, "fault: a frame is lost between parts of the network");
+                let op = frame.op;
+                self.tell(home, Kind::Fault, || {
+                    format!("the frame {op:?} is lost before {home}")
+                });
                 silent = true;
                 continue;
             }
@@ -171,6 +177,10 @@ impl State {
                 continue;
             }
             if self.node(home).is_some_and(|node| node.linked) {
+                let (from, op) = (frame.from, frame.op);
+                self.tell(home, Kind::Takes, || {
+                    format!("{home} hears {op:?} of {from}")
+                });
                 // A listener that is full loses it.
                 taken |= ear.try_send(Delivery::Frame(frame.bytes.clone())).is_ok();
             }
@@ -204,6 +214,9 @@ impl State {
         if !self.node(to).is_some_and(|node| node.linked) {
             return;
         }
+        self.tell(to, Kind::Takes, || {
+            format!("{to} hears that nobody takes in {op:?}")
+        });
         for (home, ear) in self.network.listeners.get(at).into_iter().flatten() {
             if *home == to {
                 // One that is full loses it.

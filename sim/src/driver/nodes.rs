@@ -10,6 +10,10 @@ use tenure_core::api::Tenure;
 use tenure_core::driver::Inbound;
 use tenure_core::step::Span;
 
+/// What bars of a node are called.
+const DOWN: &str = "down";
+const CUT: &str = "no link";
+
 impl State {
     /// A node's program is started, unless it runs.
     pub(super) fn boot(&mut self, node: usize) {
@@ -35,6 +39,8 @@ impl State {
         };
         self.trace.note(5, &[row, u64::from(home.life)]);
         self.tell(home, Kind::Note, || format!("{home} starts"));
+        self.trace.ends(home.into(), DOWN, now);
+        self.trace.ends(home.into(), CUT, now);
         let shell = SimShell::new(world, home, submits, self.plan.limits.store_timeout);
         let work = (self.program)(shell);
         self.spawn(home, work);
@@ -63,6 +69,7 @@ impl State {
             std::mem::take(&mut dead.timers),
         );
         self.trash(left);
+        self.trace.lasts(home.into(), DOWN, self.now, u64::MAX);
         self.cut_off(home);
         self.deaf(home);
         self.died(home);
@@ -80,6 +87,8 @@ impl State {
             node,
             life: still.life,
         };
+        self.trace
+            .lasts(home.into(), "stands still", self.now, until);
         self.at(length, Event::Resume(home));
     }
 
@@ -107,6 +116,7 @@ impl State {
         }
         tell(&mut node.inboxes, &Inbound::Disconnected);
         self.tell(home, Kind::Note, || format!("{home} loses its link"));
+        self.trace.lasts(home.into(), CUT, self.now, u64::MAX);
         self.cut_off(home);
     }
 
@@ -121,6 +131,7 @@ impl State {
         }
         tell(&mut node.inboxes, &Inbound::Connected(capabilities));
         self.tell(home, Kind::Note, || format!("{home} has its link"));
+        self.trace.ends(home.into(), CUT, self.now);
     }
 
     /// The present life of a node, if it lives.

@@ -48,6 +48,22 @@ struct Flight {
     travels: bool,
 }
 
+/// An answer in a few words.
+fn heard(reply: &StoreReply) -> String {
+    match reply {
+        Outcome::Done(done) => {
+            let mut text = format!("{done:?}");
+            if let Some((end, _)) = text.char_indices().nth(160) {
+                text.truncate(end);
+                text.push('…');
+            }
+            text
+        }
+        Outcome::Refused(refused) => format!("refused: {refused:?}"),
+        Outcome::Unknown => "Unknown".to_owned(),
+    }
+}
+
 impl State {
     /// A node's shell hands a request to its link.
     pub(super) fn request(
@@ -83,8 +99,14 @@ impl State {
             }
             if drawn.lost {
                 reached!(self, "fault: lost request");
+                self.tell(home, Kind::Fault, || {
+                    format!("{flight:?} is lost on its way")
+                });
             } else if drawn.late {
                 reached!(self, "fault: late request");
+                self.tell(home, Kind::Fault, || {
+                    format!("{flight:?} is too late for its answer")
+                });
                 let after = self.draws.span(What::Late, part, timeout, LATE_MAX);
                 self.at(after, Event::Straggle(Box::new(request.clone())));
             } else {
@@ -255,10 +277,16 @@ impl State {
         };
         let (fate, node) = (flight.fate, flight.home.node);
         if self.network.apart.cut.contains(&node) {
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the answer to {id:?} is lost: n{node} is cut off")
+            });
             return;
         }
         if fate == Fate::LostAnswer {
             reached!(self, "fault: lost answer");
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the answer to {id:?} is lost")
+            });
             return;
         }
         let reply = self.damaged(id, reply);
@@ -308,7 +336,11 @@ impl State {
             return;
         };
         if let Some(done) = flight.done.take() {
-            self.trace.note(3, &[flight.home.node as u64, id.0]);
+            let home = flight.home;
+            self.trace.note(3, &[home.node as u64, id.0]);
+            self.trace.tell(self.now, home.into(), Kind::Takes, || {
+                format!("{home} hears {id:?} {}", heard(&reply))
+            });
             done.tell(reply);
         }
         if !flight.travels {

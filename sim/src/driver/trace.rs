@@ -1,13 +1,13 @@
 //! The story of a run, and the number that stands for it.
 
-use crate::world::{Kind, Lane, Line};
+use crate::world::{Bar, Kept, Kind, Lane, Line, Sort};
 
 /// Where the story goes.
 #[derive(Debug, Default)]
 pub(crate) enum Story {
     #[default]
     None,
-    Kept(Vec<Line>),
+    Kept(Box<Kept>),
     Printed,
 }
 
@@ -17,6 +17,10 @@ pub(crate) struct Trace {
     pub(crate) story: Story,
     hash: u64,
     events: u64,
+    /// What happens now, and what led to it; 0: the beginning.
+    event: u64,
+    cause: u64,
+    last: u64,
 }
 
 /// FNV-1a, 64 bits.
@@ -29,6 +33,64 @@ impl Trace {
             story,
             hash: BASIS,
             events: 0,
+            event: 0,
+            cause: 0,
+            last: 0,
+        }
+    }
+
+    /// Something begins that another event led to; its number.
+    pub(super) fn begins(&mut self, cause: u64) -> u64 {
+        self.last += 1;
+        self.event = self.last;
+        self.cause = cause;
+        if let Story::Kept(story) = &mut self.story {
+            story.causes.insert(self.event, cause);
+        }
+        self.event
+    }
+
+    /// What happens now.
+    pub(super) fn event(&self) -> u64 {
+        self.event
+    }
+
+    /// A fault begins, and lasts until it [ends](Self::ends) or until then.
+    pub(super) fn lasts(&mut self, lane: Lane, label: &str, from: u64, until: u64) {
+        if let Story::Kept(story) = &mut self.story {
+            let label = label.to_owned();
+            story.bars.push(Bar {
+                lane,
+                sort: Sort::Fault,
+                label,
+                from,
+                until,
+            });
+        }
+    }
+
+    /// How many such faults there were.
+    pub(super) fn lasted(&self) -> usize {
+        match &self.story {
+            Story::Kept(story) => story.bars.len(),
+            Story::None | Story::Printed => 0,
+        }
+    }
+
+    /// Only the first so many were faults.
+    pub(super) fn forget(&mut self, after: usize) {
+        if let Story::Kept(story) = &mut self.story {
+            story.bars.truncate(after);
+        }
+    }
+
+    /// A fault that lasts ends.
+    pub(super) fn ends(&mut self, lane: Lane, label: &str, now: u64) {
+        if let Story::Kept(story) = &mut self.story {
+            let bars = story.bars.iter_mut();
+            for bar in bars.filter(|bar| bar.lane == lane && bar.label == label) {
+                bar.until = bar.until.min(now);
+            }
         }
     }
 
@@ -58,15 +120,15 @@ impl Trace {
         }
         let line = Line {
             at,
-            event: self.events,
-            cause: 0,
+            event: self.event,
+            cause: self.cause,
             lane,
             kind,
             text: text(),
         };
         match &mut self.story {
             Story::None => {}
-            Story::Kept(lines) => lines.push(line),
+            Story::Kept(story) => story.lines.push(line),
             Story::Printed => println!("{line}"),
         }
     }

@@ -140,9 +140,15 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(plan: Plan, program: Program, trace: Trace) -> Arc<Self> {
         let (ups, _) = watch::channel(0);
+        let ready = Arc::<Ready>::default();
         Arc::new_cyclic(|world| Self {
-            state: Mutex::new(State::new(plan, program, trace, world.clone())),
-            ready: Arc::default(),
+            state: Mutex::new(State::new(
+                plan,
+                program,
+                trace,
+                (world.clone(), Arc::clone(&ready)),
+            )),
+            ready,
             ups,
         })
     }
@@ -161,7 +167,8 @@ pub(super) struct State {
     pub(super) now: u64,
     ordinal: u64,
     polls: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    /// What happens of itself, each with what led to it.
+    queue: BTreeMap<(u64, u64), (u64, Event)>,
     pub(super) nodes: Vec<Node>,
     pub(super) tester: Node,
     pub(super) namespace: Namespace,
@@ -174,6 +181,7 @@ pub(super) struct State {
     changes: Changes,
     pub(super) program: Program,
     pub(super) world: std::sync::Weak<World>,
+    ready: Arc<Ready>,
     pub(super) healed: bool,
     pub(super) probe: CountingProbe,
     pub(super) trace: Trace,
@@ -181,7 +189,12 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(plan: Plan, program: Program, trace: Trace, world: std::sync::Weak<World>) -> Self {
+    fn new(
+        plan: Plan,
+        program: Program,
+        trace: Trace,
+        (world, ready): (std::sync::Weak<World>, Arc<Ready>),
+    ) -> Self {
         let mut config = if plan.replicated {
             StoreConfig::clustered(3)
         } else {
@@ -217,6 +230,7 @@ impl State {
             changes: Changes::default(),
             program,
             world,
+            ready,
             healed: false,
             probe: CountingProbe::default(),
             trace,
@@ -233,7 +247,8 @@ impl State {
             if entry.key().0 > self.now {
                 break;
             }
-            let event = entry.remove();
+            let (cause, event) = entry.remove();
+            self.begins(cause);
             self.event(event);
         }
         self.fire_timers();
@@ -256,11 +271,17 @@ impl State {
 
     fn fire_timers(&mut self) {
         let now = self.now;
+        // What a timer wakes was led to by nobody.
+        let (trace, ready) = (&mut self.trace, &self.ready);
+        let mut began = false;
         for node in self.nodes.iter_mut().chain([&mut self.tester]) {
             let shown = node.clock.at(now);
             while let Some(timer) = node.timers.first_entry() {
                 if timer.key().0 > shown {
                     break;
+                }
+                if !std::mem::replace(&mut began, true) {
+                    ready.begins(trace.begins(0));
                 }
                 timer.remove().wake();
             }
@@ -284,9 +305,15 @@ impl State {
         }
     }
 
+    /// Something begins that another event led to.
+    fn begins(&mut self, cause: u64) {
+        self.ready.begins(self.trace.begins(cause));
+    }
+
     /// A piece of a task begins; it takes its time.
-    pub(super) fn begin(&mut self, task: TaskId, home: Home) {
+    pub(super) fn begin(&mut self, task: TaskId, home: Home, cause: u64) {
         self.polls += 1;
+        self.begins(cause);
         self.trace.note(1, &[self.now, task]);
         if self.polls > POLLS_MAX {
             self.broken.get_or_insert_with(|| Violation {
@@ -359,7 +386,8 @@ impl State {
     pub(super) fn at(&mut self, after: Span, event: Event) {
         self.ordinal += 1;
         let at = self.now + after.as_nanos();
-        self.queue.insert((at, self.ordinal), event);
+        let cause = self.trace.event();
+        self.queue.insert((at, self.ordinal), (cause, event));
     }
 
     pub(super) fn lives(&self, home: Home) -> bool {
@@ -406,11 +434,14 @@ impl State {
     /// Ends every life.
     pub(super) fn end_all(&mut self) {
         self.queue.clear();
+        let lasted = self.trace.lasted();
         for node in 0..self.nodes.len() {
             if self.nodes[node].alive {
                 self.dies(node);
             }
         }
+        // That the run is over befell nobody.
+        self.trace.forget(lasted);
         let flights = std::mem::take(&mut self.wire);
         self.trash(flights);
         let network = std::mem::take(&mut self.network);

@@ -3,7 +3,7 @@
 use super::acts::Due;
 use super::callers::{Waiting, Wants};
 use super::host::{Act, ActorAnswer, ActorRequest, Life, WatchRequest};
-use super::seat::{ActorEnv, ActorEvent, ActorSeat};
+use super::seat::{ActorEnv, ActorEvent, ActorSeat, Recorded};
 use crate::actor::{Answer, Effect, Input, Letter, Note, Refusal};
 use crate::driver::counters::Counters;
 use crate::driver::host::caught;
@@ -35,7 +35,10 @@ impl ActorSeat {
         // A turn reads the clock by itself, and the lane may come with an older reading after it.
         self.now = self.now.max(env.now);
         env.now = self.now;
-        (env.record)(env.now, &input);
+        if let Some(born) = self.born.take() {
+            (env.record)(env.now, Recorded::Born(self.dice, born));
+        }
+        (env.record)(env.now, Recorded::Input(&input));
         let mut cx = Cx {
             now: env.now,
             dice: self.dice,
@@ -43,6 +46,9 @@ impl ActorSeat {
         };
         let mut effects = std::mem::replace(&mut self.effects, Effects::new(0));
         let stepped = caught(|| self.machine.step(&mut cx, input, &mut effects));
+        if stepped.is_ok() {
+            (env.record)(env.now, Recorded::LedTo(effects.as_slice()));
+        }
         let mut halt = stepped
             .err()
             .map(|panic| format!("a step panicked: {panic}"));
@@ -251,6 +257,7 @@ impl ActorSeat {
     pub(super) fn halt(&mut self, env: &mut ActorEnv<'_>, reason: String) {
         tracing::error!(machine = "actors", reason, "machine_halted");
         env.counters.halts += 1;
+        (env.record)(env.now, Recorded::Halted(&reason));
         for running in self.running.values() {
             running.task.abort();
         }

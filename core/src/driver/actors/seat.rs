@@ -12,6 +12,7 @@ use super::waiting::Waiting as TurnsWaiting;
 use crate::actor::{Ask, Effect, Hop, Input, Scheduler, Trail, Watch, WatchOf};
 use crate::api::Inner;
 use crate::driver::counters::Counters;
+use crate::driver::flight::State;
 use crate::driver::lease::{LeaseEnd, Reading};
 use crate::id::{Epoch, Incarnation, Slot, Ticket};
 use crate::log::KindIndex;
@@ -31,7 +32,17 @@ pub(crate) struct ActorEnv<'a> {
     pub(crate) probe: &'a mut CountingProbe,
     pub(crate) counters: &'a mut Counters,
     /// The flight recorder.
-    pub(crate) record: &'a mut dyn FnMut(Time, &Input),
+    pub(crate) record: &'a mut dyn FnMut(Time, Recorded<'_>),
+}
+
+/// What the flight recorder keeps of the scheduler.
+pub(crate) enum Recorded<'a> {
+    /// It was made so, and has had no input yet.
+    Born(Dice, State),
+    Input(&'a Input),
+    /// What the last input led to.
+    LedTo(&'a [Effect]),
+    Halted(&'a str),
 }
 
 /// What a seat is made with.
@@ -70,6 +81,8 @@ pub(crate) enum ActorEvent {
 /// A lane's actors.
 pub(crate) struct ActorSeat {
     pub(super) machine: Scheduler,
+    /// What it was made of, until its first input.
+    pub(super) born: Option<State>,
     pub(super) dice: Dice,
     pub(super) stage: Arc<Stage>,
     pub(super) reports: mpsc::UnboundedReceiver<Report>,
@@ -111,8 +124,10 @@ impl ActorSeat {
     pub(crate) fn new(parts: ActorSeatParts) -> Self {
         let (sender, reports) = mpsc::unbounded_channel();
         let machine = Scheduler::new(parts.limits, parts.lane, parts.lanes);
+        let born = State::Actors(Box::new((parts.limits, parts.lane, parts.lanes)));
         Self {
             machine,
+            born: Some(born),
             dice: parts.dice,
             effects: Effects::new(Scheduler::effects_max(&parts.limits)),
             stage: Arc::new(Stage {

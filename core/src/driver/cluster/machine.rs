@@ -1,8 +1,9 @@
 //! The seat of a machine whose effects its lane runs.
 
+use crate::driver::flight::{Mark, Recall};
 use crate::driver::host::caught;
 use crate::driver::lane::{Env, Who};
-use crate::driver::recorder::Recorder;
+use crate::driver::recorder::{LastBegan, Recorder};
 use crate::step::{Cx, Dice, Effects, Machine, Time};
 
 /// A machine, its dice, and why it was stopped if it was.
@@ -12,9 +13,11 @@ pub(crate) struct MachineSeat<M: Machine> {
     dice: Dice,
     effects: Effects<M::Effect>,
     halted: Option<String>,
+    /// When the recorder kept the machine last.
+    began: Option<LastBegan>,
 }
 
-impl<M: Machine> MachineSeat<M> {
+impl<M: Machine<Effect: Mark> + Recall> MachineSeat<M> {
     pub(crate) fn new(who: Who, machine: M, dice: Dice, effects_max: usize) -> Self {
         Self {
             who,
@@ -22,6 +25,7 @@ impl<M: Machine> MachineSeat<M> {
             dice,
             effects: Effects::new(effects_max),
             halted: None,
+            began: None,
         }
     }
 
@@ -52,6 +56,12 @@ impl<M: Machine> MachineSeat<M> {
         if self.halted.is_some() {
             return;
         }
+        env.recorder.begin(
+            (env.now, self.who),
+            &mut self.began,
+            self.dice,
+            &self.machine,
+        );
         record(env.recorder, env.now, &input);
         let mut cx = Cx {
             now: env.now,
@@ -60,7 +70,10 @@ impl<M: Machine> MachineSeat<M> {
         };
         let (machine, effects) = (&mut self.machine, &mut self.effects);
         match caught(|| machine.step(&mut cx, input, effects)) {
-            Ok(()) => self.effects.move_to(wanted),
+            Ok(()) => {
+                env.recorder.led_to(self.effects.as_slice());
+                self.effects.move_to(wanted);
+            }
             Err(panic) => {
                 self.effects.drain();
                 self.halt(env, format!("a step panicked: {panic}"));
@@ -71,6 +84,7 @@ impl<M: Machine> MachineSeat<M> {
     pub(crate) fn halt(&mut self, env: &mut Env<'_>, reason: String) {
         tracing::error!(machine = ?self.who, reason, "machine_halted");
         env.counters.halts += 1;
+        env.recorder.halted(self.who, &reason);
         self.halted = Some(reason);
     }
 }

@@ -7,7 +7,7 @@ use crate::driver::actors::host::{
 };
 use crate::driver::actors::stage::Report as ActorReport;
 use crate::driver::actors::wire::{WATCH, watch_whom};
-use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
+use crate::driver::actors::{ActorEnv, ActorEvent, ActorRecorded, ActorSeat, ActorSeatParts};
 use crate::driver::cluster::{
     ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_in, place_of,
 };
@@ -28,9 +28,12 @@ const DICE_PART: u64 = 1 << 35;
 /// Borrows what the seat of actors may use, beside the seat itself.
 macro_rules! actor_env {
     ($lane:expr, $now:expr, $record:ident) => {{
-        let recorder = &mut $lane.recorder;
-        $record = |now: Time, input: &crate::actor::Input| {
-            recorder.push_actors(now, Who::Actors, input);
+        let recorder = &mut $lane.flight.recorder;
+        $record = |now: Time, what: ActorRecorded<'_>| match what {
+            ActorRecorded::Born(dice, state) => recorder.born(now, Who::Actors, dice, state),
+            ActorRecorded::Input(input) => recorder.push_actors(now, Who::Actors, input),
+            ActorRecorded::LedTo(effects) => recorder.led_to(effects),
+            ActorRecorded::Halted(reason) => recorder.halted(Who::Actors, reason),
         };
         ActorEnv {
             now: $now,

@@ -6,7 +6,7 @@ macro_rules! env {
         Env {
             now: $now,
             probe: &mut $lane.probe,
-            recorder: &mut $lane.recorder,
+            recorder: &mut $lane.flight.recorder,
             counters: &mut $lane.counters,
             high_water: &$lane.facts.high_water,
             epochs: &$lane.facts.epochs,
@@ -40,6 +40,7 @@ use super::cluster::{Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
 use super::epochs::Epochs;
+use super::flight::{BlackBox, FlightFolder};
 use super::history::HistorySeat;
 use super::lease::LeaseEnd;
 use super::link::{HighWater, Link};
@@ -103,6 +104,8 @@ pub(crate) struct NodeFacts {
     /// What turns of its actors wait for.
     pub(crate) waiting: Arc<Waiting>,
     pub(crate) pulse: Arc<Pulse>,
+    /// Where flights go.
+    pub(crate) flights: Arc<FlightFolder>,
     /// How many lanes the node has.
     pub(crate) lanes: usize,
 }
@@ -201,7 +204,6 @@ pub(crate) struct LaneParts<S> {
 /// One lane.
 pub(crate) struct Lane<S: Shell> {
     index: usize,
-    boot: Time,
     shell: S,
     facts: Arc<NodeFacts>,
     /// The node's, for the lane's logs.
@@ -249,7 +251,7 @@ pub(crate) struct Lane<S: Shell> {
     stepped: Stepped,
 
     probe: CountingProbe,
-    recorder: Recorder<Who>,
+    flight: BlackBox<Who>,
     counters: Counters,
     log_effects: Effects<Effect>,
     stores: Vec<(Who, OpId, StoreRequest)>,
@@ -282,9 +284,12 @@ impl<S: Shell> Lane<S> {
         let window = Window::new(&parts.facts.limits);
         let cache = Cache::new(&parts.facts.limits, parts.index, parts.lanes);
         let run = parts.facts.incarnation;
+        let boot = parts.shell.now();
+        let flights = Arc::clone(&parts.facts.flights);
+        let flight = BlackBox::new(parts.index, parts.facts.dice_key, boot, flights);
         Self {
             index: parts.index,
-            boot: parts.shell.now(),
+            flight,
             now: parts.shell.now(),
             answers: Arc::default(),
             submitted: 0,
@@ -319,7 +324,6 @@ impl<S: Shell> Lane<S> {
             timers: Timers::default(),
             stepped: Stepped::default(),
             probe: CountingProbe::default(),
-            recorder: Recorder::new(),
             counters: Counters::default(),
             stores: Vec::new(),
             reports: Vec::new(),

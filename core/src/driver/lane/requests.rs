@@ -58,10 +58,7 @@ impl<S: Shell> Lane<S> {
                 let _ = done.send(counters);
             }
             Some(Request::Recording(done)) => {
-                let recording = self
-                    .recorder
-                    .dump(self.index, self.facts.dice_key, self.boot);
-                let _ = done.send(recording);
+                let _ = done.send(self.flight.dump());
             }
         }
     }

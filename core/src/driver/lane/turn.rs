@@ -84,6 +84,9 @@ impl<S: Shell> Lane<S> {
             self.after(Who::Actors);
         }
         self.work_off();
+        let counted = &self.counters;
+        self.flight
+            .watch(self.now, counted.halts, counted.actor_panics);
     }
 
     pub(super) fn tick_due(&mut self) {

@@ -237,6 +237,7 @@ impl Shard {
 
 /// What a command of a firing knows of it until the entity is loaded.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(in crate::log) struct Due {
     pub(in crate::log) ticket: Ticket,
     pub(in crate::log) id: CommandId,

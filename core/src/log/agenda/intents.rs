@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Undone {
     dispatch: Box<Dispatch>,
     tries: u32,
@@ -18,6 +19,7 @@ struct Undone {
 
 /// Messages that are not done.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Intents {
     /// Those in memory.
     undone: BTreeMap<IntentPlace, Undone>,

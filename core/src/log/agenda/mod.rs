@@ -39,6 +39,7 @@ pub(super) use fire::{Due, INTERNAL};
 
 /// What is to be done later in one shard.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Agenda {
     stage: Stage,
     timers: Timers,
@@ -64,6 +65,7 @@ pub(super) struct Agenda {
 
 /// How far the log is taken in.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum Stage {
     /// This node does not own the shard, or nothing of it has timers or messages.
     #[default]
@@ -78,6 +80,7 @@ enum Stage {
 
 /// A part of the log that is read.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Behind {
     /// Commits up to here were read.
     read: Sequence,
@@ -91,6 +94,7 @@ struct Behind {
 
 /// What is known of the index in the log.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Written {
     /// The watermark of the last one.
     watermark: Sequence,
@@ -106,6 +110,7 @@ struct Written {
 
 /// What a shard has to do later, as far as it is in mind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct LaterCounts {
     /// Timers that are armed.
     pub timers: usize,

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Whose timer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct TimerKey {
     pub(super) kind: KindName,
     pub(super) entity: EntityId,
@@ -17,12 +18,14 @@ pub(super) struct TimerKey {
 
 /// A timer in mind.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     due: WallTime,
     state: State,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 enum State {
     /// Until it is due.
     Waiting,
@@ -36,6 +39,7 @@ enum State {
 
 /// A timer that fires.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Fired {
     pub(super) key: TimerKey,
     pub(super) due: WallTime,
@@ -45,6 +49,7 @@ pub(super) struct Fired {
 }
 
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Timers {
     of: BTreeMap<(KindName, EntityId), BTreeMap<TimerName, Entry>>,
     count: usize,
@@ -63,6 +68,7 @@ pub(super) struct Timers {
 
 /// Timers that were left out, while the log is read for them from its begin.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Found {
     /// Those that are due before are in mind.
     floor: WallTime,

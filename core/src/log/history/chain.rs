@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 /// Commits of one page that are being fetched, newest first.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Chain {
     pub(super) links: Vec<Link>,
     /// Listed commits beyond this page, newest first.
@@ -20,6 +21,7 @@ pub(super) struct Chain {
 
 /// What is done with the commits when all are here.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Then {
     /// They are a backward page, after those that were read before; `version` is what the first
     /// of them must lead to.
@@ -37,6 +39,7 @@ pub(super) enum Then {
 
 /// One commit of a chain.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Link {
     pub(super) sequence: Sequence,
     pub(super) state: LinkState,
@@ -44,6 +47,7 @@ pub(super) struct Link {
 
 /// How far a commit is fetched.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum LinkState {
     /// To be asked at `at` from `source`; absent at all replicas so far since `absent_since`.
     Wanted {

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 /// Where a forward page is.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Scan {
     /// The entity's last commit as of the first page.
     pub(super) head: Sequence,

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 
 /// Reads one page of one entity's history. Step it with a `Tick` first.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct History {
     pub(super) ask: HistoryAsk,
     pub(super) limits: Limits,
@@ -36,6 +37,7 @@ pub struct History {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum State {
     /// One request is to be sent at `at`.
     Wanted {
@@ -57,6 +59,7 @@ pub(super) enum State {
 
 /// What one request is for.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Plan {
     /// The entity's last commit, with proof.
     Head(Goal),

@@ -34,6 +34,7 @@ pub const PAGE_COMMITS_MAX: u32 = 256;
 
 /// What one page is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct HistoryAsk {
     /// The entity's event stream.
     pub stream: StreamName,
@@ -59,6 +60,7 @@ pub struct HistoryAsk {
 
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Cursor {
     /// With the first commit of the range; pages go forward.
     Oldest,
@@ -87,6 +89,7 @@ pub enum Cursor {
 
 /// Where the bodies of snapshots are, and which of them can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bodies {
     /// The namespace.
     pub namespace: Namespace,
@@ -111,6 +114,7 @@ pub struct Bodies {
 
 /// A commit, where it is, and when the store took it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct LoggedCommit {
     /// Its stream sequence.
     pub sequence: Sequence,
@@ -122,6 +126,7 @@ pub struct LoggedCommit {
 
 /// Some commits of one entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct HistoryPage {
     /// The commits, in the order of the page's direction.
     pub commits: Vec<LoggedCommit>,
@@ -140,6 +145,7 @@ pub struct HistoryPage {
     reason = "an input lives for one step; ticks are rare"
 )]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum HistoryInput {
     /// A deadline passed; the first one begins the reading.
     Tick,
@@ -154,6 +160,7 @@ pub enum HistoryInput {
 
 /// One effect of [`History`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum HistoryEffect {
     /// Ask the store; the answer is `HistoryInput::Stored`.
     Store {
@@ -170,6 +177,7 @@ pub enum HistoryEffect {
 
 /// Why there is no page.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum HistoryRefusal {
     /// The deadline came first.
     Deadline,

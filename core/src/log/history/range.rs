@@ -10,6 +10,7 @@ use crate::id::{Sequence, Version, WallTime};
 
 /// From where to where; without bounds everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Range {
     /// Where it begins: nothing that is below any of these is in it.
     pub lower: Bounds,
@@ -19,6 +20,7 @@ pub struct Range {
 
 /// Bounds of one end of a range, each of them in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bounds {
     /// An entity's version. A commit with events on both sides of it is in the range.
     pub version: Option<Version>,
@@ -30,6 +32,7 @@ pub struct Bounds {
 
 /// What one end of a range is looked for by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum End {
     /// The last commit that begins below the range, or the first in it.
     Lower,

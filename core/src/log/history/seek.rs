@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 
 /// What a page does with the place that it begins at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Goal {
     Forward,
     Backward,
@@ -27,6 +28,7 @@ pub(super) enum Goal {
 
 /// A place that is looked for.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Seek {
     pub(super) goal: Goal,
     /// The entity's last commit.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 /// A state on its way.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Recall {
     /// Where the bodies of snapshots are; `None` when the log alone is wanted.
     bodies: Option<Bodies>,
