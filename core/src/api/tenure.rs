@@ -94,9 +94,8 @@ impl Tenure {
     /// One actor, wherever it is: on this node, or on another of its cluster. Its kind was named to
     /// the builder; one of another kind refuses everything.
     pub fn actor<A: Actor>(&self, key: impl AsRef<str>) -> ActorHandle<A> {
-        let handle = &self.inner.handle;
-        let (port, world) = (Arc::clone(handle.port()), Arc::clone(handle.world()));
-        ActorHandle::new(port, world, key.as_ref(), self.inner.timeout)
+        let port = Arc::clone(self.inner.handle.port());
+        ActorHandle::new(port, key.as_ref(), self.inner.timeout)
     }
 
     /// The actor of a shard, of a kind that is [`per_shard`](super::actor::ActorSettings::per_shard):

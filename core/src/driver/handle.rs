@@ -1,11 +1,11 @@
 //! What the user API holds of a running node: channels to its lanes, and its clock.
 
-use super::actors::stage::World;
 use super::cluster::Membership;
 use super::counters::Counters;
 use super::epochs::Epochs;
 use super::flight::{Flight, FlightFault, FlightFolder, FlightWriteError, Flights};
 use super::host::KindEntry;
+use super::intake::{Intake, IntakeEnd};
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
 use super::link::{HighWater, Link, LinkState};
 use super::outbox::Outbox;
@@ -94,7 +94,6 @@ pub(crate) struct Handle {
     pub(super) layout: Arc<Layout>,
     namespace: Namespace,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) world: Arc<dyn World>,
     pub(super) port: Arc<LanePort>,
     dice: Dice,
     ids: AtomicU64,
@@ -164,15 +163,19 @@ impl Handle {
         let space = SpaceSeat::new(wish, limits, dice, link_tx, now);
         let mut space = Some(space.map_err(LaunchFailure::Space)?);
         let mut lanes = Vec::with_capacity(launch.lanes);
+        let mut intakes = Vec::with_capacity(launch.lanes);
         for index in 0..launch.lanes {
             let (requests_tx, requests) = mpsc::channel(launch.queue_max);
             lanes.push(requests_tx);
+            let intake = Arc::new(Intake::new(launch.queue_max));
+            intakes.push(Arc::clone(&intake));
             let lane = Lane::new(LaneParts {
                 index,
                 lanes: launch.lanes,
                 shell: shell.clone(),
                 facts: Arc::clone(&facts),
                 requests,
+                intake: IntakeEnd(intake),
                 link: link.clone(),
                 stop: stop_rx.clone(),
                 running: Running(Arc::clone(&running_tx)),
@@ -190,7 +193,7 @@ impl Handle {
             () = shell.sleep_until(give_up) => return Err(LaunchFailure::Timeout),
         };
         let port = LanePort::new(
-            &lanes,
+            (&lanes, intakes),
             (launch.node.clone(), incarnation),
             Arc::clone(&layout),
             Arc::clone(&clock),
@@ -200,7 +203,6 @@ impl Handle {
             lanes,
             layout,
             namespace: launch.wish.namespace,
-            world: Arc::new(shell),
             clock,
             port,
             // Beside the parts of the machines.

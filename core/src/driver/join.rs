@@ -1,7 +1,6 @@
 //! How a node has actors and joins a cluster, and what it asks of the cluster then.
 
 use super::actors::host::ActorEntry;
-use super::actors::stage::World;
 use super::cluster::{
     AskRequest, Enrol, Enrolment, MemberState, Membership, Registry, TIDINGS_MAX,
 };
@@ -148,11 +147,6 @@ impl Handle {
     /// How actors are reached.
     pub(crate) fn port(&self) -> &Arc<LanePort> {
         &self.port
-    }
-
-    /// Where actors' handles take time from.
-    pub(crate) fn world(&self) -> &Arc<dyn World> {
-        &self.world
     }
 
     /// The node has actors of these kinds from now on.

@@ -2,7 +2,7 @@
 //! [`Shell`]. It makes no decision.
 //!
 //! A node has one or more *lanes*, each a task with the machines of some shards; lane 0 also opens
-//! the namespace. Handles send their requests over bounded channels: when one is full the caller
+//! the namespace. Handles send their requests over bounded queues: when one is full the caller
 //! waits, at most until its deadline. A step that panics is caught and halts its machine: who
 //! waits for it is told, and everyone after.
 
@@ -15,6 +15,7 @@ mod flight;
 mod handle;
 mod history;
 pub(crate) mod host;
+mod intake;
 mod join;
 mod lane;
 pub(crate) mod lease;

@@ -4,6 +4,7 @@ use super::actors::host::{ActorAnswer, ActorEntry, ActorRequest, PaceRequest, Wa
 use super::actors::stage::Asker;
 use super::cluster::{ActorAsk, AskRequest, Membership, Routed, WatchAsk, place_of};
 use super::handle::{Clock, NotSent, Sent};
+use super::intake::{Declined, Intake};
 use super::request::Request;
 use crate::actor::Ended;
 use crate::format::{Layout, Placement};
@@ -15,6 +16,7 @@ use crate::step::{Span, Time};
 use futures_util::future::{Either, ready};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 
@@ -24,6 +26,8 @@ const PACE_PATIENCE: Span = Span::from_secs(5);
 /// The lanes of a node, and the kinds of actors that it knows.
 pub(crate) struct LanePort {
     lanes: Vec<mpsc::WeakSender<Request>>,
+    /// Where they take in what is asked of actors.
+    intakes: Vec<Arc<Intake>>,
     node: String,
     incarnation: Incarnation,
     membership: OnceLock<watch::Receiver<Membership>>,
@@ -34,13 +38,14 @@ pub(crate) struct LanePort {
 
 impl LanePort {
     pub(crate) fn new(
-        lanes: &[mpsc::Sender<Request>],
+        (lanes, intakes): (&[mpsc::Sender<Request>], Vec<Arc<Intake>>),
         (node, incarnation): (String, Incarnation),
         layout: Arc<Layout>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             lanes: lanes.iter().map(mpsc::Sender::downgrade).collect(),
+            intakes,
             node,
             incarnation,
             membership: OnceLock::new(),
@@ -95,13 +100,56 @@ impl LanePort {
         }
     }
 
-    fn send(&self, target: Target, request: Request, deadline: Time) -> Sent<'_> {
-        let lane = match target {
+    /// The lane of a target.
+    fn lane_of(&self, target: Target) -> usize {
+        match target {
             Target::Place(place) => usize::from(place.shard.0) % self.lanes.len(),
             Target::Node(_) => 0,
+        }
+    }
+
+    /// Hands a request to the lane that routes it.
+    fn hand(&self, asked: Asked, ask: Box<dyn Routed>) -> Sent<'_> {
+        let Some(intake) = self.intakes.get(self.lane_of(asked.target)) else {
+            return Either::Left(ready(Err(NotSent::Stopped)));
         };
-        let lane = self.lanes.get(lane).and_then(mpsc::WeakSender::upgrade);
-        let Some(lane) = lane else {
+        let request = AskRequest {
+            target: asked.target,
+            key: asked.key,
+            deadline: asked.deadline,
+            repeat: asked.repeat,
+            answered: asked.answered,
+            ask,
+        };
+        let request = match intake.put(request) {
+            Ok(()) => return Either::Left(ready(Ok(()))),
+            Err(Declined::Shut) => return Either::Left(ready(Err(NotSent::Stopped))),
+            Err(Declined::Full(request)) => request,
+        };
+        self.in_time(asked.deadline, async move {
+            let is_in = intake.put_in_time(request).await;
+            is_in.then_some(()).ok_or(NotSent::Stopped)
+        })
+    }
+
+    /// What is to be sent when there is room, unless the deadline is first.
+    fn in_time<'a>(
+        &'a self,
+        deadline: Time,
+        sent: impl Future<Output = Result<(), NotSent>> + Send + 'a,
+    ) -> Sent<'a> {
+        Either::Right(Box::pin(async move {
+            tokio::select! {
+                biased;
+                sent = sent => sent,
+                () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
+            }
+        }))
+    }
+
+    fn send(&self, target: Target, request: Request, deadline: Time) -> Sent<'_> {
+        let lane = self.lanes.get(self.lane_of(target));
+        let Some(lane) = lane.and_then(mpsc::WeakSender::upgrade) else {
             return Either::Left(ready(Err(NotSent::Stopped)));
         };
         let request = match lane.try_send(request) {
@@ -111,17 +159,18 @@ impl LanePort {
             }
             Err(mpsc::error::TrySendError::Full(request)) => request,
         };
-        Either::Right(Box::pin(async move {
-            tokio::select! {
-                biased;
-                sent = lane.send(request) => sent.map_err(|_| NotSent::Stopped),
-                () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
-            }
-        }))
+        self.in_time(deadline, async move {
+            let sent = lane.send(request).await;
+            sent.map_err(|_| NotSent::Stopped)
+        })
     }
 }
 
 impl Asker for LanePort {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>> {
         self.kinds.get()?.get(name).cloned()
     }
@@ -147,10 +196,10 @@ impl Asker for LanePort {
             Ok(target) => {
                 let ask = ActorAsk { target, request };
                 let asked = ask.asked(Ticket(0));
-                self.send(target, asking(asked, Box::new(ask)), asked.deadline)
+                self.hand(asked, Box::new(ask))
             }
             Err(node) => {
-                request.caller.finish(ActorAnswer::NoNode(node));
+                request.caller.tell(ActorAnswer::NoNode(node));
                 Either::Left(ready(Ok(())))
             }
         }
@@ -164,11 +213,11 @@ impl Asker for LanePort {
             Ok(target) => {
                 let ask = WatchAsk { target, request };
                 let asked = ask.asked(Ticket(0));
-                self.send(target, asking(asked, Box::new(ask)), asked.deadline)
+                self.hand(asked, Box::new(ask))
             }
             // With its node it has ended.
             Err(_) => {
-                request.caller.finish(ActorAnswer::Ended(Ended::Absent));
+                request.caller.tell(ActorAnswer::Ended(Ended::Absent));
                 Either::Left(ready(Ok(())))
             }
         }
@@ -180,18 +229,6 @@ impl Asker for LanePort {
         let soon = self.clock.now() + PACE_PATIENCE;
         self.send(target, Request::Pace(request), soon)
     }
-}
-
-/// A request to a lane for whoever owns something.
-fn asking(asked: Asked, ask: Box<dyn Routed>) -> Request {
-    Request::Ask(AskRequest {
-        target: asked.target,
-        key: asked.key,
-        deadline: asked.deadline,
-        repeat: asked.repeat,
-        answered: asked.answered,
-        ask,
-    })
 }
 
 impl fmt::Debug for LanePort {

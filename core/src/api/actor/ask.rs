@@ -1,16 +1,18 @@
 //! The builders of messages: each ends in an await.
 
 use super::caller::{Asking, Gone, ServedReply, Telling};
+use super::handle::Aim;
 use super::job::Carried;
 use super::told::NoReply;
-use super::{Actor, ActorError, ActorHandle, Handle};
+use super::{Actor, ActorError, Handle};
 use crate::api::{Message, Served};
 use crate::driver::Sent;
-use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail};
+use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail, Recipient};
 use crate::format::{Codec, Metadata};
 use crate::step::Span;
 use std::fmt;
 use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +39,9 @@ pub struct ActorTell<A: Actor, M>(Sending<A, M>);
 pub struct ActorAskServed<A: Actor, M>(ActorAsk<A, M>);
 
 struct Sending<A: Actor, M> {
-    to: ActorHandle<A>,
+    to: Arc<Aim>,
     said: Said<M>,
+    actor: PhantomData<fn() -> A>,
 }
 
 /// What is said, and how.
@@ -49,13 +52,14 @@ struct Said<M> {
 }
 
 impl<A: Actor, M> Sending<A, M> {
-    fn new(to: ActorHandle<A>, message: M) -> Self {
+    fn new(to: Arc<Aim>, message: M) -> Self {
         let said = Said {
             metadata: to.metadata.clone(),
             message,
             timeout: None,
         };
-        Self { to, said }
+        let actor = PhantomData;
+        Self { to, said, actor }
     }
 
     fn timeout(&mut self, timeout: Duration) {
@@ -70,9 +74,9 @@ impl<A: Actor, M> Sending<A, M> {
 impl<M: Message> Said<M> {
     /// Hands the message over, for a caller. The handle stays where it is: it is large, and each future
     /// that held it would move it once more.
-    fn send<'a, A: Actor, E>(
+    fn send<'a, E>(
         self,
-        to: &'a ActorHandle<A>,
+        to: &'a Aim,
         answered: bool,
         gone: &Gone,
         caller: impl FnOnce(Codec) -> Box<dyn ActorCaller>,
@@ -87,7 +91,7 @@ impl<M: Message> Said<M> {
             Ok(key) => key.clone(),
             Err(why) => return Err(NoReply::Misdirected(why.clone())),
         };
-        let own = to.world.now() + timeout.unwrap_or(to.timeout);
+        let own = to.asker.now() + timeout.unwrap_or(to.timeout);
         let caller = caller(kind.codec);
         let trail = answered.then(|| to.trail.clone());
         Ok(to.asker.ask(ActorRequest {
@@ -102,16 +106,12 @@ impl<M: Message> Said<M> {
                 trail: trail.unwrap_or_default(),
             },
             gone: gone.flag(),
-            caller,
+            caller: Recipient::Here(caller),
         }))
     }
 
     /// The reply, and on which other node and under which epoch it was given.
-    async fn ask<A: Handle<M>>(
-        self,
-        to: &ActorHandle<A>,
-        served: bool,
-    ) -> ServedReply<A::Reply, A::Error> {
+    async fn ask<A: Handle<M>>(self, to: &Aim, served: bool) -> ServedReply<A::Reply, A::Error> {
         let gone = Gone::within(to.within.clone());
         let mut told = None;
         let asking = |codec| {
@@ -131,7 +131,7 @@ impl<M: Message> Said<M> {
     }
 
     /// Ends when it is in the mailbox.
-    async fn tell<A: Handle<M>>(self, to: &ActorHandle<A>) -> Result<(), NoReply<A::Error>> {
+    async fn tell<A: Handle<M>>(self, to: &Aim) -> Result<(), NoReply<A::Error>> {
         let gone = Gone::default();
         let (telling, told) = Telling::<A::Error>::new();
         let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
@@ -142,7 +142,7 @@ impl<M: Message> Said<M> {
 }
 
 impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
-    pub(super) fn new(to: ActorHandle<A>, message: M) -> Self {
+    pub(super) fn new(to: Arc<Aim>, message: M) -> Self {
         Self(Sending::new(to, message))
     }
 
@@ -168,9 +168,9 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
 
 impl<A: Handle<M>, M: Message> ActorAskServed<A, M> {
     async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
-        let Sending { to, said } = self.0.0;
-        let reply = said.ask(&to, true).await;
-        let (answer, node, epoch) = reply.map_err(|why| why.of(&to))?;
+        let Sending { to, said, .. } = self.0.0;
+        let reply = said.ask::<A>(&to, true).await;
+        let (answer, node, epoch) = reply.map_err(|why| why.of::<A>(&to))?;
         Ok(Served {
             answer,
             node: node.unwrap_or_else(|| to.asker.node().to_owned()),
@@ -181,7 +181,7 @@ impl<A: Handle<M>, M: Message> ActorAskServed<A, M> {
 }
 
 impl<A: Handle<M>, M: Message> ActorTell<A, M> {
-    pub(super) fn new(to: ActorHandle<A>, message: M) -> Self {
+    pub(super) fn new(to: Arc<Aim>, message: M) -> Self {
         Self(Sending::new(to, message))
     }
 
@@ -198,8 +198,8 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
     }
 
     async fn run(self) -> Result<(), ActorError<A::Error>> {
-        let Sending { to, said } = self.0;
-        said.tell(&to).await.map_err(|why| why.of(&to))
+        let Sending { to, said, .. } = self.0;
+        said.tell::<A>(&to).await.map_err(|why| why.of::<A>(&to))
     }
 }
 
@@ -209,8 +209,11 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Sending { to, said } = self.0;
-            let reply = said.ask(&to, false).await.map_err(|why| why.of(&to));
+            let Sending { to, said, .. } = self.0;
+            let reply = said
+                .ask::<A>(&to, false)
+                .await
+                .map_err(|why| why.of::<A>(&to));
             reply.map(|(answer, _, _)| answer)
         })
     }
@@ -236,7 +239,7 @@ impl<A: Handle<M>, M: Message> IntoFuture for ActorTell<A, M> {
 
 impl<A: Actor, M> fmt::Debug for ActorAsk<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ActorAsk").field(&self.0.to).finish()
+        f.debug_tuple("ActorAsk").field(&self.0.to.key).finish()
     }
 }
 
@@ -248,6 +251,6 @@ impl<A: Actor, M> fmt::Debug for ActorAskServed<A, M> {
 
 impl<A: Actor, M> fmt::Debug for ActorTell<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ActorTell").field(&self.0.to).finish()
+        f.debug_tuple("ActorTell").field(&self.0.to.key).finish()
     }
 }

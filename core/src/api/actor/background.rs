@@ -2,7 +2,9 @@
 
 use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
-use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorEntry, WatchRequest, WatchWhom};
+use crate::driver::actors::host::{
+    ActorAnswer, ActorCaller, ActorEntry, Recipient, WatchRequest, WatchWhom,
+};
 use crate::driver::actors::permitted::Permitted;
 use crate::driver::actors::stage::{Report, Stage};
 use crate::driver::host::panic_text;
@@ -162,7 +164,7 @@ async fn until_ended(
             node: node.clone(),
             deadline: next_at + WATCH_OVERLAP,
             of: life.map_or(WatchWhom::Who, WatchWhom::Life),
-            caller: Box::new(Told(done)),
+            caller: Recipient::Here(Box::new(Told(done))),
         };
         let mut round = stage.asker.watch(request).await.is_ok().then_some(told);
         let mut next = stage.world.sleep_until(next_at);

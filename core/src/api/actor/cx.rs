@@ -1,7 +1,7 @@
 //! What an actor's code knows of where it runs, and what it can ask for.
 
 use super::background::{Background, TooManyTasks, WatchId};
-use super::handle::Misdirected;
+use super::handle::{Aim, Misdirected};
 use super::job::{Carried, Job};
 use super::{Actor, ActorHandle, Handle};
 use crate::actor::{Hop, Order, Trail};
@@ -17,7 +17,6 @@ use crate::step::{Purpose, Span, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -299,8 +298,8 @@ impl<A: Actor> ActorCx<A> {
     /// When too many tasks and watches of the actor run.
     pub fn watch<B: Actor>(&mut self, whom: &ActorHandle<B>) -> Result<WatchId, TooManyTasks> {
         let max = u32::try_from(self.scene.stage.limits.watchers_max).unwrap_or(u32::MAX);
-        let found = whom.kind.clone().zip(whom.key.clone().ok());
-        let node = whom.node.clone();
+        let found = whom.aim.kind.clone().zip(whom.aim.key.clone().ok());
+        let node = whom.aim.node.clone();
         let background = self.background(max)?;
         Ok(match found {
             Some(whom) => background.watch(whom, node),
@@ -381,10 +380,9 @@ impl<A: Actor> ActorCx<A> {
     /// ```
     pub fn actor<B: Actor>(&self, key: &str) -> ActorHandle<B> {
         let stage = &self.scene.stage;
-        ActorHandle {
+        ActorHandle::aimed(Aim {
             kind: stage.asker.kind(B::KIND),
             asker: Arc::clone(&stage.asker),
-            world: Arc::clone(&stage.world),
             key: EntityId::new(key).map_err(Misdirected::Name),
             node: None,
             within: Some(Arc::clone(&self.scene.gone)),
@@ -396,8 +394,7 @@ impl<A: Actor> ActorCx<A> {
             deadline: self.scene.deadline,
             metadata: self.metadata.as_deref().and_then(carried_on),
             timeout: stage.timeout,
-            actor: PhantomData,
-        }
+        })
     }
 
     /// The actor of a shard, of a kind that is [`per_shard`](super::ActorSettings::per_shard); as

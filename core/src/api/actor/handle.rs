@@ -4,7 +4,7 @@ use super::{Actor, ActorAsk, ActorId, ActorTell, Handle};
 use crate::actor::{Hop, Trail};
 use crate::api::Message;
 use crate::driver::actors::host::{ActorEntry, CallerGone, Pace, PaceRequest};
-use crate::driver::actors::stage::{Asker, World};
+use crate::driver::actors::stage::Asker;
 use crate::driver::actors::waiting::{Awaited, Waiting};
 use crate::format::{Metadata, Placement};
 use crate::id::ShardId;
@@ -29,8 +29,16 @@ pub(crate) enum Misdirected {
 
 /// One actor, wherever it is. It is made when it is asked something.
 pub struct ActorHandle<A: Actor> {
+    /// A handle, its clones and the messages on their way have it together: what many threads take
+    /// from the node at once is taken once for each handle, and not for each of those.
+    pub(super) aim: Arc<Aim>,
+    actor: PhantomData<fn() -> A>,
+}
+
+/// Whom a handle is for, how it is reached, and what goes along.
+#[derive(Clone)]
+pub(super) struct Aim {
     pub(super) asker: Arc<dyn Asker>,
-    pub(super) world: Arc<dyn World>,
     /// `None`: this process does not know the kind.
     pub(super) kind: Option<Arc<ActorEntry>>,
     pub(super) key: Result<EntityId, Misdirected>,
@@ -46,21 +54,14 @@ pub struct ActorHandle<A: Actor> {
     pub(super) within: Option<Arc<CallerGone>>,
     pub(super) metadata: Option<Arc<Metadata>>,
     pub(super) timeout: Span,
-    pub(super) actor: PhantomData<fn() -> A>,
 }
 
-impl<A: Actor> ActorHandle<A> {
-    /// A handle for a program; from within a turn it is [`ActorCx::actor`](super::ActorCx::actor).
-    pub(crate) fn new(
-        asker: Arc<dyn Asker>,
-        world: Arc<dyn World>,
-        key: &str,
-        timeout: Span,
-    ) -> Self {
+impl Aim {
+    /// Of a program.
+    pub(super) fn new<A: Actor>(asker: Arc<dyn Asker>, key: &str, timeout: Span) -> Self {
         Self {
             kind: asker.kind(A::KIND),
             asker,
-            world,
             key: EntityId::new(key).map_err(Misdirected::Name),
             node: None,
             trail: Trail::default(),
@@ -69,26 +70,7 @@ impl<A: Actor> ActorHandle<A> {
             within: None,
             metadata: None,
             timeout,
-            actor: PhantomData,
         }
-    }
-
-    /// The kind's actor of one shard.
-    pub(crate) fn of_shard(self, shard: ShardId) -> Self {
-        let (key, shards) = (self.placed(Placement::Shard, "shard"), self.asker.shards());
-        let key = key.and_then(|()| match shard.0 < shards {
-            true => EntityId::new(&shard.0.to_string()).map_err(Misdirected::Name),
-            false => Err(Misdirected::NoShard { shard, shards }),
-        });
-        Self { key, ..self }
-    }
-
-    /// The kind's actor of one node.
-    pub(crate) fn of_node(self, node: &str) -> Self {
-        let key = self.placed(Placement::Node, "node");
-        let key = key.and_then(|()| EntityId::new(node).map_err(Misdirected::Name));
-        let node = Some(node.into());
-        Self { key, node, ..self }
     }
 
     fn placed(&self, wanted: Placement, whose: &'static str) -> Result<(), Misdirected> {
@@ -99,21 +81,7 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Where the key belongs: its shard. `None` when this process does not know the kind, the key
-    /// cannot be one, or the actor belongs to a node.
-    ///
-    /// ```
-    /// # use tenure_core::api::{Tenure, actor::Actor};
-    /// # fn example<Counter: Actor>(tenure: &Tenure) {
-    /// let counter = tenure.actor::<Counter>("page-1");
-    /// let owner = counter.place().zip(tenure.cluster()).and_then(|(place, cluster)| {
-    ///     let view = cluster.view();
-    ///     view.owner(place).map(|(node, _)| node.name.to_owned())
-    /// });
-    /// println!("page-1 is on {owner:?}");
-    /// # }
-    /// ```
-    pub fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         let key = self.key.as_ref().ok()?;
         self.asker.place(self.kind.as_ref()?, key)
     }
@@ -133,6 +101,58 @@ impl<A: Actor> ActorHandle<A> {
         let (kind, key) = (kind.name().clone(), key.clone());
         Some(waiting.begin(who.clone(), Hop { kind, key }))
     }
+}
+
+impl<A: Actor> ActorHandle<A> {
+    /// A handle for a program; from within a turn it is [`ActorCx::actor`](super::ActorCx::actor).
+    pub(crate) fn new(asker: Arc<dyn Asker>, key: &str, timeout: Span) -> Self {
+        Self::aimed(Aim::new::<A>(asker, key, timeout))
+    }
+
+    pub(super) fn aimed(aim: Aim) -> Self {
+        Self {
+            aim: Arc::new(aim),
+            actor: PhantomData,
+        }
+    }
+
+    /// The kind's actor of one shard.
+    pub(crate) fn of_shard(self, shard: ShardId) -> Self {
+        let mut aim = Arc::unwrap_or_clone(self.aim);
+        let (key, shards) = (aim.placed(Placement::Shard, "shard"), aim.asker.shards());
+        aim.key = key.and_then(|()| match shard.0 < shards {
+            true => EntityId::new(&shard.0.to_string()).map_err(Misdirected::Name),
+            false => Err(Misdirected::NoShard { shard, shards }),
+        });
+        Self::aimed(aim)
+    }
+
+    /// The kind's actor of one node.
+    pub(crate) fn of_node(self, node: &str) -> Self {
+        let mut aim = Arc::unwrap_or_clone(self.aim);
+        let key = aim.placed(Placement::Node, "node");
+        aim.key = key.and_then(|()| EntityId::new(node).map_err(Misdirected::Name));
+        aim.node = Some(node.into());
+        Self::aimed(aim)
+    }
+
+    /// Where the key belongs: its shard. `None` when this process does not know the kind, the key
+    /// cannot be one, or the actor belongs to a node.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Tenure, actor::Actor};
+    /// # fn example<Counter: Actor>(tenure: &Tenure) {
+    /// let counter = tenure.actor::<Counter>("page-1");
+    /// let owner = counter.place().zip(tenure.cluster()).and_then(|(place, cluster)| {
+    ///     let view = cluster.view();
+    ///     view.owner(place).map(|(node, _)| node.name.to_owned())
+    /// });
+    /// println!("page-1 is on {owner:?}");
+    /// # }
+    /// ```
+    pub fn place(&self) -> Option<Place> {
+        self.aim.place()
+    }
 
     /// Sends a message whose reply is wanted.
     ///
@@ -146,7 +166,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handle<M>,
     {
-        ActorAsk::new(self.clone(), message)
+        ActorAsk::new(Arc::clone(&self.aim), message)
     }
 
     /// Sends a message whose reply nobody wants. It was taken by the actor's owner when this ends
@@ -155,7 +175,7 @@ impl<A: Actor> ActorHandle<A> {
     where
         A: Handle<M>,
     {
-        ActorTell::new(self.clone(), message)
+        ActorTell::new(Arc::clone(&self.aim), message)
     }
 
     /// For tests: from now on the actor takes no turns, as far as it is on this node. What it is
@@ -175,7 +195,8 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     async fn pace(&self, pace: Pace) -> bool {
-        let (Some(kind), Ok(key)) = (self.kind.clone(), self.key.clone()) else {
+        let aim = &self.aim;
+        let (Some(kind), Ok(key)) = (aim.kind.clone(), aim.key.clone()) else {
             return false;
         };
         let (done, told) = oneshot::channel();
@@ -185,37 +206,27 @@ impl<A: Actor> ActorHandle<A> {
             pace,
             done,
         };
-        self.asker.pace(request).await.is_ok() && told.await.is_ok()
+        aim.asker.pace(request).await.is_ok() && told.await.is_ok()
     }
 
     /// The same actor for whom no turn waits: to ask it from a task. Without this what a task asks
     /// counts as asked by the turn that made the handle, with its deadline.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self {
+        Self::aimed(Aim {
             trail: Trail::default(),
             waiting: None,
             deadline: None,
             within: None,
-            ..self.clone()
-        }
+            ..Aim::clone(&self.aim)
+        })
     }
 }
 
 impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         Self {
-            asker: Arc::clone(&self.asker),
-            world: Arc::clone(&self.world),
-            kind: self.kind.clone(),
-            key: self.key.clone(),
-            node: self.node.clone(),
-            within: self.within.clone(),
-            trail: self.trail.clone(),
-            waiting: self.waiting.clone(),
-            deadline: self.deadline,
-            metadata: self.metadata.clone(),
-            timeout: self.timeout,
+            aim: Arc::clone(&self.aim),
             actor: PhantomData,
         }
     }
@@ -225,7 +236,7 @@ impl<A: Actor> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorHandle")
             .field("kind", &A::KIND)
-            .field("key", &self.key)
+            .field("key", &self.aim.key)
             .finish_non_exhaustive()
     }
 }

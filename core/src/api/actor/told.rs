@@ -1,7 +1,8 @@
 //! What an answer without a reply means to whoever asked.
 
+use super::handle::Aim;
 use super::handle::Misdirected;
-use super::{Actor, ActorError, ActorHandle, ActorId, LateAnswer};
+use super::{Actor, ActorError, ActorId, LateAnswer};
 use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::NotSent;
@@ -30,7 +31,7 @@ pub(super) enum NoReply<E> {
 
 impl<E> NoReply<E> {
     /// As the error of who asked an actor.
-    pub(super) fn of<A: Actor>(self, to: &ActorHandle<A>) -> ActorError<E> {
+    pub(super) fn of<A: Actor>(self, to: &Aim) -> ActorError<E> {
         match (self, to.id()) {
             (Self::Rejected(error), _) => ActorError::Rejected(error),
             (Self::Undecodable(cause), _) => ActorError::Reply(cause),

@@ -89,11 +89,11 @@ impl ActorSeat {
             Act::Message { deadline, .. } => *deadline,
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
-        let gone = match &act {
-            Act::Message { ticket, .. } => self.callers.gone(*ticket),
+        let whose = match &act {
+            Act::Message { ticket, .. } => Some(*ticket),
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
-        let gone = Arc::clone(gone.unwrap_or(&self.nobody));
+        let gone = self.gone_of(whose);
         let nobody_waits = gone.get() || deadline.is_some_and(|at| at <= env.now);
         if nobody_waits && let Act::Message { ticket, .. } = act {
             return self.not_begun(env, (slot, op), kind, ticket);
@@ -108,7 +108,7 @@ impl ActorSeat {
             shard: place.map(|place| place.shard),
             epoch: place.and_then(|place| self.machine.epoch(place)),
             deadline,
-            gone: Arc::clone(&gone),
+            gone,
             permit,
         };
         let resident = self.take(slot);
@@ -140,7 +140,14 @@ impl ActorSeat {
         };
         env.counters.actor_tasks += 1;
         let task = self.stage.world.spawn(Box::pin(task));
+        let gone = self.gone_of(whose);
         self.running.insert(slot, Running { op, task, gone });
+    }
+
+    /// Whether the caller of a message has gone; of what nobody asked, nobody has.
+    fn gone_of(&self, ticket: Option<Ticket>) -> Arc<CallerGone> {
+        let gone = ticket.and_then(|ticket| self.callers.gone(ticket));
+        Arc::clone(gone.unwrap_or(&self.nobody))
     }
 
     pub(super) fn finished(

@@ -1,6 +1,7 @@
 //! Who waits for actors, and with what.
 
-use super::host::{ActorAnswer, ActorCaller, ActorEntry, CallerGone, WatchWhom};
+use super::host::{ActorAnswer, ActorEntry, CallerGone, Recipient, WatchWhom};
+use crate::driver::cluster::Carried;
 use crate::id::Ticket;
 use crate::log::KindIndex;
 use crate::name::EntityId;
@@ -23,7 +24,7 @@ pub(super) struct Waiting {
     pub(super) deadline: Time,
     pub(super) wants: Wants,
     pub(super) gone: Arc<CallerGone>,
-    pub(super) caller: Box<dyn ActorCaller>,
+    pub(super) caller: Recipient,
 }
 
 /// What one who waits wants.
@@ -32,6 +33,14 @@ pub(super) enum Wants {
     Reply,
     Receipt,
     End(WatchWhom),
+}
+
+impl Waiting {
+    /// Tells who waits; what goes to another lane comes back.
+    #[must_use]
+    pub(super) fn finish(self, answer: ActorAnswer) -> Option<Carried> {
+        self.caller.finish(&self.entry, &self.key, answer)
+    }
 }
 
 impl Wants {
@@ -68,11 +77,15 @@ impl Callers {
     }
 
     /// Tells all that are left; how many messages they were.
-    pub(super) fn finish_all(&mut self, answer: impl Fn() -> ActorAnswer) -> u64 {
+    pub(super) fn finish_all(
+        &mut self,
+        served: &mut Vec<Carried>,
+        answer: impl Fn() -> ActorAnswer,
+    ) -> u64 {
         let mut count = 0;
         for (_, waiting) in self.0.take_all() {
             count += waiting.wants.counted();
-            waiting.caller.finish(answer());
+            served.extend(waiting.finish(answer()));
         }
         count
     }

@@ -176,7 +176,7 @@ impl ActorSeat {
                 ActorAnswer::Refused(refusal)
             }
         };
-        waiting.caller.finish(answer);
+        self.served.extend(waiting.finish(answer));
         None
     }
 
@@ -209,7 +209,8 @@ impl ActorSeat {
                 ActorEvent::NotOwner(ticket, request)
             }
             (Wants::Reply | Wants::Receipt, None) => {
-                return caller.finish(ActorAnswer::Refused(Refusal::NotOwner));
+                let refused = ActorAnswer::Refused(Refusal::NotOwner);
+                return self.served.extend(caller.finish(&entry, &key, refused));
             }
             (Wants::End(of), _) => {
                 let request = WatchRequest {
@@ -264,7 +265,7 @@ impl ActorSeat {
         self.acts.clear();
         self.ended.clear();
         let told = || ActorAnswer::Halted(reason.clone());
-        env.counters.actor_answers += self.callers.finish_all(told);
+        env.counters.actor_answers += self.callers.finish_all(&mut self.served, told);
         self.halted = Some(reason);
     }
 

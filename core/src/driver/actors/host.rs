@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use crate::actor::{Ended, Ending, KindConfig, Order, Refusal, Trail, Why};
 use crate::api::CodecError;
+use crate::driver::cluster::Carried;
 use crate::driver::lease::Permit;
 use crate::format::{Codec, Denial, Metadata, Placement};
 use crate::id::{Epoch, Incarnation, OpId, ShardId, Slot, Ticket};
@@ -164,14 +165,69 @@ pub(crate) trait ActorCaller: Send {
     /// Tells it how it ended; one that has gone away is told all the same.
     fn finish(self: Box<Self>, answer: ActorAnswer);
 
-    /// Whether it is on another lane, which routes what this node does not own.
-    fn is_served(&self) -> bool {
-        false
-    }
-
     /// Whether it wants to know on which node a message ran.
     fn wants_node(&self) -> bool {
         false
+    }
+}
+
+/// Who is told what came of a message.
+pub(crate) enum Recipient {
+    /// A caller of this process.
+    Here(Box<dyn ActorCaller>),
+    /// Another lane, by the ticket under which this lane's routing serves it.
+    Lane(Ticket),
+}
+
+impl Recipient {
+    /// Tells a caller of this process. What goes to another lane comes back, for routing; `kind` and
+    /// `key` are whom it asked.
+    #[must_use]
+    pub(crate) fn finish(
+        self,
+        kind: &ActorEntry,
+        key: &EntityId,
+        answer: ActorAnswer,
+    ) -> Option<Carried> {
+        let ticket = match self {
+            Self::Here(caller) => {
+                caller.finish(answer);
+                return None;
+            }
+            Self::Lane(ticket) => ticket,
+        };
+        // It was not run, and runs elsewhere perhaps.
+        let is_elsewhere = matches!(
+            answer,
+            ActorAnswer::Refused(Refusal::NotOwner | Refusal::Stopped) | ActorAnswer::Stopped
+        );
+        Some(if is_elsewhere {
+            Carried::NotServed(ticket)
+        } else {
+            let answered = answer.encode(kind.codec, kind.name().as_str(), key.as_str());
+            Carried::Answered(ticket, answered)
+        })
+    }
+
+    /// Tells a caller of this process; only those ask others.
+    pub(crate) fn tell(self, answer: ActorAnswer) {
+        match self {
+            Self::Here(caller) => caller.finish(answer),
+            Self::Lane(_) => debug_assert!(false, "another lane's request is not routed on"),
+        }
+    }
+
+    /// Whether another lane waits.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self, Self::Lane(_))
+    }
+
+    /// Whether a caller of this process wants to know which node answered.
+    pub(crate) fn wants_node(&self) -> bool {
+        match self {
+            Self::Here(caller) => caller.wants_node(),
+            Self::Lane(_) => false,
+        }
     }
 }
 
@@ -218,7 +274,7 @@ pub(crate) struct ActorRequest {
     pub(crate) mail: Mail,
     /// Set when the caller goes away; what has not begun then is not run.
     pub(crate) gone: Arc<CallerGone>,
-    pub(crate) caller: Box<dyn ActorCaller>,
+    pub(crate) caller: Recipient,
 }
 
 /// One life of an actor in its cluster, from its first message to its end.
@@ -264,7 +320,7 @@ pub(crate) struct WatchRequest {
     pub(crate) node: Option<Arc<str>>,
     pub(crate) deadline: Time,
     pub(crate) of: WatchWhom,
-    pub(crate) caller: Box<dyn ActorCaller>,
+    pub(crate) caller: Recipient,
 }
 
 /// For tests: how a key takes turns from now on, on its way to the lane of its place.

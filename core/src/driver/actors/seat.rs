@@ -11,6 +11,7 @@ use super::tasks::Tasks;
 use super::waiting::Waiting as TurnsWaiting;
 use crate::actor::{Ask, Effect, Hop, Input, Scheduler, Trail, Watch, WatchOf};
 use crate::api::Inner;
+use crate::driver::cluster::Carried;
 use crate::driver::counters::Counters;
 use crate::driver::flight::State;
 use crate::driver::lease::{LeaseEnd, Reading};
@@ -105,6 +106,8 @@ pub(crate) struct ActorSeat {
     /// The lease as the scheduler was told last.
     pub(super) lease: Reading,
     pub(super) events: Vec<ActorEvent>,
+    /// What other lanes are to be told, until their requests are answered.
+    pub(super) served: Vec<Carried>,
     pub(super) effects: Effects<Effect>,
     pub(super) halted: Option<String>,
     /// The node had no more time.
@@ -155,6 +158,7 @@ impl ActorSeat {
             outcome: None,
             lease: Reading::default(),
             events: Vec::new(),
+            served: Vec::new(),
             halted: None,
             cut: false,
             now: Time::ZERO,
@@ -182,7 +186,7 @@ impl ActorSeat {
         env.counters.actor_messages += 1;
         if let Some(answer) = self.unusable() {
             env.counters.actor_answers += 1;
-            return caller.finish(answer);
+            return self.served.extend(caller.finish(&entry, &key, answer));
         }
         let kind = self.kind(env, &entry);
         let trail = mail.trail.clone();
@@ -190,7 +194,8 @@ impl ActorSeat {
             && let Err(not_understood) = hosted.host.admit(ticket, mail)
         {
             env.counters.actor_answers += 1;
-            return caller.finish(ActorAnswer::NotUnderstood(not_understood));
+            let answer = ActorAnswer::NotUnderstood(not_understood);
+            return self.served.extend(caller.finish(&entry, &key, answer));
         }
         let waiting = Waiting {
             kind,
@@ -250,7 +255,7 @@ impl ActorSeat {
             caller,
         } = request;
         if let Some(answer) = self.unusable() {
-            return caller.finish(answer);
+            return self.served.extend(caller.finish(&entry, &key, answer));
         }
         let kind = self.kind(env, &entry);
         let waiting = Waiting {
@@ -335,7 +340,9 @@ impl ActorSeat {
         self.running.clear();
         self.acts.clear();
         self.residents.clear();
-        env.counters.actor_answers += self.callers.finish_all(|| ActorAnswer::Cut);
+        env.counters.actor_answers += self
+            .callers
+            .finish_all(&mut self.served, || ActorAnswer::Cut);
         self.cut = true;
         self.halted
             .get_or_insert_with(|| "the node has stopped".to_owned());
@@ -382,6 +389,11 @@ impl ActorSeat {
         let (early, told) = events.partition(is_early);
         self.events = early;
         told
+    }
+
+    /// What other lanes are to be told since it was asked last.
+    pub(crate) fn served(&mut self) -> std::vec::Drain<'_, Carried> {
+        self.served.drain(..)
     }
 
     /// Whether [`turn`](Self::turn) has something to do now.

@@ -45,6 +45,9 @@ impl<S: Shell> World for S {
 
 /// How an actor reaches other ones: routing, wherever they are.
 pub(crate) trait Asker: Send + Sync {
+    /// The node's clock, from which what is asked has its deadline.
+    fn now(&self) -> Time;
+
     /// The kind that this process knows under a name.
     fn kind(&self, name: &str) -> Option<Arc<ActorEntry>>;
 

@@ -1,10 +1,9 @@
 //! Messages for actors on their way: from a caller of this node, and from another lane.
 
 use super::courier::{Courier, Local, Routed, Unrouted};
-use crate::actor::Refusal;
 use crate::api::CodecError;
 use crate::driver::actors::host::{
-    ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, NotUnderstood, WatchRequest,
+    ActorAnswer, ActorEntry, ActorRequest, Content, NotUnderstood, WatchRequest,
 };
 use crate::driver::actors::wire::{WATCH, chain_of, watch_body};
 use crate::format::{Call, CallTarget, Layout, Return, TakeOver};
@@ -13,7 +12,6 @@ use crate::name::EntityId;
 use crate::route::{Asked, Repeat, Target};
 use crate::shard::Place;
 use std::fmt;
-use std::sync::Arc;
 
 /// A message of a caller of this node.
 pub(crate) struct ActorAsk {
@@ -62,7 +60,7 @@ impl ActorAsk {
     }
 
     fn tell(self, answer: ActorAnswer) {
-        self.request.caller.finish(answer);
+        self.request.caller.tell(answer);
     }
 }
 
@@ -156,15 +154,15 @@ impl Routed for WatchAsk {
 
     fn returned(self: Box<Self>, answer: Return<'_>) {
         let WatchRequest { kind, caller, .. } = self.request;
-        caller.finish(ActorAnswer::of_watch(answer.into(), kind.codec));
+        caller.tell(ActorAnswer::of_watch(answer.into(), kind.codec));
     }
 
     fn handed_over(self: Box<Self>) {
-        self.request.caller.finish(ActorAnswer::Cut);
+        self.request.caller.tell(ActorAnswer::Cut);
     }
 
     fn unrouted(self: Box<Self>, why: Unrouted) {
-        self.request.caller.finish(match why {
+        self.request.caller.tell(match why {
             Unrouted::Route(refusal) => ActorAnswer::Unrouted(refusal),
             Unrouted::Unencodable(cause) => ActorAnswer::Halted(cause.to_string()),
             Unrouted::Halted(reason) => ActorAnswer::Halted(reason),
@@ -180,33 +178,6 @@ impl Routed for WatchAsk {
     // It waits for an end that may never come.
     fn is_work(&self) -> bool {
         false
-    }
-}
-
-/// Who waits on another lane.
-pub(crate) struct ServedActor {
-    pub(crate) courier: Courier,
-    pub(crate) kind: Arc<ActorEntry>,
-    pub(crate) key: EntityId,
-}
-
-impl ActorCaller for ServedActor {
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
-        let Self { courier, kind, key } = *self;
-        // It was not run, and runs elsewhere perhaps.
-        let is_elsewhere = matches!(
-            answer,
-            ActorAnswer::Refused(Refusal::NotOwner | Refusal::Stopped) | ActorAnswer::Stopped
-        );
-        if is_elsewhere {
-            courier.not_served();
-        } else {
-            courier.answered(answer.encode(kind.codec, kind.name().as_str(), key.as_str()));
-        }
-    }
-
-    fn is_served(&self) -> bool {
-        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::actor::Trail;
 use crate::api::CodecError;
-use crate::driver::actors::host::{Content, Mail};
+use crate::driver::actors::host::ActorEntry;
 use crate::driver::host::Answer;
 use crate::format::{Answered, Codec, Denial, Metadata, Return};
 use crate::id::{CommandId, Epoch, WallTime};
@@ -34,7 +34,8 @@ pub(crate) struct Asking {
 pub(crate) struct AskingActor {
     /// Where its sender takes it to be; `None` for what belongs to the node.
     pub(crate) place: Option<Place>,
-    pub(crate) kind: KindName,
+    /// The kind, as this process knows it, or its name.
+    pub(crate) kind: Result<Arc<ActorEntry>, KindName>,
     pub(crate) key: EntityId,
     /// The message's stable name, and the version of its type.
     pub(crate) message: (Cow<'static, str>, u16),
@@ -43,24 +44,6 @@ pub(crate) struct AskingActor {
     pub(crate) trail: Trail,
     /// The message, encoded in the kind's codec.
     pub(crate) body: Bytes,
-}
-
-impl AskingActor {
-    /// As an actor's lane takes it in.
-    pub(crate) fn into_mail(self) -> (EntityId, Mail) {
-        let (name, version) = self.message;
-        let content = Content::Wire {
-            name,
-            version,
-            data: self.body,
-        };
-        let mail = Mail {
-            content,
-            metadata: self.metadata,
-            trail: self.trail,
-        };
-        (self.key, mail)
-    }
 }
 
 /// What is wanted of an entity.

@@ -126,20 +126,6 @@ impl Courier {
         }
     }
 
-    /// A message of another lane is answered so.
-    pub(crate) fn answered(self, answered: Answered) {
-        if let Self::Lane(ticket, tray) = self {
-            tray.put(Carried::Answered(ticket, answered));
-        }
-    }
-
-    /// A message of another lane was not run, and may run elsewhere.
-    pub(crate) fn not_served(self) {
-        if let Self::Lane(ticket, tray) = self {
-            tray.put(Carried::NotServed(ticket));
-        }
-    }
-
     /// A request of a caller of this node ended so. It comes back when its caller is to be told;
     /// otherwise it is routed on.
     pub(crate) fn ended<R: Routed + 'static>(

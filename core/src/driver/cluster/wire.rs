@@ -11,6 +11,7 @@ use crate::route::Target;
 use crate::shard::Place;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What another lane wants.
 pub(crate) enum Wanted {
@@ -119,14 +120,16 @@ pub(crate) fn wanted(call: Call<'_>, registry: &Registry) -> Result<Wanted, Deni
                 cause: cause.to_string(),
             };
             // The names of a kind that is served, and of its messages, were checked before.
-            let served = registry.actors.get_key_value(kind);
-            let message = served.and_then(|(_, entry)| entry.message(message));
+            let served = registry.actors.get(kind);
+            let message = served.and_then(|entry| entry.message(message));
             let message = message.map_or_else(|| call.message.to_owned().into(), Cow::Borrowed);
-            let served = served.map(|(name, _)| Ok(name.clone()));
-            let kind = served.unwrap_or_else(|| KindName::new(kind));
+            let kind = match served {
+                Some(entry) => Ok(Arc::clone(entry)),
+                None => Err(KindName::new(kind).map_err(undecodable)?),
+            };
             Ok(Wanted::Actor(AskingActor {
                 place: call.target.place(),
-                kind: kind.map_err(undecodable)?,
+                kind,
                 key: EntityId::new(key).map_err(undecodable)?,
                 message: (message, schema),
                 metadata: call.metadata,

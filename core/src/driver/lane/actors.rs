@@ -3,20 +3,19 @@
 use super::{BATCH_MAX, Env, Lane, SLICE_MAX, Who};
 use crate::api::Inner;
 use crate::driver::actors::host::{
-    ActorAnswer, ActorEntry, ActorRequest, Pace, PaceRequest, WatchRequest,
+    ActorAnswer, ActorEntry, ActorRequest, Content, Mail, Pace, PaceRequest, Recipient,
+    WatchRequest,
 };
 use crate::driver::actors::stage::Report as ActorReport;
 use crate::driver::actors::wire::{WATCH, watch_whom};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorRecorded, ActorSeat, ActorSeatParts};
-use crate::driver::cluster::{
-    ActorAsk, AskingActor, Courier, Held, Routed, ServedActor, WatchAsk, place_in, place_of,
-};
+use crate::driver::cluster::{ActorAsk, AskingActor, Held, Routed, WatchAsk, place_in, place_of};
 use crate::driver::port::LanePort;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial, Placement, TakeOver};
 use crate::id::Ticket;
-use crate::name::EntityId;
+use crate::name::{EntityId, KindName};
 use crate::route::{self, Asked, Target};
 use crate::shard::{Order, Place, Report};
 use crate::step::{Span, Time};
@@ -126,7 +125,7 @@ impl<S: Shell> Lane<S> {
             let denial = Denial::UnknownKind { kind };
             return request
                 .caller
-                .finish(ActorAnswer::Denied(denial, self.facts.node.clone()));
+                .tell(ActorAnswer::Denied(denial, self.facts.node.clone()));
         }
         self.with_actors(|seat, env| seat.ask(env, ticket, place, request));
     }
@@ -139,27 +138,34 @@ impl<S: Shell> Lane<S> {
         (deadline, answered): (Time, bool),
     ) -> Option<Answered> {
         let net = self.net.as_mut()?;
-        let entry = net.registry.actors.get(&asking.kind);
         // A build that places the kind otherwise takes it for another one.
         let on_node = asking.place.is_none();
-        let entry = entry.filter(|entry| (entry.placement == Placement::Node) == on_node);
-        let Some(entry) = entry.cloned() else {
-            let kind = asking.kind.to_string();
-            return Some(Answered::Refused(Denial::UnknownKind { kind }));
+        let unknown = |kind: &KindName| {
+            let kind = kind.to_string();
+            Some(Answered::Refused(Denial::UnknownKind { kind }))
+        };
+        let AskingActor {
+            place,
+            kind,
+            key,
+            message: (name, version),
+            metadata,
+            trail,
+            body: data,
+        } = asking;
+        let entry = match kind {
+            Ok(entry) if (entry.placement == Placement::Node) == on_node => entry,
+            Ok(entry) => return unknown(entry.name()),
+            Err(name) => return unknown(&name),
         };
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         if let Some(serving) = net.serving.get_mut(router_ticket) {
             serving.actor = Some(ticket);
         }
-        let place = asking.place;
-        let caller = ServedActor {
-            courier: Courier::Lane(router_ticket, Arc::clone(&net.tray)),
-            kind: Arc::clone(&entry),
-            key: asking.key.clone(),
-        };
-        let is_watch = asking.message.0 == WATCH;
-        let whom = || watch_whom(asking.message.1, entry.codec, &asking.body);
+        let caller = Recipient::Lane(router_ticket);
+        let is_watch = name == WATCH;
+        let whom = || watch_whom(version, entry.codec, &data);
         let of = match is_watch.then(whom).transpose() {
             Ok(of) => of,
             Err(cause) => {
@@ -167,8 +173,6 @@ impl<S: Shell> Lane<S> {
                 return Some(Answered::Refused(Denial::Undecodable { what, cause }));
             }
         };
-        let (key, mail) = asking.into_mail();
-        let caller = Box::new(caller);
         if let Some(of) = of {
             let request = WatchRequest {
                 kind: entry,
@@ -186,7 +190,15 @@ impl<S: Shell> Lane<S> {
                 node: None,
                 deadline,
                 answered,
-                mail,
+                mail: Mail {
+                    content: Content::Wire {
+                        name,
+                        version,
+                        data,
+                    },
+                    metadata,
+                    trail,
+                },
                 gone: Arc::default(),
                 caller,
             };
@@ -212,9 +224,11 @@ impl<S: Shell> Lane<S> {
                 let asked = ask.asked(ticket);
                 self.route_on(Box::new(ask), asked);
             }
-            None => request
-                .caller
-                .finish(ActorAnswer::Refused(crate::actor::Refusal::NotOwner)),
+            None => {
+                let refused = ActorAnswer::Refused(crate::actor::Refusal::NotOwner);
+                let carried = request.caller.finish(&request.kind, &request.key, refused);
+                self.carried(carried);
+            }
         }
     }
 
@@ -230,9 +244,11 @@ impl<S: Shell> Lane<S> {
                 let asked = ask.asked(ticket);
                 self.route_on(Box::new(ask), asked);
             }
-            None => request
-                .caller
-                .finish(ActorAnswer::Refused(crate::actor::Refusal::NotOwner)),
+            None => {
+                let refused = ActorAnswer::Refused(crate::actor::Refusal::NotOwner);
+                let carried = request.caller.finish(&request.kind, &request.key, refused);
+                self.carried(carried);
+            }
         }
     }
 

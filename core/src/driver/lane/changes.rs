@@ -1,6 +1,7 @@
 //! What changes around a lane: the link to the store, and the end of the node.
 
 use super::{Env, Lane, Unusable, Who};
+use crate::driver::cluster::Unrouted;
 use crate::driver::host::Answer;
 use crate::driver::link::{Link, LinkState};
 use crate::driver::seat::{Seat, ShardKey};
@@ -83,6 +84,7 @@ impl<S: Shell> Lane<S> {
 
     pub(super) fn is_over(&self) -> bool {
         let idle = !self.open
+            && self.asked.is_empty()
             && self.histories.is_empty()
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
@@ -96,6 +98,7 @@ impl<S: Shell> Lane<S> {
     pub(super) fn begin_stop(&mut self, at: Time) {
         self.stop_at = Some(at);
         self.requests.close();
+        self.intake.0.shut();
         if self.net.is_some() {
             self.begin_leave(at);
         } else {
@@ -109,6 +112,14 @@ impl<S: Shell> Lane<S> {
         self.requests.close();
         while let Some(request) = self.requests.recv().await {
             request.stopped();
+        }
+        self.intake.0.shut();
+        let mut asked = std::mem::take(&mut self.asked);
+        while !asked.is_empty() {
+            for request in asked.drain(..) {
+                request.ask.unrouted(Unrouted::Stopped);
+            }
+            self.intake.0.take(&mut asked);
         }
         let now = self.now;
         for seat in self.seats.values_mut() {

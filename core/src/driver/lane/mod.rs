@@ -36,12 +36,13 @@ use errands::Delivered;
 use super::actors::ActorSeat;
 use super::actors::stage::Report as ActorReport;
 use super::actors::waiting::Waiting;
-use super::cluster::{Net, NetEvent};
+use super::cluster::{AskRequest, Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::counters::Counters;
 use super::epochs::Epochs;
 use super::flight::{BlackBox, FlightFolder};
 use super::history::HistorySeat;
+use super::intake::IntakeEnd;
 use super::lease::LeaseEnd;
 use super::link::{HighWater, Link};
 use super::outbox::Outbox;
@@ -194,6 +195,7 @@ pub(crate) struct LaneParts<S> {
     pub(crate) shell: S,
     pub(crate) facts: Arc<NodeFacts>,
     pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) intake: IntakeEnd,
     pub(crate) link: watch::Receiver<Link>,
     pub(crate) stop: watch::Receiver<Option<Time>>,
     pub(crate) running: Running,
@@ -213,6 +215,10 @@ pub(crate) struct Lane<S: Shell> {
     requests: mpsc::Receiver<Request>,
     /// Whether requests can come still.
     open: bool,
+    /// What actors and handles of actors ask comes here.
+    intake: IntakeEnd,
+    /// What was taken from there.
+    asked: VecDeque<AskRequest>,
     inbox: Option<mpsc::Receiver<Inbound>>,
     link: watch::Receiver<Link>,
     linked: bool,
@@ -301,6 +307,8 @@ impl<S: Shell> Lane<S> {
             facts: parts.facts,
             requests: parts.requests,
             open: true,
+            intake: parts.intake,
+            asked: VecDeque::new(),
             inbox,
             link: parts.link,
             linked: true,
@@ -405,6 +413,7 @@ impl<S: Shell> Lane<S> {
                     self.now = self.shell.now();
                     self.requested(request);
                 }
+                () = poll_fn(|cx| self.intake.0.poll_arrived(cx)), if self.is_asked() => {}
                 () = nap => sleep = None,
                 () = std::future::ready(()), if self.has_work() => {}
             }
@@ -429,7 +438,10 @@ impl<S: Shell> Lane<S> {
 
     /// Whether there is something to do without anything new.
     fn has_work(&self) -> bool {
-        !self.ready.is_empty() || self.is_routing() || self.actors_have_work()
+        !self.ready.is_empty()
+            || !self.asked.is_empty()
+            || self.is_routing()
+            || self.actors_have_work()
     }
 
     fn wake_at(&self) -> Option<Time> {

@@ -163,25 +163,22 @@ impl<S: Shell> Lane<S> {
     fn take_carried(&mut self) {
         let Some(net) = &mut self.net else { return };
         net.tray.take(&mut net.carried);
-        for carried in net.carried.drain(..) {
-            match carried {
-                Carried::Back(asked, ask) => {
-                    let held = Held {
-                        ask,
-                        asked,
-                        sent: false,
-                    };
-                    net.asks.insert(asked.ticket, held);
-                    net.due.push_back(route::Input::NotHere(asked));
-                }
-                Carried::NotServed(ticket) => {
-                    net.serving.remove(ticket);
-                    net.due.push_back(route::Input::NotServed(ticket));
-                }
-                Carried::Answered(ticket, answered) => {
-                    served((&mut net.serving, &mut net.due), ticket, answered);
-                }
+        let mut back = std::mem::take(&mut net.carried);
+        for carried in back.drain(..) {
+            net.carry(carried);
+        }
+        net.carried = back;
+        if let Some(actors) = &mut self.actors {
+            for carried in actors.served() {
+                net.carry(carried);
             }
+        }
+    }
+
+    /// What a request that was not taken in is to be told, if it is another lane's.
+    pub(super) fn carried(&mut self, carried: Option<Carried>) {
+        if let (Some(net), Some(carried)) = (&mut self.net, carried) {
+            net.carry(carried);
         }
     }
 
@@ -548,6 +545,30 @@ impl<S: Shell> Lane<S> {
             // lane 0 the node is at its end.
             if let Some(net) = &self.net {
                 let _ = net.reports.send((place, report));
+            }
+        }
+    }
+}
+
+impl Net {
+    /// Tells routing what a request that ran here, or did not, came to.
+    fn carry(&mut self, carried: Carried) {
+        match carried {
+            Carried::Back(asked, ask) => {
+                let held = Held {
+                    ask,
+                    asked,
+                    sent: false,
+                };
+                self.asks.insert(asked.ticket, held);
+                self.due.push_back(route::Input::NotHere(asked));
+            }
+            Carried::NotServed(ticket) => {
+                self.serving.remove(ticket);
+                self.due.push_back(route::Input::NotServed(ticket));
+            }
+            Carried::Answered(ticket, answered) => {
+                served((&mut self.serving, &mut self.due), ticket, answered);
             }
         }
     }

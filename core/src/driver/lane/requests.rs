@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 impl<S: Shell> Lane<S> {
     pub(super) fn requested(&mut self, request: Option<Request>) {
         match request {
-            None => self.open = false,
+            None => self.no_handles(),
             Some(Request::Entity(request)) => self.entity(request, Sequence::NONE),
             Some(Request::History(ask, done)) => self.history(*ask, done),
             Some(Request::Kind(mut wish, done)) => {

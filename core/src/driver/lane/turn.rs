@@ -29,7 +29,7 @@ impl<S: Shell> Lane<S> {
                 Ok(request) => self.requested(Some(request)),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
-                    self.open = false;
+                    self.no_handles();
                     break;
                 }
             }
@@ -40,6 +40,9 @@ impl<S: Shell> Lane<S> {
             if self.now >= until {
                 break;
             }
+        }
+        if self.is_asked() {
+            self.take_asked();
         }
         self.work_off();
         let until = self.now + SLICE_MAX;
@@ -53,6 +56,40 @@ impl<S: Shell> Lane<S> {
                 break;
             }
         }
+    }
+
+    /// Whether anything can be asked of actors.
+    pub(super) fn is_asked(&self) -> bool {
+        self.net.is_some() || self.actors.is_some()
+    }
+
+    /// Takes in what is asked of actors, up to a budget. After the other requests: one of those lets
+    /// the lane have actors.
+    fn take_asked(&mut self) {
+        let until = self.now + SLICE_MAX;
+        for n in 1..=BATCH_MAX {
+            // What came while the last ones were taken in goes into the same frames.
+            if self.asked.is_empty() {
+                self.intake.0.take(&mut self.asked);
+            }
+            let Some(request) = self.asked.pop_front() else {
+                return;
+            };
+            self.routed(request);
+            if n.is_multiple_of(CLOCK_EVERY) {
+                self.work_off();
+            }
+            self.read_clock(n);
+            if self.now >= until {
+                return;
+            }
+        }
+    }
+
+    /// Nobody has a handle any more: what is here is the last.
+    pub(super) fn no_handles(&mut self) {
+        self.open = false;
+        self.intake.0.shut();
     }
 
     pub(super) fn next_answer(&mut self) -> Option<Answered> {

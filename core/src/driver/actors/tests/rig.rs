@@ -107,6 +107,7 @@ impl Hand {
 /// Routing that knows one lane only.
 #[derive(Default)]
 pub(super) struct Road {
+    hand: Arc<Hand>,
     kinds: BTreeMap<&'static str, Arc<ActorEntry>>,
     asked: Mutex<VecDeque<ActorRequest>>,
     watched: Mutex<VecDeque<WatchRequest>>,
@@ -123,6 +124,10 @@ impl Road {
 }
 
 impl Asker for Road {
+    fn now(&self) -> Time {
+        World::now(&self.hand)
+    }
+
     fn pace(&self, request: PaceRequest) -> Sent<'_> {
         drop(request);
         Either::Left(ready(Err(NotSent::Stopped)))
@@ -208,6 +213,7 @@ impl Rig {
     pub(super) fn with_limits(kinds: Kinds, limits: Limits) -> Self {
         let hand = Arc::new(Hand::default());
         let road = Arc::new(Road {
+            hand: Arc::clone(&hand),
             kinds: kinds.0,
             ..Road::default()
         });
@@ -252,9 +258,8 @@ impl Rig {
     }
 
     pub(super) fn actor<A: Actor>(&self, key: &str) -> ActorHandle<A> {
-        let world: Arc<dyn World> = Arc::new(Arc::clone(&self.hand));
         let road: Arc<dyn Asker> = Arc::<Road>::clone(&self.road);
-        ActorHandle::new(road, world, key, Span::from_secs(5))
+        ActorHandle::new(road, key, Span::from_secs(5))
     }
 
     pub(super) fn entry<A: Actor>(&self) -> Arc<ActorEntry> {
@@ -355,15 +360,13 @@ impl Rig {
                     ActorEvent::Stopped => self.stopped = true,
                     ActorEvent::NotOwner(ticket, request) => {
                         self.not_owned.push(ticket);
-                        request
-                            .caller
-                            .finish(ActorAnswer::Refused(Refusal::NotOwner));
+                        let refused = ActorAnswer::Refused(Refusal::NotOwner);
+                        request.caller.tell(refused);
                     }
                     ActorEvent::NotOwnerOfWatched(ticket, request) => {
                         self.not_owned.push(ticket);
-                        request
-                            .caller
-                            .finish(ActorAnswer::Refused(Refusal::NotOwner));
+                        let refused = ActorAnswer::Refused(Refusal::NotOwner);
+                        request.caller.tell(refused);
                     }
                 }
             }

@@ -5,7 +5,9 @@ use super::rig::{EPOCH, Kinds, Rig};
 use crate::api::Metadata;
 use crate::api::actor::{ActorError, ActorId, LateAnswer};
 use crate::driver::actors::ActorSeat;
-use crate::driver::actors::host::{ActorAnswer, ActorCaller, ActorRequest, Content, Mail};
+use crate::driver::actors::host::{
+    ActorAnswer, ActorCaller, ActorRequest, Content, Mail, Recipient,
+};
 use crate::format::Codec;
 use crate::id::{ShardId, Ticket};
 use crate::name::KindName;
@@ -232,7 +234,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
                 trail: Default::default(),
             },
             gone: Arc::default(),
-            caller: Box::new(Wired(tell.clone())),
+            caller: Recipient::Here(Box::new(Wired(tell.clone()))),
         };
         let ticket = crate::id::Ticket(1_000_000 + ticket);
         rig.with(|seat, env| seat.ask(env, ticket, None, request));
