@@ -27,8 +27,6 @@ pub(crate) struct Ours {
     owners: Vec<Tenure>,
     counters: Counters,
     ids: Vec<String>,
-    /// How many operations were answered.
-    answered: AtomicU64,
     /// How often an operation was sent again.
     repeated: AtomicU64,
 }
@@ -49,7 +47,6 @@ impl Ours {
             owners,
             counters,
             ids,
-            answered: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
         };
         let nodes = NonZeroUsize::new(nodes.min(usize::from(plan.shards)));
@@ -65,10 +62,6 @@ impl Ours {
 
     pub(crate) fn ids(&self) -> &[String] {
         &self.ids
-    }
-
-    pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
     }
 
     pub(crate) fn repeated(&self) -> u64 {
@@ -102,10 +95,7 @@ impl Side for Ours {
         let mut end = None;
         loop {
             match self.counters.add(&self.ids[key], 1).await {
-                Ok(_) => {
-                    self.answered.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
+                Ok(_) => return Ok(()),
                 Err(problem @ (Problem::Overloaded | Problem::Unavailable(_))) => {
                     let end = *end.get_or_insert_with(|| Instant::now() + PATIENCE);
                     if Instant::now() > end {
