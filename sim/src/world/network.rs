@@ -4,7 +4,7 @@
 use super::World;
 use super::cluster::{Came, Ended};
 use super::event::{Event, Part, Place};
-use super::story::Kind;
+use super::story::{Kind, Lane};
 use crate::apart::Apart;
 use crate::brief;
 use crate::deviation::Fault;
@@ -132,6 +132,9 @@ impl World {
         let late = drawn(Fault::LateFrame, 3, faults.late_frame);
         if lost {
             reached!(self, "fault: lost frame");
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("{} is lost", brief_letter(&letter))
+            });
             return;
         }
         let mut wait = self.travel(row << 8 | 5);
