@@ -106,6 +106,8 @@ impl FromStr for WorldKind {
 pub struct Case {
     /// The world.
     pub world: WorldKind,
+    /// Whose test it is; `None`: that of the world's own callers.
+    pub test: Option<TestName>,
     /// The seed.
     pub seed: u64,
     /// Which faults it may have.
@@ -116,6 +118,48 @@ pub struct Case {
     pub only: Option<BTreeSet<Deviation>>,
     /// The run is cut at this true time, in nanoseconds, and has then broken nothing.
     pub until: Option<u64>,
+}
+
+/// A test of a user's own: where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestName {
+    /// Its package.
+    pub package: String,
+    /// Its path, from its crate on.
+    pub path: String,
+}
+
+impl TestName {
+    /// Its name for `cargo test`: without that of the crate.
+    pub fn name(&self) -> &str {
+        let path = &*self.path;
+        path.split_once("::").map_or(path, |(_, name)| name)
+    }
+
+    /// The line that runs it alone, after what the environment is to say.
+    pub fn again(&self, environment: &str) -> String {
+        let (package, name) = (&self.package, self.name());
+        format!("{environment} cargo test -p {package} {name} -- --exact --nocapture")
+    }
+}
+
+impl fmt::Display for TestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.package, self.path)
+    }
+}
+
+impl FromStr for TestName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no test: give its package and its path");
+        let (package, path) = text.split_once(' ').ok_or_else(wrong)?;
+        Ok(Self {
+            package: package.to_owned(),
+            path: path.to_owned(),
+        })
+    }
 }
 
 /// How a run ended, when it did not end well.
@@ -213,6 +257,7 @@ impl Case {
     pub const fn new(seed: u64, profile: Profile) -> Self {
         Self {
             world: WorldKind::Pure,
+            test: None,
             seed,
             profile,
             corruption: None,

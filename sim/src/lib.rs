@@ -28,9 +28,9 @@
 //! cargo sim swarm --seeds 1000 --profile swarm
 //! ```
 //!
-//! The exit code says what came of it: 0 nothing was broken, 2 the command line is wrong, 10 a
-//! safety promise was broken, 11 something good did not happen, 12 two runs of one seed differed,
-//! 13 a panic.
+//! The exit code says what came of it: 0 nothing was broken, 2 the command line or a file is wrong, 10 a
+//! safety promise was broken, 11 something good did not happen, 12 two runs of one seed differed, or a
+//! flight came out in another way, 13 a panic, 14 a place that has to be passed was not.
 
 mod apart;
 mod bodies;
@@ -58,7 +58,7 @@ mod tamper;
 mod world;
 
 pub use bodies::{Bodies, Body};
-pub use case::{Broken, Case, Ending, WorldKind, trace_hash};
+pub use case::{Broken, Case, Ending, TestName, WorldKind, trace_hash};
 pub use deviation::{Deviation, Fault, Promise, Timing, WINDOW};
 pub use driver::{Found, Ran, Seeds, Sim, SimCluster, SimShell, SimTask, Verdict, cluster};
 pub use explain::{explain, explain_flight};

@@ -1,6 +1,6 @@
 //! A failing run as a text: what it is a function of, and what it must break again.
 
-use crate::case::{Broken, Case, Ending, WorldKind};
+use crate::case::{Broken, Case, Ending, TestName, WorldKind};
 use crate::deviation::Deviation;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,6 +10,9 @@ pub const VERSION: u32 = 1;
 
 /// What the first line begins with.
 const HEAD: &str = "tenure-sim repro";
+
+/// The last line: what is cut short has none.
+const END: &str = "end";
 
 /// A failing run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,9 @@ impl Repro {
         } = self;
         let mut text = format!("{HEAD} {VERSION}\nworld {}\n", case.world);
         // Writing to a text does not fail.
+        if let Some(test) = &case.test {
+            let _ = writeln!(text, "test {test}");
+        }
         let _ = writeln!(text, "seed {}\nprofile {}", case.seed, case.profile);
         if let Some(corruption) = case.corruption {
             let _ = writeln!(text, "corrupt {corruption}");
@@ -68,6 +74,8 @@ impl Repro {
                 }
             }
         }
+        text.push_str(END);
+        text.push('\n');
         text
     }
 
@@ -109,6 +117,7 @@ impl Repro {
 #[derive(Default)]
 struct Read {
     world: WorldKind,
+    test: Option<TestName>,
     seed: Option<u64>,
     profile: Option<crate::profile::Profile>,
     corruption: Option<crate::world::Corruption>,
@@ -118,12 +127,20 @@ struct Read {
     remarks: Vec<String>,
     /// The list of deviations was begun, or there is none.
     only: Option<Option<BTreeSet<Deviation>>>,
+    ended: bool,
 }
 
 impl Read {
     fn line(&mut self, line: &str) -> Result<(), String> {
+        if self.ended {
+            return Err(format!("{line:?} is after the end"));
+        }
         if let Some(remark) = line.strip_prefix('#') {
             self.remarks.push(remark.trim().to_owned());
+            return Ok(());
+        }
+        if line == END {
+            self.ended = true;
             return Ok(());
         }
         if let Some(Some(only)) = &mut self.only {
@@ -134,6 +151,7 @@ impl Read {
         let rest = rest.trim();
         match word {
             "world" => self.world = rest.parse()?,
+            "test" => self.test = Some(rest.parse()?),
             "seed" => {
                 let seed = rest.parse();
                 self.seed =
@@ -159,12 +177,17 @@ impl Read {
 
     fn repro(self) -> Result<Repro, String> {
         let missing = |name: &str| format!("the line `{name}` is missing: the file is cut short");
+        let only = self.only.ok_or_else(|| missing("all` or `only"))?;
+        if !self.ended {
+            return Err(missing(END));
+        }
         let case = Case {
             world: self.world,
+            test: self.test,
             seed: self.seed.ok_or_else(|| missing("seed"))?,
             profile: self.profile.ok_or_else(|| missing("profile"))?,
             corruption: self.corruption,
-            only: self.only.ok_or_else(|| missing("all` or `only"))?,
+            only,
             until: None,
         };
         let (ending, oracle) = self.expect.ok_or_else(|| missing("expect"))?;
@@ -232,6 +255,34 @@ mod tests {
     }
 
     #[test]
+    fn a_repro_of_a_users_test_names_it() {
+        let mut repro = repro();
+        let test = "bank accounts::tests::deposits_count";
+        repro.case.test = Some(test.parse().unwrap());
+        let text = repro.to_text();
+        assert!(text.contains(&format!("\ntest {test}\n")), "{text}");
+        assert_eq!(Repro::from_text(&text), Ok(repro));
+    }
+
+    #[test]
+    fn a_repro_that_is_cut_short_anywhere_is_refused() {
+        let text = repro().to_text();
+        for (end, _) in text.char_indices().skip(1) {
+            if end + 1 == text.len() {
+                // All but the last end of a line.
+                continue;
+            }
+            assert!(Repro::from_text(&text[..end]).is_err(), "{}", &text[..end]);
+        }
+        let more = format!("{text}free travel 1\n");
+        assert!(
+            Repro::from_text(&more)
+                .unwrap_err()
+                .contains("after the end")
+        );
+    }
+
+    #[test]
     fn what_cannot_be_run_is_refused_with_its_reason() {
         let text = repro().to_text();
         let plan = text.lines().find(|line| line.starts_with("plan")).unwrap();
@@ -245,6 +296,7 @@ mod tests {
             (text.replace("only", "some"), "\"some\""),
             (text.split("only").next().unwrap().to_owned(), "cut short"),
             (text.replace("world pure", "world flat"), "\"flat\""),
+            (text.replace("seed 9", "test bank\nseed 9"), "no test"),
         ] {
             let refused = Repro::from_text(&changed).unwrap_err();
             assert!(refused.contains(part), "{part}: {refused}");

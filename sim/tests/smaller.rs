@@ -1,7 +1,7 @@
 //! Failing runs are made smaller and break the same; what the command line is told wrongly is refused.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tenure_sim::{Case, Corruption, Part, Profile, Repro, minimize};
 
 /// The first seed in which a corruption is caught, as a repro.
@@ -97,6 +97,16 @@ fn wrong_input_is_refused_with_its_reason_and_exit_code_2() {
         (&["run", "--seed", "1", "--profile", "wild"], "no profile"),
         (&["swarm"], "--seeds"),
         (&["swarm", "--for", "soon"], "no time"),
+        (&["swarm", "--seeds", "0"], "--seeds"),
+        (&["swarm", "--seeds", "1", "--threads", "0"], "--threads"),
+        (
+            &["swarm", "--seeds", "1", "--failures-max", "0"],
+            "--failures",
+        ),
+        (
+            &["swarm", "--seeds", "2", "--from", "18446744073709551615"],
+            "beyond 2^64-1",
+        ),
         (&["minimize", "absent.repro"], "absent.repro"),
         (&["minimize", &other_version], "version 9"),
         (&["minimize", &unknown_fault], "gremlins"),
@@ -143,4 +153,33 @@ fn a_failure_is_written_down_and_can_be_tried_without_a_part_of_it() {
         Some(10),
         "the first of many is not needed"
     );
+}
+
+#[test]
+fn a_reader_who_goes_away_ends_it_without_a_panic() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure-sim"));
+    command.args(["run", "--seed", "3", "--profile", "owned", "--trace"]);
+    command.current_dir(folder());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut sim = command.spawn().expect("the simulator starts");
+    drop(sim.stdout.take());
+    let output = sim.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), &*told), (Some(141), ""));
+}
+
+#[test]
+fn a_run_that_is_printed_says_the_same_to_programs() {
+    let last = |args: &[&str]| {
+        let args = [
+            &["run", "--seed", "3", "--profile", "owned", "--json"],
+            args,
+        ]
+        .concat();
+        let told = String::from_utf8_lossy(&sim(&args).stdout).into_owned();
+        told.lines().last().map(str::to_owned)
+    };
+    let json = last(&[]);
+    assert!(json.as_ref().is_some_and(|it| it.contains("trace_hash")));
+    assert_eq!(json, last(&["--trace"]));
 }

@@ -1,6 +1,8 @@
 //! The command line.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,11 +11,15 @@ use tenure_sim::{Corruption, Profile, WorldKind};
 
 /// Deterministic simulation of Tenure: seeded faults, and every promise judged after every event.
 #[derive(Debug, Parser)]
-#[command(name = "sim", version)]
+#[command(name = "cargo sim", bin_name = "cargo sim", version, after_help = ENDS)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) action: Action,
 }
+
+/// What the exit code says.
+const ENDS: &str = "Exit codes: 0 nothing was broken, 2 the command line or a file is wrong, 10 safety, \
+    11 liveness, 12 not deterministic, 13 a panic, 14 not covered";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -124,7 +130,7 @@ pub(crate) struct Run {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Swarm {
     /// How many seeds of each profile
-    #[arg(long, required_unless_present = "time", conflicts_with = "time")]
+    #[arg(long, required_unless_present = "time", conflicts_with = "time", value_parser = some::<u64>())]
     pub(crate) seeds: Option<u64>,
     /// For how long, such as 60s, 10m or 2h, divided among the profiles
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
@@ -137,13 +143,13 @@ pub(crate) struct Swarm {
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
     /// On how many threads
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = some::<u64>())]
     pub(crate) threads: u64,
     /// Each seed that this divides runs twice and is compared event by event; 0 is never
     #[arg(long, default_value_t = 64)]
     pub(crate) twice_every: u64,
     /// After how many failures a thread stops
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = some::<usize>())]
     pub(crate) failures_max: usize,
     /// Go on until each place that the world has to come by was passed, in so many seeds of each
     /// profile or so long at most; some place that was not is exit code 14
@@ -164,7 +170,7 @@ pub(crate) struct Minimize {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// After how many runs it is small enough
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = 3_000, value_parser = some::<u64>())]
     pub(crate) runs: u64,
     /// Leave out faults and free dice only: most runs are about questions
     #[arg(long)]
@@ -216,7 +222,7 @@ pub(crate) struct Explain {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Bench {
     /// How many seeds
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = some::<u64>())]
     pub(crate) seeds: u64,
     /// Which faults they may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
     /// partition, drift (or clock), takeover, kill or storm
@@ -233,10 +239,10 @@ pub(crate) struct Mutants {
     #[arg(long, default_value = "")]
     pub(crate) only: String,
     /// Each has to be found in so many seeds, whatever their profiles
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = some::<u32>())]
     pub(crate) seeds: u32,
     /// How many simulators run side by side
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = some::<usize>())]
     pub(crate) jobs: usize,
     /// Those that nothing has found yet, which are kept apart
     #[arg(long)]
@@ -250,6 +256,14 @@ pub(crate) struct Mutants {
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A number from 1 on.
+fn some<T>() -> RangedU64ValueParser<T>
+where
+    T: TryFrom<u64, Error: Into<Box<dyn Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    RangedU64ValueParser::new().range(1..)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -1,8 +1,8 @@
 //! The flights of a node fed once more to its machines.
 
-use super::NOT_THE_SAME;
 use super::options::Replay;
 use super::told::seconds;
+use super::{NOT_THE_SAME, quietly};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,16 +38,19 @@ pub(super) fn run(options: &Replay) -> Result<u8, String> {
         trace,
         json,
     } = options;
-    println!("cargo sim replay {}", file.display());
+    let last = until.map(|number| format!(" --until {number}"));
+    println!(
+        "cargo sim replay {}{}",
+        file.display(),
+        last.unwrap_or_default()
+    );
     let flight = read(file)?;
     println!(
         "node {} of {}, build {}: {}",
         flight.node, flight.namespace, flight.build, flight.fault
     );
     // A step that panics is part of what is told.
-    std::panic::set_hook(Box::new(|_| {}));
-    let tally = fed(&flight, *until, *trace);
-    let _ = std::panic::take_hook();
+    let tally = quietly(|| fed(&flight, *until, *trace));
     for machine in &tally.unfed {
         println!(
             "{machine}: told until it begins in the flight; what was before is gone from the ring"

@@ -2,7 +2,7 @@
 
 use super::options::Run;
 use super::told;
-use tenure_sim::{Broken, Case, Report, trace_hash};
+use tenure_sim::{Broken, Case, Report};
 
 /// Runs it, twice when nothing is printed on the way.
 pub(super) fn run(options: &Run) -> Result<u8, String> {
@@ -12,18 +12,19 @@ pub(super) fn run(options: &Run) -> Result<u8, String> {
         trace,
         which,
     } = options;
-    let corrupt = which.corrupt.map(|it| format!(" --corrupt {it}"));
-    let corrupt = corrupt.unwrap_or_default();
-    let world = told::world(which);
-    println!("cargo sim run{world} --seed {seed} --profile {profile}{corrupt}");
-    told::check(which, Some(*profile))?;
     let case = Case {
         world: which.world(),
         corruption: which.corrupt,
         ..Case::new(*seed, *profile)
     };
+    println!("{}", told::again(&case));
+    told::check(which, Some(*profile))?;
     if *trace {
         let report = case.run_printing();
+        if which.json {
+            // What is printed is not kept: the hash is of the same run again.
+            told::json_of(&case, &case.run_traced());
+        }
         return ended(&case, report.broken().as_ref(), &which.repros);
     }
     println!("{}", case.plan());
@@ -47,10 +48,7 @@ fn told(case: &Case, report: &Report, json: bool) {
         faults.count()
     );
     if json {
-        println!(
-            "{}",
-            told::of_run(case, trace_hash(case, &report.story.lines), report)
-        );
+        told::json_of(case, report);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Failing runs made smaller, tried without parts of them, and drawn.
 
 use super::options::{Explain, Minimize, WhatIf};
-use super::{replay, told};
+use super::{quietly, replay, told};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,8 +24,6 @@ pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
     };
     println!("cargo sim minimize {} --runs {runs}{keep}", file.display());
     let repro = told::read_repro(file)?;
-    // Each run that still fails by a panic would tell of it.
-    std::panic::set_hook(Box::new(|_| {}));
     let looked_at = std::io::stderr().is_terminal();
     let mut tell = |progress: Progress| {
         if looked_at {
@@ -38,8 +36,8 @@ pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
             let _ = std::io::stderr().flush();
         }
     };
-    let smaller = minimize(&repro, part, *runs, &mut tell);
-    let _ = std::panic::take_hook();
+    // Each run that still fails by a panic would tell of it.
+    let smaller = quietly(|| minimize(&repro, part, *runs, &mut tell));
     if looked_at {
         eprintln!();
     }
@@ -122,10 +120,10 @@ pub(super) fn what_if(options: &WhatIf) -> Result<u8, String> {
         only: Some(rest),
         ..repro.case.clone()
     };
-    let report = match trace {
-        true => case.run_printing(),
-        false => case.run_traced(),
-    };
+    if *trace {
+        case.run_printing();
+    }
+    let report = case.run_traced();
     let broken = report.broken();
     match &broken {
         None => println!("breaks nothing"),
@@ -133,8 +131,7 @@ pub(super) fn what_if(options: &WhatIf) -> Result<u8, String> {
         Some(broken) => println!("breaks something else: {broken}"),
     }
     if *json {
-        let hash = tenure_sim::trace_hash(&case, &report.story.lines);
-        println!("{}", told::of_run(&case, hash, &report));
+        told::json_of(&case, &report);
     }
     Ok(broken.map_or(0, |broken| broken.ending.code()))
 }
@@ -148,9 +145,7 @@ pub(super) fn drawn(options: &Explain) -> Result<u8, String> {
     if replay::is_flight(&bytes) {
         let flight = replay::read(file)?;
         // A step that panics is part of the picture.
-        std::panic::set_hook(Box::new(|_| {}));
-        let page = explain_flight(&flight);
-        let _ = std::panic::take_hook();
+        let page = quietly(|| explain_flight(&flight));
         told::write(&out, &page)?;
         println!("{}", flight.fault);
         return Ok(0);

@@ -23,6 +23,12 @@ pub(super) fn run(options: &Options) -> Result<u8, String> {
         .map_or_else(|| options.which.world().profiles().to_vec(), |it| vec![it]);
     println!("{}", again(options));
     told::check(&options.which, options.profile)?;
+    let (from, seeds) = (options.from, options.seeds.unwrap_or(1));
+    if from.checked_add(seeds - 1).is_none() {
+        return Err(format!(
+            "--from {from} --seeds {seeds}: there are no seeds beyond 2^64-1"
+        ));
+    }
     let mut runs = Runs {
         options,
         all: Tally::default(),
@@ -159,7 +165,7 @@ fn again(options: &Options) -> String {
     } else {
         ""
     };
-    let world = told::world(which);
+    let world = told::world(which.world());
     format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}{covered}")
 }
 
@@ -201,7 +207,12 @@ fn failures(tally: &Tally, which: &Which) -> Result<u8, String> {
     for failure in &tally.failures {
         let (case, broken) = (&failure.case, &failure.broken);
         let path = told::write_repro(&which.repros, case, broken)?;
-        println!("FAILED seed {}: {broken}\n  {}", case.seed, path.display());
+        println!(
+            "FAILED seed {}: {broken}\n  again: {}\n  {}",
+            case.seed,
+            told::again(case),
+            path.display()
+        );
         worst = worst.max(broken.ending.code());
     }
     Ok(worst)

@@ -6,14 +6,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tenure_core::step::CountingProbe;
-use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind};
+use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind, trace_hash};
 
 /// The world on the command line, where it is not the usual one.
-pub(super) fn world(which: &Which) -> String {
-    match which.world() {
+pub(super) fn world(world: WorldKind) -> String {
+    match world {
         WorldKind::Pure => String::new(),
-        WorldKind::Driver => format!(" --world {}", which.world()),
+        WorldKind::Driver => format!(" --world {world}"),
     }
+}
+
+/// The line that runs a seed again.
+pub(super) fn again(case: &Case) -> String {
+    let (world, seed, profile) = (world(case.world), case.seed, case.profile);
+    let corrupt = case.corruption.map(|it| format!(" --corrupt {it}"));
+    let corrupt = corrupt.unwrap_or_default();
+    format!("cargo sim run{world} --seed {seed} --profile {profile}{corrupt}")
 }
 
 /// When something begins that is measured: outside of any simulated world.
@@ -86,11 +94,29 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
 pub(super) fn read_repro(path: &Path) -> Result<Repro, String> {
     let text = fs::read_to_string(path);
     let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
-    Repro::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))
+    let repro = Repro::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    match &repro.case.test {
+        None => Ok(repro),
+        Some(test) => {
+            let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let again = test.again(&format!("TENURE_SIM_REPRO={}", file.display()));
+            Err(format!(
+                "{}: it is of a test of {}, which plays it: {again}; with TENURE_SIM_MINIMIZE=1 before it the \
+                 run is made smaller and drawn",
+                path.display(),
+                test.package
+            ))
+        }
+    }
 }
 
-/// What came of one run, for programs.
-pub(super) fn of_run(case: &Case, hash: u64, report: &Report) -> Value {
+/// Prints what came of one run for programs; its story was kept.
+pub(super) fn json_of(case: &Case, report: &Report) {
+    let hash = trace_hash(case, &report.story.lines);
+    println!("{}", of_run(case, hash, report));
+}
+
+fn of_run(case: &Case, hash: u64, report: &Report) -> Value {
     let deviations = report.deviations.keys();
     let broken = report.broken();
     json!({

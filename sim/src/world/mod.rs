@@ -420,7 +420,6 @@ impl World {
 }
 
 /// A panic as a broken promise, with its text.
-/// A panic as a broken promise.
 pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Violation {
     let text = panic
         .downcast_ref::<&str>()
