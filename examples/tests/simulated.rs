@@ -70,7 +70,8 @@ async fn deposits_without_ids(sim: Sim) {
 
 #[test]
 fn a_deposit_that_is_repeated_without_its_id_is_found() {
-    let seeds = Seeds::new("simulated::deposits_without_ids", "tenure-examples");
+    let name = "simulated::a_deposit_that_is_repeated_without_its_id_is_found";
+    let seeds = Seeds::new(name, "tenure-examples");
     let found = seeds.count(100).faults("storm").find(
         |cluster| cluster.nodes(3).serve::<Account>(),
         deposits_without_ids,

@@ -188,6 +188,6 @@ fn a_failing_seed_is_told_with_the_line_that_gets_there_again() {
         },
     );
     let told = found.expect("it never holds").to_string();
-    let line = "TENURE_SIM_SEED=0 cargo test -p tenure-sim never -- --nocapture";
+    let line = "TENURE_SIM_SEED=0 cargo test -p tenure-sim never -- --exact --nocapture";
     assert!(told.contains(line) && told.contains("\"no\""), "{told}");
 }

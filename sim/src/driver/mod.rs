@@ -9,6 +9,7 @@ mod cluster;
 mod event;
 mod executor;
 mod faults;
+mod left;
 mod log;
 mod mishaps;
 mod network;

@@ -1,26 +1,28 @@
 //! A test of a user's own on many simulated clusters, one for each seed: the first that fails is told
-//! with the line that gets there again, made smaller, and drawn.
+//! with the line that gets there again, and leaves a repro.
 
 use super::cluster::{Ran, SimCluster, cluster};
+use super::left::{Left, given, left};
 use super::report_of;
 use super::sim::Sim;
-use crate::case::{Broken, Case, WorldKind};
-use crate::explain::page_of;
-use crate::minimize::{Part, minimize_with};
+use crate::case::{Broken, Case, Ending, TestName, WorldKind};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
-use crate::repro::Repro;
 use crate::world::Report;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 /// A test on many simulated clusters, one for each seed.
 ///
 /// Each seed draws which faults of the profile its run has, how often they come, and in which order
 /// everything happens. [`run`](Self::run) panics at the first seed that fails, with the line that gets
-/// there again. What the environment says goes first: `TENURE_SIM_SEED=17` runs that seed alone and
-/// prints what happens; `TENURE_SIM_SEEDS=10000` runs so many; `TENURE_SIM_MINIMIZE=1` makes a failing
-/// run smaller, names what of the faults it takes, and draws it as a page.
+/// there again, and leaves a repro in `sim` of the folder that it was built to. What the environment says
+/// goes first: `TENURE_SIM_SEED=17` runs that seed alone and prints what happens;
+/// `TENURE_SIM_REPRO=FILE` does so with what a repro says; `TENURE_SIM_SEEDS=10000` runs so many;
+/// `TENURE_SIM_MINIMIZE=1` makes a failing run smaller, names what of the faults it takes, and draws it
+/// as a page.
+///
+/// A seed that fails, and one in 64, runs twice: a test that does not do the same again takes time,
+/// chance or an order from elsewhere than its [`Sim`], and its seeds mean nothing.
 ///
 /// ```
 /// use tenure_sim::Seeds;
@@ -38,8 +40,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run` or `find`"]
 pub struct Seeds {
-    test: String,
-    package: String,
+    test: TestName,
     count: u64,
     profile: Profile,
 }
@@ -75,9 +76,8 @@ pub struct Found {
     pub broken: Broken,
     /// The line that gets there again.
     pub again: String,
-    /// Where the page and the repro of the smaller run are, and how small it is; where that was asked
-    /// for.
-    pub smaller: Option<String>,
+    /// Where its repro is and, where that was asked for, the smaller one with its page, a line each.
+    pub left: Vec<String>,
 }
 
 impl fmt::Display for Found {
@@ -86,25 +86,22 @@ impl fmt::Display for Found {
             seed,
             broken,
             again,
-            smaller,
+            left,
         } = self;
         write!(f, "seed {seed}: {broken}\n  again: {again}")?;
-        match smaller {
-            Some(smaller) => write!(f, "\n  {smaller}"),
-            None => write!(f, "\n  smaller: TENURE_SIM_MINIMIZE=1 before it"),
-        }
+        left.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
-/// How many runs it takes at most to make a failing one smaller.
-const RUNS_MAX: u64 = 400;
+/// One seed in so many runs twice.
+const TWICE_EVERY: u64 = 64;
 
 impl Seeds {
     /// Of a test, by its path as `module_path!` and its name give it, and of its package.
     pub fn new(test: impl Into<String>, package: impl Into<String>) -> Self {
+        let (package, path) = (package.into(), test.into());
         Self {
-            test: test.into(),
-            package: package.into(),
+            test: TestName { package, path },
             count: 100,
             profile: Profile::Storm,
         }
@@ -159,88 +156,81 @@ impl Seeds {
     where
         F: Future<Output: Verdict>,
     {
-        let alone = number("TENURE_SIM_SEED");
-        let count = number("TENURE_SIM_SEEDS").unwrap_or(self.count);
-        let seeds = alone.map_or(0..count, |seed| seed..seed + 1);
-        let smaller = std::env::var_os("TENURE_SIM_MINIMIZE").is_some();
-        let keep = match alone {
-            Some(_) if !smaller => Keep::Printed,
-            Some(_) | None => Keep::Nothing,
-        };
         let run = |case: &Case, keep| one(case, keep, &shape, &test);
-        for seed in seeds {
-            let case = Case {
-                world: WorldKind::Driver,
-                ..Case::new(seed, self.profile)
-            };
-            let Some(broken) = run(&case, keep).broken() else {
+        let minimizes = std::env::var_os("TENURE_SIM_MINIMIZE").is_some();
+        let repro = given(&self.test);
+        let alone = number("TENURE_SIM_SEED");
+        let keep = match repro.is_some() || alone.is_some() {
+            true if !minimizes => Keep::Printed,
+            true | false => Keep::Nothing,
+        };
+        let count = number("TENURE_SIM_SEEDS").unwrap_or(self.count);
+        let seeds = alone.map_or(0..=count.saturating_sub(1), |seed| seed..=seed);
+        let seeds = seeds.take(if count == 0 { 0 } else { usize::MAX });
+        let drawn = seeds.map(|seed| Case {
+            world: WorldKind::Driver,
+            test: Some(self.test.clone()),
+            ..Case::new(seed, self.profile)
+        });
+        let cases: &mut dyn Iterator<Item = Case> = match &repro {
+            Some(repro) => &mut std::iter::once(repro.case.clone()),
+            None => &mut { drawn },
+        };
+        for case in cases {
+            let first = run(&case, keep);
+            let mut broken = first.report.broken();
+            if broken.is_some() || case.seed.is_multiple_of(TWICE_EVERY) {
+                let second = run(&case, Keep::Nothing);
+                if second.hash != first.hash {
+                    broken = Some(differed());
+                }
+            }
+            let Some(broken) = broken else {
                 continue;
             };
-            let again = self.again(seed);
-            let nodes = shape(cluster(seed).profile(self.profile)).plan().nodes;
-            let smaller = smaller.then(|| self.smaller(&case, &broken, nodes, &run));
+            let nodes = shape(cluster(case.seed).profile(case.profile)).plan().nodes;
+            let minimizes = minimizes && broken.ending != Ending::Differed;
+            let seed = case.seed;
+            let run = |case: &Case, keep| run(case, keep).report;
             return Some(Found {
                 seed,
+                again: self.test.again(&format!("TENURE_SIM_SEED={seed}")),
+                left: left(
+                    Left {
+                        case: &case,
+                        broken: &broken,
+                        nodes,
+                        minimizes,
+                    },
+                    &run,
+                ),
                 broken,
-                again,
-                smaller,
             });
         }
         None
     }
+}
 
-    fn again(&self, seed: u64) -> String {
-        let (package, name) = (&self.package, self.name());
-        format!("TENURE_SIM_SEED={seed} cargo test -p {package} {name} -- --nocapture")
+/// Two runs of one seed were not the same.
+fn differed() -> Broken {
+    Broken {
+        ending: Ending::Differed,
+        oracle: "twice".into(),
+        what: "the test does not do the same again: it takes time, chance or an order (as of a HashMap) from \
+               elsewhere than its Sim"
+            .into(),
     }
+}
 
-    /// Its name for `cargo test`: without that of the crate.
-    fn name(&self) -> &str {
-        self.test
-            .split_once("::")
-            .map_or(&*self.test, |(_, name)| name)
-    }
-
-    /// Makes a failing run smaller, and writes it down.
-    fn smaller(
-        &self,
-        case: &Case,
-        broken: &Broken,
-        nodes: usize,
-        run: &dyn Fn(&Case, Keep) -> Report,
-    ) -> String {
-        let repro = Repro {
-            case: case.clone(),
-            expect: broken.clone(),
-            remarks: Vec::new(),
-        };
-        // Each run that still fails by a panic would tell of it.
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        let quiet = |case: &Case| run(case, Keep::Nothing);
-        let smaller = minimize_with(&repro, Part::All, RUNS_MAX, &mut |_| {}, &quiet);
-        let written = smaller.and_then(|smaller| {
-            let page = page_of(
-                &smaller.repro.case,
-                nodes,
-                &run(&smaller.repro.case, Keep::Story),
-            );
-            let folder = PathBuf::from("target/sim");
-            let name = self.name().replace("::", "-");
-            let file = |end: &str| folder.join(format!("{name}-{}.{end}", case.seed));
-            write(&file("repro"), &smaller.repro.to_text())?;
-            write(&file("html"), &page)?;
-            let remarks = smaller.repro.remarks.join("; ");
-            Ok(format!("smaller: {remarks}; {}", file("html").display()))
-        });
-        std::panic::set_hook(hook);
-        written.unwrap_or_else(|error| format!("not made smaller: {error}"))
-    }
+/// What came of a run, and the number that stands for all that happened.
+struct Once {
+    report: Report,
+    hash: u64,
 }
 
 /// What a run keeps of its story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     Nothing,
     Story,
     Printed,
@@ -252,7 +242,7 @@ fn one<F: Future<Output: Verdict>>(
     keep: Keep,
     shape: &(impl Fn(SimCluster) -> SimCluster + Sync),
     test: &(impl Fn(Sim) -> F + Sync),
-) -> Report {
+) -> Once {
     let ran: Ran<Result<(), String>> = std::thread::scope(|scope| {
         let run = scope.spawn(|| {
             let cluster = shape(cluster(case.seed).profile(case.profile)).until(case.until);
@@ -272,25 +262,19 @@ fn one<F: Future<Output: Verdict>>(
         });
         run.join().expect("a run that catches panics")
     });
-    report_of(ran, |told| {
+    let hash = ran.hash;
+    let report = report_of(ran, |told| {
         told.map(|()| 0).map_err(|what| Violation {
             class: Class::Safety,
             oracle: "test",
             what,
         })
-    })
+    });
+    Once { report, hash }
 }
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number from 0 to 2^64-1")))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(told)?;
-    }
-    std::fs::write(path, text).map_err(told)
 }
