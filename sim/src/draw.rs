@@ -113,6 +113,10 @@ pub(crate) enum What {
     Test,
     /// When and which ownership record is deleted.
     Record,
+    /// When the store is overloaded, and which writes it refuses then.
+    Overload,
+    /// When and whose record is removed from the membership stream.
+    Removed,
 }
 
 /// Rows of draws.
@@ -136,6 +140,8 @@ impl What {
             Self::Within => Some(Timing::Within),
             Self::Plan
             | Self::Record
+            | Self::Overload
+            | Self::Removed
             | Self::NodeKey
             | Self::Fate
             | Self::Late

@@ -4,6 +4,7 @@
 use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::profile::Faults;
+use tenure_core::id::Sequence;
 use tenure_core::port::{Expect, Refused, StoreRequest};
 
 /// What befalls a request that reaches the store.
@@ -13,6 +14,8 @@ pub(crate) enum Fate {
     Lost,
     LostAnswer,
     SlowAnswer,
+    /// It comes when its sender has nearly given up, or just after.
+    HeldAnswer,
     Refused,
     Full,
     Stale,
@@ -38,10 +41,16 @@ pub(crate) fn draw(
     draws: &mut Draws,
     faults: &Faults,
     part: u64,
-    writes: bool,
+    request: &StoreRequest,
     (healed, cut): (bool, bool),
 ) -> Drawn {
-    let mut drawn = [false; 9];
+    let writes = request.writes();
+    let seldom = match faults.seldom {
+        0 => 0,
+        rate if is_seldom(request) => rate,
+        _ => 0,
+    };
+    let mut drawn = [false; 13];
     for (index, (fault, rate)) in [
         (Fault::LostRequest, faults.lost_request),
         (Fault::LateRequest, faults.late_request),
@@ -52,12 +61,16 @@ pub(crate) fn draw(
         (Fault::StaleRead, faults.stale_read),
         (Fault::OldLeader, faults.old_leader),
         (Fault::Full, faults.full),
+        (Fault::HeldAnswer, faults.held_answer),
+        (Fault::LostRequest, seldom),
+        (Fault::LostAnswer, seldom),
+        (Fault::HeldAnswer, seldom),
     ]
     .into_iter()
     .enumerate()
     {
         let row = part << 8 | index as u64;
-        drawn[index] = !healed && draws.strikes(fault, (What::Fate, row), rate);
+        drawn[index] = rate > 0 && !healed && draws.strikes(fault, (What::Fate, row), rate);
     }
     let [
         lost,
@@ -69,8 +82,12 @@ pub(crate) fn draw(
         stale_read,
         old_leader,
         full,
+        held,
+        seldom_lost,
+        seldom_unanswered,
+        seldom_held,
     ] = drawn;
-    let lost = lost || cut;
+    let lost = lost || seldom_lost || cut;
     let late = late && writes;
     let slow_back = slow && draws.chance(What::Fate, part << 8 | 0xFF, 500);
     let fate = if lost || late {
@@ -81,21 +98,44 @@ pub(crate) fn draw(
         Fate::Full
     } else if (!writes && stale_read) || (writes && old_leader) {
         Fate::Stale
-    } else if lost_answer {
+    } else if lost_answer || seldom_unanswered {
         Fate::LostAnswer
+    } else if held || seldom_held {
+        Fate::HeldAnswer
     } else if slow_back {
         Fate::SlowAnswer
     } else {
         Fate::Fine
     };
     // What is refused is refused in all its copies.
-    let taken = matches!(fate, Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer);
+    let taken = matches!(
+        fate,
+        Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer | Fate::HeldAnswer
+    );
     Drawn {
         fate,
         lost,
         late,
         twice: twice && taken,
         slow_there: slow && !slow_back,
+    }
+}
+
+/// Whether a request is one of those that are few and decide much: a record of who owns a shard, and
+/// what is the first of its subject. Among all others their bad moments would hardly ever meet.
+fn is_seldom(request: &StoreRequest) -> bool {
+    match request {
+        StoreRequest::Publish(publish) => {
+            let first = publish.expect == Expect::OwnLast(Sequence::NONE);
+            first || publish.subject.as_str().split('.').nth(1) == Some("own")
+        }
+        StoreRequest::Batch { .. }
+        | StoreRequest::Latest { .. }
+        | StoreRequest::Get { .. }
+        | StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities => false,
     }
 }
 

@@ -236,27 +236,32 @@ impl Search<'_> {
         }
     }
 
-    /// Leaves out as many of one sort as may be: halves first, single ones last.
+    /// Leaves out as many of one sort as may be: halves first, single ones last. Each size goes once
+    /// through all, in the order in which they came: to begin again after each success would take
+    /// more runs than large failures are worth.
     fn fewer(&mut self, of_sort: impl Fn(&Deviation) -> bool) {
-        let mut parts = 2;
-        loop {
-            let sort: Vec<Deviation> = self.best.keys().copied().filter(&of_sort).collect();
-            if sort.is_empty() || self.is_over() {
-                return;
+        let sort = |best: &BTreeMap<Deviation, u64>| {
+            let all = best.iter().filter(|(it, _)| of_sort(it));
+            let mut all: Vec<(u64, Deviation)> = all.map(|(it, at)| (*at, *it)).collect();
+            all.sort_unstable();
+            all
+        };
+        let mut chunk = sort(&self.best).len().div_ceil(2);
+        while chunk > 0 && !self.is_over() {
+            // Those before it were tried.
+            let mut tried = 0;
+            loop {
+                let all = sort(&self.best);
+                let end = all.len().min(tried + chunk);
+                if tried >= end || self.is_over() {
+                    break;
+                }
+                let out: BTreeSet<_> = all[tried..end].iter().map(|(_, it)| *it).collect();
+                if !self.without(|it| out.contains(it)) {
+                    tried = end;
+                }
             }
-            let parts_now = parts.min(sort.len());
-            let chunk = sort.len().div_ceil(parts_now);
-            let left_out = sort.chunks(chunk).any(|chunk| {
-                let out: BTreeSet<_> = chunk.iter().copied().collect();
-                self.without(|it| out.contains(it))
-            });
-            if left_out {
-                parts = 2.max(parts_now.saturating_sub(1));
-            } else if chunk == 1 {
-                return;
-            } else {
-                parts = parts_now * 2;
-            }
+            chunk /= 2;
         }
     }
 

@@ -11,12 +11,19 @@ pub(crate) struct Mutant {
     pub(crate) name: String,
     /// What is wrong with it, in a sentence.
     pub(crate) says: String,
-    /// The file, from the root of the workspace.
-    pub(crate) file: String,
     /// What has to find it, cheapest first.
     pub(crate) killers: Vec<Killer>,
     /// The simulator's oracles that may find it; any when none is named.
     pub(crate) oracles: Vec<String>,
+    /// Where it is made: in several places when one alone is made good by another.
+    pub(crate) places: Vec<Place>,
+}
+
+/// One change that a mistake consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file, from the root of the workspace.
+    pub(crate) file: String,
     /// The text around the expression, with it: it is in the file once.
     pub(crate) before: String,
     pub(crate) expression: String,
@@ -109,16 +116,16 @@ pub(crate) fn read(text: &str) -> Result<Vec<Mutant>, String> {
 }
 
 fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
-    let (mut says, mut file, mut killers) = (Vec::new(), None, Vec::new());
-    let mut oracles = Vec::new();
-    let (mut context, mut instead) = (Vec::new(), Vec::new());
+    let (mut says, mut killers, mut oracles) = (Vec::new(), Vec::new(), Vec::new());
+    let mut changes: Vec<Change<'_>> = Vec::new();
     for line in block.lines() {
-        if let Some(text) = line.strip_prefix("- ") {
-            context.push(text);
-        } else if let Some(text) = line.strip_prefix("+ ") {
-            instead.push(text);
-        } else if let Some(path) = line.strip_prefix("in ") {
-            file = Some(path.trim().to_owned());
+        let at = changes.last_mut();
+        if let Some(path) = line.strip_prefix("in ").or(line.strip_prefix("and in ")) {
+            changes.push(Change::of(path.trim()));
+        } else if let (Some(text), Some(at)) = (line.strip_prefix("- "), at) {
+            at.context.push(text);
+        } else if let (Some(text), Some(at)) = (line.strip_prefix("+ "), changes.last_mut()) {
+            at.instead.push(text);
         } else if let Some(layers) = line.strip_prefix("found by ") {
             for layer in layers.split(',') {
                 killers.push(killer(layer.trim())?);
@@ -129,25 +136,53 @@ fn mutant(name: &str, block: &str) -> Result<Mutant, String> {
             says.push(line.trim());
         }
     }
-    let context = context.join("\n");
-    let parts: Vec<&str> = context.split(MARKS).collect();
-    let [before, expression, after] = parts[..] else {
-        return Err("its context has no «expression»".to_owned());
-    };
-    if killers.is_empty() || instead.is_empty() {
-        return Err("it lacks a line \"found by\", or what stands instead".to_owned());
+    if killers.is_empty() || changes.is_empty() {
+        return Err("it lacks a line \"found by\", or one \"in FILE\"".to_owned());
     }
+    let places: Result<Vec<Place>, String> = changes.iter().map(Change::place).collect();
     Ok(Mutant {
         name: name.to_owned(),
         says: says.join(" "),
-        file: file.ok_or("it lacks a line \"in FILE\"")?,
         killers,
         oracles,
-        before: before.to_owned(),
-        expression: expression.to_owned(),
-        after: after.to_owned(),
-        instead: instead.join("\n"),
+        places: places?,
     })
+}
+
+/// The lines of a place.
+struct Change<'a> {
+    file: &'a str,
+    context: Vec<&'a str>,
+    instead: Vec<&'a str>,
+}
+
+impl<'a> Change<'a> {
+    fn of(file: &'a str) -> Self {
+        let (context, instead) = (Vec::new(), Vec::new());
+        Self {
+            file,
+            context,
+            instead,
+        }
+    }
+
+    fn place(&self) -> Result<Place, String> {
+        let context = self.context.join("\n");
+        let parts: Vec<&str> = context.split(MARKS).collect();
+        let [before, expression, after] = parts[..] else {
+            return Err("its context has no «expression»".to_owned());
+        };
+        if self.instead.is_empty() {
+            return Err("it lacks what stands instead".to_owned());
+        }
+        Ok(Place {
+            file: self.file.to_owned(),
+            before: before.to_owned(),
+            expression: expression.to_owned(),
+            after: after.to_owned(),
+            instead: self.instead.join("\n"),
+        })
+    }
 }
 
 fn killer(text: &str) -> Result<Killer, String> {
@@ -182,17 +217,29 @@ mod tests {
             (mutant.name.as_str(), mutant.says.as_str()),
             ("m:late", "Too late (S1).")
         );
-        assert_eq!(mutant.expression, "now\n    > end");
-        assert_eq!(
-            (mutant.before.as_str(), mutant.after.as_str()),
-            ("if ", " {")
-        );
-        assert_eq!(mutant.instead, "now >= end");
+        let [place] = &mutant.places[..] else {
+            panic!("{mutant:?}");
+        };
+        assert_eq!(place.expression, "now\n    > end");
+        assert_eq!((place.before.as_str(), place.after.as_str()), ("if ", " {"));
+        assert_eq!(place.instead, "now >= end");
         let sim = Killer::Sim {
             profile: "kill".to_owned(),
             seeds: 50,
         };
         assert_eq!(mutant.killers, [Killer::Test("trace".to_owned()), sim]);
+    }
+
+    #[test]
+    fn a_mutant_may_have_several_places() {
+        let text = "\n= m:both\nBoth are off (S1).\nin a.rs\nfound by lib\n- «x»\n+ y\nand in b.rs\n- «z»\n+ w\n";
+        let mutants = read(text).unwrap();
+        let [mutant] = &mutants[..] else {
+            panic!("{mutants:?}");
+        };
+        let files: Vec<&str> = mutant.places.iter().map(|it| it.file.as_str()).collect();
+        assert_eq!(files, ["a.rs", "b.rs"]);
+        assert_eq!(mutant.places[1].instead, "w");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Mutants in their places: an expression becomes a choice between itself and the mistake.
 
-use crate::list::Mutant;
+use crate::list::{Mutant, Place};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -26,29 +26,32 @@ pub fn is(name: &str) -> bool {
 /// A file, and its mutants by where they begin and end.
 struct Source<'a> {
     text: String,
-    places: BTreeMap<(usize, usize), Vec<&'a Mutant>>,
+    places: BTreeMap<(usize, usize), Vec<(&'a str, &'a Place)>>,
 }
 
 /// The files with all mutants in them, by their path from the root.
 pub(crate) fn planted(root: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String, String>, String> {
     let mut files: BTreeMap<String, Source<'_>> = BTreeMap::new();
-    for mutant in mutants {
-        let name = &mutant.name;
-        if !files.contains_key(&mutant.file) {
-            let path = root.join(&mutant.file);
+    let changes = mutants.iter().flat_map(|mutant| {
+        let name = mutant.name.as_str();
+        mutant.places.iter().map(move |change| (name, change))
+    });
+    for (name, change) in changes {
+        if !files.contains_key(&change.file) {
+            let path = root.join(&change.file);
             let text = fs::read_to_string(&path);
             let text = text.map_err(|error| format!("{name}: {}: {error}", path.display()))?;
             let places = BTreeMap::new();
-            files.insert(mutant.file.clone(), Source { text, places });
+            files.insert(change.file.clone(), Source { text, places });
         }
-        let Some(Source { text, places }) = files.get_mut(&mutant.file) else {
+        let Some(Source { text, places }) = files.get_mut(&change.file) else {
             continue;
         };
-        let place = place(text, mutant).map_err(|error| format!("{name}: {error}"))?;
+        let place = place(text, change).map_err(|error| format!("{name}: {error}"))?;
         places
             .entry((place.start, place.end))
             .or_default()
-            .push(mutant);
+            .push((name, change));
     }
     let mut planted = BTreeMap::new();
     for (file, Source { mut text, places }) in files {
@@ -60,7 +63,7 @@ pub(crate) fn planted(root: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String
         // From the end, so that the places before stay where they are.
         for ((start, end), mutants) in places.into_iter().rev() {
             let mut choice = String::from("(");
-            for Mutant { name, instead, .. } in mutants {
+            for (name, Place { instead, .. }) in mutants {
                 // Writing to a text does not fail.
                 let _ = write!(
                     choice,
@@ -76,14 +79,14 @@ pub(crate) fn planted(root: &Path, mutants: &[Mutant]) -> Result<BTreeMap<String
 }
 
 /// Where the expression is; white space does not count.
-fn place(text: &str, mutant: &Mutant) -> Result<Range<usize>, String> {
+fn place(text: &str, change: &Place) -> Result<Range<usize>, String> {
     let solid = |text: &str| -> Vec<(usize, char)> {
         let solid = text.char_indices().filter(|(_, c)| !c.is_whitespace());
         solid.collect()
     };
     let all = solid(text);
     let [before, expression, after] =
-        [&mutant.before, &mutant.expression, &mutant.after].map(|part| solid(part));
+        [&change.before, &change.expression, &change.after].map(|part| solid(part));
     let wanted: Vec<char> = [&before, &expression, &after]
         .into_iter()
         .flatten()
@@ -96,7 +99,7 @@ fn place(text: &str, mutant: &Mutant) -> Result<Range<usize>, String> {
         .map(|(at, _)| at)
         .collect();
     let [at] = found[..] else {
-        let (times, file) = (found.len(), &mutant.file);
+        let (times, file) = (found.len(), &change.file);
         return Err(format!(
             "its context is {times} times in {file}: bring sim/mutants/list up to date with the code"
         ));
@@ -110,15 +113,11 @@ fn place(text: &str, mutant: &Mutant) -> Result<Range<usize>, String> {
 #[cfg(test)]
 mod tests {
     use super::place;
-    use crate::list::Mutant;
+    use crate::list::Place;
 
-    fn mutant(before: &str, expression: &str, after: &str) -> Mutant {
-        Mutant {
-            name: "m".to_owned(),
-            says: String::new(),
+    fn change(before: &str, expression: &str, after: &str) -> Place {
+        Place {
             file: "f".to_owned(),
-            killers: Vec::new(),
-            oracles: Vec::new(),
             before: before.to_owned(),
             expression: expression.to_owned(),
             after: after.to_owned(),
@@ -129,9 +128,9 @@ mod tests {
     #[test]
     fn a_place_is_found_by_its_text_however_it_is_broken_into_lines() {
         let text = "fn f() {\n    if a\n        .b() > 1 {\n    }\n    if c.b() > 1 {}\n}";
-        let found = place(text, &mutant("if ", "a.b() > 1", " {")).unwrap();
+        let found = place(text, &change("if ", "a.b() > 1", " {")).unwrap();
         assert_eq!(&text[found], "a\n        .b() > 1");
-        assert!(place(text, &mutant("", ".b() > 1", "")).is_err(), "twice");
-        assert!(place(text, &mutant("", "d.b()", "")).is_err(), "never");
+        assert!(place(text, &change("", ".b() > 1", "")).is_err(), "twice");
+        assert!(place(text, &change("", "d.b()", "")).is_err(), "never");
     }
 }

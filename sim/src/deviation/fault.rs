@@ -66,6 +66,8 @@ faults! {
     RequestTwice "request-twice" voids [],
     /// A request or its answer takes long.
     Slow "slow" voids [],
+    /// An answer comes when its node has nearly given up waiting, or just after.
+    HeldAnswer "held-answer" voids [],
     /// The store refuses for now: overloaded, nobody responds, too many batches.
     Refusal "refusal" voids [],
     /// The store refuses a write for good.
@@ -82,6 +84,10 @@ faults! {
     AbsentBody "absent-body" voids [],
     /// The body of a snapshot is read with a wrong byte.
     DamagedBody "damaged-body" voids [],
+    /// The store refuses most writes for a while: too much is asked of it.
+    Overload "overload" voids [],
+    /// A host takes long over its work.
+    SlowWork "slow-work" voids [],
     /// A leader is replaced, and what it proposed is gone.
     LeaderChange "leader-change" voids [],
     /// A node is gone at once; a new one comes up in its place.
@@ -100,6 +106,11 @@ faults! {
     LostBodies "lost-bodies" voids [],
     /// The membership stream comes back without its end.
     LostMembers "lost-members" voids [LeasedAlone],
+    /// Somebody with raw rights removes a node's record while the node lives: S16 takes that for a reason
+    /// to look, and for no more.
+    RemovedMember "removed-member" voids [],
+    /// A node finds the store again long after the others, when it came back without its end.
+    LateLink "late-link" voids [],
     /// A shard is told to make room for no reason of its own.
     Pressure "pressure" voids [],
     /// A frame between nodes is lost.

@@ -213,6 +213,11 @@ pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<Rhythm> {
         | Fault::AnnouncementTwice
         | Fault::LostDelivery
         | Fault::StrayDelivery
+        | Fault::HeldAnswer
+        | Fault::Overload
+        | Fault::SlowWork
+        | Fault::RemovedMember
+        | Fault::LateLink
         | Fault::GivenUp => None,
     }
 }

@@ -82,6 +82,9 @@ impl Plan {
         faults.join = Span::ZERO;
         faults.claim = Span::ZERO;
         faults.bad_snapshot = 0;
+        // These are of the pure world.
+        (faults.held_answer, faults.seldom, faults.slow_work) = (0, 0, 0);
+        (faults.overload, faults.removed_member) = (Span::ZERO, Span::ZERO);
         let node_count = nodes.unwrap_or(base.nodes.min(5)).max(1);
         let terms = match base.replicated {
             // The servers elect within it.

@@ -89,8 +89,7 @@ impl State {
         if linked {
             let faults = self.plan.faults;
             let cut = self.network.apart.cut.contains(&home.node);
-            let writes = request.writes();
-            let drawn = fate::draw(&mut self.draws, &faults, part, writes, (self.healed, cut));
+            let drawn = fate::draw(&mut self.draws, &faults, part, &request, (self.healed, cut));
             let mut travel = self.travel(part);
             fate = drawn.fate;
             if drawn.slow_there {
@@ -183,7 +182,9 @@ impl State {
                 }
             }
             Fate::Lost => {}
-            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), &request),
+            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer | Fate::HeldAnswer => {
+                self.execute(Some(id), &request);
+            }
         }
     }
 
@@ -291,7 +292,7 @@ impl State {
         }
         let reply = self.damaged(id, reply);
         let mut travel = self.travel(node as u64);
-        if fate == Fate::SlowAnswer {
+        if matches!(fate, Fate::SlowAnswer | Fate::HeldAnswer) {
             reached!(self, "fault: slow answer");
             travel = travel.saturating_mul(100);
         }

@@ -21,6 +21,9 @@ use tenure_core::log::{
 };
 use tenure_core::name::EntityId;
 
+/// So often no command is decided, whatever gets in its way, that comes to anything.
+const DECIDED_MAX: u32 = 1_000;
+
 /// What a caller's question was answered from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -49,6 +52,15 @@ struct Held {
     provisional: Option<State>,
 }
 
+/// A caller's command.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    caller: Ticket,
+    command: Command,
+    /// How often it was decided so far.
+    decided: u32,
+}
+
 /// The states of one shard on one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
@@ -58,7 +70,7 @@ pub(crate) struct Host {
     reader: Reader,
     slots: BTreeMap<Slot, Held>,
     /// Commands by the ticket that the machine knows, with that of their caller.
-    commands: BTreeMap<Ticket, (Ticket, Command)>,
+    commands: BTreeMap<Ticket, Taken>,
     answers: BTreeMap<Ticket, Answer>,
 }
 
@@ -91,7 +103,12 @@ impl Host {
     /// Keeps a caller's command until it is decided. The machine may know it by another ticket than
     /// its caller, who may be elsewhere.
     pub(crate) fn take(&mut self, ticket: Ticket, caller: Ticket, command: Command) {
-        self.commands.insert(ticket, (caller, command));
+        let taken = Taken {
+            caller,
+            command,
+            decided: 0,
+        };
+        self.commands.insert(ticket, taken);
     }
 
     /// The answer for a caller who got the machine's reply.
@@ -230,10 +247,17 @@ impl Host {
         same_version(slot, version, state)?;
         let mut verdicts = Vec::new();
         for (ticket, expected) in commands {
-            let Some((caller, command)) = self.commands.get(ticket) else {
+            let Some(taken) = self.commands.get_mut(ticket) else {
                 return Err(format!("decide of {ticket:?}, which was answered already"));
             };
-            let (verdict, after) = decide(self.build, *caller, command, *expected, state);
+            taken.decided += 1;
+            if taken.decided > DECIDED_MAX {
+                return Err(format!("{ticket:?} is decided again and again"));
+            }
+            let Taken {
+                caller, command, ..
+            } = *taken;
+            let (verdict, after) = decide(self.build, caller, &command, *expected, state);
             let answer = Answer {
                 on: state,
                 after,

@@ -19,6 +19,13 @@ pub struct Faults {
     pub twice: u64,
     /// When a request and its answer take long.
     pub slow: u64,
+    /// When an answer comes as its node gives up waiting.
+    pub held_answer: u64,
+    /// When a request that is one of few and decides much, such as a claim, is lost, or its answer is
+    /// lost or held up: each in so many of 1,000, beside what befalls all requests.
+    pub seldom: u64,
+    /// When a host takes long over its work.
+    pub slow_work: u64,
     /// When the store refuses for now: overloaded, nobody responds, too many batches.
     pub refusal: u64,
     /// When the store refuses a write for good: it is full.
@@ -33,6 +40,10 @@ pub struct Faults {
     pub absent_body: u64,
     /// When a body is read with a wrong byte.
     pub damaged_body: u64,
+    /// When the store refuses most writes for a while.
+    pub overload: Span,
+    /// When a node's record is removed while the node lives.
+    pub removed_member: Span,
     /// When a leader is replaced and what it proposed is gone.
     pub leader_change: Span,
     /// When a node is gone at once; a new one comes up in its place.
@@ -149,6 +160,18 @@ impl Faults {
             faults.stale_read = rate(108, 300);
             faults.old_leader = rate(109, 60);
         }
+        // A sound wire loses nothing, and may be slow all the same.
+        let mut slowness = |part, per_mille_max| {
+            let there = draws.chance(What::Plan, part, 500);
+            let rate = draws.range(What::Plan, part, 1, per_mille_max);
+            if there { rate } else { 0 }
+        };
+        faults.held_answer = slowness(113, 40);
+        faults.slow_work = slowness(115, 20);
+        let seldom = slowness(114, 200);
+        if !matches!(profile, Profile::Churn | Profile::Drift) {
+            faults.seldom = seldom;
+        }
         let nodes_fail = match profile {
             Profile::Churn
             | Profile::Swarm
@@ -170,6 +193,7 @@ impl Faults {
             if there && allowed { mean } else { Span::ZERO }
         };
         faults.lost_bodies = every(206, true, 1_000, 4_000);
+        faults.overload = every(207, !sound, 1_000, 5_000);
         faults.leader_change = every(201, replicated, 300, 3_000);
         faults.crash = every(202, nodes_fail, 700, 4_000);
         faults.pause = every(203, nodes_fail, 500, 4_000);
@@ -181,6 +205,7 @@ impl Faults {
             faults.cut = every(211, parts, 1_000, 8_000);
             faults.election = every(212, stands && replicated, 8_000, 20_000);
             faults.suspend = every(213, stands, 2_000, 10_000);
+            faults.removed_member = every(219, parts || stands, 2_000, 10_000);
             faults.wall_step = every(214, stands, 500, 4_000);
             faults.join = every(215, true, 2_000, 8_000);
             faults.drain = every(216, true, 2_000, 8_000);

@@ -302,6 +302,11 @@ fn befalls(
         | Fault::ClockFreeze
         | Fault::StoreStep
         | Fault::LostRecord
+        | Fault::HeldAnswer
+        | Fault::Overload
+        | Fault::SlowWork
+        | Fault::RemovedMember
+        | Fault::LateLink
         | Fault::GivenUp => None,
     }
 }

@@ -205,9 +205,8 @@ impl Setting {
     /// What befalls a request of a node.
     pub fn passage(&mut self, node: usize, request: &StoreRequest) -> Passage {
         let (part, faults) = (node as u64, self.plan.faults);
-        let writes = request.writes();
         let quiet = (self.healed, false);
-        let drawn = fate::draw(&mut self.draws, &faults, part, writes, quiet);
+        let drawn = fate::draw(&mut self.draws, &faults, part, request, quiet);
         let slow = self.draws.span(
             What::Travel,
             part,
@@ -231,7 +230,7 @@ impl Setting {
             // Its one store has no replicas that could be behind.
             Fate::Fine | Fate::Stale => Some(Span::ZERO),
             Fate::LostAnswer => None,
-            Fate::SlowAnswer => Some(slow),
+            Fate::SlowAnswer | Fate::HeldAnswer => Some(slow),
         };
         let there = if drawn.slow_there { slow } else { Span::ZERO };
         Passage::Taken { there, again, back }

@@ -117,6 +117,7 @@ pub(super) fn world(plan: Plan) -> World {
         wall_max: WallTime(0),
         healed: false,
         members_lost: false,
+        removed: None,
         skew_ms: plan.skew_ms.clone(),
         corruption: None,
         until: None,

@@ -174,6 +174,8 @@ pub(super) enum Event {
     LostTail,
     LostBodies,
     LostMembers,
+    RemovedMember,
+    Overload,
     Corrupt,
     /// Faults end.
     Heal,

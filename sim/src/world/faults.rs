@@ -35,6 +35,7 @@ impl World {
             self.plan.faults.lost_members,
             Event::LostMembers,
         );
+        self.next_fault(What::Overload, self.plan.faults.overload, Event::Overload);
         if self.plan.cluster.is_some() {
             self.schedule_cluster_faults();
         } else if self.plan.shards.contains(&WriteMode::Owned) {
@@ -99,6 +100,13 @@ impl World {
 
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {
         if !self.nodes[node].alive && !self.given_up.contains(&node) {
+            if self.lacks_member() {
+                if !self.healed {
+                    self.at(Span::from_millis(50), Event::Restart { node });
+                    return Ok(());
+                }
+                self.members_lost = true;
+            }
             self.tell(Lane::Node(node), Kind::Note, || format!("n{node} starts"));
             self.ends(Lane::Node(node), |sort| sort == Sort::Fault);
             self.revive(node);
@@ -240,6 +248,25 @@ impl World {
         );
     }
 
+    /// The store refuses most writes for a while.
+    pub(super) fn overload(&mut self) {
+        if self.healed {
+            return;
+        }
+        let due = self.due(Fault::Overload);
+        let (least, most) = (Span::from_millis(20), Span::from_millis(1_500));
+        let length = self.draws.span(What::Overload, 1 << 32, least, most);
+        if self.happens(due) {
+            reached!(self, "fault: overload");
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the store is overloaded for {length}")
+            });
+            self.lasts(Lane::Store, Sort::Fault, "overload", Some(length));
+            self.wire.overloaded_until = self.now + length.as_nanos();
+        }
+        self.next_fault(What::Overload, self.plan.faults.overload, Event::Overload);
+    }
+
     /// A node claims a shard, whoever holds it: on a hint that may be wrong (S14).
     pub(super) fn claim_somewhere(&mut self) -> Result<(), Violation> {
         if self.healed {
@@ -314,9 +341,15 @@ impl World {
             keep_up_to,
         })?;
         for node in 0..self.nodes.len() {
+            // Now and then the others have written over what was lost by then.
+            let row = (What::Tail, 3 << 8 | node as u64);
+            let longest = match self.strikes(Fault::LateLink, row, 300) {
+                true => Span::from_millis(1_500),
+                false => Span::from_millis(50),
+            };
             let wait = self
                 .draws
-                .span(What::Tail, 2, Span::from_millis(1), Span::from_millis(50));
+                .span(What::Tail, 2, Span::from_millis(1), longest);
             self.at(wait, Event::LinkUp { node });
         }
         Ok(())

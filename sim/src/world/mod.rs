@@ -112,6 +112,8 @@ pub struct World {
     healed: bool,
     /// The membership stream lost what it acknowledged, so nothing is promised of the leased class (P3).
     members_lost: bool,
+    /// Whose record was removed last, and until when it may act without it, in true nanoseconds.
+    removed: Option<(usize, u64)>,
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
     corruption: Option<Corruption>,
@@ -304,6 +306,14 @@ impl World {
             Event::Claim => self.claim_somewhere(),
             Event::LostTail => self.lose_tail(),
             Event::LostMembers => self.lose_members(),
+            Event::RemovedMember => {
+                self.remove_member();
+                Ok(())
+            }
+            Event::Overload => {
+                self.overload();
+                Ok(())
+            }
             Event::LostBodies => {
                 self.lose_bodies();
                 Ok(())

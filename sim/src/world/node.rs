@@ -343,9 +343,17 @@ impl World {
         if let Some((slot, last)) = loaded {
             self.as_replayed(place, shard, slot, &last)?;
         }
-        let delay = self
-            .draws
-            .span(What::WorkDelay, row, Span::ZERO, Span::from_micros(100));
+        let rate = self.plan.faults.slow_work;
+        let slow =
+            rate > 0 && self.strikes(Fault::SlowWork, (What::WorkDelay, row | 1 << 63), rate);
+        let longest = if slow {
+            reached!(self, "fault: slow work");
+            // No longer than callers may be told late.
+            Span::from_millis(35)
+        } else {
+            Span::from_micros(100)
+        };
+        let delay = self.draws.span(What::WorkDelay, row, Span::ZERO, longest);
         self.deliver_after(delay, place, log::Input::Ran { op, ran });
         Ok(())
     }

@@ -19,6 +19,7 @@ impl World {
         self.next_fault(What::Election, faults.election, Event::Election);
         self.next_fault(What::Suspend, faults.suspend, Event::Suspend);
         self.next_fault(What::WallStep, faults.wall_step, Event::WallStep);
+        self.next_fault(What::Removed, faults.removed_member, Event::RemovedMember);
         self.next_fault(What::Join, faults.join, Event::Join);
         self.next_fault(What::Drain, faults.drain, Event::Drain);
         if faults.kill != Span::ZERO {
@@ -128,6 +129,56 @@ impl World {
         self.next_fault(What::Election, self.plan.faults.election, Event::Election);
     }
 
+    /// Somebody with raw rights removes a node's record from the membership stream.
+    pub(super) fn remove_member(&mut self) {
+        if self.healed {
+            return;
+        }
+        let due = self.due(Fault::RemovedMember);
+        let node = self.some_node(What::Removed);
+        let (stream, name) = (self.namespace.member_stream(), self.name_of(node));
+        let subject = self.namespace.member_subject(&name);
+        let last = self.store.last_of(&stream, &subject);
+        let last = last.map(|message| message.sequence);
+        if let Some(sequence) = last
+            && self.is_known_to_all(node)
+            && self.happens(due)
+        {
+            let until = self.now + self.ttl().saturating_mul(4).as_nanos();
+            self.removed = Some((node, until));
+            reached!(self, "fault: a node's record is removed");
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the record of n{node} at {sequence:?} is removed")
+            });
+            self.store.delete(&stream, sequence);
+        }
+        let mean = self.plan.faults.removed_member;
+        self.next_fault(What::Removed, mean, Event::RemovedMember);
+    }
+
+    /// Whether each node that runs has seen a node's run: whoever has not learns nothing of it from a
+    /// list that lacks it, and P3 rests on the bucket's keeping what it acknowledged.
+    fn is_known_to_all(&self, node: usize) -> bool {
+        let Some(seats) = &self.nodes[node].seats else {
+            return false;
+        };
+        let run = seats.incarnation;
+        let others = self.nodes.iter().filter_map(|other| other.seats.as_ref());
+        let mut others = others.filter(|other| other.incarnation != run);
+        self.removed.is_none_or(|(_, until)| until <= self.now)
+            && others.all(|other| other.member.machine.view().peer_of(run).is_some())
+    }
+
+    /// Whether a record that was removed is not there again, and its node may act: nobody starts then.
+    pub(super) fn lacks_member(&self) -> bool {
+        let Some((node, until)) = self.removed else {
+            return false;
+        };
+        let subject = self.namespace.member_subject(&self.name_of(node));
+        let stream = self.namespace.member_stream();
+        self.now < until && self.store.last_of(&stream, &subject).is_none()
+    }
+
     /// Whether no write is taken now.
     pub(super) fn is_electing(&self) -> bool {
         self.now < self.network.election_until
@@ -192,6 +243,7 @@ impl World {
     pub(super) fn heal_network(&mut self) {
         self.network.apart.reunite();
         self.network.election_until = 0;
+        self.wire.overloaded_until = 0;
         // Those who are still asleep wake up with their links.
         self.suspended.clear();
     }

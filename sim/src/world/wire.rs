@@ -25,6 +25,8 @@ pub(super) struct Wire {
     flights: Vec<Flight>,
     /// When the latest proposal of each stream commits: they commit in their order.
     commits: BTreeMap<String, u64>,
+    /// Until then it refuses most writes, in true nanoseconds.
+    pub(super) overloaded_until: u64,
 }
 
 #[derive(Debug)]
@@ -56,9 +58,8 @@ impl World {
         let faults = self.plan.faults;
         let flight = FlightId(self.wire.flights.len());
         let timeout = self.plan.limits.store_timeout;
-        let writes = request.writes();
         let cut = self.network.apart.cut.contains(&place.node);
-        let drawn = fate::draw(&mut self.draws, &faults, part, writes, (self.healed, cut));
+        let drawn = fate::draw(&mut self.draws, &faults, part, &request, (self.healed, cut));
         let mut travel = self.travel(part);
         if drawn.slow_there {
             reached!(self, "fault: slow request");
@@ -114,7 +115,11 @@ impl World {
 
     fn take_up(&mut self, id: FlightId, request: &StoreRequest) {
         let flight = self.wire.flight(id);
-        let (fate, part) = (flight.fate, flight.place.node as u64);
+        let (mut fate, part) = (flight.fate, flight.place.node as u64);
+        let refuses = self.now < self.wire.overloaded_until && request.writes();
+        if refuses && fate == Fate::Fine && self.draws.chance(What::Overload, part, 700) {
+            fate = Fate::Refused;
+        }
         match fate {
             Fate::Refused => {
                 reached!(self, "fault: refusal that passes");
@@ -165,7 +170,9 @@ impl World {
                 }
             }
             Fate::Lost => {}
-            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer => self.execute(Some(id), request),
+            Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer | Fate::HeldAnswer => {
+                self.execute(Some(id), request);
+            }
         }
     }
 
@@ -177,7 +184,11 @@ impl World {
             && self.strikes(Fault::SuccessorHears, (What::Successor, part), 500);
         if heard {
             reached!(self, "fault: a successor hears what its forerunner refused");
-            self.execute(None, request);
+            // At once, or when it has become the leader.
+            let wait = self.draws.range(What::Successor, part | 1 << 32, 0, 600);
+            let after = Span::from_millis(wait.saturating_sub(300));
+            let request = Box::new(request.clone());
+            self.at(after, Event::Straggle { request });
         }
     }
 
@@ -268,6 +279,11 @@ impl World {
         if fate == Fate::SlowAnswer {
             reached!(self, "fault: slow answer");
             travel = travel.saturating_mul(100);
+        }
+        if fate == Fate::HeldAnswer {
+            reached!(self, "fault: held answer");
+            let timeout = self.plan.limits.store_timeout;
+            travel = self.draws.span(What::Late, part | 1 << 32, travel, timeout);
         }
         let reply = Box::new(reply);
         self.at(travel, Event::Answer { flight: id, reply });

@@ -9,7 +9,7 @@ use crate::list::Mutant;
 const ROUND: u32 = 8;
 
 /// A smaller run is looked for in so many runs.
-const RUNS_MAX: u32 = 80;
+const RUNS_MAX: u32 = 300;
 
 /// A run that came down to so few is small enough; else another failing seed is made smaller, too.
 const FEW: u64 = 8;
