@@ -58,7 +58,7 @@ impl Cluster {
     pub(crate) fn new(setting: Setting, corruption: Option<Corruption>) -> Arc<Self> {
         let handle = Handle::current();
         let count = setting.nodes();
-        let cluster = Arc::new_cyclic(|cluster: &std::sync::Weak<Self>| {
+        Arc::new_cyclic(|cluster: &std::sync::Weak<Self>| {
             let serves = cluster.clone();
             let server = handle
                 .create_node()
@@ -109,8 +109,7 @@ impl Cluster {
                 corruption,
                 handle: handle.clone(),
             }
-        });
-        cluster
+        })
     }
 
     /// True time since the start of the run, in nanoseconds.
