@@ -50,53 +50,32 @@ pub(crate) fn draw(
         rate if is_seldom(request) => rate,
         _ => 0,
     };
-    let mut drawn = [false; 13];
-    for (index, (fault, rate)) in [
-        (Fault::LostRequest, faults.lost_request),
-        (Fault::LateRequest, faults.late_request),
-        (Fault::RequestTwice, faults.twice),
-        (Fault::Slow, faults.slow),
-        (Fault::LostAnswer, faults.lost_answer),
-        (Fault::Refusal, faults.refusal),
-        (Fault::StaleRead, faults.stale_read),
-        (Fault::OldLeader, faults.old_leader),
-        (Fault::Full, faults.full),
-        (Fault::HeldAnswer, faults.held_answer),
-        (Fault::LostRequest, seldom),
-        (Fault::LostAnswer, seldom),
-        (Fault::HeldAnswer, seldom),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let row = part << 8 | index as u64;
-        drawn[index] = rate > 0 && !healed && draws.strikes(fault, (What::Fate, row), rate);
-    }
-    let [
-        lost,
-        late,
-        twice,
-        slow,
-        lost_answer,
-        refusal,
-        stale_read,
-        old_leader,
-        full,
-        held,
-        seldom_lost,
-        seldom_unanswered,
-        seldom_held,
-    ] = drawn;
+    // Each kind has its row, whether it can befall this request or not, and is noted only where it does.
+    let mut strikes = |row, fault, rate, befalls| {
+        let row = (What::Fate, part << 8 | row);
+        rate > 0 && !healed && draws.strikes(fault, row, if befalls { rate } else { 0 })
+    };
+    let lost = strikes(0, Fault::LostRequest, faults.lost_request, true);
+    let late = strikes(1, Fault::LateRequest, faults.late_request, writes);
+    let slow = strikes(3, Fault::Slow, faults.slow, true);
+    let lost_answer = strikes(4, Fault::LostAnswer, faults.lost_answer, true);
+    let refusal = strikes(5, Fault::Refusal, faults.refusal, true);
+    let stale_read = strikes(6, Fault::StaleRead, faults.stale_read, !writes);
+    let old_leader = strikes(7, Fault::OldLeader, faults.old_leader, writes);
+    let full = strikes(8, Fault::Full, faults.full, writes);
+    let held = strikes(9, Fault::HeldAnswer, faults.held_answer, true);
+    let seldom_lost = strikes(10, Fault::LostRequest, seldom, true);
+    let seldom_unanswered = strikes(11, Fault::LostAnswer, seldom, true);
+    let seldom_held = strikes(12, Fault::HeldAnswer, seldom, true);
     let lost = lost || seldom_lost || cut;
-    let late = late && writes;
     let slow_back = slow && draws.chance(What::Fate, part << 8 | 0xFF, 500);
     let fate = if lost || late {
         Fate::Lost
     } else if refusal {
         Fate::Refused
-    } else if writes && full {
+    } else if full {
         Fate::Full
-    } else if (!writes && stale_read) || (writes && old_leader) {
+    } else if stale_read || old_leader {
         Fate::Stale
     } else if lost_answer || seldom_unanswered {
         Fate::LostAnswer
@@ -112,11 +91,14 @@ pub(crate) fn draw(
         fate,
         Fate::Fine | Fate::LostAnswer | Fate::SlowAnswer | Fate::HeldAnswer
     );
+    let row = (What::Fate, part << 8 | 2);
+    let rate = if taken { faults.twice } else { 0 };
+    let twice = faults.twice > 0 && !healed && draws.strikes(Fault::RequestTwice, row, rate);
     Drawn {
         fate,
         lost,
         late,
-        twice: twice && taken,
+        twice,
         slow_there: slow && !slow_back,
     }
 }
@@ -139,15 +121,53 @@ fn is_seldom(request: &StoreRequest) -> bool {
     }
 }
 
+/// What the store says to a request that it refuses: for now, or for good.
+pub(crate) fn refusal(draws: &mut Draws, part: u64, fate: Fate, request: &StoreRequest) -> Refused {
+    let (row, refusals) = match fate == Fate::Full {
+        true => (part | 1 << 32, final_refusals(request)),
+        false => (part, passing_refusals(request)),
+    };
+    let index = draws.below(What::Refusal, row, refusals.len() as u64);
+    refusals[usize::try_from(index).expect("an index fits")].clone()
+}
+
+/// The refusals for good, of which a store gives one to such a write. The second says that no leader
+/// ever took it in.
+fn final_refusals(request: &StoreRequest) -> &'static [Refused] {
+    static SINGLE: [Refused; 2] = [Refused::NoSpace, Refused::Denied(String::new())];
+    static BATCH: [Refused; 3] = [
+        Refused::NoSpace,
+        Refused::Denied(String::new()),
+        Refused::DuplicateInBatch,
+    ];
+    match request {
+        StoreRequest::Batch { .. } => &BATCH,
+        StoreRequest::Publish(_)
+        | StoreRequest::Latest { .. }
+        | StoreRequest::Get { .. }
+        | StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities => &SINGLE,
+    }
+}
+
 /// The refusals that pass, of which a store gives one to such a request.
-pub(crate) fn passing_refusals(request: &StoreRequest) -> &'static [Refused] {
+fn passing_refusals(request: &StoreRequest) -> &'static [Refused] {
     match request {
         StoreRequest::Batch { .. } => &[
             Refused::Overloaded,
             Refused::NoResponders,
             Refused::TooManyBatches,
+            Refused::InProcess,
+            Refused::DuplicateInProcess,
         ],
-        StoreRequest::Publish(_) => &[Refused::Overloaded, Refused::NoResponders],
+        StoreRequest::Publish(_) => &[
+            Refused::Overloaded,
+            Refused::NoResponders,
+            Refused::InProcess,
+            Refused::DuplicateInProcess,
+        ],
         StoreRequest::Latest { .. }
         | StoreRequest::Get { .. }
         | StoreRequest::Scan { .. }

@@ -72,13 +72,16 @@ impl State {
             node,
             shape,
         };
-        if self.draws.deviations.happens(due)
-            && let Some(story) = befalls(self, &mishap)
-        {
-            self.trace.note(6, &[fault as u64, node as u64]);
-            self.tell(Lane::Node(node), Kind::Fault, || {
-                format!("FAULT {fault}: n{node} {story}")
-            });
+        if self.draws.deviations.happens(due) {
+            match befalls(self, &mishap) {
+                Some(story) => {
+                    self.trace.note(6, &[fault as u64, node as u64]);
+                    self.tell(Lane::Node(node), Kind::Fault, || {
+                        format!("FAULT {fault}: n{node} {story}")
+                    });
+                }
+                None => self.draws.deviations.take_back(due),
+            }
         }
         self.next_fault(fault);
     }

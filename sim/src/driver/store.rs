@@ -5,7 +5,7 @@ use super::event::Event;
 use super::world::{Home, State};
 use crate::deviation::Fault;
 use crate::draw::What;
-use crate::fate::{self, Fate, checks_itself, passing_refusals};
+use crate::fate::{self, Fate, checks_itself};
 use crate::tamper;
 use crate::world::{Corruption, Kind, Lane};
 use std::collections::BTreeMap;
@@ -144,19 +144,13 @@ impl State {
         match fate {
             Fate::Refused => {
                 reached!(self, "fault: refusal that passes");
-                let refusals = passing_refusals(&request);
-                let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
-                let index = usize::try_from(index).expect("an index fits");
-                let refused = refusals[index].clone();
+                let refused = fate::refusal(&mut self.draws, part, fate, &request);
                 self.heard_by_successor(part, &refused, &request);
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Full => {
                 reached!(self, "fault: refusal for good");
-                let refused = match self.draws.chance(What::Refusal, part | 1 << 32, 500) {
-                    true => Refused::NoSpace,
-                    false => Refused::Denied("the simulator's".into()),
-                };
+                let refused = fate::refusal(&mut self.draws, part, fate, &request);
                 self.heard_by_successor(part, &refused, &request);
                 self.come_back(id, Outcome::Refused(refused));
             }

@@ -2,9 +2,11 @@
 //! after the event that broke it.
 
 mod acknowledged;
+mod bounds;
 mod calm;
 mod convergence;
 mod decision;
+mod epochs;
 mod fence;
 mod later;
 mod lease;
@@ -15,6 +17,8 @@ mod predecessor;
 mod reads;
 mod replies;
 mod snapshot;
+
+pub(crate) use bounds::OnTheirWay;
 
 use crate::bodies::Bodies;
 use crate::history::{Asked, History};
@@ -160,6 +164,8 @@ pub(crate) fn all(key: LayoutKey) -> Vec<Box<dyn Oracle>> {
         Box::new(predecessor::Predecessor),
         Box::new(snapshot::Snapshot { key }),
         Box::new(fence::Fence),
+        Box::new(epochs::Epochs),
+        Box::new(bounds::Bounds),
         Box::new(once::Once::default()),
         Box::new(decision::Decision),
         Box::new(metadata::Metadata),

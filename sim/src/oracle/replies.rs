@@ -34,9 +34,9 @@ impl Oracle for Replies {
         };
         let wrong = match &told.reply {
             Reply::Refused(Refusal::Damaged(_)) => !view.plan.faults.loses_acknowledged(),
-            Reply::Refused(Refusal::Store(Refused::NoSpace | Refused::Denied(_))) => {
-                view.plan.faults.full == 0
-            }
+            Reply::Refused(Refusal::Store(
+                Refused::NoSpace | Refused::Denied(_) | Refused::DuplicateInBatch,
+            )) => view.plan.faults.full == 0,
             Reply::Refused(Refusal::Fold(_) | Refusal::Store(_)) => true,
             Reply::Refused(Refusal::Deadline) => {
                 // The owner's clock may be the faster one.

@@ -172,7 +172,10 @@ pub(super) fn befall(setting: &mut Setting, fault: Fault, lives: &[bool]) -> Opt
     if !setting.draws.deviations.happens(due) {
         return None;
     }
-    let befalls = befalls(setting, fault, (what, rows), (node, lives[node]), shape)?;
+    let Some(befalls) = befalls(setting, fault, (what, rows), (node, lives[node]), shape) else {
+        setting.draws.deviations.take_back(due);
+        return None;
+    };
     setting.note(6, &[fault as u64, node as u64]);
     let (now, story) = (setting.now(), format!("{befalls:?}"));
     let lane = Lane::Node(node);

@@ -10,7 +10,7 @@ use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
 use crate::driver::trace::{Story, Trace};
 use crate::driver::{Log, Sim, options, served, work};
-use crate::fate::{self, Fate, checks_itself, passing_refusals};
+use crate::fate::{self, Fate, checks_itself};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
 use crate::world::{Kept, Kind, Lane, Report, panicked};
@@ -220,13 +220,10 @@ impl Setting {
         }
         let back = match drawn.fate {
             Fate::Lost => return Passage::Lost,
-            Fate::Refused => {
-                let refusals = passing_refusals(request);
-                let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
-                let index = usize::try_from(index).expect("an index fits");
-                return Passage::Refused(refusals[index].clone());
+            Fate::Refused | Fate::Full => {
+                let refused = fate::refusal(&mut self.draws, part, drawn.fate, request);
+                return Passage::Refused(refused);
             }
-            Fate::Full => return Passage::Refused(Refused::NoSpace),
             // Its one store has no replicas that could be behind.
             Fate::Fine | Fate::Stale => Some(Span::ZERO),
             Fate::LostAnswer => None,

@@ -13,7 +13,7 @@ use crate::deviation::Fault;
 use crate::draw::What;
 use crate::history::Told;
 use crate::host::{Answer, Host};
-use crate::oracle::{Class, Violation};
+use crate::oracle::{Class, OnTheirWay, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::{Cache, StockAt};
 use tenure_core::id::{Epoch, OpId, Partition, Sequence, Slot, Ticket};
@@ -48,6 +48,7 @@ pub(super) struct Running {
     pub(super) host: Host,
     /// Slots that work is under way for.
     busy: BTreeSet<Slot>,
+    on_their_way: OnTheirWay,
 }
 
 impl Node {
@@ -94,6 +95,7 @@ impl Running {
             seat: Seat::new(machine, dice),
             host,
             busy: BTreeSet::new(),
+            on_their_way: OnTheirWay::default(),
         }
     }
 }
@@ -176,6 +178,9 @@ impl World {
         let now = node.clock(self.now);
         let running = &mut node.shards[shard];
         let ticked = matches!(input, log::Input::Tick);
+        if let log::Input::Stored { op, .. } = &input {
+            running.on_their_way.answered(*op);
+        }
         let known = running.seat.machine.high_water();
         let epoch = running.seat.machine.epoch();
         let effects_max = self.plan.limits.effects_max;
@@ -257,6 +262,10 @@ impl World {
                 Ok(())
             }
             Effect::Store { op, request } => {
+                let (limits, mode) = (&self.plan.limits, self.plan.shards[shard]);
+                let way = &mut self.nodes[place.node].shards[shard].on_their_way;
+                way.leaves(limits, mode, op, &request)
+                    .map_err(|what| bound(format!("{place}: {what}")))?;
                 self.soon(place, Deed::Store { op, request });
                 Ok(())
             }
@@ -519,6 +528,14 @@ impl World {
             | Note::IndexFailed { .. } => {}
             _ => {}
         }
+    }
+}
+
+fn bound(what: String) -> Violation {
+    Violation {
+        class: Class::Safety,
+        oracle: "bounds",
+        what,
     }
 }
 

@@ -8,7 +8,7 @@ use super::story::{Kind, Lane};
 use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
-use crate::fate::{self, Fate, checks_itself, passing_refusals};
+use crate::fate::{self, Fate, checks_itself};
 use crate::oracle::Violation;
 use crate::profile::Plan;
 use std::collections::BTreeMap;
@@ -123,20 +123,13 @@ impl World {
         match fate {
             Fate::Refused => {
                 reached!(self, "fault: refusal that passes");
-                let refusals = passing_refusals(request);
-                let index = self.draws.below(What::Refusal, part, refusals.len() as u64);
-                let index = usize::try_from(index).expect("an index fits");
-                let refused = refusals[index].clone();
+                let refused = fate::refusal(&mut self.draws, part, fate, request);
                 self.heard_by_successor(part, &refused, request);
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Full => {
                 reached!(self, "fault: refusal for good");
-                // The latter says that no leader ever took it in.
-                let refused = match self.draws.chance(What::Refusal, part | 1 << 32, 500) {
-                    true => Refused::NoSpace,
-                    false => Refused::Denied("the simulator's".into()),
-                };
+                let refused = fate::refusal(&mut self.draws, part, fate, request);
                 self.heard_by_successor(part, &refused, request);
                 self.come_back(id, Outcome::Refused(refused));
             }
