@@ -3,7 +3,9 @@
 use crate::deviation::Deviation;
 use crate::driver::{self, Keep};
 use crate::oracle::Class;
+use crate::process;
 use crate::profile::{Plan, Profile};
+use crate::stage;
 use crate::world::{Corruption, Line, Report, World};
 use siphasher::sip::SipHasher24;
 use std::collections::BTreeSet;
@@ -19,17 +21,21 @@ pub enum WorldKind {
     Pure,
     /// The real driver and handlers on an executor of the simulator's.
     Driver,
+    /// The same over madsim's network, each run in a process of its own: it is [`process`](crate::process)
+    /// that builds and runs it.
+    Madsim,
 }
 
 impl WorldKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Pure, Self::Driver];
+    pub const ALL: [Self; 3] = [Self::Pure, Self::Driver, Self::Madsim];
 
     /// Its name on the command line and in a repro.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pure => "pure",
             Self::Driver => "driver",
+            Self::Madsim => "madsim",
         }
     }
 
@@ -37,7 +43,7 @@ impl WorldKind {
     pub fn profiles(self) -> &'static [Profile] {
         match self {
             Self::Pure => &Profile::ALL,
-            Self::Driver => &driver::PROFILES,
+            Self::Driver | Self::Madsim => &driver::PROFILES,
         }
     }
 
@@ -49,7 +55,7 @@ impl WorldKind {
     pub fn check(self, profile: Profile) -> Result<(), String> {
         let has = match self {
             Self::Pure => true,
-            Self::Driver => driver::has(profile),
+            Self::Driver | Self::Madsim => driver::has(profile),
         };
         if has {
             return Ok(());
@@ -70,7 +76,7 @@ impl WorldKind {
     /// When they cannot.
     pub fn check_corruption(self, corruption: Corruption) -> Result<(), String> {
         match self {
-            Self::Driver if !corruption.is_of_store() => {
+            Self::Driver | Self::Madsim if !corruption.is_of_store() => {
                 let of_store = Corruption::ALL.into_iter().filter(|it| it.is_of_store());
                 let names: Vec<_> = of_store.map(|it| it.to_string()).collect();
                 let names = names.join(", ");
@@ -78,7 +84,7 @@ impl WorldKind {
                     "the {self} world has no corruption {corruption}; it has {names}"
                 ))
             }
-            Self::Pure | Self::Driver => Ok(()),
+            Self::Pure | Self::Driver | Self::Madsim => Ok(()),
         }
     }
 }
@@ -286,6 +292,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => format!("{:#?}", Plan::new(self.seed, self.profile)),
             WorldKind::Driver => driver::plan_of(self),
+            WorldKind::Madsim => stage::plan_text(self),
         }
     }
 
@@ -294,6 +301,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => Plan::new(self.seed, self.profile).nodes,
             WorldKind::Driver => driver::nodes_of(self),
+            WorldKind::Madsim => stage::nodes_of(self),
         }
     }
 
@@ -302,11 +310,13 @@ impl Case {
         SipHasher24::new().hash(self.plan().as_bytes())
     }
 
-    /// Runs it.
+    /// Runs it. In the madsim world that is a process of its own, whose program is built at first;
+    /// [`process::ready`] tells beforehand when it cannot be.
     pub fn run(&self) -> Report {
         match self.world {
             WorldKind::Pure => self.world().run(),
             WorldKind::Driver => driver::run(self, Keep::Nothing),
+            WorldKind::Madsim => process::run(self, Keep::Nothing),
         }
     }
 
@@ -315,6 +325,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => self.world().traced().run(),
             WorldKind::Driver => driver::run(self, Keep::Story),
+            WorldKind::Madsim => process::run(self, Keep::Story),
         }
     }
 
@@ -323,7 +334,7 @@ impl Case {
     pub(crate) fn run_with_changes(&self, events: BTreeSet<u64>) -> Report {
         match self.world {
             WorldKind::Pure => self.world().traced_with_changes(events).run(),
-            WorldKind::Driver => self.run_traced(),
+            WorldKind::Driver | WorldKind::Madsim => self.run_traced(),
         }
     }
 
@@ -332,6 +343,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => self.world().printing().run(),
             WorldKind::Driver => driver::run(self, Keep::Printed),
+            WorldKind::Madsim => process::run(self, Keep::Printed),
         }
     }
 

@@ -49,7 +49,7 @@ pub fn missing(world: WorldKind, probe: &CountingProbe) -> Vec<&'static str> {
     let mut wanted = sites();
     let own = match world {
         WorldKind::Pure => SeenIn::Pure,
-        WorldKind::Driver => SeenIn::Driver,
+        WorldKind::Driver | WorldKind::Madsim => SeenIn::Driver,
     };
     wanted.retain(|_, seen| *seen == own);
     for (site, held, _) in probe.counts() {

@@ -5,7 +5,9 @@ use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::profile::Faults;
 use tenure_core::id::Sequence;
-use tenure_core::port::{Expect, Refused, StoreRequest};
+use tenure_core::port::{Expect, Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::step::CountingProbe;
+use tenure_core::{Outcome, Probe as _, reached};
 
 /// What befalls a request that reaches the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +152,48 @@ fn final_refusals(request: &StoreRequest) -> &'static [Refused] {
         | StoreRequest::StreamInfo { .. }
         | StoreRequest::Capabilities => &SINGLE,
     }
+}
+
+/// Where the places that were passed are counted.
+struct Passed<'a> {
+    probe: &'a mut CountingProbe,
+}
+
+/// An answer about bodies of snapshots as a node hears it: they may be absent, or damaged.
+pub(crate) fn bodies(
+    draws: &mut Draws,
+    faults: &Faults,
+    part: u64,
+    probe: &mut CountingProbe,
+    reply: StoreReply,
+) -> StoreReply {
+    let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
+        return reply;
+    };
+    let passed = Passed { probe };
+    let row = |index| (What::Snapshot, part << 8 | index);
+    if draws.strikes(Fault::AbsentBody, row(0), faults.absent_body) {
+        reached!(passed, "fault: a body is absent");
+        return Outcome::Refused(Refused::NotFound);
+    }
+    if draws.strikes(Fault::DamagedBody, row(1), faults.damaged_body) {
+        reached!(passed, "fault: a body is damaged");
+        for message in &mut proof.messages {
+            let mut bytes = message.payload.to_vec();
+            if let Some(byte) = bytes.last_mut() {
+                *byte ^= 1;
+            }
+            message.payload = bytes.into();
+        }
+    }
+    Outcome::Done(StoreDone::Latest(proof))
+}
+
+/// How far back a replica that lags is on its stream (of which `last` is the last message): a stream's
+/// anchor is as old as the stream.
+pub(crate) fn lag(draws: &mut Draws, part: u64, last: Sequence) -> Sequence {
+    let back = draws.range(What::Lag, part, 1, 12);
+    Sequence(last.0.saturating_sub(back).max(1))
 }
 
 /// The refusals that pass, of which a store gives one to such a request.

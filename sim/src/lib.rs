@@ -19,7 +19,8 @@
 //! ```
 //!
 //! The *driver world* runs the real driver and handlers of such clusters ([`cluster`]); what their callers
-//! see of it is a [`stage`], on which the madsim world stands as well.
+//! see of it is a [`stage`], on which the madsim world stands as well: the same over madsim's network,
+//! each run in a [`process`] of its own.
 //!
 //! On the command line (`cargo sim` is an alias of this workspace):
 //!
@@ -50,8 +51,10 @@ pub mod linear;
 mod lives;
 mod minimize;
 mod oracle;
+pub mod process;
 mod profile;
 mod repro;
+mod rhythm;
 pub mod stage;
 mod swarm;
 mod tamper;

@@ -218,7 +218,7 @@ impl Read {
 #[cfg(test)]
 mod tests {
     use super::Repro;
-    use crate::case::{Broken, Case, Ending};
+    use crate::case::{Broken, Case, Ending, WorldKind};
     use crate::deviation::{Deviation, Fault, Timing};
     use crate::profile::Profile;
     use crate::world::Corruption;
@@ -249,9 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn a_repro_reads_back_from_its_text() {
-        let repro = repro();
-        assert_eq!(Repro::from_text(&repro.to_text()), Ok(repro));
+    fn a_repro_reads_back_from_its_text_in_every_world() {
+        for world in WorldKind::ALL {
+            let mut repro = repro();
+            repro.case.world = world;
+            repro.case.profile = Profile::Cluster;
+            assert_eq!(Repro::from_text(&repro.to_text()), Ok(repro));
+        }
     }
 
     #[test]
@@ -297,6 +301,10 @@ mod tests {
             (text.split("only").next().unwrap().to_owned(), "cut short"),
             (text.replace("world pure", "world flat"), "\"flat\""),
             (text.replace("seed 9", "test bank\nseed 9"), "no test"),
+            (
+                text.replace("world pure", "world madsim"),
+                "no profile direct",
+            ),
         ] {
             let refused = Repro::from_text(&changed).unwrap_err();
             assert!(refused.contains(part), "{part}: {refused}");

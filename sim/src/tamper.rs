@@ -4,12 +4,12 @@ use crate::draw::{Draws, What};
 use crate::host::{Added, Build};
 use crate::world::Corruption;
 use tenure_core::Outcome;
-use tenure_core::format::Commit;
-use tenure_core::id::{Sequence, WallTime};
+use tenure_core::format::{Commit, Timer};
+use tenure_core::id::Sequence;
+use tenure_core::name::TimerName;
 use tenure_core::port::{Ack, Expect, Message, Publish, StoreDone, StoreReply, StoreRequest};
-use tenure_mem::store::Store;
 
-/// A write as a corrupted store takes it; `Err` is an answer without a deed.
+/// A write as a corrupted store takes it, whose stream ends at `last`; `Err` is an answer without a deed.
 #[allow(
     clippy::result_large_err,
     reason = "it is the answer itself, as in the store"
@@ -17,8 +17,7 @@ use tenure_mem::store::Store;
 pub(crate) fn tampered(
     corruption: Option<Corruption>,
     draws: &mut Draws,
-    store: &Store,
-    stream: &str,
+    last: Sequence,
     request: &StoreRequest,
 ) -> Result<StoreRequest, StoreReply> {
     let mut request = request.clone();
@@ -27,7 +26,7 @@ pub(crate) fn tampered(
             each_write(&mut request, |publish| publish.expect = Expect::Nothing);
         }
         Some(Corruption::LyingAck) if request.writes() && draws.chance(What::Fate, 1 << 40, 30) => {
-            let sequence = Sequence(store.last(stream).0 + 1);
+            let sequence = Sequence(last.0 + 1);
             return Err(Outcome::Done(StoreDone::Published(Ack {
                 sequence,
                 duplicate: false,
@@ -35,6 +34,7 @@ pub(crate) fn tampered(
         }
         Some(Corruption::OldGround) => each_write(&mut request, shift_ground),
         Some(Corruption::StrangeMetadata) => each_write(&mut request, mistell),
+        Some(Corruption::ArmedTwice) => each_write(&mut request, arm_twice),
         Some(_) | None => {}
     }
     Ok(request)
@@ -54,12 +54,13 @@ fn each_write(request: &mut StoreRequest, change: impl Fn(&mut Publish)) {
     }
 }
 
-/// An answer as a corrupted store gives it.
+/// An answer as a corrupted store gives it; `as_of` is the one that it would have given when its stream
+/// ended there, and not at `last`.
 pub(crate) fn falsified(
     corruption: Option<Corruption>,
     draws: &mut Draws,
-    (store, wall): (&Store, WallTime),
-    request: &StoreRequest,
+    last: Sequence,
+    as_of: impl FnOnce(Sequence) -> StoreReply,
     reply: StoreReply,
 ) -> StoreReply {
     match (corruption, reply) {
@@ -72,12 +73,8 @@ pub(crate) fn falsified(
             Outcome::Done(StoreDone::Message(message))
         }
         (Some(Corruption::FalseProof), Outcome::Done(StoreDone::Latest(proof))) => {
-            let StoreRequest::Latest { stream, .. } = request else {
-                return Outcome::Done(StoreDone::Latest(proof));
-            };
             let back = draws.below(What::Lag, 1 << 40, 20);
-            let old = Sequence(store.last(stream).0.saturating_sub(back).max(1));
-            match store.answer_as_of(wall, old, request) {
+            match as_of(Sequence(last.0.saturating_sub(back).max(1))) {
                 Outcome::Done(StoreDone::Latest(mut past)) => {
                     past.up_to = proof.up_to;
                     Outcome::Done(StoreDone::Latest(past))
@@ -125,6 +122,26 @@ fn mistell(publish: &mut Publish) {
         }
         publish.payload = commit.encode();
     }
+}
+
+/// Lets a commit arm each of its timers under another name as well.
+fn arm_twice(publish: &mut Publish) {
+    let Ok(mut commit) = Commit::decode(&publish.payload) else {
+        return;
+    };
+    let Some(later) = &mut commit.later else {
+        return;
+    };
+    let again = later.armed.iter().filter_map(|timer| {
+        let name = TimerName::new(&format!("{}-again", timer.name)).ok()?;
+        Some(Timer {
+            name,
+            ..timer.clone()
+        })
+    });
+    let again: Vec<_> = again.collect();
+    later.armed.extend(again);
+    publish.payload = commit.encode();
 }
 
 fn forget_ids(message: &mut Message) {

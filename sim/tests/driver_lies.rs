@@ -70,6 +70,13 @@ fn command_ids_that_vanish_are_caught() {
 }
 
 #[test]
+fn reminders_that_come_twice_are_caught() {
+    let repro = caught(Corruption::ArmedTwice, Profile::TakeOver, 0, &["reminders"]);
+    assert_eq!(repro.expect.ending, Ending::Safety);
+    assert!(repro.expect.what.contains("rang twice"), "{}", repro.expect);
+}
+
+#[test]
 fn what_the_world_cannot_do_is_refused() {
     let refused = WorldKind::Driver.check_corruption(Corruption::Curt);
     assert!(refused.is_err_and(|what| what.contains("false-proof")));

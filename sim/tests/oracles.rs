@@ -100,6 +100,11 @@ fn metadata_of_another_command_is_caught() {
 }
 
 #[test]
+fn timers_that_are_armed_twice_are_caught() {
+    assert_caught(Corruption::ArmedTwice, Profile::Owned, &["once"]);
+}
+
+#[test]
 fn replies_that_are_held_back_are_caught() {
     assert_caught(Corruption::Mute, Profile::Calm, &["in-time"]);
 }

@@ -83,10 +83,15 @@ impl CountingProbe {
     /// Adds the counts of another probe.
     pub fn absorb(&mut self, other: &Self) {
         for (site, held, failed) in other.counts() {
-            let place = self.place(site);
-            self.counts[place].0 += held;
-            self.counts[place].1 += failed;
+            self.add(site, held, failed);
         }
+    }
+
+    /// A site was passed so often with its condition held, and so often without.
+    pub fn add(&mut self, site: &'static Site, held: u64, failed: u64) {
+        let place = self.place(site);
+        self.counts[place].0 += held;
+        self.counts[place].1 += failed;
     }
 
     fn place(&mut self, site: &'static Site) -> usize {

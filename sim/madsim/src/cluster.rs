@@ -1,6 +1,7 @@
 //! The nodes of a run, each a node of madsim, beside one for the store's server; and the cluster as
 //! its callers see it.
 
+use crate::server::Proposals;
 use crate::shell::NodeShell;
 use crate::{link, server};
 use madsim::runtime::{Handle, NodeHandle};
@@ -10,19 +11,16 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenure_core::api::{Tenure, start_with};
-use tenure_core::port::Message;
+use tenure_core::driver::Shell as _;
+use tenure_core::id::{OpId, WallTime};
+use tenure_core::port::{Message, Subject};
 use tenure_core::step::Span;
 use tenure_mem::MemShell;
-use tenure_sim::stage::Setting;
+use tenure_mem::store::{Store, StoreConfig};
+use tenure_sim::stage::{REMOVED_MAX, Setting};
+use tenure_sim::{Kind, Lane};
 use tokio::sync::watch;
 use tokio::time::sleep;
-
-/// How the store breaks its word behind the oracles' back: their own test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Corruption {
-    /// When expectations are not checked.
-    Unchecked,
-}
 
 /// The nodes of a run, and what they share.
 pub(crate) struct Cluster {
@@ -36,8 +34,10 @@ pub(crate) struct Cluster {
     pub(crate) server: NodeId,
     /// The store, as its server's disk keeps it.
     pub(crate) store: MemShell,
+    pub(crate) proposals: Mutex<Proposals>,
     ups: watch::Sender<u64>,
-    pub(crate) corruption: Option<Corruption>,
+    /// Changes whenever a clock goes otherwise than before.
+    clocks: watch::Sender<u64>,
 }
 
 /// One node.
@@ -49,15 +49,22 @@ struct Node {
     shell: Option<NodeShell>,
     /// The handle of its program, once it is up.
     tenure: Option<Tenure>,
+    /// For how many reasons it does nothing.
+    still: u32,
     /// Until when its link is held down, in true nanoseconds.
     held: watch::Sender<u64>,
 }
 
 impl Cluster {
     /// The nodes of a setting, and the store's. Within a runtime of madsim.
-    pub(crate) fn new(setting: Setting, corruption: Option<Corruption>) -> Arc<Self> {
+    pub(crate) fn new(setting: Setting) -> Arc<Self> {
         let handle = Handle::current();
         let count = setting.nodes();
+        let mut config = match setting.servers() {
+            1 => StoreConfig::default(),
+            servers => StoreConfig::clustered(servers),
+        };
+        config.removed_max = REMOVED_MAX;
         Arc::new_cyclic(|cluster: &std::sync::Weak<Self>| {
             let serves = cluster.clone();
             let server = handle
@@ -95,6 +102,7 @@ impl Cluster {
                     runs: true,
                     shell: None,
                     tenure: None,
+                    still: 0,
                     held: watch::Sender::new(0),
                 }
             };
@@ -103,10 +111,11 @@ impl Cluster {
                 server: server.id(),
                 time: TimeHandle::current(),
                 callers: handle.create_node().name("callers").build(),
+                store: MemShell::on(Store::new(config)),
                 setting: Mutex::new(setting),
-                store: MemShell::fresh(),
+                proposals: Mutex::default(),
                 ups: watch::Sender::new(0),
-                corruption,
+                clocks: watch::Sender::new(0),
                 handle: handle.clone(),
             }
         })
@@ -128,16 +137,35 @@ impl Cluster {
         lock(&self.nodes)
     }
 
-    /// A node hands a frame over.
-    pub(crate) fn sends(&self, node: usize, op: tenure_core::id::OpId, frame: &[u8]) {
+    /// A node hands a frame over; where the story tells of it.
+    pub(crate) fn sends(&self, node: usize, op: OpId, to: &Subject, frame: &[u8]) -> u64 {
         let mut setting = self.setting();
         setting.note(4, &[node as u64, op.0]);
         setting.bytes(frame);
+        setting.tells((Lane::Node(node), Kind::Does), 0, || {
+            format!("n{node} sends {op:?} to {to}")
+        })
     }
 
     /// Changes whenever a program is up, or is not any more.
     pub(crate) fn ups(&self) -> watch::Receiver<u64> {
         self.ups.subscribe()
+    }
+
+    /// Changes whenever a clock goes otherwise than before.
+    pub(crate) fn clocks(&self) -> watch::Receiver<u64> {
+        self.clocks.subscribe()
+    }
+
+    /// A clock goes otherwise than before: who waits for a time looks again.
+    pub(crate) fn clock_changed(&self) {
+        self.clocks.send_modify(|changes| *changes += 1);
+    }
+
+    /// What the store's wall clock shows.
+    pub(crate) fn store_wall(&self) -> WallTime {
+        let skew_ms = self.setting().store_skew_ms();
+        WallTime(self.store.wall().0 + skew_ms)
     }
 
     /// Which programs run.
@@ -180,6 +208,8 @@ impl Cluster {
         let mut state = self.state();
         let begins = &mut state[node];
         begins.life += 1;
+        // It runs: what made an earlier life stand still is over.
+        begins.still = 0;
         let tasks: NodeHandle = self.handle.get_node(begins.id).expect("a node of this run");
         let shell = NodeShell::new(self, node, begins.life, tasks);
         begins.shell = Some(shell.clone());
@@ -206,6 +236,7 @@ impl Cluster {
             return;
         }
         dead.runs = false;
+        dead.still = 0;
         let (id, shell, tenure) = (dead.id, dead.shell.take(), dead.tenure.take());
         drop(state);
         if let Some(shell) = shell {
@@ -244,6 +275,9 @@ impl Cluster {
         // What waited while it stood still is dropped with the rest.
         self.handle.resume(self.server);
         self.handle.kill(self.server);
+        // Whoever was to commit them is gone.
+        lock(&self.proposals).clear();
+        self.store.with_store(Store::drop_proposals);
     }
 
     /// The store's server goes on, or is started again where it was killed: one that runs would lose
@@ -269,19 +303,63 @@ impl Cluster {
         self.handle.get_node(self.id(node))
     }
 
+    /// A node does nothing until it [goes on](Self::goes_on); which life that is of.
+    pub(crate) fn stops(&self, node: usize) -> u64 {
+        let mut state = self.state();
+        let stops = &mut state[node];
+        stops.still += 1;
+        let (id, life) = (stops.id, stops.life);
+        drop(state);
+        self.handle.pause(id);
+        life
+    }
+
+    /// There is one reason less for that life of a node to do nothing.
+    pub(crate) fn goes_on(&self, node: usize, life: u64) {
+        let mut state = self.state();
+        let still = &mut state[node];
+        if still.life != life || still.still == 0 {
+            return;
+        }
+        still.still -= 1;
+        if still.still == 0 {
+            let id = still.id;
+            drop(state);
+            self.handle.resume(id);
+        }
+    }
+
+    /// A node is well again: it does what it does at once, if its program runs.
+    pub(crate) fn is_well(&self, node: usize) {
+        let mut state = self.state();
+        state[node].still = 0;
+        let id = state[node].id;
+        drop(state);
+        self.handle.resume(id);
+    }
+
     /// A node stands still for a time.
     pub(crate) fn stands_still(self: &Arc<Self>, node: usize, length: Span, suspended: bool) {
-        let (id, life) = (self.id(node), self.life(node));
-        self.handle.pause(id);
+        let life = self.stops(node);
         self.after(length, move |cluster| {
-            if cluster.life(node) != life {
-                return;
-            }
-            if suspended {
+            if suspended && cluster.life(node) == life {
                 let until = cluster.now() + Span::from_millis(100).as_nanos();
                 cluster.hold_link(node, until);
             }
-            cluster.handle.resume(id);
+            cluster.goes_on(node, life);
+        });
+    }
+
+    /// All that a node does takes long for a time: it works a third of it, in short pieces.
+    pub(crate) fn slows(self: &Arc<Self>, node: usize, length: Span) {
+        let (cluster, until) = (Arc::clone(self), self.now() + length.as_nanos());
+        self.beside(async move {
+            while cluster.now() < until && !cluster.setting().is_healed() {
+                let life = cluster.stops(node);
+                sleep(Duration::from_millis(2)).await;
+                cluster.goes_on(node, life);
+                sleep(Duration::from_millis(1)).await;
+            }
         });
     }
 

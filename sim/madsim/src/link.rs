@@ -8,14 +8,14 @@ use bytes::Bytes;
 use madsim::net::{Endpoint, Receiver, Sender};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure_core::driver::{Completion, DELIVERIES_MAX, HEARD_MAX, Inbound};
 use tenure_core::id::OpId;
 use tenure_core::port::{
-    Capabilities, Delivery, Heard, Refused, SendRefused, StoreRequest, Subject,
+    Capabilities, Delivery, Heard, Refused, SendRefused, StoreReply, StoreRequest, Subject,
 };
 use tenure_core::step::Outcome;
+use tenure_sim::{Kind, Lane};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -53,6 +53,15 @@ impl Ear {
             Self::Hears(filter, _) => Up::Hear(ear, filter.clone()),
         }
     }
+}
+
+/// An answer, and who waits for it.
+struct Told {
+    ask: AskId,
+    done: Completion,
+    reply: StoreReply,
+    /// Where the story tells of it.
+    event: u64,
 }
 
 impl Link {
@@ -103,6 +112,7 @@ impl Link {
         op: OpId,
         (to, back): (&Subject, &Subject),
         bytes: Bytes,
+        event: u64,
     ) -> Result<(), SendRefused> {
         let Some(server) = &self.server else {
             return Err(SendRefused::NotConnected);
@@ -120,6 +130,7 @@ impl Link {
             to,
             back,
             bytes,
+            event,
         });
         Ok(())
     }
@@ -186,13 +197,21 @@ impl Link {
     }
 
     /// Takes in what the server tells.
-    fn takes(&mut self, down: Down) -> Option<(Completion, tenure_core::port::StoreReply)> {
+    fn takes(&mut self, down: Down) -> Option<Told> {
         match down {
             Down::Welcome(server) => {
                 self.server = Some(server.clone());
                 self.news(&Inbound::Connected(server));
             }
-            Down::Answer(ask, reply) => return Some((self.asks.remove(&ask)?, reply)),
+            Down::Answer(ask, reply, event) => {
+                let done = self.asks.remove(&ask)?;
+                return Some(Told {
+                    ask,
+                    done,
+                    reply,
+                    event,
+                });
+            }
             Down::Delivered(ear, delivery) => {
                 if let Some(Ear::Listens(_, to)) = self.ears.get(&ear) {
                     // One that is full loses it.
@@ -222,7 +241,7 @@ pub(crate) async fn keep(shell: NodeShell, mut held: watch::Receiver<u64>) {
         }
         if let Ok((to, from)) = connect().await {
             let ups = lock(&shell.link).begins(shell.node);
-            let ended = connection(&shell.link, (to, from), ups, &mut held).await;
+            let ended = connection(&shell, (to, from), ups, &mut held).await;
             let (node, why) = (shell.node, ended.to_string());
             shell
                 .cluster
@@ -244,7 +263,7 @@ async fn connect() -> io::Result<(Sender, Receiver)> {
 
 /// Carries what both ends tell each other until the link breaks; why it did.
 async fn connection(
-    link: &Arc<Mutex<Link>>,
+    shell: &NodeShell,
     (to, mut from): (Sender, Receiver),
     mut ups: mpsc::UnboundedReceiver<Up>,
     held: &mut watch::Receiver<u64>,
@@ -265,8 +284,13 @@ async fn connection(
                     Err(error) => return error,
                 };
                 heard_at = Instant::now();
-                let told = lock(link).takes(*down);
-                if let Some((done, reply)) = told {
+                let told = lock(&shell.link).takes(*down);
+                if let Some(Told { ask, done, reply, event }) = told {
+                    let node = shell.node;
+                    let hears = (Lane::Node(node), Kind::Takes);
+                    let mut setting = shell.cluster.setting();
+                    setting.tells(hears, event, || format!("n{node} hears {ask}"));
+                    drop(setting);
                     done.tell(reply);
                 }
                 continue;

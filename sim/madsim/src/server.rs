@@ -1,21 +1,23 @@
 //! The store's server: the shell in memory behind an address. Each connection has a link of the
 //! shell's own, so who listens where, and who hears that nobody does, is the shell's.
 
-use crate::cluster::{Cluster, Corruption};
-use crate::wire::{Down, EarId, Passing, SERVER, Up};
+use crate::cluster::{Cluster, lock};
+use crate::wire::{AskId, Down, EarId, Passing, SERVER, Up};
 use bytes::Bytes;
 use madsim::net::{Endpoint, Receiver, Sender};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::driver::Shell as _;
-use tenure_core::id::OpId;
-use tenure_core::port::{Delivery, Expect, StoreReply, StoreRequest, Subject};
+use tenure_core::id::{OpId, Sequence};
+use tenure_core::port::{Delivery, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span};
 use tenure_mem::MemShell;
+use tenure_mem::store::{ProposalId, Store};
 use tenure_sim::stage::{Passage, Reach};
-use tokio::sync::mpsc;
+use tenure_sim::{Kind, Lane};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -109,7 +111,8 @@ impl Connection {
                 to,
                 back,
                 bytes,
-            } => self.frame(op, (to, back), bytes),
+                event,
+            } => self.frame(op, (to, back), bytes, event),
             Up::Ping => self.tell(Down::Pong),
         }
     }
@@ -121,44 +124,26 @@ impl Connection {
 
     fn ask(&self, ask: u64, request: StoreRequest) {
         let cluster = Arc::clone(&self.cluster);
-        let passage = cluster.setting().passage(self.node, &request);
-        let (node, told) = (self.node, format!("{ask} {request:?} {passage:?}"));
+        let (node, downs) = (self.node, self.downs.clone());
+        let last = last_of(&cluster, &request);
         let mut setting = cluster.setting();
+        let passage = setting.passage(node, &request, last);
+        let told = format!("{ask} {request:?} {passage:?}");
         setting.note(2, &[node as u64, ask]);
         setting.bytes(told.as_bytes());
-        setting.tell(node, || format!("n{node} asks {told}"));
+        let event = setting.tells((Lane::Node(node), Kind::Does), 0, || {
+            format!("n{node} asks {told}")
+        });
         drop(setting);
-        let downs = self.downs.clone();
-        match passage {
-            Passage::Lost => {}
-            Passage::Late(after) => {
-                madsim::task::spawn(async move {
-                    sleep(after.into()).await;
-                    answer(&cluster, &request);
-                });
+        let by = By { node, ask, event };
+        madsim::task::spawn(async move {
+            let reply = passes(&cluster, by, &request, passage).await;
+            if let Some((reply, event)) = reply {
+                let reply = cluster.setting().heard(node, &request, reply);
+                // Nobody waits when the connection is over.
+                let _ = downs.send(Down::Answer(ask, reply, event));
             }
-            Passage::Refused(refused) => {
-                self.tell(Down::Answer(ask, Outcome::Refused(refused)));
-            }
-            Passage::Taken { there, again, back } => {
-                madsim::task::spawn(async move {
-                    pass(there).await;
-                    let reply = answer(&cluster, &request);
-                    if let Some(back) = back {
-                        let downs = downs.clone();
-                        madsim::task::spawn(async move {
-                            pass(back).await;
-                            // Nobody waits when the connection is over.
-                            let _ = downs.send(Down::Answer(ask, reply));
-                        });
-                    }
-                    if let Some(again) = again {
-                        sleep(again.into()).await;
-                        answer(&cluster, &request);
-                    }
-                });
-            }
-        }
+        });
     }
 
     fn listen(&mut self, ear: EarId, at: Subject) {
@@ -203,11 +188,12 @@ impl Connection {
         self.ears.insert(ear, forwards.abort_handle());
     }
 
-    fn frame(&self, op: OpId, (to, back): (Subject, Subject), bytes: Bytes) {
+    fn frame(&self, op: OpId, (to, back): (Subject, Subject), bytes: Bytes, event: u64) {
         let copies = self.cluster.setting().frame(self.node);
         let passing = Passing {
             from: self.node,
             op,
+            event,
             back,
             bytes,
         };
@@ -252,7 +238,19 @@ async fn pass(time: Span) {
 /// A frame gets to a node, unless the network between it and the sender is parted.
 fn comes_through(cluster: &Cluster, node: usize, bytes: Bytes) -> Option<Delivery> {
     let passing = Passing::unwrapped(bytes).expect("a frame that this server wrapped");
-    let reach = cluster.setting().reach(passing.from, node);
+    let mut setting = cluster.setting();
+    let reach = setting.reach(passing.from, node);
+    let (from, op) = (passing.from, passing.op);
+    setting.tells(
+        (Lane::Node(node), Kind::Takes),
+        passing.event,
+        || match reach {
+            Reach::Through => format!("n{node} hears {op:?} of n{from}"),
+            Reach::Silent => format!("n{node} does not hear {op:?} of n{from}"),
+            Reach::Denied => format!("n{from} hears wrongly that n{node} is not there for {op:?}"),
+        },
+    );
+    drop(setting);
     match reach {
         Reach::Through => Some(Delivery::Frame(passing.bytes)),
         Reach::Silent => None,
@@ -267,35 +265,181 @@ fn comes_through(cluster: &Cluster, node: usize, bytes: Bytes) -> Option<Deliver
     }
 }
 
-/// The store carries a request out.
-fn answer(cluster: &Cluster, request: &StoreRequest) -> StoreReply {
-    let reply = match cluster.corruption {
-        None => cluster.store.answer(request),
-        Some(Corruption::Unchecked) => cluster.store.answer(&unchecked(request.clone())),
+/// The last message of the stream that a request is about.
+fn last_of(cluster: &Cluster, request: &StoreRequest) -> Sequence {
+    let stream = request.stream();
+    stream.map_or(Sequence::NONE, |stream| {
+        cluster.store.with_store(|store| store.last(stream))
+    })
+}
+
+/// Whose request it is, and where the story tells of it.
+#[derive(Clone, Copy)]
+struct By {
+    node: usize,
+    ask: AskId,
+    event: u64,
+}
+
+/// A request of a node goes its way; what the node hears, if anything, and where the story tells of it.
+async fn passes(
+    cluster: &Arc<Cluster>,
+    by: By,
+    request: &StoreRequest,
+    passage: Passage,
+) -> Option<(StoreReply, u64)> {
+    match passage {
+        Passage::Lost => None,
+        Passage::Late(after) => {
+            sleep(after.into()).await;
+            answer(cluster, by, request).await;
+            None
+        }
+        Passage::Refused { refused, heard } => {
+            if heard {
+                later(cluster, by, request, Span::ZERO);
+            }
+            let reply = Outcome::Refused(refused);
+            let event = answers(cluster, by, &reply);
+            Some((reply, event))
+        }
+        Passage::Stale { there, up_to } => {
+            pass(there).await;
+            let wall = cluster.store_wall();
+            let reply = cluster
+                .store
+                .with_store(|store| store.answer_as_of(wall, up_to, request));
+            if let Outcome::Refused(refused) = &reply
+                && cluster
+                    .setting()
+                    .heard_by_successor(by.node, refused, request)
+            {
+                later(cluster, by, request, Span::ZERO);
+            }
+            let event = answers(cluster, by, &reply);
+            (reply != Outcome::Unknown).then_some((reply, event))
+        }
+        Passage::Taken { there, again, back } => {
+            if let Some(again) = again {
+                later(cluster, by, request, there + again);
+            }
+            pass(there).await;
+            let reply = answer(cluster, by, request).await;
+            pass(back?).await;
+            reply
+        }
+    }
+}
+
+/// The store carries a request out after a time, and nobody waits for an answer.
+fn later(cluster: &Arc<Cluster>, by: By, request: &StoreRequest, after: Span) {
+    let (cluster, request) = (Arc::clone(cluster), request.clone());
+    madsim::task::spawn(async move {
+        pass(after).await;
+        answer(&cluster, by, &request).await;
+    });
+}
+
+/// Writes that a leader took in and no quorum has yet: those of a stream commit in their order.
+#[derive(Default)]
+pub(crate) struct Proposals(BTreeMap<String, VecDeque<Proposal>>);
+
+struct Proposal {
+    id: ProposalId,
+    committed: oneshot::Sender<StoreReply>,
+}
+
+impl Proposals {
+    /// They never commit.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn add(&mut self, stream: &str, id: ProposalId) -> oneshot::Receiver<StoreReply> {
+        let (committed, reply) = oneshot::channel();
+        let queue = self.0.entry(stream.to_owned()).or_default();
+        queue.push_back(Proposal { id, committed });
+        reply
+    }
+
+    /// The oldest of a stream that its leader still has, and how many before it were lost.
+    fn oldest(&mut self, stream: &str, store: &Store) -> (Option<Proposal>, u64) {
+        let mut lost = 0;
+        while let Some(proposal) = self.0.get_mut(stream).and_then(VecDeque::pop_front) {
+            if store.proposal_stream(proposal.id).is_some() {
+                return (Some(proposal), lost);
+            }
+            lost += 1;
+        }
+        (None, lost)
+    }
+}
+
+/// The store carries a request out; `None` when what was proposed is lost.
+async fn answer(
+    cluster: &Arc<Cluster>,
+    by: By,
+    request: &StoreRequest,
+) -> Option<(StoreReply, u64)> {
+    let wall = cluster.store_wall();
+    let proposed = cluster.store.with_store(|store| {
+        if store.next_expiry().is_some_and(|expiry| expiry <= wall) {
+            store.expire(wall);
+        }
+        let stream = request.stream();
+        let last = stream.map_or(Sequence::NONE, |stream| store.last(stream));
+        let tampered = cluster.setting().tampered(last, request);
+        let proposed = tampered.and_then(|request| store.propose(wall, &request));
+        match proposed {
+            Ok(id) => {
+                let stream = store.proposal_stream(id).expect("it was just proposed");
+                let reply = lock(&cluster.proposals).add(stream, id);
+                Ok((stream.to_owned(), reply))
+            }
+            Err(reply) => {
+                let as_of = |up_to| store.answer_as_of(wall, up_to, request);
+                let mut setting = cluster.setting();
+                Err(setting.falsified(last, as_of, (request, reply)))
+            }
+        }
+    });
+    let reply = match proposed {
+        Err(reply) => reply,
+        Ok((stream, reply)) => {
+            let wait = cluster.setting().consensus();
+            sleep(wait.into()).await;
+            commit(cluster, &stream);
+            reply.await.ok()?
+        }
     };
-    let reply = reply.expect("the shell in memory answers at once");
+    let event = answers(cluster, by, &reply);
+    Some((reply, event))
+}
+
+/// The store answers; where the story tells of it.
+fn answers(cluster: &Cluster, by: By, reply: &StoreReply) -> u64 {
+    let By { node, ask, event } = by;
     let told = format!("{reply:?}");
     let mut setting = cluster.setting();
     setting.note(3, &[]);
     setting.bytes(told.as_bytes());
-    reply
+    setting.tells((Lane::Store, Kind::Does), event, || {
+        format!("store answers n{node} {ask} {told}")
+    })
 }
 
-/// The request without what it expects: a store that does not look.
-fn unchecked(mut request: StoreRequest) -> StoreRequest {
-    match &mut request {
-        StoreRequest::Publish(publish) => publish.expect = Expect::Nothing,
-        StoreRequest::Batch { messages, .. } => {
-            for publish in messages {
-                publish.expect = Expect::Nothing;
-            }
+/// A quorum has the oldest proposal of a stream.
+fn commit(cluster: &Arc<Cluster>, stream: &str) {
+    let wall = cluster.store_wall();
+    cluster.store.with_store(|store| {
+        let (oldest, lost) = lock(&cluster.proposals).oldest(stream, store);
+        for _ in 0..lost {
+            cluster.setting().proposal_was_lost();
         }
-        StoreRequest::Latest { .. }
-        | StoreRequest::Get { .. }
-        | StoreRequest::Scan { .. }
-        | StoreRequest::CreateStream(_)
-        | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => {}
-    }
-    request
+        if let Some(Proposal { id, committed }) = oldest {
+            let reply = store.commit(wall, id);
+            // Nobody waits when its connection is over.
+            let _ = committed.send(reply);
+        }
+    });
 }

@@ -91,16 +91,32 @@ impl Shell for NodeShell {
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
         let (cluster, node) = (Arc::clone(&self.cluster), self.node);
         async move {
+            let mut changes = cluster.clocks();
             loop {
-                let left = {
+                changes.borrow_and_update();
+                let when = {
                     let setting = cluster.setting();
                     if setting.shown(node) >= at {
                         return;
                     }
-                    setting.when(node, at).saturating_sub(cluster.now())
+                    setting.when(node, at)
                 };
-                let left = Duration::from_nanos(left.max(1));
-                tokio::time::sleep(left).await;
+                let over = async {
+                    match when {
+                        Some(when) => {
+                            let left = when.saturating_sub(cluster.now()).max(1);
+                            tokio::time::sleep(Duration::from_nanos(left)).await;
+                        }
+                        // It stands still.
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    // The cluster has the other end.
+                    _ = changes.changed() => {}
+                    () = over => {}
+                }
             }
         }
     }
@@ -135,8 +151,8 @@ impl Shell for NodeShell {
         from: &Subject,
         frame: Bytes,
     ) -> Result<(), SendRefused> {
-        self.cluster.sends(self.node, op, &frame);
-        lock(&self.link).frame(op, (to, from), frame)
+        let event = self.cluster.sends(self.node, op, to, &frame);
+        lock(&self.link).frame(op, (to, from), frame, event)
     }
 
     fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {

@@ -88,6 +88,14 @@ impl Stage for Seen {
         self.0.setting().counted(node, counters);
     }
 
+    fn note(&self, line: &str) {
+        self.0.setting().remark(line);
+    }
+
+    fn replicated(&self) -> bool {
+        self.0.setting().replicated()
+    }
+
     fn hit(&self, site: &'static Site, holds: bool) {
         self.0.setting().hit(site, holds);
     }

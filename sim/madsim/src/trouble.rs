@@ -6,7 +6,7 @@ use madsim::net::NetSim;
 use std::sync::Arc;
 use tenure_core::step::Span;
 use tenure_sim::Fault;
-use tenure_sim::stage::{Befalls, Way, Weather};
+use tenure_sim::stage::{Befalls, Way, Weather, ownership_records};
 use tokio::time::sleep;
 
 /// The network is so from now on.
@@ -84,7 +84,32 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
                 cluster.after(length, |cluster| cluster.server_is_back());
             }
         }
-        Befalls::Done => {}
+        Befalls::Slows { node, length } => cluster.slows(node, length),
+        Befalls::Leads { stream } => {
+            cluster
+                .store
+                .with_store(|store| store.drop_proposals_of(&stream));
+        }
+        Befalls::LosesRecord { stream, index } => {
+            let namespace = cluster.setting().namespace().clone();
+            cluster.store.with_store(|store| {
+                let records = ownership_records(&namespace, store.messages(&stream));
+                let index = usize::try_from(index).expect("a small number");
+                if let Some((_, sequence)) = records.get(index % records.len().max(1)) {
+                    store.delete(&stream, *sequence);
+                }
+            });
+        }
+        Befalls::ClockJumps { .. } => cluster.clock_changed(),
+        Befalls::ClockStops { node, length } => {
+            cluster.clock_changed();
+            cluster.after(length, move |cluster| {
+                cluster.setting().thaw(node);
+                cluster.clock_changed();
+            });
+        }
+        // It is asked anew each time.
+        Befalls::WallSet { .. } => {}
     }
 }
 
@@ -140,8 +165,10 @@ pub(crate) fn heal(cluster: &Arc<Cluster>, all: bool) -> Vec<usize> {
         let id = cluster.id(*node);
         net.unclog_node(id);
         cluster.hold_link(*node, 0);
-        cluster.handle.resume(id);
+        cluster.is_well(*node);
+        cluster.setting().thaw(*node);
         cluster.starts(*node);
     }
+    cluster.clock_changed();
     core
 }

@@ -31,6 +31,8 @@ pub(crate) enum Up {
         to: Subject,
         back: Subject,
         bytes: Bytes,
+        /// Where the story tells of it.
+        event: u64,
     },
     Ping,
 }
@@ -40,7 +42,8 @@ pub(crate) enum Up {
 pub(crate) enum Down {
     /// It heard all that was told before `Ready`.
     Welcome(Capabilities),
-    Answer(AskId, StoreReply),
+    /// With where the story tells of it.
+    Answer(AskId, StoreReply, u64),
     Delivered(EarId, Delivery),
     Heard(EarId, Heard),
     Pong,
@@ -51,6 +54,8 @@ pub(crate) enum Down {
 pub(crate) struct Passing {
     pub(crate) from: usize,
     pub(crate) op: OpId,
+    /// Where the story tells of it.
+    pub(crate) event: u64,
     pub(crate) back: Subject,
     pub(crate) bytes: Bytes,
 }
@@ -59,9 +64,10 @@ impl Passing {
     /// As the bytes of a frame.
     pub(crate) fn wrapped(&self) -> Bytes {
         let back = self.back.as_bytes();
-        let mut wrapped = BytesMut::with_capacity(24 + back.len() + self.bytes.len());
+        let mut wrapped = BytesMut::with_capacity(32 + back.len() + self.bytes.len());
         wrapped.put_u64(self.from as u64);
         wrapped.put_u64(self.op.0);
+        wrapped.put_u64(self.event);
         wrapped.put_u64(back.len() as u64);
         wrapped.put_slice(back);
         wrapped.put_slice(&self.bytes);
@@ -76,12 +82,13 @@ impl Passing {
             wrapped = wrapped.slice(8..);
             Some(number)
         };
-        let (from, op, len) = (number()?, number()?, number()?);
+        let (from, op, event, len) = (number()?, number()?, number()?, number()?);
         let len = usize::try_from(len).ok()?;
         let back = str::from_utf8(wrapped.get(..len)?).ok()?;
         Some(Self {
             from: usize::try_from(from).ok()?,
             op: OpId(op),
+            event,
             back: back.into(),
             bytes: wrapped.slice(len..),
         })

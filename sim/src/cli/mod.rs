@@ -6,7 +6,6 @@
 //! 13 a panic, 14 a place that has to be passed was not, 141 nobody read on.
 
 mod bench;
-mod madsim;
 mod mutants;
 mod options;
 mod replay;
@@ -16,7 +15,7 @@ mod swarm;
 mod told;
 
 use clap::Parser;
-use options::{Action, Arguments, Place};
+use options::{Action, Arguments};
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 
@@ -36,14 +35,8 @@ const NO_READER: i32 = 128 + 13;
 pub(crate) fn run() -> ExitCode {
     end_with_the_reader();
     let done = match Arguments::parse().action {
-        Action::Run(options) => match options.which.place {
-            Place::Here(_) => run::run(&options),
-            Place::Madsim => madsim::run(&options),
-        },
-        Action::Swarm(options) => match options.which.place {
-            Place::Here(_) => swarm::run(&options),
-            Place::Madsim => madsim::swarm(&options),
-        },
+        Action::Run(options) => run::run(&options),
+        Action::Swarm(options) => swarm::run(&options),
         Action::Minimize(options) => smaller::minimized(&options),
         Action::WhatIf(options) => smaller::what_if(&options),
         Action::Explain(options) => smaller::drawn(&options),

@@ -3,9 +3,7 @@
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 use tenure_sim::{Corruption, Profile, WorldKind};
 
@@ -41,65 +39,13 @@ pub(crate) enum Action {
     Mutants(Mutants),
 }
 
-/// Where a run takes place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a world of this program.
-    Here(WorldKind),
-    /// In a process of its own.
-    Madsim,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self::Here(WorldKind::default())
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Here(world) => world.fmt(f),
-            Self::Madsim => f.write_str("madsim"),
-        }
-    }
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "madsim" => Ok(Self::Madsim),
-            other => other
-                .parse()
-                .map(Self::Here)
-                .map_err(|error: String| format!("{error}, madsim")),
-        }
-    }
-}
-
-impl Which {
-    /// The world of this program that it is about.
-    ///
-    /// # Panics
-    ///
-    /// When it takes place elsewhere.
-    pub(crate) fn world(&self) -> WorldKind {
-        match self.place {
-            Place::Here(world) => world,
-            Place::Madsim => unreachable!("its runs are processes of their own"),
-        }
-    }
-}
-
 /// What a run is a function of, beside its seed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
     /// In which world: pure (the machines), driver (the real driver and handlers), or madsim (the same
     /// over madsim's network, each run in a process of its own)
-    #[arg(long = "world", default_value_t)]
-    pub(crate) place: Place,
+    #[arg(long, default_value_t)]
+    pub(crate) world: WorldKind,
     /// How the world breaks its word behind the oracles' back, such as `unchecked`: to see them speak
     #[arg(long)]
     pub(crate) corrupt: Option<Corruption>,

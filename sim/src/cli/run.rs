@@ -13,7 +13,7 @@ pub(super) fn run(options: &Run) -> Result<u8, String> {
         which,
     } = options;
     let case = Case {
-        world: which.world(),
+        world: which.world,
         corruption: which.corrupt,
         ..Case::new(*seed, *profile)
     };

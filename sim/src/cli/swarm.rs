@@ -20,7 +20,7 @@ const ROUND: u64 = 16;
 pub(super) fn run(options: &Options) -> Result<u8, String> {
     let profiles = options
         .profile
-        .map_or_else(|| options.which.world().profiles().to_vec(), |it| vec![it]);
+        .map_or_else(|| options.which.world.profiles().to_vec(), |it| vec![it]);
     println!("{}", again(options));
     told::check(&options.which, options.profile)?;
     let (from, seeds) = (options.from, options.seeds.unwrap_or(1));
@@ -73,7 +73,7 @@ impl Runs<'_> {
             ..
         } = self.options;
         let swarm = Swarm {
-            world: which.world(),
+            world: which.world,
             corruption: which.corrupt,
             from,
             threads: *threads,
@@ -99,7 +99,7 @@ impl Runs<'_> {
         while seeds.is_none_or(|seeds| done < seeds)
             && time.is_none_or(|time| self.begin.elapsed() < time)
             && self.worst == 0
-            && !missing(self.options.which.world(), &self.all.probe).is_empty()
+            && !missing(self.options.which.world, &self.all.probe).is_empty()
         {
             let round = seeds.map_or(ROUND, |seeds| ROUND.min(seeds - done));
             for profile in profiles {
@@ -107,7 +107,7 @@ impl Runs<'_> {
             }
             done += round;
         }
-        if self.worst == 0 && !missing(self.options.which.world(), &self.all.probe).is_empty() {
+        if self.worst == 0 && !missing(self.options.which.world, &self.all.probe).is_empty() {
             self.worst = NOT_COVERED;
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Runs<'_> {
             told::sites(&self.all.probe);
         }
         println!("all: {}", sum(&self.all, seconds));
-        let missing = missing(self.options.which.world(), &self.all.probe);
+        let missing = missing(self.options.which.world, &self.all.probe);
         println!(
             "{} places were passed, {} were not",
             self.all.probe.counts().count(),
@@ -165,7 +165,7 @@ fn again(options: &Options) -> String {
     } else {
         ""
     };
-    let world = told::world(which.world());
+    let world = told::world(which.world);
     format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}{covered}")
 }
 
@@ -241,7 +241,7 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
             .count()
     };
     json!({
-        "world": which.world().name(),
+        "world": which.world.name(),
         "seeds": tally.seeds,
         "compared": tally.compared,
         "failed": tally.failures.len(),

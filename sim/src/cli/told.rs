@@ -6,13 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tenure_core::step::CountingProbe;
-use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind, trace_hash};
+use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind, process, trace_hash};
 
 /// The world on the command line, where it is not the usual one.
 pub(super) fn world(world: WorldKind) -> String {
     match world {
         WorldKind::Pure => String::new(),
-        WorldKind::Driver => format!(" --world {world}"),
+        WorldKind::Driver | WorldKind::Madsim => format!(" --world {world}"),
     }
 }
 
@@ -45,9 +45,18 @@ pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
 /// Whether the world has what is asked of it.
 pub(super) fn check(which: &Which, profile: Option<Profile>) -> Result<(), String> {
     if let Some(corruption) = which.corrupt {
-        which.world().check_corruption(corruption)?;
+        which.world.check_corruption(corruption)?;
     }
-    profile.map_or(Ok(()), |profile| which.world().check(profile))
+    profile.map_or(Ok(()), |profile| which.world.check(profile))?;
+    ready(which.world)
+}
+
+/// Builds what a world is run by, where that is another program.
+fn ready(world: WorldKind) -> Result<(), String> {
+    match world {
+        WorldKind::Pure | WorldKind::Driver => Ok(()),
+        WorldKind::Madsim => process::ready(),
+    }
 }
 
 /// Which places were passed, and how often their condition held.
@@ -62,8 +71,8 @@ pub(super) fn repro_path(folder: &Path, case: &Case) -> PathBuf {
     let corrupt = case.corruption.map(|it| format!("-{it}"));
     let corrupt = corrupt.unwrap_or_default();
     let world = match case.world {
-        WorldKind::Pure => "",
-        WorldKind::Driver => "driver-",
+        WorldKind::Pure => String::new(),
+        WorldKind::Driver | WorldKind::Madsim => format!("{}-", case.world),
     };
     folder.join(format!(
         "{world}{}-{}{corrupt}.repro",
@@ -95,19 +104,18 @@ pub(super) fn read_repro(path: &Path) -> Result<Repro, String> {
     let text = fs::read_to_string(path);
     let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
     let repro = Repro::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    match &repro.case.test {
-        None => Ok(repro),
-        Some(test) => {
-            let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            let again = test.again(&format!("TENURE_SIM_REPRO={}", file.display()));
-            Err(format!(
-                "{}: it is of a test of {}, which plays it: {again}; with TENURE_SIM_MINIMIZE=1 before it the \
-                 run is made smaller and drawn",
-                path.display(),
-                test.package
-            ))
-        }
-    }
+    let Some(test) = &repro.case.test else {
+        ready(repro.case.world)?;
+        return Ok(repro);
+    };
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let again = test.again(&format!("TENURE_SIM_REPRO={}", file.display()));
+    Err(format!(
+        "{}: it is of a test of {}, which plays it: {again}; with TENURE_SIM_MINIMIZE=1 before it the \
+         run is made smaller and drawn",
+        path.display(),
+        test.package
+    ))
 }
 
 /// Prints what came of one run for programs; its story was kept.

@@ -271,10 +271,7 @@ impl SimCluster {
             lasted: Span::from_nanos(now),
             probe,
             deviations: state.draws.deviations.take_happened(),
-            story: match std::mem::take(&mut state.trace.story) {
-                Story::Kept(story) => *story,
-                Story::None | Story::Printed => Kept::default(),
-            },
+            story: state.trace.take_story(),
         }
     }
 

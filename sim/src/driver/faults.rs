@@ -3,33 +3,10 @@
 
 use super::event::Event;
 use super::world::{Home, State};
-use crate::apart::Shape;
-use crate::deviation::{Deviation, Fault};
+use crate::deviation::Fault;
 use crate::draw::What;
-use crate::profile::Faults;
+use crate::rhythm::{Mishap, Rhythm, Trouble};
 use crate::world::{Kind, Lane};
-use tenure_core::step::Span;
-
-/// One time that a fault comes.
-#[derive(Debug)]
-pub(super) struct Mishap {
-    /// The fault's row, and the rows that this time has of its own, so that one less leaves the others
-    /// as they are.
-    pub(super) rows: (What, u64),
-    /// Whom it befalls, where it befalls a node.
-    pub(super) node: usize,
-    /// How the network parts, where it does.
-    pub(super) shape: Option<Shape>,
-}
-
-/// A kind of fault with a rhythm of its own.
-pub(crate) struct Rhythm {
-    pub(crate) what: What,
-    /// How long it is between two of it, on average; zero is never.
-    pub(crate) mean: Span,
-    /// What it does, and the story of it; `None` when there is nobody whom it befalls.
-    befalls: fn(&mut State, &Mishap) -> Option<String>,
-}
 
 impl State {
     /// The first fault of each kind with a rhythm.
@@ -40,50 +17,55 @@ impl State {
     }
 
     fn next_fault(&mut self, fault: Fault) {
-        let Some(Rhythm { what, mean, .. }) = rhythm(fault, &self.plan.faults) else {
-            return;
-        };
-        if mean == Span::ZERO || self.healed {
-            return;
+        let rhythm = Rhythm::of(fault, &self.plan.faults).filter(|_| !self.healed);
+        if let Some(wait) = rhythm.and_then(|rhythm| rhythm.wait(&mut self.draws)) {
+            self.at(wait, Event::Befall(fault));
         }
-        let wait = self.draws.span(what, 0, Span::ZERO, mean.saturating_mul(2));
-        self.at(wait, Event::Befall(fault));
     }
 
     /// A fault of a rhythm of its own.
     pub(super) fn befall(&mut self, fault: Fault) {
-        let Some(Rhythm { what, befalls, .. }) = rhythm(fault, &self.plan.faults) else {
+        let Some(rhythm) = Rhythm::of(fault, &self.plan.faults).filter(|_| !self.healed) else {
             return;
         };
-        if self.healed {
-            return;
-        }
-        let due = self.draws.deviations.due(fault);
-        let Deviation::Fault { number, .. } = due else {
-            unreachable!("a fault that is due is a fault");
-        };
-        let rows = number << 8;
-        let node = self.draws.below(what, rows | 1, self.nodes.len() as u64);
-        let node = usize::try_from(node).expect("an index fits");
-        let parts = fault == Fault::Partition;
-        let shape = parts.then(|| Shape::draw(&mut self.draws, self.nodes.len()));
-        let mishap = Mishap {
-            rows: (what, rows),
-            node,
-            shape,
-        };
-        if self.draws.deviations.happens(due) {
-            match befalls(self, &mishap) {
+        if let Some(mishap) = rhythm.comes(&mut self.draws, self.nodes.len()) {
+            let node = mishap.node;
+            match self.befalls(&mishap) {
                 Some(story) => {
                     self.trace.note(6, &[fault as u64, node as u64]);
                     self.tell(Lane::Node(node), Kind::Fault, || {
                         format!("FAULT {fault}: n{node} {story}")
                     });
                 }
-                None => self.draws.deviations.take_back(due),
+                None => self.draws.deviations.take_back(mishap.due),
             }
         }
         self.next_fault(fault);
+    }
+
+    /// What it does, and the story of it; `None` when there is nobody whom it befalls.
+    fn befalls(&mut self, it: &Mishap) -> Option<String> {
+        match it.trouble {
+            Trouble::Crash => self.crashes(it),
+            Trouble::Kill => self.is_killed(it),
+            Trouble::Pause => self.pauses(it),
+            Trouble::Suspend => self.is_suspended(it),
+            Trouble::SlowNode => self.slows_down(it),
+            Trouble::LinkDown => self.loses_link(it),
+            Trouble::Cut => self.is_cut(it),
+            Trouble::Partition => self.parts(it),
+            Trouble::Election => self.elects(it),
+            Trouble::LeaderChange => self.changes_leader(it),
+            Trouble::LostTail => self.loses_tail(it),
+            Trouble::LostMembers => self.loses_members(it),
+            Trouble::LostBodies => self.loses_bodies(it),
+            Trouble::LostRecord => self.loses_record(it),
+            Trouble::WallStep => self.sets_wall(it),
+            Trouble::StoreStep => self.sets_store_wall(it),
+            Trouble::ClockJump => self.clock_jumps(it),
+            Trouble::ClockFreeze => self.clock_stops(it),
+            Trouble::Drain => self.is_drained(it),
+        }
     }
 
     /// The network is whole again; who is cut off for good stays so.
@@ -158,69 +140,5 @@ impl State {
             }
         }
         core
-    }
-}
-
-/// The faults with a rhythm of their own; the others befall single requests and frames, or belong to the
-/// pure world.
-pub(crate) fn rhythm(fault: Fault, faults: &Faults) -> Option<Rhythm> {
-    let every = |what, mean, befalls| {
-        Some(Rhythm {
-            what,
-            mean,
-            befalls,
-        })
-    };
-    match fault {
-        Fault::Crash => every(What::Crash, faults.crash, State::crashes),
-        Fault::Kill => every(What::Exit, faults.kill, State::is_killed),
-        Fault::Pause => every(What::Pause, faults.pause, State::pauses),
-        Fault::Suspend => every(What::Suspend, faults.suspend, State::is_suspended),
-        Fault::SlowNode => every(What::SlowNode, faults.slow_node, State::slows_down),
-        Fault::LinkDown => every(What::Link, faults.link_down, State::loses_link),
-        Fault::Cut => every(What::Cut, faults.cut, State::is_cut),
-        Fault::Partition => every(What::Partition, faults.partition, State::parts),
-        Fault::Election => every(What::Election, faults.election, State::elects),
-        Fault::LeaderChange => every(What::Leader, faults.leader_change, State::changes_leader),
-        Fault::LostTail => every(What::Tail, faults.lost_tail, State::loses_tail),
-        Fault::LostMembers => every(What::Members, faults.lost_members, State::loses_members),
-        Fault::LostBodies => every(What::Bodies, faults.lost_bodies, State::loses_bodies),
-        Fault::LostRecord => every(What::Record, faults.lost_record, State::loses_record),
-        Fault::WallStep => every(What::WallStep, faults.wall_step, State::sets_wall),
-        Fault::StoreStep => every(What::StoreStep, faults.store_step, State::sets_store_wall),
-        Fault::ClockJump => every(What::ClockJump, faults.clock_jump, State::clock_jumps),
-        Fault::ClockFreeze => every(What::ClockFreeze, faults.clock_freeze, State::clock_stops),
-        Fault::Drain => every(What::Drain, faults.drain, State::is_drained),
-        Fault::Join
-        | Fault::LostRequest
-        | Fault::LostAnswer
-        | Fault::LateRequest
-        | Fault::RequestTwice
-        | Fault::Slow
-        | Fault::Refusal
-        | Fault::Full
-        | Fault::StaleRead
-        | Fault::OldLeader
-        | Fault::SuccessorHears
-        | Fault::BadSnapshot
-        | Fault::AbsentBody
-        | Fault::DamagedBody
-        | Fault::LostWithLink
-        | Fault::WrongClaim
-        | Fault::Pressure
-        | Fault::LostFrame
-        | Fault::FrameTwice
-        | Fault::LateFrame
-        | Fault::LostAnnouncement
-        | Fault::LateAnnouncement
-        | Fault::AnnouncementTwice
-        | Fault::LostDelivery
-        | Fault::StrayDelivery
-        | Fault::HeldAnswer
-        | Fault::Overload
-        | Fault::SlowWork
-        | Fault::RemovedMember
-        | Fault::LateLink
-        | Fault::GivenUp => None,
     }
 }

@@ -1,8 +1,9 @@
 //! What the faults do that befall nodes, clocks and the store as a whole, each with its story.
 
 use super::event::Event;
-use super::faults::Mishap;
 use super::world::{Home, State};
+use crate::rhythm::Mishap;
+use crate::stage::ownership_records;
 use tenure_core::id::{Partition, Sequence};
 use tenure_core::step::Span;
 use tenure_core::{Probe as _, reached};
@@ -106,8 +107,7 @@ impl State {
 
     pub(super) fn loses_bodies(&mut self, it: &Mishap) -> Option<String> {
         let stream = self.namespace.snapshot_stream();
-        let (what, rows) = it.rows;
-        let lost = self.draws.range(what, rows | 5, 1, 6);
+        let lost = it.lost(&mut self.draws, 6);
         reached!(self, "fault: lost bodies");
         let keep_up_to = Sequence(self.store.last(&stream).0.saturating_sub(lost));
         self.store.lose_tail(&stream, keep_up_to);
@@ -117,13 +117,7 @@ impl State {
     /// Somebody with raw rights deletes the latest ownership record of some shard (P2's condition).
     pub(super) fn loses_record(&mut self, it: &Mishap) -> Option<String> {
         let stream = self.some_stream(it);
-        let owned = format!("{}.own.", self.namespace);
-        let mut latest = std::collections::BTreeMap::new();
-        for message in self.store.messages(&stream) {
-            if message.subject.starts_with(&owned) {
-                latest.insert(message.subject.clone(), message.sequence);
-            }
-        }
+        let latest = ownership_records(&self.namespace, self.store.messages(&stream));
         let (what, rows) = it.rows;
         let index = self.draws.below(what, rows | 5, latest.len() as u64);
         let (subject, sequence) = latest.into_iter().nth(usize::try_from(index).ok()?)?;
@@ -133,16 +127,14 @@ impl State {
     }
 
     pub(super) fn sets_wall(&mut self, it: &Mishap) -> Option<String> {
-        let (what, rows) = it.rows;
-        let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
+        let ahead_ms = it.ahead_ms(&mut self.draws);
         reached!(self, "fault: a wall clock is set");
         self.nodes[it.node].skew_ms = ahead_ms;
         Some(format!("has its wall clock set {ahead_ms} ms ahead"))
     }
 
     pub(super) fn sets_store_wall(&mut self, it: &Mishap) -> Option<String> {
-        let (what, rows) = it.rows;
-        let ahead_ms = self.draws.range(what, rows | 2, 0, 20_000);
+        let ahead_ms = it.ahead_ms(&mut self.draws);
         reached!(self, "fault: the store's wall clock is set");
         self.store_skew_ms = ahead_ms;
         Some(format!("sees the store's wall clock {ahead_ms} ms ahead"))
@@ -191,8 +183,7 @@ impl State {
     }
 
     fn how_long(&mut self, it: &Mishap, least: Span, most: Span) -> Span {
-        let (what, rows) = it.rows;
-        self.draws.span(what, rows | 2, least, most)
+        it.length(&mut self.draws, least, most)
     }
 
     fn within_two_leases(&mut self, it: &Mishap, least: Span) -> Span {
@@ -201,11 +192,7 @@ impl State {
     }
 
     fn some_stream(&mut self, it: &Mishap) -> String {
-        let (what, rows) = it.rows;
-        let stream = self
-            .draws
-            .below(what, rows | 4, u64::from(self.plan.streams));
-        let stream = u16::try_from(stream).expect("a small number");
+        let stream = it.stream(&mut self.draws, self.plan.streams);
         let stream = self.namespace.event_stream(Partition(stream));
         stream.as_str().to_owned()
     }
@@ -213,7 +200,7 @@ impl State {
     /// A stream comes back without its end: every link goes down before and up after (S13).
     fn lose(&mut self, it: &Mishap, stream: &str, lost_max: u64) -> String {
         let (what, rows) = it.rows;
-        let lost = self.draws.range(what, rows | 5, 1, lost_max);
+        let lost = it.lost(&mut self.draws, lost_max);
         let keep_up_to = Sequence(self.store.last(stream).0.saturating_sub(lost).max(1));
         let homes: Vec<Home> = (0..self.nodes.len())
             .filter_map(|node| self.home_of(node))

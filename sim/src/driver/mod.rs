@@ -26,7 +26,6 @@ mod world;
 
 pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
-pub(crate) use faults::{Rhythm, rhythm};
 pub use log::Log;
 pub(crate) use plan::PROFILES;
 pub use seeds::{Found, Seeds, Verdict};
@@ -45,14 +44,17 @@ pub(crate) fn has(profile: Profile) -> bool {
 
 /// What a run keeps of its story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
+    /// Nothing.
     Nothing,
+    /// All of it.
     Story,
     /// It is printed as it goes.
     Printed,
 }
 
-fn cluster_of(case: &Case) -> SimCluster {
+/// The cluster of a case, with the world's own callers.
+pub(crate) fn cluster_of(case: &Case) -> SimCluster {
     let cluster = served(case.seed, case.profile).until(case.until);
     let cluster = cluster.corrupted(case.corruption);
     match &case.only {
@@ -61,8 +63,7 @@ fn cluster_of(case: &Case) -> SimCluster {
     }
 }
 
-/// A cluster with the world's own callers.
-pub(crate) fn served(seed: u64, profile: Profile) -> SimCluster {
+fn served(seed: u64, profile: Profile) -> SimCluster {
     work::served(cluster(seed)).profile(profile).drawn_limits()
 }
 

@@ -10,7 +10,14 @@ use std::collections::BTreeSet;
 use tenure_core::id::Partition;
 use tenure_core::lease::Terms;
 use tenure_core::name::Namespace;
+use tenure_core::port::{StoreRequest, StreamName};
 use tenure_core::step::{Limits, Span};
+
+/// From when on a store that breaks its word does so.
+const LIES_FROM: Span = Span::from_secs(4);
+
+/// How many removed messages of a stream a store keeps, for what lags.
+pub const REMOVED_MAX: usize = 4_096;
 
 /// What is fixed before a run begins.
 #[derive(Clone, Debug)]
@@ -157,9 +164,25 @@ impl Plan {
         }
     }
 
+    /// Of how many servers the store is a cluster; 1: it is a single one.
+    pub(crate) fn servers(&self) -> u32 {
+        if self.replicated { 3 } else { 1 }
+    }
+
     /// Whether the driver world has a profile.
     pub(crate) fn has(profile: Profile) -> bool {
         profile == Profile::Swarm || PROFILES.contains(&profile)
+    }
+
+    /// How the store breaks its word to a request: to those of event streams, once the cluster is there.
+    pub(crate) fn lies(&self, now: u64, request: &StoreRequest) -> Option<Corruption> {
+        let begun = now > LIES_FROM.as_nanos();
+        let is_of_events = |name: &StreamName| {
+            let mut streams = self.event_streams().into_iter();
+            streams.any(|it| it == name.as_str())
+        };
+        self.corruption
+            .filter(|_| begun && request.stream().is_some_and(is_of_events))
     }
 
     /// The names of the streams of events.

@@ -7,20 +7,17 @@ use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
 use crate::tamper;
-use crate::world::{Corruption, Kind, Lane};
+use crate::world::{Kind, Lane};
 use std::collections::BTreeMap;
 use tenure_core::driver::Completion;
-use tenure_core::id::{Partition, Sequence};
-use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest, StreamName};
+use tenure_core::id::Sequence;
+use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::step::Span;
 use tenure_core::{Outcome, Probe as _, reached};
 use tenure_mem::store::ProposalId;
 
 /// The latest time after its sending at which the bytes of a request arrive.
 const LATE_MAX: Span = Span::from_secs(8);
-
-/// From when on a store that breaks its word does so.
-const LIES_FROM: Span = Span::from_secs(4);
 
 /// A request on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,12 +152,10 @@ impl State {
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Stale => {
-                let back = self.draws.range(What::Lag, part, 1, 12);
                 let last = request
                     .stream()
                     .map_or(Sequence::NONE, |stream| self.store.last(stream));
-                // A stream's anchor is as old as the stream.
-                let up_to = Sequence(last.0.saturating_sub(back).max(1));
+                let up_to = fate::lag(&mut self.draws, part, last);
                 let wall = self.store_wall();
                 let reply = self.store.answer_as_of(wall, up_to, &request);
                 if request.writes() {
@@ -212,14 +207,15 @@ impl State {
             reached!(self, "world: messages expired");
             self.store.expire(wall);
         }
-        let lies = self.lies(request);
-        let stream = request.stream().map_or("", |it| it.as_str());
-        let tampered = tamper::tampered(lies, &mut self.draws, &self.store, stream, request);
+        let lies = self.plan.lies(self.now, request);
+        let stream = request.stream();
+        let last = stream.map_or(Sequence::NONE, |stream| self.store.last(stream));
+        let tampered = tamper::tampered(lies, &mut self.draws, last, request);
         match tampered.and_then(|request| self.store.propose(wall, &request)) {
             Err(reply) => {
                 self.announce();
-                let store = (&self.store, wall);
-                let reply = tamper::falsified(lies, &mut self.draws, store, request, reply);
+                let as_of = |up_to| self.store.answer_as_of(wall, up_to, request);
+                let reply = tamper::falsified(lies, &mut self.draws, last, as_of, reply);
                 if let Some(flight) = flight {
                     self.come_back(flight, reply);
                 }
@@ -235,18 +231,6 @@ impl State {
                 self.at(wait, Event::Commit { proposal, flight });
             }
         }
-    }
-
-    /// How the store breaks its word to a request: to those of event streams, once the cluster is there.
-    fn lies(&self, request: &StoreRequest) -> Option<Corruption> {
-        let is_of_events = |stream: &StreamName| {
-            let streams = (0..self.plan.streams).map(Partition);
-            let mut streams = streams.map(|it| self.namespace.event_stream(it));
-            streams.any(|it| it == *stream)
-        };
-        let begun = self.now > LIES_FROM.as_nanos();
-        let of_events = request.stream().is_some_and(is_of_events);
-        self.plan.corruption.filter(|_| begun && of_events)
     }
 
     /// A quorum has a proposal, unless its leader was lost.
@@ -296,33 +280,15 @@ impl State {
 
     /// The body of a snapshot may be absent or damaged where it is read.
     fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
-        let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
-            return reply;
-        };
         let flight = &self.wire.flights[&id];
         let part = flight.home.node as u64;
         let snapshots = self.namespace.snapshot_stream();
-        let of_body = flight.request.stream().is_some_and(|it| *it == snapshots);
-        if of_body && !self.healed {
-            let faults = self.plan.faults;
-            let row = (What::Snapshot, part << 8);
-            if self.strikes(Fault::AbsentBody, row, faults.absent_body) {
-                reached!(self, "fault: a body is absent");
-                return Outcome::Refused(Refused::NotFound);
-            }
-            let row = (What::Snapshot, part << 8 | 1);
-            if self.strikes(Fault::DamagedBody, row, faults.damaged_body) {
-                reached!(self, "fault: a body is damaged");
-                for message in &mut proof.messages {
-                    let mut bytes = message.payload.to_vec();
-                    if let Some(byte) = bytes.last_mut() {
-                        *byte ^= 1;
-                    }
-                    message.payload = bytes.into();
-                }
-            }
+        let of_bodies = flight.request.stream().is_some_and(|it| *it == snapshots);
+        if !of_bodies || self.healed {
+            return reply;
         }
-        Outcome::Done(StoreDone::Latest(proof))
+        let faults = self.plan.faults;
+        fate::bodies(&mut self.draws, &faults, part, &mut self.probe, reply)
     }
 
     /// A node hears an answer, or its shell gives up waiting.

@@ -1,5 +1,6 @@
 //! The story of a run, and the number that stands for it.
 
+use super::Keep;
 use crate::world::{Bar, Kept, Kind, Lane, Line, Sort};
 
 /// Where the story goes.
@@ -9,6 +10,16 @@ pub(crate) enum Story {
     None,
     Kept(Box<Kept>),
     Printed,
+}
+
+impl From<Keep> for Story {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Nothing => Self::None,
+            Keep::Story => Self::Kept(Default::default()),
+            Keep::Printed => Self::Printed,
+        }
+    }
 }
 
 /// The story of a run, and the number that stands for it.
@@ -40,7 +51,7 @@ impl Trace {
     }
 
     /// Something begins that another event led to; its number.
-    pub(super) fn begins(&mut self, cause: u64) -> u64 {
+    pub(crate) fn begins(&mut self, cause: u64) -> u64 {
         self.last += 1;
         self.event = self.last;
         self.cause = cause;
@@ -130,6 +141,14 @@ impl Trace {
             Story::None => {}
             Story::Kept(story) => story.lines.push(line),
             Story::Printed => println!("{line}"),
+        }
+    }
+
+    /// The story, where it was kept.
+    pub(crate) fn take_story(&mut self) -> Kept {
+        match std::mem::take(&mut self.story) {
+            Story::Kept(story) => *story,
+            Story::None | Story::Printed => Kept::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::event::Event;
 use super::executor::{Ready, TaskId, Work};
 use super::network::Network;
-use super::plan::Plan;
+use super::plan::{Plan, REMOVED_MAX};
 use super::store::Wire;
 use super::trace::Trace;
 use crate::clock::Clock;
@@ -195,12 +195,11 @@ impl State {
         trace: Trace,
         (world, ready): (std::sync::Weak<World>, Arc<Ready>),
     ) -> Self {
-        let mut config = if plan.replicated {
-            StoreConfig::clustered(3)
-        } else {
-            StoreConfig::default()
+        let mut config = match plan.servers() {
+            1 => StoreConfig::default(),
+            servers => StoreConfig::clustered(servers),
         };
-        config.removed_max = 4_096;
+        config.removed_max = REMOVED_MAX;
         let nodes = (0..plan.nodes)
             .map(|node| Node::away(plan.skew_ms[node]))
             .collect();

@@ -1,16 +1,18 @@
-//! Which faults a world with real links has beside those of single requests and frames, and what of
-//! them is drawn.
+//! What the faults with a rhythm of their own come to in a world with real links, and what of them is
+//! drawn.
 
 use super::setting::{Setting, Weather};
-use crate::apart::Shape;
-use crate::deviation::{Deviation, Fault};
+use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
-use crate::driver::{Rhythm, rhythm};
 use crate::profile::Profile;
+use crate::rhythm::{Mishap, Rhythm, Trouble};
 use crate::world::{Kind, Lane};
-use tenure_core::id::Partition;
+use tenure_core::id::Sequence;
+use tenure_core::name::Namespace;
+use tenure_core::port::{Message, Subject};
 use tenure_core::step::Span;
+use tenure_core::{Probe as _, reached};
 
 /// Which direction of a node's link is clogged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +91,58 @@ pub enum Befalls {
         /// All links break with it.
         links: bool,
     },
-    /// What was drawn took place already.
-    Done,
+    /// All that a node does takes long for a time.
+    Slows {
+        /// The node.
+        node: usize,
+        /// How long.
+        length: Span,
+    },
+    /// Another server leads a stream: what was proposed and is not stored is gone.
+    Leads {
+        /// The stream.
+        stream: String,
+    },
+    /// Somebody with raw rights deletes one of the latest [ownership records](ownership_records) of a
+    /// stream.
+    LosesRecord {
+        /// The stream.
+        stream: String,
+        /// Which of them, round and round.
+        index: u64,
+    },
+    /// A node's clock has jumped.
+    ClockJumps {
+        /// By how much.
+        by: Span,
+    },
+    /// A node's clock stands still until it is [told to go on](Setting::thaw).
+    ClockStops {
+        /// The node.
+        node: usize,
+        /// For how long.
+        length: Span,
+    },
+    /// A wall clock was set.
+    WallSet {
+        /// By how much it is ahead now, in milliseconds.
+        ahead_ms: u64,
+    },
+}
+
+/// The latest ownership record of each shard among the messages of a stream.
+pub fn ownership_records<'m>(
+    namespace: &Namespace,
+    messages: impl Iterator<Item = &'m Message>,
+) -> Vec<(Subject, Sequence)> {
+    let owned = format!("{namespace}.own.");
+    let mut latest = std::collections::BTreeMap::new();
+    for message in messages {
+        if message.subject.starts_with(&owned) {
+            latest.insert(message.subject.clone(), message.sequence);
+        }
+    }
+    latest.into_iter().collect()
 }
 
 /// Whether a profile has a network that is slow and loses.
@@ -109,23 +161,14 @@ const fn is_rough(profile: Profile) -> bool {
     }
 }
 
-/// What of a plan is otherwise in a world with real links: its store is one server, which may be gone
-/// for a time; clocks keep their bounds.
+/// What of a plan is otherwise in a world with real links: its servers may all be gone for a time.
 pub(super) fn plan(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     let there = draws.chance(What::Plan, 410, 500);
     let mean = Span::from_millis(draws.range(What::Plan, 410, 4_000, 15_000));
-    let faults = &mut plan.faults;
-    faults.election = match there && matches!(profile, Profile::Storm | Profile::Swarm) {
+    plan.faults.election = match there && matches!(profile, Profile::Storm | Profile::Swarm) {
         true => mean,
         false => Span::ZERO,
     };
-    faults.leader_change = Span::ZERO;
-    faults.slow_node = Span::ZERO;
-    faults.clock_jump = Span::ZERO;
-    faults.clock_freeze = Span::ZERO;
-    faults.store_step = Span::ZERO;
-    faults.stale_read = 0;
-    faults.old_leader = 0;
 }
 
 /// How the network is while faults come.
@@ -144,172 +187,172 @@ pub(super) fn weather(draws: &mut Draws, profile: Profile) -> Weather {
 
 /// How long until a kind of fault comes next.
 pub(super) fn wait(setting: &mut Setting, fault: Fault) -> Option<Span> {
-    let Rhythm { what, mean, .. } = rhythm(fault, &setting.plan.faults)?;
-    if mean == Span::ZERO || setting.healed {
-        return None;
-    }
-    let longest = mean.saturating_mul(2);
-    Some(setting.draws.span(what, 0, Span::ZERO, longest))
+    let rhythm = Rhythm::of(fault, &setting.plan.faults).filter(|_| !setting.healed)?;
+    rhythm.wait(&mut setting.draws)
 }
 
 /// What befalls the cluster when a fault is due; `lives`: whether each node's program runs.
 pub(super) fn befall(setting: &mut Setting, fault: Fault, lives: &[bool]) -> Option<Befalls> {
-    let Rhythm { what, .. } = rhythm(fault, &setting.plan.faults)?;
-    if setting.healed {
-        return None;
-    }
+    let rhythm = Rhythm::of(fault, &setting.plan.faults).filter(|_| !setting.healed)?;
     let nodes = setting.plan.nodes;
-    let due = setting.draws.deviations.due(fault);
-    let Deviation::Fault { number, .. } = due else {
-        unreachable!("a fault that is due is a fault");
-    };
-    // Each time has rows of its own, so that one less leaves the others as they are.
-    let rows = number << 8;
-    let node = setting.draws.below(what, rows | 1, nodes as u64);
-    let node = usize::try_from(node).expect("an index fits");
-    let parts = fault == Fault::Partition;
-    let shape = parts.then(|| Shape::draw(&mut setting.draws, nodes));
-    if !setting.draws.deviations.happens(due) {
-        return None;
-    }
-    let Some(befalls) = befalls(setting, fault, (what, rows), (node, lives[node]), shape) else {
-        setting.draws.deviations.take_back(due);
+    let mishap = rhythm.comes(&mut setting.draws, nodes)?;
+    let node = mishap.node;
+    let Some(befalls) = befalls(setting, &mishap, lives[node]) else {
+        setting.draws.deviations.take_back(mishap.due);
         return None;
     };
     setting.note(6, &[fault as u64, node as u64]);
-    let (now, story) = (setting.now(), format!("{befalls:?}"));
-    let lane = Lane::Node(node);
-    setting.trace.tell(now, lane, Kind::Fault, || {
-        format!("FAULT {fault}: n{node} {story}")
-    });
+    let story = format!("FAULT {fault}: n{node} {befalls:?}");
+    setting.tells((Lane::Node(node), Kind::Fault), 0, || story);
     Some(befalls)
 }
 
-fn befalls(
-    setting: &mut Setting,
-    fault: Fault,
-    (what, rows): (What, u64),
-    (node, lives): (usize, bool),
-    shape: Option<Shape>,
-) -> Option<Befalls> {
+fn befalls(setting: &mut Setting, it: &Mishap, lives: bool) -> Option<Befalls> {
     let ttl = setting.plan.terms.ttl;
-    let streams = u64::from(setting.plan.streams);
-    let namespace = setting.namespace().clone();
-    let draws = &mut setting.draws;
-    let mut length = |least, most| draws.span(what, rows | 2, least, most);
+    let (now, node, (what, rows)) = (setting.now(), it.node, it.rows);
     let ms = Span::from_millis;
-    match fault {
-        Fault::Crash => {
-            let away = length(ms(1), ms(1_500));
-            lives.then_some(Befalls::Dies { node, away })
+    let (short, two_leases, over) = (ms(10), ttl.saturating_mul(2), ttl.saturating_mul(3));
+    let draws = &mut setting.draws;
+    Some(match it.trouble {
+        Trouble::Crash => {
+            let away = it.length(draws, ms(1), ms(1_500));
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: crash");
+            Befalls::Dies { node, away }
         }
-        Fault::Kill => {
-            let away = length(ttl, ttl.saturating_mul(3));
-            lives.then_some(Befalls::Dies { node, away })
+        Trouble::Kill => {
+            let away = it.length(draws, ttl, over);
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: kill");
+            Befalls::Dies { node, away }
         }
-        Fault::Pause => {
-            let length = length(ms(1), ttl.saturating_mul(2));
-            let suspended = false;
-            lives.then_some(Befalls::Pauses {
+        Trouble::Pause => {
+            let length = it.length(draws, ms(1), two_leases);
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: pause");
+            Befalls::Pauses {
                 node,
                 length,
-                suspended,
-            })
+                suspended: false,
+            }
         }
-        Fault::Suspend => {
-            let length = length(ttl, ttl.saturating_mul(3));
-            let suspended = true;
-            lives.then_some(Befalls::Pauses {
+        Trouble::Suspend => {
+            let length = it.length(draws, ttl, over);
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: suspend");
+            Befalls::Pauses {
                 node,
                 length,
-                suspended,
-            })
+                suspended: true,
+            }
         }
-        Fault::LinkDown => {
-            let length = length(ms(1), ms(1_000));
-            lives.then_some(Befalls::LinkDown { node, length })
+        Trouble::SlowNode => {
+            let length = it.length(draws, ms(100), two_leases);
+            reached!(setting, "fault: slow node");
+            Befalls::Slows { node, length }
         }
-        Fault::Cut => {
-            let length = length(ms(10), ttl.saturating_mul(2));
+        Trouble::LinkDown => {
+            let length = it.length(draws, ms(1), ms(1_000));
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: link down");
+            Befalls::LinkDown { node, length }
+        }
+        Trouble::Cut => {
+            let length = it.length(draws, short, two_leases);
             let way = draws.pick(what, rows | 3, &[Way::Both, Way::Both, Way::In, Way::Out]);
+            reached!(setting, "fault: cut from the store");
             let nodes = vec![node];
-            Some(Befalls::Clogged { nodes, way, length })
+            Befalls::Clogged { nodes, way, length }
         }
-        Fault::Partition => {
-            let length = length(ms(50), ttl.saturating_mul(2));
+        Trouble::Partition => {
+            let length = it.length(draws, ms(50), two_leases);
             let before = setting.apart.cut.clone();
-            setting.apart.part(&shape?);
+            setting.apart.part(it.shape.as_ref()?);
             let cut = setting.apart.cut.difference(&before).copied().collect();
-            Some(Befalls::Parted { cut, length })
+            reached!(setting, "fault: partition");
+            Befalls::Parted { cut, length }
         }
-        Fault::Drain | Fault::Join => {
-            let away = length(ms(200), ms(3_000));
-            lives.then_some(Befalls::Stops { node, away })
+        Trouble::Drain => {
+            let away = it.length(draws, ms(200), ms(3_000));
+            let node = lives.then_some(node)?;
+            reached!(setting, "fault: a node is drained");
+            Befalls::Stops { node, away }
         }
-        Fault::Election => {
-            let length = length(ms(100), ms(4_000));
+        Trouble::Election => {
+            let length = it.length(draws, ms(100), ms(4_000));
             let killed = draws.chance(what, rows | 3, 500);
-            Some(Befalls::StoreGone { killed, length })
+            reached!(setting, "fault: election");
+            Befalls::StoreGone { killed, length }
         }
-        Fault::LostTail => {
-            let stream = u16::try_from(draws.below(what, rows | 4, streams));
-            let stream = namespace.event_stream(Partition(stream.expect("a small number")));
-            Some(Befalls::Loses {
-                stream: stream.as_str().to_owned(),
-                messages: draws.range(what, rows | 5, 1, 12),
+        Trouble::LeaderChange => {
+            let stream = it.stream(draws, setting.plan.streams);
+            reached!(setting, "fault: leader change");
+            Befalls::Leads {
+                stream: setting.event_stream(stream),
+            }
+        }
+        Trouble::LostTail => {
+            let stream = it.stream(draws, setting.plan.streams);
+            let messages = it.lost(draws, 12);
+            reached!(setting, "fault: lost tail");
+            Befalls::Loses {
+                stream: setting.event_stream(stream),
+                messages,
                 links: true,
-            })
+            }
         }
-        Fault::LostMembers => Some(Befalls::Loses {
-            stream: namespace.member_stream().as_str().to_owned(),
-            messages: draws.range(what, rows | 5, 1, 40),
-            links: true,
-        }),
-        Fault::LostBodies => Some(Befalls::Loses {
-            stream: namespace.snapshot_stream().as_str().to_owned(),
-            messages: draws.range(what, rows | 5, 1, 6),
-            links: false,
-        }),
-        Fault::WallStep => {
-            setting.skew_ms[node] = draws.range(what, rows | 2, 0, 20_000);
-            Some(Befalls::Done)
+        Trouble::LostMembers => {
+            let messages = it.lost(draws, 40);
+            reached!(setting, "fault: the membership stream loses its tail");
+            Befalls::Loses {
+                stream: setting.namespace().member_stream().as_str().to_owned(),
+                messages,
+                links: true,
+            }
         }
-        // They befall single requests and frames, or belong to other worlds.
-        Fault::LostRequest
-        | Fault::LostAnswer
-        | Fault::LateRequest
-        | Fault::RequestTwice
-        | Fault::Slow
-        | Fault::Refusal
-        | Fault::Full
-        | Fault::StaleRead
-        | Fault::OldLeader
-        | Fault::SuccessorHears
-        | Fault::BadSnapshot
-        | Fault::AbsentBody
-        | Fault::DamagedBody
-        | Fault::LeaderChange
-        | Fault::LostWithLink
-        | Fault::WrongClaim
-        | Fault::Pressure
-        | Fault::LostFrame
-        | Fault::FrameTwice
-        | Fault::LateFrame
-        | Fault::LostAnnouncement
-        | Fault::LateAnnouncement
-        | Fault::AnnouncementTwice
-        | Fault::LostDelivery
-        | Fault::StrayDelivery
-        | Fault::SlowNode
-        | Fault::ClockJump
-        | Fault::ClockFreeze
-        | Fault::StoreStep
-        | Fault::LostRecord
-        | Fault::HeldAnswer
-        | Fault::Overload
-        | Fault::SlowWork
-        | Fault::RemovedMember
-        | Fault::LateLink
-        | Fault::GivenUp => None,
-    }
+        Trouble::LostBodies => {
+            let messages = it.lost(draws, 6);
+            reached!(setting, "fault: lost bodies");
+            Befalls::Loses {
+                stream: setting.namespace().snapshot_stream().as_str().to_owned(),
+                messages,
+                links: false,
+            }
+        }
+        Trouble::LostRecord => {
+            let stream = it.stream(draws, setting.plan.streams);
+            let index = draws.below(what, rows | 5, 1 << 20);
+            reached!(setting, "fault: an ownership record is deleted");
+            Befalls::LosesRecord {
+                stream: setting.event_stream(stream),
+                index,
+            }
+        }
+        Trouble::WallStep => {
+            let ahead_ms = it.ahead_ms(draws);
+            setting.skew_ms[node] = ahead_ms;
+            reached!(setting, "fault: a wall clock is set");
+            Befalls::WallSet { ahead_ms }
+        }
+        Trouble::StoreStep => {
+            let ahead_ms = it.ahead_ms(draws);
+            setting.store_skew_ms = ahead_ms;
+            reached!(setting, "fault: the store's wall clock is set");
+            Befalls::WallSet { ahead_ms }
+        }
+        Trouble::ClockJump => {
+            let by = it.length(draws, short, two_leases);
+            let node = lives.then_some(node)?;
+            setting.clocks[node].jump(now, by);
+            reached!(setting, "fault: a clock jumps");
+            Befalls::ClockJumps { by }
+        }
+        Trouble::ClockFreeze => {
+            let length = it.length(draws, short, two_leases);
+            let node = lives.then_some(node)?;
+            setting.clocks[node].freeze(now, true);
+            reached!(setting, "fault: a clock stands still");
+            Befalls::ClockStops { node, length }
+        }
+    })
 }

@@ -2,16 +2,18 @@
 //! tests, ask and wait in whichever world they are.
 
 mod faults;
+mod passage;
 mod setting;
 
-pub use crate::driver::Log;
-pub use faults::{Befalls, Way};
-pub use setting::{Passage, Reach, Setting, Weather, callers};
+pub use crate::driver::plan::REMOVED_MAX;
+pub use crate::driver::{Keep, Log};
+pub use faults::{Befalls, Way, ownership_records};
+pub use passage::{Passage, Reach};
+pub use setting::{Setting, Weather, callers};
+pub(crate) use setting::{nodes_of, plan_text};
 
-use crate::case::WorldKind;
 use crate::deviation::Promise;
 use crate::oracle::Violation;
-use crate::profile::Profile;
 use std::future::Future;
 use std::pin::Pin;
 use tenure_core::Site;
@@ -32,15 +34,6 @@ pub struct Stretches {
     pub convergence: Span,
     /// How long what an entity left to be done may take once everything healed.
     pub later: Span,
-}
-
-/// Whether clusters have a profile.
-///
-/// # Errors
-///
-/// When they have not: which ones they have.
-pub fn check(profile: Profile) -> Result<(), String> {
-    WorldKind::Driver.check(profile)
 }
 
 /// A cluster of nodes in some world, as those see it who test it. They are on none of its nodes.

@@ -4,60 +4,27 @@
 use super::faults::Befalls;
 use super::{Stage, Stretches};
 use crate::apart::Apart;
+use crate::case::Case;
 use crate::clock::Clock;
 use crate::deviation::{Deviation, Fault, Promise};
 use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
-use crate::driver::trace::{Story, Trace};
-use crate::driver::{Log, Sim, options, served, work};
-use crate::fate::{self, Fate, checks_itself};
+use crate::driver::trace::Trace;
+use crate::driver::{Keep, Log, Sim, SimCluster, cluster_of, options, work};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
-use crate::world::{Kept, Kind, Lane, Report, panicked};
+use crate::world::{Kind, Lane, Report, panicked};
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tenure_core::api::{Serves, StartOptions};
 use tenure_core::driver::Counters;
+use tenure_core::id::Partition;
 use tenure_core::name::Namespace;
-use tenure_core::port::{Message, Refused, StoreRequest};
+use tenure_core::port::Message;
 use tenure_core::step::{CountingProbe, Span, Time};
 use tenure_core::{Probe as _, Site};
-
-/// The latest time after its sending at which the bytes of a request arrive.
-const LATE_MAX: Span = Span::from_secs(8);
-
-/// What befalls a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Passage {
-    /// It never reaches the store.
-    Lost,
-    /// It reaches the store after so long, when nobody waits for an answer any more.
-    Late(Span),
-    /// It is refused, and not carried out.
-    Refused(Refused),
-    /// It is carried out.
-    Taken {
-        /// After so long.
-        there: Span,
-        /// Its bytes come again, so long after it.
-        again: Option<Span>,
-        /// How long the answer takes beside its way; `None`: it is lost.
-        back: Option<Span>,
-    },
-}
-
-/// Whether one node's frames get to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// They do.
-    Through,
-    /// They are lost.
-    Silent,
-    /// Their sender hears wrongly that nobody listens.
-    Denied,
-}
 
 /// How long the network takes, and how often it loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +53,10 @@ pub struct Setting {
     pub(super) healed: bool,
     pub(super) given_up: BTreeSet<usize>,
     pub(super) apart: Apart,
-    clocks: Vec<Clock>,
+    pub(super) clocks: Vec<Clock>,
     pub(super) skew_ms: Vec<u64>,
-    probe: CountingProbe,
+    pub(super) store_skew_ms: u64,
+    pub(super) probe: CountingProbe,
     pub(super) trace: Trace,
     broken: Option<Violation>,
 }
@@ -102,20 +70,22 @@ impl fmt::Debug for Setting {
 }
 
 impl Setting {
-    /// The setting of a seed. `told`: what happens is printed as it does.
+    /// The setting of a case, and what is kept of its story.
     ///
     /// # Errors
     ///
-    /// When clusters have no such profile.
-    pub fn new(seed: u64, profile: Profile, told: bool) -> Result<Self, String> {
-        super::check(profile)?;
-        // Its one store answers at once.
-        let cluster = served(seed, profile).replicated(false);
-        let mut plan = cluster.plan();
-        let mut draws = Draws::new(seed);
-        super::faults::plan(&mut plan, profile, &mut draws);
+    /// When clusters have no such profile, or the store cannot break its word so.
+    pub fn new(case: &Case, keep: Keep) -> Result<Self, String> {
+        case.world.check(case.profile)?;
+        if let Some(corruption) = case.corruption {
+            case.world.check_corruption(corruption)?;
+        }
+        let cluster = cluster_of(case);
+        let (mut draws, plan) = (Draws::new(case.seed), plan_of(&cluster, case.profile));
+        if let Some(only) = &plan.only {
+            draws.deviations.restrict(only.clone());
+        }
         let namespace = Namespace::new(&plan.namespace).expect("a name that was checked");
-        let story = if told { Story::Printed } else { Story::None };
         Ok(Self {
             serves: cluster.serves,
             namespace,
@@ -126,8 +96,9 @@ impl Setting {
             apart: Apart::default(),
             clocks: vec![Clock::new(0, 0); plan.nodes],
             skew_ms: plan.skew_ms.clone(),
+            store_skew_ms: 0,
             probe: CountingProbe::default(),
-            trace: Trace::new(story),
+            trace: Trace::new(keep.into()),
             broken: None,
             plan,
         })
@@ -137,13 +108,24 @@ impl Setting {
         self.now
     }
 
-    pub(super) fn namespace(&self) -> &Namespace {
+    /// Where all that is stored has its name.
+    pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// What is fixed before the run, as a text.
-    pub fn plan(&self) -> String {
-        format!("{:#?}", self.plan)
+    /// Of how many servers the store is a cluster; 1: it is a single one.
+    pub fn servers(&self) -> u32 {
+        self.plan.servers()
+    }
+
+    /// Whether the store is a cluster of servers, whose replicas may lag.
+    pub fn replicated(&self) -> bool {
+        self.plan.replicated
+    }
+
+    /// The true time at which the run is cut, in nanoseconds: what it has not broken by then it does not.
+    pub fn until(&self) -> Option<u64> {
+        self.plan.until
     }
 
     /// How many nodes there are.
@@ -190,11 +172,19 @@ impl Setting {
         self.clocks[node].at(self.now)
     }
 
-    /// The true time at which a node's clock shows one.
-    pub fn when(&self, node: usize, shown: Time) -> u64 {
-        self.clocks[node]
-            .when(shown)
-            .expect("a clock that goes forward")
+    /// The true time at which a node's clock shows one; `None` while it stands still before.
+    pub fn when(&self, node: usize, shown: Time) -> Option<u64> {
+        self.clocks[node].when(shown)
+    }
+
+    /// A node's clock that stood still goes on.
+    pub fn thaw(&mut self, node: usize) {
+        self.clocks[node].freeze(self.now, false);
+    }
+
+    /// By how many milliseconds the store's wall clock is ahead.
+    pub fn store_skew_ms(&self) -> u64 {
+        self.store_skew_ms
     }
 
     /// By how many milliseconds a node's wall clock is ahead.
@@ -202,84 +192,7 @@ impl Setting {
         self.skew_ms[node]
     }
 
-    /// What befalls a request of a node.
-    pub fn passage(&mut self, node: usize, request: &StoreRequest) -> Passage {
-        let (part, faults) = (node as u64, self.plan.faults);
-        let quiet = (self.healed, false);
-        let drawn = fate::draw(&mut self.draws, &faults, part, request, quiet);
-        let slow = self.draws.span(
-            What::Travel,
-            part,
-            Span::from_millis(5),
-            Span::from_millis(200),
-        );
-        let after = self.draws.span(What::Late, part, slow, LATE_MAX);
-        let again = (drawn.twice && checks_itself(request)).then_some(after);
-        if drawn.late {
-            return Passage::Late(after.max(self.plan.limits.store_timeout));
-        }
-        let back = match drawn.fate {
-            Fate::Lost => return Passage::Lost,
-            Fate::Refused | Fate::Full => {
-                let refused = fate::refusal(&mut self.draws, part, drawn.fate, request);
-                return Passage::Refused(refused);
-            }
-            // Its one store has no replicas that could be behind.
-            Fate::Fine | Fate::Stale => Some(Span::ZERO),
-            Fate::LostAnswer => None,
-            Fate::SlowAnswer | Fate::HeldAnswer => Some(slow),
-        };
-        let there = if drawn.slow_there { slow } else { Span::ZERO };
-        Passage::Taken { there, again, back }
-    }
-
-    /// After how long, beside its way, each copy of a frame of a node is where it was sent.
-    pub fn frame(&mut self, from: usize) -> Vec<Span> {
-        let (row, faults) = ((from as u64) << 8, self.plan.faults);
-        let lost = self.strikes(Fault::LostFrame, (What::Frame, row | 1), faults.lost_frame);
-        let twice = self.strikes(
-            Fault::FrameTwice,
-            (What::Frame, row | 2),
-            faults.frame_twice,
-        );
-        let late = self.strikes(Fault::LateFrame, (What::Frame, row | 3), faults.late_frame);
-        let mut after = |longest| self.draws.span(What::Frame, row | 4, Span::ZERO, longest);
-        let (wait, copy) = (after(Span::from_secs(2)), after(Span::from_millis(500)));
-        let first = if late { wait } else { Span::ZERO };
-        match (lost, twice) {
-            (true, _) => Vec::new(),
-            (false, true) => vec![first, first + copy],
-            (false, false) => vec![first],
-        }
-    }
-
-    /// Whether frames of one node get to another.
-    pub fn reach(&self, from: usize, to: usize) -> Reach {
-        match (from, to) {
-            way if self.apart.silent.contains(&way) => Reach::Silent,
-            way if self.apart.denied.contains(&way) => Reach::Denied,
-            _ => Reach::Through,
-        }
-    }
-
-    /// After how long, beside its way, each copy of an announcement is heard by a node.
-    pub fn announcement(&mut self, to: usize) -> Vec<Span> {
-        let (row, rate) = ((to as u64) << 8, self.plan.faults.lost_announcement);
-        let row = |index| (What::Announce, row | index);
-        let lost = self.strikes(Fault::LostAnnouncement, row(1), rate);
-        let twice = self.strikes(Fault::AnnouncementTwice, row(2), rate / 2);
-        let late = self.strikes(Fault::LateAnnouncement, row(3), rate);
-        let (what, part) = row(4);
-        let wait = self.draws.span(what, part, Span::ZERO, Span::from_secs(3));
-        let first = if late { wait } else { Span::ZERO };
-        match (lost, twice) {
-            (true, _) => Vec::new(),
-            (false, true) => vec![first, first + Span::from_millis(5)],
-            (false, false) => vec![first],
-        }
-    }
-
-    fn strikes(&mut self, fault: Fault, row: (What, u64), per_mille: u64) -> bool {
+    pub(super) fn strikes(&mut self, fault: Fault, row: (What, u64), per_mille: u64) -> bool {
         !self.healed && self.draws.strikes(fault, row, per_mille)
     }
 
@@ -312,6 +225,12 @@ impl Setting {
         self.draws.deviations.voids(promise)
     }
 
+    /// The name of a stream of events.
+    pub(super) fn event_stream(&self, stream: u16) -> String {
+        let stream = self.namespace.event_stream(Partition(stream));
+        stream.as_str().to_owned()
+    }
+
     /// The names of the streams of events.
     pub fn event_streams(&self) -> Vec<String> {
         self.plan.event_streams()
@@ -323,7 +242,8 @@ impl Setting {
     ///
     /// What is wrong with them whatever the entities are.
     pub fn log(&self, messages: &[Message]) -> Result<Log, Violation> {
-        Log::read(&self.namespace, messages.iter(), true)
+        let fenced = !self.voids(Promise::Fenced);
+        Log::read(&self.namespace, messages.iter(), fenced)
     }
 
     /// Takes in what a node counted, and whether one of its machines halted.
@@ -355,24 +275,37 @@ impl Setting {
         self.trace.bytes(bytes);
     }
 
-    /// Tells what a node does, where somebody reads it.
+    /// Tells what happens to a node, where somebody reads it.
     pub fn tell(&mut self, node: usize, text: impl FnOnce() -> String) {
-        self.trace
-            .tell(self.now, Lane::Node(node), Kind::Note, text);
+        self.tells((Lane::Node(node), Kind::Note), 0, text);
     }
 
-    /// A number that stands for all that happened.
-    pub fn hash(&self) -> u64 {
-        self.trace.hash()
+    /// Tells what happens somewhere, where somebody reads it, and what led to it; 0: nothing that was
+    /// told. Gives its own number.
+    pub fn tells(
+        &mut self,
+        (lane, kind): (Lane, Kind),
+        cause: u64,
+        text: impl FnOnce() -> String,
+    ) -> u64 {
+        let event = self.trace.begins(cause);
+        self.trace.tell(self.now, lane, kind, text);
+        event
     }
 
-    /// What came of the run: `ended` as its callers did, or as they panicked.
+    /// Tells what callers remark.
+    pub fn remark(&mut self, line: &str) {
+        self.tells((Lane::Callers, Kind::Note), 0, || line.to_owned());
+    }
+
+    /// What came of the run: `ended` as its callers did, or as they panicked; `None`: it was cut.
     pub fn report(
         &mut self,
-        ended: Result<Result<usize, Violation>, Box<dyn Any + Send>>,
+        ended: Result<Result<Option<usize>, Violation>, Box<dyn Any + Send>>,
         messages: &[Message],
     ) -> Report {
         let ended = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        let ended = ended.map(Option::unwrap_or_default);
         let judged = self.log(messages).map(|log| log.commits());
         let broken = self.broken.take().or_else(|| self.broken_probe());
         let (asked, violation) = match (ended, &judged, broken) {
@@ -382,9 +315,12 @@ impl Setting {
         };
         if let Some(violation) = &violation {
             let text = format!("VIOLATION {violation}");
-            self.trace
-                .tell(self.now, Lane::World, Kind::Violation, || text);
+            self.tells((Lane::World, Kind::Violation), 0, || text);
         }
+        let (hash, happened) = (self.trace.hash(), self.trace.events());
+        self.tells((Lane::World, Kind::Note), 0, || {
+            format!("{happened} events that come to {hash:016x}")
+        });
         Report {
             violation,
             probe: std::mem::take(&mut self.probe),
@@ -393,7 +329,7 @@ impl Setting {
             commits: judged.unwrap_or(0),
             asked,
             deviations: self.draws.deviations.take_happened(),
-            story: Kept::default(),
+            story: self.trace.take_story(),
         }
     }
 
@@ -433,7 +369,7 @@ impl Setting {
         self.apart.reunite();
         self.note(7, &[core.len() as u64]);
         let (well, never) = (core.clone(), gone.clone());
-        self.trace.tell(self.now, Lane::World, Kind::Note, || {
+        self.tells((Lane::World, Kind::Note), 0, || {
             format!("HEALS: {well:?} are well, {never:?} never")
         });
         (core, gone)
@@ -449,6 +385,11 @@ impl Setting {
         super::faults::wait(self, fault)
     }
 
+    /// Whether no fault comes any more.
+    pub fn is_healed(&self) -> bool {
+        self.healed
+    }
+
     /// Everyone hears everyone again.
     pub fn reunite(&mut self) {
         if !self.healed {
@@ -460,6 +401,28 @@ impl Setting {
     pub fn weather(&mut self, profile: Profile) -> Weather {
         super::faults::weather(&mut self.draws, profile)
     }
+}
+
+/// What is fixed before a run of such a world begins, as a text.
+pub(crate) fn plan_text(case: &Case) -> String {
+    let case = Case {
+        only: None,
+        until: None,
+        ..case.clone()
+    };
+    format!("{:#?}", plan_of(&cluster_of(&case), case.profile))
+}
+
+/// How many nodes a run of such a world has.
+pub(crate) fn nodes_of(case: &Case) -> usize {
+    cluster_of(case).plan().nodes
+}
+
+fn plan_of(cluster: &SimCluster, profile: Profile) -> Plan {
+    let mut plan = cluster.plan();
+    let mut draws = Draws::new(plan.seed);
+    super::faults::plan(&mut plan, profile, &mut draws);
+    plan
 }
 
 /// The driver world's own callers at work in another world: how many questions they asked.
@@ -476,15 +439,26 @@ pub async fn callers(stage: Arc<dyn Stage>) -> Result<usize, Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Passage, Reach, Setting};
-    use crate::deviation::Fault;
+    use super::Setting;
+    use crate::case::{Case, WorldKind};
+    use crate::deviation::{Deviation, Fault};
+    use crate::driver::Keep;
     use crate::profile::Profile;
-    use crate::stage::Befalls;
+    use crate::stage::{Befalls, Passage, Reach};
+    use tenure_core::id::Sequence;
     use tenure_core::port::StoreRequest;
     use tenure_core::step::Span;
 
+    fn case(seed: u64, profile: Profile) -> Case {
+        Case {
+            world: WorldKind::Madsim,
+            ..Case::new(seed, profile)
+        }
+    }
+
     fn setting(seed: u64) -> Setting {
-        Setting::new(seed, Profile::Storm, false).expect("a profile of clusters")
+        let case = case(seed, Profile::Storm);
+        Setting::new(&case, Keep::Nothing).expect("a profile of clusters")
     }
 
     fn passages(setting: &mut Setting) -> Vec<Passage> {
@@ -493,7 +467,7 @@ mod tests {
         let nodes: Vec<usize> = nodes.collect();
         nodes
             .into_iter()
-            .map(|node| setting.passage(node, &request))
+            .map(|node| setting.passage(node, &request, Sequence(20)))
             .collect()
     }
 
@@ -548,8 +522,58 @@ mod tests {
     }
 
     #[test]
+    fn only_what_may_happen_does() {
+        let befallen = |only: Option<Vec<Fault>>| {
+            let only = only.map(|faults| {
+                let due = |fault| Deviation::Fault {
+                    fault,
+                    row: 0,
+                    number: 1,
+                };
+                faults.into_iter().map(due).collect()
+            });
+            let case = Case {
+                only,
+                ..case(7, Profile::Storm)
+            };
+            let mut setting = Setting::new(&case, Keep::Nothing).expect("a profile of clusters");
+            let lives = vec![true; setting.nodes()];
+            let faults = Fault::ALL.into_iter();
+            faults
+                .filter(|fault| setting.befall(*fault, &lives).is_some())
+                .collect::<Vec<_>>()
+        };
+        assert!(befallen(None).len() > 10);
+        assert_eq!(befallen(Some(vec![])), []);
+        let two = vec![Fault::Crash, Fault::ClockJump];
+        assert_eq!(befallen(Some(two.clone())), two);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_shows_no_later_time_until_it_goes_on() {
+        let mut setting = setting(3);
+        let lives = vec![true; setting.nodes()];
+        setting.at(1_000_000_000);
+        let Some(Befalls::ClockStops { node, .. }) = setting.befall(Fault::ClockFreeze, &lives)
+        else {
+            panic!("a clock that stands still");
+        };
+        let shown = setting.shown(node);
+        setting.at(2_000_000_000);
+        assert_eq!(setting.shown(node), shown);
+        let later = shown + Span::from_millis(1);
+        assert_eq!(setting.when(node, later), None);
+        setting.thaw(node);
+        assert!(
+            setting
+                .when(node, later)
+                .is_some_and(|at| at > 2_000_000_000)
+        );
+    }
+
+    #[test]
     fn a_profile_that_clusters_do_not_have_is_refused_by_name() {
-        let refused = Setting::new(1, Profile::Owned, false).map(|_| ());
+        let refused = Setting::new(&case(1, Profile::Owned), Keep::Nothing).map(|_| ());
         assert!(refused.is_err_and(|error| error.contains("owned")));
     }
 }

@@ -41,6 +41,8 @@ pub enum Corruption {
     OldGround,
     /// When a commit's metadata is told of the next command.
     StrangeMetadata,
+    /// When a commit arms each of its timers twice, under two names.
+    ArmedTwice,
     /// When the store never answers again after everything healed.
     Deaf,
     /// When nodes hold replies back.
@@ -79,7 +81,7 @@ pub enum Corruption {
 
 impl Corruption {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LostMessage,
         Self::Doubled,
         Self::Swapped,
@@ -90,6 +92,7 @@ impl Corruption {
         Self::ForgottenIds,
         Self::OldGround,
         Self::StrangeMetadata,
+        Self::ArmedTwice,
         Self::Deaf,
         Self::Mute,
         Self::EndlessLease,
@@ -114,7 +117,11 @@ impl Corruption {
     /// Whether it is the store that breaks its word to requests: so it does in every world.
     pub const fn is_of_store(self) -> bool {
         match self {
-            Self::Unchecked | Self::LyingAck | Self::FalseProof | Self::ForgottenIds => true,
+            Self::Unchecked
+            | Self::LyingAck
+            | Self::FalseProof
+            | Self::ForgottenIds
+            | Self::ArmedTwice => true,
             Self::LostMessage
             | Self::Doubled
             | Self::Swapped
@@ -185,6 +192,7 @@ impl World {
                 | Corruption::ForgottenIds
                 | Corruption::OldGround
                 | Corruption::StrangeMetadata
+                | Corruption::ArmedTwice
                 | Corruption::Deaf
                 | Corruption::Mute
                 | Corruption::EndlessLease
@@ -220,16 +228,18 @@ impl World {
         if self.corruption.is_none() {
             return Ok(Cow::Borrowed(request));
         }
-        let (draws, stream) = (&mut self.draws, self.streams[0].as_str());
-        let tampered = tamper::tampered(self.corruption, draws, &self.store, stream, request);
+        let last = self.store.last(&self.streams[0]);
+        let tampered = tamper::tampered(self.corruption, &mut self.draws, last, request);
         tampered.map(Cow::Owned)
     }
 
     /// An answer as the corrupted store gives it.
     pub(super) fn falsified(&mut self, request: &StoreRequest, reply: StoreReply) -> StoreReply {
-        let wall = self.wall();
-        let draws = &mut self.draws;
-        tamper::falsified(self.corruption, draws, (&self.store, wall), request, reply)
+        let (wall, store) = (self.wall(), &self.store);
+        let stream = request.stream();
+        let last = stream.map_or(Sequence::NONE, |stream| store.last(stream));
+        let as_of = |up_to| store.answer_as_of(wall, up_to, request);
+        tamper::falsified(self.corruption, &mut self.draws, last, as_of, reply)
     }
 
     fn lose_message(&mut self) -> Option<()> {

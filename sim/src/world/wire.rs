@@ -14,7 +14,7 @@ use crate::profile::Plan;
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::log::mark;
-use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
+use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
 
@@ -134,12 +134,10 @@ impl World {
                 self.come_back(id, Outcome::Refused(refused));
             }
             Fate::Stale => {
-                let back = self.draws.range(What::Lag, part, 1, 12);
                 let last = request
                     .stream()
                     .map_or(Sequence::NONE, |s| self.store.last(s));
-                // The anchor is as old as the stream.
-                let up_to = Sequence(last.0.saturating_sub(back).max(1));
+                let up_to = fate::lag(&mut self.draws, part, last);
                 let reply = self.store.answer_as_of(self.wall(), up_to, request);
                 if request.writes() {
                     reached!(self, "fault: a former leader answers a write");
@@ -286,33 +284,11 @@ impl World {
     fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
         let flight = self.wire.flight(id);
         let (of_bodies, part) = (flight.of_bodies, flight.place.node as u64);
-        let Outcome::Done(StoreDone::Latest(mut proof)) = reply else {
+        if !of_bodies || self.healed {
             return reply;
-        };
-        if of_bodies && !self.healed {
-            let faults = self.plan.faults;
-            let row = part << 8;
-            if self.strikes(Fault::AbsentBody, (What::Snapshot, row), faults.absent_body) {
-                reached!(self, "fault: a body is absent");
-                return Outcome::Refused(Refused::NotFound);
-            }
-            let row = row | 1;
-            if self.strikes(
-                Fault::DamagedBody,
-                (What::Snapshot, row),
-                faults.damaged_body,
-            ) {
-                reached!(self, "fault: a body is damaged");
-                for message in &mut proof.messages {
-                    let mut bytes = message.payload.to_vec();
-                    if let Some(byte) = bytes.last_mut() {
-                        *byte ^= 1;
-                    }
-                    message.payload = bytes.into();
-                }
-            }
         }
-        Outcome::Done(StoreDone::Latest(proof))
+        let faults = self.plan.faults;
+        fate::bodies(&mut self.draws, &faults, part, &mut self.probe, reply)
     }
 
     /// A node hears an answer, or its shell gives up waiting.
