@@ -22,13 +22,13 @@ struct Arguments {
 impl Arguments {
     fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         if meta.path.is_ident("seeds") {
-            once(&mut self.seeds, meta.value()?.parse()?, meta)
+            once(&mut self.seeds, some(meta)?, meta)
         } else if meta.path.is_ident("faults") {
             once(&mut self.faults, meta.value()?.parse()?, meta)
         } else if meta.path.is_ident("nodes") {
-            once(&mut self.nodes, meta.value()?.parse()?, meta)
+            once(&mut self.nodes, some(meta)?, meta)
         } else if meta.path.is_ident("shards") {
-            once(&mut self.shards, meta.value()?.parse()?, meta)
+            once(&mut self.shards, some(meta)?, meta)
         } else if meta.path.is_ident("serve") {
             self.serve.extend(types(meta)?);
             Ok(())
@@ -50,6 +50,15 @@ fn once<T>(field: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Resul
     match field.replace(value) {
         None => Ok(()),
         Some(_) => Err(meta.error("it is given twice")),
+    }
+}
+
+/// A number of something, of which there has to be one at least.
+fn some(meta: &ParseNestedMeta<'_>) -> Result<LitInt> {
+    let number: LitInt = meta.value()?.parse()?;
+    match number.base10_parse::<u64>()? {
+        0 => Err(Error::new_spanned(&number, "expected 1 or more")),
+        1.. => Ok(number),
     }
 }
 

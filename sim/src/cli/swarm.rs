@@ -8,7 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tenure_sim::coverage::{missing, rarest};
-use tenure_sim::{Profile, Swarm, Tally, Watch};
+use tenure_sim::{Ending, Profile, Swarm, Tally, Watch};
 
 /// How often it says how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
@@ -84,7 +84,7 @@ impl Runs<'_> {
         let begin = now();
         let tally = watched(&swarm, time);
         let seconds = begin.elapsed().as_secs_f64();
-        self.worst = self.worst.max(failures(&tally, which)?);
+        self.worst = worse(self.worst, failures(&tally, which)?);
         println!("{profile}: {}", sum(&tally, seconds));
         self.all.absorb(tally);
         Ok(())
@@ -213,9 +213,22 @@ fn failures(tally: &Tally, which: &Which) -> Result<u8, String> {
             told::again(case),
             path.display()
         );
-        worst = worst.max(broken.ending.code());
+        worst = worse(worst, broken.ending.code());
     }
     Ok(worst)
+}
+
+/// Of two exit codes the one that says more: a broken safety promise, then a panic, a run that differed,
+/// and something good that did not happen.
+fn worse(one: u8, other: u8) -> u8 {
+    let endings = [
+        Ending::Liveness,
+        Ending::Differed,
+        Ending::Panic,
+        Ending::Safety,
+    ];
+    let rank = |code| endings.iter().position(|ending| ending.code() == code);
+    if rank(other) > rank(one) { other } else { one }
 }
 
 fn sum(tally: &Tally, seconds: f64) -> String {
@@ -266,4 +279,17 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "seconds": seconds,
         "seeds_per_s": per_second(tally.seeds, seconds),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worse;
+
+    #[test]
+    fn a_broken_safety_promise_is_not_hidden_by_another_end() {
+        for other in [0, 11, 12, 13] {
+            assert_eq!((worse(10, other), worse(other, 10)), (10, 10));
+        }
+        assert_eq!((worse(11, 13), worse(13, 0)), (13, 13));
+    }
 }
