@@ -48,8 +48,10 @@ pub(crate) struct Plan {
 }
 
 /// The profiles that the driver world has.
-pub(crate) const PROFILES: [Profile; 8] = [
+pub(crate) const PROFILES: [Profile; 10] = [
     Profile::Calm,
+    Profile::Replicated,
+    Profile::Churn,
     Profile::Cluster,
     Profile::Partition,
     Profile::Drift,
@@ -65,12 +67,11 @@ impl Plan {
         let drawn = match profile {
             // A cluster without any of them.
             Profile::Calm => Profile::Cluster,
-            // Everything at once; and the same with streams that lose their ends.
-            Profile::Swarm | Profile::Tail => Profile::Storm,
+            // Everything at once; the same with streams that lose their ends; and of it what befalls nodes,
+            // or the store, alone.
+            Profile::Swarm | Profile::Tail | Profile::Churn | Profile::Replicated => Profile::Storm,
             Profile::Direct
             | Profile::Owned
-            | Profile::Replicated
-            | Profile::Churn
             | Profile::Cluster
             | Profile::Partition
             | Profile::Drift
@@ -78,7 +79,8 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm => profile,
         };
-        let base = crate::Plan::new(seed, drawn);
+        let mut base = crate::Plan::new(seed, drawn);
+        base.replicated |= profile == Profile::Replicated;
         let mut cluster = base.cluster.expect("a profile of a cluster");
         let mut draws = Draws::new(seed ^ 0xD1CE);
         let mut faults = base.faults;
@@ -129,6 +131,21 @@ impl Plan {
                 faults.late_request = 0;
                 faults.twice = 0;
             }
+        }
+        match profile {
+            Profile::Churn => faults = of_nodes(&faults),
+            Profile::Replicated => faults = of_store(&faults, &mut draws),
+            Profile::Calm
+            | Profile::Direct
+            | Profile::Owned
+            | Profile::Swarm
+            | Profile::Tail
+            | Profile::Cluster
+            | Profile::Partition
+            | Profile::Drift
+            | Profile::TakeOver
+            | Profile::Kill
+            | Profile::Storm => {}
         }
         let mut limits = base.limits;
         // What is older than a receiver remembers is not delivered; here nothing is.
@@ -231,5 +248,55 @@ impl Plan {
         // A program that is started anew may wait for its own name to be free.
         let boot = limits.store_timeout.saturating_mul(4);
         late + over.saturating_mul(3) + settled + moved + reread + boot + Span::from_secs(2)
+    }
+}
+
+/// Of what goes wrong that which befalls nodes alone.
+fn of_nodes(faults: &Faults) -> Faults {
+    let often = |mean: Span, else_ms| match mean == Span::ZERO {
+        true => Span::from_millis(else_ms),
+        false => mean,
+    };
+    Faults {
+        crash: often(faults.crash, 4_000),
+        pause: faults.pause,
+        link_down: faults.link_down,
+        drain: often(faults.drain, 6_000),
+        slow_node: faults.slow_node,
+        ..Faults::default()
+    }
+}
+
+/// Of what goes wrong that which befalls requests and the store's servers.
+fn of_store(faults: &Faults, draws: &mut Draws) -> Faults {
+    let mut rate = |part, per_mille_max| {
+        let there = draws.chance(What::Plan, part, 667);
+        let rate = draws.range(What::Plan, part, 1, per_mille_max);
+        if there { rate } else { 0 }
+    };
+    let (stale_read, old_leader) = (rate(406, 300), rate(407, 60));
+    let mut every = |part, least_ms, most_ms| {
+        let there = draws.chance(What::Plan, part, 667);
+        let mean = draws.range(What::Plan, part, least_ms, most_ms);
+        Span::from_millis(if there { mean } else { 0 })
+    };
+    Faults {
+        lost_request: faults.lost_request,
+        lost_answer: faults.lost_answer,
+        late_request: faults.late_request,
+        twice: faults.twice,
+        slow: faults.slow,
+        refusal: faults.refusal,
+        full: faults.full,
+        stale_read,
+        old_leader,
+        absent_body: faults.absent_body,
+        damaged_body: faults.damaged_body,
+        lost_bodies: faults.lost_bodies,
+        leader_change: every(408, 300, 3_000),
+        election: every(409, 8_000, 20_000),
+        store_step: faults.store_step,
+        lost_announcement: faults.lost_announcement,
+        ..Faults::default()
     }
 }

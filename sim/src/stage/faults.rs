@@ -165,7 +165,11 @@ const fn is_rough(profile: Profile) -> bool {
 pub(super) fn plan(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     let there = draws.chance(What::Plan, 410, 500);
     let mean = Span::from_millis(draws.range(What::Plan, 410, 4_000, 15_000));
-    plan.faults.election = match there && matches!(profile, Profile::Storm | Profile::Swarm) {
+    plan.faults.election = match there
+        && matches!(
+            profile,
+            Profile::Storm | Profile::Swarm | Profile::Replicated
+        ) {
         true => mean,
         false => Span::ZERO,
     };
