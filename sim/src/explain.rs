@@ -25,7 +25,7 @@ const CHANGES_MAX: usize = 600;
 /// ```
 /// use tenure_sim::{Case, Corruption, Profile, explain};
 ///
-/// let case = Case { corruption: Some(Corruption::Unchecked), ..Case::new(3, Profile::Owned) };
+/// let case = Case { corruption: Some(Corruption::Unchecked), ..Case::new(4, Profile::Owned) };
 /// let (page, report) = explain(&case);
 /// assert!(report.violation.is_some());
 /// assert!(page.starts_with("<!doctype html>") && page.contains("predecessor"));

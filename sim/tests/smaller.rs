@@ -130,7 +130,7 @@ fn a_failure_is_written_down_and_can_be_tried_without_a_part_of_it() {
     let args = [
         "run",
         "--seed",
-        "3",
+        "4",
         "--profile",
         "owned",
         "--corrupt",
@@ -138,7 +138,7 @@ fn a_failure_is_written_down_and_can_be_tried_without_a_part_of_it() {
     ];
     let output = sim(&[&args[..], &["--repros", &repros, "--json"]].concat());
     assert_eq!(output.status.code(), Some(10));
-    let file = format!("{repros}/owned-3-unchecked.repro");
+    let file = format!("{repros}/owned-4-unchecked.repro");
     let smaller = format!("{repros}/smaller.repro");
     let output = sim(&["minimize", &file, "-o", &smaller]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
