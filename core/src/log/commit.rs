@@ -46,8 +46,7 @@ impl Shard {
         let Some(held) = &mut entity.held else { return };
         let steps = held.chain.steps_of(&draft.commit.earlier);
         *stage = Stage::Flying;
-        draft.sent = Some(moment);
-        draft.sent_above = high_water;
+        draft.leaves(moment, high_water);
         let publish = Publish {
             stream,
             subject: entity.subject.clone(),
@@ -144,7 +143,7 @@ impl Shard {
         if let Some((sequence, _)) = mine {
             reached!(t.cx, "log: an unknown commit was found");
             let mut draft = draft;
-            self.acknowledged(t, slot, &draft.commit, (*sequence, draft.sent_above));
+            self.acknowledged(t, slot, &draft.commit, (*sequence, draft.stored_above));
             let members = core::mem::take(&mut draft.members);
             self.release(t, members, *sequence);
             return self.next(t, slot);
@@ -207,7 +206,7 @@ impl Shard {
             return self.next(t, slot);
         }
         self.raise_high_water(sequence);
-        self.acknowledged(t, slot, &draft.commit, (sequence, draft.sent_above));
+        self.acknowledged(t, slot, &draft.commit, (sequence, draft.stored_above));
         if self.entity(slot).held.is_none() {
             // The shard was lost after this was stored: right all the same (P1).
             reached!(

@@ -1,6 +1,6 @@
 //! Deciding: which commands go into one commit, and what their verdicts lead to (S5, S19).
 
-use super::entity::{Caller, Command, Draft, Member, Phase, Promise, Stage, Why};
+use super::entity::{Caller, Command, Draft, Member, Moment, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, Firing, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
@@ -18,6 +18,15 @@ use bytes::Bytes;
 pub(super) const HEADER_BYTES_MAX: usize = 768;
 
 impl Draft {
+    /// An attempt leaves, while the stream is known to reach so far.
+    pub(super) fn leaves(&mut self, moment: Moment, high_water: Sequence) {
+        self.sent = Some(moment);
+        self.sent_above = high_water;
+        if !self.doubt {
+            self.stored_above = high_water;
+        }
+    }
+
     /// A caller does not wait any more.
     pub(super) fn part_with(&mut self, ticket: Ticket) {
         for member in &mut self.members {
@@ -433,6 +442,7 @@ impl Shard {
             lost: false,
             sent: None,
             sent_above: Sequence::NONE,
+            stored_above: Sequence::NONE,
             sent_epoch: None,
         });
         let bytes = draft.commit.encoded_len_max() + HEADER_BYTES_MAX;

@@ -180,6 +180,8 @@ pub(super) struct Draft {
     pub(super) sent: Option<Moment>,
     /// The stream reached this far when the latest attempt was sent (S13).
     pub(super) sent_above: Sequence,
+    /// The same of the first attempt that may have been stored: none is below it.
+    pub(super) stored_above: Sequence,
     /// Owned mode: the epoch of the latest attempt.
     pub(super) sent_epoch: Option<Epoch>,
 }

@@ -110,8 +110,7 @@ impl Shard {
         let held = entity.held.as_mut();
         let steps = held.and_then(|held| held.chain.steps_of(&draft.commit.earlier));
         *stage = Stage::Flying;
-        draft.sent = Some(moment);
-        draft.sent_above = high_water;
+        draft.leaves(moment, high_water);
         draft.sent_epoch = Some(epoch);
         draft.commit.epoch = Some(epoch);
         Some(Publish {

@@ -318,6 +318,19 @@ fn freshness<'a>(options: &'a [&'a str]) -> (Freshness, &'a [&'a str]) {
     }
 }
 
+fn refusal_of(word: &str) -> Result<Refused, String> {
+    Ok(match word {
+        "InProcess" => Refused::InProcess,
+        "TooManyBatches" => Refused::TooManyBatches,
+        "Overloaded" => Refused::Overloaded,
+        "NoResponders" => Refused::NoResponders,
+        "NotConnected" => Refused::NotConnected,
+        "NoSpace" => Refused::NoSpace,
+        "WrongLast" => Refused::WrongLast { actual: None },
+        _ => return Err(format!("{word:?} is no refusal that scripts know")),
+    })
+}
+
 fn fate_of(words: &[&str]) -> Result<Fate, String> {
     Ok(match words {
         ["held"] => Fate::Held,
@@ -329,19 +342,11 @@ fn fate_of(words: &[&str]) -> Result<Fate, String> {
         ["fails"] => Fate::Fails,
         ["absent"] => Fate::Refused(Refused::NotFound),
         ["stale", sequence] => Fate::Stale(sequence_of(sequence)?),
-        ["refused", what] => Fate::Refused(match *what {
-            "InProcess" => Refused::InProcess,
-            "TooManyBatches" => Refused::TooManyBatches,
-            "Overloaded" => Refused::Overloaded,
-            "NoResponders" => Refused::NoResponders,
-            "NotConnected" => Refused::NotConnected,
-            "NoSpace" => Refused::NoSpace,
-            "WrongLast" => Refused::WrongLast { actual: None },
-            _ => return Err(format!("{what:?} is no refusal that scripts know")),
-        }),
+        ["refused", what] => Fate::Refused(refusal_of(what)?),
+        ["heard", what] => Fate::Heard(refusal_of(what)?),
         _ => {
             return Err(
-                "held, slow, answer-lost, lost, late, corrupt, fails, absent, stale or refused"
+                "held, slow, answer-lost, lost, late, corrupt, fails, absent, stale, refused or heard"
                     .into(),
             );
         }

@@ -50,7 +50,7 @@ impl Shard {
     /// A commit that may have been stored is given up: whether it was is read from the log.
     pub(in crate::log) fn lost_sight(&mut self, draft: &Draft) {
         if draft.commit.later.is_some() || draft.commit.tombstone {
-            self.fall_behind(draft.sent_above);
+            self.fall_behind(draft.stored_above);
         }
     }
 
@@ -98,7 +98,7 @@ impl Shard {
                 | Phase::Encode => None,
             });
         let sent = drafts.filter(|draft| draft.sent.is_some());
-        let lowest = sent.map(|draft| draft.sent_above).min();
+        let lowest = sent.map(|draft| draft.stored_above).min();
         let known = lowest.unwrap_or(self.high_water).min(self.high_water);
         known.max(agenda.settled)
     }

@@ -81,6 +81,8 @@ pub(crate) enum Fate {
     Late,
     /// The store says no.
     Refused(Refused),
+    /// A leader that is replaced says no, and its successor carries it out.
+    Heard(Refused),
     /// It is answered by a server that knows the stream up to here only.
     Stale(Sequence),
     /// What it brings has a wrong byte.

@@ -129,6 +129,12 @@ impl World {
                 Outcome::Unknown
             }
             Some(Fate::Refused(refused)) => Outcome::Refused(refused),
+            Some(Fate::Heard(refused)) => {
+                let answer = self.apply(&request);
+                let answer = self.names.answer(&answer);
+                self.line(node, 'x', &format!("{op:?} {answer}, by a successor"));
+                Outcome::Refused(refused)
+            }
             Some(Fate::Stale(up_to)) => {
                 let text = format!("{op:?} meets a server that knows the stream up to {up_to:?}");
                 self.line(node, 'x', &text);
