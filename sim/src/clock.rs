@@ -32,7 +32,8 @@ impl Clock {
         if self.frozen {
             return Time::from_nanos(self.shown);
         }
-        let true_age = i128::from(now - self.since);
+        // What was before the last change of its rate counts as that moment.
+        let true_age = i128::from(now.saturating_sub(self.since));
         let age = true_age + true_age * i128::from(self.drift_ppm) / MILLION;
         let age = u64::try_from(age).expect("a clock that goes forward");
         Time::from_nanos(self.shown + age)
@@ -57,6 +58,11 @@ impl Clock {
     pub(crate) fn jump(&mut self, now: u64, by: Span) {
         self.shown = self.at(now).as_nanos() + by.as_nanos();
         self.since = now;
+    }
+
+    /// Whether it stands still.
+    pub(crate) fn is_frozen(self) -> bool {
+        self.frozen
     }
 
     /// It stands still from now on, or goes on.

@@ -71,6 +71,8 @@ pub struct Asked {
     pub stopped: u64,
     /// Whether the store lost acknowledged messages since.
     pub voided: bool,
+    /// Whether a clock that its deadline rests on was wrong since: it is answered at any time.
+    pub untimed: bool,
     /// The machine's reply, the host's answer, and when.
     pub told: Option<Told>,
 }
@@ -161,6 +163,14 @@ impl History {
         self.asked
             .iter_mut()
             .filter(move |asked| asked.place == place && asked.told.is_none())
+    }
+
+    /// A clock is wrong: what is open is answered at any time, and what nobody waits for any more may
+    /// still be decided.
+    pub(crate) fn untime(&mut self) {
+        for asked in &mut self.asked {
+            asked.untimed = true;
+        }
     }
 
     /// A declared loss: nothing that was acknowledged before is owed any more.

@@ -40,7 +40,7 @@ impl Oracle for Replies {
             Reply::Refused(Refusal::Fold(_) | Refusal::Store(_)) => true,
             Reply::Refused(Refusal::Deadline) => {
                 // The owner's clock may be the faster one.
-                told.at + view.plan.drift_over(asked.due - asked.at) < asked.due
+                !asked.untimed && told.at + view.plan.drift_over(asked.due - asked.at) < asked.due
             }
             Reply::Refused(Refusal::Expired { horizon }) => {
                 asked.wish.id.is_none_or(|id| id.time() > *horizon)
@@ -89,6 +89,9 @@ impl Oracle for InTime {
         let Some(told) = &asked.told else {
             return Ok(());
         };
+        if asked.untimed {
+            return Ok(());
+        }
         let late = told.at.saturating_sub(asked.due + asked.stopped);
         if late > SLACK.as_nanos() {
             return Err(format!(

@@ -86,11 +86,11 @@ pub struct Faults {
     pub kill: Span,
     /// When all that a node does takes long for a while (driver world).
     pub slow_node: Span,
-    /// When a node's monotonic clock jumps forward by more than any bound (driver world).
+    /// When a node's monotonic clock jumps forward by more than any bound.
     pub clock_jump: Span,
-    /// When a node's monotonic clock stands still while the node runs (driver world).
+    /// When a node's monotonic clock stands still while the node runs.
     pub clock_freeze: Span,
-    /// When the store's wall clock is set (driver world).
+    /// When the store's wall clock is set.
     pub store_step: Span,
     /// When the latest ownership record of a shard is deleted (driver world).
     pub lost_record: Span,
@@ -207,9 +207,17 @@ impl Faults {
             faults.suspend = every(213, stands, 2_000, 10_000);
             faults.removed_member = every(219, parts || stands, 2_000, 10_000);
             faults.wall_step = every(214, stands, 500, 4_000);
+            faults.store_step = every(224, stands, 1_000, 8_000);
             faults.join = every(215, true, 2_000, 8_000);
             faults.drain = every(216, true, 2_000, 8_000);
-            // It voids what is promised of the leased class, so most seeds do without.
+            // They void what is promised of the leased class, so most seeds do without.
+            let wrong = |part, draws: &mut Draws| {
+                let there = profile == Profile::Storm && draws.chance(What::Plan, part, 120);
+                let mean = draws.range(What::Plan, part + 1, 1_000, 8_000);
+                Span::from_millis(if there { mean } else { 0 })
+            };
+            faults.clock_jump = wrong(225, draws);
+            faults.clock_freeze = wrong(227, draws);
             let loses = profile == Profile::Storm && draws.chance(What::Plan, 217, 250);
             if loses {
                 let mean = draws.range(What::Plan, 218, 3_000, 12_000);

@@ -117,6 +117,8 @@ pub(super) fn world(plan: Plan) -> World {
         wall_max: WallTime(0),
         healed: false,
         members_lost: false,
+        leased_void: false,
+        store_skew_ms: 0,
         removed: None,
         skew_ms: plan.skew_ms.clone(),
         corruption: None,

@@ -87,7 +87,9 @@ impl World {
         let in_cluster = self.plan.cluster.is_some();
         let asked_node = &mut self.nodes[node];
         let deadline = asked_node.clock(self.now) + patience;
-        let due = asked_node.clock.when(deadline).expect("a clock that runs");
+        let due = asked_node.clock.when(deadline);
+        // While the clock stands still nobody knows; the question is an untimed one.
+        let due = due.unwrap_or(self.now + patience.as_nanos());
         if let Some(command) = wish.command
             && !in_cluster
         {
@@ -135,6 +137,7 @@ impl World {
             lost: false,
             stopped,
             voided: false,
+            untimed: self.is_untimed(),
             told: None,
             entity,
         });

@@ -235,7 +235,7 @@ impl World {
 
     /// An answer as the corrupted store gives it.
     pub(super) fn falsified(&mut self, request: &StoreRequest, reply: StoreReply) -> StoreReply {
-        let (wall, store) = (self.wall(), &self.store);
+        let (wall, store) = (self.store_wall(), &self.store);
         let stream = request.stream();
         let last = stream.map_or(Sequence::NONE, |stream| store.last(stream));
         let as_of = |up_to| store.answer_as_of(wall, up_to, request);
@@ -318,7 +318,7 @@ impl World {
             ttl_s: None,
             payload,
         };
-        let wall = self.wall();
+        let wall = self.store_wall();
         match self.store.apply(wall, &StoreRequest::Publish(publish)) {
             Outcome::Done(_) => Some(()),
             Outcome::Refused(_) | Outcome::Unknown => None,

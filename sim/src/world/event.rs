@@ -140,6 +140,17 @@ pub(super) enum Event {
     Suspend,
     /// A node's wall clock is set.
     WallStep,
+    /// The store's wall clock is set.
+    StoreStep,
+    /// A node's clock shows more at once.
+    ClockJump,
+    /// A node's clock stands still for a while.
+    ClockFreeze,
+    /// It goes on.
+    Thaw {
+        node: usize,
+        life: u32,
+    },
     /// Another node is started.
     Join,
     /// A node hands over what it owns, and leaves.

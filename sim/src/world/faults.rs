@@ -106,6 +106,7 @@ impl World {
                     return Ok(());
                 }
                 self.members_lost = true;
+                self.leased_void = true;
             }
             self.tell(Lane::Node(node), Kind::Note, || format!("n{node} starts"));
             self.ends(Lane::Node(node), |sort| sort == Sort::Fault);
@@ -385,6 +386,7 @@ impl World {
         });
         self.store.lose_tail(&stream, keep_up_to);
         self.members_lost = true;
+        self.leased_void = true;
         for node in 0..self.nodes.len() {
             let wait = self.draws.span(
                 What::Members,

@@ -17,6 +17,7 @@ impl World {
         let rest = self.some_to_give_up();
         self.healed = true;
         self.heal_network();
+        self.thaw_all();
         for node in rest {
             self.give_up(node)?;
         }

@@ -4,6 +4,7 @@
 mod bars;
 mod bootstrap;
 mod callers;
+mod clocks;
 mod cluster;
 mod converge;
 mod corrupt;
@@ -110,12 +111,16 @@ pub struct World {
     /// The highest that any wall clock showed so far.
     wall_max: WallTime,
     healed: bool,
-    /// The membership stream lost what it acknowledged, so nothing is promised of the leased class (P3).
+    /// The membership stream lost what it acknowledged.
     members_lost: bool,
+    /// It did, or a node's clock was beyond its bound: nothing is promised of the leased class (P3).
+    leased_void: bool,
     /// Whose record was removed last, and until when it may act without it, in true nanoseconds.
     removed: Option<(usize, u64)>,
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
+    /// What the store's is ahead by.
+    store_skew_ms: u64,
     corruption: Option<Corruption>,
     until: Option<u64>,
     story: Story,
@@ -284,6 +289,22 @@ impl World {
                 self.step_wall();
                 Ok(())
             }
+            Event::ClockJump => {
+                self.clock_jumps();
+                Ok(())
+            }
+            Event::ClockFreeze => {
+                self.clock_stops();
+                Ok(())
+            }
+            Event::Thaw { node, life } => {
+                self.thaw(node, life);
+                Ok(())
+            }
+            Event::StoreStep => {
+                self.step_store_wall();
+                Ok(())
+            }
             Event::Join => self.join(),
             Event::Drain => self.drain(),
             Event::Exit { place } => self.exit(place),
@@ -337,7 +358,7 @@ impl World {
 
     /// The server's sweep: what expired before now is gone.
     fn let_expire(&mut self) {
-        let wall = self.wall();
+        let wall = self.store_wall();
         if self.store.expires_at().is_some_and(|at| at <= wall) {
             reached!(self, "world: messages expired");
             self.store.expire(wall);
@@ -376,6 +397,11 @@ impl World {
 
     fn wall(&self) -> WallTime {
         WallTime(WALL_START.0 + self.now / 1_000_000)
+    }
+
+    /// The store's own wall clock, by which messages expire.
+    fn store_wall(&self) -> WallTime {
+        WallTime(self.wall().0 + self.store_skew_ms)
     }
 
     /// A node's own wall clock.

@@ -446,7 +446,11 @@ impl World {
             *node.wake_of(place.part) = None;
             return;
         };
-        let due = node.clock.when(deadline.at).expect("a clock that runs");
+        let Some(due) = node.clock.when(deadline.at) else {
+            // The clock stands still; it is looked at again when it goes on.
+            *node.wake_of(place.part) = None;
+            return;
+        };
         let due = due.max(self.now);
         let wake = *node.wake_of(place.part);
         // A timer that is set already and not too late stays.

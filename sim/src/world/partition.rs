@@ -19,6 +19,9 @@ impl World {
         self.next_fault(What::Election, faults.election, Event::Election);
         self.next_fault(What::Suspend, faults.suspend, Event::Suspend);
         self.next_fault(What::WallStep, faults.wall_step, Event::WallStep);
+        self.next_fault(What::StoreStep, faults.store_step, Event::StoreStep);
+        self.next_fault(What::ClockJump, faults.clock_jump, Event::ClockJump);
+        self.next_fault(What::ClockFreeze, faults.clock_freeze, Event::ClockFreeze);
         self.next_fault(What::Removed, faults.removed_member, Event::RemovedMember);
         self.next_fault(What::Join, faults.join, Event::Join);
         self.next_fault(What::Drain, faults.drain, Event::Drain);
@@ -27,7 +30,7 @@ impl World {
         }
     }
 
-    fn ttl(&self) -> Span {
+    pub(super) fn ttl(&self) -> Span {
         let cluster = self.plan.cluster.as_ref().expect("a plan of a cluster");
         cluster.terms.ttl
     }
@@ -238,6 +241,27 @@ impl World {
             self.skew_ms[node] = ahead_ms;
         }
         self.next_fault(What::WallStep, self.plan.faults.wall_step, Event::WallStep);
+    }
+
+    /// The store's wall clock is set: forward, or back to where it was at least.
+    pub(super) fn step_store_wall(&mut self) {
+        if self.healed {
+            return;
+        }
+        let due = self.due(Fault::StoreStep);
+        let ahead_ms = self.draws.range(What::StoreStep, 2, 0, 20_000);
+        if self.happens(due) {
+            reached!(self, "fault: the store's wall clock is set");
+            self.tell(Lane::Store, Kind::Fault, || {
+                format!("the store's wall clock is set {ahead_ms} ms ahead")
+            });
+            self.store_skew_ms = ahead_ms;
+        }
+        self.next_fault(
+            What::StoreStep,
+            self.plan.faults.store_step,
+            Event::StoreStep,
+        );
     }
 
     pub(super) fn heal_network(&mut self) {

@@ -85,7 +85,7 @@ impl World {
             expired_messages: self.expired_messages,
         };
         let asked = history.asked(ticket).expect("a caller who was just told");
-        let promised = !self.members_lost || asked.entity.class != TakeOver::Leased;
+        let promised = !self.leased_void || asked.entity.class != TakeOver::Leased;
         for oracle in self.oracles.iter_mut().filter(|_| promised) {
             let judged = oracle.judge(view, Seen::Told(asked));
             judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
@@ -96,7 +96,7 @@ impl World {
 
     /// Lets the oracles judge something that concerns no single commit or caller.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
-        if self.members_lost && matches!(seen, Seen::Cluster(Happened::Acts { .. })) {
+        if self.leased_void && matches!(seen, Seen::Cluster(Happened::Acts { .. })) {
             return Ok(());
         }
         let walls = (self.walls().0, self.wall_max);

@@ -138,7 +138,7 @@ impl World {
                     .stream()
                     .map_or(Sequence::NONE, |s| self.store.last(s));
                 let up_to = fate::lag(&mut self.draws, part, last);
-                let reply = self.store.answer_as_of(self.wall(), up_to, request);
+                let reply = self.store.answer_as_of(self.store_wall(), up_to, request);
                 if request.writes() {
                     reached!(self, "fault: a former leader answers a write");
                 } else {
@@ -197,7 +197,7 @@ impl World {
             }
             return;
         }
-        let wall = self.wall();
+        let wall = self.store_wall();
         let proposed = match self.tampered(request) {
             Ok(tampered) => self.store.propose(wall, &tampered),
             Err(reply) => Err(reply),
@@ -238,7 +238,7 @@ impl World {
             reached!(self, "fault: a proposal was lost with its leader");
             return;
         }
-        let wall = self.wall();
+        let wall = self.store_wall();
         let reply = self.store.commit(wall, proposal);
         self.tell(Lane::Store, Kind::Does, || {
             format!("store commits {flight:?}: {}", brief::answer(&reply))

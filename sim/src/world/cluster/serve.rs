@@ -393,8 +393,10 @@ impl World {
             let Some(begun) = seats.begun.get(ticket) else {
                 continue;
             };
+            let asked = self.history.asked(begun.caller);
+            let timed = asked.map_or(!self.leased_void, |asked| !asked.untimed);
             let late = self.now.saturating_sub(begun.limit);
-            if late > SLACK.as_nanos() {
+            if timed && late > SLACK.as_nanos() {
                 return Err(breach(
                     Class::Safety,
                     format!(
