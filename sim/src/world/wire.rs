@@ -35,6 +35,8 @@ struct Flight {
     op: OpId,
     request: StoreRequest,
     fate: Fate,
+    /// Whether its bytes come again.
+    twice: bool,
     /// Whether it reads bodies of snapshots.
     of_bodies: bool,
     /// Whether its node still waits for the answer.
@@ -60,6 +62,7 @@ impl World {
         let timeout = self.plan.limits.store_timeout;
         let cut = self.network.apart.cut.contains(&place.node);
         let drawn = fate::draw(&mut self.draws, &faults, part, &request, (self.healed, cut));
+        let twice = drawn.twice && checks_itself(&request);
         let mut travel = self.travel(part);
         if drawn.slow_there {
             reached!(self, "fault: slow request");
@@ -79,7 +82,7 @@ impl World {
             let request = Box::new(request.clone());
             self.at(after, Event::Straggle { request });
         } else {
-            if drawn.twice && checks_itself(&request) {
+            if twice {
                 reached!(self, "fault: request twice");
                 let after = self.draws.span(What::Late, part, travel, Plan::LATE_MAX);
                 let request = Box::new(request.clone());
@@ -96,6 +99,7 @@ impl World {
             op,
             request,
             fate: drawn.fate,
+            twice,
             of_bodies,
             awaited: true,
         });
@@ -116,7 +120,8 @@ impl World {
     fn take_up(&mut self, id: FlightId, request: &StoreRequest) {
         let flight = self.wire.flight(id);
         let (mut fate, part) = (flight.fate, flight.place.node as u64);
-        let refuses = self.now < self.wire.overloaded_until && request.writes();
+        // What is refused is refused in all its copies.
+        let refuses = self.now < self.wire.overloaded_until && request.writes() && !flight.twice;
         if refuses && fate == Fate::Fine && self.draws.chance(What::Overload, part, 700) {
             fate = Fate::Refused;
         }
