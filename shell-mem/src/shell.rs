@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tenure_core::driver::{Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, Refused, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{
+    Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
+};
 use tenure_core::step::{Outcome, Span, Time};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 /// The worlds that have a name: the only state of this crate that a process shares.
@@ -49,6 +52,10 @@ struct World {
     network: Mutex<Network>,
     /// As the store's configuration says, to be read without its lock.
     payload_bytes_max: AtomicUsize,
+    /// Tells fetches that wait that something was stored.
+    stored: Notify,
+    /// How many wait.
+    fetches: AtomicUsize,
 }
 
 /// One shell with its clones, as a connection is to a server. It ends with the last of them.
@@ -65,7 +72,17 @@ impl World {
             store: Mutex::new(store),
             network: Mutex::default(),
             payload_bytes_max: AtomicUsize::new(payload_bytes_max),
+            stored: Notify::new(),
+            fetches: AtomicUsize::new(0),
         })
+    }
+
+    /// Lets fetches that wait look again. Who began to wait before the store was changed is counted
+    /// by then, as each looks at the store under its lock after it is counted.
+    fn look_again(&self) {
+        if self.fetches.load(Ordering::Relaxed) > 0 {
+            self.stored.notify_waiters();
+        }
     }
 
     /// Looks at the store or changes it; what it announces is heard in the order in which it was
@@ -163,26 +180,83 @@ impl MemShell {
             return Outcome::Refused(Refused::NotConnected);
         }
         let at = self.wall();
-        self.link.world.with_store(|store| {
+        let mut changes = request.writes();
+        let reply = self.link.world.with_store(|store| {
             if store.next_expiry().is_some_and(|expiry| expiry <= at) {
-                store.expire(at);
+                // It may leave markers.
+                changes |= store.expire(at) > 0;
             }
             store.apply(at, request)
-        })
+        });
+        if changes {
+            self.link.world.look_again();
+        }
+        reply
+    }
+
+    /// Answers a fetch when there is something, or when it has waited. One whose link is cut meanwhile
+    /// does not know what would have come.
+    async fn fetch(&self, request: &StoreRequest) -> StoreReply {
+        let world = &self.link.world;
+        let mut up = self.link.up.subscribe();
+        let cut = async move {
+            // The link is here, so it ends with a cut.
+            let _ = up.wait_for(|up| !up).await;
+        };
+        let over = tokio::time::sleep(request.patience().into());
+        let (mut cut, mut over) = (pin!(cut), pin!(over));
+        let _counted = Counted::new(&world.fetches);
+        loop {
+            let mut stored = pin!(world.stored.notified());
+            stored.as_mut().enable();
+            let reply = self.ask(request);
+            if !brought_nothing(&reply) {
+                return reply;
+            }
+            tokio::select! {
+                biased;
+                () = &mut cut => return Outcome::Unknown,
+                () = &mut over => return reply,
+                () = stored => {}
+            }
+        }
     }
 
     /// Looks at the store, or damages it, as tests do.
     pub fn with_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
         let world = &self.link.world;
-        world.with_store(|store| {
+        let seen = world.with_store(|store| {
             let seen = look(store);
             let payload_bytes_max = store.config().capabilities.payload_bytes_max;
             world
                 .payload_bytes_max
                 .store(payload_bytes_max, Ordering::Relaxed);
             seen
-        })
+        });
+        world.look_again();
+        seen
     }
+}
+
+/// One of those that wait, for as long as it does.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether it is the answer to a fetch for which there was nothing.
+fn brought_nothing(reply: &StoreReply) -> bool {
+    matches!(reply, Outcome::Done(StoreDone::Fetched(fetched)) if fetched.messages.is_empty())
 }
 
 /// Tells each change of a link until nobody takes it or the link ends. Who is slow hears of fewer
@@ -260,11 +334,16 @@ impl Shell for MemShell {
     }
 
     async fn store(&self, request: StoreRequest) -> StoreReply {
-        self.ask(&request)
+        match request.patience() {
+            Span::ZERO => self.ask(&request),
+            _ => self.fetch(&request).await,
+        }
     }
 
     fn answer(&self, request: &StoreRequest) -> Option<StoreReply> {
-        Some(self.ask(request))
+        let reply = self.ask(request);
+        let waits = request.patience() > Span::ZERO && brought_nothing(&reply);
+        (!waits).then_some(reply)
     }
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use std::time::Duration;
 use tenure_core::driver::{Inbound, Shell};
 use tenure_core::port::{
-    Expect, Publish, Refused, Rollup, StoreDone, StoreRequest, StreamSettings,
+    ConsumerSettings, Expect, Publish, Refused, Rollup, Start, StoreDone, StoreReply, StoreRequest,
+    StreamSettings,
 };
 use tenure_core::step::{Outcome, Span};
 use tenure_mem::MemShell;
+use tenure_mem::store::Store;
 
 fn publish(ttl_s: Option<u32>) -> StoreRequest {
     StoreRequest::Publish(Publish {
@@ -99,4 +101,72 @@ async fn a_spawned_task_can_be_ended() {
     });
     task.abort();
     assert!(receiver.await.is_err(), "its end drops what it holds");
+}
+
+fn fetch(wait: Span) -> StoreRequest {
+    StoreRequest::Fetch {
+        stream: "s".into(),
+        consumer: "c".into(),
+        messages_max: 10,
+        bytes_max: 1 << 20,
+        wait,
+    }
+}
+
+async fn with_consumer(shell: &MemShell) {
+    with_stream(shell).await;
+    let settings = ConsumerSettings {
+        stream: "s".into(),
+        name: "c".into(),
+        filters: vec!["s.>".into()],
+        from: Start::New,
+        idle: Span::from_secs(60),
+    };
+    let opened = shell.store(StoreRequest::OpenConsumer(settings)).await;
+    assert!(matches!(opened, Outcome::Done(_)), "{opened:?}");
+}
+
+fn count(reply: &StoreReply) -> usize {
+    let Outcome::Done(StoreDone::Fetched(fetched)) = reply else {
+        panic!("{reply:?}")
+    };
+    fetched.messages.len()
+}
+
+#[tokio::test]
+async fn a_fetch_waits_for_what_is_stored() {
+    let shell = MemShell::fresh();
+    with_consumer(&shell).await;
+    assert_eq!(shell.answer(&fetch(Span::from_secs(60))), None);
+    let other = shell.beside();
+    let (reply, ()) = tokio::join!(shell.store(fetch(Span::from_secs(60))), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        other.store(publish(None)).await;
+    });
+    assert_eq!(count(&reply), 1);
+    // What is there already is answered at once, and what does not come after the wait.
+    shell.store(publish(None)).await;
+    let at_once = shell.answer(&fetch(Span::from_secs(60)));
+    assert_eq!(count(&at_once.expect("it is there")), 1);
+    let before = shell.now();
+    assert_eq!(count(&shell.store(fetch(Span::from_millis(50))).await), 0);
+    assert!(shell.now().since(before) >= Span::from_millis(50));
+    assert_eq!(count(&shell.store(fetch(Span::ZERO)).await), 0);
+}
+
+#[tokio::test]
+async fn a_fetch_does_not_know_what_comes_when_its_link_is_cut() {
+    let shell = MemShell::fresh();
+    with_consumer(&shell).await;
+    let (reply, ()) = tokio::join!(shell.store(fetch(Span::from_secs(60))), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        shell.cut(true);
+    });
+    assert_eq!(reply, Outcome::Unknown);
+    shell.cut(false);
+    let (reply, ()) = tokio::join!(shell.store(fetch(Span::from_secs(60))), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        shell.with_store(Store::forget_consumers);
+    });
+    assert_eq!(reply, Outcome::Refused(Refused::NoConsumer));
 }

@@ -19,6 +19,7 @@
 
 mod address;
 mod clock;
+mod consumer;
 mod ears;
 mod error;
 mod keeper;

@@ -36,6 +36,7 @@ pub(crate) fn refused(error: ApiError) -> Option<Refused> {
         10_167 => Refused::Overloaded,
         10_054 => Refused::TooLarge,
         10_059 => Refused::NoStream,
+        10_014 => Refused::NoConsumer,
         10_060 => Refused::WrongStream,
         10_058 => Refused::StreamExists,
         10_065 => Refused::SubjectOverlap,
@@ -46,7 +47,7 @@ pub(crate) fn refused(error: ApiError) -> Option<Refused> {
         10_077 | 10_122 | 10_023 | 10_047 => Refused::NoSpace,
         10_076 | 10_039 => Refused::NoJetStream,
         10_052 | 10_109 | 10_110 => Refused::Forbidden,
-        10_025 | 10_003 => Refused::BadRequest(description),
+        10_025 | 10_003 | 10_138 => Refused::BadRequest(description),
         code => Refused::Other {
             code,
             text: description,
@@ -60,7 +61,7 @@ pub(crate) fn status(message: &Message) -> Option<Refused> {
     let text = || message.description.clone().unwrap_or_default();
     match status {
         404 => Some(Refused::NotFound),
-        408 | 413 => Some(Refused::BadRequest(format!("{status} {}", text()))),
+        400 | 408 | 413 => Some(Refused::BadRequest(format!("{status} {}", text()))),
         503 => Some(Refused::NoResponders),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 use crate::ConnectError;
 use crate::clock::{self, Clock};
+use crate::consumer::{self, Fetch, Taps};
 use crate::ears::Ears;
 use crate::keeper::{self, Present, Servers};
 use crate::link::{Deadlines, Link, send_now};
@@ -17,7 +18,8 @@ use std::time::Duration;
 use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{
-    Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
+    ConsumerName, Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest,
+    StreamName, Subject,
 };
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -37,6 +39,7 @@ struct Inner {
     in_flight: Arc<Semaphore>,
     present: Arc<Present>,
     ears: Arc<Ears>,
+    taps: Taps,
     // Ends the connection when the last clone goes.
     _keeper: Keeper,
 }
@@ -153,6 +156,7 @@ impl NatsShell {
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             present,
             ears,
+            taps: Taps::default(),
             _keeper: keeper,
         }))
     }
@@ -187,6 +191,21 @@ impl NatsShell {
 
     /// Executes a request, after a wait for its turn.
     pub(crate) async fn execute(&self, request: StoreRequest) -> StoreReply {
+        if let StoreRequest::Fetch {
+            stream,
+            consumer,
+            messages_max,
+            bytes_max,
+            wait,
+        } = request
+        {
+            let fetch = Fetch {
+                messages_max,
+                bytes_max,
+                wait: wait.into(),
+            };
+            return self.fetch((stream, consumer), fetch).await;
+        }
         let deadlines = Deadlines::start(self.0.store_timeout);
         // A refusal from here is definite, as nothing was handed over.
         let turn = tokio::time::timeout_at(deadlines.hand_over, self.0.in_flight.acquire());
@@ -197,9 +216,21 @@ impl NatsShell {
         let Some(link) = link else {
             return Outcome::Refused(Refused::NotConnected);
         };
+        if let StoreRequest::CloseConsumer { stream, consumer } = &request {
+            self.0.taps.close(stream, consumer);
+        }
         let reply = execute(&link, request, deadlines).await;
         drop(permit);
         reply
+    }
+
+    /// A fetch mostly waits for what is not stored yet, and takes no other request's turn meanwhile.
+    async fn fetch(&self, key: (StreamName, ConsumerName), fetch: Fetch) -> StoreReply {
+        let link = self.present().clone();
+        match link {
+            Some(link) => self.0.taps.fetch(&link, key, fetch).await,
+            None => Outcome::Refused(Refused::NotConnected),
+        }
     }
 }
 
@@ -224,6 +255,11 @@ async fn execute(link: &Link, request: StoreRequest, deadlines: Deadlines) -> St
         StoreRequest::CreateStream(settings) => stream::create(link, settings, deadlines).await,
         StoreRequest::StreamInfo { stream } => stream::info(link, &stream, deadlines).await,
         StoreRequest::Capabilities => capabilities(link, deadlines).await,
+        StoreRequest::OpenConsumer(settings) => consumer::open(link, &settings, deadlines).await,
+        StoreRequest::CloseConsumer { stream, consumer } => {
+            consumer::close(link, (&stream, &consumer), deadlines).await
+        }
+        StoreRequest::Fetch { .. } => unreachable!("a fetch goes by a tap"),
     }
 }
 

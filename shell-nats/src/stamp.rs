@@ -1,4 +1,4 @@
-//! The server's stamps: RFC 3339 text to milliseconds since the Unix epoch.
+//! The server's stamps: RFC 3339 text to milliseconds since the Unix epoch, and back.
 
 use tenure_core::id::WallTime;
 
@@ -28,6 +28,38 @@ pub(crate) fn parse(text: &str) -> Option<WallTime> {
     Some(WallTime(u64::try_from(stamp).unwrap_or(0)))
 }
 
+/// The last millisecond that four digits of a year are enough for.
+const LAST: u64 = 253_402_300_799_999;
+
+/// Writes a stamp, no later than the end of the year 9999.
+pub(crate) fn text(at: WallTime) -> String {
+    let at = at.0.min(LAST);
+    let (seconds, millis) = (at / 1_000, at % 1_000);
+    let (minutes, second) = (seconds / 60, seconds % 60);
+    let (hours, minute) = (minutes / 60, minutes % 60);
+    let (days, hour) = (hours / 24, hours % 24);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// The date so many days after 1 January 1970, as [`days`] counts them.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = match month_from_march {
+        0..10 => month_from_march + 3,
+        _ => month_from_march - 9,
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
 /// Days since 1 January 1970 in the proleptic Gregorian calendar (H. Hinnant, "chrono-compatible
 /// low-level date algorithms").
 fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -41,7 +73,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{LAST, parse, text};
     use tenure_core::id::WallTime;
 
     #[test]
@@ -56,6 +88,16 @@ mod tests {
             Some(WallTime(1_795_268_175_531))
         );
         assert_eq!(parse("0001-01-01T00:00:00Z"), Some(WallTime(0)));
+    }
+
+    #[test]
+    fn a_stamp_that_was_written_is_read() {
+        assert_eq!(text(WallTime(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(text(WallTime(951_827_415_500)), "2000-02-29T12:30:15.500Z");
+        assert_eq!(text(WallTime(u64::MAX)), "9999-12-31T23:59:59.999Z");
+        for at in (0..LAST).step_by(7_777_777_777_777).chain([LAST]) {
+            assert_eq!(parse(&text(WallTime(at))), Some(WallTime(at)));
+        }
     }
 
     #[test]

@@ -61,7 +61,10 @@ pub(crate) fn submit(
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities) => return Err((request, done)),
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. }) => return Err((request, done)),
     };
     let Some(turn) = shell.turn() else {
         return Err((StoreRequest::Publish(publish), done));

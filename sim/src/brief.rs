@@ -106,8 +106,21 @@ pub(crate) fn answer(reply: &StoreReply) -> String {
             line
         }
         Outcome::Done(StoreDone::Message(it)) => format!("got {}", message(it)),
+        Outcome::Done(StoreDone::Fetched(fetched)) => {
+            let mut line = format!("fetched, {} more", fetched.pending);
+            for it in &fetched.messages {
+                let _ = write!(line, " | {}. {}", it.number, message(&it.message));
+            }
+            line
+        }
         Outcome::Done(StoreDone::Published(ack)) => format!("acknowledged {:?}", ack.sequence),
-        Outcome::Done(StoreDone::Page(_) | StoreDone::Stream(_) | StoreDone::Capabilities(_))
+        Outcome::Done(
+            StoreDone::Page(_)
+            | StoreDone::Stream(_)
+            | StoreDone::Capabilities(_)
+            | StoreDone::Consumer(_)
+            | StoreDone::Closed,
+        )
         | Outcome::Refused(_)
         | Outcome::Unknown => format!("{reply:?}"),
     }
@@ -127,7 +140,16 @@ fn request(request: &StoreRequest) -> String {
         StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => format!("{request:?}"),
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_) => format!("{request:?}"),
+        StoreRequest::Fetch {
+            consumer,
+            messages_max,
+            bytes_max,
+            wait,
+            ..
+        } => format!("fetch {messages_max} or {bytes_max} B of {consumer}, within {wait}"),
+        StoreRequest::CloseConsumer { consumer, .. } => format!("close {consumer}"),
     }
 }
 

@@ -119,7 +119,10 @@ fn is_seldom(request: &StoreRequest) -> bool {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => false,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => false,
     }
 }
 
@@ -150,7 +153,10 @@ fn final_refusals(request: &StoreRequest) -> &'static [Refused] {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => &SINGLE,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => &SINGLE,
     }
 }
 
@@ -217,7 +223,11 @@ fn passing_refusals(request: &StoreRequest) -> &'static [Refused] {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => &[Refused::NoResponders],
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::CloseConsumer { .. } => &[Refused::NoResponders],
+        // Nobody who answers for a consumer is a consumer that is gone.
+        StoreRequest::Fetch { .. } => &[Refused::NoConsumer],
     }
 }
 
@@ -232,6 +242,9 @@ pub(crate) fn checks_itself(request: &StoreRequest) -> bool {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => false,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => false,
     }
 }

@@ -50,7 +50,10 @@ fn each_write(request: &mut StoreRequest, change: impl Fn(&mut Publish)) {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => {}
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => {}
     }
 }
 

@@ -282,12 +282,21 @@ fn log_bytes(input: &Input) -> usize {
 }
 
 fn stored_bytes(reply: &StoreReply) -> usize {
+    if let Outcome::Done(StoreDone::Fetched(fetched)) = reply {
+        let payloads = fetched.messages.iter().map(|it| it.message.payload.len());
+        return payloads.sum();
+    }
     let messages = match reply {
         Outcome::Done(StoreDone::Latest(proof)) => proof.messages.as_slice(),
         Outcome::Done(StoreDone::Message(message)) => std::slice::from_ref(message),
         Outcome::Done(StoreDone::Page(page)) => page.messages.as_slice(),
         Outcome::Done(
-            StoreDone::Published(_) | StoreDone::Stream(_) | StoreDone::Capabilities(_),
+            StoreDone::Published(_)
+            | StoreDone::Stream(_)
+            | StoreDone::Capabilities(_)
+            | StoreDone::Consumer(_)
+            | StoreDone::Fetched(_)
+            | StoreDone::Closed,
         )
         | Outcome::Refused(_)
         | Outcome::Unknown => &[],

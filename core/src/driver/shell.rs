@@ -30,8 +30,9 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// Ends when the clock reads `at` or later. Cancel safe.
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send;
 
-    /// Executes one request and answers within `Limits::store_timeout`, with `Unknown` when it does
-    /// not know. Dropping the future gives the answer up, not the request.
+    /// Executes one request and answers within `Limits::store_timeout`, beside the time that the
+    /// request itself [waits](StoreRequest::patience), with `Unknown` when it does not know. Dropping
+    /// the future gives the answer up, not the request.
     fn store(&self, request: StoreRequest) -> impl Future<Output = StoreReply> + Send;
 
     /// The same at once, for a shell that waits for nobody to know the answer; `None` when it is to

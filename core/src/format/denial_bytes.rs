@@ -183,7 +183,7 @@ fn fold(error: &FoldError, values: &mut Values<'_>) {
 
 /// The refusals of a store that say nothing but their name, each at the place of its number. What is
 /// added goes to the end.
-static STORE: [Refused; 24] = [
+static STORE: [Refused; 25] = [
     Refused::InProcess,
     Refused::DuplicateInProcess,
     Refused::DuplicateInBatch,
@@ -208,6 +208,7 @@ static STORE: [Refused; 24] = [
     Refused::Forbidden,
     Refused::Denied(String::new()),
     Refused::BadRequest(String::new()),
+    Refused::NoConsumer,
 ];
 
 /// The numbers of those that say more, beside the two texts in `STORE`.
@@ -237,6 +238,7 @@ fn store(refused: &Refused, values: &mut Values<'_>) {
         | Refused::NotConnected
         | Refused::TooLarge
         | Refused::NoStream
+        | Refused::NoConsumer
         | Refused::WrongStream
         | Refused::StreamExists
         | Refused::SubjectOverlap

@@ -22,7 +22,10 @@ pub fn told(reply: &StoreReply) -> Option<Sequence> {
             | StoreDone::Message(_)
             | StoreDone::Page(_)
             | StoreDone::Stream(_)
-            | StoreDone::Capabilities(_),
+            | StoreDone::Capabilities(_)
+            | StoreDone::Consumer(_)
+            | StoreDone::Fetched(_)
+            | StoreDone::Closed,
         )
         | Outcome::Refused(_)
         | Outcome::Unknown => None,

@@ -524,6 +524,7 @@ fn is_final(refused: &Refused) -> bool {
         | Refused::NoResponders
         | Refused::NotConnected
         | Refused::NoStream
+        | Refused::NoConsumer
         | Refused::StreamExists
         | Refused::SubjectOverlap
         | Refused::NotFound

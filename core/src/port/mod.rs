@@ -5,6 +5,7 @@
 //! A shell maps and never retries or decides.
 
 mod capabilities;
+mod consumer;
 mod name;
 mod net;
 mod refused;
@@ -13,6 +14,10 @@ mod stream;
 mod verify;
 
 pub use capabilities::{Capabilities, ServerVersion};
+pub use consumer::{
+    ConsumerInfo, ConsumerName, ConsumerSettings, Delivered, FETCH_MESSAGES_MAX, Fetched, Start,
+    is_consumer_name, wrong_fetch, wrong_name, wrong_settings,
+};
 pub use name::{StreamName, Subject};
 pub use net::{Delivery, Heard, SendRefused};
 pub use refused::{Refused, RefusedClass};

@@ -1,4 +1,4 @@
-//! Names of subjects and streams as requests carry them: shared, because each request of an entity
+//! Names of subjects, streams and consumers as requests carry them: shared, because each request of an entity
 //! has the same ones.
 
 use alloc::string::String;
@@ -33,6 +33,18 @@ pub struct Subject(Arc<str>);
 #[derive(Clone, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamName(Arc<str>);
+
+/// The name of a consumer of a stream. A clone shares the text.
+///
+/// ```
+/// use tenure_core::port::ConsumerName;
+///
+/// let consumer = ConsumerName::from("balances-7f3a");
+/// assert_eq!(consumer.as_str(), "balances-7f3a");
+/// ```
+#[derive(Clone, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConsumerName(Arc<str>);
 
 macro_rules! shared_text {
     ($($name:ident),*) => { $(
@@ -145,4 +157,4 @@ macro_rules! shared_text {
         }
     )* };
 }
-shared_text!(Subject, StreamName);
+shared_text!(Subject, StreamName, ConsumerName);

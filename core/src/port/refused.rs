@@ -40,6 +40,9 @@ pub enum Refused {
     TooLarge,
     /// 10059: there is no such stream.
     NoStream,
+    /// 10014, 409 "Consumer Deleted", or nobody who answers for it: the consumer is gone, or was never
+    /// there, or its server cannot be reached. Open another one.
+    NoConsumer,
     /// 10060: another stream answered for the subject.
     WrongStream,
     /// 10058: the stream exists with other settings.
@@ -96,6 +99,7 @@ pub enum RefusedClass {
     NotConnected,
     TooLarge,
     NoStream,
+    NoConsumer,
     WrongStream,
     StreamExists,
     SubjectOverlap,
@@ -113,7 +117,7 @@ pub enum RefusedClass {
 
 impl RefusedClass {
     /// Every class, in the order of the table.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::WrongLastAhead,
         Self::WrongLastBehind,
         Self::WrongLastUntold,
@@ -129,6 +133,7 @@ impl RefusedClass {
         Self::NotConnected,
         Self::TooLarge,
         Self::NoStream,
+        Self::NoConsumer,
         Self::WrongStream,
         Self::StreamExists,
         Self::SubjectOverlap,
@@ -168,6 +173,7 @@ impl Refused {
             Self::NotConnected => RefusedClass::NotConnected,
             Self::TooLarge => RefusedClass::TooLarge,
             Self::NoStream => RefusedClass::NoStream,
+            Self::NoConsumer => RefusedClass::NoConsumer,
             Self::WrongStream => RefusedClass::WrongStream,
             Self::StreamExists => RefusedClass::StreamExists,
             Self::SubjectOverlap => RefusedClass::SubjectOverlap,
@@ -207,6 +213,7 @@ impl Refused {
             | Self::NotConnected
             | Self::TooLarge
             | Self::NoStream
+            | Self::NoConsumer
             | Self::WrongStream
             | Self::StreamExists
             | Self::SubjectOverlap
@@ -237,6 +244,7 @@ impl Refused {
             | Self::BatchDisabled
             | Self::TooLarge
             | Self::NoStream
+            | Self::NoConsumer
             | Self::WrongStream
             | Self::StreamExists
             | Self::SubjectOverlap
@@ -278,6 +286,7 @@ impl fmt::Display for Refused {
             Self::NotConnected => "there is no connection",
             Self::TooLarge => "the message is larger than the server takes",
             Self::NoStream => "there is no such stream",
+            Self::NoConsumer => "there is no such consumer, open another one",
             Self::WrongStream => "another stream takes in the subject",
             Self::StreamExists => "the stream exists with other settings",
             Self::SubjectOverlap => "another stream takes in one of the subjects",
@@ -317,7 +326,8 @@ mod tests {
             Refused::NoResponders => Refused::NotConnected,
             Refused::NotConnected => Refused::TooLarge,
             Refused::TooLarge => Refused::NoStream,
-            Refused::NoStream => Refused::WrongStream,
+            Refused::NoStream => Refused::NoConsumer,
+            Refused::NoConsumer => Refused::WrongStream,
             Refused::WrongStream => Refused::StreamExists,
             Refused::StreamExists => Refused::SubjectOverlap,
             Refused::SubjectOverlap => Refused::NotFound,

@@ -1,8 +1,11 @@
 //! The requests, and what a store says when one is done.
 
-use super::{Capabilities, Refused, StreamInfo, StreamName, StreamSettings, Subject};
+use super::{
+    Capabilities, ConsumerInfo, ConsumerName, ConsumerSettings, Fetched, Refused, StreamInfo,
+    StreamName, StreamSettings, Subject,
+};
 use crate::id::{BatchId, Sequence, WallTime};
-use crate::step::Outcome;
+use crate::step::{Outcome, Span};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -63,6 +66,32 @@ pub enum StoreRequest {
     },
     /// Asks what the store is and can do. Done: [`StoreDone::Capabilities`].
     Capabilities,
+    /// Opens a consumer; one of the same name and settings that is there already is done too, and
+    /// stands where it stands. Done: [`StoreDone::Consumer`].
+    OpenConsumer(ConsumerSettings),
+    /// Takes the next messages of a consumer, which moves on by them for good. Done:
+    /// [`StoreDone::Fetched`], as soon as there is a message and no further one at once, or as many
+    /// as asked for, or none after the wait; gone, or never there: [`Refused::NoConsumer`]. Of one
+    /// consumer one fetch is asked at a time.
+    Fetch {
+        /// The stream.
+        stream: StreamName,
+        /// The consumer.
+        consumer: ConsumerName,
+        /// How many messages at most, 1 to [`FETCH_MESSAGES_MAX`](super::FETCH_MESSAGES_MAX).
+        messages_max: u32,
+        /// How many bytes of payload at most; the first message comes however large it is.
+        bytes_max: u32,
+        /// For how long it waits for a first message.
+        wait: Span,
+    },
+    /// Removes a consumer; one that is not there is done too. Done: [`StoreDone::Closed`].
+    CloseConsumer {
+        /// The stream.
+        stream: StreamName,
+        /// The consumer.
+        consumer: ConsumerName,
+    },
 }
 
 /// One message to store.
@@ -147,6 +176,12 @@ pub enum StoreDone {
     Stream(StreamInfo),
     /// To `Capabilities`.
     Capabilities(Capabilities),
+    /// To `OpenConsumer`.
+    Consumer(ConsumerInfo),
+    /// To `Fetch`.
+    Fetched(Fetched),
+    /// To `CloseConsumer`.
+    Closed,
 }
 
 /// A message was stored.
@@ -217,6 +252,9 @@ impl StoreRequest {
             Self::CreateStream(_) => "CreateStream",
             Self::StreamInfo { .. } => "StreamInfo",
             Self::Capabilities => "Capabilities",
+            Self::OpenConsumer(_) => "OpenConsumer",
+            Self::Fetch { .. } => "Fetch",
+            Self::CloseConsumer { .. } => "CloseConsumer",
         }
     }
 
@@ -228,12 +266,16 @@ impl StoreRequest {
             Self::Latest { stream, .. }
             | Self::Get { stream, .. }
             | Self::Scan { stream, .. }
-            | Self::StreamInfo { stream } => Some(stream),
+            | Self::StreamInfo { stream }
+            | Self::Fetch { stream, .. }
+            | Self::CloseConsumer { stream, .. } => Some(stream),
+            Self::OpenConsumer(settings) => Some(&settings.stream),
             Self::CreateStream(_) | Self::Capabilities => None,
         }
     }
 
-    /// Whether the request can change the store, so that losing its answer leaves a doubt.
+    /// Whether the request can change what is stored, so that losing its answer leaves a doubt. A
+    /// consumer is not stored: another one takes its place.
     pub fn writes(&self) -> bool {
         match self {
             Self::Publish(_) | Self::Batch { .. } | Self::CreateStream(_) => true,
@@ -241,7 +283,27 @@ impl StoreRequest {
             | Self::Get { .. }
             | Self::Scan { .. }
             | Self::StreamInfo { .. }
-            | Self::Capabilities => false,
+            | Self::Capabilities
+            | Self::OpenConsumer(_)
+            | Self::Fetch { .. }
+            | Self::CloseConsumer { .. } => false,
+        }
+    }
+
+    /// For how long a store may rightly keep the answer back, beside what it takes itself.
+    pub fn patience(&self) -> Span {
+        match self {
+            Self::Fetch { wait, .. } => *wait,
+            Self::Publish(_)
+            | Self::Batch { .. }
+            | Self::Latest { .. }
+            | Self::Get { .. }
+            | Self::Scan { .. }
+            | Self::CreateStream(_)
+            | Self::StreamInfo { .. }
+            | Self::Capabilities
+            | Self::OpenConsumer(_)
+            | Self::CloseConsumer { .. } => Span::ZERO,
         }
     }
 }

@@ -176,7 +176,10 @@ impl Space {
                 | StoreDone::Latest(_)
                 | StoreDone::Message(_)
                 | StoreDone::Stream(_)
-                | StoreDone::Capabilities(_),
+                | StoreDone::Capabilities(_)
+                | StoreDone::Consumer(_)
+                | StoreDone::Fetched(_)
+                | StoreDone::Closed,
             ) => return Next::Wrong,
             Outcome::Refused(Refused::NotFound) => false,
             Outcome::Refused(refused) => return refused_to(WHAT.into(), refused),

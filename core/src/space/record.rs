@@ -129,7 +129,10 @@ impl Record {
                 StoreDone::Published(_)
                 | StoreDone::Page(_)
                 | StoreDone::Stream(_)
-                | StoreDone::Capabilities(_),
+                | StoreDone::Capabilities(_)
+                | StoreDone::Consumer(_)
+                | StoreDone::Fetched(_)
+                | StoreDone::Closed,
             ) => Next::Wrong,
             Outcome::Refused(Refused::NotFound) => self.absent(),
             Outcome::Refused(refused) => refused_to(format!("read {}", self.what), refused),
@@ -157,7 +160,10 @@ impl Record {
                 | StoreDone::Message(_)
                 | StoreDone::Page(_)
                 | StoreDone::Stream(_)
-                | StoreDone::Capabilities(_),
+                | StoreDone::Capabilities(_)
+                | StoreDone::Consumer(_)
+                | StoreDone::Fetched(_)
+                | StoreDone::Closed,
             ) => Next::Wrong,
             Outcome::Refused(Refused::WrongLast { .. }) => {
                 Next::Wait(format!("{} exists but could not be read yet", self.what))
@@ -187,6 +193,7 @@ pub(super) fn refused_to<T>(what: String, refused: Refused) -> Next<T> {
         | Refused::BatchTooLarge
         | Refused::BatchDisabled
         | Refused::TooLarge
+        | Refused::NoConsumer
         | Refused::WrongStream
         | Refused::StreamExists
         | Refused::SubjectOverlap

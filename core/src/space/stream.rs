@@ -164,7 +164,10 @@ impl StreamTask {
                 | StoreDone::Latest(_)
                 | StoreDone::Message(_)
                 | StoreDone::Page(_)
-                | StoreDone::Capabilities(_),
+                | StoreDone::Capabilities(_)
+                | StoreDone::Consumer(_)
+                | StoreDone::Fetched(_)
+                | StoreDone::Closed,
             ) => Next::Wrong,
             Outcome::Refused(Refused::NoStream) if self.survey => {
                 self.stage = Stage::Ready(0);
@@ -194,7 +197,10 @@ impl StreamTask {
                 | StoreDone::Latest(_)
                 | StoreDone::Message(_)
                 | StoreDone::Page(_)
-                | StoreDone::Capabilities(_),
+                | StoreDone::Capabilities(_)
+                | StoreDone::Consumer(_)
+                | StoreDone::Fetched(_)
+                | StoreDone::Closed,
             ) => Next::Wrong,
             // Another process was faster, with other settings: they are verified.
             Outcome::Refused(Refused::StreamExists) => {

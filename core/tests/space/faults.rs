@@ -73,7 +73,10 @@ impl World {
                 | StoreRequest::Scan { .. }
                 | StoreRequest::CreateStream(_)
                 | StoreRequest::StreamInfo { .. }
-                | StoreRequest::Capabilities => self.store.apply(NOW, &request),
+                | StoreRequest::Capabilities
+                | StoreRequest::OpenConsumer(_)
+                | StoreRequest::Fetch { .. }
+                | StoreRequest::CloseConsumer { .. } => self.store.apply(NOW, &request),
             },
             Fault::Cut => {
                 process.step(Input::Down);

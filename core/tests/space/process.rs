@@ -137,7 +137,11 @@ pub(crate) fn describe(request: &StoreRequest) -> String {
         } => format!("get {sequence} of {stream}"),
         StoreRequest::Publish(publish) => format!("publish {}", publish.subject),
         StoreRequest::Scan { filter, .. } => format!("scan {filter}"),
-        StoreRequest::Batch { .. } | StoreRequest::Capabilities => request.name().to_owned(),
+        StoreRequest::Batch { .. }
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => request.name().to_owned(),
     }
 }
 

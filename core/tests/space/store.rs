@@ -48,7 +48,11 @@ impl Store {
             } => self.get(stream, *sequence),
             StoreRequest::Scan { stream, filter, .. } => self.scan(stream, filter),
             StoreRequest::Publish(publish) => self.publish(publish),
-            StoreRequest::Batch { .. } | StoreRequest::Capabilities => {
+            StoreRequest::Batch { .. }
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => {
                 panic!("opening a namespace does not ask {}", request.name())
             }
         }

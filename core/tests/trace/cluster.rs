@@ -452,7 +452,10 @@ impl Cluster {
             other @ (StoreRequest::Batch { .. }
             | StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities) => panic!("a node asked for {}", other.name()),
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. }) => panic!("a node asked for {}", other.name()),
         }
     }
 
@@ -626,7 +629,10 @@ fn class_of(name: &str, request: &StoreRequest) -> Class {
         other @ (StoreRequest::Batch { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities) => panic!("a node asked for {}", other.name()),
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. }) => panic!("a node asked for {}", other.name()),
     }
 }
 

@@ -88,7 +88,10 @@ impl Class {
             },
             StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => panic!("a log asked for {}", request.name()),
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => panic!("a log asked for {}", request.name()),
         }
     }
 
@@ -186,7 +189,10 @@ impl Names {
             )],
             StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => vec![request.name().to_owned()],
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => vec![request.name().to_owned()],
         }
     }
 

@@ -12,7 +12,9 @@ impl Store {
     /// When a stream comes back without its end, after a power loss or from a backup: what was
     /// acknowledged after `keep_up_to` vanishes, and its sequences are given again (K3, S13).
     ///
-    /// Messages that the lost end had removed come back as far as the model still knows them
+    /// Its consumers are gone: they were kept by what ended.
+    ///
+    /// Messages that the lost end had removed come back
     /// ([`StoreConfig::removed_max`](super::StoreConfig)).
     pub fn lose_tail(&mut self, stream: &str, keep_up_to: Sequence) {
         self.drop_proposals_of(stream);
@@ -64,7 +66,10 @@ impl Store {
             | StoreRequest::Get { .. }
             | StoreRequest::Scan { .. }
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => self.read(request, Some(up_to)),
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => self.read(request, Some(up_to)),
         }
     }
 

@@ -3,7 +3,10 @@
 use super::filter;
 use super::size::{BatchPlace, header_bytes};
 use alloc::format;
-use tenure_core::port::{Capabilities, Expect, Publish, Refused, StoreRequest};
+use alloc::string::String;
+use tenure_core::port::{
+    Capabilities, Expect, Publish, Refused, StoreRequest, wrong_fetch, wrong_name, wrong_settings,
+};
 
 /// How many subjects or messages one read may ask for.
 const READ_MAX: usize = 1_000;
@@ -38,7 +41,28 @@ pub(super) fn check(capabilities: &Capabilities, request: &StoreRequest) -> Resu
             Err(Refused::BadRequest(text))
         }
         StoreRequest::Capabilities => Ok(()),
+        StoreRequest::OpenConsumer(settings) => {
+            named(&settings.stream)?;
+            right(wrong_settings(settings))
+        }
+        StoreRequest::Fetch {
+            stream,
+            consumer,
+            messages_max,
+            ..
+        } => {
+            named(stream)?;
+            right(wrong_name(consumer).or_else(|| wrong_fetch(*messages_max)))
+        }
+        StoreRequest::CloseConsumer { stream, consumer } => {
+            named(stream)?;
+            right(wrong_name(consumer))
+        }
     }
+}
+
+fn right(wrong: Option<String>) -> Result<(), Refused> {
+    wrong.map_or(Ok(()), |text| Err(Refused::BadRequest(text)))
 }
 
 fn batch(capabilities: &Capabilities, messages: &[Publish]) -> Result<(), Refused> {

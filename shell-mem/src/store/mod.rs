@@ -11,6 +11,7 @@
 
 mod batch;
 mod check;
+mod consumer;
 mod expire;
 mod fault;
 mod filter;
@@ -219,13 +220,16 @@ impl Store {
                 ..
             }
             | StoreRequest::Scan { .. } => Refused::NoResponders,
+            StoreRequest::Fetch { .. } => Refused::NoConsumer,
             StoreRequest::Get {
                 source: Source::Leader,
                 ..
             }
             | StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => Refused::NoJetStream,
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::CloseConsumer { .. } => Refused::NoJetStream,
         }))
     }
 

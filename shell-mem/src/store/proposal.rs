@@ -146,6 +146,11 @@ impl Store {
             | StoreRequest::Scan { .. }
             | StoreRequest::StreamInfo { .. }
             | StoreRequest::Capabilities => Err(self.read(request, None)),
+            StoreRequest::OpenConsumer(settings) => Err(self.open_consumer(at, settings, None)),
+            StoreRequest::Fetch { .. } => Err(self.fetch(at, request, None)),
+            StoreRequest::CloseConsumer { stream, consumer } => {
+                Err(self.close_consumer(stream, consumer))
+            }
         }
     }
 
@@ -261,16 +266,20 @@ impl Store {
         self.proposals.get(&id).map(StreamName::as_str)
     }
 
-    /// When the leaders of all replicated streams are lost: what they proposed is never stored.
+    /// When the leaders of all replicated streams are lost: what they proposed is never stored, and
+    /// consumers are gone with the servers that kept them.
     pub fn drop_proposals(&mut self) {
+        self.forget_consumers();
         for stream in self.streams.values_mut() {
             stream.in_flight = InFlight::default();
         }
         self.proposals.clear();
     }
 
-    /// When the leader of one stream is lost: what it proposed is never stored.
+    /// When the leader of one stream is lost: what it proposed is never stored, and the stream's
+    /// consumers are gone with it.
     pub fn drop_proposals_of(&mut self, stream: &str) {
+        self.forget_consumers_of(stream);
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.in_flight = InFlight::default();
         }

@@ -60,7 +60,10 @@ impl Store {
             }
             StoreRequest::Publish(_)
             | StoreRequest::Batch { .. }
-            | StoreRequest::CreateStream(_) => return Outcome::Unknown,
+            | StoreRequest::CreateStream(_)
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => return Outcome::Unknown,
         };
         answer.map_or_else(Outcome::Refused, Outcome::Done)
     }

@@ -1,5 +1,6 @@
 //! One stream: its messages, the index by subject, and what was removed from it.
 
+use super::consumer::Consumers;
 use super::filter::{FilterSet, Republished};
 use super::messages::Messages;
 use super::proposal::InFlight;
@@ -37,6 +38,7 @@ pub(super) struct Stream {
     pub(super) in_flight: InFlight,
     /// When each open batch that nobody finished was begun.
     pub(super) open_batches: VecDeque<WallTime>,
+    pub(super) consumers: Consumers,
     filters: FilterSet,
     pub(super) republished: Option<Republished>,
     last: u64,
@@ -63,6 +65,7 @@ impl Stream {
             dedup: DedupWindow::default(),
             in_flight: InFlight::default(),
             open_batches: VecDeque::new(),
+            consumers: Consumers::default(),
             last: 0,
             bytes: 0,
             messages: Messages::default(),
@@ -204,6 +207,7 @@ impl Stream {
             .binary_search(&sequence)
             .expect("a stored message is in the index");
         index.live.remove(place);
+        self.consumers.removed(sequence, subject);
         if self.removed_max > 0 {
             index.removed.insert(sequence);
             self.removed.insert(
@@ -309,13 +313,18 @@ impl<'a> View<'a> {
         self.up_to.unwrap_or(self.stream.last)
     }
 
+    /// The sequence of the first message; where there is none that of the next, or 0 where there never
+    /// was one.
+    pub(super) fn first(&self) -> u64 {
+        match self.from(1).next() {
+            Some(first) => first.message.sequence.0,
+            None if self.last() == 0 => 0,
+            None => self.last() + 1,
+        }
+    }
+
     pub(super) fn info(&self) -> StreamInfo {
         let last = self.last();
-        let first = match self.from(1).next() {
-            Some(first) => first.message.sequence,
-            None if last == 0 => Sequence::NONE,
-            None => Sequence(last + 1),
-        };
         let messages = match self.up_to {
             None => self.stream.count(),
             Some(_) => self.from(1).count() as u64,
@@ -323,7 +332,7 @@ impl<'a> View<'a> {
         StreamInfo {
             settings: self.stream.settings.clone().into(),
             created: self.stream.created,
-            first,
+            first: Sequence(self.first()),
             last: Sequence(last),
             messages,
         }

@@ -56,6 +56,12 @@ impl Wire {
         format!("{}.*", self.inbox)
     }
 
+    /// An inbox beside the wire's own, `<inbox>.*`, for what comes to no ask. Who may listen to the one
+    /// may listen to the other.
+    pub(crate) fn beside(&self, serial: u64) -> String {
+        format!("{}-c{serial:x}", self.inbox)
+    }
+
     /// Enters an ask, before anything of it is sent.
     pub(crate) fn enter(self: &Arc<Self>, question: Question) -> Result<Waiting, NotEntered> {
         let mut asks = self.asks();
@@ -201,7 +207,7 @@ impl Wire {
     fn take_error(&self, text: &str) {
         match Violation::parse(text) {
             Some(Violation::Publish(subject)) => self.deny(&subject, text),
-            Some(Violation::Inbox(subject)) if subject.starts_with(&self.inbox) => {
+            Some(Violation::Inbox(subject)) if self.is_here(&subject) => {
                 self.deny_all(text);
             }
             Some(Violation::Inbox(_)) | None => {
@@ -252,6 +258,12 @@ impl Wire {
         });
         drop(asks);
         ended.into_iter().for_each(After::take_place);
+    }
+
+    /// Whether a subject is the inbox's, and not one beside it.
+    fn is_here(&self, subject: &str) -> bool {
+        let rest = subject.strip_prefix(self.inbox.as_str());
+        rest.is_some_and(|rest| rest.starts_with('.'))
     }
 
     fn token(&self, subject: &str) -> Option<(usize, u64)> {

@@ -1,11 +1,12 @@
 //! Random requests from a small alphabet of streams and subjects, so that they often meet.
 
 use bytes::Bytes;
-use tenure_core::id::{BatchId, Sequence};
+use tenure_core::id::{BatchId, Sequence, WallTime};
 use tenure_core::port::{
-    Discard, Expect, Fence, Publish, Republish, Rollup, Source, Storage, StoreRequest, StreamName,
-    StreamSettings, Subject,
+    ConsumerSettings, Discard, Expect, Fence, Publish, Republish, Rollup, Source, Start, Storage,
+    StoreRequest, StreamName, StreamSettings, Subject,
 };
+use tenure_core::step::Span;
 use tenure_mem::store::Store;
 
 /// A small generator of pseudo-random numbers (SplitMix64): a seed gives the same run.
@@ -120,10 +121,66 @@ impl Alphabet {
             71..81 => self.message(random, store),
             81..90 => self.scan(random, store),
             90..94 => StoreRequest::CreateStream(self.creation(random)),
-            94..98 => StoreRequest::StreamInfo {
+            94..97 => StoreRequest::StreamInfo {
                 stream: self.stream(random),
             },
-            _ => StoreRequest::Capabilities,
+            97 => StoreRequest::Capabilities,
+            _ => self.of_consumer(random, store),
+        }
+    }
+
+    /// Something about a consumer, of which each round has a few.
+    fn of_consumer(&mut self, random: &mut Random, store: &Store) -> StoreRequest {
+        let stream = self.stream(random);
+        let name = match random.below(40) {
+            0 => "a.b".to_owned(),
+            _ => format!("c{}", random.below(3)),
+        };
+        match random.below(10) {
+            0..3 => StoreRequest::OpenConsumer(self.consumer(stream, &name, random, store)),
+            3..9 => StoreRequest::Fetch {
+                stream,
+                consumer: name.into(),
+                messages_max: *random.pick(&[0, 1, 2, 5, 5, 100, 100]),
+                bytes_max: *random.pick(&[0, 5, 1 << 20, 1 << 20]),
+                wait: Span::from_millis(200),
+            },
+            _ => StoreRequest::CloseConsumer {
+                stream,
+                consumer: name.into(),
+            },
+        }
+    }
+
+    fn consumer(
+        &self,
+        stream: StreamName,
+        name: &str,
+        random: &mut Random,
+        store: &Store,
+    ) -> ConsumerSettings {
+        let home = self.home(&stream);
+        let all: Subject = format!("{}.>", stream.to_lowercase()).into();
+        let filters = match random.below(10) {
+            0..5 => vec![all],
+            5..7 => vec![self.subject(home, random)],
+            // Two that are the same are refused.
+            7..9 => vec![self.subject(home, random), self.subject(home, random)],
+            _ => vec![format!("{}.*", stream.to_lowercase()).into(), all],
+        };
+        let from = match random.below(6) {
+            0 => Start::New,
+            1 => Start::Time(WallTime(0)),
+            // Later than all that will be stored.
+            2 => Start::Time(WallTime(9_000_000_000_000)),
+            _ => Start::Sequence(Sequence(random.below(store.last(&stream).0 + 3))),
+        };
+        ConsumerSettings {
+            stream,
+            name: name.into(),
+            filters,
+            from,
+            idle: Span::from_secs(3_600),
         }
     }
 
@@ -147,14 +204,18 @@ impl Alphabet {
                     | StoreRequest::Scan { .. }
                     | StoreRequest::CreateStream(_)
                     | StoreRequest::StreamInfo { .. }
-                    | StoreRequest::Capabilities => {}
+                    | StoreRequest::Capabilities
+                    | StoreRequest::OpenConsumer(_)
+                    | StoreRequest::Fetch { .. }
+                    | StoreRequest::CloseConsumer { .. } => {}
                 }
             }
         }
         burst
     }
 
-    /// One request that touches nothing whose time can be over, for what is asked at once.
+    /// One request that touches nothing whose time can be over, and no consumer, which moves on by what
+    /// it is asked for before it is fetched, for what is asked at once.
     fn timeless(&mut self, random: &mut Random, store: &Store) -> StoreRequest {
         loop {
             let request = self.request(random, store);
@@ -163,7 +224,10 @@ impl Alphabet {
                 StoreRequest::Batch { messages, .. } => {
                     messages.len() > 10 || messages.iter().any(|publish| publish.ttl_s.is_some())
                 }
-                StoreRequest::CreateStream(_) => true,
+                StoreRequest::CreateStream(_)
+                | StoreRequest::OpenConsumer(_)
+                | StoreRequest::Fetch { .. }
+                | StoreRequest::CloseConsumer { .. } => true,
                 StoreRequest::Latest { .. }
                 | StoreRequest::Get { .. }
                 | StoreRequest::Scan { .. }

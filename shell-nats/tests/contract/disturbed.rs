@@ -202,7 +202,10 @@ impl Writer<'_> {
             StoreDone::Message(_)
             | StoreDone::Page(_)
             | StoreDone::Stream(_)
-            | StoreDone::Capabilities(_) => {}
+            | StoreDone::Capabilities(_)
+            | StoreDone::Consumer(_)
+            | StoreDone::Fetched(_)
+            | StoreDone::Closed => {}
         }
     }
 

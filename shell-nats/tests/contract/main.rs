@@ -10,6 +10,7 @@
 
 mod alphabet;
 mod bodies;
+mod cursor;
 mod disturbed;
 mod history;
 mod reach;

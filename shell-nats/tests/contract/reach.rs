@@ -1,15 +1,21 @@
 //! Which rows of the table can be seen on nats-server 2.15.1, and why the others cannot.
 
 use crate::table::Request::{
-    self, Batch, Capabilities, CreateStream, GetLeader, GetReplica, Latest, Publish, Scan,
-    StreamInfo,
+    self, Batch, Capabilities, CloseConsumer, CreateStream, Fetch, GetLeader, GetReplica, Latest,
+    OpenConsumer, Publish, Scan, StreamInfo,
 };
 use crate::table::{Answer, Class};
 use tenure_core::port::RefusedClass as R;
 
 const WRITES: &[Request] = &[Publish, Batch];
 const DIRECT: &[Request] = &[Latest, GetReplica, Scan];
-const API: &[Request] = &[GetLeader, CreateStream, StreamInfo];
+const API: &[Request] = &[
+    GetLeader,
+    CreateStream,
+    StreamInfo,
+    OpenConsumer,
+    CloseConsumer,
+];
 const REMOTE: &[Request] = &[
     Publish,
     Batch,
@@ -19,6 +25,9 @@ const REMOTE: &[Request] = &[
     Scan,
     CreateStream,
     StreamInfo,
+    OpenConsumer,
+    Fetch,
+    CloseConsumer,
 ];
 const ALL: &[Request] = &[
     Publish,
@@ -30,6 +39,9 @@ const ALL: &[Request] = &[
     CreateStream,
     StreamInfo,
     Capabilities,
+    OpenConsumer,
+    Fetch,
+    CloseConsumer,
 ];
 
 /// Why a row cannot be seen; `None` when it can.
@@ -58,6 +70,10 @@ fn refusal(request: Request, refused: R) -> (&'static [Request], &'static str) {
             (&[Batch], NO_BATCH)
         }
         R::Overloaded => (WRITES, "it does not go through the stream's queue"),
+        R::NoResponders if request == Fetch => (
+            &[],
+            "a consumer for which nobody answers is gone (NoConsumer)",
+        ),
         R::NoResponders => (REMOTE, "it is an answer itself: without JetStream"),
         R::NotConnected | R::Denied => (ALL, ""),
         R::TooLarge => (WRITES, NO_WRITE),
@@ -65,13 +81,26 @@ fn refusal(request: Request, refused: R) -> (&'static [Request], &'static str) {
             &[],
             "its subject is the stream's own: nobody answers instead",
         ),
-        R::NoStream => (&[GetLeader, StreamInfo], "it asks for no stream"),
+        R::NoStream if request == Fetch => {
+            (&[], "nobody answers for a consumer of it (NoConsumer)")
+        }
+        R::NoStream if request == CloseConsumer => (&[], "what is not there is closed"),
+        R::NoStream => (
+            &[GetLeader, StreamInfo, OpenConsumer],
+            "it asks for no stream",
+        ),
+        R::NoConsumer if request == CloseConsumer => (&[], "what is not there is closed"),
+        R::NoConsumer => (&[Fetch], "it asks for no consumer"),
         R::WrongStream => (WRITES, NO_WRITE),
         R::StreamExists | R::SubjectOverlap => (&[CreateStream], "it creates no stream"),
         R::NotFound if request == Scan => (&[], "a scan that finds nothing is an empty page"),
         R::NotFound => (&[Latest, GetReplica, GetLeader], "it looks for no message"),
         R::RollupDisabled | R::TtlDisabled | R::TtlInvalid => (WRITES, NO_WRITE),
         R::NoSpace => (&[Publish, Batch, CreateStream], "it takes no space"),
+        R::NoJetStream if request == Fetch => (
+            &[],
+            "a consumer for which nobody answers is gone (NoConsumer)",
+        ),
         R::NoJetStream if DIRECT.contains(&request) || WRITES.contains(&request) => {
             (&[], "only the API says so: nobody answers instead")
         }
@@ -82,7 +111,7 @@ fn refusal(request: Request, refused: R) -> (&'static [Request], &'static str) {
         ),
         R::BadRequest => (REMOTE, "it has no form that could be wrong"),
         R::Other => (
-            &[CreateStream],
+            &[CreateStream, OpenConsumer],
             "each number that it can be answered has a class",
         ),
         _ => (&[], "a class that the table does not know"),
@@ -115,6 +144,7 @@ pub(crate) fn random(class: Class, replicated: bool) -> bool {
     match request {
         GetLeader | StreamInfo => refused != R::NoResponders,
         CreateStream => ![R::NoResponders, R::NoSpace].contains(&refused),
-        Publish | Batch | Latest | GetReplica | Scan | Capabilities => true,
+        OpenConsumer | CloseConsumer => refused != R::NoResponders,
+        Publish | Batch | Latest | GetReplica | Scan | Capabilities | Fetch => true,
     }
 }

@@ -6,6 +6,7 @@
 //! replica may read any state that there was. What is over may go at any time. All of that is
 //! searched; an answer that no order gives is a mismatch, and then the model is wrong.
 
+use crate::cursor;
 use crate::same::same;
 use crate::table::{Class, Table};
 use std::collections::VecDeque;
@@ -157,6 +158,14 @@ impl Search<'_> {
             return self.go(Place {
                 todo,
                 ..place.clone()
+            });
+        }
+        let reply = &self.burst[index].reply;
+        if let Some(store) = cursor::after(&place.store, self.from, request, reply) {
+            return self.go(Place {
+                store,
+                todo,
+                pending: place.pending.clone(),
             });
         }
         let mut store = place.store.clone();
@@ -313,7 +322,10 @@ fn from_a_replica(request: &StoreRequest) -> bool {
         | StoreRequest::Batch { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => false,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => false,
     }
 }
 
@@ -326,7 +338,10 @@ fn stream_read(request: &StoreRequest) -> &str {
         StoreRequest::Publish(_)
         | StoreRequest::Batch { .. }
         | StoreRequest::CreateStream(_)
-        | StoreRequest::Capabilities => "",
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => "",
     }
 }
 

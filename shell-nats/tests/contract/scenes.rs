@@ -5,7 +5,7 @@
 use crate::alphabet::{Random, message, settings};
 use crate::bodies;
 use crate::relation::Observed;
-use crate::stage::{Stage, batch, one_of_each};
+use crate::stage::{Stage, batch, is_of_a_consumer, one_of_each};
 use crate::table::{Answer, Class, Table};
 use crate::world::{ask, until};
 use futures_util::StreamExt as _;
@@ -127,8 +127,15 @@ async fn without_jetstream(table: &mut Table) {
     let stage = Stage::plain("server without JetStream").await;
     stage.server.set(NatsServer::builder().without_jetstream());
     stage.server.restart().expect("it restarts");
-    let nobody =
-        |_: &StoreRequest, reply: &StoreReply| *reply == Outcome::Refused(Refused::NoResponders);
+    let nobody = |request: &StoreRequest, reply: &StoreReply| {
+        // A consumer for which nobody answers is gone.
+        let refused = if matches!(request, StoreRequest::Fetch { .. }) {
+            Refused::NoConsumer
+        } else {
+            Refused::NoResponders
+        };
+        *reply == Outcome::Refused(refused)
+    };
     stage.all_become(table, nobody).await;
 }
 
@@ -334,6 +341,7 @@ async fn restarted(table: &mut Table) {
         stage.store(20).await;
         stage.server.kill().expect("it is killed");
         stage.server.restart().expect("it restarts");
+        stage.model.forget_consumers();
         let info = StoreRequest::StreamInfo { stream: "S".into() };
         until(&stage.shell, &info, |reply| {
             matches!(reply, Outcome::Done(_))
@@ -342,6 +350,20 @@ async fn restarted(table: &mut Table) {
         for request in one_of_each() {
             stage.both(table, request).await;
         }
+        // One is there when it is killed, and not afterwards.
+        let consumer = one_of_each().into_iter().filter(is_of_a_consumer);
+        let [open, fetch, _] = consumer.collect::<Vec<_>>().try_into().expect("three");
+        stage.both(table, open).await;
+        stage.both(table, fetch.clone()).await;
+        stage.server.kill().expect("it is killed");
+        stage.server.restart().expect("it restarts");
+        stage.model.forget_consumers();
+        until(&stage.shell, &info, |reply| {
+            matches!(reply, Outcome::Done(_))
+        })
+        .await;
+        let reply = stage.both(table, fetch).await;
+        assert_eq!(reply, Outcome::Refused(Refused::NoConsumer));
     }
 }
 
@@ -374,7 +396,8 @@ async fn restored(seed: u64, table: &mut Table) {
     );
     let mut random = Random::new(seed);
     for _ in 0..60 {
-        let requests = one_of_each();
+        let requests = one_of_each().into_iter();
+        let requests: Vec<_> = requests.filter(|it| !is_of_a_consumer(it)).collect();
         let request = random.pick(&requests).clone();
         stage.both(table, request).await;
     }

@@ -6,7 +6,9 @@ use crate::table::{Class, Table};
 use crate::world::{config, until};
 use tenure_core::driver::Shell as _;
 use tenure_core::id::{BatchId, Sequence};
-use tenure_core::port::{Source, StoreReply, StoreRequest, StreamName, StreamSettings};
+use tenure_core::port::{
+    ConsumerSettings, Source, Start, StoreReply, StoreRequest, StreamName, StreamSettings,
+};
 use tenure_core::step::Span;
 use tenure_mem::store::Store;
 use tenure_nats::{NatsOptions, NatsShell};
@@ -117,7 +119,43 @@ pub(crate) fn one_of_each() -> Vec<StoreRequest> {
         },
         StoreRequest::CreateStream(settings("S", 1)),
         StoreRequest::StreamInfo { stream: stream() },
+        StoreRequest::OpenConsumer(ConsumerSettings {
+            stream: stream(),
+            name: "c".into(),
+            filters: vec!["s.>".into()],
+            from: Start::Sequence(Sequence(1)),
+            idle: Span::from_secs(60),
+        }),
+        StoreRequest::Fetch {
+            stream: stream(),
+            consumer: "c".into(),
+            messages_max: 10,
+            bytes_max: 1 << 20,
+            wait: Span::from_secs(30),
+        },
+        StoreRequest::CloseConsumer {
+            stream: stream(),
+            consumer: "c".into(),
+        },
     ]
+}
+
+/// Whether a request is about a consumer, which a shell asks for messages before they are fetched: what
+/// comes of it when others write meanwhile is not what a store with nothing on its way says.
+pub(crate) fn is_of_a_consumer(request: &StoreRequest) -> bool {
+    match request {
+        StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => true,
+        StoreRequest::Publish(_)
+        | StoreRequest::Batch { .. }
+        | StoreRequest::Latest { .. }
+        | StoreRequest::Get { .. }
+        | StoreRequest::Scan { .. }
+        | StoreRequest::CreateStream(_)
+        | StoreRequest::StreamInfo { .. }
+        | StoreRequest::Capabilities => false,
+    }
 }
 
 /// A batch under an id of its own.

@@ -18,6 +18,9 @@ pub(crate) enum Request {
     CreateStream,
     StreamInfo,
     Capabilities,
+    OpenConsumer,
+    Fetch,
+    CloseConsumer,
 }
 
 /// An answer without its details.
@@ -78,6 +81,9 @@ impl Request {
             StoreRequest::CreateStream(_) => Self::CreateStream,
             StoreRequest::StreamInfo { .. } => Self::StreamInfo,
             StoreRequest::Capabilities => Self::Capabilities,
+            StoreRequest::OpenConsumer(_) => Self::OpenConsumer,
+            StoreRequest::Fetch { .. } => Self::Fetch,
+            StoreRequest::CloseConsumer { .. } => Self::CloseConsumer,
         }
     }
 }
@@ -97,11 +103,14 @@ fn expected(request: &StoreRequest) -> Option<Sequence> {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => None,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => None,
     }
 }
 
-const REQUESTS: [Request; 9] = [
+const REQUESTS: [Request; 12] = [
     Request::Publish,
     Request::Batch,
     Request::Latest,
@@ -111,6 +120,9 @@ const REQUESTS: [Request; 9] = [
     Request::CreateStream,
     Request::StreamInfo,
     Request::Capabilities,
+    Request::OpenConsumer,
+    Request::Fetch,
+    Request::CloseConsumer,
 ];
 
 /// What was seen.

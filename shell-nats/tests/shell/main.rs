@@ -4,6 +4,7 @@
     reason = "a test fails on whatever it does not expect"
 )]
 
+mod consumers;
 mod credentials;
 mod lent;
 mod limits;

@@ -91,7 +91,10 @@ impl OnTheirWay {
             | StoreRequest::Scan { .. }
             | StoreRequest::CreateStream(_)
             | StoreRequest::StreamInfo { .. }
-            | StoreRequest::Capabilities => return Ok(()),
+            | StoreRequest::Capabilities
+            | StoreRequest::OpenConsumer(_)
+            | StoreRequest::Fetch { .. }
+            | StoreRequest::CloseConsumer { .. } => return Ok(()),
         };
         let twice = self
             .writes

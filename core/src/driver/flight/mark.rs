@@ -3,7 +3,7 @@
 use crate::actor;
 use crate::log::{self, HistoryEffect, Work};
 use crate::node;
-use crate::port::{Expect, Publish, StoreRequest};
+use crate::port::{Expect, Publish, Start, StoreRequest};
 use crate::route;
 use crate::shard;
 use crate::space;
@@ -89,7 +89,26 @@ fn request(words: Words, request: &StoreRequest) -> Words {
         StoreRequest::Scan { from, .. } => words.and(from.0),
         StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => words,
+        | StoreRequest::Capabilities
+        | StoreRequest::CloseConsumer { .. } => words,
+        StoreRequest::OpenConsumer(settings) => {
+            let from = match settings.from {
+                Start::Sequence(sequence) => sequence.0,
+                Start::Time(time) => time.0,
+                Start::New => 0,
+            };
+            let words = words.and(place(&settings.from)).and(from);
+            words.and(settings.filters.len() as u64)
+        }
+        StoreRequest::Fetch {
+            messages_max,
+            bytes_max,
+            wait,
+            ..
+        } => {
+            let limits = u64::from(*messages_max) << 32 | u64::from(*bytes_max);
+            words.and(limits).and(wait.as_nanos())
+        }
     }
 }
 

@@ -491,6 +491,9 @@ fn class_of(request: &StoreRequest) -> Option<Class> {
         | StoreRequest::Scan { .. }
         | StoreRequest::CreateStream(_)
         | StoreRequest::StreamInfo { .. }
-        | StoreRequest::Capabilities => None,
+        | StoreRequest::Capabilities
+        | StoreRequest::OpenConsumer(_)
+        | StoreRequest::Fetch { .. }
+        | StoreRequest::CloseConsumer { .. } => None,
     }
 }

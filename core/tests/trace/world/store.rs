@@ -254,6 +254,9 @@ fn corrupted(reply: StoreReply) -> StoreReply {
         done @ (StoreDone::Published(_)
         | StoreDone::Page(_)
         | StoreDone::Stream(_)
-        | StoreDone::Capabilities(_)) => done,
+        | StoreDone::Capabilities(_)
+        | StoreDone::Consumer(_)
+        | StoreDone::Fetched(_)
+        | StoreDone::Closed) => done,
     })
 }

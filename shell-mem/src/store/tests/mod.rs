@@ -3,6 +3,7 @@
 
 mod batches;
 mod checks;
+mod consumers;
 mod expiry;
 mod reads;
 mod refusals;

@@ -1,0 +1,107 @@
+//! What a consumer may answer: a shell asks for messages before they are fetched, and which replica
+//! keeps a consumer nobody knows, so each message is of some state of the stream, no earlier than the
+//! one of the message before it.
+
+use crate::same::same;
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Delivered, Fetched, StoreDone, StoreReply, StoreRequest, StreamName};
+use tenure_core::step::{Outcome, Span};
+use tenure_mem::store::Store;
+
+/// The model after a consumer was opened or fetched from, when it allows that answer; `None` when it
+/// does not, or when the answer is none of those that depend on the state of a stream.
+pub(crate) fn after(
+    store: &Store,
+    at: WallTime,
+    request: &StoreRequest,
+    reply: &StoreReply,
+) -> Option<Store> {
+    if let Outcome::Done(StoreDone::Fetched(fetched)) = reply {
+        return fetched_from(store, at, request, fetched);
+    }
+    let (StoreRequest::OpenConsumer(settings), Outcome::Done(StoreDone::Consumer(_))) =
+        (request, reply)
+    else {
+        return None;
+    };
+    let mut there = store.consumers(at, &settings.stream);
+    let is_there = there.any(|name| settings.name == *name);
+    let last = store.last(&settings.stream).0;
+    let mut points = (0..=last).rev().map(Sequence);
+    points.find_map(|up_to| {
+        let mut store = store.clone();
+        let model = store.apply_as_of(at, up_to, request);
+        // One that was there stands beyond what was fetched from it.
+        let stands = is_there && matches!(model, Outcome::Done(StoreDone::Consumer(_)));
+        (stands || same(&model, reply)).then_some(store)
+    })
+}
+
+fn fetched_from(
+    store: &Store,
+    at: WallTime,
+    request: &StoreRequest,
+    fetched: &Fetched,
+) -> Option<Store> {
+    let StoreRequest::Fetch {
+        stream,
+        messages_max,
+        bytes_max,
+        ..
+    } = request
+    else {
+        return None;
+    };
+    let sizes = fetched.messages.iter().map(|it| it.message.payload.len());
+    let bytes: usize = sizes.sum();
+    let count = fetched.messages.len();
+    let fits = count <= *messages_max as usize && (count <= 1 || bytes <= *bytes_max as usize);
+    // Nothing came in time; that the consumer is there is what the model must say as well.
+    let mut model = store.clone();
+    if !fits || !matches!(model.apply(at, request), Outcome::Done(_)) {
+        return None;
+    }
+    let Some((last, before)) = fetched.messages.split_last() else {
+        return (fetched.pending == 0).then(|| store.clone());
+    };
+    let mut store = store.clone();
+    let mut point = 0;
+    for message in before {
+        (store, point) = next(&store, at, request, (message, None), (stream, point))?;
+    }
+    let last = (last, Some(fetched.pending));
+    next(&store, at, request, last, (stream, point)).map(|(store, _)| store)
+}
+
+/// The earliest state from `point` on in which a message comes next; with how many follow it, where
+/// that is told.
+fn next(
+    store: &Store,
+    at: WallTime,
+    request: &StoreRequest,
+    (wanted, pending): (&Delivered, Option<u64>),
+    (stream, point): (&StreamName, u64),
+) -> Option<(Store, u64)> {
+    let StoreRequest::Fetch { consumer, .. } = request else {
+        return None;
+    };
+    let one = StoreRequest::Fetch {
+        stream: stream.clone(),
+        consumer: consumer.clone(),
+        messages_max: 1,
+        bytes_max: 0,
+        wait: Span::ZERO,
+    };
+    (point..=store.last(stream).0).find_map(|up_to| {
+        let mut store = store.clone();
+        let reply = store.apply_as_of(at, Sequence(up_to), &one);
+        let Outcome::Done(StoreDone::Fetched(model)) = &reply else {
+            return None;
+        };
+        let real = Outcome::Done(StoreDone::Fetched(Fetched {
+            messages: vec![wanted.clone()],
+            pending: pending.unwrap_or(model.pending),
+        }));
+        same(&reply, &real).then_some((store, up_to))
+    })
+}
