@@ -14,7 +14,7 @@ impl Store {
     ///
     /// Its consumers are gone: they were kept by what ended.
     ///
-    /// Messages that the lost end had removed come back
+    /// Messages that the lost end had removed come back as far as the model still knows them
     /// ([`StoreConfig::removed_max`](super::StoreConfig)).
     pub fn lose_tail(&mut self, stream: &str, keep_up_to: Sequence) {
         self.drop_proposals_of(stream);
