@@ -1,8 +1,32 @@
-//! How a network is parted: who does not reach whom, and who does not reach the store.
+//! How a network is parted: who does not reach whom, and who does not reach the store, or is not reached
+//! from there.
 
 use crate::draw::{Draws, What};
 use std::collections::BTreeSet;
 use std::fmt;
+
+/// A direction of a node's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// What it is sent.
+    In,
+    /// What it sends.
+    Out,
+    /// Both.
+    Both,
+}
+
+impl Way {
+    /// Whether it is the one of the two.
+    pub(crate) const fn has(self, one: Self) -> bool {
+        match (self, one) {
+            (Self::In, Self::In) | (Self::Out, Self::Out) | (Self::Both, _) | (_, Self::Both) => {
+                true
+            }
+            (Self::In, Self::Out) | (Self::Out, Self::In) => false,
+        }
+    }
+}
 
 /// Who does not reach whom.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +35,10 @@ pub(crate) struct Apart {
     pub(crate) silent: BTreeSet<(usize, usize)>,
     /// Who wrongly hears that nobody listens at whose address.
     pub(crate) denied: BTreeSet<(usize, usize)>,
-    /// Nodes that do not reach the store.
-    pub(crate) cut: BTreeSet<usize>,
+    /// Nodes whose requests do not reach the store.
+    mute: BTreeSet<usize>,
+    /// Nodes that hear nothing of the store.
+    deaf: BTreeSet<usize>,
 }
 
 /// How it parts: a pair, or two parts of the cluster, do not hear each other. Either nothing comes
@@ -102,13 +128,62 @@ impl Apart {
             }
         }
         if shape.cut {
-            let cut = (0..nodes).filter(|node| shape.apart[*node]);
-            self.cut.extend(cut);
+            for node in (0..nodes).filter(|node| shape.apart[*node]) {
+                self.cut(node, Way::Both);
+            }
         }
+    }
+
+    /// A node is cut off from the store, in one direction or both.
+    pub(crate) fn cut(&mut self, node: usize, way: Way) {
+        if way.has(Way::Out) {
+            self.mute.insert(node);
+        }
+        if way.has(Way::In) {
+            self.deaf.insert(node);
+        }
+    }
+
+    /// It is not any more.
+    pub(crate) fn mend(&mut self, node: usize, way: Way) {
+        if way.has(Way::Out) {
+            self.mute.remove(&node);
+        }
+        if way.has(Way::In) {
+            self.deaf.remove(&node);
+        }
+    }
+
+    /// Whether a node's requests do not reach the store.
+    pub(crate) fn is_mute(&self, node: usize) -> bool {
+        self.mute.contains(&node)
+    }
+
+    /// Whether a node hears nothing of the store.
+    pub(crate) fn is_deaf(&self, node: usize) -> bool {
+        self.deaf.contains(&node)
     }
 
     /// Everyone reaches everyone.
     pub(crate) fn reunite(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Apart, Way};
+
+    #[test]
+    fn a_node_is_cut_off_in_the_directions_that_were_said() {
+        let mut apart = Apart::default();
+        apart.cut(1, Way::In);
+        assert!(apart.is_deaf(1) && !apart.is_mute(1) && !apart.is_deaf(0));
+        apart.cut(1, Way::Out);
+        apart.mend(1, Way::In);
+        assert!(!apart.is_deaf(1) && apart.is_mute(1));
+        apart.cut(1, Way::Both);
+        apart.mend(1, Way::Both);
+        assert!(!apart.is_deaf(1) && !apart.is_mute(1));
     }
 }

@@ -117,6 +117,12 @@ pub(crate) enum What {
     Overload,
     /// When and whose record is removed from the membership stream.
     Removed,
+    /// When and which node hears nothing of the store, and for how long.
+    CutIn,
+    /// When and which node's requests do not reach the store, and for how long.
+    CutOut,
+    /// When and which link is clogged, in which direction, and for how long.
+    Clog,
 }
 
 /// Rows of draws.
@@ -165,6 +171,9 @@ impl What {
             | Self::Announce
             | Self::Partition
             | Self::Cut
+            | Self::CutIn
+            | Self::CutOut
+            | Self::Clog
             | Self::Election
             | Self::Suspend
             | Self::WallStep

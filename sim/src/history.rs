@@ -71,7 +71,8 @@ pub struct Asked {
     pub stopped: u64,
     /// Whether the store lost acknowledged messages since.
     pub voided: bool,
-    /// Whether a clock that its deadline rests on was wrong since: it is answered at any time.
+    /// Whether a clock that its deadline rests on was wrong since, or its node slow: it is answered at any
+    /// time.
     pub untimed: bool,
     /// The machine's reply, the host's answer, and when.
     pub told: Option<Told>,
@@ -169,6 +170,13 @@ impl History {
     /// still be decided.
     pub(crate) fn untime(&mut self) {
         for asked in &mut self.asked {
+            asked.untimed = true;
+        }
+    }
+
+    /// A node is slow: what is open there is answered at any time.
+    pub(crate) fn untime_of(&mut self, place: (usize, u32)) {
+        for asked in self.open(place) {
             asked.untimed = true;
         }
     }

@@ -231,6 +231,16 @@ impl Ledger {
         }
     }
 
+    /// Forgets an ownership record that was deleted.
+    pub(crate) fn forget_claim(&mut self, stream: &str, subject: &str, sequence: Sequence) {
+        if let Some(seen) = self.seen.get_mut(stream) {
+            seen.retain(|message| message.sequence != sequence);
+        }
+        if let Some(claims) = self.claims.get_mut(subject) {
+            claims.retain(|claim| claim.epoch.sequence != sequence);
+        }
+    }
+
     fn take(&mut self, stream: &str, message: &Message, at: u64) -> Result<Option<Entry>, String> {
         let subject = &message.subject;
         let family = subject

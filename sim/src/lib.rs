@@ -38,6 +38,7 @@ mod bodies;
 mod brief;
 mod case;
 mod clock;
+mod clog;
 pub mod coverage;
 mod deviation;
 mod draw;

@@ -2,7 +2,7 @@
 //! due, and whom it befalls. All others befall single requests, frames and announcements, or are of the
 //! pure world alone. What each does is its world's.
 
-use crate::apart::Shape;
+use crate::apart::{Shape, Way};
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
 use crate::profile::Faults;
@@ -18,6 +18,9 @@ pub(crate) enum Trouble {
     SlowNode,
     LinkDown,
     Cut,
+    CutIn,
+    CutOut,
+    Clog,
     Partition,
     Election,
     LeaderChange,
@@ -68,6 +71,9 @@ impl Rhythm {
             Fault::SlowNode => (Trouble::SlowNode, What::SlowNode, faults.slow_node),
             Fault::LinkDown => (Trouble::LinkDown, What::Link, faults.link_down),
             Fault::Cut => (Trouble::Cut, What::Cut, faults.cut),
+            Fault::CutIn => (Trouble::CutIn, What::CutIn, faults.cut_in),
+            Fault::CutOut => (Trouble::CutOut, What::CutOut, faults.cut_out),
+            Fault::Clog => (Trouble::Clog, What::Clog, faults.clog),
             Fault::Partition => (Trouble::Partition, What::Partition, faults.partition),
             Fault::Election => (Trouble::Election, What::Election, faults.election),
             Fault::LeaderChange => (Trouble::LeaderChange, What::Leader, faults.leader_change),
@@ -152,6 +158,12 @@ impl Mishap {
     pub(crate) fn length(&self, draws: &mut Draws, least: Span, most: Span) -> Span {
         let (what, rows) = self.rows;
         draws.span(what, rows | 2, least, most)
+    }
+
+    /// In which direction a link is clogged.
+    pub(crate) fn way(&self, draws: &mut Draws) -> Way {
+        let (what, rows) = self.rows;
+        draws.pick(what, rows | 3, &[Way::Both, Way::In, Way::Out])
     }
 
     /// The number of one of so many streams of events.

@@ -37,7 +37,8 @@ pub enum Effect {
         reply: Reply,
     },
     /// Drop the user state of a slot; the slot is free when this is emitted, and a later `Fold`
-    /// with another base than [`Base::Held`] replaces whatever it held.
+    /// with another base than [`Base::Held`] replaces whatever it held. Work on it that was abandoned may be
+    /// under way still: then its state is dropped after that.
     Forget {
         /// Which.
         slot: Slot,

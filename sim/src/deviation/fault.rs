@@ -131,8 +131,14 @@ faults! {
     StrayDelivery "stray-delivery" voids [],
     /// Nodes do not hear each other, or are wrongly told that nobody listens.
     Partition "partition" voids [Order],
-    /// A node does not reach the store.
+    /// A node does not reach the store, and hears nothing of it.
     Cut "cut" voids [],
+    /// A node's requests reach the store, and it hears nothing of it.
+    CutIn "cut-in" voids [],
+    /// A node hears the store, and its requests do not get there.
+    CutOut "cut-out" voids [],
+    /// A node's link holds up what it sends, what it gets or both; all of it comes late, in its order.
+    Clog "clog" voids [],
     /// The servers elect a leader and take no write.
     Election "election" voids [],
     /// A node is suspended for longer than its lease.

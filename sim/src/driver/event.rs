@@ -3,6 +3,7 @@
 use super::network::Frame;
 use super::store::FlightId;
 use super::world::{Home, State};
+use crate::apart::Way;
 use crate::deviation::Fault;
 use tenure_core::id::OpId;
 use tenure_core::port::{Heard, StoreReply, StoreRequest, Subject};
@@ -35,8 +36,10 @@ pub(super) enum Event {
     Boot(usize),
     /// A node has its link again.
     LinkUp(Home),
-    /// A node reaches the store again.
-    Reaches(usize),
+    /// A node reaches the store again, or is reached from there.
+    Reaches(usize, Way),
+    /// A node's link is free again.
+    Unclog(usize, Way),
     /// The network is whole again.
     Reunite,
     /// A node's clock goes on.
@@ -61,7 +64,8 @@ impl State {
             Event::Announced { to, heard } => self.announced(to, &heard),
             Event::Boot(node) => self.boot(node),
             Event::LinkUp(home) => self.link_up(home),
-            Event::Reaches(node) => self.reaches(node),
+            Event::Reaches(node, way) => self.reaches(node, way),
+            Event::Unclog(node, way) => self.unclog(node, way),
             Event::Reunite => self.reunite(),
             Event::Thaw(home) => self.thaw(home),
             Event::Resume(home) => self.resume(home),

@@ -3,6 +3,7 @@
 
 use super::event::Event;
 use super::world::{Home, State};
+use crate::apart::Way;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::rhythm::{Mishap, Rhythm, Trouble};
@@ -52,7 +53,10 @@ impl State {
             Trouble::Suspend => self.is_suspended(it),
             Trouble::SlowNode => self.slows_down(it),
             Trouble::LinkDown => self.loses_link(it),
-            Trouble::Cut => self.is_cut(it),
+            Trouble::Cut => self.is_cut(it, Way::Both),
+            Trouble::CutIn => self.is_cut(it, Way::In),
+            Trouble::CutOut => self.is_cut(it, Way::Out),
+            Trouble::Clog => self.clogs(it),
             Trouble::Partition => self.parts(it),
             Trouble::Election => self.elects(it),
             Trouble::LeaderChange => self.changes_leader(it),
@@ -76,9 +80,9 @@ impl State {
     }
 
     /// A node reaches the store again, unless it is cut off for good.
-    pub(super) fn reaches(&mut self, node: usize) {
+    pub(super) fn reaches(&mut self, node: usize, way: Way) {
         if !self.healed {
-            self.network.apart.cut.remove(&node);
+            self.network.apart.mend(node, way);
         }
     }
 
@@ -112,6 +116,9 @@ impl State {
         });
         self.network.apart.reunite();
         self.wire.electing_until = 0;
+        for node in self.network.clogs.nodes() {
+            self.unclog(node, Way::Both);
+        }
         for node in &rest {
             self.nodes[*node].given_up = true;
             if self.draws.chance(What::Core, 3, 500) {
@@ -120,7 +127,7 @@ impl State {
                     self.dies(*node);
                 }
             } else {
-                self.network.apart.cut.insert(*node);
+                self.network.apart.cut(*node, Way::Both);
                 for other in 0..nodes {
                     self.network.apart.silent.insert((*node, other));
                     self.network.apart.silent.insert((other, *node));

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::world::{Home, State};
+use crate::apart::Way;
 use crate::rhythm::Mishap;
 use crate::stage::ownership_records;
 use tenure_core::id::{Partition, Sequence};
@@ -62,12 +63,35 @@ impl State {
         Some("loses its link".into())
     }
 
-    pub(super) fn is_cut(&mut self, it: &Mishap) -> Option<String> {
+    pub(super) fn is_cut(&mut self, it: &Mishap, way: Way) -> Option<String> {
         let wait = self.within_two_leases(it, Span::from_millis(10));
-        reached!(self, "fault: cut from the store");
-        self.network.apart.cut.insert(it.node);
-        self.at(wait, Event::Reaches(it.node));
-        Some(format!("does not reach the store for {wait}"))
+        let story = match way {
+            Way::Both => {
+                reached!(self, "fault: cut from the store");
+                "does not reach the store"
+            }
+            Way::In => {
+                reached!(self, "fault: nothing is heard of the store");
+                "hears nothing of the store"
+            }
+            Way::Out => {
+                reached!(self, "fault: requests do not reach the store");
+                "hears the store, and does not reach it"
+            }
+        };
+        self.network.apart.cut(it.node, way);
+        self.at(wait, Event::Reaches(it.node, way));
+        Some(format!("{story} for {wait}"))
+    }
+
+    pub(super) fn clogs(&mut self, it: &Mishap) -> Option<String> {
+        let length = self.how_long(it, Span::from_millis(10), Span::from_millis(1_000));
+        let way = it.way(&mut self.draws);
+        self.home_of(it.node)?;
+        reached!(self, "fault: a link is clogged");
+        self.network.clogs.begin(it.node, way);
+        self.at(length, Event::Unclog(it.node, way));
+        Some(format!("has its link clogged ({way:?}) for {length}"))
     }
 
     pub(super) fn parts(&mut self, it: &Mishap) -> Option<String> {

@@ -3,7 +3,8 @@
 
 use super::event::Event;
 use super::world::{Home, State};
-use crate::apart::Apart;
+use crate::apart::{Apart, Way};
+use crate::clog::Clogs;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::world::Kind;
@@ -13,7 +14,7 @@ use tenure_core::driver::{DELIVERIES_MAX, HEARD_MAX, Inbound};
 use tenure_core::id::OpId;
 use tenure_core::port::{Delivery, Heard, SendRefused, Subject};
 use tenure_core::step::Span;
-use tenure_core::{Probe as _, reached};
+use tenure_core::{Outcome, Probe as _, reached};
 use tenure_mem::store::matches;
 use tokio::sync::mpsc;
 
@@ -34,6 +35,8 @@ pub(super) struct Frame {
 pub(super) struct Network {
     pub(super) apart: Apart,
     listeners: BTreeMap<Subject, Vec<(Home, mpsc::Sender<Delivery>)>>,
+    /// What waits at links that are clogged, each with what led to it.
+    pub(super) clogs: Clogs<(u64, Event)>,
     hearers: Vec<(Home, Subject, mpsc::Sender<Heard>)>,
     /// When the last frame of a node gets to a subject: they keep their order.
     latest: BTreeMap<(Home, Subject), u64>,
@@ -209,6 +212,57 @@ impl State {
         self.at(wait, Event::Arrive(Box::new(frame)));
     }
 
+    /// What happens, unless it waits at a link that is clogged.
+    pub(super) fn held_up(&mut self, cause: u64, event: Event) -> Option<Event> {
+        let (node, way) = match &event {
+            Event::Reach(flight) => (self.asker(*flight)?, Way::Out),
+            Event::Answer { flight, reply } if **reply != Outcome::Unknown => {
+                (self.asker(*flight)?, Way::In)
+            }
+            Event::Arrive(frame)
+                if self.network.clogs.link(frame.from.node, Way::Out).is_some() =>
+            {
+                (frame.from.node, Way::Out)
+            }
+            Event::Arrive(frame) => {
+                let ears = self.network.listeners.get(&frame.to).into_iter().flatten();
+                let mut nodes = ears.map(|(home, _)| home.node);
+                let clogs = &mut self.network.clogs;
+                match nodes.find(|node| clogs.link(*node, Way::In).is_some()) {
+                    Some(node) => (node, Way::In),
+                    None => return Some(event),
+                }
+            }
+            Event::Nobody { to, .. } | Event::Announced { to, .. } => (to.node, Way::In),
+            Event::Answer { .. }
+            | Event::Straggle(_)
+            | Event::Commit { .. }
+            | Event::Boot(_)
+            | Event::LinkUp(_)
+            | Event::Reaches(..)
+            | Event::Reunite
+            | Event::Unclog(..)
+            | Event::Thaw(_)
+            | Event::Resume(_)
+            | Event::Befall(_)
+            | Event::Look => return Some(event),
+        };
+        let Some(waiting) = self.network.clogs.link(node, way) else {
+            return Some(event);
+        };
+        waiting.push_back((cause, event));
+        reached!(self, "fault: something waits at a link that is clogged");
+        None
+    }
+
+    /// A node's link is free again: what waited comes, in its order.
+    pub(super) fn unclog(&mut self, node: usize, way: Way) {
+        for (cause, event) in self.network.clogs.end(node, way) {
+            self.begins(cause);
+            self.at(Span::ZERO, event);
+        }
+    }
+
     /// A node hears that nobody listened where its frame went.
     pub(super) fn nobody(&mut self, to: Home, at: &Subject, op: OpId) {
         if !self.node(to).is_some_and(|node| node.linked) {
@@ -271,7 +325,7 @@ impl State {
 
     /// A node hears what was stored.
     pub(super) fn announced(&mut self, to: Home, heard: &Heard) {
-        let cut = self.network.apart.cut.contains(&to.node);
+        let cut = self.network.apart.is_deaf(to.node);
         if cut || !self.node(to).is_some_and(|node| node.linked) {
             return;
         }

@@ -3,6 +3,7 @@
 
 use super::event::Event;
 use super::world::{Home, State};
+use crate::apart::Way;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
@@ -85,7 +86,7 @@ impl State {
         let mut fate = Fate::Lost;
         if linked {
             let faults = self.plan.faults;
-            let cut = self.network.apart.cut.contains(&home.node);
+            let cut = self.network.apart.is_mute(home.node);
             let drawn = fate::draw(&mut self.draws, &faults, part, &request, (self.healed, cut));
             let mut travel = self.travel(part);
             fate = drawn.fate;
@@ -255,7 +256,7 @@ impl State {
             return;
         };
         let (fate, node) = (flight.fate, flight.home.node);
-        if self.network.apart.cut.contains(&node) {
+        if self.network.apart.is_deaf(node) {
             self.tell(Lane::Store, Kind::Fault, || {
                 format!("the answer to {id:?} is lost: n{node} is cut off")
             });
@@ -312,6 +313,9 @@ impl State {
     /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
     pub(super) fn cut_off(&mut self, home: Home) {
         let part = home.node as u64;
+        // What it was to hear is gone; what it had sent is on its way still.
+        self.network.clogs.end(home.node, Way::In);
+        self.unclog(home.node, Way::Out);
         let open: Vec<_> = self
             .wire
             .flights
@@ -331,6 +335,11 @@ impl State {
             let reply = Box::new(Outcome::Unknown);
             self.at(wait, Event::Answer { flight, reply });
         }
+    }
+
+    /// The node that asked, while somebody looks at it.
+    pub(super) fn asker(&self, id: FlightId) -> Option<usize> {
+        self.wire.flights.get(&id).map(|flight| flight.home.node)
     }
 
     /// The store restarts: what was on its way to it is gone.

@@ -247,8 +247,14 @@ impl State {
                 break;
             }
             let (cause, event) = entry.remove();
-            self.begins(cause);
-            self.event(event);
+            let event = match self.network.clogs.is_empty() {
+                true => Some(event),
+                false => self.held_up(cause, event),
+            };
+            if let Some(event) = event {
+                self.begins(cause);
+                self.event(event);
+            }
         }
         self.fire_timers();
         match self.broken.take() {
@@ -305,7 +311,7 @@ impl State {
     }
 
     /// Something begins that another event led to.
-    fn begins(&mut self, cause: u64) {
+    pub(super) fn begins(&mut self, cause: u64) {
         self.ready.begins(self.trace.begins(cause));
     }
 

@@ -61,11 +61,11 @@ fn holds(limits: &Limits, placed: &Placed) -> Result<(), String> {
 
 /// The writes of entities that one shard of a node has on their way.
 #[derive(Debug, Default)]
-pub(crate) struct OnTheirWay {
+pub(crate) struct InFlight {
     writes: Vec<(OpId, Vec<Subject>)>,
 }
 
-impl OnTheirWay {
+impl InFlight {
     /// A request leaves the machine.
     pub(crate) fn leaves(
         &mut self,
@@ -131,7 +131,7 @@ impl OnTheirWay {
 
 #[cfg(test)]
 mod tests {
-    use super::OnTheirWay;
+    use super::InFlight;
     use tenure_core::format::WriteMode;
     use tenure_core::id::{OpId, Sequence};
     use tenure_core::port::{Expect, Publish, Rollup, StoreRequest};
@@ -153,8 +153,8 @@ mod tests {
     fn a_second_commit_of_an_entity_and_one_too_many_are_told() {
         let mut limits = Limits::default();
         limits.commits_in_flight_max = 2;
-        let mut way = OnTheirWay::default();
-        let leaves = |way: &mut OnTheirWay, op, subject: &str| {
+        let mut way = InFlight::default();
+        let leaves = |way: &mut InFlight, op, subject: &str| {
             let request = StoreRequest::Publish(write(subject));
             way.leaves(&limits, WriteMode::Owned, OpId(op), &request)
         };

@@ -16,7 +16,7 @@ const SLACK_MS: u64 = 5_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Later {
-    armed: BTreeMap<(Subject, TimerName), Timer>,
+    armed: BTreeMap<(Subject, TimerName), (usize, Timer)>,
     /// Messages of stored commits: the ticket of their effect, where they were stored, and their
     /// receiver's name.
     sent: BTreeMap<Ticket, Sent>,
@@ -27,6 +27,8 @@ pub(super) struct Later {
 
 #[derive(Debug)]
 struct Sent {
+    /// The sender's shard, by its index in the plan.
+    shard: usize,
     from: Subject,
     at: Sequence,
     /// The end of the receiver's subject.
@@ -38,6 +40,10 @@ impl Oracle for Later {
         "later"
     }
 
+    fn sees_all(&self) -> bool {
+        true
+    }
+
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         match seen {
             Seen::LostTail { .. } => {
@@ -45,7 +51,7 @@ impl Oracle for Later {
                 Ok(())
             }
             _ if self.void => Ok(()),
-            Seen::Stored { placed, .. } => self.stored(placed, view.walls.1),
+            Seen::Stored { placed, shard, .. } => self.stored(view, shard, placed),
             Seen::End => self.end(view),
             Seen::Told(_) | Seen::Deleted { .. } | Seen::Cluster(_) => Ok(()),
         }
@@ -53,12 +59,17 @@ impl Oracle for Later {
 }
 
 impl Later {
-    fn stored(&mut self, placed: &Placed, wall_max: WallTime) -> Result<(), String> {
-        let (subject, commit) = (&placed.subject, &placed.commit);
+    fn stored(&mut self, view: View<'_>, shard: usize, placed: &Placed) -> Result<(), String> {
+        let (subject, commit, wall_max) = (&placed.subject, &placed.commit, view.walls.1);
+        let void = view.unfenced.contains(&shard);
         let at = || format!("{subject} at {:?}", placed.sequence);
         for event in &placed.events {
             match effect_of(event.ticket) {
                 Effect::Command => {}
+                // It may be stored twice where two owners do; what it sends is sent all the same.
+                Effect::Firing | Effect::Message if void => {
+                    self.done.insert(event.ticket);
+                }
                 Effect::Firing => self.fired(placed, event.ticket, wall_max)?,
                 Effect::Message => {
                     let Some(sent) = self.sent.get(&event.ticket) else {
@@ -90,10 +101,11 @@ impl Later {
         }
         for timer in &later.armed {
             let key = (subject.clone(), timer.name.clone());
-            self.armed.insert(key, timer.clone());
+            self.armed.insert(key, (shard, timer.clone()));
         }
         for intent in &later.sends {
             let sent = Sent {
+                shard,
                 from: subject.clone(),
                 at: placed.sequence,
                 to: format!(".{}.{}", intent.kind, escaped(intent.entity.as_str())),
@@ -112,7 +124,7 @@ impl Later {
             ..
         } = placed;
         let timers = self.armed.iter().filter(|((of, _), _)| of == subject);
-        let mut timers = timers.map(|(_, timer)| timer);
+        let mut timers = timers.map(|(_, (_, timer))| timer);
         let Some(timer) = timers.find(|timer| firing_ticket(timer) == ticket) else {
             return Err(format!(
                 "{subject} at {sequence:?} is the effect of a timer that is not armed"
@@ -140,7 +152,10 @@ impl Later {
 
     fn end(&self, view: View<'_>) -> Result<(), String> {
         let (wall, _) = view.walls;
-        for ((subject, name), timer) in &self.armed {
+        for ((subject, name), (shard, timer)) in &self.armed {
+            if view.unfenced.contains(shard) {
+                continue;
+            }
             let (armed, _) = whose(&timer.message);
             let overdue = WallTime(timer.due.0 + SLACK_MS) < wall;
             // One that comes again is due somewhere between its periods.
@@ -152,10 +167,19 @@ impl Later {
                 ));
             }
         }
+        let is_owed = |sent: &Sent| {
+            let mut entities = view.entities.iter();
+            let to = entities.find(|it| it.subject.ends_with(&sent.to));
+            let to = to.map(|it| it.shard);
+            [Some(sent.shard), to]
+                .iter()
+                .flatten()
+                .all(|it| !view.unfenced.contains(it))
+        };
         let undone = self
             .sent
             .iter()
-            .find(|(ticket, _)| !self.done.contains(ticket));
+            .find(|(ticket, sent)| !self.done.contains(ticket) && is_owed(sent));
         match undone {
             Some((_, sent)) if !view.expired_messages => Err(format!(
                 "a message of {} at {:?} to {} has no effect",

@@ -18,13 +18,14 @@ mod reads;
 mod replies;
 mod snapshot;
 
-pub(crate) use bounds::OnTheirWay;
+pub(crate) use bounds::InFlight;
 
 use crate::bodies::Bodies;
-use crate::history::{Asked, History};
+use crate::history::{Asked, Entity, History};
 use crate::ledger::{Claim, Ledger, Placed};
 use crate::lives::Lives;
 use crate::profile::Plan;
+use std::collections::BTreeSet;
 use std::fmt;
 use tenure_core::format::{LayoutKey, WriteMode};
 use tenure_core::id::{Sequence, WallTime};
@@ -38,6 +39,8 @@ pub enum Seen<'a> {
         placed: &'a Placed,
         /// The commit of its entity before it.
         previous: Option<&'a Placed>,
+        /// Its shard, by its index in the plan.
+        shard: usize,
         /// The write mode of its shard.
         mode: WriteMode,
         /// The subject of its shard's ownership records.
@@ -102,12 +105,16 @@ pub struct View<'a> {
     pub bodies: &'a Bodies,
     /// What was asked and told.
     pub history: &'a History,
+    /// The entities of the run.
+    pub entities: &'a [Entity],
     /// The lives of the nodes of a cluster.
     pub lives: &'a Lives,
     /// The plan of the run.
     pub plan: &'a Plan,
     /// The lowest that a wall clock shows now, and the highest that one ever showed.
     pub walls: (WallTime, WallTime),
+    /// Shards of which nothing is promised, by their indices: their ownership records were deleted.
+    pub unfenced: &'a BTreeSet<usize>,
     /// A message was older than what its receiver remembers: whether it had its effect is not known.
     pub expired_messages: bool,
 }
@@ -120,6 +127,11 @@ pub trait Oracle {
     /// What kind of promise it is.
     fn class(&self) -> Class {
         Class::Safety
+    }
+
+    /// Whether it is shown what nothing is promised of, too, as what it holds others to rests on it.
+    fn sees_all(&self) -> bool {
+        false
     }
 
     /// Judges one thing that happened; an error says what is wrong.

@@ -70,8 +70,14 @@ pub struct Faults {
     pub lost_announcement: u64,
     /// When nodes do not hear each other for a while, or are wrongly told that nobody listens.
     pub partition: Span,
-    /// When a node does not reach the store for a while.
+    /// When a node does not reach the store for a while, nor hears of it.
     pub cut: Span,
+    /// When a node hears nothing of the store for a while, and its requests get there.
+    pub cut_in: Span,
+    /// When a node's requests do not reach the store for a while, and it hears of it.
+    pub cut_out: Span,
+    /// When a node's link holds up what goes over it for a while.
+    pub clog: Span,
     /// When the servers elect a leader and take no write.
     pub election: Span,
     /// When a node is suspended for longer than its lease.
@@ -84,7 +90,7 @@ pub struct Faults {
     pub drain: Span,
     /// When one node at a time is gone, or stands still for longer than its lease.
     pub kill: Span,
-    /// When all that a node does takes long for a while (driver world).
+    /// When all that a node does takes long for a while.
     pub slow_node: Span,
     /// When a node's monotonic clock jumps forward by more than any bound.
     pub clock_jump: Span,
@@ -92,7 +98,7 @@ pub struct Faults {
     pub clock_freeze: Span,
     /// When the store's wall clock is set.
     pub store_step: Span,
-    /// When the latest ownership record of a shard is deleted (driver world).
+    /// When the latest ownership record of a shard is deleted.
     pub lost_record: Span,
 }
 
@@ -198,8 +204,24 @@ impl Faults {
         faults.crash = every(202, nodes_fail, 700, 4_000);
         faults.pause = every(203, nodes_fail, 500, 4_000);
         faults.link_down = every(204, nodes_fail, 500, 4_000);
+        faults.slow_node = every(229, nodes_fail, 1_000, 8_000);
+        let parts = match profile {
+            Profile::Swarm | Profile::Partition | Profile::Storm => true,
+            Profile::Calm
+            | Profile::Direct
+            | Profile::Owned
+            | Profile::Replicated
+            | Profile::Churn
+            | Profile::Tail
+            | Profile::Cluster
+            | Profile::Drift
+            | Profile::TakeOver
+            | Profile::Kill => false,
+        };
+        faults.cut_in = every(230, parts, 1_000, 8_000);
+        faults.cut_out = every(231, parts, 1_000, 8_000);
+        faults.clog = every(232, parts, 1_000, 8_000);
         if profile.is_cluster() {
-            let parts = matches!(profile, Profile::Partition | Profile::Storm);
             let stands = matches!(profile, Profile::Drift | Profile::Storm);
             faults.partition = every(210, parts, 1_000, 8_000);
             faults.cut = every(211, parts, 1_000, 8_000);
@@ -238,6 +260,12 @@ impl Faults {
             if mean != Span::ZERO {
                 faults.claim = mean;
             }
+        }
+        // It voids nearly everything of the shards that it meets, so most seeds do without.
+        let deleted = draws.chance(What::Plan, 233, 100);
+        let mean = draws.range(What::Plan, 234, 3_000, 9_000);
+        if deleted && owned && profile.is_everything() {
+            faults.lost_record = Span::from_millis(mean);
         }
         if profile == Profile::Tail {
             // Bytes from before the loss would meet sequences that were given again.

@@ -2,6 +2,7 @@
 //! drawn.
 
 use super::setting::{Setting, Weather};
+use crate::apart::Way;
 use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
@@ -13,17 +14,6 @@ use tenure_core::name::Namespace;
 use tenure_core::port::{Message, Subject};
 use tenure_core::step::Span;
 use tenure_core::{Probe as _, reached};
-
-/// Which direction of a node's link is clogged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// What it is sent.
-    In,
-    /// What it sends.
-    Out,
-    /// Both.
-    Both,
-}
 
 /// What befalls the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,16 +253,35 @@ fn befalls(setting: &mut Setting, it: &Mishap, lives: bool) -> Option<Befalls> {
         }
         Trouble::Cut => {
             let length = it.length(draws, short, two_leases);
-            let way = draws.pick(what, rows | 3, &[Way::Both, Way::Both, Way::In, Way::Out]);
             reached!(setting, "fault: cut from the store");
+            let (nodes, way) = (vec![node], Way::Both);
+            Befalls::Clogged { nodes, way, length }
+        }
+        Trouble::CutIn => {
+            let length = it.length(draws, short, two_leases);
+            reached!(setting, "fault: nothing is heard of the store");
+            let (nodes, way) = (vec![node], Way::In);
+            Befalls::Clogged { nodes, way, length }
+        }
+        Trouble::CutOut => {
+            let length = it.length(draws, short, two_leases);
+            reached!(setting, "fault: requests do not reach the store");
+            let (nodes, way) = (vec![node], Way::Out);
+            Befalls::Clogged { nodes, way, length }
+        }
+        Trouble::Clog => {
+            let length = it.length(draws, short, ms(1_000));
+            let way = it.way(draws);
+            reached!(setting, "fault: a link is clogged");
             let nodes = vec![node];
             Befalls::Clogged { nodes, way, length }
         }
         Trouble::Partition => {
             let length = it.length(draws, ms(50), two_leases);
-            let before = setting.apart.cut.clone();
+            let before = setting.apart.clone();
             setting.apart.part(it.shape.as_ref()?);
-            let cut = setting.apart.cut.difference(&before).copied().collect();
+            let is_new = |node: &usize| setting.apart.is_mute(*node) && !before.is_mute(*node);
+            let cut = (0..setting.plan.nodes).filter(is_new).collect();
             reached!(setting, "fault: partition");
             Befalls::Parted { cut, length }
         }

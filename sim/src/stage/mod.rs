@@ -5,9 +5,10 @@ mod faults;
 mod passage;
 mod setting;
 
+pub use crate::apart::Way;
 pub use crate::driver::plan::REMOVED_MAX;
 pub use crate::driver::{Keep, Log};
-pub use faults::{Befalls, Way, ownership_records};
+pub use faults::{Befalls, ownership_records};
 pub use passage::{Passage, Reach};
 pub use setting::{Setting, Weather, callers};
 pub(crate) use setting::{nodes_of, plan_text};

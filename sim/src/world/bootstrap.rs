@@ -4,6 +4,7 @@ use super::event::{Event, Part, Place};
 use super::network::Network;
 use super::node::{Node, Running};
 use super::queue::Queue;
+use super::slow::Pace;
 use super::stored::Stored;
 use super::{World, wire};
 use crate::bodies::Bodies;
@@ -118,6 +119,7 @@ pub(super) fn world(plan: Plan) -> World {
         healed: false,
         members_lost: false,
         leased_void: false,
+        unfenced: BTreeSet::new(),
         store_skew_ms: 0,
         removed: None,
         skew_ms: plan.skew_ms.clone(),
@@ -135,6 +137,7 @@ pub(super) fn world(plan: Plan) -> World {
             linked: false,
             stopped_until: None,
             waiting: VecDeque::new(),
+            pace: Pace::default(),
             clock: Clock::new(0, 0),
             shards: Vec::new(),
             seats: None,
@@ -187,6 +190,7 @@ impl World {
         revived.linked = false;
         revived.stopped_until = None;
         revived.waiting.clear();
+        revived.pace = Pace::default();
         revived.clock = Clock::new(now, drift_ppm);
         revived.cache = Cache::new(&self.plan.limits, 0, 1);
         let cache = &mut revived.cache;

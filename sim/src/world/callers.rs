@@ -137,7 +137,7 @@ impl World {
             lost: false,
             stopped,
             voided: false,
-            untimed: self.is_untimed(),
+            untimed: self.is_untimed() || self.nodes[node].pace.is_slow(self.now),
             told: None,
             entity,
         });

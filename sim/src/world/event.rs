@@ -1,6 +1,7 @@
 //! What can happen next.
 
 use super::network::Letter;
+use crate::apart::Way;
 use tenure_core::format::TakeOver;
 use tenure_core::id::{Incarnation, OpId, Ticket};
 use tenure_core::log::{self, Dispatch, Reply, Work};
@@ -130,10 +131,31 @@ pub(super) enum Event {
     Reunite,
     /// A node does not reach the store for a while, though its link is there.
     CutOff,
+    /// It hears nothing of the store for a while.
+    CutIn,
+    /// Its requests do not reach the store for a while.
+    CutOut,
     /// It does again.
     ReachesStore {
         node: usize,
+        way: Way,
     },
+    /// A node's link holds up what goes over it for a while.
+    Clog,
+    /// It does not any more.
+    Unclog {
+        node: usize,
+        way: Way,
+    },
+    /// All that a node does takes long for a while.
+    SlowNode,
+    /// A slow node goes on with what came in.
+    Work {
+        node: usize,
+        life: u32,
+    },
+    /// Somebody deletes the latest ownership record of a shard.
+    LostRecord,
     /// The servers elect a leader: no write is taken for a while.
     Election,
     /// A node is suspended: it stands still for long, and its link is gone when it goes on.
@@ -243,6 +265,19 @@ impl Part {
             Self::Owners => shard::Input::Stored { op, reply }.into(),
             Self::Router(_) => unreachable!("routing asks nothing of the store"),
         }
+    }
+}
+
+impl Input {
+    /// Whether a timer fired.
+    pub(super) fn is_tick(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(log::Input::Tick)
+                | Self::Member(node::Input::Tick)
+                | Self::Owners(shard::Input::Tick)
+                | Self::Router(route::Input::Tick)
+        )
     }
 }
 

@@ -36,6 +36,12 @@ impl World {
             Event::LostMembers,
         );
         self.next_fault(What::Overload, self.plan.faults.overload, Event::Overload);
+        let faults = self.plan.faults;
+        self.next_fault(What::SlowNode, faults.slow_node, Event::SlowNode);
+        self.next_fault(What::CutIn, faults.cut_in, Event::CutIn);
+        self.next_fault(What::CutOut, faults.cut_out, Event::CutOut);
+        self.next_fault(What::Clog, faults.clog, Event::Clog);
+        self.next_fault(What::Record, faults.lost_record, Event::LostRecord);
         if self.plan.cluster.is_some() {
             self.schedule_cluster_faults();
         } else if self.plan.shards.contains(&WriteMode::Owned) {
@@ -125,7 +131,7 @@ impl World {
             reached!(self, "fault: pause");
             let length = self
                 .draws
-                .span(What::Pause, 2, Span::from_millis(1), self.pause_max());
+                .span(What::Pause, 2, Span::from_millis(1), self.long());
             self.tell(Lane::Node(node), Kind::Fault, || {
                 format!("n{node} PAUSES for {length}")
             });
@@ -148,12 +154,6 @@ impl World {
         }
         self.history.stop(place, length.as_nanos());
         self.at(length, Event::Resume { node });
-    }
-
-    /// How long a node may stand still: in a cluster longer than its lease.
-    fn pause_max(&self) -> Span {
-        let cluster = self.plan.cluster.as_ref();
-        cluster.map_or(Span::from_secs(3), |it| it.terms.ttl.saturating_mul(2))
     }
 
     pub(super) fn resume(&mut self, node: usize) -> Result<(), Violation> {

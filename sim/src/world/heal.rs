@@ -6,6 +6,7 @@ use super::bars::Sort;
 use super::corrupt::Corruption;
 use super::node::breach;
 use super::story::{Kind, Lane};
+use crate::apart::Way;
 use crate::deviation::{Deviation, Fault};
 use crate::draw::What;
 use crate::oracle::{Class, Violation};
@@ -18,6 +19,8 @@ impl World {
         self.healed = true;
         self.heal_network();
         self.thaw_all();
+        self.unclog_all();
+        self.speed_up()?;
         for node in rest {
             self.give_up(node)?;
         }
@@ -40,7 +43,8 @@ impl World {
             }
         }
         if self.corruption == Some(Corruption::HalfHealed) {
-            self.network.apart.cut.extend(core.last());
+            let last = core.last().copied().unwrap_or_default();
+            self.network.apart.cut(last, Way::Both);
         }
         let idle = |node: &usize| !self.nodes[*node].running() && !self.is_away(*node);
         if core.iter().any(idle) {
@@ -109,7 +113,7 @@ impl World {
         });
         self.lasts(Lane::Node(node), Sort::Fault, "out of reach", None);
         let apart = &mut self.network.apart;
-        apart.cut.insert(node);
+        apart.cut(node, Way::Both);
         for other in 0..self.nodes.len() {
             apart.silent.insert((node, other));
             apart.silent.insert((other, node));

@@ -5,6 +5,7 @@ mod bars;
 mod bootstrap;
 mod callers;
 mod clocks;
+mod clogged;
 mod cluster;
 mod converge;
 mod corrupt;
@@ -20,7 +21,9 @@ mod network;
 mod node;
 mod partition;
 mod queue;
+mod record;
 mod seat;
+mod slow;
 mod stored;
 mod story;
 mod watch;
@@ -30,6 +33,7 @@ pub use bars::{Bar, Sort};
 pub use corrupt::Corruption;
 pub use story::{Kept, Kind, Lane, Line};
 
+use crate::apart::Way;
 use crate::bodies::Bodies;
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
@@ -117,6 +121,9 @@ pub struct World {
     leased_void: bool,
     /// Whose record was removed last, and until when it may act without it, in true nanoseconds.
     removed: Option<(usize, u64)>,
+    /// Shards of which an ownership record was deleted, by their indices: of them nothing is promised (P2
+    /// and what rests on it).
+    unfenced: BTreeSet<usize>,
     /// What each node's wall clock is ahead by, in milliseconds.
     skew_ms: Vec<u64>,
     /// What the store's is ahead by.
@@ -229,7 +236,13 @@ impl World {
                 });
             }
             self.let_expire();
-            self.event(event)?;
+            let event = match self.network.clogs.is_empty() {
+                true => Some(event),
+                false => self.held_up(event),
+            };
+            if let Some(event) = event {
+                self.event(event)?;
+            }
             self.wall_max = self.wall_max.max(self.walls().1);
             self.watch()?;
         }
@@ -273,8 +286,33 @@ impl World {
                 self.cut_from_store();
                 Ok(())
             }
-            Event::ReachesStore { node } => {
-                self.reaches_store(node);
+            Event::CutIn => {
+                self.cut_one_way(Way::In);
+                Ok(())
+            }
+            Event::CutOut => {
+                self.cut_one_way(Way::Out);
+                Ok(())
+            }
+            Event::ReachesStore { node, way } => {
+                self.reaches_store(node, way);
+                Ok(())
+            }
+            Event::Clog => {
+                self.clog();
+                Ok(())
+            }
+            Event::Unclog { node, way } => {
+                self.unclog(node, way);
+                Ok(())
+            }
+            Event::SlowNode => {
+                self.slow_down();
+                Ok(())
+            }
+            Event::Work { node, life } => self.work_on(node, life),
+            Event::LostRecord => {
+                self.lose_record();
                 Ok(())
             }
             Event::Election => {

@@ -7,6 +7,7 @@ use super::event::{Event, Part, Place};
 use super::story::{Kind, Lane};
 use crate::apart::Apart;
 use crate::brief;
+use crate::clog::Clogs;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
@@ -54,9 +55,11 @@ pub(super) enum Parcel {
 }
 
 /// What holds between nodes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Network {
     pub(super) apart: Apart,
+    /// What waits at links that are clogged, each with the event in which it was caused.
+    pub(super) clogs: Clogs<(u64, Event)>,
     /// Until when the store takes no write, in true nanoseconds.
     pub(super) election_until: u64,
 }
@@ -332,7 +335,7 @@ impl World {
     /// A node hears an announcement.
     pub(super) fn announced(&mut self, node: usize, heard: Heard) -> Result<(), Violation> {
         let there = &self.nodes[node];
-        if !there.alive || !there.linked || self.network.apart.cut.contains(&node) {
+        if !there.alive || !there.linked || self.network.apart.is_deaf(node) {
             return Ok(());
         }
         let life = there.life;

@@ -6,6 +6,7 @@ use super::cluster::{Seats, run_of};
 use super::corrupt::Corruption;
 use super::event::{Deed, Event, Input, Part, Place};
 use super::seat::Seat;
+use super::slow::Pace;
 use super::story::Kind;
 use crate::brief;
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use crate::deviation::Fault;
 use crate::draw::What;
 use crate::history::Told;
 use crate::host::{Answer, Host};
-use crate::oracle::{Class, OnTheirWay, Violation};
+use crate::oracle::{Class, InFlight, Violation};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::{Cache, StockAt};
 use tenure_core::id::{Epoch, OpId, Partition, Sequence, Slot, Ticket};
@@ -30,6 +31,8 @@ pub(super) struct Node {
     pub(super) stopped_until: Option<u64>,
     /// What came in while it stood still.
     pub(super) waiting: VecDeque<(Place, Input)>,
+    /// How fast it works, and what waits for it because it is slow.
+    pub(super) pace: Pace,
     pub(super) clock: Clock,
     pub(super) shards: Vec<Running>,
     /// What it has besides as a member of a cluster.
@@ -48,7 +51,9 @@ pub(super) struct Running {
     pub(super) host: Host,
     /// Slots that work is under way for.
     busy: BTreeSet<Slot>,
-    on_their_way: OnTheirWay,
+    /// Slots that are to be forgotten when that has ended: nobody waits for it any more.
+    forgotten: BTreeSet<Slot>,
+    in_flight: InFlight,
 }
 
 impl Node {
@@ -95,7 +100,8 @@ impl Running {
             seat: Seat::new(machine, dice),
             host,
             busy: BTreeSet::new(),
-            on_their_way: OnTheirWay::default(),
+            forgotten: BTreeSet::new(),
+            in_flight: InFlight::default(),
         }
     }
 }
@@ -118,6 +124,10 @@ impl World {
         let input = input.into();
         if self.nodes[place.node].stopped_until.is_some() {
             self.nodes[place.node].waiting.push_back((place, input));
+            return Ok(());
+        }
+        if self.nodes[place.node].pace.is_slow(self.now) {
+            self.queues(place, input);
             return Ok(());
         }
         self.step(place, input)
@@ -144,7 +154,7 @@ impl World {
         *mark = to.max(*mark);
     }
 
-    fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
+    pub(super) fn step(&mut self, place: Place, input: Input) -> Result<(), Violation> {
         let Some(input) = self.misheard(place, input) else {
             return Ok(());
         };
@@ -179,7 +189,7 @@ impl World {
         let running = &mut node.shards[shard];
         let ticked = matches!(input, log::Input::Tick);
         if let log::Input::Stored { op, .. } = &input {
-            running.on_their_way.answered(*op);
+            running.in_flight.answered(*op);
         }
         let known = running.seat.machine.high_water();
         let epoch = running.seat.machine.epoch();
@@ -233,7 +243,17 @@ impl World {
     fn begin(&mut self, place: Place, shard: usize, effect: Effect) -> Result<(), Violation> {
         match effect {
             Effect::Forget { slot } => {
-                self.nodes[place.node].shards[shard].host.forget(slot);
+                let running = &mut self.nodes[place.node].shards[shard];
+                match running.busy.contains(&slot) {
+                    true => {
+                        reached!(
+                            self,
+                            "world: a slot is forgotten while work on it is under way"
+                        );
+                        running.forgotten.insert(slot);
+                    }
+                    false => running.host.forget(slot),
+                }
                 Ok(())
             }
             Effect::Halt(reason) => Err(breach(Class::Safety, format!("{place} halts: {reason}"))),
@@ -263,7 +283,7 @@ impl World {
             }
             Effect::Store { op, request } => {
                 let (limits, mode) = (&self.plan.limits, self.plan.shards[shard]);
-                let way = &mut self.nodes[place.node].shards[shard].on_their_way;
+                let way = &mut self.nodes[place.node].shards[shard].in_flight;
                 way.leaves(limits, mode, op, &request)
                     .map_err(|what| bound(format!("{place}: {what}")))?;
                 self.soon(place, Deed::Store { op, request });
@@ -343,7 +363,9 @@ impl World {
         }
         self.in_time(place, shard, &work)?;
         let running = &mut self.nodes[place.node].shards[shard];
-        running.busy.remove(&slot_of(&work));
+        let slot = slot_of(&work);
+        running.busy.remove(&slot);
+        let forgotten = running.forgotten.remove(&slot);
         let loaded = from_snapshot(&work);
         let ran = running
             .host
@@ -351,6 +373,9 @@ impl World {
             .map_err(|what| breach(Class::Safety, format!("{place}: {what}")))?;
         if let Some((slot, last)) = loaded {
             self.as_replayed(place, shard, slot, &last)?;
+        }
+        if forgotten {
+            self.nodes[place.node].shards[shard].host.forget(slot);
         }
         let rate = self.plan.faults.slow_work;
         let slow =
@@ -376,6 +401,9 @@ impl World {
         last: &StoredCommit,
     ) -> Result<(), Violation> {
         let host = &self.nodes[place.node].shards[shard].host;
+        if self.unfenced.contains(&shard) {
+            return Ok(());
+        }
         // It could not be loaded.
         let Some((entity, state)) = host.committed(slot) else {
             return Ok(());

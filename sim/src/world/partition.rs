@@ -5,7 +5,7 @@ use super::World;
 use super::bars::Sort;
 use super::event::Event;
 use super::story::{Kind, Lane};
-use crate::apart::Shape;
+use crate::apart::{Shape, Way};
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::oracle::Violation;
@@ -90,26 +90,84 @@ impl World {
             self.tell(Lane::Node(node), Kind::Fault, || {
                 format!("n{node} does not reach the store")
             });
-            self.network.apart.cut.insert(node);
+            self.network.apart.cut(node, Way::Both);
             self.lasts(
                 Lane::Node(node),
                 Sort::Fault,
                 "cut from the store",
                 Some(length),
             );
-            self.at(length, Event::ReachesStore { node });
+            let way = Way::Both;
+            self.at(length, Event::ReachesStore { node, way });
         }
         self.next_fault(What::Cut, self.plan.faults.cut, Event::CutOff);
     }
 
-    pub(super) fn reaches_store(&mut self, node: usize) {
+    /// A node is cut off from the store in one direction alone: it hears nothing of what it is answered, or
+    /// what it asks does not get there.
+    pub(super) fn cut_one_way(&mut self, way: Way) {
         if self.healed {
             return;
         }
-        self.tell(Lane::Node(node), Kind::Note, || {
-            format!("n{node} reaches the store")
+        let faults = &self.plan.faults;
+        let (fault, what, mean, next, story) = match way {
+            Way::In => {
+                let story = "hears nothing of the store";
+                (
+                    Fault::CutIn,
+                    What::CutIn,
+                    faults.cut_in,
+                    Event::CutIn,
+                    story,
+                )
+            }
+            Way::Out | Way::Both => {
+                let story = "hears the store, and does not reach it";
+                (
+                    Fault::CutOut,
+                    What::CutOut,
+                    faults.cut_out,
+                    Event::CutOut,
+                    story,
+                )
+            }
+        };
+        let due = self.due(fault);
+        let node = self.some_node(what);
+        let longest = self.long();
+        let length = self.draws.span(what, 2, Span::from_millis(10), longest);
+        if self.nodes[node].alive && self.happens(due) {
+            match way {
+                Way::In => {
+                    reached!(self, "fault: nothing is heard of the store");
+                }
+                Way::Out | Way::Both => {
+                    reached!(self, "fault: requests do not reach the store");
+                }
+            }
+            self.tell(Lane::Node(node), Kind::Fault, || format!("n{node} {story}"));
+            self.network.apart.cut(node, way);
+            self.lasts(Lane::Node(node), Sort::Fault, story, Some(length));
+            self.at(length, Event::ReachesStore { node, way });
+        }
+        self.next_fault(what, mean, next);
+    }
+
+    pub(super) fn reaches_store(&mut self, node: usize, way: Way) {
+        if self.healed {
+            return;
+        }
+        self.tell(Lane::Node(node), Kind::Note, || match way {
+            Way::In => format!("n{node} hears the store"),
+            Way::Out | Way::Both => format!("n{node} reaches the store"),
         });
-        self.network.apart.cut.remove(&node);
+        self.network.apart.mend(node, way);
+    }
+
+    /// How long a node may be in trouble: longer than its lease, where it has one.
+    pub(super) fn long(&self) -> Span {
+        let cluster = self.plan.cluster.as_ref();
+        cluster.map_or(Span::from_secs(3), |it| it.terms.ttl.saturating_mul(2))
     }
 
     /// The servers elect a leader: no write is taken for 4 to 8 seconds.

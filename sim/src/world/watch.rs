@@ -82,10 +82,14 @@ impl World {
             plan,
             lives: &self.lives,
             walls,
+            entities: &self.entities,
+            unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };
         let asked = history.asked(ticket).expect("a caller who was just told");
-        let promised = !self.leased_void || asked.entity.class != TakeOver::Leased;
+        let leased = asked.entity.class == TakeOver::Leased;
+        let void = self.leased_void && leased || self.unfenced.contains(&asked.entity.shard);
+        let promised = !void;
         for oracle in self.oracles.iter_mut().filter(|_| promised) {
             let judged = oracle.judge(view, Seen::Told(asked));
             judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
@@ -96,7 +100,9 @@ impl World {
 
     /// Lets the oracles judge something that concerns no single commit or caller.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
-        if self.leased_void && matches!(seen, Seen::Cluster(Happened::Acts { .. })) {
+        if let Seen::Cluster(Happened::Acts { shard, .. }) = seen
+            && (self.leased_void || self.unfenced.contains(&shard))
+        {
             return Ok(());
         }
         let walls = (self.walls().0, self.wall_max);
@@ -107,6 +113,8 @@ impl World {
             plan: &self.plan,
             lives: &self.lives,
             walls,
+            entities: &self.entities,
+            unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };
         for oracle in &mut self.oracles {
@@ -132,16 +140,20 @@ impl World {
             plan: &self.plan,
             lives: &self.lives,
             walls,
+            entities: &self.entities,
+            unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };
         let history = view.ledger.history(subject);
         let seen = Seen::Stored {
             placed: &history[index],
             previous: index.checked_sub(1).map(|before| &history[before]),
+            shard,
             mode: self.plan.shards[shard],
             ownership: &ownership,
         };
-        for oracle in &mut self.oracles {
+        let void = self.unfenced.contains(&shard);
+        for oracle in self.oracles.iter_mut().filter(|it| !void || it.sees_all()) {
             let judged = oracle.judge(view, seen);
             judged.map_err(|what| violation(oracle.class(), oracle.name(), what))?;
         }

@@ -5,6 +5,7 @@ use super::World;
 use super::corrupt::Corruption;
 use super::event::{Event, FlightId, Part, Place};
 use super::story::{Kind, Lane};
+use crate::apart::Way;
 use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
@@ -60,7 +61,7 @@ impl World {
         let faults = self.plan.faults;
         let flight = FlightId(self.wire.flights.len());
         let timeout = self.plan.limits.store_timeout;
-        let cut = self.network.apart.cut.contains(&place.node);
+        let cut = self.network.apart.is_mute(place.node);
         let drawn = fate::draw(&mut self.draws, &faults, part, &request, (self.healed, cut));
         let twice = drawn.twice && checks_itself(&request);
         let mut travel = self.travel(part);
@@ -260,7 +261,7 @@ impl World {
         if self.healed && self.corruption == Some(Corruption::Deaf) {
             return;
         }
-        if self.network.apart.cut.contains(&flight.place.node) {
+        if self.network.apart.is_deaf(flight.place.node) {
             return;
         }
         if fate == Fate::LostAnswer {
@@ -322,6 +323,9 @@ impl World {
     /// A node's link is gone: what is in flight is unknown to it, and half of it never arrives.
     pub(super) fn cut_off(&mut self, node: usize) {
         let part = node as u64;
+        // What it was to hear is gone; what it had sent is on its way still.
+        self.network.clogs.end(node, Way::In);
+        self.unclog(node, Way::Out);
         let open: Vec<_> = self
             .wire
             .flights
@@ -339,6 +343,11 @@ impl World {
                 .span(What::Link, part, Span::ZERO, Span::from_millis(1));
             self.at(wait, Event::GiveUp { flight: id });
         }
+    }
+
+    /// The node that asked.
+    pub(super) fn asker(&self, id: FlightId) -> usize {
+        self.wire.flight(id).place.node
     }
 
     /// The store restarts: what was on its way to it is gone.
