@@ -79,9 +79,14 @@ fn run(arguments: &Arguments) -> Result<(), Ended> {
         };
         let input =
             fs::read(file).map_err(|error| Ended::Usage(format!("{}: {error}", file.display())))?;
-        return target
-            .play(&input)
-            .map_err(|error| Ended::Usage(format!("{}: {error}", file.display())));
+        return match panic::catch_unwind(|| target.play(&input)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Ended::Usage(format!("{}: {error}", file.display()))),
+            Err(_) => {
+                println!("{} fails: {}", target.name, file.display());
+                Err(Ended::Broken)
+            }
+        };
     }
     let seed = arguments.seed.unwrap_or_else(now);
     println!("seed {seed}");

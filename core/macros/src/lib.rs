@@ -49,6 +49,8 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
 /// - `faults`: what may go wrong, by its profile's name; `"storm"`, which is everything, when it is
 ///   not set.
 /// - `nodes`, `shards`: how many; as each seed says when they are not set.
+/// - `within_s`: after how many seconds of simulated time it has failed if it has not ended; 600 when it is
+///   not set.
 /// - `serve(…)`, `actor(…)`: the entities and actors that each node has.
 /// - `crate = "path"`: the path of `tenure` where it is not `::tenure`.
 ///

@@ -14,6 +14,7 @@ struct Arguments {
     faults: Option<LitStr>,
     nodes: Option<LitInt>,
     shards: Option<LitInt>,
+    within_s: Option<LitInt>,
     serve: Vec<Type>,
     actor: Vec<Type>,
     krate: Option<Path>,
@@ -29,6 +30,8 @@ impl Arguments {
             once(&mut self.nodes, some(meta)?, meta)
         } else if meta.path.is_ident("shards") {
             once(&mut self.shards, some(meta)?, meta)
+        } else if meta.path.is_ident("within_s") {
+            once(&mut self.within_s, some(meta)?, meta)
         } else if meta.path.is_ident("serve") {
             self.serve.extend(types(meta)?);
             Ok(())
@@ -40,7 +43,8 @@ impl Arguments {
             once(&mut self.krate, path.parse()?, meta)
         } else {
             Err(meta.error(
-                "expected `seeds`, `faults`, `nodes`, `shards`, `serve(…)`, `actor(…)` or `crate`",
+                "expected `seeds`, `faults`, `nodes`, `shards`, `within_s`, `serve(…)`, `actor(…)` or \
+                 `crate`",
             ))
         }
     }
@@ -94,6 +98,9 @@ pub(crate) fn expand(arguments: TokenStream, test: &ItemFn) -> Result<TokenStrea
     let faults = said.faults.map(|faults| quote!(.faults(#faults)));
     let nodes = said.nodes.map(|nodes| quote!(.nodes(#nodes)));
     let shards = said.shards.map(|shards| quote!(.shards(#shards)));
+    let within = said
+        .within_s
+        .map(|seconds| quote!(.within(::core::time::Duration::from_secs(#seconds))));
     let (serve, actor) = (said.serve, said.actor);
     Ok(quote! {
         #[test]
@@ -105,7 +112,7 @@ pub(crate) fn expand(arguments: TokenStream, test: &ItemFn) -> Result<TokenStrea
                 #seeds
                 #faults
                 .run(
-                    |cluster| cluster #nodes #shards #(.serve::<#serve>())* #(.actor::<#actor>())*,
+                    |cluster| cluster #nodes #shards #within #(.serve::<#serve>())* #(.actor::<#actor>())*,
                     #name,
                 );
         }

@@ -15,7 +15,7 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
         table,
         json,
     } = options;
-    println!("cargo sim mutants --seeds {seeds} --only {only:?}");
+    println!("{}", again(options));
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     if !here.join("mutants/list").is_dir() {
         return Err(
@@ -47,4 +47,31 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
         .map_err(|error| format!("cargo: {error}"))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.unwrap_or(1))
+}
+
+/// The line that does the same again.
+fn again(options: &Mutants) -> String {
+    let Mutants {
+        only,
+        seeds,
+        jobs,
+        open,
+        resume,
+        table,
+        json,
+    } = options;
+    let mut line = format!("cargo sim mutants --seeds {seeds} --jobs {jobs}");
+    if !only.is_empty() {
+        line.push_str(&format!(" --only {only:?}"));
+    }
+    if let Some(file) = table {
+        line.push_str(&format!(" --table {}", file.display()));
+    }
+    for (given, option) in [(open, "--open"), (resume, "--resume"), (json, "--json")] {
+        if *given {
+            line.push(' ');
+            line.push_str(option);
+        }
+    }
+    line
 }

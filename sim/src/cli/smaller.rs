@@ -141,6 +141,14 @@ pub(super) fn drawn(options: &Explain) -> Result<u8, String> {
     let Explain { file, out } = options;
     let out = out.clone().unwrap_or_else(|| file.with_extension("html"));
     println!("cargo sim explain {} -o {}", file.display(), out.display());
+    let folder = out.parent().filter(|it| !it.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|it| !it.is_dir()) {
+        return Err(format!(
+            "-o {}: there is no folder {}: make it first",
+            out.display(),
+            folder.display()
+        ));
+    }
     let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if replay::is_flight(&bytes) {
         let flight = replay::read(file)?;

@@ -265,6 +265,8 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "events": tally.events,
         "questions": tally.asked,
         "commits": tally.commits,
+        // Histories whose orders were too many to be looked at: nobody judged them.
+        "given_up": passed(tally, "world: too many orders to look at"),
         "sites": tally.probe.counts().count(),
         "sites_missing": missing,
         "failures": tally.failures.iter().map(|failure| json!({
@@ -279,6 +281,13 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "seconds": seconds,
         "seeds_per_s": per_second(tally.seeds, seconds),
     })
+}
+
+/// How often a place was passed.
+fn passed(tally: &Tally, name: &str) -> u64 {
+    let mut counts = tally.probe.counts();
+    let found = counts.find(|(site, ..)| site.name == name);
+    found.map_or(0, |(_, held, _)| held)
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ use tenure_core::driver::Shell as _;
 use tenure_core::lease::Terms;
 use tenure_core::step::{CountingProbe, Limits, Span};
 
+/// How long a test may take, in simulated time, where it does not say so.
+const WITHIN: Span = Span::from_secs(600);
+
 /// A simulated cluster of nodes that serve what a program serves: the real driver and the real
 /// handlers, in one thread, on virtual time, with a model of the store and a network whose faults are
 /// drawn from the seed. The same seed is the same run.
@@ -49,6 +52,7 @@ pub struct SimCluster {
     without: Vec<Fault>,
     only: Option<BTreeSet<Deviation>>,
     until: Option<u64>,
+    within: Span,
     corruption: Option<Corruption>,
     pub(crate) serves: Vec<Serves>,
     pub(super) story: bool,
@@ -70,6 +74,7 @@ pub fn cluster(seed: u64) -> SimCluster {
         without: Vec::new(),
         only: None,
         until: None,
+        within: WITHIN,
         corruption: None,
         serves: Vec::new(),
         story: false,
@@ -138,6 +143,12 @@ impl SimCluster {
     /// The run is cut at this true time, in nanoseconds: what it has not broken by then it does not.
     pub(crate) fn until(mut self, until: Option<u64>) -> Self {
         self.until = until;
+        self
+    }
+
+    /// A test that has not ended after so much simulated time has failed; ten minutes when it is not set.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time.into();
         self
     }
 
@@ -302,6 +313,7 @@ impl SimCluster {
         plan.without.clone_from(&self.without);
         plan.only.clone_from(&self.only);
         plan.until = self.until;
+        plan.within = self.within;
         plan.corruption = self.corruption;
         plan
     }

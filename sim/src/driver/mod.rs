@@ -36,6 +36,7 @@ use crate::case::Case;
 use crate::oracle::Violation;
 use crate::profile::Profile;
 use crate::world::Report;
+use std::time::Duration;
 
 /// Whether the driver world has a profile.
 pub(crate) fn has(profile: Profile) -> bool {
@@ -64,7 +65,8 @@ pub(crate) fn cluster_of(case: &Case) -> SimCluster {
 }
 
 fn served(seed: u64, profile: Profile) -> SimCluster {
-    work::served(cluster(seed)).profile(profile).drawn_limits()
+    let served = work::served(cluster(seed)).profile(profile);
+    served.drawn_limits().within(Duration::from_secs(3_600))
 }
 
 /// Runs the world's own callers on a cluster, and judges what came of it: how many questions there

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) only: Option<BTreeSet<Deviation>>,
     /// The run is cut at this true time, in nanoseconds.
     pub(crate) until: Option<u64>,
+    /// Whatever has not ended by then has failed.
+    pub(crate) within: Span,
     /// How the store breaks its word behind the oracles' back.
     pub(crate) corruption: Option<Corruption>,
 }
@@ -177,6 +179,7 @@ impl Plan {
             without: Vec::new(),
             only: None,
             until: None,
+            within: Span::from_secs(3_600),
             corruption: None,
         }
     }

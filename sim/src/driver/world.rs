@@ -28,8 +28,10 @@ use tokio::sync::{mpsc, watch};
 /// What wall clocks show when a run starts.
 const WALL_START: WallTime = WallTime(1_700_000_000_000);
 
-/// More pieces of work than any run has that makes progress.
+/// More pieces of work than any run has that makes progress, and than any has at one moment of simulated
+/// time.
 const POLLS_MAX: u64 = 20_000_000;
+const POLLS_AT_ONCE_MAX: u64 = 500_000;
 
 /// One life of a node: a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,6 +169,8 @@ pub(super) struct State {
     pub(super) now: u64,
     ordinal: u64,
     polls: u64,
+    /// When the last piece of work began, and how many did then.
+    at_once: (u64, u64),
     /// What happens of itself, each with what led to it.
     queue: BTreeMap<(u64, u64), (u64, Event)>,
     pub(super) nodes: Vec<Node>,
@@ -217,6 +221,7 @@ impl State {
             now: 0,
             ordinal: 0,
             polls: 0,
+            at_once: (0, 0),
             queue: BTreeMap::new(),
             nodes,
             tester,
@@ -255,6 +260,17 @@ impl State {
                 self.begins(cause);
                 self.event(event);
             }
+        }
+        let within = self.plan.within;
+        if self.now > within.as_nanos() {
+            self.broken.get_or_insert_with(|| Violation {
+                class: Class::Liveness,
+                oracle: "progress",
+                what: format!(
+                    "the test has not ended after {within} of simulated time: something that it awaits \
+                     never comes, or it needs longer than `within` says"
+                ),
+            });
         }
         self.fire_timers();
         match self.broken.take() {
@@ -320,14 +336,16 @@ impl State {
         self.polls += 1;
         self.begins(cause);
         self.trace.note(1, &[self.now, task]);
+        self.at_once = match self.at_once {
+            (at, count) if at == self.now => (at, count + 1),
+            _ => (self.now, 1),
+        };
         if self.polls > POLLS_MAX {
-            self.broken.get_or_insert_with(|| Violation {
-                class: Class::Liveness,
-                oracle: "progress",
-                what: format!("more than {POLLS_MAX} pieces of work"),
-            });
-            // It is told as soon as time goes on.
-            self.at(Span::ZERO, Event::Look);
+            self.stands(format!("more than {POLLS_MAX} pieces of work"));
+        }
+        if self.at_once.1 > POLLS_AT_ONCE_MAX {
+            let what = "no simulated time passes in more than";
+            self.stands(format!("{what} {POLLS_AT_ONCE_MAX} pieces of work: something waits by asking again and again"));
         }
         if home == Home::TESTER {
             return;
@@ -344,6 +362,16 @@ impl State {
             .span(What::Piece, row, Span::from_nanos(200), longest);
         let node = &mut self.nodes[home.node];
         node.busy_until = node.busy_until.max(now + work.as_nanos());
+    }
+
+    /// The run makes no progress: it is told as soon as the next event comes.
+    fn stands(&mut self, what: String) {
+        self.broken.get_or_insert(Violation {
+            class: Class::Liveness,
+            oracle: "progress",
+            what,
+        });
+        self.at(Span::ZERO, Event::Look);
     }
 
     pub(super) fn take_changes(&mut self) -> Changes {
