@@ -175,13 +175,14 @@ impl Deviations {
         self.left_out.insert(fault);
     }
 
-    /// Whether a fault came that voids a promise.
-    pub(crate) fn voids(&self, promise: Promise) -> bool {
+    /// Since when a promise is void, in true nanoseconds: a fault came that voids it.
+    pub(crate) fn void_from(&self, promise: Promise) -> Option<u64> {
         let voids = |deviation: &Deviation| match deviation {
             Deviation::Fault { fault, .. } => fault.voids().contains(&promise),
             Deviation::Free { .. } | Deviation::Ask { .. } => false,
         };
-        self.happened.keys().any(voids)
+        let voiding = self.happened.iter().filter(|(it, _)| voids(it));
+        voiding.map(|(_, at)| *at).min()
     }
 
     /// Those that happened, and when.

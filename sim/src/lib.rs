@@ -59,6 +59,7 @@ mod rhythm;
 pub mod stage;
 mod swarm;
 mod tamper;
+mod voids;
 mod world;
 
 pub use bodies::{Bodies, Body};

@@ -7,8 +7,8 @@ use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
 use tenure_core::step::{Span, Time};
-use tenure_sim::stage::{Log, Stage, Stretches, Work};
-use tenure_sim::{Promise, Violation};
+use tenure_sim::Violation;
+use tenure_sim::stage::{Log, Stage, Stretches, Voids, Work};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -80,8 +80,8 @@ impl Stage for Seen {
         self.0.setting().log(&messages)
     }
 
-    fn voids(&self, promise: Promise) -> bool {
-        self.0.setting().voids(promise)
+    fn voids(&self) -> Voids {
+        self.0.setting().voids()
     }
 
     fn counted(&self, node: usize, counters: &Counters) {

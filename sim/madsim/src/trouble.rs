@@ -4,6 +4,7 @@
 use crate::cluster::Cluster;
 use madsim::net::NetSim;
 use std::sync::Arc;
+use tenure_core::id::Sequence;
 use tenure_core::step::Span;
 use tenure_sim::Fault;
 use tenure_sim::stage::{Befalls, Way, Weather, ownership_records};
@@ -74,11 +75,21 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
             if links {
                 cluster.kills_server();
             }
-            cluster.store.with_store(|store| {
+            let lost: Vec<_> = cluster.store.with_store(|store| {
                 let last = store.last(&stream).0;
-                let keep_up_to = last.saturating_sub(messages).max(u64::from(links));
-                store.lose_tail(&stream, tenure_core::id::Sequence(keep_up_to));
+                let keep_up_to = Sequence(last.saturating_sub(messages).max(u64::from(links)));
+                let lost = store
+                    .messages(&stream)
+                    .filter(|it| it.sequence > keep_up_to);
+                let lost = lost.cloned().collect();
+                store.lose_tail(&stream, keep_up_to);
+                lost
             });
+            let mut setting = cluster.setting();
+            if setting.event_streams().contains(&stream) {
+                setting.tail_is_lost(&lost);
+            }
+            drop(setting);
             if links {
                 let length = Span::from_millis(20);
                 cluster.after(length, |cluster| cluster.server_is_back());
@@ -92,13 +103,17 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
         }
         Befalls::LosesRecord { stream, index } => {
             let namespace = cluster.setting().namespace().clone();
-            cluster.store.with_store(|store| {
+            let messages = cluster.messages();
+            let deleted = cluster.store.with_store(|store| {
                 let records = ownership_records(&namespace, store.messages(&stream));
                 let index = usize::try_from(index).expect("a small number");
-                if let Some((_, sequence)) = records.get(index % records.len().max(1)) {
-                    store.delete(&stream, *sequence);
-                }
+                let (subject, sequence) = records.get(index % records.len().max(1))?;
+                store.delete(&stream, *sequence);
+                Some(subject.clone())
             });
+            if let Some(record) = deleted {
+                cluster.setting().record_is_deleted(&messages, &record);
+            }
         }
         Befalls::ClockJumps { .. } => cluster.clock_changed(),
         Befalls::ClockStops { node, length } => {

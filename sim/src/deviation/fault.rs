@@ -3,17 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What is not promised any more after a fault (DESIGN.md, promises).
+/// What is not promised any more after a fault, of what it met (DESIGN.md, promises).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Promise {
-    /// Acknowledged commits of a stream that came back without its end.
+    /// Acknowledged commits that a stream came back without, and the entities that they are of.
     Kept,
     /// That of the leased class one node acts at a time: its heartbeats were lost after they were
     /// acknowledged, or a clock is beyond its bound.
     LeasedAlone,
-    /// That one epoch of a shard can commit: nobody removes ownership records.
+    /// That one epoch of a shard can commit, and what rests on it: nobody removes its ownership records.
     Fenced,
-    /// That one caller's messages to an actor come in their order (A3, R4).
+    /// That one caller's messages to an actor come in their order (A3, R4), between the two nodes.
     Order,
 }
 
@@ -22,7 +22,7 @@ impl Promise {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kept => "P1 for what was lost",
-            Self::Fenced => "P2, and P1, P3 and P4, which rest on it",
+            Self::Fenced => "P2 of the shard, and P1, P3 and P4, which rest on it",
             Self::LeasedAlone => "P3 of the leased class",
             Self::Order => "the order of messages (A3, R4)",
         }
@@ -160,7 +160,7 @@ faults! {
     /// The store's wall clock is set.
     StoreStep "store-step" voids [],
     /// Somebody with raw rights deletes the latest ownership record of a shard.
-    LostRecord "lost-record" voids [Fenced LeasedAlone Kept],
+    LostRecord "lost-record" voids [Fenced],
     /// A node does not become well when faults end: it is dead, or reaches nobody.
     GivenUp "given-up" voids [],
 }

@@ -7,7 +7,7 @@ use super::shell::{SimShell, Sleep};
 use super::sim::Sim;
 use super::trace::{Story, Trace};
 use super::world::{Home, Program, World};
-use crate::deviation::{Deviation, Fault, Promise};
+use crate::deviation::{Deviation, Fault};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
 use crate::world::{Corruption, Kept, Kind, Lane, panicked};
@@ -392,8 +392,7 @@ impl super::world::State {
     pub(super) fn log(&self) -> Result<Log, Violation> {
         let streams = self.plan.event_streams();
         let messages = streams.iter().flat_map(|it| self.store.messages(it));
-        let fenced = !self.draws.deviations.voids(Promise::Fenced);
-        Log::read(&self.namespace, messages, fenced)
+        Log::read(&self.namespace, messages, &self.voids)
     }
 }
 

@@ -3,6 +3,7 @@
 //! once (P4).
 
 use crate::oracle::{Class, Violation};
+use crate::voids::Voids;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::format::{Commit, Ownership};
 use tenure_core::id::{Epoch, Sequence, Version};
@@ -16,15 +17,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads the messages of all event streams, those of one stream in their order, and judges them,
-    /// unless a fault voided what the fence is for.
+    /// Reads the messages of all event streams, those of one stream in their order, and judges them, but for
+    /// those of shards whose fence is void.
     pub(crate) fn read<'m>(
         namespace: &Namespace,
         messages: impl Iterator<Item = &'m Message>,
-        fenced: bool,
+        voids: &Voids,
     ) -> Result<Self, Violation> {
         let mut log = Self::default();
-        log.take(namespace, messages, fenced)
+        log.take(namespace, messages, voids)
             .map_err(|(oracle, what)| Violation {
                 class: Class::Safety,
                 oracle,
@@ -40,20 +41,32 @@ impl Log {
 
     /// The commits of an entity of a kind.
     pub(super) fn of(&self, kind: &str, id: &str) -> &[(Sequence, Commit)] {
-        let found = self.entities.iter().find(|(subject, commits)| {
+        let found = self.found(kind, id);
+        found.map_or(&[], |(_, commits)| commits)
+    }
+
+    /// Its shard, as subjects have it, where it has a commit.
+    pub(super) fn shard_of(&self, kind: &str, id: &str) -> Option<&str> {
+        let (subject, _) = self.found(kind, id)?;
+        subject.split('.').nth(2)
+    }
+
+    fn found(&self, kind: &str, id: &str) -> Option<(&Subject, &[(Sequence, Commit)])> {
+        let mut entities = self.entities.iter();
+        let found = entities.find(|(subject, commits)| {
             subject.split('.').nth(3) == Some(kind)
                 && commits
                     .first()
                     .is_some_and(|(_, commit)| commit.entity.as_str() == id)
         });
-        found.map_or(&[], |(_, commits)| commits)
+        found.map(|(subject, commits)| (subject, commits.as_slice()))
     }
 
     fn take<'m>(
         &mut self,
         namespace: &Namespace,
         messages: impl Iterator<Item = &'m Message>,
-        fenced: bool,
+        voids: &Voids,
     ) -> Result<(), (&'static str, String)> {
         // The epoch of each shard of each class, by its ownership subject, so far.
         let mut epochs: BTreeMap<Subject, Epoch> = BTreeMap::new();
@@ -75,7 +88,8 @@ impl Log {
                     let commit = Commit::decode(&message.payload)
                         .map_err(|error| ("format", format!("{subject}: {error}")))?;
                     let commits = self.entities.entry(subject.clone()).or_default();
-                    if !fenced {
+                    let shard = subject.split('.').nth(2).unwrap_or_default();
+                    if commit.epoch.is_some() && voids.is_unfenced(shard) {
                         commits.push((sequence, commit));
                         continue;
                     }
@@ -85,9 +99,8 @@ impl Log {
                     })?;
                     let epoch = commit.epoch;
                     let current = epoch.is_none_or(|epoch| {
-                        let shard = subject.split('.').nth(2);
                         epochs.iter().any(|(own, current)| {
-                            own.split('.').nth(3) == shard && *current == epoch
+                            own.split('.').nth(3) == Some(shard) && *current == epoch
                         })
                     });
                     if !current {

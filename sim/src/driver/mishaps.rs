@@ -6,6 +6,7 @@ use crate::apart::Way;
 use crate::rhythm::Mishap;
 use crate::stage::ownership_records;
 use tenure_core::id::{Partition, Sequence};
+use tenure_core::port::Message;
 use tenure_core::step::Span;
 use tenure_core::{Probe as _, reached};
 
@@ -120,7 +121,12 @@ impl State {
     pub(super) fn loses_tail(&mut self, it: &Mishap) -> Option<String> {
         let stream = self.some_stream(it);
         reached!(self, "fault: lost tail");
-        Some(self.lose(it, &stream, 12))
+        let before: Vec<Message> = self.store.messages(&stream).cloned().collect();
+        let story = self.lose(it, &stream, 12);
+        let last = self.store.last(&stream);
+        let lost = before.iter().filter(|message| message.sequence > last);
+        self.voids.lost(&self.namespace, lost, self.now);
+        Some(story)
     }
 
     pub(super) fn loses_members(&mut self, it: &Mishap) -> Option<String> {
@@ -146,7 +152,12 @@ impl State {
         let index = self.draws.below(what, rows | 5, latest.len() as u64);
         let (subject, sequence) = latest.into_iter().nth(usize::try_from(index).ok()?)?;
         reached!(self, "fault: an ownership record is deleted");
+        // What was stored until then is judged as of then.
+        if let Err(violation) = self.log() {
+            self.broken.get_or_insert(violation);
+        }
         self.store.delete(&stream, sequence);
+        self.voids.deleted(&subject, self.now);
         Some(format!("sees {subject} at {sequence:?} deleted"))
     }
 

@@ -136,6 +136,9 @@ impl State {
             |fault, index: u64, rate| self.strikes(fault, (What::Frame, row << 8 | index), rate);
         let lost = drawn(Fault::LostFrame, 1, faults.lost_frame);
         let late = drawn(Fault::LateFrame, 3, faults.late_frame);
+        if lost || late {
+            self.disorders(&frame);
+        }
         if lost {
             reached!(self, "fault: lost frame");
             let (from, op) = (frame.from, frame.op);
@@ -158,6 +161,15 @@ impl State {
         self.at(wait, Event::Arrive(Box::new(frame)));
     }
 
+    /// What befalls a frame may put those between the two nodes into another order.
+    fn disorders(&mut self, frame: &Frame) {
+        let ears = self.network.listeners.get(&frame.to);
+        for (home, _) in ears.into_iter().flatten() {
+            let (from, to) = (frame.from.node, home.node);
+            self.voids.disordered(from, Some(to), self.now);
+        }
+    }
+
     /// A frame is where it was sent.
     pub(super) fn arrive(&mut self, frame: Frame) {
         let ears = self.network.listeners.get(&frame.to);
@@ -167,6 +179,7 @@ impl State {
         for (home, ear) in ears {
             let way = (frame.from.node, home.node);
             if self.network.apart.silent.contains(&way) {
+                self.voids.disordered(way.0, Some(way.1), self.now);
                 reached!(self, "fault: a frame is lost between parts of the network");
                 let op = frame.op;
                 self.tell(home, Kind::Fault, || {
@@ -176,6 +189,7 @@ impl State {
                 continue;
             }
             if self.network.apart.denied.contains(&way) {
+                self.voids.disordered(way.0, Some(way.1), self.now);
                 reached!(self, "fault: a wrong no-responders");
                 continue;
             }
@@ -204,6 +218,7 @@ impl State {
             return;
         }
         reached!(self, "fault: frame twice");
+        self.disorders(&frame);
         let longest = Span::from_millis(500);
         let wait = self
             .draws

@@ -66,7 +66,12 @@ impl Turn {
     }
 
     pub(super) async fn tenure(&self) -> Tenure {
-        self.sim.tenure_by(self.row()).await
+        self.node().await.1
+    }
+
+    /// A node, and its handle.
+    pub(super) async fn node(&self) -> (usize, Tenure) {
+        self.sim.node_by(self.row()).await
     }
 
     pub(super) fn client(&self) -> u64 {
@@ -97,27 +102,27 @@ impl Sim {
 
     /// The handle of some node whose program runs; waits for one.
     pub async fn tenure(&self) -> Tenure {
-        self.tenure_by(0).await
+        self.node_by(0).await.1
     }
 
-    /// The same, by a row of draws.
-    pub(super) async fn tenure_by(&self, row: u64) -> Tenure {
+    /// The same with the node, by a row of draws.
+    pub(super) async fn node_by(&self, row: u64) -> (usize, Tenure) {
         let mut ups = self.stage.ups();
         loop {
             ups.borrow_and_update();
-            if let Some(tenure) = self.some_node(row) {
-                return tenure;
+            if let Some(found) = self.some_node(row) {
+                return found;
             }
             // The world holds the other end.
             let _ = ups.changed().await;
         }
     }
 
-    fn some_node(&self, row: u64) -> Option<Tenure> {
+    fn some_node(&self, row: u64) -> Option<(usize, Tenure)> {
         let running = self.stage.running();
         let index = self.stage.random(row, running.len() as u64);
         let node = *running.get(usize::try_from(index).ok()?)?;
-        self.stage.node(node)
+        Some((node, self.stage.node(node)?))
     }
 
     /// One question of a client of the world's own: what it draws is of itself, so that one less

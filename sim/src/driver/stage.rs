@@ -8,6 +8,7 @@ use crate::deviation::{Deviation, Promise};
 use crate::draw::What;
 use crate::oracle::Violation;
 use crate::stage::{Stage, Stretches};
+use crate::voids::Voids;
 use crate::world::{Kind, Lane};
 use std::sync::Arc;
 use tenure_core::api::Tenure;
@@ -84,8 +85,10 @@ impl Stage for Arc<World> {
         self.state().log()
     }
 
-    fn voids(&self, promise: Promise) -> bool {
-        self.state().draws.deviations.voids(promise)
+    fn voids(&self) -> Voids {
+        let state = self.state();
+        let since = state.draws.deviations.void_from(Promise::LeasedAlone);
+        state.voids.clone().with_leased(since)
     }
 
     fn counted(&self, node: usize, counters: &Counters) {

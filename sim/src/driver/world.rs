@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::oracle::{Class, Violation};
+use crate::voids::Voids;
 use crate::world::{Kind, Lane};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,6 +190,8 @@ pub(super) struct State {
     pub(super) healed: bool,
     pub(super) probe: CountingProbe,
     pub(super) trace: Trace,
+    /// Of what nothing is promised any more, beside the leased class.
+    pub(super) voids: Voids,
     pub(super) broken: Option<Violation>,
 }
 
@@ -238,6 +241,7 @@ impl State {
             healed: false,
             probe: CountingProbe::default(),
             trace,
+            voids: Voids::default(),
             broken: None,
             plan,
         }

@@ -55,7 +55,7 @@ fn judge(view: View<'_>, asked: &Asked) -> Result<(), String> {
             Ok(())
         }
         // A lost tail may be noticed as late as this, and then leaves doubts.
-        (Reply::Refused(Refusal::Unknown), _) if view.plan.faults.loses_acknowledged() => Ok(()),
+        (Reply::Refused(Refusal::Unknown), _) if view.tail_lost => Ok(()),
         (Reply::Read { .. }, _) => {
             let held = told.answer.as_ref().map(|answer| answer.on);
             // Timers fire on after the last question: then it is the state at that time, or later.

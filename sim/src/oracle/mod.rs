@@ -113,6 +113,8 @@ pub struct View<'a> {
     pub plan: &'a Plan,
     /// The lowest that a wall clock shows now, and the highest that one ever showed.
     pub walls: (WallTime, WallTime),
+    /// A stream of events came back without its end.
+    pub tail_lost: bool,
     /// Shards of which nothing is promised, by their indices: their ownership records were deleted.
     pub unfenced: &'a BTreeSet<usize>,
     /// A message was older than what its receiver remembers: whether it had its effect is not known.

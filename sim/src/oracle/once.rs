@@ -130,7 +130,7 @@ impl Once {
             Reply::Found { version, outcome } => match stored {
                 Some(it) if it.outcome == outcome && it.version == *version => Ok(()),
                 // It was stored once; the node does not know of the loss yet.
-                Some(_) | None if view.plan.faults.loses_acknowledged() => Ok(()),
+                Some(_) | None if view.tail_lost => Ok(()),
                 Some(it) => Err(format!(
                     "{ticket:?} found another outcome than what is stored at {:?}",
                     it.sequence

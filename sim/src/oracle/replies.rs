@@ -33,7 +33,7 @@ impl Oracle for Replies {
             return Ok(());
         };
         let wrong = match &told.reply {
-            Reply::Refused(Refusal::Damaged(_)) => !view.plan.faults.loses_acknowledged(),
+            Reply::Refused(Refusal::Damaged(_)) => !view.tail_lost,
             Reply::Refused(Refusal::Store(
                 Refused::NoSpace | Refused::Denied(_) | Refused::DuplicateInBatch,
             )) => view.plan.faults.full == 0,

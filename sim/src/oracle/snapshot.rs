@@ -19,7 +19,7 @@ impl Oracle for Snapshot {
 
     fn judge(&mut self, view: View<'_>, seen: Seen<'_>) -> Result<(), String> {
         // What a lost tail took may be current again, and was named by what is not there any more.
-        let lossy = view.plan.faults.loses_acknowledged();
+        let lossy = view.tail_lost;
         match seen {
             Seen::Stored {
                 placed, previous, ..

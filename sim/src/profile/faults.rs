@@ -103,11 +103,6 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Whether a loss voids P1 for what was lost.
-    pub fn loses_acknowledged(&self) -> bool {
-        self.lost_tail != Span::ZERO
-    }
-
     pub(super) fn draw(
         draws: &mut Draws,
         profile: Profile,

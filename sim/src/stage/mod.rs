@@ -8,12 +8,12 @@ mod setting;
 pub use crate::apart::Way;
 pub use crate::driver::plan::REMOVED_MAX;
 pub use crate::driver::{Keep, Log};
+pub use crate::voids::Voids;
 pub use faults::{Befalls, ownership_records};
 pub use passage::{Passage, Reach};
 pub use setting::{Setting, Weather, callers};
 pub(crate) use setting::{nodes_of, plan_text};
 
-use crate::deviation::Promise;
 use crate::oracle::Violation;
 use std::future::Future;
 use std::pin::Pin;
@@ -88,8 +88,8 @@ pub trait Stage: Send + Sync + 'static {
     /// What is wrong with it whatever the entities are.
     fn log(&self) -> Result<Log, Violation>;
 
-    /// Whether a fault came that voids a promise.
-    fn voids(&self, promise: Promise) -> bool;
+    /// Of what nothing is promised any more.
+    fn voids(&self) -> Voids;
 
     /// Takes in what a node counted, and whether one of its machines halted.
     fn counted(&self, node: usize, counters: &Counters);

@@ -205,6 +205,10 @@ impl Setting {
         let mut after = |longest| self.draws.span(What::Frame, row | 4, Span::ZERO, longest);
         let (wait, copy) = (after(Span::from_secs(2)), after(Span::from_millis(500)));
         let first = if late { wait } else { Span::ZERO };
+        if lost || twice || late {
+            // Whom it was for is seen by nobody here.
+            self.voids.disordered(from, None, self.now());
+        }
         if lost {
             reached!(self, "fault: lost frame");
         }
@@ -221,13 +225,15 @@ impl Setting {
         }
     }
 
-    /// Whether frames of one node get to another.
-    pub fn reach(&self, from: usize, to: usize) -> Reach {
-        match (from, to) {
+    /// Whether a frame of one node gets to another.
+    pub fn reach(&mut self, from: usize, to: usize) -> Reach {
+        let reach = match (from, to) {
             way if self.apart.silent.contains(&way) => Reach::Silent,
             way if self.apart.denied.contains(&way) => Reach::Denied,
-            _ => Reach::Through,
-        }
+            _ => return Reach::Through,
+        };
+        self.voids.disordered(from, Some(to), self.now());
+        reach
     }
 
     /// After how long, beside its way, each copy of an announcement is heard by a node.

@@ -13,6 +13,7 @@ use crate::driver::trace::Trace;
 use crate::driver::{Keep, Log, Sim, SimCluster, cluster_of, options, work};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
+use crate::voids::Voids;
 use crate::world::{Kind, Lane, Report, panicked};
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use tenure_core::api::{Serves, StartOptions};
 use tenure_core::driver::Counters;
 use tenure_core::id::Partition;
 use tenure_core::name::Namespace;
-use tenure_core::port::Message;
+use tenure_core::port::{Message, Subject};
 use tenure_core::step::{CountingProbe, Span, Time};
 use tenure_core::{Probe as _, Site};
 
@@ -58,6 +59,7 @@ pub struct Setting {
     pub(super) store_skew_ms: u64,
     pub(super) probe: CountingProbe,
     pub(super) trace: Trace,
+    pub(super) voids: Voids,
     broken: Option<Violation>,
 }
 
@@ -99,6 +101,7 @@ impl Setting {
             store_skew_ms: 0,
             probe: CountingProbe::default(),
             trace: Trace::new(keep.into()),
+            voids: Voids::default(),
             broken: None,
             plan,
         })
@@ -220,9 +223,24 @@ impl Setting {
         stretches
     }
 
-    /// Whether a fault came that voids a promise.
-    pub fn voids(&self, promise: Promise) -> bool {
-        self.draws.deviations.voids(promise)
+    /// Of what nothing is promised any more.
+    pub fn voids(&self) -> Voids {
+        let since = self.draws.deviations.void_from(Promise::LeasedAlone);
+        self.voids.clone().with_leased(since)
+    }
+
+    /// The latest ownership record of a shard is deleted: `messages` are those of all event streams until
+    /// then, and are judged.
+    pub fn record_is_deleted(&mut self, messages: &[Message], record: &Subject) {
+        if let Err(violation) = self.log(messages) {
+            self.broken.get_or_insert(violation);
+        }
+        self.voids.deleted(record, self.now);
+    }
+
+    /// A stream of events comes back without these messages.
+    pub fn tail_is_lost(&mut self, lost: &[Message]) {
+        self.voids.lost(&self.namespace, lost.iter(), self.now);
     }
 
     /// The name of a stream of events.
@@ -242,8 +260,7 @@ impl Setting {
     ///
     /// What is wrong with them whatever the entities are.
     pub fn log(&self, messages: &[Message]) -> Result<Log, Violation> {
-        let fenced = !self.voids(Promise::Fenced);
-        Log::read(&self.namespace, messages.iter(), fenced)
+        Log::read(&self.namespace, messages.iter(), &self.voids)
     }
 
     /// Takes in what a node counted, and whether one of its machines halted.
@@ -502,7 +519,7 @@ mod tests {
 
     #[test]
     fn a_partition_keeps_frames_from_somebody_until_it_ends() {
-        let parted = |setting: &Setting| {
+        let parted = |setting: &mut Setting| {
             let nodes = setting.nodes();
             let ways = (0..nodes).flat_map(|one| (0..nodes).map(move |two| (one, two)));
             ways.filter(|(one, two)| setting.reach(*one, *two) != Reach::Through)
@@ -514,9 +531,9 @@ mod tests {
             let lives = vec![true; setting.nodes()];
             let befalls = setting.befall(Fault::Partition, &lives);
             assert!(matches!(befalls, Some(Befalls::Parted { .. })));
-            ever += parted(&setting);
+            ever += parted(&mut setting);
             setting.reunite();
-            assert_eq!(parted(&setting), 0);
+            assert_eq!(parted(&mut setting), 0);
         }
         assert!(ever > 0, "no partition of any seed parted anyone");
     }

@@ -119,6 +119,7 @@ pub(super) fn world(plan: Plan) -> World {
         healed: false,
         members_lost: false,
         leased_void: false,
+        tail_lost: false,
         unfenced: BTreeSet::new(),
         store_skew_ms: 0,
         removed: None,

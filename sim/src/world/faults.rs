@@ -337,6 +337,7 @@ impl World {
         self.store.lose_tail(&stream, keep_up_to);
         self.ledger.cut(&stream, keep_up_to);
         self.history.void();
+        self.tail_lost = true;
         self.judge(Seen::LostTail {
             stream: &stream,
             keep_up_to,

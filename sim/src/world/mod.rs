@@ -121,6 +121,8 @@ pub struct World {
     leased_void: bool,
     /// Whose record was removed last, and until when it may act without it, in true nanoseconds.
     removed: Option<(usize, u64)>,
+    /// A stream of events came back without its end.
+    tail_lost: bool,
     /// Shards of which an ownership record was deleted, by their indices: of them nothing is promised (P2
     /// and what rests on it).
     unfenced: BTreeSet<usize>,

@@ -83,6 +83,7 @@ impl World {
             lives: &self.lives,
             walls,
             entities: &self.entities,
+            tail_lost: self.tail_lost,
             unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };
@@ -114,6 +115,7 @@ impl World {
             lives: &self.lives,
             walls,
             entities: &self.entities,
+            tail_lost: self.tail_lost,
             unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };
@@ -141,6 +143,7 @@ impl World {
             lives: &self.lives,
             walls,
             entities: &self.entities,
+            tail_lost: self.tail_lost,
             unfenced: &self.unfenced,
             expired_messages: self.expired_messages,
         };

@@ -3,7 +3,7 @@
 
 use super::super::log::Log;
 use super::super::sim::{Sim, Turn};
-use crate::deviation::Promise;
+use crate::voids::{Rests, Voids};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,6 +121,26 @@ struct Asked {
     id: CommandId,
     by: u64,
     came: Came,
+    /// When that was known, in true nanoseconds.
+    at: u64,
+}
+
+/// A read that was older than what was told before.
+#[derive(Debug)]
+struct Stale {
+    kind: &'static str,
+    entity: String,
+    /// In true nanoseconds.
+    at: u64,
+    what: String,
+}
+
+/// What an entity of a kind rests on.
+fn rests(kind: &str) -> Rests {
+    match kind == Held::KIND {
+        true => Rests::Lease,
+        false => Rests::Fence,
+    }
 }
 
 /// What was asked, and what came of it.
@@ -132,7 +152,7 @@ struct Page {
     asked: Vec<Asked>,
     /// The highest version of each entity that a caller was told.
     told: BTreeMap<(&'static str, String), Version>,
-    stale: Vec<String>,
+    stale: Vec<Stale>,
 }
 
 impl Book {
@@ -209,7 +229,7 @@ impl Book {
                 }
                 // Nobody goes on from a log that lost what it had acknowledged (S12).
                 Err(AskError::Execute(ExecuteError::Damaged(_))) => {
-                    damaged = turn.sim.voids(Promise::Kept);
+                    damaged = turn.sim.may_be_damaged();
                     break;
                 }
                 // What was unknown before stays so.
@@ -225,6 +245,7 @@ impl Book {
             id,
             by,
             came,
+            at: turn.sim.now().as_nanos(),
         };
         self.page().asked.push(asked);
         done || damaged || by == 13
@@ -242,32 +263,43 @@ impl Book {
         let read = read.timeout(Duration::from_millis(1_500));
         let served = match read.served().await {
             Ok(served) => served,
-            Err(ReadError::Load(LoadError::Damaged(_))) => return turn.sim.voids(Promise::Kept),
+            Err(ReadError::Load(LoadError::Damaged(_))) => return turn.sim.may_be_damaged(),
             Err(_) => return false,
         };
         let version = served.answer.version;
         if version < known {
             let node = &served.node;
             let what = format!("{node} answers {entity} as of {version}; {known} was told before");
-            self.page().stale.push(what);
+            self.page().stale.push(Stale {
+                kind: A::KIND,
+                entity: entity.to_owned(),
+                at: turn.sim.now().as_nanos(),
+                what,
+            });
         }
         self.told(A::KIND, entity, version);
         true
     }
 
     /// Compares what callers were told with the log.
-    pub(super) fn judge(&self, log: &Log, voids: &impl Fn(Promise) -> bool) -> Result<(), String> {
+    pub(super) fn judge(&self, log: &Log, voids: &Voids) -> Result<(), String> {
         let page = self.page();
-        if let Some(stale) = page.stale.first()
-            && !voids(Promise::LeasedAlone)
-            && !voids(Promise::Kept)
-        {
-            return Err(stale.clone());
-        }
-        if voids(Promise::Kept) {
-            return Ok(());
+        let void_from = |kind: &str, entity: &str| {
+            let shard = log.shard_of(kind, entity);
+            voids.of((kind, entity), shard, rests(kind))
+        };
+        let owed = |from: Option<u64>, at: u64| from.is_none_or(|from| at < from);
+        for stale in &page.stale {
+            if owed(void_from(stale.kind, &stale.entity), stale.at) {
+                return Err(stale.what.clone());
+            }
         }
         for asked in &page.asked {
+            // What an entity lost may have been acknowledged at any time before.
+            let lost = voids.lost_of(asked.kind, &asked.entity).is_some();
+            if lost || !owed(void_from(asked.kind, &asked.entity), asked.at) {
+                continue;
+            }
             let found = find(log, asked)?;
             let Asked { entity, id, by, .. } = asked;
             match (asked.came, found) {
@@ -321,8 +353,10 @@ fn find(log: &Log, asked: &Asked) -> Result<Option<(u64, Version)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Book, Came};
+    use super::{Asked, Book, Came, Stale};
     use crate::driver::log::Log;
+    use crate::voids::Voids;
+    use std::sync::Arc;
     use tenure_core::id::{CommandId, Version, WallTime};
 
     fn book(came: Came) -> Book {
@@ -333,6 +367,7 @@ mod tests {
             id: CommandId::new(WallTime(1), 7),
             by: 3,
             came,
+            at: 50,
         });
         book
     }
@@ -340,13 +375,20 @@ mod tests {
     #[test]
     fn what_was_told_and_is_not_in_the_log_is_seen() {
         let log = Log::default();
-        let voids_nothing = |_| false;
+        let nothing = Voids::default();
         let done = Came::Done(3, Version(1));
-        let told = book(done).judge(&log, &voids_nothing);
+        let told = book(done).judge(&log, &nothing);
         assert!(told.is_err_and(|what| what.contains("P1")));
-        assert_eq!(book(Came::Nothing).judge(&log, &voids_nothing), Ok(()));
-        assert_eq!(book(Came::Unknown).judge(&log, &voids_nothing), Ok(()));
-        assert_eq!(book(done).judge(&log, &|_| true), Ok(()));
+        assert_eq!(book(Came::Nothing).judge(&log, &nothing), Ok(()));
+        assert_eq!(book(Came::Unknown).judge(&log, &nothing), Ok(()));
+        for (since, judged) in [(50, true), (51, false)] {
+            let mut book = book(done);
+            let page = Arc::get_mut(&mut book.0).expect("the only one");
+            let page = page.get_mut().expect("no panic");
+            page.asked[0].kind = "held";
+            let voids = Voids::default().with_leased(Some(since));
+            assert_eq!(book.judge(&log, &voids).is_ok(), judged, "{since}");
+        }
     }
 
     #[test]
@@ -354,7 +396,14 @@ mod tests {
         let book = Book::default();
         book.told("counter", "counter-1", Version(4));
         assert_eq!(book.known("counter", "counter-1"), Version(4));
-        book.page().stale.push("n1 answers as of 3".to_owned());
-        assert!(book.judge(&Log::default(), &|_| false).is_err());
+        book.page().stale.push(Stale {
+            kind: "counter",
+            entity: "counter-1".to_owned(),
+            at: 70,
+            what: "n1 answers as of 3".to_owned(),
+        });
+        // Those of the fenced class need no lease.
+        let voids = Voids::default().with_leased(Some(10));
+        assert!(book.judge(&Log::default(), &voids).is_err());
     }
 }

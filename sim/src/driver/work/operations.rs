@@ -3,8 +3,9 @@
 
 use super::super::sim::{Sim, Turn};
 use super::register::{Held, Holds, Kept, Look, Plain, Register, Swap, Write};
-use crate::deviation::Promise;
+use crate::driver::log::Log;
 use crate::linear::{self, Ended, Operation, RegisterInput, RegisterOutput, Verdict, Witness};
+use crate::voids::{Rests, Voids};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -180,7 +181,7 @@ impl Operations {
                     break;
                 }
                 Sent::Damaged => {
-                    damaged = turn.sim.voids(Promise::Kept);
+                    damaged = turn.sim.may_be_damaged();
                     break;
                 }
             }
@@ -219,10 +220,7 @@ impl Operations {
 
     /// Whether one order of the operations on each register explains what callers were told, for as far
     /// as no fault voids it.
-    pub(super) fn judge(&self, voids: &impl Fn(Promise) -> bool) -> Judged {
-        if voids(Promise::Kept) || voids(Promise::Fenced) {
-            return Judged::Fine;
-        }
+    pub(super) fn judge(&self, log: &Log, voids: &Voids) -> Judged {
         let page = self.page();
         for (key, held, at) in &page.once {
             let wrote = |it: &Operation<RegisterInput, RegisterOutput>| {
@@ -238,13 +236,15 @@ impl Operations {
                 ));
             }
         }
-        let leased = Kind::Leased.key(0);
-        let leased = leased.trim_end_matches('0');
-        let promised = |it: &&Operation<_, _>| {
-            let it: &Operation<RegisterInput, RegisterOutput> = it;
-            !(it.key.starts_with(leased) && voids(Promise::LeasedAlone))
+        let promised = |it: &Operation<RegisterInput, RegisterOutput>| {
+            let kind = Kind::of(&it.key)?;
+            let shard = log.shard_of(kind.name(), &it.key);
+            match voids.of((kind.name(), &it.key), shard, kind.rests()) {
+                None => Some(it.clone()),
+                Some(from) => until(it, from),
+            }
         };
-        let history: Vec<_> = page.asked.iter().filter(promised).cloned().collect();
+        let history: Vec<_> = page.asked.iter().filter_map(promised).collect();
         match linear::check(&linear::Register, &history, BUDGET) {
             Verdict::Ok => Judged::Fine,
             Verdict::Illegal(witness) => Judged::Disorder(witness),
@@ -253,7 +253,41 @@ impl Operations {
     }
 }
 
+/// An operation as it was known at a time, in true nanoseconds; `None` when it had no effect by then.
+fn until(
+    it: &Operation<RegisterInput, RegisterOutput>,
+    from: u64,
+) -> Option<Operation<RegisterInput, RegisterOutput>> {
+    if it.called_at >= from {
+        return None;
+    }
+    match &it.ended {
+        Ended::Told { at, .. } if *at < from => Some(it.clone()),
+        Ended::Told { .. } | Ended::Unknown => match it.input {
+            RegisterInput::Read => None,
+            RegisterInput::Write(_) | RegisterInput::Swap(..) => Some(Operation {
+                ended: Ended::Unknown,
+                ..it.clone()
+            }),
+        },
+    }
+}
+
 impl Kind {
+    /// The kind of a register.
+    fn of(key: &str) -> Option<Self> {
+        let (name, _) = key.rsplit_once('-')?;
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    fn rests(self) -> Rests {
+        match self {
+            Self::Fenced => Rests::Fence,
+            Self::Leased => Rests::Lease,
+            Self::Direct => Rests::Subject,
+        }
+    }
+
     /// How its registers are read where the least is to be waited for and the latest is promised.
     fn freshest(self) -> Freshness {
         match self {
@@ -388,8 +422,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::{Judged, Operations};
-    use crate::deviation::Promise;
+    use crate::driver::log::Log;
     use crate::linear::{Ended, Operation, RegisterInput, RegisterOutput};
+    use crate::voids::Voids;
 
     fn told(key: &str, at: u64, input: RegisterInput, output: RegisterOutput) -> Operations {
         let operations = Operations::default();
@@ -417,19 +452,28 @@ mod tests {
     fn a_register_that_forgets_is_seen_where_it_is_promised_that_it_does_not() {
         let old = RegisterOutput::Value(0);
         let operations = told("kept-1", 30, RegisterInput::Read, old);
-        let judged = operations.judge(&|_| false);
+        let (log, nothing) = (Log::default(), Voids::default());
+        let judged = operations.judge(&log, &nothing);
         assert!(matches!(judged, Judged::Disorder(witness) if witness.key == "kept-1"));
-        for void in [Promise::Kept, Promise::Fenced, Promise::LeasedAlone] {
-            let judged = operations.judge(&|promise| promise == void);
-            assert!(matches!(judged, Judged::Fine), "{void:?}");
+        // It was told at 35.
+        for (since, judged) in [(31, false), (35, false), (36, true)] {
+            let voids = Voids::default().with_leased(Some(since));
+            let seen = matches!(operations.judge(&log, &voids), Judged::Disorder(_));
+            assert_eq!(seen, judged, "{since}");
         }
         // The fenced class needs no lease.
         let operations = told("register-1", 30, RegisterInput::Read, old);
-        let judged = operations.judge(&|promise| promise == Promise::LeasedAlone);
-        assert!(matches!(judged, Judged::Disorder(_)));
+        let leased = Voids::default().with_leased(Some(1));
+        assert!(matches!(
+            operations.judge(&log, &leased),
+            Judged::Disorder(_)
+        ));
         // Under way at once.
         let operations = told("register-1", 15, RegisterInput::Read, old);
-        assert!(matches!(operations.judge(&|_| false), Judged::Fine));
+        assert!(matches!(
+            operations.judge(&Log::default(), &Voids::default()),
+            Judged::Fine
+        ));
     }
 
     #[test]
@@ -437,8 +481,14 @@ mod tests {
         let new = RegisterOutput::Value(7);
         let operations = told("plain-1", 30, RegisterInput::Read, new);
         operations.page().once.push(("plain-1".to_owned(), 7, 15));
-        assert!(matches!(operations.judge(&|_| false), Judged::Fine));
+        assert!(matches!(
+            operations.judge(&Log::default(), &Voids::default()),
+            Judged::Fine
+        ));
         operations.page().once.push(("plain-1".to_owned(), 8, 90));
-        assert!(matches!(operations.judge(&|_| false), Judged::Wrong(_)));
+        assert!(matches!(
+            operations.judge(&Log::default(), &Voids::default()),
+            Judged::Wrong(_)
+        ));
     }
 }

@@ -4,10 +4,10 @@
 use super::super::sim::Sim;
 use super::counter::{Book, Counter, Held};
 use super::operations::{Judged, Kind, Operations, Wish};
-use super::witness::Witness;
+use super::witness::{Disorder, Witness};
 use super::{alarm, purse, sentry};
-use crate::deviation::Promise;
 use crate::oracle::{Class, Violation};
+use crate::voids::Voids;
 use std::time::Duration;
 use tenure_core::format::TakeOver;
 use tenure_core::log::Freshness;
@@ -32,7 +32,8 @@ pub(in super::super) struct Verdict {
 
 /// Runs the callers and judges what came of it.
 pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
-    let witness = Witness::present();
+    let clock = sim.clone();
+    let witness = Witness::present(move || clock.now().as_nanos());
     let (book, operations) = (Book::default(), Operations::default());
     let until = Time::ZERO + sim.active();
     let mut callers = Vec::new();
@@ -128,7 +129,7 @@ async fn last_operations(sim: &Sim, operations: &Operations) -> Result<(), Viola
 
 /// One order explains what the callers of each register were told (P4, P5).
 fn judge_operations(sim: &Sim, operations: &Operations) -> Result<(), Violation> {
-    match operations.judge(&|promise| sim.voids(promise)) {
+    match operations.judge(&sim.log()?, &sim.voids()) {
         Judged::Fine => Ok(()),
         Judged::Wrong(what) => Err(safety("linearizable", what)),
         Judged::GivenUp => {
@@ -163,14 +164,20 @@ async fn until_done<F: Future<Output = bool>>(
 
 /// What was sent is taken, and what was set rings.
 async fn finish(sim: &Sim) -> Result<(), Violation> {
-    if sim.voids(Promise::Kept) {
+    // Timers and messages of a stream that came back without its end may have been lost with it.
+    if sim.voids().tail_lost() {
         return Ok(());
     }
     let until = sim.now() + sim.later();
     loop {
         let log = sim.log()?;
-        let (gave, took) = purse::sums(&log);
-        let (twice, silent) = alarm::rung(&log);
+        let voids = sim.voids();
+        // Whatever is sent between shards may come from one of which nothing is promised.
+        let (gave, took) = match voids.unfenced_any() {
+            true => (0, 0),
+            false => purse::sums(&log),
+        };
+        let (twice, silent) = alarm::rung(&log, &voids);
         if let Some(what) = twice.first() {
             return Err(safety("reminders", what.clone()));
         }
@@ -191,21 +198,27 @@ async fn finish(sim: &Sim) -> Result<(), Violation> {
 
 fn judge(sim: &Sim, book: &Book, witness: &Witness) -> Result<(), Violation> {
     let log = sim.log()?;
-    let judged = book.judge(&log, &|promise| sim.voids(promise));
+    let voids = sim.voids();
+    let judged = book.judge(&log, &voids);
     judged.map_err(|what| safety("answers", what))?;
-    let (together, disorder) = witness.wrong();
-    if let Some(what) = together
-        && !sim.voids(Promise::LeasedAlone)
-        && !sim.voids(Promise::Kept)
+    let (together, disorders) = witness.wrong();
+    if let Some(wrong) = together
+        && voids.alone().is_none_or(|from| wrong.at < from)
     {
-        return Err(safety("alone", what));
+        return Err(safety("alone", wrong.what));
     }
-    if let Some(what) = disorder
-        && !sim.voids(Promise::Order)
-    {
-        return Err(safety("order", what));
+    let owed = |it: &Disorder| {
+        let (from, to) = it.way;
+        !voids.is_disordered(from, to, it.wrong.at)
+    };
+    match disorders.into_iter().find(owed) {
+        Some(it) => {
+            let (from, to) = it.way;
+            let what = format!("{}, from n{from} to n{to}", it.wrong.what);
+            Err(safety("order", what))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn safety(oracle: &'static str, what: String) -> Violation {
@@ -240,9 +253,15 @@ impl Sim {
         self.stage.log()
     }
 
-    /// Whether a fault came to pass that voids a promise.
-    pub(super) fn voids(&self, promise: Promise) -> bool {
-        self.stage.voids(promise)
+    /// Of what nothing is promised any more.
+    pub(super) fn voids(&self) -> Voids {
+        self.stage.voids()
+    }
+
+    /// Whether a log may be damaged: a stream came back without its end, or two owners wrote it.
+    pub(super) fn may_be_damaged(&self) -> bool {
+        let voids = self.voids();
+        voids.tail_lost() || voids.unfenced_any()
     }
 
     /// Whether the store is a cluster of servers.

@@ -19,6 +19,8 @@ pub(super) struct Sentry {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, tenure_macros::Message)]
 #[message(name = "hail", version = 1, crate = "tenure_core::api")]
 pub(super) struct Hail {
+    /// The node by which it is sent.
+    node: usize,
     caller: u64,
     number: u64,
     /// For how long it is looked at, in milliseconds.
@@ -62,7 +64,9 @@ impl Handle<Hail> for Sentry {
 
     async fn handle(&mut self, hail: Hail, cx: &mut ActorCx<Self>) -> Result<u64, Never> {
         Witness::act(cx.key(), self.life, "turn");
-        Witness::took(cx.key(), hail.caller, hail.number);
+        let here = cx.node().trim_start_matches('n').parse();
+        let way = (hail.node, here.unwrap_or(usize::MAX));
+        Witness::took(cx.key(), way, hail.caller, hail.number);
         if hail.long_ms > 0 {
             cx.sleep(Duration::from_millis(hail.long_ms)).await;
             Witness::act(cx.key(), self.life, "turn, after its wait");
@@ -97,15 +101,15 @@ pub(super) async fn hailer((sim, client): (Sim, u64), until: Time, sentries: u64
         if !turn.is_asked() {
             continue;
         }
-        let tenure = turn.tenure().await;
+        let (node, tenure) = turn.node().await;
         let sentry = tenure.actor::<Sentry>(&key);
         for _ in 0..turn.random(3) {
             number += 1;
             // A tell that is not sent is no message.
-            let _ = sentry.tell(hail(&turn, caller, number)).await;
+            let _ = sentry.tell(hail(&turn, node, caller, number)).await;
         }
         number += 1;
-        let ask = sentry.ask(hail(&turn, caller, number));
+        let ask = sentry.ask(hail(&turn, node, caller, number));
         // Whoever gets no answer hails again.
         let _ = ask.timeout(Duration::from_millis(1_000)).await;
         // What was lost or is late may come still, from another node.
@@ -113,12 +117,13 @@ pub(super) async fn hailer((sim, client): (Sim, u64), until: Time, sentries: u64
     }
 }
 
-fn hail(turn: &Turn, caller: u64, number: u64) -> Hail {
+fn hail(turn: &Turn, node: usize, caller: u64, number: u64) -> Hail {
     let long_ms = match turn.random(3) {
         0 => turn.random(120),
         _ => 0,
     };
     Hail {
+        node,
         caller,
         number,
         long_ms,
@@ -127,8 +132,9 @@ fn hail(turn: &Turn, caller: u64, number: u64) -> Hail {
 
 /// Whether a sentry answers.
 pub(super) async fn answers(sim: &Sim, key: &str) -> Result<(), String> {
-    let tenure = sim.tenure().await;
+    let (node, tenure) = sim.node_by(0).await;
     let ask = tenure.actor::<Sentry>(key).ask(Hail {
+        node,
         caller: u64::MAX - sim.now().as_nanos(),
         number: 1,
         long_ms: 0,
