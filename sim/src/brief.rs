@@ -1,8 +1,9 @@
 //! Inputs, effects and answers in one short line each, for the story of a run.
 
 use crate::host::Added;
+use bytes::Bytes;
 use std::fmt::Write;
-use tenure_core::format::{Commit, Ownership};
+use tenure_core::format::{Body, Call, CallTarget, Commit, Entry, FrameReader, Ownership, Return};
 use tenure_core::log::{Base, Effect, Input, Ran, Reply, Work};
 use tenure_core::port::{Expect, Message, Publish, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, node, route, shard};
@@ -126,7 +127,8 @@ pub(crate) fn answer(reply: &StoreReply) -> String {
     }
 }
 
-fn request(request: &StoreRequest) -> String {
+/// A request to the store.
+pub(crate) fn request(request: &StoreRequest) -> String {
     match request {
         StoreRequest::Publish(it) => format!("publish {}", publish(it)),
         StoreRequest::Batch { messages, .. } => {
@@ -176,7 +178,7 @@ fn message(it: &Message) -> String {
     )
 }
 
-fn payload(subject: &str, payload: &bytes::Bytes) -> String {
+fn payload(subject: &str, payload: &Bytes) -> String {
     match subject.split('.').nth(1) {
         Some("ev") => Commit::decode(payload).map_or_else(
             |error| format!(" {error}"),
@@ -193,9 +195,16 @@ fn payload(subject: &str, payload: &bytes::Bytes) -> String {
 fn commit(it: &Commit) -> String {
     let mut line = format!("c{:08x} {}..{}", it.id.0 >> 96, it.before, it.last);
     let mut last = None;
-    for event in it.events.iter().filter_map(Added::of) {
-        if last.replace(event.ticket) != Some(event.ticket) {
-            let _ = write!(line, " {:?}", event.ticket);
+    for event in &it.events {
+        match Added::of(event) {
+            Some(added) if last.replace(added.ticket) != Some(added.ticket) => {
+                let _ = write!(line, " {:?}", added.ticket);
+            }
+            Some(_) => {}
+            // One of a program's own.
+            None => {
+                let _ = write!(line, " {}", event.name);
+            }
         }
     }
     let _ = write!(line, " lists {:?}", it.earlier);
@@ -203,6 +212,53 @@ fn commit(it: &Commit) -> String {
         let _ = write!(line, " snapshot {:?}", snapshot.sequence);
     }
     line
+}
+
+/// What a frame carries.
+pub(crate) fn frame(bytes: &Bytes) -> String {
+    let entries = match FrameReader::open(bytes) {
+        Ok(entries) => entries,
+        Err(error) => return error.to_string(),
+    };
+    let entries: Vec<String> = entries
+        .map(|entry| entry.map_or_else(|error| error.to_string(), |it| parcel(&it)))
+        .collect();
+    entries.join(" | ")
+}
+
+fn parcel(entry: &Entry) -> String {
+    let op = entry.op;
+    match &entry.body {
+        Body::Request { call, .. } => format!("{op:?} asks {}", call_of(call)),
+        Body::Tell { call, .. } => format!("{op:?} tells {}", call_of(call)),
+        Body::Answer { returned } => match Return::decode(returned) {
+            Ok(it) => format!("{op:?} answers {:?}", it.answered),
+            Err(error) => format!("{op:?} answers {error}"),
+        },
+        Body::Withdraw
+        | Body::NotOwner { .. }
+        | Body::Ping
+        | Body::Pong
+        | Body::Newer { .. }
+        | _ => format!("{op:?} {:?}", entry.body),
+    }
+}
+
+fn call_of(call: &Bytes) -> String {
+    let call = match Call::decode(call) {
+        Ok(call) => call,
+        Err(error) => return error.to_string(),
+    };
+    let whom = match call.target {
+        CallTarget::Entity { kind, id, .. } => format!("{kind} {id:?}"),
+        CallTarget::Actor { kind, key, .. } | CallTarget::Resident { kind, key } => {
+            format!("{kind} {key:?}")
+        }
+        CallTarget::Shard(place) => format!("the owner of {place:?}"),
+        CallTarget::Node => "the node".to_owned(),
+    };
+    let id = call.id.map_or_else(String::new, |id| format!(", id {id}"));
+    format!("{whom}: {}{id}", call.message)
 }
 
 /// What any machine takes in.

@@ -32,7 +32,7 @@ const CHANGES_MAX: usize = 600;
 /// ```
 pub fn explain(case: &Case) -> (String, Report) {
     let first = case.run_traced();
-    let slice = slice(&first.story);
+    let slice = slice(case, &first.story);
     let newest = slice.iter().rev().take(CHANGES_MAX).copied().collect();
     let report = case.run_with_changes(newest);
     (page(case, case.nodes(), &report, &slice), report)
@@ -40,7 +40,7 @@ pub fn explain(case: &Case) -> (String, Report) {
 
 /// Draws a run of a user's own test, of which the story was kept.
 pub(crate) fn page_of(case: &Case, nodes: usize, report: &Report) -> String {
-    page(case, nodes, report, &slice(&report.story))
+    page(case, nodes, report, &slice(case, &report.story))
 }
 
 fn page(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> String {
@@ -51,8 +51,9 @@ fn page(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> St
 }
 
 /// The events that led to the broken promise: those that caused its event, what befell the world, who
-/// took a shard, and what happened to the entity that it names.
-fn slice(story: &Kept) -> BTreeSet<u64> {
+/// took a shard, and what happened to the entity that it names. Of a user's own test, of which nobody knows
+/// what it goes by, what led to each answer that it got, and what was written.
+fn slice(case: &Case, story: &Kept) -> BTreeSet<u64> {
     let Some(violation) = story.lines.iter().rfind(|it| it.kind == Kind::Violation) else {
         return BTreeSet::new();
     };
@@ -62,9 +63,13 @@ fn slice(story: &Kept) -> BTreeSet<u64> {
         .filter(|word| word.matches('.').count() >= 3)
         .collect();
     let matters = |text: &str| {
-        let publishes = text.contains(" publish ") || text.contains(" Publish(");
-        let wrote = publishes && named.iter().any(|name| text.contains(name));
-        wrote || text.contains("Claimed(") || text.contains("Sealed(")
+        let writes = [" publish ", " batch ", " Publish(", " Batch {"];
+        let writes = writes.iter().any(|word| text.contains(word));
+        let wrote = match case.test {
+            None => named.iter().any(|name| text.contains(name)),
+            Some(_) => text.contains(".ev."),
+        };
+        writes && wrote || text.contains("Claimed(") || text.contains("Sealed(")
     };
     let ends = story.lines.iter().filter(|line| {
         line.event == violation.event
@@ -76,6 +81,9 @@ fn slice(story: &Kept) -> BTreeSet<u64> {
     });
     let mut slice = BTreeSet::new();
     let mut open: Vec<u64> = ends.map(|line| line.event).collect();
+    if case.test.is_some() {
+        open.extend(&story.tested);
+    }
     while let Some(event) = open.pop() {
         if slice.insert(event) {
             open.extend(story.causes.get(&event).filter(|cause| **cause > 0));
@@ -124,7 +132,7 @@ fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Va
     let faults = deviations.filter(|(it, _)| matches!(it, Deviation::Fault { .. }));
     let faults = faults.map(|(deviation, at)| json!({ "t": at, "x": deviation.to_string() }));
     json!({
-        "title": format!("seed {} of {}", case.seed, case.profile),
+        "title": title(case),
         "corruption": case.corruption.map(|it| it.to_string()),
         "broken": report.broken().map(|it| it.to_string()),
         "ended": report.ended,
@@ -134,6 +142,14 @@ fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Va
         "bars": bars.collect::<Vec<_>>(),
         "faults": faults.collect::<Vec<_>>(),
     })
+}
+
+fn title(case: &Case) -> String {
+    let seed = format!("seed {} of {}", case.seed, case.profile);
+    match &case.test {
+        Some(test) => format!("{}, {seed}", test.name()),
+        None => seed,
+    }
 }
 
 /// The number of a lane's column: those who ask, the nodes, the store; -1 is the whole world.
@@ -173,7 +189,7 @@ mod tests {
     #[test]
     fn the_slice_has_the_violation_and_all_that_caused_it() {
         let story = case().run_traced().story;
-        let slice = slice(&story);
+        let slice = slice(&case(), &story);
         assert!(!slice.is_empty() && slice.len() < story.causes.len() / 2);
         let violation = story.lines.last().expect("it broke something");
         assert_eq!(violation.kind, Kind::Violation);

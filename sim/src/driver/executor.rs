@@ -139,6 +139,7 @@ impl Executor {
             .work
             .as_mut()
             .poll(&mut Context::from_waker(&task.waker));
+        self.world.state().look_at(task.home);
         if polled.is_ready() {
             drop(self.tasks.remove(&id));
         }

@@ -7,7 +7,7 @@ use crate::apart::Way;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::rhythm::{Mishap, Rhythm, Trouble};
-use crate::world::{Kind, Lane};
+use crate::world::{Kind, Lane, Sort};
 
 impl State {
     /// The first fault of each kind with a rhythm.
@@ -134,7 +134,9 @@ impl State {
                 }
             }
         }
+        self.trace.bar_ends(Lane::Store, Sort::Fault, now);
         for node in &core {
+            self.trace.bar_ends(Lane::Node(*node), Sort::Fault, now);
             self.nodes[*node].slow_until = 0;
             self.nodes[*node].suspended = false;
             match self.home_of(*node) {

@@ -5,6 +5,7 @@ use super::world::{Home, State};
 use crate::apart::Way;
 use crate::rhythm::Mishap;
 use crate::stage::ownership_records;
+use crate::world::Lane;
 use tenure_core::id::{Partition, Sequence};
 use tenure_core::port::Message;
 use tenure_core::step::Span;
@@ -52,6 +53,7 @@ impl State {
         let length = self.within_two_leases(it, Span::from_millis(100));
         reached!(self, "fault: slow node");
         self.nodes[it.node].slow_until = self.now + length.as_nanos();
+        self.band(Lane::Node(it.node), "slow", length);
         Some(format!("is slow for {length}"))
     }
 
@@ -81,6 +83,7 @@ impl State {
             }
         };
         self.network.apart.cut(it.node, way);
+        self.band(Lane::Node(it.node), story, wait);
         self.at(wait, Event::Reaches(it.node, way));
         Some(format!("{story} for {wait}"))
     }
@@ -91,6 +94,7 @@ impl State {
         self.home_of(it.node)?;
         reached!(self, "fault: a link is clogged");
         self.network.clogs.begin(it.node, way);
+        self.band(Lane::Node(it.node), "clogged", length);
         self.at(length, Event::Unclog(it.node, way));
         Some(format!("has its link clogged ({way:?}) for {length}"))
     }
@@ -100,6 +104,9 @@ impl State {
         let shape = it.shape.as_ref()?;
         reached!(self, "fault: partition");
         self.network.apart.part(shape);
+        for node in (0..self.nodes.len()).filter(|node| shape.has(*node)) {
+            self.band(Lane::Node(node), "parted", wait);
+        }
         self.at(wait, Event::Reunite);
         Some(format!("and others are parted: {shape}"))
     }
@@ -108,6 +115,7 @@ impl State {
         let length = self.how_long(it, Span::from_secs(4), Span::from_secs(8));
         reached!(self, "fault: election");
         self.wire.electing_until = self.now + length.as_nanos();
+        self.band(Lane::Store, "election", length);
         Some(format!("sees the servers elect for {length}"))
     }
 
@@ -190,6 +198,7 @@ impl State {
         reached!(self, "fault: a clock stands still");
         let now = self.now;
         self.nodes[it.node].clock.freeze(now, true);
+        self.band(Lane::Node(it.node), "clock stands still", length);
         self.at(length, Event::Thaw(home));
         Some(format!("has its clock stand still for {length}"))
     }
@@ -215,6 +224,12 @@ impl State {
             }),
         );
         Some("is stopped".into())
+    }
+
+    /// A fault that lasts, for the picture of a run.
+    fn band(&mut self, lane: Lane, label: &str, length: Span) {
+        let until = self.now + length.as_nanos();
+        self.trace.lasts(lane, label, self.now, until);
     }
 
     fn how_long(&mut self, it: &Mishap, least: Span, most: Span) -> Span {

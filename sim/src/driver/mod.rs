@@ -5,6 +5,7 @@
 //! Nothing here rests on a runtime: of tokio there are only its channels. What a run does is a
 //! function of its seed; a run in a thread of its own shares nothing with another.
 
+mod beliefs;
 mod cluster;
 mod event;
 mod executor;

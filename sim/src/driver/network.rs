@@ -4,6 +4,7 @@
 use super::event::Event;
 use super::world::{Home, State};
 use crate::apart::{Apart, Way};
+use crate::brief;
 use crate::clog::Clogs;
 use crate::deviation::Fault;
 use crate::draw::What;
@@ -113,9 +114,8 @@ impl State {
         }
         self.trace.note(4, &[from.node as u64, op.0]);
         self.trace.bytes(&bytes);
-        let len = bytes.len();
         self.tell(from, Kind::Does, || {
-            format!("{from} ~> {to} {op:?} {len} bytes")
+            format!("{from} ~> {to} {op:?}: {}", brief::frame(&bytes))
         });
         let frame = Frame {
             from,

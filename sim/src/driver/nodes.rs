@@ -70,6 +70,7 @@ impl State {
         );
         self.trash(left);
         self.trace.lasts(home.into(), DOWN, self.now, u64::MAX);
+        self.forget_beliefs(home);
         self.cut_off(home);
         self.deaf(home);
         self.died(home);

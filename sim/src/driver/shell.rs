@@ -1,6 +1,6 @@
 //! The shell of a simulated node: its clock, its way to the store, its network, its tasks.
 
-use super::world::{Home, World};
+use super::world::{Home, Timer, World};
 use crate::draw::What;
 use bytes::Bytes;
 use std::fmt;
@@ -152,8 +152,13 @@ impl Future for Sleep {
             false => Home::TESTER,
         };
         let key = *this.key.get_or_insert_with(|| state.network.next_key());
+        let cause = match home {
+            Home::TESTER => state.trace.event(),
+            Home { .. } => 0,
+        };
         let node = state.node_mut(home).expect("a home that lives");
-        let old = node.timers.insert((this.at, key), cx.waker().clone());
+        let waker = cx.waker().clone();
+        let old = node.timers.insert((this.at, key), Timer { waker, cause });
         drop(state);
         drop(old);
         Poll::Pending

@@ -4,6 +4,7 @@
 use super::event::Event;
 use super::world::{Home, State};
 use crate::apart::Way;
+use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
@@ -46,22 +47,6 @@ struct Flight {
     travels: bool,
 }
 
-/// An answer in a few words.
-fn heard(reply: &StoreReply) -> String {
-    match reply {
-        Outcome::Done(done) => {
-            let mut text = format!("{done:?}");
-            if let Some((end, _)) = text.char_indices().nth(160) {
-                text.truncate(end);
-                text.push('…');
-            }
-            text
-        }
-        Outcome::Refused(refused) => format!("refused: {refused:?}"),
-        Outcome::Unknown => "Unknown".to_owned(),
-    }
-}
-
 impl State {
     /// A node's shell hands a request to its link.
     pub(super) fn request(
@@ -79,7 +64,7 @@ impl State {
         self.wire.next += 1;
         self.trace.note(2, &[home.node as u64, flight.0]);
         self.tell(home, Kind::Does, || {
-            format!("{home} asks {flight:?} {request:?}")
+            format!("{home} asks {flight:?} {}", brief::request(&request))
         });
         let part = home.node as u64;
         let mut travels = false;
@@ -251,7 +236,9 @@ impl State {
     fn come_back(&mut self, id: FlightId, reply: StoreReply) {
         let told = format!("store answers {id:?} {reply:?}");
         self.trace.bytes(told.as_bytes());
-        self.tell(Lane::Store, Kind::Does, || told);
+        self.tell(Lane::Store, Kind::Does, || {
+            format!("store answers {id:?} {}", brief::answer(&reply))
+        });
         let Some(flight) = self.wire.flights.get(&id) else {
             return;
         };
@@ -301,7 +288,7 @@ impl State {
             let home = flight.home;
             self.trace.note(3, &[home.node as u64, id.0]);
             self.trace.tell(self.now, home.into(), Kind::Takes, || {
-                format!("{home} hears {id:?} {}", heard(&reply))
+                format!("{home} hears {id:?} {}", brief::answer(&reply))
             });
             done.tell(reply);
         }

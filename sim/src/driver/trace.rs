@@ -61,6 +61,13 @@ impl Trace {
         self.event
     }
 
+    /// Whoever tests goes on.
+    pub(super) fn tests(&mut self) {
+        if let Story::Kept(story) = &mut self.story {
+            story.tested.insert(self.event);
+        }
+    }
+
     /// What happens now.
     pub(super) fn event(&self) -> u64 {
         self.event
@@ -77,6 +84,59 @@ impl Trace {
                 from,
                 until,
             });
+        }
+    }
+
+    /// Whether the story is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.story, Story::Kept(_))
+    }
+
+    /// Something lasts until then.
+    pub(super) fn bar(&mut self, lane: Lane, sort: Sort, label: String, from: u64, until: u64) {
+        if let Story::Kept(story) = &mut self.story {
+            story.bars.push(Bar {
+                lane,
+                sort,
+                label,
+                from,
+                until,
+            });
+        }
+    }
+
+    /// It ends now, unless it has ended before.
+    pub(super) fn bar_ends(&mut self, lane: Lane, sort: Sort, now: u64) {
+        if let Story::Kept(story) = &mut self.story {
+            let bars = story.bars.iter_mut();
+            for bar in bars.filter(|bar| bar.lane == lane && bar.sort == sort) {
+                bar.until = bar.until.min(now);
+            }
+        }
+    }
+
+    /// A lease lasts until then, be it the one that lasts or another.
+    pub(super) fn lease(&mut self, lane: Lane, shard: usize, now: u64, until: u64) {
+        let sort = Sort::Lease(shard);
+        if let Story::Kept(story) = &mut self.story
+            && let Some(bar) = story
+                .bars
+                .iter_mut()
+                .rfind(|bar| bar.lane == lane && bar.sort == sort)
+            && bar.until > now
+        {
+            bar.until = bar.until.max(until);
+            return;
+        }
+        self.bar(lane, sort, format!("lease of s{shard}"), now, until);
+    }
+
+    /// How a state changed at the line that was told last.
+    pub(super) fn changed(&mut self, changes: String) {
+        if let Story::Kept(story) = &mut self.story
+            && let Some(line) = story.lines.len().checked_sub(1)
+        {
+            story.changes.insert(line, changes);
         }
     }
 

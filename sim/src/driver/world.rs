@@ -1,6 +1,7 @@
 //! What all nodes of a run share: true time, the store, the network, and each node's state. Shells
 //! reach it through a lock that is never held while a task runs.
 
+use super::beliefs::Beliefs;
 use super::event::Event;
 use super::executor::{Ready, TaskId, Work};
 use super::network::Network;
@@ -80,6 +81,13 @@ impl From<Stuck> for Violation {
     }
 }
 
+/// A sleep.
+pub(super) struct Timer {
+    pub(super) waker: Waker,
+    /// What happened when it began, where that is told: of whoever tests.
+    pub(super) cause: u64,
+}
+
 /// One node.
 pub(super) struct Node {
     pub(super) life: u32,
@@ -87,7 +95,7 @@ pub(super) struct Node {
     pub(super) linked: bool,
     pub(super) clock: Clock,
     /// Each sleep by when it ends, on the node's clock.
-    pub(super) timers: BTreeMap<(Time, u64), Waker>,
+    pub(super) timers: BTreeMap<(Time, u64), Timer>,
     /// What its wall clock is ahead by, in milliseconds.
     pub(super) skew_ms: u64,
     /// Until when it does nothing, in true nanoseconds: it works, or stands still.
@@ -101,6 +109,9 @@ pub(super) struct Node {
     pub(super) given_up: bool,
     /// Its link is gone when it goes on after a suspension.
     pub(super) suspended: bool,
+    /// What it believes, and until when its lease lasts, where somebody reads of it.
+    pub(super) beliefs: Beliefs,
+    pub(super) lease_until: Option<u64>,
 }
 
 /// A task that is new.
@@ -296,19 +307,20 @@ impl State {
 
     fn fire_timers(&mut self) {
         let now = self.now;
-        // What a timer wakes was led to by nobody.
+        // What a timer wakes was led to by nobody, but for what a test waits for: that goes on from there.
         let (trace, ready) = (&mut self.trace, &self.ready);
-        let mut began = false;
+        let mut began = None;
         for node in self.nodes.iter_mut().chain([&mut self.tester]) {
             let shown = node.clock.at(now);
             while let Some(timer) = node.timers.first_entry() {
                 if timer.key().0 > shown {
                     break;
                 }
-                if !std::mem::replace(&mut began, true) {
-                    ready.begins(trace.begins(0));
+                let timer = timer.remove();
+                if began.replace(timer.cause) != Some(timer.cause) {
+                    ready.begins(trace.begins(timer.cause));
                 }
-                timer.remove().wake();
+                timer.waker.wake();
             }
         }
     }
@@ -352,6 +364,7 @@ impl State {
             self.stands(format!("{what} {POLLS_AT_ONCE_MAX} pieces of work: something waits by asking again and again"));
         }
         if home == Home::TESTER {
+            self.trace.tests();
             return;
         }
         let now = self.now;
@@ -501,6 +514,8 @@ impl Node {
             tenure: None,
             given_up: false,
             suspended: false,
+            beliefs: Beliefs::default(),
+            lease_until: None,
         }
     }
 }

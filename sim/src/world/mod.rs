@@ -31,6 +31,7 @@ mod wire;
 
 pub use bars::{Bar, Sort};
 pub use corrupt::Corruption;
+pub(crate) use story::difference;
 pub use story::{Kept, Kind, Lane, Line};
 
 use crate::apart::Way;

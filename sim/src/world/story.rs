@@ -90,6 +90,8 @@ pub struct Kept {
     pub changes: BTreeMap<usize, String>,
     /// The events whose changes of state are kept.
     changes_of: BTreeSet<u64>,
+    /// The events in which a test of a user went on.
+    pub(crate) tested: BTreeSet<u64>,
 }
 
 /// Where the story goes.
@@ -196,7 +198,7 @@ impl World {
 }
 
 /// The lines that differ, each with what it is part of.
-fn difference(before: &str, after: &str) -> String {
+pub(crate) fn difference(before: &str, after: &str) -> String {
     let diff = similar::TextDiff::from_lines(before, after);
     let mut text = String::new();
     for hunk in diff.unified_diff().context_radius(2).iter_hunks() {

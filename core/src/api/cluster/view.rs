@@ -6,6 +6,7 @@ use crate::id::{Epoch, Incarnation, ShardId};
 use crate::name::KindName;
 use crate::node::{JoinError, Peer, PeerState, Role, Standing, View};
 use crate::shard::Place;
+use crate::step::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -113,6 +114,12 @@ impl ClusterView {
             | MemberState::Left
             | MemberState::Halted(_) => None,
         }
+    }
+
+    /// Until when this node may act for leased shards that it owns, on its own clock (S16); `None`: it may
+    /// not.
+    pub fn lease(&self) -> Option<Time> {
+        self.membership.lease
     }
 
     /// What this node itself is in the cluster, in one word.
