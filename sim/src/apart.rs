@@ -39,6 +39,8 @@ pub(crate) struct Apart {
     mute: BTreeSet<usize>,
     /// Nodes that hear nothing of the store.
     deaf: BTreeSet<usize>,
+    /// Nodes that hear from the store late, before they are cut off from it.
+    pub(crate) dying: BTreeSet<usize>,
 }
 
 /// How it parts: a pair, or two parts of the cluster, do not hear each other. Either nothing comes

@@ -123,6 +123,8 @@ pub(crate) enum What {
     CutOut,
     /// When and which link is clogged, in which direction, and for how long.
     Clog,
+    /// When and whose way to the store dies, and how.
+    Dying,
 }
 
 /// Rows of draws.
@@ -148,6 +150,7 @@ impl What {
             | Self::Record
             | Self::Overload
             | Self::Removed
+            | Self::Dying
             | Self::NodeKey
             | Self::Fate
             | Self::Late

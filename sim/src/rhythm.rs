@@ -115,6 +115,7 @@ impl Rhythm {
             | Fault::Overload
             | Fault::SlowWork
             | Fault::RemovedMember
+            | Fault::DyingLink
             | Fault::LateLink
             | Fault::GivenUp => return None,
         };

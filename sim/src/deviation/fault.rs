@@ -139,6 +139,8 @@ faults! {
     CutOut "cut-out" voids [],
     /// A node's link holds up what it sends, what it gets or both; all of it comes late, in its order.
     Clog "clog" voids [],
+    /// A node hears from the store later and later, and then nothing for longer than its lease.
+    DyingLink "dying-link" voids [],
     /// The servers elect a leader and take no write.
     Election "election" voids [],
     /// A node is suspended for longer than its lease.

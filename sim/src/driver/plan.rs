@@ -96,6 +96,7 @@ impl Plan {
         // These are of the pure world.
         (faults.held_answer, faults.seldom, faults.slow_work) = (0, 0, 0);
         (faults.overload, faults.removed_member) = (Span::ZERO, Span::ZERO);
+        faults.dying_link = Span::ZERO;
         let node_count = nodes.unwrap_or(base.nodes.min(5)).max(1);
         let terms = match base.replicated {
             // The servers elect within it.

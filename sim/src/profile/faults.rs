@@ -78,6 +78,8 @@ pub struct Faults {
     pub cut_out: Span,
     /// When a node's link holds up what goes over it for a while.
     pub clog: Span,
+    /// When a node hears from the store later and later, and then nothing for longer than its lease.
+    pub dying_link: Span,
     /// When the servers elect a leader and take no write.
     pub election: Span,
     /// When a node is suspended for longer than its lease.
@@ -220,6 +222,7 @@ impl Faults {
             let stands = matches!(profile, Profile::Drift | Profile::Storm);
             faults.partition = every(210, parts, 1_000, 8_000);
             faults.cut = every(211, parts, 1_000, 8_000);
+            faults.dying_link = every(230, parts || stands, 2_000, 10_000);
             faults.election = every(212, stands && replicated, 8_000, 20_000);
             faults.suspend = every(213, stands, 2_000, 10_000);
             faults.removed_member = every(219, parts || stands, 2_000, 10_000);

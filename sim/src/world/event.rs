@@ -135,6 +135,12 @@ pub(super) enum Event {
     CutIn,
     /// Its requests do not reach the store for a while.
     CutOut,
+    /// A node hears from the store later and later for a while.
+    DyingLink,
+    /// It does not reach the store any more, for longer than its lease.
+    LinkDies {
+        node: usize,
+    },
     /// It does again.
     ReachesStore {
         node: usize,

@@ -289,6 +289,14 @@ impl World {
                 self.cut_from_store();
                 Ok(())
             }
+            Event::DyingLink => {
+                self.link_is_dying();
+                Ok(())
+            }
+            Event::LinkDies { node } => {
+                self.link_dies(node);
+                Ok(())
+            }
             Event::CutIn => {
                 self.cut_one_way(Way::In);
                 Ok(())

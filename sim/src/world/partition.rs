@@ -16,6 +16,7 @@ impl World {
         let faults = self.plan.faults;
         self.next_fault(What::Partition, faults.partition, Event::Partition);
         self.next_fault(What::Cut, faults.cut, Event::CutOff);
+        self.next_fault(What::Dying, faults.dying_link, Event::DyingLink);
         self.next_fault(What::Election, faults.election, Event::Election);
         self.next_fault(What::Suspend, faults.suspend, Event::Suspend);
         self.next_fault(What::WallStep, faults.wall_step, Event::WallStep);
@@ -101,6 +102,55 @@ impl World {
             self.at(length, Event::ReachesStore { node, way });
         }
         self.next_fault(What::Cut, self.plan.faults.cut, Event::CutOff);
+    }
+
+    /// A node hears from the store when it has nearly given up waiting, for a while; after that nothing.
+    /// What it heard last is old then, and true: a lease counts from when it was asked for (S16).
+    pub(super) fn link_is_dying(&mut self) {
+        if self.healed {
+            return;
+        }
+        let due = self.due(Fault::DyingLink);
+        let node = self.some_node(What::Dying);
+        let (beat, ttl) = (Span::from_nanos(self.ttl().as_nanos() / 8), self.ttl());
+        let length = self.draws.span(What::Dying, 2, beat, ttl);
+        if self.happens(due) {
+            reached!(self, "fault: a dying link");
+            self.tell(Lane::Node(node), Kind::Fault, || {
+                format!("n{node} hears from the store later and later")
+            });
+            self.lasts(Lane::Node(node), Sort::Fault, "dying link", Some(length));
+            self.network.apart.dying.insert(node);
+            self.at(length, Event::LinkDies { node });
+        }
+        self.next_fault(What::Dying, self.plan.faults.dying_link, Event::DyingLink);
+    }
+
+    pub(super) fn link_dies(&mut self, node: usize) {
+        if self.healed || !self.network.apart.dying.remove(&node) {
+            return;
+        }
+        self.tell(Lane::Node(node), Kind::Fault, || {
+            format!("n{node} does not reach the store")
+        });
+        self.network.apart.cut(node, Way::Both);
+        let ttl = self.ttl();
+        let length = self.draws.span(What::Dying, 3, ttl, ttl.saturating_mul(3));
+        let lane = Lane::Node(node);
+        self.lasts(lane, Sort::Fault, "cut from the store", Some(length));
+        let way = Way::Both;
+        self.at(length, Event::ReachesStore { node, way });
+    }
+
+    /// How long an answer takes to a node whose link dies, beside its way.
+    pub(super) fn dying(&mut self, node: usize) -> Span {
+        if !self.network.apart.dying.contains(&node) {
+            return Span::ZERO;
+        }
+        let timeout = self.plan.limits.store_timeout;
+        let half = Span::from_nanos(timeout.as_nanos() / 2);
+        self.draws
+            .span(What::Dying, 1 << 32 | node as u64, half, timeout)
     }
 
     /// A node is cut off from the store in one direction alone: it hears nothing of what it is answered, or

@@ -282,6 +282,7 @@ impl World {
             let timeout = self.plan.limits.store_timeout;
             travel = self.draws.span(What::Late, part | 1 << 32, travel, timeout);
         }
+        let travel = travel + self.dying(self.wire.flight(id).place.node);
         let reply = Box::new(reply);
         self.at(travel, Event::Answer { flight: id, reply });
     }
