@@ -70,7 +70,7 @@ pub enum StoreRequest {
     /// stands where it stands. Done: [`StoreDone::Consumer`].
     OpenConsumer(ConsumerSettings),
     /// Takes the next messages of a consumer, which moves on by them for good. Done:
-    /// [`StoreDone::Fetched`], as soon as there is a message and no further one at once, or as many
+    /// [`StoreDone::Fetched`], as soon as there is a message and no further one soon, or as many
     /// as asked for, or none after the wait; gone, or never there: [`Refused::NoConsumer`]. Of one
     /// consumer one fetch is asked at a time.
     Fetch {

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 use tenure_core::port::{
     ConsumerName, Delivered, Fetched, Refused, StoreDone, StoreReply, StreamName, Subject,
 };
@@ -25,6 +26,10 @@ use tokio::time::Instant;
 
 /// How many messages are taken before the turn of others comes.
 const TAKEN_MAX: usize = 1_024;
+
+/// How long a fetch that has something waits for the next that is said to follow. On a replicated
+/// stream the server counts what follows wrongly at times, and more than there is.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// What of one consumer is on this side.
 #[derive(Debug)]
@@ -39,8 +44,6 @@ pub(super) struct Tap {
     /// What was taken from the inbox, each with how many follow it, and its bytes.
     taken: VecDeque<(Delivered, u64)>,
     taken_bytes: u64,
-    /// The server had no more for a while.
-    quiet: bool,
     end: Option<End>,
 }
 
@@ -78,7 +81,6 @@ impl Tap {
             pulls: Pulls::new(Instant::now()),
             taken: VecDeque::new(),
             taken_bytes: 0,
-            quiet: false,
             end: None,
         })
     }
@@ -118,13 +120,17 @@ impl Tap {
             let last = self.taken.back().map(|(_, pending)| *pending);
             match (last, &self.end) {
                 (Some(_), Some(_)) => return self.answer(ask),
-                (Some(pending), None) if pending == 0 || self.quiet => return self.answer(ask),
+                (Some(0), None) => return self.answer(ask),
                 (None, Some(End::Refused(refused))) => return Outcome::Refused(refused.clone()),
                 (None, Some(End::Lost)) => return Outcome::Unknown,
                 (Some(_) | None, None) => {}
             }
             let dead_at = self.pulls.dead_at();
-            let turn = dead_at.map_or(ask.until, |dead_at| dead_at.min(ask.until));
+            let until = match last {
+                Some(_) => ask.until.min(Instant::now() + LINGER),
+                None => ask.until,
+            };
+            let turn = dead_at.map_or(until, |dead_at| dead_at.min(until));
             tokio::select! {
                 biased;
                 message = self.messages.next() => self.hear(message),
@@ -137,7 +143,7 @@ impl Tap {
                     if dead_at.is_some_and(|dead_at| dead_at <= now) {
                         tracing::debug!(subject = %self.subject, "nothing is heard of a consumer");
                         self.end = Some(End::Lost);
-                    } else if ask.until <= now {
+                    } else if until <= now {
                         return self.answer(ask);
                     }
                 }
@@ -212,7 +218,6 @@ impl Tap {
     }
 
     fn take(&mut self, message: Message) {
-        self.quiet = false;
         self.pulls.delivered(message.length as u64);
         let before = self.taken.back().map(|(it, _)| &it.message.subject);
         let Some((delivered, pending)) = delivered::read(message, before) else {
@@ -227,7 +232,8 @@ impl Tap {
     fn told(&mut self, status: StatusCode, message: &Message) {
         let text = message.description.as_deref().unwrap_or_default();
         match status.as_u16() {
-            100 => self.quiet = true,
+            // It lives.
+            100 => {}
             404 | 408 => self.ended(message, false),
             409 if text == "Batch Completed" => self.ended(message, false),
             409 if text == "Message Size Exceeds MaxBytes" => self.ended(message, true),

@@ -120,11 +120,11 @@ impl Alphabet {
             62..71 => self.latest(random),
             71..81 => self.message(random, store),
             81..90 => self.scan(random, store),
-            90..94 => StoreRequest::CreateStream(self.creation(random)),
-            94..97 => StoreRequest::StreamInfo {
+            90..93 => StoreRequest::CreateStream(self.creation(random)),
+            93..95 => StoreRequest::StreamInfo {
                 stream: self.stream(random),
             },
-            97 => StoreRequest::Capabilities,
+            95 => StoreRequest::Capabilities,
             _ => self.of_consumer(random, store),
         }
     }
@@ -132,13 +132,20 @@ impl Alphabet {
     /// Something about a consumer, of which each round has a few.
     fn of_consumer(&mut self, random: &mut Random, store: &Store) -> StoreRequest {
         let stream = self.stream(random);
-        let name = match random.below(40) {
+        let name = match random.below(10) {
             0 => "a.b".to_owned(),
-            _ => format!("c{}", random.below(3)),
+            _ => format!("c{}", random.below(2)),
         };
-        match random.below(10) {
-            0..3 => StoreRequest::OpenConsumer(self.consumer(stream, &name, random, store)),
-            3..9 => StoreRequest::Fetch {
+        let is_there = {
+            let mut there = store.consumers(WallTime(0), &stream);
+            there.any(|known| known == name) || random.permille(200)
+        };
+        match random.below(20) {
+            0..4 => StoreRequest::OpenConsumer(self.consumer(stream, &name, random, store)),
+            4..17 if !is_there => {
+                StoreRequest::OpenConsumer(self.consumer(stream, &name, random, store))
+            }
+            4..17 => StoreRequest::Fetch {
                 stream,
                 consumer: name.into(),
                 messages_max: *random.pick(&[0, 1, 2, 5, 5, 100, 100]),

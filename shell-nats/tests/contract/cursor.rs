@@ -4,22 +4,25 @@
 
 use crate::same::same;
 use tenure_core::id::{Sequence, WallTime};
-use tenure_core::port::{Delivered, Fetched, StoreDone, StoreReply, StoreRequest, StreamName};
+use tenure_core::port::{
+    ConsumerInfo, ConsumerSettings, Delivered, Fetched, StoreDone, StoreReply, StoreRequest,
+    StreamName,
+};
 use tenure_core::step::{Outcome, Span};
-use tenure_mem::store::Store;
+use tenure_mem::store::{Store, matches};
 
 /// The model after a consumer was opened or fetched from, when it allows that answer; `None` when it
 /// does not, or when the answer is none of those that depend on the state of a stream.
 pub(crate) fn after(
     store: &Store,
-    at: WallTime,
+    (at, replicated): (WallTime, bool),
     request: &StoreRequest,
     reply: &StoreReply,
 ) -> Option<Store> {
     if let Outcome::Done(StoreDone::Fetched(fetched)) = reply {
-        return fetched_from(store, at, request, fetched);
+        return fetched_from(store, (at, replicated), request, fetched);
     }
-    let (StoreRequest::OpenConsumer(settings), Outcome::Done(StoreDone::Consumer(_))) =
+    let (StoreRequest::OpenConsumer(settings), Outcome::Done(StoreDone::Consumer(real))) =
         (request, reply)
     else {
         return None;
@@ -29,17 +32,36 @@ pub(crate) fn after(
     let last = store.last(&settings.stream).0;
     let mut points = (0..=last).rev().map(Sequence);
     points.find_map(|up_to| {
-        let mut store = store.clone();
-        let model = store.apply_as_of(at, up_to, request);
+        let mut after = store.clone();
+        let Outcome::Done(StoreDone::Consumer(model)) = after.apply_as_of(at, up_to, request)
+        else {
+            return None;
+        };
         // One that was there stands beyond what was fetched from it.
-        let stands = is_there && matches!(model, Outcome::Done(StoreDone::Consumer(_)));
-        (stands || same(&model, reply)).then_some(store)
+        let allowed = is_there || stands_as(store, settings, (&model, real));
+        allowed.then_some(after)
     })
+}
+
+/// Whether a consumer begins where the model's does. The server may begin later, where nothing of its
+/// filters is between: it does when it is asked for a time.
+fn stands_as(
+    store: &Store,
+    settings: &ConsumerSettings,
+    (model, real): (&ConsumerInfo, &ConsumerInfo),
+) -> bool {
+    let mut between = store.messages(&settings.stream).filter(|message| {
+        let mut filters = settings.filters.iter();
+        message.sequence > model.after
+            && message.sequence <= real.after
+            && filters.any(|filter| matches(filter, &message.subject))
+    });
+    model.pending == real.pending && model.after <= real.after && between.next().is_none()
 }
 
 fn fetched_from(
     store: &Store,
-    at: WallTime,
+    (at, replicated): (WallTime, bool),
     request: &StoreRequest,
     fetched: &Fetched,
 ) -> Option<Store> {
@@ -69,7 +91,8 @@ fn fetched_from(
     for message in before {
         (store, point) = next(&store, at, request, (message, None), (stream, point))?;
     }
-    let last = (last, Some(fetched.pending));
+    // Of a replicated stream the server's count is wrong at times.
+    let last = (last, (!replicated).then_some(fetched.pending));
     next(&store, at, request, last, (stream, point)).map(|(store, _)| store)
 }
 

@@ -161,7 +161,9 @@ impl Search<'_> {
             });
         }
         let reply = &self.burst[index].reply;
-        if let Some(store) = cursor::after(&place.store, self.from, request, reply) {
+        if let Some(store) =
+            cursor::after(&place.store, (self.from, self.replicated), request, reply)
+        {
             return self.go(Place {
                 store,
                 todo,
