@@ -60,6 +60,7 @@ pub mod stage;
 mod swarm;
 mod tamper;
 mod voids;
+mod waits;
 mod world;
 
 pub use bodies::{Bodies, Body};

@@ -290,6 +290,22 @@ impl StoreRequest {
         }
     }
 
+    /// Whether a replica answers it by what it has, and moves or makes a consumer of its own by that.
+    pub fn moves_consumer(&self) -> bool {
+        match self {
+            Self::OpenConsumer(_) | Self::Fetch { .. } => true,
+            Self::Publish(_)
+            | Self::Batch { .. }
+            | Self::Latest { .. }
+            | Self::Get { .. }
+            | Self::Scan { .. }
+            | Self::CreateStream(_)
+            | Self::StreamInfo { .. }
+            | Self::Capabilities
+            | Self::CloseConsumer { .. } => false,
+        }
+    }
+
     /// For how long a store may rightly keep the answer back, beside what it takes itself.
     pub fn patience(&self) -> Span {
         match self {

@@ -74,11 +74,7 @@ impl Store {
         up_to: Sequence,
         request: &StoreRequest,
     ) -> StoreReply {
-        let is_of_one = matches!(
-            request,
-            StoreRequest::OpenConsumer(_) | StoreRequest::Fetch { .. }
-        );
-        if !is_of_one {
+        if !request.moves_consumer() {
             return self.answer_as_of(at, up_to, request);
         }
         if let Err(refused) = form::check(&self.config.capabilities, request) {

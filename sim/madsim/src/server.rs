@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::driver::Shell as _;
 use tenure_core::id::{OpId, Sequence};
-use tenure_core::port::{Delivery, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Delivery, StoreDone, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span};
 use tenure_mem::MemShell;
 use tenure_mem::store::{ProposalId, Store};
@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a connection may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How long after it brought nothing a fetch looks again.
+const FETCH_AGAIN: Duration = Duration::from_millis(10);
 
 /// A subject at which nobody listens.
 const NOWHERE: &str = "nowhere";
@@ -306,9 +309,13 @@ async fn passes(
         Passage::Stale { there, up_to } => {
             pass(there).await;
             let wall = cluster.store_wall();
-            let reply = cluster
-                .store
-                .with_store(|store| store.answer_as_of(wall, up_to, request));
+            let reply = cluster.store.with_store(|store| {
+                if request.moves_consumer() {
+                    store.apply_as_of(wall, up_to, request)
+                } else {
+                    store.answer_as_of(wall, up_to, request)
+                }
+            });
             if let Outcome::Refused(refused) = &reply
                 && cluster
                     .setting()
@@ -324,10 +331,31 @@ async fn passes(
                 later(cluster, by, request, there + again);
             }
             pass(there).await;
-            let reply = answer(cluster, by, request).await;
+            let reply = answer_in_time(cluster, by, request).await;
             pass(back?).await;
             reply
         }
+    }
+}
+
+/// The store carries a request out; one that may wait is carried out again until it brings something or
+/// has waited.
+async fn answer_in_time(
+    cluster: &Arc<Cluster>,
+    by: By,
+    request: &StoreRequest,
+) -> Option<(StoreReply, u64)> {
+    let over = Instant::now() + Duration::from(request.patience());
+    loop {
+        let reply = answer(cluster, by, request).await;
+        let waits = matches!(
+            &reply,
+            Some((Outcome::Done(StoreDone::Fetched(fetched)), _)) if fetched.messages.is_empty()
+        );
+        if !waits || Instant::now() >= over {
+            return reply;
+        }
+        sleep_until(over.min(Instant::now() + FETCH_AGAIN)).await;
     }
 }
 

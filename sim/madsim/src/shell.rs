@@ -175,10 +175,11 @@ impl Shell for NodeShell {
 
 impl NodeShell {
     fn ask(&self, request: StoreRequest, done: Completion) {
+        let timeout = self.store_timeout + request.patience();
         let Some(ask) = lock(&self.link).ask(request, done) else {
             return;
         };
-        let (shell, late) = (self.clone(), self.now() + self.store_timeout);
+        let (shell, late) = (self.clone(), self.now() + timeout);
         self.tasks.spawn(async move {
             shell.sleep_until(late).await;
             // Its completion tells that nobody knows.

@@ -9,11 +9,12 @@ use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
 use crate::tamper;
+use crate::waits::{Kept, Waits};
 use crate::world::{Kind, Lane};
 use std::collections::BTreeMap;
 use tenure_core::driver::Completion;
 use tenure_core::id::Sequence;
-use tenure_core::port::{Refused, StoreReply, StoreRequest};
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::Span;
 use tenure_core::{Outcome, Probe as _, reached};
 use tenure_mem::store::ProposalId;
@@ -34,6 +35,7 @@ pub(super) struct Wire {
     commits: BTreeMap<String, u64>,
     /// Until when the servers elect and take no write, in true nanoseconds.
     pub(super) electing_until: u64,
+    waits: Waits<FlightId>,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,10 @@ impl State {
                 self.at(travel, Event::Reach(flight));
             }
             let reply = Box::new(Outcome::Unknown);
-            self.at(timeout, Event::Answer { flight, reply });
+            self.at(
+                timeout + request.patience(),
+                Event::Answer { flight, reply },
+            );
         } else {
             let reply = Box::new(Outcome::Refused(Refused::NotConnected));
             self.at(Span::from_micros(1), Event::Answer { flight, reply });
@@ -118,6 +123,9 @@ impl State {
 
     /// A request reaches the store.
     pub(super) fn reach(&mut self, id: FlightId) {
+        if self.wire.waits.is_over(id) {
+            return;
+        }
         let Some(flight) = self.wire.flights.get_mut(&id) else {
             return;
         };
@@ -143,7 +151,11 @@ impl State {
                     .map_or(Sequence::NONE, |stream| self.store.last(stream));
                 let up_to = fate::lag(&mut self.draws, part, last);
                 let wall = self.store_wall();
-                let reply = self.store.answer_as_of(wall, up_to, &request);
+                let reply = if request.moves_consumer() {
+                    self.store.apply_as_of(wall, up_to, &request)
+                } else {
+                    self.store.answer_as_of(wall, up_to, &request)
+                };
                 if request.writes() {
                     reached!(self, "fault: a former leader answers a write");
                 } else {
@@ -153,7 +165,7 @@ impl State {
                     self.heard_by_successor(part, refused, &request);
                 }
                 if reply != Outcome::Unknown {
-                    self.come_back(id, reply);
+                    self.told_in_time(id, &request, reply);
                 }
             }
             Fate::Lost => {}
@@ -202,8 +214,14 @@ impl State {
                 self.announce();
                 let as_of = |up_to| self.store.answer_as_of(wall, up_to, request);
                 let reply = tamper::falsified(lies, &mut self.draws, last, as_of, reply);
+                if let Outcome::Done(StoreDone::Published(_)) = reply
+                    && let Some(stream) = request.stream()
+                {
+                    let stirred = self.wire.waits.stirred(stream);
+                    self.look_again(stirred);
+                }
                 if let Some(flight) = flight {
-                    self.come_back(flight, reply);
+                    self.told_in_time(flight, request, reply);
                 }
             }
             Ok(proposal) => {
@@ -225,10 +243,29 @@ impl State {
             reached!(self, "fault: a proposal was lost with its leader");
             return;
         }
+        let stream = self.store.proposal_stream(proposal).unwrap_or_default();
+        let stirred = self.wire.waits.stirred(stream);
         let reply = self.store.commit(self.store_wall(), proposal);
         self.announce();
+        self.look_again(stirred);
         if let Some(flight) = flight {
             self.come_back(flight, reply);
+        }
+    }
+
+    /// The store answers, or keeps the answer back while a fetch waits.
+    fn told_in_time(&mut self, id: FlightId, request: &StoreRequest, reply: StoreReply) {
+        match self.wire.waits.keep(self.now, id, request, &reply) {
+            Kept::No => self.come_back(id, reply),
+            Kept::Begun(wait) => self.at(wait, Event::Reach(id)),
+            Kept::Still => {}
+        }
+    }
+
+    /// Something was stored: fetches that wait for it look again.
+    fn look_again(&mut self, fetches: Vec<FlightId>) {
+        for flight in fetches {
+            self.at(Span::ZERO, Event::Reach(flight));
         }
     }
 

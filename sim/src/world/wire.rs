@@ -12,10 +12,11 @@ use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
 use crate::oracle::Violation;
 use crate::profile::Plan;
+use crate::waits::{Kept, Waits};
 use std::collections::BTreeMap;
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::log::mark;
-use tenure_core::port::{Refused, StoreReply, StoreRequest};
+use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::{Outcome, Probe as _, Span, reached};
 use tenure_mem::store::ProposalId;
 
@@ -28,6 +29,7 @@ pub(super) struct Wire {
     commits: BTreeMap<String, u64>,
     /// Until then it refuses most writes, in true nanoseconds.
     pub(super) overloaded_until: u64,
+    waits: Waits<FlightId>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl World {
             &request,
             StoreRequest::Latest { stream, .. } if *stream == self.snapshots
         );
+        let patience = request.patience();
         self.wire.flights.push(Flight {
             place,
             op,
@@ -104,13 +107,19 @@ impl World {
             of_bodies,
             awaited: true,
         });
-        // The limit is the same for all.
+        if patience > Span::ZERO {
+            return self.at(timeout + patience, Event::GiveUp { flight });
+        }
+        // The limit is the same for all others.
         let due = self.due_at(timeout, Event::GiveUp { flight });
         self.queue.push_in_order(due);
     }
 
     /// A request reaches the store.
     pub(super) fn reach(&mut self, id: FlightId) {
+        if self.wire.waits.is_over(id) {
+            return;
+        }
         // It is lent for as long as the store looks at it.
         let lent = &mut self.wire.flight_mut(id).request;
         let request = std::mem::replace(lent, StoreRequest::Capabilities);
@@ -144,7 +153,12 @@ impl World {
                     .stream()
                     .map_or(Sequence::NONE, |s| self.store.last(s));
                 let up_to = fate::lag(&mut self.draws, part, last);
-                let reply = self.store.answer_as_of(self.store_wall(), up_to, request);
+                let wall = self.store_wall();
+                let reply = if request.moves_consumer() {
+                    self.store.apply_as_of(wall, up_to, request)
+                } else {
+                    self.store.answer_as_of(wall, up_to, request)
+                };
                 if request.writes() {
                     reached!(self, "fault: a former leader answers a write");
                 } else {
@@ -163,7 +177,7 @@ impl World {
                     self.heard_by_successor(part, refused, request);
                 }
                 if reply != Outcome::Unknown {
-                    self.come_back(id, reply);
+                    self.told_in_time(id, request, reply);
                 }
             }
             Fate::Lost => {}
@@ -214,8 +228,14 @@ impl World {
                 self.tell(Lane::Store, Kind::Does, || {
                     format!("store answers {flight:?}: {}", brief::answer(&reply))
                 });
+                if let Outcome::Done(StoreDone::Published(_)) = reply
+                    && let Some(stream) = request.stream()
+                {
+                    let stirred = self.wire.waits.stirred(stream);
+                    self.look_again(stirred);
+                }
                 if let Some(flight) = flight {
-                    self.come_back(flight, reply);
+                    self.told_in_time(flight, request, reply);
                 }
             }
             Ok(proposal) => {
@@ -245,12 +265,33 @@ impl World {
             return;
         }
         let wall = self.store_wall();
+        let stream = self.store.proposal_stream(proposal).unwrap_or_default();
+        let stirred = self.wire.waits.stirred(stream);
         let reply = self.store.commit(wall, proposal);
+        self.look_again(stirred);
         self.tell(Lane::Store, Kind::Does, || {
             format!("store commits {flight:?}: {}", brief::answer(&reply))
         });
         if let Some(flight) = flight {
             self.come_back(flight, reply);
+        }
+    }
+
+    /// The store answers, or keeps the answer back while a fetch waits.
+    fn told_in_time(&mut self, id: FlightId, request: &StoreRequest, reply: StoreReply) {
+        match self.wire.waits.keep(self.now, id, request, &reply) {
+            Kept::No => self.come_back(id, reply),
+            Kept::Begun(wait) => {
+                self.at(wait, Event::Reach { flight: id });
+            }
+            Kept::Still => {}
+        }
+    }
+
+    /// Something was stored: fetches that wait for it look again.
+    fn look_again(&mut self, fetches: Vec<FlightId>) {
+        for flight in fetches {
+            self.at(Span::ZERO, Event::Reach { flight });
         }
     }
 
