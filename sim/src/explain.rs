@@ -137,6 +137,7 @@ fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Va
         "broken": report.broken().map(|it| it.to_string()),
         "ended": report.ended,
         "nodes": nodes,
+        "per_class": story.per_class,
         "plan": case.plan(),
         "lines": lines.collect::<Vec<_>>(),
         "bars": bars.collect::<Vec<_>>(),
@@ -175,9 +176,9 @@ fn kind(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{explain, slice};
-    use crate::case::Case;
+    use crate::case::{Case, WorldKind};
     use crate::profile::Profile;
-    use crate::world::{Corruption, Kind};
+    use crate::world::{Corruption, Kind, Sort};
 
     fn case() -> Case {
         Case {
@@ -201,6 +202,21 @@ mod tests {
                 "#{event} came from nowhere"
             );
         }
+    }
+
+    #[test]
+    fn a_page_of_the_driver_world_has_what_nodes_believe() {
+        let case = Case {
+            world: WorldKind::Driver,
+            ..Case::new(1, Profile::Churn)
+        };
+        let (page, report) = explain(&case);
+        let has = |sort: fn(&Sort) -> bool| report.story.bars.iter().any(|bar| sort(&bar.sort));
+        assert!(has(|sort| matches!(sort, Sort::Epoch(_))));
+        assert!(has(|sort| matches!(sort, Sort::Lease(_))));
+        assert!(has(|sort| matches!(sort, Sort::Fault)));
+        assert!(report.story.changes.values().any(|it| it.contains("epoch")));
+        assert!(page.contains("is joined"));
     }
 
     #[test]

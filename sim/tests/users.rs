@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tenure_sim::{Seeds, Sim};
 
@@ -84,4 +85,35 @@ fn a_test_that_rests_on_something_else_than_its_seed_is_told_so() {
     );
     let told = found.expect("two runs that differ").to_string();
     assert!(told.contains("does not do the same again"), "{told}");
+}
+
+#[test]
+fn a_test_that_never_ends_fails_after_a_stated_time() {
+    let seeds = || {
+        Seeds::new("users::never", "tenure-sim")
+            .count(1)
+            .faults("calm")
+    };
+    let waits = seeds().find(
+        |cluster| cluster.nodes(1).within(Duration::from_secs(20)),
+        |sim| async move {
+            // Nobody starts it.
+            while sim.node(7).is_none() {
+                sim.sleep(Duration::from_millis(50)).await;
+            }
+        },
+    );
+    let told = waits.expect("a test that waits for ever").to_string();
+    assert!(told.contains("has not ended after 20"), "{told}");
+    let spins = seeds().find(
+        |cluster| cluster.nodes(1),
+        |_| {
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            })
+        },
+    );
+    let told = spins.expect("a test in which no time passes").to_string();
+    assert!(told.contains("no simulated time passes"), "{told}");
 }

@@ -128,6 +128,8 @@ impl State {
                 }
             } else {
                 self.network.apart.cut(*node, Way::Both);
+                let lane = Lane::Node(*node);
+                self.trace.lasts(lane, "reaches nobody", now, u64::MAX);
                 for other in 0..nodes {
                     self.network.apart.silent.insert((*node, other));
                     self.network.apart.silent.insert((other, *node));

@@ -12,6 +12,7 @@ use crate::tamper;
 use crate::waits::{Kept, Waits};
 use crate::world::{Kind, Lane};
 use std::collections::BTreeMap;
+use std::fmt;
 use tenure_core::driver::Completion;
 use tenure_core::id::Sequence;
 use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
@@ -23,8 +24,14 @@ use tenure_mem::store::ProposalId;
 const LATE_MAX: Span = Span::from_secs(8);
 
 /// A request on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlightId(u64);
+
+impl fmt::Debug for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flight{}", self.0)
+    }
+}
 
 /// What is on its way.
 #[derive(Debug, Default)]

@@ -92,6 +92,13 @@ impl Trace {
         matches!(self.story, Story::Kept(_))
     }
 
+    /// How many shards each of the two classes has.
+    pub(super) fn has_shards(&mut self, per_class: u16) {
+        if let Story::Kept(story) = &mut self.story {
+            story.per_class = per_class.into();
+        }
+    }
+
     /// Something lasts until then.
     pub(super) fn bar(&mut self, lane: Lane, sort: Sort, label: String, from: u64, until: u64) {
         if let Story::Kept(story) = &mut self.story {

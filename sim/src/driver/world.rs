@@ -221,6 +221,8 @@ impl State {
         let nodes = (0..plan.nodes)
             .map(|node| Node::away(plan.skew_ms[node]))
             .collect();
+        let mut trace = trace;
+        trace.has_shards(plan.shards);
         let mut tester = Node::away(0);
         tester.alive = true;
         let mut draws = Draws::new(plan.seed);

@@ -2,6 +2,7 @@
 
 use super::network::Letter;
 use crate::apart::Way;
+use std::fmt;
 use tenure_core::format::TakeOver;
 use tenure_core::id::{Incarnation, OpId, Ticket};
 use tenure_core::log::{self, Dispatch, Reply, Work};
@@ -56,8 +57,14 @@ pub(super) enum Deed {
 }
 
 /// A request on its way: its number among all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlightId(pub(super) usize);
+
+impl fmt::Debug for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flight{}", self.0)
+    }
+}
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -311,8 +318,8 @@ impl From<route::Input> for Input {
     }
 }
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "n{}.{}/", self.node, self.life)?;
         match self.part {
             Part::Log(shard) => write!(f, "s{shard}"),

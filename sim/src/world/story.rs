@@ -92,6 +92,8 @@ pub struct Kept {
     changes_of: BTreeSet<u64>,
     /// The events in which a test of a user went on.
     pub(crate) tested: BTreeSet<u64>,
+    /// How many shards a class has, where bars are of two classes by one number after another.
+    pub(crate) per_class: usize,
 }
 
 /// Where the story goes.
