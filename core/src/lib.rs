@@ -13,6 +13,7 @@
 //! - [`shard`]: which node owns which shard.
 //! - [`route`]: where a request goes.
 //! - [`actor`]: which actor runs which message when.
+//! - [`consumer`]: reads the events of a namespace and hands them over, up to a stored checkpoint.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
 //! - [`flow`]: how much a node takes in and sends out at once.
 //!
@@ -27,7 +28,9 @@ extern crate alloc;
 pub mod actor;
 #[cfg(feature = "driver")]
 pub mod api;
+mod asks;
 pub mod cache;
+pub mod consumer;
 #[cfg(feature = "driver")]
 pub mod driver;
 pub mod flow;

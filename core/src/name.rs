@@ -32,6 +32,13 @@ pub struct NodeName(Arc<str>);
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct EntityId(Arc<str>);
 
+/// The name of a consumer, which belongs to one definition in its namespace.
+///
+/// 1 to 64 characters of `a-z`, `0-9`, `-` and `_`, the first a letter.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConsumerName(Arc<str>);
+
 /// The name of a timer of an entity: 1 to 128 bytes of any UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
@@ -179,6 +186,27 @@ impl EntityId {
     }
 }
 
+impl ConsumerName {
+    /// The longest name, in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// A checked name.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, too long, reserved or has a character that is not allowed.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let first = |c: char| c.is_ascii_lowercase();
+        let first = (first, "a letter (a-z) in the first place");
+        plain("consumer", name, Self::BYTES_MAX, first).map(Self)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TimerName {
     /// The longest name, in bytes of UTF-8.
     pub const BYTES_MAX: usize = 128;
@@ -274,7 +302,14 @@ macro_rules! text {
         }
     )* };
 }
-text!(Namespace, KindName, NodeName, EntityId, TimerName);
+text!(
+    Namespace,
+    KindName,
+    NodeName,
+    EntityId,
+    ConsumerName,
+    TimerName
+);
 
 #[cfg(test)]
 mod tests {

@@ -7,11 +7,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tenure_core::Span;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Call, CallTarget, Codec, CommandRecord, Commit, Denial, Dropped,
-    Entry, EventRecord, FormatError, FrameReader, FrameVersions, FrameWriter, Hop, IndexedTimer,
-    Intent, IntentPlace, KindRecord, Later, Layout, LayoutKey, Member, MemberState, MessageRecord,
-    Metadata, MetadataError, MetadataRecord, Ownership, Placement, Replaced, Return, ShardIndex,
-    Snapshot, SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
+    Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
+    DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
+    FrameVersions, FrameWriter, Hop, IndexedTimer, Intent, IntentPlace, KindRecord, Later, Layout,
+    LayoutKey, Member, MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord,
+    Ownership, Placement, Position, Replaced, Return, ShardIndex, Snapshot, SnapshotRef, TakeOver,
+    Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
@@ -19,7 +20,7 @@ use tenure_core::id::{
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
-use tenure_core::name::{EntityId, KindName, TimerName};
+use tenure_core::name::{ConsumerName, EntityId, KindName, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::port::Refused;
 use tenure_core::route::Address;
@@ -217,6 +218,47 @@ fn index() -> ShardIndex {
         }],
         undone: vec![place(890, 0), place(890, 3)],
         failed: vec![(place(12, 1), "no such kind".to_owned())],
+        unknown: Unknown::default(),
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    let at = |sequence, events| Position {
+        sequence: Sequence(sequence),
+        events,
+    };
+    Checkpoint {
+        layout: LAYOUT,
+        consumer: ConsumerName::new("balances").unwrap(),
+        definition: 0x0123_4567_89ab_cdef,
+        generation: 2,
+        positions: vec![at(890, Position::WHOLE), at(12, 3), Position::START],
+        run: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006),
+        ordinal: 41,
+        node: "node-a".into(),
+        time: WallTime(1_763_800_000_000),
+        unknown: Unknown::default(),
+    }
+}
+
+fn dead_letter() -> DeadLetter {
+    DeadLetter {
+        layout: LAYOUT,
+        consumer: ConsumerName::new("balances").unwrap(),
+        place: EventPlace {
+            partition: Partition(2),
+            sequence: Sequence(890),
+            index: 1,
+        },
+        kind: KindName::new("account").unwrap(),
+        entity: EntityId::new("alice@example.org").unwrap(),
+        version: Version(17),
+        event: "moved".into(),
+        cause: Cause::Handler,
+        text: "the database is gone".into(),
+        tries: 10,
+        time: WallTime(1_763_800_000_000),
+        generation: 2,
         unknown: Unknown::default(),
     }
 }
@@ -683,6 +725,18 @@ fn what_is_written_is_what_was_always_written() {
     );
     check("index", &index(), ShardIndex::encode, ShardIndex::decode);
     check("barrier", &barrier(), Barrier::encode, Barrier::decode);
+    check(
+        "checkpoint",
+        &checkpoint(),
+        Checkpoint::encode,
+        Checkpoint::decode,
+    );
+    check(
+        "dead-letter",
+        &dead_letter(),
+        DeadLetter::encode,
+        DeadLetter::decode,
+    );
     check("layout", &layout(), Layout::encode, Layout::decode);
     check("kind", &kind(), KindRecord::encode, KindRecord::decode);
     check(
@@ -822,6 +876,16 @@ fn a_reader_keeps_unknown_fields() {
 
     let newer = with_unknown(&barrier().encode());
     let read = Barrier::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&checkpoint().encode());
+    let read = Checkpoint::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&dead_letter().encode());
+    let read = DeadLetter::decode(&newer).unwrap();
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 

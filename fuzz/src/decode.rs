@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Body, Call, Commit, Denial, FrameReader, KindRecord, Layout, Member,
+    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, FrameReader, KindRecord, Layout, Member,
     Ownership, Return, ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
@@ -52,7 +52,9 @@ pub(crate) fn play(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     round!(Anchor, &bytes);
     round!(Barrier, &bytes);
+    round!(Checkpoint, &bytes);
     round!(Commit, &bytes);
+    round!(DeadLetter, &bytes);
     round!(KindRecord, &bytes);
     round!(Layout, &bytes);
     round!(ShardIndex, &bytes);

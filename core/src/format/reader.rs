@@ -6,7 +6,7 @@
 use super::fields::BITS128_LEN;
 use super::{FormatError, SnapshotRef, Unknown};
 use crate::id::{CommandId, Sequence, SnapshotTag, Version};
-use crate::name::EntityId;
+use crate::name::{ConsumerName, EntityId};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -195,6 +195,11 @@ impl<'b> Reader<'b> {
     pub(super) fn entity(&mut self) -> Result<EntityId, FormatError> {
         let id = self.str("entity")?;
         EntityId::new(id).map_err(|_| self.damaged("entity", "an id has 1 to 1,024 bytes"))
+    }
+
+    pub(super) fn consumer(&mut self) -> Result<ConsumerName, FormatError> {
+        let name = ConsumerName::new(self.str("consumer")?);
+        name.map_err(|_| self.damaged("consumer", "it cannot be a consumer's name"))
     }
 
     /// The commands of a commit or a snapshot, each made of its id, version and outcome.

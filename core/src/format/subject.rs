@@ -1,9 +1,9 @@
 //! The names of all subjects and streams of a namespace (S1), and the way back from an event's.
 
 use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
-use super::{FormatError, Layout, TakeOver};
+use super::{EventPlace, FormatError, Layout, TakeOver};
 use crate::id::{Partition, ShardId, SnapshotTag, Version};
-use crate::name::{EntityId, KindName, Namespace, NodeName};
+use crate::name::{ConsumerName, EntityId, KindName, Namespace, NodeName};
 use crate::port::{Republish, StreamName, Subject};
 use crate::route::Address;
 use alloc::borrow::ToOwned;
@@ -33,6 +33,7 @@ const _: () = assert!(SUBJECT_BYTES_MAX + LINE_REST_BYTES_MAX <= CONTROL_LINE_BY
 
 /// What an event's subject says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct EventSubject {
     /// The shard.
     pub shard: ShardId,
@@ -106,6 +107,51 @@ impl Namespace {
     /// `<ns>.ctl.kind.*`: the records of all kinds, as a filter.
     pub fn kind_records_filter(&self) -> Subject {
         format!("{self}.ctl.kind.*").into()
+    }
+
+    /// `<ns>.chk.<consumer>`: the checkpoint of a consumer.
+    pub fn checkpoint_subject(&self, consumer: &ConsumerName) -> Subject {
+        format!("{self}.chk.{consumer}").into()
+    }
+
+    /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
+    pub fn dead_letter_subject(&self, consumer: &ConsumerName, place: EventPlace) -> Subject {
+        let EventPlace {
+            partition,
+            sequence,
+            index,
+        } = place;
+        format!("{self}.dlq.{consumer}.{partition}.{sequence}.{index}").into()
+    }
+
+    /// `<ns>.dlq.<consumer>.>`: the dead letters of a consumer, as a filter.
+    pub fn dead_letters_filter(&self, consumer: &ConsumerName) -> Subject {
+        format!("{self}.dlq.{consumer}.>").into()
+    }
+
+    /// `<ns>.ev.<shard>.<kind>.<id>` as a filter, with `*` for what is not said.
+    pub fn events_filter(
+        &self,
+        shard: Option<ShardId>,
+        kind: Option<&KindName>,
+        id: Option<&EntityId>,
+    ) -> Subject {
+        let mut filter = format!("{self}.ev.");
+        // Writing to a `String` cannot fail.
+        let _ = match (shard, kind, id) {
+            (None, None, None) => write!(filter, ">"),
+            (Some(shard), None, None) => write!(filter, "{shard}.>"),
+            (None, Some(kind), _) => write!(filter, "*.{kind}."),
+            (Some(shard), Some(kind), _) => write!(filter, "{shard}.{kind}."),
+            (None, None, Some(_)) => write!(filter, "*.*."),
+            (Some(shard), None, Some(_)) => write!(filter, "{shard}.*."),
+        };
+        match (kind, id) {
+            (_, Some(id)) => escape_into(id, &mut filter),
+            (Some(_), None) => filter.push('*'),
+            (None, None) => {}
+        }
+        filter.into()
     }
 
     /// `<ns>.mem.<node>`: the membership record of a node.
@@ -209,6 +255,11 @@ impl Namespace {
         format!("{self}_mem").into()
     }
 
+    /// `<ns>_con`: the stream of what consumers know.
+    pub fn consumer_stream(&self) -> StreamName {
+        format!("{self}_con").into()
+    }
+
     /// `<ns>_snap`: the stream of snapshot bodies.
     pub fn snapshot_stream(&self) -> StreamName {
         format!("{self}_snap").into()
@@ -238,6 +289,15 @@ impl Namespace {
     /// What the control stream takes in.
     pub fn control_stream_subjects(&self) -> Vec<String> {
         vec![format!("{self}.ctl.>")]
+    }
+
+    /// What the stream of consumers takes in: checkpoints, dead letters, and the ownership records of
+    /// groups.
+    pub fn consumer_stream_subjects(&self) -> Vec<String> {
+        ["chk", "dlq", "grp"]
+            .iter()
+            .map(|family| format!("{self}.{family}.>"))
+            .collect()
     }
 
     /// What the stream of membership records takes in.
@@ -277,9 +337,9 @@ fn shard_number(token: &str) -> Option<ShardId> {
 #[cfg(test)]
 mod tests {
     use super::{EventSubject, SUBJECT_BYTES_MAX};
-    use crate::format::{Layout, LayoutKey, TakeOver};
-    use crate::id::{LayoutId, Partition, ShardId, SnapshotTag, Version, WallTime};
-    use crate::name::{EntityId, KindName, Namespace};
+    use crate::format::{EventPlace, Layout, LayoutKey, TakeOver};
+    use crate::id::{LayoutId, Partition, Sequence, ShardId, SnapshotTag, Version, WallTime};
+    use crate::name::{ConsumerName, EntityId, KindName, Namespace};
 
     fn names() -> (Namespace, KindName, EntityId) {
         (
@@ -316,6 +376,33 @@ mod tests {
             ns.snapshot_subject(shard, &kind, &id, Version(12), SnapshotTag(0xab)),
             "bank.snap.17.account.user%2E1.12.000000000000000000000000000000ab"
         );
+        let consumer = ConsumerName::new("balances").unwrap();
+        assert_eq!(ns.checkpoint_subject(&consumer), "bank.chk.balances");
+        let place = EventPlace {
+            partition: Partition(3),
+            sequence: Sequence(12),
+            index: 1,
+        };
+        assert_eq!(
+            ns.dead_letter_subject(&consumer, place),
+            "bank.dlq.balances.3.12.1"
+        );
+        assert_eq!(ns.dead_letters_filter(&consumer), "bank.dlq.balances.>");
+        for (shard, kind, id, filter) in [
+            (None, None, None, "bank.ev.>"),
+            (Some(shard), None, None, "bank.ev.17.>"),
+            (None, Some(&kind), None, "bank.ev.*.account.*"),
+            (None, None, Some(&id), "bank.ev.*.*.user%2E1"),
+            (
+                Some(shard),
+                Some(&kind),
+                Some(&id),
+                "bank.ev.17.account.user%2E1",
+            ),
+        ] {
+            assert_eq!(ns.events_filter(shard, kind, id), filter);
+        }
+        assert_eq!(ns.consumer_stream(), "bank_con");
         assert_eq!(ns.event_stream(Partition(3)), "bank_ev_3");
         assert_eq!(ns.control_stream(), "bank_ctl");
         assert_eq!(ns.snapshot_stream(), "bank_snap");

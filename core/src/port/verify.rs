@@ -73,6 +73,17 @@ impl StreamSettings {
         }
     }
 
+    /// The stream of what consumers know. A checkpoint or an ownership record is replaced by the next one
+    /// and never expires (H14); a dead letter is removed by a message that replaces it and expires.
+    pub fn consumers(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
+        let log = Self::event_log(name, subjects, replicas);
+        Self {
+            allow_atomic: false,
+            allow_ttl: true,
+            ..log
+        }
+    }
+
     /// The settings as the server's API and the `nats` program read them.
     pub fn to_json(&self) -> String {
         let subjects: Vec<String> = self
@@ -211,7 +222,9 @@ impl StreamSettings {
             check.equal("deny_delete", self.deny_delete, true, LAST);
         }
         let ttl = match wanted.allow_ttl {
-            true => "old snapshots are deleted by messages that expire, and old heartbeats expire",
+            true => {
+                "old snapshots and dead letters are removed by messages that expire, and old heartbeats expire"
+            }
             false => LAST,
         };
         check.equal("allow_msg_ttl", self.allow_ttl, wanted.allow_ttl, ttl);

@@ -1,11 +1,12 @@
 //! What the store said, and what comes after it.
 
-use super::ask::{Job, Whose};
+use super::ask::Job;
 use super::layout::{check_layout, layout_record, new_layout};
 use super::machine::{Link, Phase, Space, Survey};
 use super::record::{Next, Settled, no_answer, refused_to};
 use super::stream::{Absent, StreamTask};
 use super::{Effect, Opened, SpaceError};
+use crate::asks::Whose;
 use crate::format::Layout;
 use crate::id::{OpId, Ticket};
 use crate::log::Shape;

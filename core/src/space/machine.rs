@@ -1,10 +1,11 @@
 //! The machine: where the way through a namespace stands, and what comes next.
 
-use super::ask::{Asks, Job};
+use super::ask::Job;
 use super::kinds::KindTask;
 use super::record::Record;
 use super::stream::{Absent, StreamTask};
 use super::{Effect, Input, Opened, SpaceError, SpaceWish};
+use crate::asks::Asks;
 use crate::format::{KindRecord, Layout};
 use crate::id::{Sequence, Ticket, WallTime};
 use crate::name::KindName;
@@ -24,7 +25,7 @@ pub struct Space {
     pub(super) wish: SpaceWish,
     pub(super) limits: Limits,
     pub(super) phase: Phase,
-    pub(super) asks: Asks,
+    pub(super) asks: Asks<Job>,
     /// Until when the first opening must be over.
     pub(super) deadline: Time,
     /// What was in the way at last.

@@ -37,6 +37,9 @@ mod stream;
 pub use error::SpaceError;
 pub use machine::Space;
 
+pub(crate) use record::Next;
+pub(crate) use stream::{Absent, StreamTask};
+
 use crate::format::{Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, WriteMode};
 use crate::id::{OpId, Ticket, WallTime};
 use crate::log::Shape;

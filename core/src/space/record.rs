@@ -13,7 +13,7 @@ use bytes::Bytes;
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-pub(super) enum Next<T> {
+pub(crate) enum Next<T> {
     /// Send the next request at once.
     Ask,
     /// Send it after a wait; the text says what is in the way.

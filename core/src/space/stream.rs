@@ -22,7 +22,7 @@ const NOT_CLUSTERED: u32 = 10_074;
 /// What to do about a stream that is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-pub(super) enum Absent {
+pub(crate) enum Absent {
     /// Create it.
     Create,
     /// Say how to provide it.
@@ -34,7 +34,7 @@ pub(super) enum Absent {
 /// One stream on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct StreamTask {
+pub(crate) struct StreamTask {
     wanted: StreamSettings,
     absent: Absent,
     anchor: Option<(Record, Anchor)>,
@@ -92,6 +92,15 @@ impl StreamTask {
         Self::new(wanted, absent, None)
     }
 
+    /// The stream of what consumers know: checkpoints and dead letters.
+    pub(crate) fn consumers(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
+        let ns = &wish.namespace;
+        let replicas = replicas(wish, capabilities);
+        let subjects = ns.consumer_stream_subjects();
+        let wanted = StreamSettings::consumers(ns.consumer_stream(), subjects, replicas);
+        Self::new(wanted, absent, None)
+    }
+
     /// An event stream.
     pub(super) fn events(
         wish: &SpaceWish,
@@ -128,14 +137,14 @@ impl StreamTask {
     }
 
     /// The number of replicas, when the stream is ready.
-    pub(super) fn ready(&self) -> Option<u32> {
+    pub(crate) fn ready(&self) -> Option<u32> {
         match self.stage {
             Stage::Ready(replicas) => Some(replicas),
             Stage::Look | Stage::Create | Stage::Anchor(_) => None,
         }
     }
 
-    pub(super) fn request(&self) -> StoreRequest {
+    pub(crate) fn request(&self) -> StoreRequest {
         let stream = || self.wanted.name.clone();
         match (&self.stage, &self.anchor) {
             (Stage::Create, _) => StoreRequest::CreateStream(self.wanted.clone()),
@@ -146,7 +155,7 @@ impl StreamTask {
         }
     }
 
-    pub(super) fn answered(&mut self, reply: StoreReply) -> Next<()> {
+    pub(crate) fn answered(&mut self, reply: StoreReply) -> Next<()> {
         match self.stage {
             Stage::Look => self.looked(reply),
             Stage::Create => self.created(reply),

@@ -37,6 +37,12 @@ pub enum Purpose {
     Handler = 10,
     /// The secret by which keys are found.
     Keys = 11,
+    /// When a consumer hands an event over again: how long to wait.
+    HandlerRetry = 12,
+    /// The name of a consumer at the store.
+    ConsumerName = 13,
+    /// One run of a consumer.
+    ConsumerRun = 14,
     /// A choice of the simulator.
     World = 64,
 }

@@ -4,6 +4,7 @@
 mod actors;
 mod bank;
 mod cluster;
+mod consume;
 mod owners;
 mod play;
 mod route;
@@ -95,5 +96,14 @@ fn actors() {
         "stories/actor/*.txt",
         "stories/actor",
         actors::Theatre::new()
+    );
+}
+
+#[test]
+fn consumers() {
+    stories!(
+        "stories/consume/*.txt",
+        "stories/consume",
+        consume::Desk::new()
     );
 }

@@ -1,0 +1,178 @@
+//! What a consumer reads: from where, which events, and in which order they are handed over.
+
+use crate::format::{Commit, EventSubject, Layout, Position};
+use crate::id::{Partition, ShardId, WallTime};
+use crate::name::{ConsumerName, EntityId, KindName, Namespace};
+use crate::port::Subject;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// Subject filters that one consumer of the store may have; where a filter would need more, what it
+/// cannot say there is looked at after decoding.
+const FILTERS_MAX: usize = 256;
+
+/// What a consumer is, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Definition {
+    /// Its name, which belongs to one definition.
+    pub name: ConsumerName,
+    /// Which events it reads.
+    pub filter: Filter,
+    /// Which events may be handled at the same time.
+    pub order: Order,
+    /// Where it begins when it has no checkpoint.
+    pub start: Start,
+    /// Where its checkpoint is.
+    pub keeping: Keeping,
+}
+
+/// Which events are read. What is empty lets everything through; of what is not, one must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Filter {
+    /// The kinds.
+    pub kinds: BTreeSet<KindName>,
+    /// The entities.
+    pub ids: BTreeSet<EntityId>,
+    /// The stored names of events.
+    pub events: BTreeSet<String>,
+    /// Headers of metadata, each with the value that it must have, or any; all must fit.
+    pub headers: BTreeMap<String, Option<String>>,
+    /// The shards; for parts of a group.
+    pub shards: BTreeSet<ShardId>,
+}
+
+/// Which events may be handled at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum Order {
+    /// One batch at a time, of all entities.
+    Serial,
+    /// One batch at a time of each entity.
+    PerEntity {
+        /// How many batches at once, at least 1.
+        handlers_max: u32,
+    },
+}
+
+/// Where a consumer begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum Start {
+    /// With the first event.
+    Beginning,
+    /// After a position of each stream, by its number.
+    After(Vec<Position>),
+    /// With what the store took then or later, on its clock.
+    At(WallTime),
+    /// With what comes from now on.
+    New,
+}
+
+/// Where a consumer's checkpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum Keeping {
+    /// In the namespace.
+    Stored,
+    /// With the handler's own state, which stood here; `None` when it has none yet. The handler stores
+    /// [`Batch::upto`](super::Batch::upto) together with what it makes of a batch, so the order is
+    /// [`Order::Serial`].
+    External(Option<Vec<Position>>),
+}
+
+impl Filter {
+    /// The subject filters for one event stream.
+    pub(super) fn subjects(
+        &self,
+        ns: &Namespace,
+        layout: &Layout,
+        partition: Partition,
+    ) -> Vec<Subject> {
+        let narrow = !self.kinds.is_empty() || !self.ids.is_empty();
+        // With one stream no filter needs to name shards; with several all of them, where it says more.
+        let every = self.shards.is_empty() && (layout.streams == 1 || !narrow);
+        let shards: Vec<Option<ShardId>> = if every {
+            vec![None]
+        } else {
+            let shards = layout.shards_of(partition);
+            let wanted = shards.filter(|s| self.shards.is_empty() || self.shards.contains(s));
+            wanted.map(Some).collect()
+        };
+        let kinds: Vec<Option<&KindName>> = optional(&self.kinds);
+        let ids: Vec<Option<&EntityId>> = optional(&self.ids);
+        let product = |kinds: &[Option<&KindName>], ids: &[Option<&EntityId>]| {
+            let count = shards.len().saturating_mul(kinds.len());
+            if count.saturating_mul(ids.len()) > FILTERS_MAX {
+                return None;
+            }
+            let mut all = Vec::new();
+            for shard in &shards {
+                for kind in kinds {
+                    all.extend(ids.iter().map(|id| ns.events_filter(*shard, *kind, *id)));
+                }
+            }
+            Some(all)
+        };
+        product(&kinds, &ids)
+            .or_else(|| product(&kinds, &[None]))
+            .or_else(|| product(&[None], &[None]))
+            .unwrap_or_else(|| vec![ns.events_filter(None, None, None)])
+    }
+
+    /// Whether an entity's events are wanted.
+    pub(super) fn wants_entity(&self, subject: &EventSubject) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&subject.kind))
+            && (self.ids.is_empty() || self.ids.contains(&subject.id))
+            && (self.shards.is_empty() || self.shards.contains(&subject.shard))
+    }
+
+    /// Whether an event of a commit is wanted.
+    pub(super) fn wants_event(&self, commit: &Commit, index: usize) -> bool {
+        let Some(event) = commit.events.get(index) else {
+            return false;
+        };
+        if !self.events.is_empty() && !self.events.contains(event.name.as_ref()) {
+            return false;
+        }
+        if self.headers.is_empty() {
+            return true;
+        }
+        let Some(metadata) = commit.metadata_of(index) else {
+            return false;
+        };
+        self.headers.iter().all(|(name, wanted)| {
+            let value = metadata.header_value(name);
+            value.is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
+        })
+    }
+}
+
+impl Definition {
+    /// Its hash under a layout: which events it reads. How fast, and what is done about failures, may
+    /// change.
+    pub(super) fn hash(&self, layout: &Layout) -> u64 {
+        let mut text = String::new();
+        let filter = &self.filter;
+        // Writing to a `String` cannot fail. Texts are quoted, so that none can look like two.
+        let _ = write!(
+            text,
+            "kinds {:?} ids {:?} events {:?} headers {:?}",
+            filter.kinds, filter.ids, filter.events, filter.headers
+        );
+        layout.key.hash(text.as_bytes())
+    }
+}
+
+/// Each of a set, or the one `None` that stands for all.
+fn optional<T>(set: &BTreeSet<T>) -> Vec<Option<&T>> {
+    if set.is_empty() {
+        vec![None]
+    } else {
+        set.iter().map(Some).collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! Why a consumer ended, or did not do what it was told, and what to do about it.
+
+use super::Failure;
+use crate::format::{EventPlace, FormatError, Position};
+use crate::id::{Incarnation, LayoutId, Sequence};
+use crate::name::ConsumerName;
+use crate::port::Refused;
+use crate::space::SpaceError;
+use alloc::string::String;
+
+/// Why a consumer ended that was not told to stop. What was handled before is in its checkpoint, as far
+/// as that could be stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Fault {
+    /// The stream of the consumers cannot be used.
+    #[error(transparent)]
+    Space(SpaceError),
+    /// The name belongs to a consumer that reads other events.
+    #[error(
+        "the consumer {name} has a checkpoint of another definition ({found:016x}, this one is {wanted:016x}): give the changed consumer another name, or start it with a reset"
+    )]
+    OtherDefinition {
+        /// The consumer.
+        name: ConsumerName,
+        /// The definition's hash.
+        wanted: u64,
+        /// The checkpoint's.
+        found: u64,
+    },
+    /// The checkpoint's positions are of another log.
+    #[error(
+        "the checkpoint of the consumer {name} is of layout {found}, and this namespace's is {expected}: it was copied or restored from elsewhere; start the consumer with a reset, or give it another name"
+    )]
+    OtherLayout {
+        /// The consumer.
+        name: ConsumerName,
+        /// The namespace's layout.
+        expected: LayoutId,
+        /// The checkpoint's.
+        found: LayoutId,
+    },
+    /// The checkpoint is that of another consumer.
+    #[error(
+        "the checkpoint of the consumer {name} is that of {found}: it was copied; start the consumer with a reset, or give it another name"
+    )]
+    OtherConsumer {
+        /// The consumer.
+        name: ConsumerName,
+        /// Whose it is.
+        found: ConsumerName,
+    },
+    /// There are not as many positions as streams.
+    #[error(
+        "a checkpoint of the consumer {name} has {found} positions, and the log has {expected} streams: it is of another log; take one of this log's"
+    )]
+    OtherStreams {
+        /// The consumer.
+        name: ConsumerName,
+        /// The streams of the log.
+        expected: u16,
+        /// The positions.
+        found: usize,
+    },
+    /// Somebody else runs a consumer of this name.
+    #[error(
+        "the consumer {name} was taken over by another run on node {node:?} ({run}): only one runs at a time; stop one of them, or give it another name"
+    )]
+    Superseded {
+        /// The consumer.
+        name: ConsumerName,
+        /// Where the other run is.
+        node: String,
+        /// The other run.
+        run: Incarnation,
+    },
+    /// The checkpoint that this run stored is gone.
+    #[error(
+        "the checkpoint of the consumer {name} is gone from the store, which was to keep it: start it with a reset to {positions:?}, where it stood, or restore stream {stream:?} from a backup"
+    )]
+    CheckpointGone {
+        /// The consumer.
+        name: ConsumerName,
+        /// The stream that it was in.
+        stream: String,
+        /// Where it stood.
+        positions: alloc::vec::Vec<Position>,
+    },
+    /// The checkpoint cannot be read.
+    #[error(
+        "the checkpoint of the consumer {name} cannot be read ({error}): use the program that wrote it"
+    )]
+    Format {
+        /// The consumer.
+        name: ConsumerName,
+        /// What is wrong.
+        error: FormatError,
+    },
+    /// A stream ends before what was read of it (S13).
+    #[error(
+        "stream {stream:?} ends at {last}, and the consumer {name} has read up to {position}: the stream lost its tail; look at what the handler did with it, then start the consumer with a reset to {last}, or restore the stream from a backup"
+    )]
+    TailLost {
+        /// The consumer.
+        name: ConsumerName,
+        /// The stream.
+        stream: String,
+        /// Up to where it was read.
+        position: Sequence,
+        /// Where it ends.
+        last: Sequence,
+    },
+    /// An event was not handled, and the policy is to stop.
+    #[error(
+        "the consumer {name} stopped at event {} of {} {:?} after {} tries, because {}: {}; mend it and start again, or choose another policy",
+        .failure.place, .failure.subject.kind, .failure.subject.id, .failure.tries, .failure.cause, .failure.text
+    )]
+    Poison {
+        /// The consumer.
+        name: ConsumerName,
+        /// What failed.
+        failure: Failure,
+    },
+    /// The store refuses for good.
+    #[error("the store refused to {what} for the consumer {name}: {refused}")]
+    Store {
+        /// The consumer.
+        name: ConsumerName,
+        /// What was tried.
+        what: String,
+        /// The refusal.
+        refused: Refused,
+    },
+    /// A handler with its own checkpoint is handed one batch at a time.
+    #[error(
+        "the consumer {name} keeps its checkpoint with its own state, so its events are handled one batch at a time: choose the serial order"
+    )]
+    NotSerial {
+        /// The consumer.
+        name: ConsumerName,
+    },
+    /// It begins after what is in the log.
+    #[error("the consumer {name} cannot begin: {refusal}")]
+    BadStart {
+        /// The consumer.
+        name: ConsumerName,
+        /// Why.
+        refusal: RewindRefusal,
+    },
+}
+
+/// Why a consumer was not rewound; it goes on as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum RewindRefusal {
+    /// The place is past the end of a stream.
+    #[error(
+        "position {wanted} is past the end of stream {stream:?}, which is {last}: choose one up to it"
+    )]
+    PastHead {
+        /// The stream.
+        stream: String,
+        /// The place.
+        wanted: Position,
+        /// Where the stream ends.
+        last: Sequence,
+    },
+    /// There are not as many positions as streams.
+    #[error("{found} positions were given, and the log has {expected} streams: give one for each")]
+    Streams {
+        /// The streams of the log.
+        expected: u16,
+        /// The positions.
+        found: usize,
+    },
+    /// Its checkpoint is elsewhere.
+    #[error(
+        "the consumer's checkpoint is with its own state: stop it, reset that state, and start it again"
+    )]
+    External,
+    /// It is not in a state to be told.
+    #[error(transparent)]
+    Order(#[from] OrderRefusal),
+}
+
+/// Why a consumer does not do what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum OrderRefusal {
+    /// It is not running yet.
+    #[error("the consumer is still starting: wait until it has started")]
+    Starting,
+    /// It is being rewound.
+    #[error("the consumer is being rewound: wait for that")]
+    Rewinding,
+    /// It is at its end.
+    #[error("the consumer has stopped: start it again")]
+    Stopped,
+    /// Too much is under way.
+    #[error("too many dead letters are being looked at: wait for some of them")]
+    Busy,
+}
+
+/// Why a dead letter was not dealt with; it is where it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum LetterRefusal {
+    /// There is none there.
+    #[error("there is no dead letter at {place}: list those that there are")]
+    None {
+        /// The place.
+        place: EventPlace,
+    },
+    /// Its event is not in the log any more.
+    #[error("the event at {place} is gone from the log, as its entity is: remove the dead letter")]
+    EventGone {
+        /// The place.
+        place: EventPlace,
+    },
+    /// It failed again.
+    #[error("the event failed again: {text}")]
+    Failed {
+        /// The error's text.
+        text: String,
+    },
+    /// A letter cannot be read.
+    #[error("a dead letter cannot be read ({0}): use the program that wrote it")]
+    Format(FormatError),
+    /// The store refuses for good.
+    #[error("the store refused: {0}")]
+    Store(Refused),
+    /// The consumer is not in a state to be told.
+    #[error(transparent)]
+    Order(#[from] OrderRefusal),
+}

@@ -1,0 +1,171 @@
+//! One event stream: where it is read, and what of it is not handled (C1, C7).
+
+use super::queue::Item;
+use crate::format::Position;
+use crate::id::{Partition, Sequence};
+use crate::port::{self, StreamName, Subject};
+use crate::step::Time;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// One event stream.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Feed {
+    pub(super) partition: Partition,
+    pub(super) stream: StreamName,
+    pub(super) filters: Vec<Subject>,
+    /// Where it begins, when that is not a position yet.
+    pub(super) from: Option<port::Start>,
+    /// Up to here all is handled.
+    pub(super) position: Position,
+    /// Everything that matches up to here was fetched.
+    pub(super) taken: Sequence,
+    /// Where the stream ended when it was looked at last.
+    pub(super) head: Sequence,
+    /// Its reader may be at a server that does not have all that its leader has.
+    pub(super) replicated: bool,
+    /// It was looked at after the last fetch ended, so that one which brings nothing tells that nothing more
+    /// was there up to its end; on a replicated stream it does not.
+    pub(super) looked: bool,
+    /// Up to here nothing more came that matches. It is what callers who wait are told, and nothing else: a
+    /// store promises no more than to send what matches at some time.
+    pub(super) quiet: Sequence,
+    /// What comes after it is live (C6).
+    pub(super) live_after: Option<Sequence>,
+    pub(super) way: Way,
+    /// How many times it was opened.
+    pub(super) openings: u32,
+    /// Fetched and not handled.
+    pub(super) items: BTreeMap<Sequence, Item>,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// What matches and was not fetched, as of the last answer.
+    pub(super) pending: u64,
+    /// Commits to be handled until all is that was there when it was opened, or fell behind.
+    pub(super) behind: u64,
+    /// Since when it ends before what was read.
+    pub(super) short_since: Option<Time>,
+}
+
+/// How a stream is being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Way {
+    /// Not at all yet.
+    Closed,
+    /// Its end is looked at.
+    Looking,
+    /// A consumer of the store is opened.
+    Opening(port::ConsumerName),
+    /// By a consumer of the store.
+    Open {
+        consumer: port::ConsumerName,
+        /// The number that its next message must have.
+        number: u64,
+        /// When it is fetched from at the earliest.
+        fetch_at: Time,
+        /// When the fetch that is under way began.
+        asked: Option<Time>,
+        /// Its end is looked at before the next fetch, because the last one brought nothing.
+        look: bool,
+    },
+}
+
+impl Feed {
+    pub(super) fn new(partition: Partition, stream: StreamName, filters: Vec<Subject>) -> Self {
+        Self {
+            partition,
+            stream,
+            filters,
+            from: None,
+            position: Position::START,
+            taken: Sequence::NONE,
+            head: Sequence::NONE,
+            replicated: false,
+            looked: false,
+            quiet: Sequence::NONE,
+            live_after: None,
+            way: Way::Closed,
+            openings: 0,
+            items: BTreeMap::new(),
+            bytes: 0,
+            pending: 0,
+            behind: 0,
+            short_since: None,
+        }
+    }
+
+    /// Begins at a place; what was fetched is forgotten.
+    pub(super) fn begin(&mut self, place: Result<Position, port::Start>) {
+        self.items.clear();
+        self.bytes = 0;
+        self.live_after = None;
+        self.pending = 0;
+        self.behind = 0;
+        self.looked = false;
+        self.quiet = Sequence::NONE;
+        match place {
+            Ok(position) => {
+                self.from = None;
+                self.stand(position);
+            }
+            Err(from) => self.from = Some(from),
+        }
+    }
+
+    /// It stands at a position, and nothing after it is fetched.
+    pub(super) fn stand(&mut self, position: Position) {
+        self.position = position;
+        self.taken = Sequence(position.next().0.saturating_sub(1));
+    }
+
+    /// Whether it has a position.
+    pub(super) fn stands(&self) -> bool {
+        self.from.is_none()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.way, Way::Open { .. })
+    }
+
+    /// The last sequence that is known to have been there (S13).
+    pub(super) fn known(&self) -> Sequence {
+        match self.from {
+            Some(_) => Sequence::NONE,
+            None => self.position.sequence.max(self.taken).max(self.quiet),
+        }
+    }
+
+    /// Moves the position up to the first event that is not handled (C1).
+    pub(super) fn settle(&mut self) {
+        let reached = match self.items.first_key_value() {
+            None => Position::whole(self.taken),
+            Some((sequence, item)) if item.next == 0 && item.base == 0 => {
+                Position::whole(Sequence(sequence.0.saturating_sub(1)))
+            }
+            Some((sequence, item)) => Position {
+                sequence: *sequence,
+                events: match item.next {
+                    0 => item.base,
+                    _ => item.index(),
+                },
+            },
+        };
+        self.position = self.position.max(reached);
+    }
+
+    /// Up to where there is nothing that matches and is not handled.
+    pub(super) fn seen(&self) -> Position {
+        let first = self.items.keys().next();
+        match first.is_none_or(|first| *first > self.quiet) {
+            true => self.position.max(Position::whole(self.quiet)),
+            false => self.position,
+        }
+    }
+
+    /// A commit is handled, or was not wanted.
+    pub(super) fn finished(&mut self) {
+        self.behind = self.behind.saturating_sub(1);
+    }
+}

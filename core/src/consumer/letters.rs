@@ -1,0 +1,443 @@
+//! Dead letters: stored, told, looked into, replayed and removed.
+
+use super::machine::{Consumer, Job};
+use super::queue::Work;
+use super::take::Misfit;
+use super::{
+    Answer, Effect, Failure, Given, Handled, LetterPage, LetterRefusal, Notice, Order, OrderRefusal,
+};
+use crate::format::{Commit, DeadLetter, EventPlace, EventSubject};
+use crate::id::{Sequence, Ticket};
+use crate::port::{
+    Expect, Message, Page, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
+    Subject,
+};
+use crate::step::{Cx, Effects, Outcome};
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec;
+use bytes::Bytes;
+
+/// For how long what removed a dead letter stays, in seconds.
+const REMOVED_TTL_S: u32 = 60;
+
+/// How often an event that is absent from the log is looked for again.
+const ABSENT_TRIES: u32 = 6;
+
+/// A dead letter that is being stored.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Put {
+    key: Subject,
+    at: (u16, Sequence),
+    letter: DeadLetter,
+    failure: Failure,
+}
+
+/// What somebody wants of dead letters.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct LetterTask {
+    want: Want,
+    /// Where the letter is in the consumers' stream, and what it says.
+    found: Option<(Sequence, Box<DeadLetter>)>,
+    /// Its event, when it is to be handed over.
+    given: Option<Box<Given>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Want {
+    List { after: Sequence, letters_max: u32 },
+    Look(EventPlace),
+    Replay(EventPlace),
+    Remove(EventPlace),
+}
+
+impl Want {
+    fn place(self) -> Option<EventPlace> {
+        match self {
+            Self::List { .. } => None,
+            Self::Look(place) | Self::Replay(place) | Self::Remove(place) => Some(place),
+        }
+    }
+
+    pub(super) fn refused(self, refusal: LetterRefusal) -> Answer {
+        match self {
+            Self::List { .. } => Answer::Letters(Err(refusal)),
+            Self::Look(_) => Answer::Looked(Err(refusal)),
+            Self::Replay(_) | Self::Remove(_) => Answer::Removed(Err(refusal)),
+        }
+    }
+}
+
+impl Consumer {
+    /// Stores a dead letter; the event's key is busy until then.
+    pub(super) fn put(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: Subject,
+        at: (u16, Sequence),
+        letter: DeadLetter,
+        failure: Failure,
+        out: &mut Effects<Effect>,
+    ) {
+        let place = letter.place;
+        let put = Put {
+            key,
+            at,
+            letter,
+            failure,
+        };
+        self.puts.insert(place, put);
+        self.ask(cx, Job::Put(place), out);
+    }
+
+    /// The same letter again replaces itself, and so does that of a later life of the consumer.
+    pub(super) fn put_request(&self, place: EventPlace) -> Option<StoreRequest> {
+        let payload = self.puts.get(&place)?.letter.encode();
+        Some(self.letter_publish(place, Expect::Nothing, None, payload))
+    }
+
+    fn letter_publish(
+        &self,
+        place: EventPlace,
+        expect: Expect,
+        ttl_s: Option<u32>,
+        payload: Bytes,
+    ) -> StoreRequest {
+        let ns = &self.config.wish.namespace;
+        StoreRequest::Publish(Publish {
+            stream: ns.consumer_stream(),
+            subject: ns.dead_letter_subject(&self.config.definition.name, place),
+            expect,
+            rollup: Rollup::Subject,
+            dedup: None,
+            ttl_s,
+            payload,
+        })
+    }
+
+    pub(super) fn was_put(
+        &mut self,
+        cx: &mut Cx<'_>,
+        place: EventPlace,
+        reply: StoreReply,
+        out: &mut Effects<Effect>,
+    ) -> Result<(), Misfit> {
+        let job = Job::Put(place);
+        match reply {
+            Outcome::Done(StoreDone::Published(_)) => {
+                self.asks.done(job);
+                if let Some(put) = self.puts.remove(&place) {
+                    crate::reached!(cx, "consumer: a poison event is put aside");
+                    self.watch.dead_lettered += 1;
+                    self.pass(cx, &put.key, put.at);
+                    self.notice(Notice::DeadLettered(put.failure), out);
+                }
+            }
+            Outcome::Done(_) => return Err(Misfit),
+            Outcome::Refused(refused) if refused.passes() => self.again(cx, job),
+            Outcome::Refused(refused) => {
+                self.puts.remove(&place);
+                self.refused(cx, job, refused, out);
+            }
+            // It replaces itself.
+            Outcome::Unknown => self.again(cx, job),
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin_letters(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        want: Want,
+        out: &mut Effects<Effect>,
+    ) {
+        if self.letters.len() >= self.config.pace.letters_max as usize {
+            let answer = want.refused(OrderRefusal::Busy.into());
+            return out.push(Effect::Answer { ticket, answer });
+        }
+        let task = LetterTask {
+            want,
+            found: None,
+            given: None,
+        };
+        self.letters.insert(ticket, task);
+        let job = match want {
+            Want::List { .. } => Job::List(ticket),
+            Want::Look(_) | Want::Replay(_) | Want::Remove(_) => Job::Letter(ticket),
+        };
+        self.ask(cx, job, out);
+    }
+
+    pub(super) fn letter_request(&self, job: Job, ticket: Ticket) -> Option<StoreRequest> {
+        let task = self.letters.get(&ticket)?;
+        let ns = &self.config.wish.namespace;
+        let name = &self.config.definition.name;
+        match (job, task.want) {
+            (Job::List(_), Want::List { after, letters_max }) => Some(StoreRequest::Scan {
+                stream: ns.consumer_stream(),
+                filter: ns.dead_letters_filter(name),
+                from: Sequence(after.0 + 1),
+                messages_max: letters_max.clamp(1, 1_000),
+            }),
+            (Job::Letter(_), want) => Some(StoreRequest::Latest {
+                stream: ns.consumer_stream(),
+                subjects: vec![ns.dead_letter_subject(name, want.place()?)],
+            }),
+            (Job::Commit(_), want) => {
+                let place = want.place()?;
+                let odd = self.asks.tries(job) % 2 == 1;
+                Some(StoreRequest::Get {
+                    stream: ns.event_stream(place.partition),
+                    sequence: place.sequence,
+                    source: if odd { Source::Leader } else { Source::Replica },
+                })
+            }
+            // Only if it is the one that was read: a newer one stays.
+            (Job::Remove(_), want) => {
+                let (at, _) = task.found.as_ref()?;
+                let (place, expect) = (want.place()?, Expect::OwnLast(*at));
+                Some(self.letter_publish(place, expect, Some(REMOVED_TTL_S), Bytes::new()))
+            }
+            (_, _) => None,
+        }
+    }
+
+    pub(super) fn letter_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        job: Job,
+        ticket: Ticket,
+        reply: StoreReply,
+        out: &mut Effects<Effect>,
+    ) -> Result<(), Misfit> {
+        let Some(task) = self.letters.get(&ticket) else {
+            self.asks.done(job);
+            return Ok(());
+        };
+        let want = task.want;
+        // One that was there and is not any more was removed by an attempt that was in doubt.
+        let gone = match (want, &task.found) {
+            (Want::Remove(_), Some(_)) => Answer::Removed(Ok(())),
+            (_, _) => want.refused(LetterRefusal::None {
+                place: want.place().unwrap_or_else(nowhere),
+            }),
+        };
+        match (job, reply) {
+            (Job::List(_), Outcome::Done(StoreDone::Page(page))) => {
+                self.tell(ticket, Answer::Letters(listed(&page)), out);
+            }
+            (Job::List(_), Outcome::Refused(Refused::NotFound)) => {
+                self.tell(ticket, Answer::Letters(Ok(LetterPage::default())), out);
+            }
+            (Job::Letter(_), Outcome::Done(StoreDone::Latest(proof))) => {
+                let message = proof.messages.into_iter().next();
+                match message.filter(|message| !is_removed(message)) {
+                    Some(message) => self.letter_found(cx, ticket, want, &message, out),
+                    None => self.tell(ticket, gone, out),
+                }
+            }
+            (Job::Letter(_), Outcome::Refused(Refused::NotFound)) => self.tell(ticket, gone, out),
+            (Job::Commit(_), Outcome::Done(StoreDone::Message(message))) => {
+                self.commit_found(ticket, want, &message, out);
+            }
+            (Job::Commit(_), Outcome::Refused(Refused::NotFound)) => {
+                if self.asks.tries(job) < ABSENT_TRIES {
+                    // A replica that lags says so, too.
+                    self.again(cx, job);
+                    return Ok(());
+                }
+                let place = want.place().unwrap_or_else(nowhere);
+                self.tell(
+                    ticket,
+                    want.refused(LetterRefusal::EventGone { place }),
+                    out,
+                );
+            }
+            (Job::Remove(_), Outcome::Done(StoreDone::Published(_))) => {
+                self.tell(ticket, Answer::Removed(Ok(())), out);
+            }
+            // It is not the one that was read: mine of an attempt that was in doubt, or a newer letter.
+            (Job::Remove(_), Outcome::Refused(Refused::WrongLast { .. })) => {
+                self.reread(cx, ticket, out);
+            }
+            (_, Outcome::Done(_)) => return Err(Misfit),
+            (_, Outcome::Refused(refused)) if refused.passes() => {
+                self.again(cx, job);
+                return Ok(());
+            }
+            (_, Outcome::Refused(refused)) => {
+                self.tell(ticket, want.refused(LetterRefusal::Store(refused)), out);
+            }
+            (_, Outcome::Unknown) => {
+                self.again(cx, job);
+                return Ok(());
+            }
+        }
+        self.asks.done(job);
+        Ok(())
+    }
+
+    fn letter_found(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        want: Want,
+        message: &Message,
+        out: &mut Effects<Effect>,
+    ) {
+        let letter = match DeadLetter::decode(&message.payload) {
+            Ok(letter) => Box::new(letter),
+            Err(error) => {
+                return self.tell(ticket, want.refused(LetterRefusal::Format(error)), out);
+            }
+        };
+        if let Some(task) = self.letters.get_mut(&ticket) {
+            task.found = Some((message.sequence, letter));
+        }
+        let job = match want {
+            Want::Remove(_) => Job::Remove(ticket),
+            Want::Look(_) | Want::Replay(_) | Want::List { .. } => Job::Commit(ticket),
+        };
+        self.ask(cx, job, out);
+    }
+
+    /// A removal met something else: when nothing is left there, it is done.
+    fn reread(&mut self, cx: &mut Cx<'_>, ticket: Ticket, out: &mut Effects<Effect>) {
+        let Some(task) = self.letters.get_mut(&ticket) else {
+            return;
+        };
+        if matches!(task.want, Want::Replay(_)) {
+            // The event was handled; a letter of a later failure is another one.
+            return self.tell(ticket, Answer::Removed(Ok(())), out);
+        }
+        self.ask(cx, Job::Letter(ticket), out);
+    }
+
+    fn commit_found(
+        &mut self,
+        ticket: Ticket,
+        want: Want,
+        message: &Message,
+        out: &mut Effects<Effect>,
+    ) {
+        let failed = |text| want.refused(LetterRefusal::Failed { text });
+        let commit = match Commit::decode(&message.payload) {
+            Ok(commit) => commit,
+            Err(error) => return self.tell(ticket, failed(error.to_string()), out),
+        };
+        let place = match want {
+            Want::Replay(place) => place,
+            Want::Look(_) | Want::Remove(_) | Want::List { .. } => {
+                let looked = Box::new((commit, message.stored));
+                return self.tell(ticket, Answer::Looked(Ok(looked)), out);
+            }
+        };
+        let subject = self
+            .config
+            .wish
+            .namespace
+            .parse_event_subject(&message.subject);
+        let subject: EventSubject = match subject {
+            Ok(subject) => subject,
+            Err(error) => return self.tell(ticket, failed(error.to_string()), out),
+        };
+        if commit.events.get(place.index as usize).is_none() {
+            let text = "its commit has no such event".to_string();
+            return self.tell(ticket, failed(text), out);
+        }
+        let key = match self.config.definition.order {
+            Order::Serial => Subject::from(""),
+            Order::PerEntity { .. } => message.subject.clone(),
+        };
+        if let Some(task) = self.letters.get_mut(&ticket) {
+            let tries = task.found.as_ref().map_or(0, |(_, letter)| letter.tries);
+            task.given = Some(Box::new(Given {
+                place,
+                subject: Arc::new(subject),
+                commit: Arc::new(commit),
+                stored: message.stored,
+                live: false,
+                attempt: tries.saturating_add(1),
+            }));
+        }
+        self.queue.push(&key, Work::Letter(ticket));
+    }
+
+    /// The event of a dead letter, when it is to be handed over.
+    pub(super) fn letter_event(&self, ticket: Ticket) -> Option<Given> {
+        let task = self.letters.get(&ticket)?;
+        task.given.as_deref().cloned()
+    }
+
+    /// The handler is done with the event of a dead letter.
+    pub(super) fn letter_handled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        handled: Handled,
+        out: &mut Effects<Effect>,
+    ) {
+        self.watch.progress(cx.now);
+        match handled {
+            Handled::Done => {
+                crate::reached!(cx, "consumer: a dead letter was handled");
+                self.ask(cx, Job::Remove(ticket), out);
+            }
+            Handled::Failed { text, .. } => {
+                let failed = LetterRefusal::Failed { text };
+                self.tell(ticket, Answer::Removed(Err(failed)), out);
+            }
+        }
+    }
+
+    fn tell(&mut self, ticket: Ticket, answer: Answer, out: &mut Effects<Effect>) {
+        if self.letters.remove(&ticket).is_some() {
+            out.push(Effect::Answer { ticket, answer });
+        }
+    }
+
+    /// Gives some up that wait.
+    pub(super) fn give_up_letters(
+        &mut self,
+        tickets: impl IntoIterator<Item = Ticket>,
+        why: OrderRefusal,
+        out: &mut Effects<Effect>,
+    ) {
+        for ticket in tickets {
+            if let Some(task) = self.letters.get(&ticket) {
+                let answer = task.want.refused(why.into());
+                self.tell(ticket, answer, out);
+            }
+        }
+    }
+}
+
+/// What removed a letter, or what the store left of that.
+fn is_removed(message: &Message) -> bool {
+    message.payload.is_empty() || message.expired_marker
+}
+
+fn listed(page: &Page) -> Result<LetterPage, LetterRefusal> {
+    let last = page.messages.last().map(|message| message.sequence);
+    let more = last.filter(|_| page.more);
+    let letters = page.messages.iter().filter(|message| !is_removed(message));
+    let letters = letters.map(|message| {
+        let letter = DeadLetter::decode(&message.payload).map_err(LetterRefusal::Format)?;
+        Ok((message.sequence, letter))
+    });
+    let letters = letters.collect::<Result<_, LetterRefusal>>()?;
+    Ok(LetterPage { letters, more })
+}
+
+fn nowhere() -> EventPlace {
+    EventPlace {
+        partition: crate::id::Partition(0),
+        sequence: Sequence::NONE,
+        index: 0,
+    }
+}

@@ -1,0 +1,173 @@
+//! What a consumer says of itself.
+
+use crate::format::{EventPlace, Position};
+use crate::id::WallTime;
+use crate::step::{Span, Time};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// How a consumer stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Status {
+    /// What it does.
+    pub state: State,
+    /// Who paused it.
+    pub paused: Option<String>,
+    /// Up to where events were handled, for each stream; empty until it has started.
+    pub positions: Vec<Position>,
+    /// Up to where nothing is left that it would be told, for each stream: at least its position, and on an
+    /// unreplicated stream up to the end after a while without anything.
+    pub seen: Vec<Position>,
+    /// Up to where its stored checkpoint is.
+    pub saved: Vec<Position>,
+    /// The how manieth life of it this is.
+    pub generation: u64,
+    /// What is not handled.
+    pub lag: Lag,
+    /// Why there is no progress.
+    pub stalled: Option<Stall>,
+    /// Batches that the handler has.
+    pub running: u32,
+    /// Events that were handled since it started.
+    pub handled: u64,
+    /// Tries that failed since it started.
+    pub failures: u64,
+    /// Events that were passed over since it started.
+    pub skipped: u64,
+    /// Events that were put aside since it started.
+    pub dead_lettered: u64,
+    /// Checkpoints that were stored since it started.
+    pub checkpoints: u64,
+    /// How often a stream was read anew since it started.
+    pub reopened: u64,
+}
+
+impl Status {
+    /// That of a consumer that was not stepped yet, over so many streams.
+    pub fn starting(streams: u16) -> Self {
+        Self {
+            state: State::Starting,
+            paused: None,
+            positions: alloc::vec![Position::START; usize::from(streams)],
+            seen: alloc::vec![Position::START; usize::from(streams)],
+            saved: Vec::new(),
+            generation: 1,
+            lag: Lag::default(),
+            stalled: None,
+            running: 0,
+            handled: 0,
+            failures: 0,
+            skipped: 0,
+            dead_lettered: 0,
+            checkpoints: 0,
+            reopened: 0,
+        }
+    }
+}
+
+/// What a consumer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum State {
+    /// It reads its checkpoint and opens the streams.
+    Starting,
+    /// It hands over what was in the log before.
+    CatchingUp,
+    /// It hands over what comes.
+    Live,
+    /// It goes to another place.
+    Rewinding,
+    /// It lets the handler end what it has.
+    Stopping,
+    /// It has ended.
+    Over,
+}
+
+/// What a consumer has not handled, against the real end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Lag {
+    /// Commits that match and were not fetched, as of the last answer of the store.
+    pub commits: u64,
+    /// Events that were fetched and not handled.
+    pub events: u64,
+    /// When the store took the oldest of those.
+    pub oldest: Option<WallTime>,
+}
+
+impl Lag {
+    /// Whether everything is handled.
+    pub fn is_none(&self) -> bool {
+        self.commits == 0 && self.events == 0
+    }
+}
+
+/// No progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Stall {
+    /// Since when, on the node's clock.
+    pub since: Time,
+    /// Why.
+    pub reason: StallReason,
+}
+
+/// Why there is no progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum StallReason {
+    /// It is paused.
+    Paused {
+        /// Who wanted it.
+        by: String,
+    },
+    /// The handler does not end.
+    Handler {
+        /// The first event of the batch that it has for longest; `None` for that of a dead letter.
+        place: Option<EventPlace>,
+        /// Since when.
+        since: Time,
+    },
+    /// An event fails again and again.
+    Retrying {
+        /// The event.
+        place: EventPlace,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// The store does not answer, or not for good.
+    Store {
+        /// What is asked of it.
+        what: String,
+        /// How often that was tried in vain.
+        tries: u32,
+    },
+}
+
+impl fmt::Display for StallReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused { by } => write!(f, "it is paused by {by}"),
+            Self::Handler {
+                place: Some(place),
+                since,
+            } => write!(f, "the handler runs event {place} since {since}"),
+            Self::Handler { place: None, since } => {
+                write!(f, "the handler runs a dead letter since {since}")
+            }
+            Self::Retrying { place, tries } => {
+                write!(f, "event {place} failed {tries} times and is tried again")
+            }
+            Self::Store { what, tries } => {
+                write!(f, "the store does not {what} (tried {tries} times)")
+            }
+        }
+    }
+}
+
+/// For how long something has been so.
+pub(super) fn longer_than(since: Time, now: Time, span: Span) -> bool {
+    now.since(since) >= span
+}

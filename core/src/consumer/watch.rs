@@ -1,0 +1,224 @@
+//! What a consumer knows of its own progress: live or behind, stalled and why.
+
+use super::feed::{Feed, Way};
+use super::machine::{Consumer, Job, Phase};
+use super::status::longer_than;
+use super::{Effect, Lag, Notice, Stall, StallReason, Status};
+use crate::step::{Cx, Effects, Span, Time};
+use alloc::string::{String, ToString};
+
+/// What is counted and watched.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Watch {
+    /// All that was in the log is handled.
+    pub(super) live: bool,
+    /// A checkpoint was there at the start.
+    pub(super) resumed: bool,
+    pub(super) handled: u64,
+    pub(super) failures: u64,
+    pub(super) skipped: u64,
+    pub(super) dead_lettered: u64,
+    pub(super) checkpoints: u64,
+    pub(super) reopened: u64,
+    /// When something was done last, or came after nothing was to do.
+    progress_at: Time,
+    /// There is something to do.
+    busy: bool,
+    stalled: Option<Stall>,
+    /// When the oldest event that waits makes it fall behind.
+    behind_at: Option<Time>,
+}
+
+impl Watch {
+    /// Events are handed over from now on.
+    pub(super) fn begin(&mut self, now: Time) {
+        self.live = false;
+        self.progress_at = now;
+    }
+
+    /// Something was done.
+    pub(super) fn progress(&mut self, now: Time) {
+        self.progress_at = now;
+    }
+}
+
+impl Consumer {
+    /// What is not handled.
+    pub fn lag(&self) -> Lag {
+        let oldest = self.feeds.iter().filter_map(|feed| {
+            let (_, item) = feed.items.first_key_value()?;
+            Some(item.stored)
+        });
+        Lag {
+            commits: self.feeds.iter().map(|feed| feed.pending).sum(),
+            events: self.queue.events,
+            oldest: oldest.min(),
+        }
+    }
+
+    /// Commits that were fetched and are not handled.
+    pub fn held(&self) -> u64 {
+        self.queue.commits
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        let watch = &self.watch;
+        Status {
+            state: self.state(),
+            paused: self.pause.as_ref().map(|pause| pause.by.clone()),
+            positions: self.positions(),
+            seen: self.feeds.iter().map(Feed::seen).collect(),
+            saved: self.record.saved.clone(),
+            generation: self.record.generation,
+            lag: self.lag(),
+            stalled: watch.stalled.clone(),
+            running: u32::try_from(self.queue.running.len()).unwrap_or(u32::MAX),
+            handled: watch.handled,
+            failures: watch.failures,
+            skipped: watch.skipped,
+            dead_lettered: watch.dead_lettered,
+            checkpoints: watch.checkpoints,
+            reopened: watch.reopened,
+        }
+    }
+
+    /// Looks at live or behind, and at whether there is progress.
+    pub(super) fn watch_progress(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        self.turn(cx, out);
+        let busy = self.has_to_do();
+        if !(busy && self.watch.busy) {
+            self.watch.progress_at = cx.now;
+        }
+        self.watch.busy = busy;
+        let (now, progress_at) = (cx.now, self.watch.progress_at);
+        match &self.watch.stalled {
+            Some(stall) if progress_at > stall.since => {
+                crate::reached!(cx, "consumer: progressing again");
+                self.watch.stalled = None;
+                self.notice(Notice::Progressing, out);
+            }
+            None if busy && longer_than(progress_at, now, self.config.pace.stall_after) => {
+                crate::reached!(cx, "consumer: stalled");
+                let reason = self.stall_reason();
+                self.watch.stalled = Some(Stall {
+                    since: progress_at,
+                    reason: reason.clone(),
+                });
+                self.notice(Notice::Stalled(reason), out);
+            }
+            Some(_) => {
+                let reason = self.stall_reason();
+                if let Some(stall) = &mut self.watch.stalled {
+                    stall.reason = reason;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Turns to live when all is handled that was there, and back when too much waits, or for too long.
+    fn turn(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        let lag = self.lag();
+        let much = lag.commits.saturating_add(lag.events) > self.config.pace.behind_events;
+        let age_ms = lag
+            .oldest
+            .map_or(0, |oldest| self.wall.0.saturating_sub(oldest.0));
+        let behind_ms = self.config.pace.behind_ms;
+        self.watch.behind_at = None;
+        if self.watch.live {
+            if much || age_ms >= behind_ms {
+                crate::reached!(cx, "consumer: fell behind");
+                self.watch.live = false;
+                for feed in &mut self.feeds {
+                    feed.behind = feed.pending.saturating_add(feed.items.len() as u64);
+                }
+                self.notice(Notice::Behind(lag), out);
+            } else if lag.oldest.is_some() {
+                let left = Span::from_millis(behind_ms - age_ms);
+                self.watch.behind_at = Some(cx.now + left);
+            }
+            return;
+        }
+        let reached = self
+            .feeds
+            .iter()
+            .all(|feed| feed.is_open() && feed.behind == 0);
+        if reached && !much && age_ms < behind_ms {
+            crate::reached!(cx, "consumer: live");
+            self.watch.live = true;
+            self.record.wanted = true;
+            self.notice(Notice::Live, out);
+        }
+    }
+
+    /// Whether anything waits for the handler or for the store.
+    fn has_to_do(&self) -> bool {
+        !self.lag().is_none() || self.trouble().is_some() || !self.puts.is_empty()
+    }
+
+    /// What the store does not do.
+    fn trouble(&self) -> Option<(String, u32)> {
+        let feeds = (0_u16..).zip(&self.feeds);
+        let mut jobs = feeds.filter_map(|(n, feed)| {
+            let job = match &feed.way {
+                Way::Closed | Way::Looking => Job::Look(n),
+                Way::Opening(_) => Job::Open(n, feed.openings),
+                Way::Open { .. } => {
+                    let fetch = Job::Fetch(n, feed.openings);
+                    let tries = |job| self.asks.tries(job);
+                    // A look that was tried again is forgotten when a fetch was answered.
+                    let tries = tries(fetch).max(tries(Job::Look(n)));
+                    return (tries > 0).then(|| (fetch.to_string(), tries));
+                }
+            };
+            Some((job.to_string(), self.asks.tries(job)))
+        });
+        let writes = [Job::Write, Job::Read];
+        let mut written = writes.into_iter().filter_map(|job| {
+            let tries = self.asks.tries(job);
+            (tries > 0).then(|| (job.to_string(), tries))
+        });
+        jobs.next().or_else(|| written.next())
+    }
+
+    fn stall_reason(&self) -> StallReason {
+        if let Some(pause) = &self.pause {
+            return StallReason::Paused {
+                by: pause.by.clone(),
+            };
+        }
+        if let Some(run) = self.queue.oldest_run() {
+            return StallReason::Handler {
+                place: self.first_of(run),
+                since: run.since,
+            };
+        }
+        let retried = self.queue.next_retried();
+        if let Some((place, tries)) = retried.and_then(|key| self.first_waiting(key)) {
+            return StallReason::Retrying { place, tries };
+        }
+        let put = self.puts.keys().next().map(|place| {
+            let job = Job::Put(*place);
+            (job.to_string(), self.asks.tries(job))
+        });
+        let (what, tries) = put
+            .or_else(|| self.trouble())
+            .unwrap_or_else(|| (String::from("send events"), 0));
+        StallReason::Store { what, tries }
+    }
+
+    /// When progress is to be looked at.
+    pub(super) fn watch_at(&self) -> Option<Time> {
+        if !matches!(self.phase, Phase::Running) {
+            return None;
+        }
+        let waits = self.watch.stalled.is_none() && self.has_to_do();
+        let stall = waits.then(|| self.watch.progress_at + self.config.pace.stall_after);
+        [stall, self.watch.behind_at].into_iter().flatten().min()
+    }
+}
