@@ -139,6 +139,28 @@ pub struct Counters {
     pub entries_received: u64,
     /// Requests of this node's callers that are with other nodes, or wait for an owner, at this moment.
     pub asks_waiting: u64,
+    /// Consumers that run at this moment.
+    pub consumers: u64,
+    /// Of those, the ones that are live.
+    pub consumers_live: u64,
+    /// Of those, the ones that make no progress though there is something to do.
+    pub consumers_stalled: u64,
+    /// Commits that consumers have not fetched at this moment, as they know.
+    pub consumer_lag_commits: u64,
+    /// Events that consumers have fetched and not handled at this moment.
+    pub consumer_lag_events: u64,
+    /// Events that consumers handled.
+    pub consumer_events: u64,
+    /// Tries of consumers' handlers that failed, and events that could not be decoded.
+    pub consumer_failures: u64,
+    /// Events that consumers passed over, by their policy.
+    pub consumer_skipped: u64,
+    /// Events that consumers put aside, by their policy.
+    pub consumer_dead_letters: u64,
+    /// Checkpoints that consumers stored.
+    pub consumer_checkpoints: u64,
+    /// How often a consumer read a stream anew, after a reconnect or because messages were lost.
+    pub consumer_reopened: u64,
     /// Flights of the node's flight recorder that were written into its folder.
     pub flights_written: u64,
     /// Flights that could not be written; the node goes on without.
@@ -214,6 +236,17 @@ impl Counters {
         self.entries_sent += other.entries_sent;
         self.entries_received += other.entries_received;
         self.asks_waiting += other.asks_waiting;
+        self.consumers += other.consumers;
+        self.consumers_live += other.consumers_live;
+        self.consumers_stalled += other.consumers_stalled;
+        self.consumer_lag_commits += other.consumer_lag_commits;
+        self.consumer_lag_events += other.consumer_lag_events;
+        self.consumer_events += other.consumer_events;
+        self.consumer_failures += other.consumer_failures;
+        self.consumer_skipped += other.consumer_skipped;
+        self.consumer_dead_letters += other.consumer_dead_letters;
+        self.consumer_checkpoints += other.consumer_checkpoints;
+        self.consumer_reopened += other.consumer_reopened;
         self.probes.absorb(&other.probes);
     }
 }

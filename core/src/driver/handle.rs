@@ -95,6 +95,7 @@ pub(crate) struct Handle {
     namespace: Namespace,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) port: Arc<LanePort>,
+    pub(super) wish: SpaceWish,
     dice: Dice,
     ids: AtomicU64,
     high_water: Arc<HighWater>,
@@ -202,7 +203,8 @@ impl Handle {
         Ok(Self {
             lanes,
             layout,
-            namespace: launch.wish.namespace,
+            namespace: launch.wish.namespace.clone(),
+            wish: launch.wish,
             clock,
             port,
             // Beside the parts of the machines.
@@ -279,6 +281,16 @@ impl Handle {
         matches!(self.link.borrow().state, LinkState::Up { .. })
     }
 
+    /// The dice of what handles draw.
+    pub(super) fn dice(&self) -> Dice {
+        self.dice
+    }
+
+    /// A number that no other draw of a handle has.
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A command id of now, or of `at_least` when that is later.
     pub(crate) fn command_id(&self, at_least: WallTime) -> CommandId {
         self.command_id_of(self.wall().max(at_least))
@@ -286,7 +298,7 @@ impl Handle {
 
     /// A command id of a time.
     pub(crate) fn command_id_of(&self, wall: WallTime) -> CommandId {
-        let ordinal = self.ids.fetch_add(1, Ordering::Relaxed);
+        let ordinal = self.next_id();
         let random = self.dice.roll128(Purpose::CommandId, ordinal);
         CommandId::new(wall, random)
     }

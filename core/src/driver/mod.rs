@@ -9,6 +9,7 @@
 pub(crate) mod actors;
 pub(crate) mod cluster;
 mod completion;
+pub(crate) mod consumer;
 mod counters;
 pub(crate) mod epochs;
 mod flight;
@@ -41,6 +42,7 @@ pub use flight::{
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
 
+pub(crate) use consumer::ConsumeFailure;
 pub(crate) use flight::known_text;
 pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
 pub(crate) use join::NotJoined;

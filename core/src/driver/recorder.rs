@@ -5,6 +5,7 @@ use super::packed::{
     pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route, unpack_submit,
 };
 use crate::actor;
+use crate::consumer;
 use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
 use crate::node;
@@ -76,6 +77,8 @@ pub enum Recorded {
     Space(Box<space::Input>),
     /// Of a reader of history.
     History(Box<log::HistoryInput>),
+    /// Of a consumer.
+    Consumer(Box<consumer::Input>),
     /// Of a lane's actors.
     Actors(Box<actor::Input>),
     /// Of a lane's routing.
@@ -95,6 +98,7 @@ impl fmt::Debug for Recorded {
             Self::Space(input) => fmt::Debug::fmt(input, f),
             Self::Actors(input) => fmt::Debug::fmt(input, f),
             Self::History(input) => fmt::Debug::fmt(input, f),
+            Self::Consumer(input) => fmt::Debug::fmt(input, f),
             Self::Router(input) => fmt::Debug::fmt(input, f),
             Self::Node(input) => fmt::Debug::fmt(input, f),
             Self::Owners(input) => fmt::Debug::fmt(input, f),
@@ -223,6 +227,13 @@ fn bytes_of(input: &Recorded) -> usize {
         Recorded::History(input) => match input.as_ref() {
             log::HistoryInput::Stored { reply, .. } => stored_bytes(reply),
             log::HistoryInput::Tick => 0,
+        },
+        Recorded::Consumer(input) => match input.as_ref() {
+            consumer::Input::Stored { reply, .. } => stored_bytes(reply),
+            consumer::Input::Tick { .. }
+            | consumer::Input::Up
+            | consumer::Input::Handled { .. }
+            | consumer::Input::Order(_) => 0,
         },
         Recorded::Node(input) => {
             let stored = node_stored(input);
@@ -649,6 +660,7 @@ mod tests {
                 Recorded::Log(_)
                 | Recorded::Space(_)
                 | Recorded::History(_)
+                | Recorded::Consumer(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Began(_) => unreachable!("it is of a router or of actors"),

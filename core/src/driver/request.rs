@@ -2,6 +2,7 @@
 
 use super::actors::host::PaceRequest;
 use super::cluster::{AskRequest, Enrol, Unrouted};
+use super::consumer::{Consume, Tell};
 use super::counters::Counters;
 use super::host::{Answer, Caller, KindEntry};
 use super::lane::Stagecraft;
@@ -23,6 +24,10 @@ pub(crate) enum Request {
     Entity(EntityRequest),
     /// A page of an entity's history.
     History(Box<HistoryAsk>, oneshot::Sender<HistoryAnswer>),
+    /// Run a consumer.
+    Consume(Box<Consume>),
+    /// Tell a consumer something.
+    Consumer(Box<Tell>),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// A request for whoever owns something, or for a node.
@@ -102,6 +107,8 @@ impl Request {
         match self {
             Self::Entity(request) => request.caller.finish(Answer::Stopped),
             Self::History(_, done) => drop(done.send(Err(HistoryFailure::Stopped))),
+            Self::Consume(consume) => drop(consume),
+            Self::Consumer(tell) => drop(tell),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),

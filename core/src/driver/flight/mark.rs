@@ -1,6 +1,7 @@
 //! What is recorded of an effect: which variant it is, and a number of what is cheap to read of it.
 
 use crate::actor;
+use crate::consumer;
 use crate::log::{self, HistoryEffect, Work};
 use crate::node;
 use crate::port::{Expect, Publish, Start, StoreRequest};
@@ -163,6 +164,23 @@ impl Mark for HistoryEffect {
         let words = match self {
             Self::Store { op, request: what } => request(Words::of(op.0), what),
             Self::Done(done) => Words::of(place(done)),
+            Self::Halt(reason) => Words::of(place(reason)),
+        };
+        words.mark(self)
+    }
+}
+
+impl Mark for consumer::Effect {
+    const NAMES: &'static [&'static str] =
+        &["Store", "Handle", "Answer", "Notice", "Ended", "Halt"];
+
+    fn mark(&self) -> u32 {
+        let words = match self {
+            Self::Store { op, request: what } => request(Words::of(op.0), what),
+            Self::Handle { op, batch } => Words::of(op.0).and(batch.events.len() as u64),
+            Self::Answer { ticket, answer } => Words::of(ticket.0).and(place(answer)),
+            Self::Notice(notice) => Words::of(place(notice)),
+            Self::Ended { running, .. } => Words::of(u64::from(*running)),
             Self::Halt(reason) => Words::of(place(reason)),
         };
         words.mark(self)

@@ -3,6 +3,7 @@
 use super::mark::{MARKS_MAX, Mark, marks_of, variant};
 use super::state::{Began, State};
 use crate::actor::Scheduler;
+use crate::consumer::Consumer;
 use crate::driver::host::caught;
 use crate::driver::recorder::{Recorded, Recording};
 use crate::log::{History, Shard};
@@ -116,6 +117,7 @@ enum Fed {
     Log(Box<Shard>),
     Space(Box<Space>),
     History(Box<History>),
+    Consumer(Box<Consumer>),
     Node(Box<Node>),
     Owners(Box<Owners>),
     Router(Box<Router>),
@@ -128,6 +130,7 @@ impl Fed {
             State::Log(it) => Self::Log(it),
             State::Space(it) => Self::Space(it),
             State::History(it) => Self::History(it),
+            State::Consumer(it) => Self::Consumer(it),
             State::Node(it) => Self::Node(it),
             State::Owners(it) => Self::Owners(it),
             State::Router(made) => Self::Router(Box::new(Router::new(made.0, made.1))),
@@ -141,6 +144,7 @@ impl Fed {
             Self::Log(it) => format!("{it:#?}"),
             Self::Space(it) => format!("{it:#?}"),
             Self::History(it) => format!("{it:#?}"),
+            Self::Consumer(it) => format!("{it:#?}"),
             Self::Node(it) => format!("{it:#?}"),
             Self::Owners(it) => format!("{it:#?}"),
             // They begin once.
@@ -150,6 +154,7 @@ impl Fed {
             State::Log(it) => format!("{it:#?}"),
             State::Space(it) => format!("{it:#?}"),
             State::History(it) => format!("{it:#?}"),
+            State::Consumer(it) => format!("{it:#?}"),
             State::Node(it) => format!("{it:#?}"),
             State::Owners(it) => format!("{it:#?}"),
             State::Router(_) | State::Actors(_) => return None,
@@ -216,6 +221,9 @@ impl<'a> Rerun<'a> {
             (Fed::History(it), Recorded::History(input)) => {
                 step(&mut **it, (now, dice), &**input, was)
             }
+            (Fed::Consumer(it), Recorded::Consumer(input)) => {
+                step(&mut **it, (now, dice), &**input, was)
+            }
             (Fed::Node(it), Recorded::Node(input)) => step(&mut **it, (now, dice), &**input, was),
             (Fed::Owners(it), Recorded::Owners(input)) => {
                 step(&mut **it, (now, dice), &**input, was)
@@ -230,6 +238,7 @@ impl<'a> Rerun<'a> {
                 Fed::Log(_)
                 | Fed::Space(_)
                 | Fed::History(_)
+                | Fed::Consumer(_)
                 | Fed::Node(_)
                 | Fed::Owners(_)
                 | Fed::Router(_)
@@ -237,6 +246,7 @@ impl<'a> Rerun<'a> {
                 Recorded::Log(_)
                 | Recorded::Space(_)
                 | Recorded::History(_)
+                | Recorded::Consumer(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Router(_)
@@ -274,6 +284,7 @@ impl Iterator for Rerun<'_> {
             input @ (Recorded::Log(_)
             | Recorded::Space(_)
             | Recorded::History(_)
+            | Recorded::Consumer(_)
             | Recorded::Actors(_)
             | Recorded::Router(_)
             | Recorded::Node(_)
@@ -340,6 +351,7 @@ fn told(input: &Recorded, was: Option<&[u32]>) -> StepOutcome {
         Recorded::Log(_) => crate::log::Effect::NAMES,
         Recorded::Space(_) => crate::space::Effect::NAMES,
         Recorded::History(_) => crate::log::HistoryEffect::NAMES,
+        Recorded::Consumer(_) => crate::consumer::Effect::NAMES,
         Recorded::Actors(_) => crate::actor::Effect::NAMES,
         Recorded::Router(_) => crate::route::Effect::NAMES,
         Recorded::Node(_) => crate::node::Effect::NAMES,

@@ -1,5 +1,6 @@
 //! Machines as they were at one moment: where a run of recorded inputs can begin.
 
+use crate::consumer::Consumer;
 use crate::log::{History, Shard};
 use crate::node::Node;
 use crate::route::{Router, RouterConfig};
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// Of a log with more entities in memory than this no beginning is kept: it takes too long.
 const ENTITIES_MAX: usize = 1_024;
+
+/// Of a consumer that holds more commits than this none is kept after its first.
+const CONSUMER_COMMITS_MAX: u64 = 64;
 
 /// About the bytes of a machine, and of an entity in it.
 const MACHINE_BYTES: usize = 2_048;
@@ -37,6 +41,8 @@ pub enum State {
     Space(Box<Space>),
     /// A reader of history.
     History(Box<History>),
+    /// A consumer.
+    Consumer(Box<Consumer>),
     /// The node's membership.
     Node(Box<Node>),
     /// The node's ownership.
@@ -54,6 +60,7 @@ impl State {
             Self::Log(log) => MACHINE_BYTES + ENTITY_BYTES * log.entities_held(),
             Self::Space(_)
             | Self::History(_)
+            | Self::Consumer(_)
             | Self::Node(_)
             | Self::Owners(_)
             | Self::Router(_)
@@ -85,6 +92,14 @@ impl Recall for History {
     fn recall(&self, first: bool) -> Option<State> {
         // It lives for one page.
         first.then(|| State::History(Box::new(self.clone())))
+    }
+}
+
+impl Recall for Consumer {
+    fn recall(&self, first: bool) -> Option<State> {
+        // What it has fetched and not handled is a large part of a log.
+        let small = first || self.held() <= CONSUMER_COMMITS_MAX;
+        small.then(|| State::Consumer(Box::new(self.clone())))
     }
 }
 

@@ -47,6 +47,7 @@ impl<S: Shell> Lane<S> {
                 self.shapes = Some(Arc::clone(&shapes));
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
+                self.consumers_up();
                 if was_up {
                     self.net_down();
                 }
@@ -86,6 +87,7 @@ impl<S: Shell> Lane<S> {
         let idle = !self.open
             && self.asked.is_empty()
             && self.histories.is_empty()
+            && self.consumers.is_empty()
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
             && self.net_is_idle()
@@ -99,6 +101,7 @@ impl<S: Shell> Lane<S> {
         self.stop_at = Some(at);
         self.requests.close();
         self.intake.0.shut();
+        self.stop_consumers(at);
         if self.net.is_some() {
             self.begin_leave(at);
         } else {
@@ -126,6 +129,7 @@ impl<S: Shell> Lane<S> {
             seat.finish_all(&mut env!(self, now), &Answer::Cut);
         }
         self.cut_actors();
+        self.cut_consumers();
         self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();

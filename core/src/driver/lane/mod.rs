@@ -20,6 +20,7 @@ macro_rules! env {
 
 mod actors;
 mod changes;
+mod consumers;
 mod enrol;
 mod errands;
 mod frames;
@@ -38,6 +39,7 @@ use super::actors::stage::Report as ActorReport;
 use super::actors::waiting::Waiting;
 use super::cluster::{AskRequest, Net, NetEvent};
 use super::completion::{Answered, Answers};
+use super::consumer::{ConsumerSeat, Report as ConsumerReport};
 use super::counters::Counters;
 use super::epochs::Epochs;
 use super::flight::{BlackBox, FlightFolder};
@@ -124,6 +126,7 @@ pub(crate) enum Who {
     Space,
     Shard(ShardKey),
     History(u64),
+    Consumer(u64),
     Router,
     Node,
     Owners,
@@ -136,6 +139,7 @@ impl fmt::Debug for Who {
             Self::Space => f.write_str("space"),
             Self::Shard(key) => write!(f, "log {key:?}"),
             Self::History(n) => write!(f, "history {n}"),
+            Self::Consumer(n) => write!(f, "consumer {n}"),
             Self::Router => f.write_str("router"),
             Self::Node => f.write_str("node"),
             Self::Owners => f.write_str("owners"),
@@ -249,6 +253,12 @@ pub(crate) struct Lane<S: Shell> {
     /// Requests of logs and histories to the store.
     window: Window<StreamName, (Who, OpId, StoreRequest)>,
     histories: BTreeMap<u64, HistorySeat>,
+    consumers: BTreeMap<u64, ConsumerSeat>,
+    /// Where their handlers' tasks report.
+    consumer_reports: (
+        mpsc::UnboundedSender<ConsumerReport>,
+        mpsc::UnboundedReceiver<ConsumerReport>,
+    ),
     tickets: u64,
     /// Logs whose hosts have something to do for requests that were taken in.
     working: Vec<ShardKey>,
@@ -327,6 +337,8 @@ impl<S: Shell> Lane<S> {
             cache,
             window,
             histories: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            consumer_reports: mpsc::unbounded_channel(),
             tickets: 0,
             working: Vec::new(),
             timers: Timers::default(),
@@ -404,6 +416,10 @@ impl<S: Shell> Lane<S> {
                 report = actor_report(&mut self.actors), if self.actors.is_some() => {
                     self.now = self.shell.now();
                     self.actor_report(report);
+                }
+                Some(report) = self.consumer_reports.1.recv(), if !self.consumers.is_empty() => {
+                    self.now = self.shell.now();
+                    self.consumer_handled(report);
                 }
                 Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
                     self.now = self.shell.now();

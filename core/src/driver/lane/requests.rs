@@ -18,6 +18,8 @@ impl<S: Shell> Lane<S> {
             None => self.no_handles(),
             Some(Request::Entity(request)) => self.entity(request, Sequence::NONE),
             Some(Request::History(ask, done)) => self.history(*ask, done),
+            Some(Request::Consume(consume)) => self.consume(*consume),
+            Some(Request::Consumer(tell)) => self.tell_consumer(*tell),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;
@@ -45,6 +47,9 @@ impl<S: Shell> Lane<S> {
                 self.count_cluster(&mut counters);
                 if let Some(actors) = &self.actors {
                     actors.count_into(&mut counters);
+                }
+                for seat in self.consumers.values() {
+                    seat.count_into(&mut counters);
                 }
                 counters.probes = self.probe.clone();
                 counters.store_in_flight = self.submitted as u64;

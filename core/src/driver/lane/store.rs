@@ -8,7 +8,7 @@ use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
 use crate::port::StoreRequest;
 use crate::step::Outcome;
-use crate::{node, shard};
+use crate::{consumer, node, shard};
 
 impl<S: Shell> Lane<S> {
     pub(super) fn answered(&mut self, answered: Answered) {
@@ -41,6 +41,10 @@ impl<S: Shell> Lane<S> {
                 self.after(who);
             }
             Who::History(n) => self.feed_history(n, HistoryInput::Stored { op, reply }),
+            Who::Consumer(n) => {
+                let wall = self.shell.wall();
+                self.feed_consumer(n, consumer::Input::Stored { op, reply, wall });
+            }
             // They ask the store for nothing.
             Who::Router | Who::Actors => {}
             Who::Node => self.member(node::Input::Stored { op, reply }),
@@ -55,7 +59,11 @@ impl<S: Shell> Lane<S> {
             (Who::Shard(_) | Who::History(_), Some(stream)) => Some(self.window.enter(stream)),
             // The namespace's own requests are few, and everything waits for them; the cluster's are
             // too, and a lease waits for nobody.
-            (Who::Space | Who::Router | Who::Node | Who::Owners | Who::Actors, _)
+            // A fetch waits for what comes, so it is in nobody's way.
+            (
+                Who::Space | Who::Consumer(_) | Who::Router | Who::Node | Who::Owners | Who::Actors,
+                _,
+            )
             | (Who::Shard(_) | Who::History(_), None) => None,
         };
         match room {
@@ -76,6 +84,7 @@ impl<S: Shell> Lane<S> {
                 Who::Shard(_)
                 | Who::Space
                 | Who::History(_)
+                | Who::Consumer(_)
                 | Who::Router
                 | Who::Node
                 | Who::Owners

@@ -3,13 +3,14 @@
 
 use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, SLICE_MAX, Who};
 use crate::driver::completion::Answered;
+use crate::driver::consumer::ConsumerSeat;
 use crate::driver::history::HistorySeat;
 use crate::driver::seat::Seat;
 use crate::driver::shell::Shell;
 use crate::driver::space::SpaceSeat;
 use crate::log::{HistoryInput, Input};
 use crate::step::Time;
-use crate::{route, shard};
+use crate::{consumer, route, shard};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -22,6 +23,9 @@ impl<S: Shell> Lane<S> {
         }
         if self.actors.is_some() {
             self.take_actor_reports();
+        }
+        if !self.consumers.is_empty() {
+            self.take_consumer_reports();
         }
         let until = self.now + SLICE_MAX;
         for n in 1..=BATCH_MAX {
@@ -90,6 +94,8 @@ impl<S: Shell> Lane<S> {
     pub(super) fn no_handles(&mut self) {
         self.open = false;
         self.intake.0.shut();
+        let until = self.now + self.limits.leave_timeout;
+        self.stop_consumers(until);
     }
 
     pub(super) fn next_answer(&mut self) -> Option<Answered> {
@@ -153,6 +159,10 @@ impl<S: Shell> Lane<S> {
                     self.after(who);
                 }
                 Who::History(n) => self.feed_history(n, HistoryInput::Tick),
+                Who::Consumer(n) => {
+                    let wall = self.shell.wall();
+                    self.feed_consumer(n, consumer::Input::Tick { wall });
+                }
                 Who::Router => self.route(route::Input::Tick),
                 Who::Node => self.member_tick(),
                 Who::Owners => self.own(shard::Input::Tick),
@@ -209,9 +219,13 @@ impl<S: Shell> Lane<S> {
                 }
                 seat.deadline_to_note()
             }),
-            Who::Space | Who::History(_) | Who::Router | Who::Node | Who::Owners | Who::Actors => {
-                self.deadline_of(who)
-            }
+            Who::Space
+            | Who::History(_)
+            | Who::Consumer(_)
+            | Who::Router
+            | Who::Node
+            | Who::Owners
+            | Who::Actors => self.deadline_of(who),
         };
         self.timers.note(who, deadline);
         if who == Who::Node {
@@ -246,6 +260,7 @@ impl<S: Shell> Lane<S> {
             Who::Space => self.space.as_ref().and_then(SpaceSeat::next_deadline),
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
+            Who::Consumer(n) => self.consumers.get(&n).and_then(ConsumerSeat::next_deadline),
             Who::Router => return net.and_then(|net| net.router.next_deadline()),
             Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
             Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),

@@ -1,0 +1,106 @@
+//! The consumers of a lane.
+
+use super::{Env, Lane, Unusable, Who};
+use crate::consumer::{Command, Fault, Input};
+use crate::driver::consumer::{Consume, ConsumerSeat, Report, Spawn, Tell};
+use crate::driver::shell::Shell;
+use crate::step::Time;
+use std::sync::Arc;
+
+/// The part of the lane's dice that its consumers draw from.
+const DICE_PART: u64 = 1 << 34;
+
+impl<S: Shell> Lane<S> {
+    pub(super) fn consume(&mut self, consume: Consume) {
+        if let Some(Unusable::Space(error)) = &self.failed {
+            let fault = Fault::Space(error.clone());
+            // A caller that went away needs no answer.
+            let _ = consume.done.send(Err(Box::new(fault)));
+            return;
+        }
+        self.tickets += 1;
+        let n = self.tickets;
+        let dice = self.dice.fork(DICE_PART | n);
+        let shell = self.shell.clone();
+        let spawn: Spawn = Arc::new(move |task| shell.spawn(task));
+        let reports = self.consumer_reports.0.clone();
+        let seat = ConsumerSeat::new(consume, *self.limits, dice, spawn, reports);
+        // Who wanted it was told why not.
+        let Some((seat, done)) = seat else {
+            return;
+        };
+        self.consumers.insert(n, seat);
+        // A caller that went away needs no answer; it runs without a handle then.
+        let _ = done.send(Ok(n));
+        if self.shapes.is_some() {
+            self.feed_consumer(n, Input::Up);
+        }
+        if let Some(until) = self.stop_at {
+            self.feed_consumer(n, Input::Order(Command::Stop { until }));
+        }
+    }
+
+    pub(super) fn feed_consumer(&mut self, n: u64, input: Input) {
+        let now = self.now;
+        if let Some(seat) = self.consumers.get_mut(&n)
+            && seat.feed(&mut env!(self, now), n, input)
+        {
+            self.consumers.remove(&n);
+        }
+        self.after(Who::Consumer(n));
+    }
+
+    pub(super) fn tell_consumer(&mut self, tell: Tell) {
+        let (now, n) = (self.now, tell.number);
+        // One that is over drops the way back, and so says it.
+        if let Some(seat) = self.consumers.get_mut(&n)
+            && seat.tell(&mut env!(self, now), n, tell)
+        {
+            self.consumers.remove(&n);
+        }
+        self.after(Who::Consumer(n));
+    }
+
+    pub(super) fn consumer_handled(&mut self, (n, op, handled): Report) {
+        let now = self.now;
+        if let Some(seat) = self.consumers.get_mut(&n)
+            && seat.handled(&mut env!(self, now), n, op, handled)
+        {
+            self.consumers.remove(&n);
+        }
+        self.after(Who::Consumer(n));
+    }
+
+    /// Takes in the reports that are here, up to a budget.
+    pub(super) fn take_consumer_reports(&mut self) {
+        for _ in 0..super::BATCH_MAX {
+            match self.consumer_reports.1.try_recv() {
+                Ok(report) => self.consumer_handled(report),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The store is there, for the first time or again.
+    pub(super) fn consumers_up(&mut self) {
+        let all: Vec<u64> = self.consumers.keys().copied().collect();
+        for n in all {
+            self.feed_consumer(n, Input::Up);
+        }
+    }
+
+    /// Lets all of them end what they have.
+    pub(super) fn stop_consumers(&mut self, until: Time) {
+        let all: Vec<u64> = self.consumers.keys().copied().collect();
+        for n in all {
+            self.feed_consumer(n, Input::Order(Command::Stop { until }));
+        }
+    }
+
+    /// The lane ends.
+    pub(super) fn cut_consumers(&mut self) {
+        while let Some((_, mut seat)) = self.consumers.pop_first() {
+            seat.cut();
+        }
+    }
+}
