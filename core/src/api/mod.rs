@@ -12,6 +12,7 @@ mod aggregate;
 mod call;
 mod cluster;
 mod codec;
+pub mod consumer;
 mod contexts;
 mod decision;
 mod entities;

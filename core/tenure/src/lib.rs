@@ -107,6 +107,7 @@ pub use builder::{Builder, Tenure, TenureError};
 pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::actor;
+pub use tenure_core::api::consumer;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,

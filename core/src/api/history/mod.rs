@@ -301,20 +301,7 @@ impl<E> History<E> {
         {
             let begin = told.len();
             for (index, record) in commit.events.iter().enumerate() {
-                let commands = &commit.commands;
-                let past = Past {
-                    event: (),
-                    version: record.version,
-                    time: commit.time,
-                    stored: *stored,
-                    sequence: *sequence,
-                    commit: commit.id,
-                    command: commands
-                        .iter()
-                        .find(|command| command.version >= record.version)
-                        .map(|command| command.id),
-                    metadata: commit.metadata_of(index).cloned(),
-                };
+                let past = Past::of(commit, (index, record), *sequence, *stored);
                 if !self.wanted.takes(&self.pages.range, &past) {
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! What happened: one event of a history, and where it came from.
 
 use crate::api::metadata::EMPTY;
-use crate::format::Metadata;
+use crate::format::{Commit, EventRecord, Metadata};
 use crate::id::{CommandId, CommitId, Sequence, Version, WallTime};
 use std::sync::Arc;
 
@@ -53,8 +53,29 @@ impl<E> Past<E> {
 }
 
 impl Past<()> {
+    /// What is known of one event of a commit.
+    pub(crate) fn of(
+        commit: &Commit,
+        (index, record): (usize, &EventRecord),
+        sequence: Sequence,
+        stored: WallTime,
+    ) -> Self {
+        let mut commands = commit.commands.iter();
+        let command = commands.find(|command| command.version >= record.version);
+        Self {
+            event: (),
+            version: record.version,
+            time: commit.time,
+            stored,
+            sequence,
+            commit: commit.id,
+            command: command.map(|command| command.id),
+            metadata: commit.metadata_of(index).cloned(),
+        }
+    }
+
     /// The same with its event.
-    pub(super) fn with<E>(self, event: E) -> Past<E> {
+    pub(crate) fn with<E>(self, event: E) -> Past<E> {
         let Self {
             event: (),
             version,

@@ -1,0 +1,264 @@
+//! How a consumer is defined and started.
+
+use super::handler::{BatchHandler, Handler};
+use super::middleware::{Around, Middleware};
+use super::route::{Batches, Inside, KindRoute, Raw, Routed, Routes, Typed};
+use super::{ConsumerError, ConsumerHandle};
+use crate::api::{Aggregate, KindError, RawEvent, Tenure};
+use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Start};
+use crate::driver::consumer::ConsumerHost;
+use crate::format::Position;
+use crate::name::{ConsumerName, EntityId, KindName, NameError};
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+type MadeRoute = BoxFuture<'static, Result<(KindName, Arc<dyn KindRoute>), KindError>>;
+
+/// How long a start may take that does not say.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A consumer that is being defined; see [`Tenure::consumer`].
+#[must_use = "a consumer runs when it is started"]
+pub struct ConsumerBuilder {
+    tenure: Tenure,
+    name: String,
+    /// The first mistake in a name.
+    wrong: Option<NameError>,
+    filter: Filter,
+    handlers_max: u32,
+    serial: bool,
+    start: Start,
+    reset: Option<Start>,
+    external: Option<Option<Vec<Position>>>,
+    pace: Pace,
+    kinds: Vec<MadeRoute>,
+    others: Option<Arc<dyn KindRoute>>,
+    batches: Option<Arc<dyn ConsumerHost>>,
+    around: Vec<Arc<dyn Around>>,
+    timeout: Option<Duration>,
+}
+
+impl fmt::Debug for ConsumerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerBuilder")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tenure {
+    /// A consumer of this namespace's events, to be given handlers and started.
+    ///
+    /// The name belongs to one definition, that is to one filter: another one under it is refused. One
+    /// run of a name is active at a time; a second one takes over, and the first one ends.
+    pub fn consumer(&self, name: impl Into<String>) -> ConsumerBuilder {
+        ConsumerBuilder {
+            tenure: self.clone(),
+            name: name.into(),
+            wrong: None,
+            filter: Filter::default(),
+            handlers_max: 16,
+            serial: false,
+            start: Start::Beginning,
+            reset: None,
+            external: None,
+            pace: Pace::default(),
+            kinds: Vec::new(),
+            others: None,
+            batches: None,
+            around: Vec::new(),
+            timeout: None,
+        }
+    }
+}
+
+impl ConsumerBuilder {
+    /// Hands the events of a kind to a handler, decoded and [upcast](crate::api::Upcasters) as its type
+    /// says. Where one stored event became several, all of them are handled, or all are tried again.
+    pub fn kind<A: Aggregate>(mut self, handler: impl Handler<A::Event>) -> Self {
+        let tenure = self.tenure.clone();
+        self.kinds.push(Box::pin(async move {
+            let (_, facts) = tenure.kind::<A>(None).await?;
+            let kind = facts.kind.clone();
+            let route = Typed::<A, _> {
+                facts,
+                handler,
+                kind: PhantomData,
+            };
+            Ok((kind, Arc::new(route) as Arc<dyn KindRoute>))
+        }));
+        self
+    }
+
+    /// Hands all other events to a handler, as they are stored.
+    pub fn raw(mut self, handler: impl Handler<RawEvent>) -> Self {
+        self.others = Some(Arc::new(Raw(handler)));
+        self
+    }
+
+    /// Hands all events to one handler in batches, as they are stored, one batch at a time. The handler
+    /// keeps the checkpoint with its own state: it stood at `positions` (`None`: at nothing yet), and
+    /// stores [`EventBatch::upto`](super::EventBatch::upto) in one step with what it makes of a batch.
+    pub fn batches(mut self, positions: Option<Vec<Position>>, handler: impl BatchHandler) -> Self {
+        self.batches = Some(Arc::new(Batches(Arc::new(handler))));
+        self.external = Some(positions);
+        self.serial = true;
+        self
+    }
+
+    /// Only events of these kinds; those of [`kind`](Self::kind) are among them anyway.
+    pub fn of_kind(mut self, kind: &str) -> Self {
+        match KindName::new(kind) {
+            Ok(kind) => drop(self.filter.kinds.insert(kind)),
+            Err(error) => self.wrong = self.wrong.or(Some(error)),
+        }
+        self
+    }
+
+    /// Only events of these entities.
+    pub fn of_id(mut self, id: &str) -> Self {
+        match EntityId::new(id) {
+            Ok(id) => drop(self.filter.ids.insert(id)),
+            Err(error) => self.wrong = self.wrong.or(Some(error)),
+        }
+        self
+    }
+
+    /// Only events that are stored under these names.
+    pub fn named(mut self, event: impl Into<String>) -> Self {
+        self.filter.events.insert(event.into());
+        self
+    }
+
+    /// Only events whose command's metadata has this header.
+    pub fn with_header(mut self, name: impl Into<String>) -> Self {
+        self.filter.headers.insert(name.into(), None);
+        self
+    }
+
+    /// Only events whose command's metadata has this header with this value.
+    pub fn with_header_of(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.filter.headers.insert(name.into(), Some(value.into()));
+        self
+    }
+
+    /// Where it begins when it has no checkpoint; with the first event when this is not said.
+    pub fn from(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Where it begins now whatever its checkpoint says, which is replaced.
+    pub fn reset(mut self, start: Start) -> Self {
+        self.reset = Some(start);
+        self
+    }
+
+    /// One event at a time, in the log's order over all entities.
+    pub fn serial(mut self) -> Self {
+        self.serial = true;
+        self
+    }
+
+    /// How many entities' events are handled at once at most; 16 when this is not said.
+    pub fn handlers(mut self, handlers_max: u32) -> Self {
+        self.handlers_max = handlers_max.max(1);
+        self
+    }
+
+    /// What is done when a handler fails; [`Policy::stop`] when this is not said.
+    pub fn failing(mut self, policy: Policy) -> Self {
+        self.pace.failing = policy;
+        self
+    }
+
+    /// What is done about an event that cannot be decoded; [`Policy::stop_at_once`] when this is not
+    /// said.
+    pub fn undecodable(mut self, policy: Policy) -> Self {
+        self.pace.undecodable = policy;
+        self
+    }
+
+    /// Limits, waits and how often the checkpoint is stored.
+    pub fn pace(mut self, change: impl FnOnce(&mut Pace)) -> Self {
+        change(&mut self.pace);
+        self
+    }
+
+    /// Puts a middleware around the handlers, inside of those that were added before. It is not asked
+    /// about batches.
+    pub fn with(mut self, middleware: impl Middleware) -> Self {
+        self.around.push(Arc::new(middleware));
+        self
+    }
+
+    /// How long its start may take; 20 s when this is not said. A stream that lost its tail is looked at for
+    /// 10 s before that counts as certain.
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Starts it, and waits until it hands events over. It runs until it is stopped or the node is, with
+    /// or without the handle.
+    ///
+    /// Cancel safe: what was begun runs without a handle then.
+    ///
+    /// # Errors
+    ///
+    /// When it has no handler, a kind cannot be used, its checkpoint is of something else, or the store
+    /// is not there.
+    pub async fn start(self) -> Result<ConsumerHandle, ConsumerError> {
+        if let Some(error) = self.wrong {
+            return Err(error.into());
+        }
+        let name = ConsumerName::new(&self.name)?;
+        let typed = !self.kinds.is_empty() || self.others.is_some();
+        let tenure = self.tenure;
+        let timeout = self.timeout.unwrap_or(START_TIMEOUT).into();
+        let mut filter = self.filter;
+        let host: Arc<dyn ConsumerHost> = match self.batches {
+            Some(_) if typed => return Err(ConsumerError::TwoHandlers { name: self.name }),
+            Some(batches) => batches,
+            None if !typed => return Err(ConsumerError::NoHandler { name: self.name }),
+            None => {
+                let mut kinds = BTreeMap::new();
+                for made in self.kinds {
+                    let (kind, route) = made.await?;
+                    kinds.insert(kind, route);
+                }
+                if self.others.is_none() || !filter.kinds.is_empty() {
+                    filter.kinds.extend(kinds.keys().cloned());
+                }
+                let inside = Inside {
+                    consumer: self.name,
+                    around: self.around,
+                    clock: tenure.inner.handle.clocked(),
+                };
+                Arc::new(Routed(Arc::new(Routes {
+                    kinds,
+                    others: self.others,
+                    inside,
+                })))
+            }
+        };
+        let order = match self.serial {
+            true => Order::Serial,
+            false => Order::PerEntity {
+                handlers_max: self.handlers_max,
+            },
+        };
+        let definition = Definition {
+            name,
+            filter,
+            order,
+            start: self.start,
+            keeping: self.external.map_or(Keeping::Stored, Keeping::External),
+        };
+        ConsumerHandle::start(tenure, (definition, self.pace, self.reset), host, timeout).await
+    }
+}

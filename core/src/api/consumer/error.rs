@@ -1,0 +1,110 @@
+//! Why a consumer did not start, ended, or did not do what it was asked.
+
+use crate::api::KindError;
+use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
+use crate::name::NameError;
+
+/// What a handler fails with: any error, and by `?` any error's type.
+pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a consumer does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsumerError {
+    /// A name cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A kind that it reads cannot be used.
+    #[error("the consumer cannot read a kind: {0}")]
+    Kind(#[from] KindError),
+    /// It has no handler.
+    #[error(
+        "the consumer {name} has no handler: give it one of a kind, of raw events or of batches"
+    )]
+    NoHandler {
+        /// The consumer.
+        name: String,
+    },
+    /// A handler of batches gets all events.
+    #[error(
+        "the consumer {name} has a handler of batches and others: batches take in all events, so give it one or the other"
+    )]
+    TwoHandlers {
+        /// The consumer.
+        name: String,
+    },
+    /// Something is wrong with what it reads or with where its checkpoint is.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// It was stopped.
+    #[error("the consumer was stopped; start it again")]
+    Stopped,
+    /// It did not begin to hand events over in time.
+    #[error("the consumer did not start in time; is the store reachable?")]
+    Timeout,
+    /// Too many requests wait.
+    #[error("too many requests wait; ask again later")]
+    Overloaded,
+    /// The consumer's machine found its own state wrong.
+    #[error("the consumer halted ({reason}); start it again and report the recording")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The node has stopped.
+    #[error("this node has stopped; start another")]
+    NodeStopped,
+}
+
+/// Why a consumer was not rewound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewindError {
+    /// It goes on as before.
+    #[error(transparent)]
+    Refused(#[from] RewindRefusal),
+    /// It does not run.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+}
+
+/// Why a dead letter was not dealt with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LetterError {
+    /// It is where it was.
+    #[error(transparent)]
+    Refused(#[from] LetterRefusal),
+    /// The consumer does not run.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+}
+
+/// Why it is not known that a consumer has seen a commit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeenError {
+    /// It had not in time.
+    #[error("the consumer had not seen the commit in time; look at its status")]
+    Deadline,
+    /// The namespace has no such stream.
+    #[error("the namespace has no event stream {partition}: it has {streams}")]
+    NoStream {
+        /// The stream.
+        partition: u16,
+        /// How many there are.
+        streams: u16,
+    },
+    /// The entity's id cannot be one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It does not run.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+}
+
+impl From<OrderRefusal> for LetterError {
+    fn from(refusal: OrderRefusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}

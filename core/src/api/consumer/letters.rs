@@ -1,0 +1,143 @@
+//! The dead letters of a consumer.
+
+use super::{ConsumerHandle, LetterError};
+use crate::api::{Past, RawEvent};
+use crate::consumer::{Answer, Command, LetterRefusal};
+use crate::format::{DeadLetter, EventPlace};
+use crate::id::Sequence;
+
+/// How many letters are asked for at once.
+const PAGE: u32 = 256;
+
+/// The events that a consumer put aside. They stay until they are handled or removed.
+///
+/// ```
+/// # use tenure_core::api::consumer::*;
+/// # async fn example(consumer: ConsumerHandle) -> Result<(), LetterError> {
+/// let letters = consumer.dead_letters();
+/// for letter in letters.all().await? {
+///     println!("{} of {}: {}", letter.event, letter.entity, letter.text);
+///     letters.replay(letter.place).await?;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetters<'a> {
+    pub(super) consumer: &'a ConsumerHandle,
+}
+
+/// The event of a dead letter as it is stored.
+pub type LetterEvent = Past<RawEvent>;
+
+impl DeadLetters<'_> {
+    /// All of them, by when they were put aside.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer has ended, or the store refuses.
+    pub async fn all(&self) -> Result<Vec<DeadLetter>, LetterError> {
+        let (mut all, mut after) = (Vec::new(), Sequence::NONE);
+        loop {
+            let (letters, last) = self.page(after).await?;
+            all.extend(letters);
+            match last {
+                Some(last) => after = last,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Some of them, and after which place more follow.
+    async fn page(
+        &self,
+        after: Sequence,
+    ) -> Result<(Vec<DeadLetter>, Option<Sequence>), LetterError> {
+        let command = move |ticket| Command::Letters {
+            ticket,
+            after,
+            letters_max: PAGE,
+        };
+        let page = match self.consumer.ask(command).await? {
+            Answer::Letters(page) => page?,
+            Answer::Rewound(_) | Answer::Looked(_) | Answer::Removed(_) => {
+                return Err(self.consumer.error_now().into());
+            }
+        };
+        let letters = page.letters.into_iter().map(|(_, letter)| letter);
+        Ok((letters.collect(), page.more))
+    }
+
+    /// The event of a letter, as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such letter, its event is gone or cannot be read, or the consumer has ended.
+    pub async fn look(&self, place: EventPlace) -> Result<LetterEvent, LetterError> {
+        let command = move |ticket| Command::Look { ticket, place };
+        match self.consumer.ask(command).await? {
+            Answer::Looked(looked) => {
+                let (commit, stored) = *looked?;
+                let index = place.index as usize;
+                let gone = || LetterRefusal::EventGone { place };
+                let record = commit.events.get(index).ok_or_else(gone)?;
+                let past = Past::of(&commit, (index, record), place.sequence, stored);
+                let event = RawEvent::new(record.name.clone(), record.schema, record.data.clone());
+                Ok(past.with(event.at(record.version)))
+            }
+            Answer::Rewound(_) | Answer::Letters(_) | Answer::Removed(_) => {
+                Err(self.consumer.error_now().into())
+            }
+        }
+    }
+
+    /// Hands the event of a letter over once more, after what the handler has of its entity, and removes
+    /// the letter when it is handled. It is not live then.
+    ///
+    /// # Errors
+    ///
+    /// [`LetterRefusal::Failed`] when it failed again; the letter stays.
+    pub async fn replay(&self, place: EventPlace) -> Result<(), LetterError> {
+        let command = move |ticket| Command::Replay { ticket, place };
+        self.removed(self.consumer.ask(command).await?)
+    }
+
+    /// Replays all of them, one after another. How many were handled, and those that failed again.
+    ///
+    /// # Errors
+    ///
+    /// When the consumer has ended, or the store refuses.
+    pub async fn replay_all(&self) -> Result<(u64, Vec<DeadLetter>), LetterError> {
+        let (mut handled, mut failed) = (0, Vec::new());
+        for letter in self.all().await? {
+            match self.replay(letter.place).await {
+                Ok(()) => handled += 1,
+                // Somebody else dealt with it meanwhile.
+                Err(LetterError::Refused(LetterRefusal::None { .. })) => {}
+                Err(LetterError::Refused(
+                    LetterRefusal::Failed { .. } | LetterRefusal::EventGone { .. },
+                )) => failed.push(letter),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((handled, failed))
+    }
+
+    /// Removes a letter; its event is not handled.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such letter, or the consumer has ended.
+    pub async fn remove(&self, place: EventPlace) -> Result<(), LetterError> {
+        let command = move |ticket| Command::Remove { ticket, place };
+        self.removed(self.consumer.ask(command).await?)
+    }
+
+    fn removed(&self, answer: Answer) -> Result<(), LetterError> {
+        match answer {
+            Answer::Removed(removed) => Ok(removed?),
+            Answer::Rewound(_) | Answer::Letters(_) | Answer::Looked(_) => {
+                Err(self.consumer.error_now().into())
+            }
+        }
+    }
+}
