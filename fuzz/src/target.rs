@@ -27,7 +27,7 @@ pub const TARGETS: [Target; 9] = [
     target("repro", 1, 600, repro::play),
     target("route", 1, 4_000, route::play),
     target("shard", 1, 320, shard::play),
-    target("store", 1, 800, store::play),
+    target("store", 2, 800, store::play),
 ];
 
 const fn target(name: &'static str, version: u8, bytes: usize, play: fn(&[u8])) -> Target {

@@ -162,7 +162,7 @@ async fn ordered_push(stream: &Stream, run: Run) {
     let mut messages = consumer.messages().await.expect("it delivers");
     for number in 1..=run.messages {
         let message = messages.next().await.expect("one more").expect("a message");
-        assert_eq!(message.info().expect("a place").consumer_sequence, number);
+        assert_eq!(message.info().expect("a place").stream_sequence, number);
         assert_eq!(message.payload.len(), PAYLOAD.len());
     }
 }
@@ -185,7 +185,7 @@ async fn pulls(stream: &Stream, run: Run) {
         .expect("it delivers");
     for number in 1..=run.messages {
         let message = messages.next().await.expect("one more").expect("a message");
-        assert_eq!(message.info().expect("a place").consumer_sequence, number);
+        assert_eq!(message.info().expect("a place").stream_sequence, number);
         assert_eq!(message.payload.len(), PAYLOAD.len());
     }
 }
