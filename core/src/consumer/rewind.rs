@@ -139,7 +139,13 @@ impl Consumer {
 
     /// The checkpoint there is stored.
     pub(super) fn rewound(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        let Phase::Rewinding(Rewind { ticket, .. }) = &self.phase else {
+        // Before, what was stored is a checkpoint that was on its way when it was told to go elsewhere.
+        let Phase::Rewinding(Rewind {
+            ticket,
+            stage: Stage::Write,
+            ..
+        }) = &self.phase
+        else {
             return;
         };
         let (ticket, positions) = (*ticket, self.positions());

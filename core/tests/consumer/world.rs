@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::consumer::{
-    Batch, Config, Consumer, Definition, Effect, Fault, Filter, Handled, Input, Keeping, Notice,
-    Order, Pace, Policy, Start, State, Then,
+    Answer, Batch, Command, Config, Consumer, Definition, Effect, Fault, Filter, Handled, Input,
+    Keeping, Notice, Order, Pace, Policy, Start, State, Then,
 };
 use tenure_core::format::{
-    Cause, Checkpoint, Commit, EventPlace, EventRecord, Layout, LayoutKey, Placement, Unknown,
+    Cause, Checkpoint, Commit, EventPlace, EventRecord, Layout, LayoutKey, Placement, Position,
+    Unknown,
 };
-use tenure_core::id::{CommitId, Incarnation, KindId, LayoutId, OpId, Version, WallTime};
+use tenure_core::id::{CommitId, Incarnation, KindId, LayoutId, OpId, Ticket, Version, WallTime};
 use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace};
 use tenure_core::port::{
     Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamName,
@@ -101,6 +102,7 @@ impl World {
             13 => self.next_deadline(),
             14 if how % 4 == 0 => self.restart(),
             14 => self.reconnect(),
+            15 if how % 8 == 0 => self.rewind(),
             _ => self.pass(Span::from_millis(u64::from(how % 64))),
         }
         self.check();
@@ -127,7 +129,17 @@ impl World {
                     self.done_with(failure.place);
                 }
                 Effect::Notice(_) => {}
-                Effect::Answer { .. } => panic!("nothing is asked"),
+                Effect::Answer { answer, .. } => match answer {
+                    // It begins anew: what comes is not to follow what was.
+                    Answer::Rewound(Ok(positions)) => {
+                        assert!(positions.iter().all(|at| *at == Position::START));
+                        self.last.clear();
+                    }
+                    Answer::Rewound(Err(_)) => {}
+                    Answer::Letters(_) | Answer::Looked(_) | Answer::Removed(_) => {
+                        panic!("nothing else is asked")
+                    }
+                },
                 Effect::Ended { fault, .. } => {
                     let superseded = matches!(fault.as_deref(), Some(Fault::Superseded { .. }));
                     assert!(fault.is_none() || superseded, "{fault:?}");
@@ -320,6 +332,12 @@ impl World {
         }
     }
 
+    /// All comes again.
+    fn rewind(&mut self) {
+        let (ticket, to) = (Ticket(1), Start::Beginning);
+        self.step(Input::Order(Command::Rewind { ticket, to }));
+    }
+
     pub(crate) fn reconnect(&mut self) {
         self.step(Input::Up);
     }
@@ -420,7 +438,7 @@ impl World {
 
     fn stop(&mut self) {
         let until = self.now + Span::from_secs(60);
-        let command = tenure_core::consumer::Command::Stop { until };
+        let command = Command::Stop { until };
         self.step(Input::Order(command));
         for _ in 0..100 {
             self.settle();
