@@ -6,6 +6,8 @@ mod common;
 mod defects;
 mod letters;
 mod orders;
+#[cfg(feature = "nats")]
+mod permissions;
 mod reading;
 
 use common::{Account, AccountEvent, Move};
