@@ -16,6 +16,7 @@ pub struct Account {
 
 /// What can happen to an account. Names and versions are stored; the Rust names are free to change.
 #[derive(Clone, Debug, PartialEq, Eq, Event)]
+#[event(schemas)]
 pub enum AccountEvent {
     /// It was opened with this balance.
     #[event(name = "opened", version = 2)]

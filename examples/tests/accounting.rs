@@ -176,3 +176,16 @@ fn the_permissions_in_the_readme_are_enough_for_their_namespace() {
     let error = refused(&arguments);
     assert!(error.contains("may not"), "{error}");
 }
+
+#[test]
+fn it_tells_what_it_consists_of() {
+    let chart = ACCOUNTING.succeeds(&["--model", "mermaid"]).printed;
+    assert!(chart.starts_with("flowchart LR\n"), "{chart}");
+    assert!(chart.contains(">\"deposited\"]:::event"), "{chart}");
+    let json = ACCOUNTING.succeeds(&["--model", "json"]).printed;
+    let model: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let opened = &model["aggregates"][0]["events"][0];
+    assert_eq!(opened["schema"]["properties"]["balance"]["type"], "integer");
+    let told = refused(&["--model", "picture"]);
+    assert!(told.contains("json, mermaid"), "{told}");
+}

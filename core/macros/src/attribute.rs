@@ -1,6 +1,7 @@
 //! The attribute `name = "…", version = n` and its errors.
 
 use proc_macro2::Span;
+use syn::spanned::Spanned as _;
 use syn::{Attribute, Error, LitInt, LitStr, Path, Result, parse_quote};
 
 /// The longest stable name, in bytes.
@@ -12,6 +13,8 @@ pub(crate) struct Attributes {
     name: Option<LitStr>,
     version: Option<(u16, Span)>,
     krate: Option<Path>,
+    /// Where it says `schemas`.
+    schemas: Option<Span>,
 }
 
 /// A stable name and version, as an attribute gives them.
@@ -39,11 +42,18 @@ impl Attributes {
                     once(&mut this.version, (version, number.span()), || {
                         meta.error("`version` is given twice")
                     })
+                } else if attribute == "event" && meta.path.is_ident("schemas") {
+                    let span = meta.path.span();
+                    once(&mut this.schemas, span, || {
+                        meta.error("`schemas` is given twice")
+                    })
                 } else if meta.path.is_ident("crate") {
                     let path: LitStr = meta.value()?.parse()?;
                     once(&mut this.krate, path.parse()?, || {
                         meta.error("`crate` is given twice")
                     })
+                } else if attribute == "event" {
+                    Err(meta.error("expected `name`, `version`, `schemas` or `crate`"))
                 } else {
                     Err(meta.error("expected `name`, `version` or `crate`"))
                 }
@@ -55,6 +65,19 @@ impl Attributes {
     /// The path of the traits.
     pub(crate) fn krate(&self) -> Path {
         self.krate.clone().unwrap_or_else(|| parse_quote!(::tenure))
+    }
+
+    /// Whether it says `schemas`.
+    pub(crate) fn schemas(&self) -> bool {
+        self.schemas.is_some()
+    }
+
+    /// Refuses `schemas` where it does not belong.
+    pub(crate) fn no_schemas(self, why: &str) -> Result<Self> {
+        match self.schemas {
+            Some(span) => Err(Error::new(span, why)),
+            None => Ok(self),
+        }
     }
 
     /// The name and version, which must both be there; `what` they are of stands at `span`.

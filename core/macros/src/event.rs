@@ -14,7 +14,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         ));
     }
     let attributes = Attributes::parse("event", &input.attrs)?;
-    let krate = attributes.krate();
+    let (krate, schemas) = (attributes.krate(), attributes.schemas());
     let cases = match &input.data {
         Data::Enum(data) => {
             attributes.no_stable("the names and versions stand on the enum's variants")?;
@@ -27,11 +27,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             let cases = data.variants.iter().map(|variant| {
                 let variant_ident = &variant.ident;
                 let what = format!("the event `{variant_ident}`");
-                let stable = Attributes::parse("event", &variant.attrs)?.stable(
-                    "event",
-                    &what,
-                    variant_ident.span(),
-                )?;
+                let attributes = Attributes::parse("event", &variant.attrs)?;
+                let attributes = attributes.no_schemas("`schemas` stands on the enum")?;
+                let stable = attributes.stable("event", &what, variant_ident.span())?;
                 Case::new(
                     quote!(Self::#variant_ident),
                     variant_ident,
@@ -54,7 +52,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         }
     };
     check_unique(&cases)?;
-    Ok(implementation(&input.ident, &krate, &cases))
+    let mut tokens = implementation(&input.ident, &krate, &cases);
+    if schemas {
+        tokens.extend(schemas_of(&input.ident, &krate, &cases));
+    }
+    Ok(tokens)
 }
 
 /// One event type.
@@ -181,6 +183,35 @@ impl<'a> Case<'a> {
     }
 }
 
+impl Case<'_> {
+    fn schema(&self, krate: &Path) -> TokenStream {
+        let schemars_path = serde_path(krate).replace("serde", "schemars");
+        let (stored, version) = (&self.stable.name, self.stable.version);
+        let (declared, of) = match &self.shape {
+            Shape::Unit => (quote!(), quote!(())),
+            Shape::Newtype(ty) => (quote!(), quote!(#ty)),
+            Shape::Named(fields) => {
+                let declared = fields.iter().map(|f| {
+                    let (ident, ty, serde) = (f.ident, f.ty, &f.serde);
+                    quote!(#(#serde)* #ident: #ty)
+                });
+                let name = format_ident!("{}Fields", self.ident);
+                let declared = quote! {
+                    #[derive(#krate::__private::schemars::JsonSchema)]
+                    #[schemars(crate = #schemars_path)]
+                    #[allow(dead_code)]
+                    struct #name { #(#declared),* }
+                };
+                (declared, quote!(#name))
+            }
+        };
+        quote!({
+            #declared
+            #krate::model::schema_of::<#of>(#stored, #version)
+        })
+    }
+}
+
 impl<'a> NamedField<'a> {
     fn new(field: &'a Field) -> Self {
         Self {
@@ -191,6 +222,19 @@ impl<'a> NamedField<'a> {
                 .iter()
                 .filter(|a| a.path().is_ident("serde"))
                 .collect(),
+        }
+    }
+}
+
+/// What the fields of each case are, as JSON Schema.
+fn schemas_of(ident: &Ident, krate: &Path, cases: &[Case<'_>]) -> TokenStream {
+    let schemas = cases.iter().map(|case| case.schema(krate));
+    quote! {
+        #[automatically_derived]
+        impl #krate::model::EventSchemas for #ident {
+            fn schemas() -> ::std::vec::Vec<#krate::model::EventSchema> {
+                ::std::vec![#(#schemas),*]
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::actor::ActorKindError;
 use super::entities::{Entities, KindFacts};
+use super::model::AggregateModel;
 use super::upcast::{Steps, UpcastersError};
 use super::{Aggregate, Entity, KindSettings, Messages, Tenure, UnknownEvents};
 use crate::driver::host::{Host, KindEntry, caught};
@@ -132,6 +133,7 @@ impl Tenure {
             });
         }
         let record = self.record(name, settings).await?;
+        self.known(AggregateModel::of::<A>(messages.map(|of| of()).as_ref()));
         let facts = self.facts(&record, settings.unknown_events, steps);
         let host_facts = facts.clone();
         let entry = KindEntry {

@@ -27,6 +27,7 @@ mod load;
 mod log;
 mod message;
 mod metadata;
+pub mod model;
 mod never;
 mod plans;
 mod raw;
@@ -89,5 +90,7 @@ pub mod __private {
     pub use super::CodecError;
     pub use crate::format::Codec;
     pub use bytes::Bytes;
+    #[cfg(feature = "schema")]
+    pub use schemars;
     pub use serde;
 }

@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, entry_of};
 use super::entity::ServedEntity;
+use super::model::AggregateModel;
 use super::{Cluster, Entity, KindError, KindSettings, Serving, StartError, Tenure};
 use crate::driver::NotJoined;
 use crate::driver::actors::host::ActorEntry;
@@ -61,6 +62,7 @@ impl Serves {
                     settings.codec = entry.codec;
                     settings.placement = entry.placement;
                     tenure.record(name.clone(), settings).await?;
+                    tenure.known(AggregateModel::of_actor::<A>());
                     Ok(Kind::Actors(name, entry))
                 })
             },

@@ -168,6 +168,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
             skipped: Arc::default(),
             owned: RwLock::default(),
             types: Mutex::default(),
+            models: Mutex::default(),
         }),
     };
     let patience = options.start_timeout;

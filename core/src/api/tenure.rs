@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, ActorHandle};
 use super::kinds::OwnedKind;
+use super::model::AggregateModel;
 use super::raw::RawEntities;
 use super::repository::{KindHandle, KindParts};
 use super::{
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     pub(super) owned: RwLock<BTreeMap<TypeId, OwnedKind>>,
     /// Which type is which kind.
     pub(super) types: Mutex<BTreeMap<KindName, (TypeId, &'static str)>>,
+    /// What each kind of this process takes and tells.
+    pub(super) models: Mutex<BTreeMap<String, AggregateModel>>,
 }
 
 impl fmt::Debug for Tenure {

@@ -98,6 +98,7 @@
 //!
 //! - `mem` (default): the places `mem:` and `mem:<name>`.
 //! - `nats`: the places `nats://…`, and clients of your own.
+//! - `schema`: the fields of events as JSON Schema, for programs in other languages.
 //! - `sim`: tests on simulated clusters, `sim_test` and the module `sim`.
 
 mod builder;
@@ -108,6 +109,7 @@ pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::actor;
 pub use tenure_core::api::consumer;
+pub use tenure_core::api::model;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tenure::model::{ActorModel, Model};
 use tenure::{
     Builder, Cluster, ClusterView, CommandId, Metadata, NatsOptions, NatsShell, Receipt, Served,
     TakeOver, Tenure, Version, WallTime,
@@ -48,6 +49,9 @@ struct Options {
     /// What the names of its streams begin with
     #[arg(long, default_value = "accounting")]
     namespace: String,
+    /// Only print what the program consists of: as JSON with the schemas of its events, or as a Mermaid chart
+    #[arg(long, value_enum, value_name = "FORM")]
+    model: Option<Form>,
     /// Only read the balances back: what the second process is started with
     #[arg(long, hide = true)]
     read_back: bool,
@@ -57,6 +61,13 @@ struct Options {
 enum Shell {
     Mem,
     Nats,
+}
+
+/// How the model is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Json,
+    Mermaid,
 }
 
 type Failure = Box<dyn Error>;
@@ -69,6 +80,9 @@ const NODES: [&str; 3] = ["node-0", "node-1", "node-2"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn run(mut options: Options) -> Result<(), Failure> {
+    if let Some(form) = options.model {
+        return print_model(form);
+    }
     // Dropped, and with it the server stopped, when all is done.
     let _server = match options.shell {
         Shell::Mem => None,
@@ -97,6 +111,26 @@ async fn run(mut options: Options) -> Result<(), Failure> {
         println!("read back by another node:");
         read_back(&options).await
     }
+}
+
+/// The kinds say what they take and what can happen; who decides is said here.
+fn print_model(form: Form) -> Result<(), Failure> {
+    let teller = ActorModel::new("teller");
+    let teller = ["open", "deposit", "withdraw"]
+        .into_iter()
+        .fold(teller, |teller, command| teller.issues("account", command));
+    let owner = ActorModel::new("owner").issues("account", "transfer");
+    let model = Model::new("accounting")
+        .entity::<Account>()
+        .schemas::<Account>()
+        .actor(teller)
+        .actor(owner.issues("account", "promise"));
+    model.check()?;
+    match form {
+        Form::Json => println!("{}", model.to_json()),
+        Form::Mermaid => print!("{}", model.to_mermaid()),
+    }
+    Ok(())
 }
 
 /// The place is a value; the rest of the program is the same wherever it runs.

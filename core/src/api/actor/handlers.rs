@@ -79,6 +79,11 @@ impl<A: Actor> Handlers<A> {
         self.known.keys().map(|(name, _)| *name).collect()
     }
 
+    /// The names and versions of the messages that the kind takes.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &(&'static str, u16)> {
+        self.known.keys()
+    }
+
     /// A message that is named twice.
     pub(crate) fn twice(&self) -> Option<(&'static str, u16)> {
         self.twice

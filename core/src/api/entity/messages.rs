@@ -15,7 +15,7 @@ pub(crate) type MessageType = (&'static str, u16);
 #[must_use]
 pub struct Messages<A: Aggregate> {
     pub(crate) commands: BTreeMap<MessageType, DecodeCommand<A>>,
-    pub(super) queries: BTreeMap<MessageType, DecodeQuery<A>>,
+    pub(crate) queries: BTreeMap<MessageType, DecodeQuery<A>>,
 }
 
 impl<A: Entity> Messages<A> {

@@ -1,0 +1,135 @@
+//! What models take, refuse and draw.
+
+use super::{ActorModel, ExternalModel, Model, ModelError, PolicyModel, ReadModel};
+use crate::api::{Aggregate, CodecError, Event};
+use crate::format::Codec;
+use bytes::Bytes;
+
+#[derive(Clone, Default)]
+struct Account;
+
+struct AccountEvent;
+
+impl Event for AccountEvent {
+    const TYPES: &'static [(&'static str, u16)] =
+        &[("opened", 1), ("opened", 2), ("closed \"\n", 1)];
+
+    fn name(&self) -> &'static str {
+        "opened"
+    }
+
+    fn schema(&self) -> u16 {
+        2
+    }
+
+    fn encode(&self, codec: Codec) -> Result<Bytes, CodecError> {
+        codec.encode(&())
+    }
+
+    fn decode(_: &str, _: u16, _: Codec, _: &[u8]) -> Result<Option<Self>, CodecError> {
+        Ok(Some(Self))
+    }
+}
+
+impl Aggregate for Account {
+    type Event = AccountEvent;
+    const KIND: &'static str = "account";
+
+    fn evolve(&mut self, _: &AccountEvent) {}
+}
+
+fn bank() -> Model {
+    Model::new("bank")
+        .aggregate::<Account>()
+        .policy(
+            PolicyModel::new("tell")
+                .on("account", "opened")
+                .calls("post"),
+        )
+        .read_model(ReadModel::new("balances").of("account", "opened"))
+        .actor(ActorModel::new("clerk").reads("balances"))
+        .external(ExternalModel::new("post"))
+}
+
+#[test]
+fn a_model_is_the_same_after_json() {
+    let model = bank();
+    model.check().expect("everything is there");
+    assert_eq!(Model::from_json(&model.to_json()).expect("its own"), model);
+}
+
+#[test]
+fn a_kind_that_is_named_again_takes_the_place_of_the_first() {
+    assert_eq!(bank().aggregate::<Account>().aggregates.len(), 1);
+}
+
+#[test]
+fn a_chart_has_each_name_once_and_no_label_breaks_it() {
+    let chart = bank().to_mermaid();
+    let expected = r##"flowchart LR
+  subgraph kind0_all["account"]
+    kind0["account"]:::aggregate
+    kind0_event0>"opened"]:::event
+    kind0 --> kind0_event0
+    kind0_event1>"closed #34; "]:::event
+    kind0 --> kind0_event1
+  end
+  read0[("balances")]:::read
+  kind0_event0 --> read0
+  external0[["post"]]:::external
+  policy0{{"tell"}}:::policy
+  kind0_event0 --> policy0
+  policy0 --> external0
+  actor0(["clerk"]):::actor
+  read0 -.-> actor0
+"##;
+    let (head, classes) = chart.split_at(expected.len());
+    assert_eq!(head, expected);
+    assert_eq!(classes.lines().count(), 7);
+}
+
+#[test]
+fn what_is_named_and_not_there_is_told() {
+    let refused = |model: Model| model.check().expect_err("something is wrong").to_string();
+    let event = bank().read_model(ReadModel::new("sums").of("account", "paid"));
+    assert_eq!(
+        refused(event),
+        "the read model sums names the event paid of kind account, which has none; correct one of the two"
+    );
+    let command = bank().external(ExternalModel::new("bot").issues("account", "open"));
+    assert_eq!(
+        refused(command),
+        "the system bot names the command open of kind account, which takes none; correct one of the two"
+    );
+    let read = bank().actor(ActorModel::new("auditor").reads("nothing"));
+    assert_eq!(
+        refused(read),
+        "the actor auditor names nothing, which is not there; add it to the model"
+    );
+    let called = bank().policy(PolicyModel::new("call").calls("nobody"));
+    assert_eq!(
+        refused(called),
+        "the policy call names nobody, which is not there; add it to the model"
+    );
+    let twice = bank().actor(ActorModel::new("post"));
+    assert_eq!(
+        refused(twice),
+        "two parts are named post; give one of them another name"
+    );
+}
+
+#[test]
+fn text_of_another_kind_or_version_is_refused() {
+    let newer = bank()
+        .to_json()
+        .replacen("\"version\": 1", "\"version\": 2", 1);
+    assert!(matches!(
+        Model::from_json(&newer),
+        Err(ModelError::Version { version: 2 })
+    ));
+    assert!(matches!(Model::from_json("{}"), Err(ModelError::Json(_))));
+    assert!(matches!(
+        Model::from_json("not json"),
+        Err(ModelError::Json(_))
+    ));
+}

@@ -1,0 +1,114 @@
+//! What a node tells of its kinds as a model, and what the derive macro says of events.
+
+mod common;
+
+use common::Till;
+use serde::{Deserialize, Serialize};
+use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
+use tenure::model::{EventModel, Kept, Model, ReadModel};
+use tenure::prelude::*;
+
+#[derive(Debug, Serialize, Deserialize, Message)]
+#[message(name = "ring", version = 3)]
+struct Ring;
+
+struct Bell;
+
+impl Actor for Bell {
+    const KIND: &'static str = "bell";
+
+    async fn init(_: &mut ActorCx<Self>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+
+    fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
+        handlers.on::<Ring>()
+    }
+}
+
+impl Handle<Ring> for Bell {
+    type Reply = ();
+    type Error = Never;
+
+    async fn handle(&mut self, _: Ring, _: &mut ActorCx<Self>) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+fn types(events: &[EventModel]) -> Vec<(&str, u16)> {
+    events
+        .iter()
+        .map(|it| (it.name.as_str(), it.version))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_node_tells_the_kinds_that_it_has_and_uses() {
+    let builder = Tenure::builder().namespace("shop").actor::<Bell>();
+    let node = builder.start("mem:").await.unwrap();
+    assert_eq!(node.model().aggregates.len(), 1, "what it was started with");
+
+    // A repository tells what can happen; only who asks entities says what they take.
+    node.repository::<Till>().await.unwrap();
+    let kinds = |model: &Model| {
+        let of = |kind: &tenure::model::AggregateModel| (kind.kind.clone(), kind.commands.len());
+        model.aggregates.iter().map(of).collect::<Vec<_>>()
+    };
+    let (bell, till) = ("bell".to_owned(), "till".to_owned());
+    assert_eq!(kinds(&node.model()), [(bell.clone(), 1), (till.clone(), 0)]);
+    node.entity::<Till>("front").read(common::Count).await.ok();
+    assert_eq!(kinds(&node.model()), [(bell.clone(), 1), (till.clone(), 2)]);
+    node.repository::<Till>().await.unwrap();
+    assert_eq!(
+        kinds(&node.model()),
+        [(bell, 1), (till, 2)],
+        "it is not forgotten"
+    );
+
+    let model = node.model();
+    assert_eq!(model.name, "shop");
+    assert_eq!(model.aggregates[0].kept, Kept::Memory);
+    assert_eq!(model.aggregates[0].commands[0].version, 3);
+    assert_eq!(model.aggregates[1].kept, Kept::Log);
+    assert_eq!(types(&model.aggregates[1].events), [("moved", 1)]);
+    assert_eq!(Model::from_json(&model.to_json()).unwrap(), model);
+    let read = ReadModel::new("contents").of("till", "moved");
+    model.read_model(read).check().unwrap();
+    node.stop().await;
+}
+
+#[cfg(feature = "schema")]
+mod schema {
+    use tenure::model::EventSchemas;
+    use tenure::prelude::*;
+
+    #[derive(Event)]
+    #[event(schemas)]
+    enum OrderEvent {
+        #[event(name = "placed", version = 2)]
+        Placed {
+            customer: String,
+            #[serde(rename = "total")]
+            cents: Option<u64>,
+        },
+        #[event(name = "noted", version = 1)]
+        Noted(Vec<String>),
+        #[event(name = "shipped", version = 1)]
+        Shipped,
+    }
+
+    #[test]
+    fn the_fields_of_events_are_told_as_they_are_stored() {
+        let schemas = OrderEvent::schemas();
+        let names: Vec<_> = schemas.iter().map(|it| (it.name, it.version)).collect();
+        assert_eq!(names, OrderEvent::TYPES);
+        let [placed, noted, shipped] = &schemas[..] else {
+            panic!("{schemas:?}");
+        };
+        assert_eq!(placed.schema["title"], "placed v2");
+        assert_eq!(placed.schema["properties"]["total"]["type"][0], "integer");
+        assert_eq!(placed.schema["required"].as_array().unwrap().len(), 1);
+        assert_eq!(noted.schema["items"]["type"], "string");
+        assert_eq!(shipped.schema["type"], "null");
+    }
+}
