@@ -165,12 +165,20 @@ impl World {
         }
         self.tell(Lane::Node(node), Kind::Note, || format!("n{node} goes on"));
         self.nodes[node].stopped_until = None;
-        self.wakes_up(node)?;
+        // What came before a link went is read before its end, unless the end is told at once.
+        let gone = self.suspended.remove(&node) && self.nodes[node].linked;
+        let at_once = gone && self.draws.chance(What::Suspend, 4, 500);
+        if at_once {
+            self.wakes_up(node)?;
+        }
         let mut waiting: Vec<_> = self.nodes[node].waiting.drain(..).collect();
         // What came in while it stood still is found in any order.
         self.draws.shuffle(What::Pause, 3, &mut waiting);
         for (place, input) in waiting {
             self.deliver(place, input)?;
+        }
+        if gone && !at_once {
+            self.wakes_up(node)?;
         }
         Ok(())
     }

@@ -318,18 +318,12 @@ impl World {
         self.next_fault(What::Suspend, self.plan.faults.suspend, Event::Suspend);
     }
 
-    /// A node that stood still goes on: its link is gone after a suspension.
+    /// A node that was suspended finds its link gone.
     pub(super) fn wakes_up(&mut self, node: usize) -> Result<(), Violation> {
-        if self.suspended.remove(&node) && self.nodes[node].linked {
-            self.unlink(node)?;
-            let wait = self.draws.span(
-                What::Suspend,
-                3,
-                Span::from_millis(1),
-                Span::from_millis(500),
-            );
-            self.at(wait, Event::LinkUp { node });
-        }
+        self.unlink(node)?;
+        let (least, most) = (Span::from_millis(1), Span::from_millis(500));
+        let wait = self.draws.span(What::Suspend, 3, least, most);
+        self.at(wait, Event::LinkUp { node });
         Ok(())
     }
 
