@@ -55,7 +55,9 @@ fn what_fails_is_made_smaller_and_played_again() {
     let file = file.and_then(|rest| rest.split(' ').next());
     let file = file.expect("the smaller repro");
     let page = std::fs::read_to_string(file.replace(".repro", ".html"));
-    assert!(page.is_ok_and(|page| page.starts_with("<!doctype html>")));
+    let page = page.expect("its page");
+    assert!(page.starts_with("<!doctype html>"));
+    assert!(page.contains("VIOLATION test: the node is gone"), "{page}");
 
     let again = told("TENURE_SIM_REPRO", file);
     assert!(again.contains("the node is gone"), "{again}");

@@ -108,8 +108,15 @@ pub(crate) fn run(case: &Case, keep: Keep) -> Report {
 }
 
 /// What came of a run, as of every world; `judge` says what its test came to.
-fn report_of<T>(ran: Ran<T>, judge: impl FnOnce(T) -> Result<usize, Violation>) -> Report {
+fn report_of<T>(mut ran: Ran<T>, judge: impl FnOnce(T) -> Result<usize, Violation>) -> Report {
+    let told = ran.ended.is_err();
     let ended = ran.ended.and_then(|value| value.map_or(Ok(0), judge));
+    if let Err(violation) = &ended
+        && !told
+    {
+        // What the test's value says is broken was not known while the story was told.
+        ran.story.ends_with(ran.lasted.as_nanos(), violation);
+    }
     let (asked, violation) = match ended {
         Ok(asked) => (asked, None),
         Err(violation) => (0, Some(violation)),

@@ -3,6 +3,7 @@
 use super::World;
 use super::bars::Bar;
 use super::event::{Part, Place};
+use crate::oracle::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
@@ -94,6 +95,24 @@ pub struct Kept {
     pub(crate) tested: BTreeSet<u64>,
     /// How many shards a class has, where bars are of two classes by one number after another.
     pub(crate) per_class: usize,
+}
+
+impl Kept {
+    /// A story that was kept ends with a promise that was broken, where its test went on last.
+    pub(crate) fn ends_with(&mut self, at: u64, violation: &Violation) {
+        let Some(last) = self.lines.last().map(|line| line.event) else {
+            return;
+        };
+        let event = self.tested.last().copied().unwrap_or(last);
+        self.lines.push(Line {
+            at,
+            event,
+            cause: self.causes.get(&event).copied().unwrap_or_default(),
+            lane: Lane::World,
+            kind: Kind::Violation,
+            text: format!("VIOLATION {violation}"),
+        });
+    }
 }
 
 /// Where the story goes.
