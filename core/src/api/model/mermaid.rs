@@ -63,21 +63,21 @@ pub(super) fn draw(model: &Model) -> String {
     for (index, one) in model.read_models.iter().enumerate() {
         let me = format!("read{index}");
         chart.node("  ", &me, ("[(", ")]"), &one.name, "read");
-        chart.from_events(&one.of, &me);
+        chart.arrows_from_events(&one.of, &me);
         read.insert(&one.name, me);
     }
     let mut externals = BTreeMap::new();
     for (index, one) in model.externals.iter().enumerate() {
         let me = format!("external{index}");
         chart.node("  ", &me, ("[[", "]]"), &one.name, "external");
-        chart.to_commands(&me, &one.issues);
+        chart.arrows_to_commands(&me, &one.issues);
         externals.insert(&one.name, me);
     }
     for (index, one) in model.policies.iter().enumerate() {
         let me = format!("policy{index}");
         chart.node("  ", &me, ("{{", "}}"), &one.name, "policy");
-        chart.from_events(&one.on, &me);
-        chart.to_commands(&me, &one.issues);
+        chart.arrows_from_events(&one.on, &me);
+        chart.arrows_to_commands(&me, &one.issues);
         for called in one.calls.iter().filter_map(|name| externals.get(name)) {
             chart.line(format_args!("  {me} --> {called}"));
         }
@@ -85,7 +85,7 @@ pub(super) fn draw(model: &Model) -> String {
     for (index, one) in model.actors.iter().enumerate() {
         let me = format!("actor{index}");
         chart.node("  ", &me, ("([", "])"), &one.name, "actor");
-        chart.to_commands(&me, &one.issues);
+        chart.arrows_to_commands(&me, &one.issues);
         for looked_at in one.reads.iter().filter_map(|name| read.get(name)) {
             chart.line(format_args!("  {looked_at} -.-> {me}"));
         }
@@ -111,7 +111,7 @@ impl Chart {
         ));
     }
 
-    fn from_events(&mut self, events: &[EventRef], to: &str) {
+    fn arrows_from_events(&mut self, events: &[EventRef], to: &str) {
         for event in events {
             if let Some(from) = self.events.get(event).cloned() {
                 self.line(format_args!("  {from} --> {to}"));
@@ -119,7 +119,7 @@ impl Chart {
         }
     }
 
-    fn to_commands(&mut self, from: &str, commands: &[CommandRef]) {
+    fn arrows_to_commands(&mut self, from: &str, commands: &[CommandRef]) {
         for command in commands {
             if let Some(to) = self.commands.get(command).cloned() {
                 self.line(format_args!("  {from} --> {to}"));
