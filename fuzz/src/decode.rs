@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, FrameReader, KindRecord, Layout, Member,
-    Ownership, Return, ShardIndex, Snapshot, TraceContext, unescape_id,
+    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, FrameReader,
+    KindRecord, Layout, Member, Ownership, Return, ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
 use tenure_core::name::{KindName, Namespace};
