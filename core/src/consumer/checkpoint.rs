@@ -1,5 +1,6 @@
 //! The checkpoint record: read, taken over, and replaced by CAS as events are handled (C3, C5, H14).
 
+use super::fault::may_pass;
 use super::machine::{Consumer, Job, Phase};
 use super::take::Misfit;
 use super::{Effect, Fault, Keeping, Notice};
@@ -128,7 +129,7 @@ impl Consumer {
             // Somebody else's, or mine of an attempt whose answer was lost, or of a leader that was
             // being replaced.
             Outcome::Refused(Refused::WrongLast { .. }) => self.ask(cx, Job::Read, out),
-            Outcome::Refused(refused) if refused.passes() => self.again(cx, Job::Write),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Write),
             Outcome::Refused(refused) => self.refused(cx, Job::Write, refused, out),
             Outcome::Unknown => {
                 crate::reached!(cx, "consumer: a checkpoint's outcome is unknown");
@@ -191,7 +192,7 @@ impl Consumer {
             Outcome::Done(StoreDone::Latest(proof)) => proof.messages.into_iter().next(),
             Outcome::Done(_) => return Err(Misfit),
             Outcome::Refused(Refused::NotFound) => None,
-            Outcome::Refused(refused) if refused.passes() => {
+            Outcome::Refused(refused) if may_pass(&refused) => {
                 self.again(cx, Job::Read);
                 return Ok(());
             }

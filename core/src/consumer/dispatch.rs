@@ -1,6 +1,6 @@
 //! What the handler gets next, and what becomes of it (C1, C2).
 
-use super::machine::Consumer;
+use super::machine::{Consumer, Phase};
 use super::policy::Then;
 use super::queue::{Content, Item, Run, Work};
 use super::{Batch, Effect, Failure, Fault, Given, Handled, Keeping, Notice, Order};
@@ -30,7 +30,10 @@ impl Consumer {
 
     /// Gives the handler the next batch of a key; the key is busy.
     fn hand_over(&mut self, cx: &mut Cx<'_>, key: Subject, out: &mut Effects<Effect>) {
-        let room_max = self.config.pace.batch_events_max.max(1) as usize;
+        let room_max = match self.alone {
+            0 => self.config.pace.batch_events_max.max(1) as usize,
+            _ => 1,
+        };
         let (mut work, mut events) = (Vec::new(), Vec::new());
         let mut broken = None;
         let waiting: Vec<Work> = self.queue.work(&key).take(room_max).collect();
@@ -173,6 +176,14 @@ impl Consumer {
         if done > 0 {
             self.watch.progress(cx.now);
         }
+        if all > 1 && done == 0 && self.is_external() {
+            crate::reached!(cx, "consumer: a batch failed, nobody knows by which event");
+            self.alone = all;
+            self.watch.failures += 1;
+            let delay = self.config.pace.failing.delay(cx, self.rolls, 1);
+            self.rolls += 1;
+            return self.queue.retry_at(&key, cx.now + delay);
+        }
         let mut at = None;
         for (work, count) in work {
             let Work::Commit(n, sequence) = work else {
@@ -196,6 +207,11 @@ impl Consumer {
         }
     }
 
+    /// Whether the handler keeps the checkpoint, and is done with a whole batch or with none of it.
+    fn is_external(&self) -> bool {
+        matches!(self.config.definition.keeping, Keeping::External(_))
+    }
+
     /// The next event of a commit is done with.
     fn finish(&mut self, cx: &Cx<'_>, key: &Subject, n: u16, sequence: Sequence) {
         let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
@@ -206,6 +222,7 @@ impl Consumer {
         };
         item.next += 1;
         item.tries = 0;
+        self.alone = self.alone.saturating_sub(1);
         self.queue.events -= 1;
         self.watch.handled += 1;
         if item.left() == 0 {
@@ -245,6 +262,10 @@ impl Consumer {
         let Some(failure) = self.failure((n, sequence), cause, text) else {
             return;
         };
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            // It may have failed because all is stopping: the next run tries it again.
+            return self.queue.release(key);
+        }
         if tries <= policy.retries_max {
             crate::reached!(cx, "consumer: an event is tried again");
             let delay = policy.delay(cx, self.rolls, tries);

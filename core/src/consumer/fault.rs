@@ -8,6 +8,39 @@ use crate::port::Refused;
 use crate::space::SpaceError;
 use alloc::string::String;
 
+/// Whether a refusal may have gone after a while, without anybody's doing: that of a server that is busy,
+/// full or not there yet. A consumer waits then and tells that it is stalled, for years if need be; it
+/// ends only over what stays.
+pub(super) fn may_pass(refused: &Refused) -> bool {
+    match refused {
+        Refused::NoSpace | Refused::NoJetStream | Refused::Other { .. } => true,
+        Refused::WrongLast { .. }
+        | Refused::InProcess
+        | Refused::DuplicateInProcess
+        | Refused::DuplicateInBatch
+        | Refused::TooManyBatches
+        | Refused::BatchIncomplete
+        | Refused::BatchTooLarge
+        | Refused::BatchDisabled
+        | Refused::Overloaded
+        | Refused::NoResponders
+        | Refused::NotConnected
+        | Refused::TooLarge
+        | Refused::NoStream
+        | Refused::NoConsumer
+        | Refused::WrongStream
+        | Refused::StreamExists
+        | Refused::SubjectOverlap
+        | Refused::NotFound
+        | Refused::RollupDisabled
+        | Refused::TtlDisabled
+        | Refused::TtlInvalid
+        | Refused::Forbidden
+        | Refused::Denied(_)
+        | Refused::BadRequest(_) => refused.passes(),
+    }
+}
+
 /// Why a consumer ended that was not told to stop. What was handled before is in its checkpoint, as far
 /// as that could be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

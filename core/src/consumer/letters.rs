@@ -1,5 +1,6 @@
 //! Dead letters: stored, told, looked into, replayed and removed.
 
+use super::fault::may_pass;
 use super::machine::{Consumer, Job};
 use super::queue::Work;
 use super::take::Misfit;
@@ -138,7 +139,7 @@ impl Consumer {
                 }
             }
             Outcome::Done(_) => return Err(Misfit),
-            Outcome::Refused(refused) if refused.passes() => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
             Outcome::Refused(refused) => {
                 self.puts.remove(&place);
                 self.refused(cx, job, refused, out);
@@ -266,7 +267,7 @@ impl Consumer {
                 self.reread(cx, ticket, out);
             }
             (_, Outcome::Done(_)) => return Err(Misfit),
-            (_, Outcome::Refused(refused)) if refused.passes() => {
+            (_, Outcome::Refused(refused)) if may_pass(&refused) => {
                 self.again(cx, job);
                 return Ok(());
             }

@@ -38,6 +38,8 @@ pub struct Consumer {
     pub(super) runs: u64,
     pub(super) rolls: u64,
     pub(super) closes: u64,
+    /// So many events are handed over one by one: a batch of them failed, nobody knows by which.
+    pub(super) alone: u32,
     /// Consumers of the store that are to be closed.
     pub(super) closing: BTreeMap<u64, (u16, crate::port::ConsumerName)>,
     pub(super) watch: Watch,
@@ -154,6 +156,7 @@ impl Consumer {
             runs: 0,
             rolls: 0,
             closes: 0,
+            alone: 0,
             closing: BTreeMap::new(),
             watch: Watch::default(),
             wall: WallTime::default(),

@@ -1,5 +1,6 @@
 //! Reading an event stream: its end, a consumer of the store, and what that sends (C1, C4, C6, C7).
 
+use super::fault::may_pass;
 use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::queue::{Content, Item, Work};
@@ -123,7 +124,7 @@ impl Consumer {
                 self.fail(cx, Fault::Space(SpaceError::StreamLost { stream }), out);
             }
             Outcome::Refused(Refused::NoStream) => self.again(cx, job),
-            Outcome::Refused(refused) if refused.passes() => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             Outcome::Unknown => self.again(cx, job),
         }
@@ -258,7 +259,7 @@ impl Consumer {
             Outcome::Refused(Refused::Other {
                 code: NAME_TAKEN, ..
             }) => self.again(cx, job),
-            Outcome::Refused(refused) if refused.passes() => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             Outcome::Unknown => self.again(cx, job),
         }
@@ -370,7 +371,7 @@ impl Consumer {
                 crate::reached!(cx, "consumer: its part at the store is gone");
                 self.reopen(cx, n, Reopened::Gone, out);
             }
-            Outcome::Refused(refused) if refused.passes() => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             // What was on its way is lost. The next message would tell by its number, but there may be none.
             Outcome::Unknown => {
@@ -421,7 +422,7 @@ impl Consumer {
             self.asks.done(Job::Look(n));
         }
         for message in taken {
-            self.take(n, message);
+            self.take(cx.now, n, message);
         }
         let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
             return;
@@ -431,6 +432,9 @@ impl Consumer {
             feed.settle();
             return self.reopen(cx, n, Reopened::Gap, out);
         }
+        // What the store said at first was a hint, and what it counted may be gone.
+        let follow = pending.saturating_add(feed.items.len() as u64);
+        feed.behind = feed.behind.min(follow);
         if core::mem::take(&mut feed.looked) && nothing {
             feed.quiet = feed.quiet.max(feed.head);
         }
@@ -438,7 +442,7 @@ impl Consumer {
     }
 
     /// Takes in one message.
-    fn take(&mut self, n: u16, message: Message) {
+    fn take(&mut self, now: Time, n: u16, message: Message) {
         let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
             return;
         };
@@ -451,7 +455,7 @@ impl Consumer {
         let (subject, content) = match ns.parse_event_subject(&message.subject) {
             Ok(subject) => match self.config.definition.filter.wants_entity(&subject) {
                 true => (subject, self.read(&message, base)),
-                false => return self.pass_over(n),
+                false => return self.pass_over(now, n),
             },
             Err(error) => (
                 foreign(&message.subject),
@@ -459,7 +463,7 @@ impl Consumer {
             ),
         };
         let Some(content) = content else {
-            return self.pass_over(n);
+            return self.pass_over(now, n);
         };
         let key = match self.config.definition.order {
             Order::Serial => Subject::from(""),
@@ -485,10 +489,11 @@ impl Consumer {
     }
 
     /// A commit of which nothing is wanted.
-    fn pass_over(&mut self, n: u16) {
+    fn pass_over(&mut self, now: Time, n: u16) {
         if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
             feed.finished();
         }
+        self.record.unsaved_since.get_or_insert(now);
     }
 
     /// What is wanted of a commit; `None` when nothing is.

@@ -229,7 +229,15 @@ impl ConsumerBuilder {
                 let mut kinds = BTreeMap::new();
                 for made in self.kinds {
                     let (kind, route) = made.await?;
-                    kinds.insert(kind, route);
+                    if kinds.insert(kind.clone(), route).is_some() {
+                        let name = self.name;
+                        return Err(ConsumerError::HandlerTwice { name, kind });
+                    }
+                }
+                let handled = |kind: &&KindName| self.others.is_some() || kinds.contains_key(*kind);
+                if let Some(kind) = filter.kinds.iter().find(|kind| !handled(kind)).cloned() {
+                    let name = self.name;
+                    return Err(ConsumerError::NoHandlerOf { name, kind });
                 }
                 if self.others.is_none() || !filter.kinds.is_empty() {
                     filter.kinds.extend(kinds.keys().cloned());

@@ -2,7 +2,7 @@
 
 use crate::api::KindError;
 use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
-use crate::name::NameError;
+use crate::name::{KindName, NameError};
 
 /// What a handler fails with: any error, and by `?` any error's type.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
@@ -24,6 +24,26 @@ pub enum ConsumerError {
     NoHandler {
         /// The consumer.
         name: String,
+    },
+    /// Its filter lets a kind through that it has no handler for.
+    #[error(
+        "the consumer {name} reads the kind {kind} and has no handler for it: give it one of the kind or of raw events, or leave the kind out"
+    )]
+    NoHandlerOf {
+        /// The consumer.
+        name: String,
+        /// The kind.
+        kind: KindName,
+    },
+    /// Two handlers are of one kind.
+    #[error(
+        "the consumer {name} has two handlers of the kind {kind}: which is to have its events?"
+    )]
+    HandlerTwice {
+        /// The consumer.
+        name: String,
+        /// The kind.
+        kind: KindName,
     },
     /// A handler of batches gets all events.
     #[error(

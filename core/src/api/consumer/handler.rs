@@ -19,7 +19,8 @@ pub trait Handler<E>: Send + Sync + 'static {
 
 /// Handles batches: all that came, in the log's order, with where the consumer will stand then.
 pub trait BatchHandler: Send + Sync + 'static {
-    /// Handles a batch as a whole: an error has the whole of it handed over again.
+    /// Handles a batch as a whole. After an error nothing of it counts as handled: its events are handed
+    /// over again one by one, so that what cannot be handled is found, and the others are not blamed.
     fn handle(&self, batch: EventBatch) -> impl Future<Output = Result<(), HandlerError>> + Send;
 }
 

@@ -309,6 +309,15 @@ async fn mistakes_are_told_before_anything_runs(world: &World) {
         .batches(None, |_: tenure::consumer::EventBatch| async {})
         .start();
     assert!(matches!(both.await, Err(ConsumerError::TwoHandlers { .. })));
+    let deaf = noting(&node, "deaf", &notes).of_kind("order").start().await;
+    assert!(matches!(deaf, Err(ConsumerError::NoHandlerOf { .. })));
+    let twice = noting(&node, "twice", &notes)
+        .kind::<Account>(|_: Consumed<AccountEvent>| async {})
+        .start();
+    assert!(matches!(
+        twice.await,
+        Err(ConsumerError::HandlerTwice { .. })
+    ));
 }
 
 async fn a_node_that_stops_ends_its_consumers(world: &World) {

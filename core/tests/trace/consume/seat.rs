@@ -292,6 +292,8 @@ impl Desk {
                 let id = batch.events[done].subject.id.as_str();
                 let (times, cause) = seat.fails.get_mut(id).expect("it fails");
                 *times -= 1;
+                // Who keeps the checkpoint is done with a whole batch or with none of it.
+                let done = if batch.upto.is_empty() { done } else { 0 };
                 Handled::Failed {
                     done: u32::try_from(done).unwrap(),
                     cause: *cause,
