@@ -152,6 +152,8 @@ impl Consumer {
             refused,
         };
         self.record.writing = None;
+        // One that is stopping over something else does not try again for ever.
+        self.record.mine &= job != Job::Write;
         self.fail(cx, fault, out);
     }
 
@@ -279,8 +281,8 @@ impl Consumer {
     fn absent(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         let since = *self.record.absent_since.get_or_insert(cx.now);
         if !self.record.at.is_some() {
-            // Nobody else wrote one either.
-            return self.ask(cx, Job::Write, out);
+            // Nobody else wrote one either, as far as this replica knows.
+            return self.again(cx, Job::Write);
         }
         if cx.now.since(since) < self.limits.absent_patience {
             // A replica that lags says so, too.
@@ -312,8 +314,9 @@ impl Consumer {
             return self.saved_at(cx, at, out);
         }
         if at == self.record.at {
-            // It may be stored later still; the same bytes under the same condition are stored once.
-            return self.ask(cx, Job::Write, out);
+            // It may be stored later still; the same bytes under the same condition are stored once. A
+            // replica that lags says so as well, while the leader refuses: not at once.
+            return self.again(cx, Job::Write);
         }
         if at < self.record.at {
             // A replica that lags.

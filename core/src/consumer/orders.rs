@@ -133,6 +133,10 @@ impl Consumer {
         if *until > cx.now {
             let busy = !self.queue.running.is_empty() || !self.puts.is_empty();
             if busy && !is_final(fault.as_deref()) {
+                if saves {
+                    // A handler may never end; what the others did is stored meanwhile.
+                    self.saved_for_good(cx, out);
+                }
                 return;
             }
             if saves && !self.saved_for_good(cx, out) {
