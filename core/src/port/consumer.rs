@@ -65,7 +65,7 @@ pub struct Fetched {
     /// In the stream's order; none when nothing came while the fetch waited.
     pub messages: Vec<Delivered>,
     /// How many messages of the filters followed the last of these when it was sent; 0 where there is
-    /// none. A hint: a store may not have heard of the latest, and a replicated one miscounts at times.
+    /// none. A hint: a store may not have heard of the latest, and NATS miscounts at times.
     pub pending: u64,
 }
 

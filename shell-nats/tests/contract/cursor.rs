@@ -15,12 +15,12 @@ use tenure_mem::store::{Store, matches};
 /// does not, or when the answer is none of those that depend on the state of a stream.
 pub(crate) fn after(
     store: &Store,
-    (at, replicated): (WallTime, bool),
+    at: WallTime,
     request: &StoreRequest,
     reply: &StoreReply,
 ) -> Option<Store> {
     if let Outcome::Done(StoreDone::Fetched(fetched)) = reply {
-        return fetched_from(store, (at, replicated), request, fetched);
+        return fetched_from(store, at, request, fetched);
     }
     let (StoreRequest::OpenConsumer(settings), Outcome::Done(StoreDone::Consumer(real))) =
         (request, reply)
@@ -61,7 +61,7 @@ fn stands_as(
 
 fn fetched_from(
     store: &Store,
-    (at, replicated): (WallTime, bool),
+    at: WallTime,
     request: &StoreRequest,
     fetched: &Fetched,
 ) -> Option<Store> {
@@ -89,20 +89,18 @@ fn fetched_from(
     let mut store = store.clone();
     let mut point = 0;
     for message in before {
-        (store, point) = next(&store, at, request, (message, None), (stream, point))?;
+        (store, point) = next(&store, at, request, message, (stream, point))?;
     }
-    // Of a replicated stream the server's count is wrong at times.
-    let last = (last, (!replicated).then_some(fetched.pending));
     next(&store, at, request, last, (stream, point)).map(|(store, _)| store)
 }
 
-/// The earliest state from `point` on in which a message comes next; with how many follow it, where
-/// that is told.
+/// The earliest state from `point` on in which a message comes next. How many follow it is not compared:
+/// the server's count is a hint, and one too high at times.
 fn next(
     store: &Store,
     at: WallTime,
     request: &StoreRequest,
-    (wanted, pending): (&Delivered, Option<u64>),
+    wanted: &Delivered,
     (stream, point): (&StreamName, u64),
 ) -> Option<(Store, u64)> {
     let StoreRequest::Fetch { consumer, .. } = request else {
@@ -123,7 +121,7 @@ fn next(
         };
         let real = Outcome::Done(StoreDone::Fetched(Fetched {
             messages: vec![wanted.clone()],
-            pending: pending.unwrap_or(model.pending),
+            pending: model.pending,
         }));
         same(&reply, &real).then_some((store, up_to))
     })

@@ -161,9 +161,7 @@ impl Search<'_> {
             });
         }
         let reply = &self.burst[index].reply;
-        if let Some(store) =
-            cursor::after(&place.store, (self.from, self.replicated), request, reply)
-        {
+        if let Some(store) = cursor::after(&place.store, self.from, request, reply) {
             return self.go(Place {
                 store,
                 todo,
