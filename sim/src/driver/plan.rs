@@ -150,6 +150,7 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm => {}
         }
+        spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
         // What is older than a receiver remembers is not delivered; here nothing is.
         limits.command_ids_max = 8_192;
@@ -252,6 +253,34 @@ impl Plan {
         // A program that is started anew may wait for its own name to be free.
         let boot = limits.store_timeout.saturating_mul(4);
         late + over.saturating_mul(3) + settled + moved + reread + boot + Span::from_secs(2)
+    }
+}
+
+/// A node is well for half of the time at least, whatever the seed has: else nothing is ever done. What
+/// lasts comes less often where it is too much.
+fn spread(faults: &mut Faults, ttl: Span, nodes: usize) {
+    let second = Span::from_secs(1);
+    let mut lasting = [
+        (&mut faults.cut, ttl),
+        (&mut faults.cut_in, ttl),
+        (&mut faults.cut_out, ttl),
+        (&mut faults.clog, ttl),
+        (&mut faults.slow_node, ttl),
+        (&mut faults.partition, ttl),
+        (&mut faults.suspend, ttl.saturating_mul(2)),
+        (&mut faults.crash, second),
+        (&mut faults.pause, second),
+        (&mut faults.link_down, second),
+    ];
+    let per_mille = |(mean, length): &(&mut Span, Span)| match mean.as_nanos() {
+        0 => 0,
+        mean => length.as_nanos().saturating_mul(1_000) / mean,
+    };
+    let all: u64 = lasting.iter().map(per_mille).sum();
+    let most = 500 * nodes as u64;
+    for (mean, _) in &mut lasting {
+        let longer = u128::from(mean.as_nanos()) * u128::from(all.max(most)) / u128::from(most);
+        **mean = Span::from_nanos(u64::try_from(longer).unwrap_or(u64::MAX));
     }
 }
 
