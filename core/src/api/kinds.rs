@@ -133,7 +133,7 @@ impl Tenure {
             });
         }
         let record = self.record(name, settings).await?;
-        self.known(AggregateModel::of::<A>(messages.map(|of| of()).as_ref()));
+        self.remember(AggregateModel::of::<A>(messages.map(|of| of()).as_ref()));
         let facts = self.facts(&record, settings.unknown_events, steps);
         let host_facts = facts.clone();
         let entry = KindEntry {

@@ -62,7 +62,7 @@ impl Serves {
                     settings.codec = entry.codec;
                     settings.placement = entry.placement;
                     tenure.record(name.clone(), settings).await?;
-                    tenure.known(AggregateModel::of_actor::<A>());
+                    tenure.remember(AggregateModel::of_actor::<A>());
                     Ok(Kind::Actors(name, entry))
                 })
             },

@@ -249,8 +249,8 @@ impl Tenure {
         models.values().cloned().fold(model, Model::with)
     }
 
-    /// A kind is known by what it takes as well, once somebody says it.
-    pub(super) fn known(&self, model: AggregateModel) {
+    /// A kind that says which commands and queries it takes replaces what was remembered of it without them.
+    pub(super) fn remember(&self, model: AggregateModel) {
         let models = self.inner.models.lock();
         let mut models = models.unwrap_or_else(PoisonError::into_inner);
         let told = !model.commands.is_empty() || !model.queries.is_empty();
