@@ -56,7 +56,12 @@ impl<J: Copy + Ord> Asks<J> {
 
     /// Whether a job has a request in flight or waits to send one.
     pub(crate) fn busy(&self, job: J) -> bool {
-        self.waiting.contains_key(&job) || self.in_flight.values().any(|other| *other == job)
+        self.waiting.contains_key(&job) || self.flies(job)
+    }
+
+    /// Whether a request of a job is on its way.
+    pub(crate) fn flies(&self, job: J) -> bool {
+        self.in_flight.values().any(|other| *other == job)
     }
 
     /// Whose answer it is; `None` when the operation was never asked or answered before.

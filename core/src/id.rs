@@ -133,6 +133,8 @@ bits128!(
     SnapshotTag,
     /// One run of one node.
     Incarnation,
+    /// One event of the bus; the same over all attempts at publishing it.
+    PublicationId,
 );
 
 /// A command, named by its caller: 48 bits of milliseconds since the Unix epoch, then random bits,

@@ -14,6 +14,7 @@
 //! - [`route`]: where a request goes.
 //! - [`actor`]: which actor runs which message when.
 //! - [`consumer`]: reads the events of a namespace and hands them over, up to a stored checkpoint.
+//! - [`bus`]: topics, what waits for who listens, and the storing of what is published durably.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
 //! - [`flow`]: how much a node takes in and sends out at once.
 //!
@@ -29,6 +30,7 @@ pub mod actor;
 #[cfg(feature = "driver")]
 pub mod api;
 mod asks;
+pub mod bus;
 pub mod cache;
 pub mod consumer;
 #[cfg(feature = "driver")]

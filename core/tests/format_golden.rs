@@ -11,12 +11,12 @@ use tenure_core::format::{
     DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
     FrameVersions, FrameWriter, Hop, IndexedTimer, Intent, IntentPlace, KindRecord, Later, Layout,
     LayoutKey, Member, MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord,
-    Ownership, Placement, Position, Replaced, Return, ShardIndex, Snapshot, SnapshotRef, TakeOver,
-    Timer, Unknown, WriteMode,
+    Ownership, Placement, Position, Publication, Replaced, Return, ShardIndex, Snapshot,
+    SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
-    ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition, Sequence,
-    ShardId, SnapshotTag, Version, WallTime,
+    ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition,
+    PublicationId, Sequence, ShardId, SnapshotTag, Version, WallTime,
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
@@ -238,6 +238,30 @@ fn checkpoint() -> Checkpoint {
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
         unknown: Unknown::default(),
+    }
+}
+
+fn publication() -> Publication {
+    let metadata = Metadata::new()
+        .correlation("order-17")
+        .header("user", "Zoë");
+    Publication {
+        id: PublicationId(0x9b_0000_0000_0000_0000_0000_0000_0007),
+        time: WallTime(1_763_800_000_000),
+        node: "node-a".into(),
+        name: "paid".into(),
+        schema: 2,
+        data: Bytes::from_static(&[0xa1, 0x61, 0x63, 0x07]),
+        metadata: Some(Arc::new(metadata)),
+        unknown: Unknown::default(),
+    }
+}
+
+fn least_publication() -> Publication {
+    Publication {
+        node: String::new(),
+        metadata: None,
+        ..publication()
     }
 }
 
@@ -737,6 +761,18 @@ fn what_is_written_is_what_was_always_written() {
         DeadLetter::encode,
         DeadLetter::decode,
     );
+    check(
+        "publication",
+        &publication(),
+        Publication::encode,
+        Publication::decode,
+    );
+    check(
+        "publication-least",
+        &least_publication(),
+        Publication::encode,
+        Publication::decode,
+    );
     check("layout", &layout(), Layout::encode, Layout::decode);
     check("kind", &kind(), KindRecord::encode, KindRecord::decode);
     check(
@@ -886,6 +922,11 @@ fn a_reader_keeps_unknown_fields() {
 
     let newer = with_unknown(&dead_letter().encode());
     let read = DeadLetter::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&publication().encode());
+    let read = Publication::decode(&newer).unwrap();
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 

@@ -3,7 +3,7 @@
 use crate::store::{Announcement, matches};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use tenure_core::driver::{DELIVERIES_MAX, HEARD_MAX};
+use tenure_core::driver::{DELIVERIES_MAX, Ear};
 use tenure_core::id::OpId;
 use tenure_core::port::{Delivery, Heard, SendRefused, Subject};
 use tokio::sync::mpsc;
@@ -17,16 +17,16 @@ pub(crate) struct LinkId(u64);
 pub(crate) struct Network {
     links: u64,
     cut: BTreeSet<LinkId>,
-    listeners: BTreeMap<Subject, Vec<Ear<Delivery>>>,
-    hearers: Vec<(Subject, Ear<Heard>)>,
+    listeners: BTreeMap<Subject, Vec<Listener>>,
+    hearers: Vec<(Subject, LinkId, Ear)>,
     lost: u64,
 }
 
 /// A receiver and the link that it is on.
 #[derive(Debug)]
-struct Ear<T> {
+struct Listener {
     link: LinkId,
-    to: mpsc::Sender<T>,
+    to: mpsc::Sender<Delivery>,
 }
 
 impl Network {
@@ -40,15 +40,17 @@ impl Network {
     pub(crate) fn leave(&mut self, link: LinkId) {
         self.cut.remove(&link);
         self.keep_listeners(|ear| ear.link != link);
-        self.hearers.retain(|(_, ear)| ear.link != link);
+        self.hearers.retain(|(_, of, _)| *of != link);
     }
 
     /// Whether what is sent to a link's listeners gets there.
     pub(crate) fn cut(&mut self, link: LinkId, cut: bool) {
         if cut {
             self.cut.insert(link);
-        } else {
-            self.cut.remove(&link);
+        } else if self.cut.remove(&link) {
+            for (_, _, ear) in self.hearers.iter().filter(|(_, of, _)| *of == link) {
+                ear.missed();
+            }
         }
     }
 
@@ -60,15 +62,16 @@ impl Network {
     pub(crate) fn listen(&mut self, link: LinkId, at: Subject) -> mpsc::Receiver<Delivery> {
         let (to, receiver) = mpsc::channel(DELIVERIES_MAX);
         self.keep_listeners(|ear| !ear.to.is_closed());
-        self.listeners.entry(at).or_default().push(Ear { link, to });
+        self.listeners
+            .entry(at)
+            .or_default()
+            .push(Listener { link, to });
         receiver
     }
 
-    pub(crate) fn hear(&mut self, link: LinkId, filter: Subject) -> mpsc::Receiver<Heard> {
-        let (to, receiver) = mpsc::channel(HEARD_MAX);
-        self.hearers.retain(|(_, ear)| !ear.to.is_closed());
-        self.hearers.push((filter, Ear { link, to }));
-        receiver
+    pub(crate) fn overhear(&mut self, link: LinkId, filter: Subject, ear: Ear) {
+        self.hearers.retain(|(_, _, ear)| !ear.is_closed());
+        self.hearers.push((filter, link, ear));
     }
 
     /// Takes a frame to those who listen, or tells its sender that nobody does. All get it or none.
@@ -106,17 +109,21 @@ impl Network {
                 sequence: message.sequence,
                 payload: message.payload,
             };
-            for (filter, ear) in &self.hearers {
-                let hears = !self.cut.contains(&ear.link) && matches(filter, &heard.subject);
-                if hears && !ear.to.is_closed() {
-                    let told = ear.to.try_send(heard.clone());
-                    self.lost += u64::from(told.is_err());
-                }
+            self.heard(&heard);
+        }
+    }
+
+    /// Takes something to those who hear it now.
+    pub(crate) fn heard(&mut self, heard: &Heard) {
+        for (filter, link, ear) in &self.hearers {
+            let hears = !self.cut.contains(link) && matches(filter, &heard.subject);
+            if hears && !ear.is_closed() {
+                self.lost += u64::from(!ear.take(heard.clone()));
             }
         }
     }
 
-    fn keep_listeners(&mut self, keep: impl Fn(&Ear<Delivery>) -> bool) {
+    fn keep_listeners(&mut self, keep: impl Fn(&Listener) -> bool) {
         self.listeners.retain(|_, ears| {
             ears.retain(&keep);
             !ears.is_empty()
@@ -126,10 +133,10 @@ impl Network {
 
 /// The listeners of a subject that are there and whose link is up.
 fn reached<'n>(
-    listeners: &'n BTreeMap<Subject, Vec<Ear<Delivery>>>,
+    listeners: &'n BTreeMap<Subject, Vec<Listener>>,
     cut: &'n BTreeSet<LinkId>,
     at: &Subject,
-) -> impl Iterator<Item = &'n Ear<Delivery>> + Clone {
+) -> impl Iterator<Item = &'n Listener> + Clone {
     let ears = listeners.get(at).map_or(&[][..], Vec::as_slice).iter();
     ears.filter(|ear| !ear.to.is_closed() && !cut.contains(&ear.link))
 }

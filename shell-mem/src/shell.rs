@@ -11,8 +11,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
-use tenure_core::id::{OpId, WallTime};
+use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
+use tenure_core::id::{OpId, Sequence, WallTime};
 use tenure_core::port::{
     Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
 };
@@ -173,6 +173,19 @@ impl MemShell {
     /// store because they were not taken in time.
     pub fn lost(&self) -> u64 {
         lock(&self.link.world.network).lost()
+    }
+
+    /// Whether so many bytes may be handed to the network now.
+    fn may_send(&self, bytes: usize) -> Result<(), SendRefused> {
+        if !self.is_up() {
+            return Err(SendRefused::NotConnected);
+        }
+        let world = &self.link.world;
+        let bytes_max = world.payload_bytes_max.load(Ordering::Relaxed);
+        match bytes > bytes_max {
+            true => Err(SendRefused::TooLarge { bytes, bytes_max }),
+            false => Ok(()),
+        }
     }
 
     fn ask(&self, request: &StoreRequest) -> StoreReply {
@@ -368,23 +381,26 @@ impl Shell for MemShell {
         from: &Subject,
         frame: Bytes,
     ) -> Result<(), SendRefused> {
-        if !self.is_up() {
-            return Err(SendRefused::NotConnected);
-        }
-        let world = &self.link.world;
-        let (bytes, bytes_max) = (frame.len(), world.payload_bytes_max.load(Ordering::Relaxed));
-        if bytes > bytes_max {
-            return Err(SendRefused::TooLarge { bytes, bytes_max });
-        }
-        lock(&world.network).send(op, (to, from), &frame)
+        self.may_send(frame.len())?;
+        lock(&self.link.world.network).send(op, (to, from), &frame)
     }
 
     fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
         lock(&self.link.world.network).listen(self.link.id, at)
     }
 
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        lock(&self.link.world.network).hear(self.link.id, filter)
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        lock(&self.link.world.network).overhear(self.link.id, filter, ear);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        self.may_send(payload.len())?;
+        lock(&self.link.world.network).heard(&Heard {
+            subject: to.clone(),
+            sequence: Sequence::NONE,
+            payload,
+        });
+        Ok(())
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

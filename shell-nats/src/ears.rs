@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use tenure_core::driver::{DELIVERIES_MAX, HEARD_MAX};
+use tenure_core::driver::{DELIVERIES_MAX, Ear};
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::port::{Delivery, Heard, Subject};
 use tokio::sync::mpsc;
@@ -32,12 +32,12 @@ pub(crate) struct Ears {
 #[derive(Debug, Default)]
 struct Table {
     serial: u64,
-    ears: Vec<Ear>,
+    ears: Vec<Held>,
 }
 
 /// One receiver that was given out.
 #[derive(Debug)]
-struct Ear {
+struct Held {
     key: u64,
     what: What,
     /// The session on whose client it is subscribed.
@@ -52,9 +52,9 @@ enum What {
         at: Subject,
         to: mpsc::Sender<Delivery>,
     },
-    Announced {
+    Heard {
         filter: Subject,
-        to: mpsc::Sender<Heard>,
+        to: Ear,
     },
 }
 
@@ -65,17 +65,31 @@ enum Subscribed {
         /// What the server answers when nobody listened where a frame went.
         statuses: Subscriber,
     },
-    Announced(Subscriber),
+    Heard(Subscriber),
 }
 
 /// How many messages were dropped because they were not taken in time.
 #[derive(Debug, Default)]
-pub(crate) struct Lost(AtomicU64);
+pub(crate) struct Lost {
+    all: AtomicU64,
+    /// How often a client said that a subscription of its own did not keep up.
+    slow: AtomicU64,
+}
 
 impl Lost {
+    /// Counts one that a client dropped.
+    pub(crate) fn count_slow(&self) {
+        self.slow.fetch_add(1, Ordering::Relaxed);
+        self.count();
+    }
+
+    fn slow(&self) -> u64 {
+        self.slow.load(Ordering::Relaxed)
+    }
+
     /// Counts one, and tells of it the less often the more there are.
     pub(crate) fn count(&self) {
-        let lost = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let lost = self.all.fetch_add(1, Ordering::Relaxed) + 1;
         if lost.is_power_of_two() {
             tracing::warn!(
                 lost,
@@ -85,7 +99,7 @@ impl Lost {
     }
 
     pub(crate) fn so_far(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.all.load(Ordering::Relaxed)
     }
 }
 
@@ -100,10 +114,8 @@ impl Ears {
         receiver
     }
 
-    pub(crate) fn hear(&self, filter: Subject, present: &Present) -> mpsc::Receiver<Heard> {
-        let (to, receiver) = mpsc::channel(HEARD_MAX);
-        self.add(What::Announced { filter, to }, present);
-        receiver
+    pub(crate) fn overhear(&self, filter: Subject, ear: Ear, present: &Present) {
+        self.add(What::Heard { filter, to: ear }, present);
     }
 
     /// Subscribes on the present connection, ahead of whatever is handed over next; without one,
@@ -118,7 +130,7 @@ impl Ears {
             let task = subscribe_now(what.clone(), &link.client, &self.lost);
             (session, relay) = (Some(link.session), Some(task));
         }
-        table.ears.push(Ear {
+        table.ears.push(Held {
             key,
             what,
             session,
@@ -137,6 +149,7 @@ impl Ears {
             ear.session = Some(link.session);
             // Of a client that has ended the keeper hears otherwise.
             if let Ok(subscribed) = subscribed {
+                what.missed();
                 let relay = subscribed.relay(what, Arc::clone(&self.lost));
                 ear.relay = Some(tokio::spawn(unconstrained(relay)).abort_handle());
             }
@@ -197,7 +210,15 @@ impl What {
     fn is_closed(&self) -> bool {
         match self {
             Self::Frames { to, .. } => to.is_closed(),
-            Self::Announced { to, .. } => to.is_closed(),
+            Self::Heard { to, .. } => to.is_closed(),
+        }
+    }
+
+    /// What came since the last connection ended was missed.
+    fn missed(&self) {
+        match self {
+            Self::Frames { .. } => {}
+            Self::Heard { to, .. } => to.missed(),
         }
     }
 
@@ -207,8 +228,8 @@ impl What {
                 frames: client.subscribe(at.to_string()).await?,
                 statuses: client.subscribe(format!("{at}.*")).await?,
             },
-            Self::Announced { filter, .. } => {
-                Subscribed::Announced(client.subscribe(filter.to_string()).await?)
+            Self::Heard { filter, .. } => {
+                Subscribed::Heard(client.subscribe(filter.to_string()).await?)
             }
         })
     }
@@ -237,23 +258,28 @@ impl Subscribed {
                 })
                 .await;
             }
-            (Self::Announced(mut announced), What::Announced { to, .. }) => {
+            (Self::Heard(mut subscribed), What::Heard { to, .. }) => {
                 let mut closed = pin!(to.closed());
+                let mut slow = lost.slow();
                 poll_fn(|cx| {
                     if closed.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
                     }
-                    while let Some(message) = ready!(announced.poll_next_unpin(cx)) {
-                        if let Some(heard) = heard(message) {
-                            pass_on(&to, heard, &lost);
+                    while let Some(message) = ready!(subscribed.poll_next_unpin(cx)) {
+                        // The client dropped something, of this subscription perhaps.
+                        let now = lost.slow();
+                        if std::mem::replace(&mut slow, now) != now {
+                            to.missed();
+                        }
+                        if !to.take(heard(message)) {
+                            lost.count();
                         }
                     }
                     Poll::Ready(())
                 })
                 .await;
             }
-            (Self::Frames { .. }, What::Announced { .. })
-            | (Self::Announced(_), What::Frames { .. }) => {
+            (Self::Frames { .. }, What::Heard { .. }) | (Self::Heard(_), What::Frames { .. }) => {
                 unreachable!("a subscription is made for what it is relayed to")
             }
         }
@@ -313,16 +339,14 @@ fn no_responders(at: &str, message: &Message) -> Option<OpId> {
     op.parse().ok().map(OpId)
 }
 
-/// What a stream announced. Anybody may publish there; what names no sequence is of no stream.
-fn heard(message: Message) -> Option<Heard> {
-    let sequence = message
-        .headers?
-        .get(header::NATS_SEQUENCE)?
-        .as_str()
-        .parse();
-    Some(Heard {
+/// What came; what names no sequence is of no stream.
+fn heard(message: Message) -> Heard {
+    let headers = message.headers.as_ref();
+    let sequence = headers.and_then(|headers| headers.get(header::NATS_SEQUENCE));
+    let sequence = sequence.and_then(|sequence| sequence.as_str().parse().ok());
+    Heard {
         subject: Subject::from(message.subject.as_str()),
-        sequence: Sequence(sequence.ok()?),
+        sequence: sequence.map_or(Sequence::NONE, Sequence),
         payload: message.payload,
-    })
+    }
 }

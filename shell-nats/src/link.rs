@@ -3,6 +3,7 @@
 use crate::refusal;
 use crate::submit::Told;
 use crate::wire::{Answer, NotEntered, Question, Subjects, Until, Waiting, Wire};
+use async_nats::client::PublishError;
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, PublishErrorKind};
 use bytes::Bytes;
@@ -197,25 +198,49 @@ pub(crate) fn send_now(
     frame: Bytes,
 ) -> Result<(), SendRefused> {
     debug_assert!(literal(to).is_ok() && literal(from).is_ok());
-    if client.connection_state() != State::Connected {
-        return Err(SendRefused::NotConnected);
-    }
-    let (bytes, bytes_max) = (frame.len(), client.max_payload());
-    if bytes > bytes_max {
-        return Err(SendRefused::TooLarge { bytes, bytes_max });
-    }
+    let bytes_max = may_send(client, frame.len())?;
     let (to, reply) = (
         async_nats::Subject::from(to.as_str()),
         async_nats::Subject::from(format!("{from}.{op}")),
     );
     // Unconstrained: it would else wait for a turn of this task, with room in the queue.
+    let bytes = frame.len();
     let handed = unconstrained(client.publish_with_reply(to, reply, frame)).now_or_never();
+    was_handed(handed, (bytes, bytes_max))
+}
+
+/// The same for whoever hears it, without a way back.
+pub(crate) fn cast_now(client: &Client, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+    debug_assert!(literal(to).is_ok());
+    let bytes = payload.len();
+    let bytes_max = may_send(client, bytes)?;
+    let to = async_nats::Subject::from(to.as_str());
+    let handed = unconstrained(client.publish(to, payload)).now_or_never();
+    was_handed(handed, (bytes, bytes_max))
+}
+
+/// Whether so many bytes may be handed to a client now; what it takes at most.
+fn may_send(client: &Client, bytes: usize) -> Result<usize, SendRefused> {
+    if client.connection_state() != State::Connected {
+        return Err(SendRefused::NotConnected);
+    }
+    let bytes_max = client.max_payload();
+    match bytes > bytes_max {
+        true => Err(SendRefused::TooLarge { bytes, bytes_max }),
+        false => Ok(bytes_max),
+    }
+}
+
+fn was_handed(
+    handed: Option<Result<(), PublishError>>,
+    (bytes, bytes_max): (usize, usize),
+) -> Result<(), SendRefused> {
     match handed {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => Err(match error.kind() {
             // It changed since it was looked at.
             PublishErrorKind::MaxPayloadExceeded => SendRefused::TooLarge { bytes, bytes_max },
-            // The client has ended, and its queue with it. No subject of a lane is invalid.
+            // The client has ended, and its queue with it. No subject of ours is invalid.
             PublishErrorKind::Send | PublishErrorKind::InvalidSubject => SendRefused::NotConnected,
         }),
         None => Err(SendRefused::Full),

@@ -5,7 +5,7 @@ use crate::clock::{self, Clock};
 use crate::consumer::{self, Fetch, Taps};
 use crate::ears::Ears;
 use crate::keeper::{self, Present, Servers};
-use crate::link::{Deadlines, Link, send_now};
+use crate::link::{Deadlines, Link, cast_now, send_now};
 use crate::options::{IN_FLIGHT_MAX, NatsOptions};
 use crate::session::{self, JetStream};
 use crate::submit::submit;
@@ -15,11 +15,11 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{
-    ConsumerName, Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest,
-    StreamName, Subject,
+    ConsumerName, Delivery, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, StreamName,
+    Subject,
 };
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -342,8 +342,15 @@ impl Shell for NatsShell {
         self.0.ears.listen(at, &self.0.present)
     }
 
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        self.0.ears.hear(filter, &self.0.present)
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        self.0.ears.overhear(filter, ear, &self.0.present);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        match &*self.present() {
+            Some(link) => cast_now(&link.client, to, payload),
+            None => Err(SendRefused::NotConnected),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

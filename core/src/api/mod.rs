@@ -9,6 +9,7 @@
 
 pub mod actor;
 mod aggregate;
+pub mod bus;
 mod call;
 mod cluster;
 mod codec;

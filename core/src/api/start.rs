@@ -50,6 +50,9 @@ pub struct StartOptions {
     pub cluster: Option<Cluster>,
     /// What the node serves in its cluster.
     pub serves: Vec<Serves>,
+    /// The other namespaces in the same place whose buses the node may use, `"*"` for all; none when it is
+    /// not set. What the place itself allows, by its users' permissions, holds as well.
+    pub bus_namespaces: Vec<String>,
     /// Where flights of the recorder are written, when a machine halts, when code panics and when someone
     /// asks; without it they are kept in memory only.
     pub flights: Option<Flights>,
@@ -77,6 +80,7 @@ impl StartOptions {
             cache: None,
             cluster: None,
             serves: Vec::new(),
+            bus_namespaces: Vec::new(),
             flights: None,
             limits: Limits::default(),
         }
@@ -165,6 +169,8 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
             handle,
             timeout: options.timeout.into(),
             stop_timeout: options.stop_timeout.into(),
+            limits,
+            bus_namespaces: options.bus_namespaces,
             skipped: Arc::default(),
             owned: RwLock::default(),
             types: Mutex::default(),

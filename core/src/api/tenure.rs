@@ -14,7 +14,7 @@ use crate::format::WriteMode;
 use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{KindConfig, SnapshotPolicy};
 use crate::name::{KindName, Namespace};
-use crate::step::Span;
+use crate::step::{Limits, Span};
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +35,9 @@ pub(crate) struct Inner {
     pub(crate) handle: Handle,
     pub(crate) timeout: Span,
     pub(crate) stop_timeout: Span,
+    pub(crate) limits: Limits,
+    /// The other namespaces whose buses the node may use; `*` is all.
+    pub(crate) bus_namespaces: Vec<String>,
     pub(super) skipped: Arc<AtomicU64>,
     /// The kinds whose entities were asked, by their type.
     pub(super) owned: RwLock<BTreeMap<TypeId, OwnedKind>>,

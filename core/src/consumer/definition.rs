@@ -1,13 +1,15 @@
 //! What a consumer reads: from where, which events, and in which order they are handed over.
 
-use crate::format::{Commit, EventSubject, Layout, Position};
-use crate::id::{Partition, ShardId, WallTime};
+use crate::bus::Pattern;
+use crate::format::{Commit, EventSubject, FormatError, Layout, Position, Publication};
+use crate::id::{LayoutId, Partition, ShardId, WallTime};
 use crate::name::{ConsumerName, EntityId, KindName, Namespace};
-use crate::port::Subject;
+use crate::port::{StreamName, Subject};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt::Write;
 
 /// Subject filters that one consumer of the store may have; where a filter would need more, what it
@@ -20,6 +22,8 @@ const FILTERS_MAX: usize = 256;
 pub struct Definition {
     /// Its name, which belongs to one definition.
     pub name: ConsumerName,
+    /// Where its events are.
+    pub source: Source,
     /// Which events it reads.
     pub filter: Filter,
     /// Which events may be handled at the same time.
@@ -28,6 +32,68 @@ pub struct Definition {
     pub start: Start,
     /// Where its checkpoint is.
     pub keeping: Keeping,
+}
+
+/// Where a consumer's events are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum Source {
+    /// In the log: the event streams of the namespace.
+    #[default]
+    Log,
+    /// On the bus: what is published durably on topics of this pattern. Each publication is handed over as
+    /// a commit of one event of the entity that its topic stands for, in the order of its topic; the
+    /// consumer's layout has one stream.
+    Bus(Pattern),
+}
+
+/// What the events of the bus are handed over as the kind of.
+pub const BUS_KIND: &str = "bus";
+
+impl Source {
+    /// The stream of a partition.
+    pub(super) fn stream(&self, ns: &Namespace, partition: Partition) -> StreamName {
+        match self {
+            Self::Log => ns.event_stream(partition),
+            Self::Bus(_) => ns.bus_stream(),
+        }
+    }
+
+    /// Whose event a message is.
+    pub(super) fn subject(
+        &self,
+        ns: &Namespace,
+        subject: &str,
+    ) -> Result<EventSubject, FormatError> {
+        match self {
+            Self::Log => ns.parse_event_subject(subject),
+            Self::Bus(_) => {
+                let topic = ns.parse_bus_subject(subject)?;
+                Ok(EventSubject {
+                    shard: ShardId(0),
+                    kind: KindName::new(BUS_KIND).expect("a kind's name"),
+                    id: EntityId::new(topic.as_str())
+                        .expect("a topic is shorter than an id may be"),
+                })
+            }
+        }
+    }
+
+    /// What a message says happened.
+    pub(super) fn commit(
+        &self,
+        layout: LayoutId,
+        subject: &EventSubject,
+        payload: &Bytes,
+    ) -> Result<Commit, FormatError> {
+        match self {
+            Self::Log => Commit::decode(payload),
+            Self::Bus(_) => {
+                let publication = Publication::decode(payload)?;
+                Ok(publication.into_commit(layout, subject.id.clone()))
+            }
+        }
+    }
 }
 
 /// Which events are read. What is empty lets everything through; of what is not, one must fit.
@@ -87,12 +153,7 @@ pub enum Keeping {
 
 impl Filter {
     /// The subject filters for one event stream.
-    pub(super) fn subjects(
-        &self,
-        ns: &Namespace,
-        layout: &Layout,
-        partition: Partition,
-    ) -> Vec<Subject> {
+    fn subjects(&self, ns: &Namespace, layout: &Layout, partition: Partition) -> Vec<Subject> {
         let narrow = !self.kinds.is_empty() || !self.ids.is_empty();
         // With one stream no filter needs to name shards; with several all of them, where it says more.
         let every = self.shards.is_empty() && (layout.streams == 1 || !narrow);
@@ -153,12 +214,28 @@ impl Filter {
 }
 
 impl Definition {
+    /// The subject filters for one stream.
+    pub(super) fn subjects(
+        &self,
+        ns: &Namespace,
+        layout: &Layout,
+        partition: Partition,
+    ) -> Vec<Subject> {
+        match &self.source {
+            Source::Log => self.filter.subjects(ns, layout, partition),
+            Source::Bus(pattern) => vec![ns.bus_filter(pattern)],
+        }
+    }
+
     /// Its hash under a layout: which events it reads. How fast, and what is done about failures, may
     /// change.
     pub(super) fn hash(&self, layout: &Layout) -> u64 {
         let mut text = String::new();
         let filter = &self.filter;
         // Writing to a `String` cannot fail. Texts are quoted, so that none can look like two.
+        if let Source::Bus(pattern) = &self.source {
+            let _ = write!(text, "bus {pattern:?} ");
+        }
         let _ = write!(
             text,
             "kinds {:?} ids {:?} events {:?} headers {:?}",

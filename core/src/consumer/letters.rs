@@ -7,7 +7,7 @@ use super::take::Misfit;
 use super::{
     Answer, Effect, Failure, Given, Handled, LetterPage, LetterRefusal, Notice, Order, OrderRefusal,
 };
-use crate::format::{Commit, DeadLetter, EventPlace, EventSubject};
+use crate::format::{DeadLetter, EventPlace};
 use crate::id::{Sequence, Ticket};
 use crate::port::{
     Expect, Message, Page, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
@@ -193,7 +193,7 @@ impl Consumer {
                 let place = want.place()?;
                 let odd = self.asks.tries(job) % 2 == 1;
                 Some(StoreRequest::Get {
-                    stream: ns.event_stream(place.partition),
+                    stream: self.config.definition.source.stream(ns, place.partition),
                     sequence: place.sequence,
                     source: if odd { Source::Leader } else { Source::Replica },
                 })
@@ -327,8 +327,15 @@ impl Consumer {
         out: &mut Effects<Effect>,
     ) {
         let failed = |text| want.refused(LetterRefusal::Failed { text });
-        let commit = match Commit::decode(&message.payload) {
-            Ok(commit) => commit,
+        let (config, source) = (&self.config, &self.config.definition.source);
+        let read = source
+            .subject(&config.wish.namespace, &message.subject)
+            .and_then(|subject| {
+                let commit = source.commit(config.layout.id, &subject, &message.payload)?;
+                Ok((subject, commit))
+            });
+        let (subject, commit) = match read {
+            Ok(read) => read,
             Err(error) => return self.tell(ticket, failed(error.to_string()), out),
         };
         let place = match want {
@@ -337,15 +344,6 @@ impl Consumer {
                 let looked = Box::new((commit, message.stored));
                 return self.tell(ticket, Answer::Looked(Ok(looked)), out);
             }
-        };
-        let subject = self
-            .config
-            .wish
-            .namespace
-            .parse_event_subject(&message.subject);
-        let subject: EventSubject = match subject {
-            Ok(subject) => subject,
-            Err(error) => return self.tell(ticket, failed(error.to_string()), out),
         };
         if commit.events.get(place.index as usize).is_none() {
             let text = "its commit has no such event".to_string();

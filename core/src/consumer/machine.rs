@@ -137,8 +137,9 @@ impl Consumer {
         let (ns, layout) = (&config.wish.namespace, &config.layout);
         let feeds = (0..layout.streams).map(|partition| {
             let partition = Partition(partition);
-            let filters = config.definition.filter.subjects(ns, layout, partition);
-            Feed::new(partition, ns.event_stream(partition), filters)
+            let filters = config.definition.subjects(ns, layout, partition);
+            let stream = config.definition.source.stream(ns, partition);
+            Feed::new(partition, stream, filters)
         });
         let feeds = feeds.collect();
         Ok(Self {

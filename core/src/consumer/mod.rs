@@ -44,7 +44,7 @@ mod status;
 mod take;
 mod watch;
 
-pub use definition::{Definition, Filter, Keeping, Order, Start};
+pub use definition::{BUS_KIND, Definition, Filter, Keeping, Order, Source, Start};
 pub use fault::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
 pub use machine::Consumer;
 pub use policy::{Pace, Policy, Then};
@@ -323,6 +323,11 @@ pub enum Notice {
     },
     /// Its filter matches nothing that is in the log.
     MatchesNothing,
+    /// What was published on the bus expired before it was read.
+    Expired {
+        /// How many places of the stream, of all topics.
+        places: u64,
+    },
     /// A checkpoint was stored.
     Checkpointed {
         /// Up to where, for each stream.

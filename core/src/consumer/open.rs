@@ -3,7 +3,7 @@
 use super::feed::Way;
 use super::machine::{Consumer, Job, Phase};
 use super::take::{LOST_TRIES, Misfit};
-use super::{Effect, Fault, Keeping, Notice, Reopened, RewindRefusal, Start};
+use super::{Effect, Fault, Keeping, Notice, Reopened, RewindRefusal, Source, Start};
 use crate::format::Position;
 use crate::id::Sequence;
 use crate::port::{self, StoreDone, StoreReply, StoreRequest};
@@ -20,7 +20,8 @@ pub(super) enum Verify {
     Idle,
     /// The store is asked what it is.
     Capabilities,
-    Stream(Box<StreamTask>),
+    /// The consumers' stream, and then that of the bus, for who reads it.
+    Stream(Box<StreamTask>, Option<Box<StreamTask>>),
     Done,
 }
 
@@ -45,8 +46,8 @@ impl Consumer {
     pub(super) fn verify_request(&self, job: Job) -> Option<StoreRequest> {
         match (&self.verify, job) {
             (Verify::Capabilities, Job::Capabilities) => Some(StoreRequest::Capabilities),
-            (Verify::Stream(task), Job::Stream) => Some(task.request()),
-            (Verify::Idle | Verify::Capabilities | Verify::Stream(_) | Verify::Done, _) => None,
+            (Verify::Stream(task, _), Job::Stream) => Some(task.request()),
+            (Verify::Idle | Verify::Capabilities | Verify::Stream(..) | Verify::Done, _) => None,
         }
     }
 
@@ -65,8 +66,19 @@ impl Consumer {
                     (false, true) => Absent::Create,
                     (false, false) => Absent::Missing,
                 };
-                let task = StreamTask::consumers(&self.config.wish, &capabilities, absent);
-                self.verify = Verify::Stream(Box::new(task));
+                let wish = &self.config.wish;
+                let task = StreamTask::consumers(wish, &capabilities, absent);
+                let bus = match &self.config.definition.source {
+                    Source::Log => None,
+                    Source::Bus(_) => {
+                        let absent = match wish.create {
+                            true => Absent::Create,
+                            false => Absent::Missing,
+                        };
+                        Some(Box::new(StreamTask::bus(wish, &capabilities, absent)))
+                    }
+                };
+                self.verify = Verify::Stream(Box::new(task), bus);
                 self.asks.done(job);
                 self.ask(cx, Job::Stream, out);
                 return Ok(());
@@ -76,7 +88,7 @@ impl Consumer {
                 self.again(cx, job);
                 return Ok(());
             }
-            (Verify::Stream(task), reply) => task.answered(reply),
+            (Verify::Stream(task, _), reply) => task.answered(reply),
             (Verify::Idle | Verify::Done, _) => return Err(Misfit),
         };
         match next {
@@ -84,6 +96,13 @@ impl Consumer {
             Next::Wait(_) => self.again(cx, job),
             Next::Done(()) => {
                 self.asks.done(job);
+                if let Verify::Stream(_, bus) = &mut self.verify
+                    && let Some(bus) = bus.take()
+                {
+                    self.verify = Verify::Stream(bus, None);
+                    self.ask(cx, job, out);
+                    return Ok(());
+                }
                 self.verify = Verify::Done;
                 if matches!(self.phase, Phase::Waiting) {
                     self.begin(cx, out);

@@ -42,6 +42,8 @@ pub struct Status {
     pub checkpoints: u64,
     /// How often a stream was read anew since it started.
     pub reopened: u64,
+    /// How many places of the bus's stream, of all topics, expired before they were read.
+    pub expired: u64,
 }
 
 impl Status {
@@ -63,6 +65,7 @@ impl Status {
             dead_lettered: 0,
             checkpoints: 0,
             reopened: 0,
+            expired: 0,
         }
     }
 }

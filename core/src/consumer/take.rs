@@ -5,7 +5,7 @@ use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::queue::{Content, Item, Work};
 use super::{Effect, Fault, Notice, Order, Reopened};
-use crate::format::{Commit, EventSubject, Position};
+use crate::format::{EventSubject, Position};
 use crate::id::{Sequence, ShardId};
 use crate::name::{EntityId, KindName};
 use crate::port::{
@@ -145,10 +145,24 @@ impl Consumer {
         feed.short_since = None;
         match &mut feed.way {
             Way::Looking => {
+                let next = Sequence(feed.taken.0 + 1);
+                let expired = match self.config.definition.source {
+                    super::Source::Log => 0,
+                    super::Source::Bus(_) if !feed.taken.is_some() => 0,
+                    super::Source::Bus(_) => info.first.0.saturating_sub(next.0),
+                };
                 feed.live_after.get_or_insert(last);
                 feed.openings += 1;
                 let opening = feed.openings;
                 self.ask(cx, Job::Open(n, opening), out);
+                if expired > 0 {
+                    crate::reached!(
+                        cx,
+                        "consumer: what was published expired before it was read"
+                    );
+                    self.watch.expired += expired;
+                    self.notice(Notice::Expired { places: expired }, out);
+                }
             }
             Way::Open { look, asked, .. } => {
                 *look = false;
@@ -452,9 +466,13 @@ impl Consumer {
             false => 0,
         };
         let ns = &self.config.wish.namespace;
-        let (subject, content) = match ns.parse_event_subject(&message.subject) {
+        let source = &self.config.definition.source;
+        let (subject, content) = match source.subject(ns, &message.subject) {
             Ok(subject) => match self.config.definition.filter.wants_entity(&subject) {
-                true => (subject, self.read(&message, base)),
+                true => {
+                    let content = self.read(&subject, &message, base);
+                    (subject, content)
+                }
                 false => return self.pass_over(now, n),
             },
             Err(error) => (
@@ -497,8 +515,9 @@ impl Consumer {
     }
 
     /// What is wanted of a commit; `None` when nothing is.
-    fn read(&self, message: &Message, base: u32) -> Option<Content> {
-        let commit = match Commit::decode(&message.payload) {
+    fn read(&self, subject: &EventSubject, message: &Message, base: u32) -> Option<Content> {
+        let (source, layout) = (&self.config.definition.source, self.config.layout.id);
+        let commit = match source.commit(layout, subject, &message.payload) {
             Ok(commit) => commit,
             Err(error) => return Some(Content::Broken(error.to_string())),
         };

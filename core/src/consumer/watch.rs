@@ -21,6 +21,7 @@ pub(super) struct Watch {
     pub(super) dead_lettered: u64,
     pub(super) checkpoints: u64,
     pub(super) reopened: u64,
+    pub(super) expired: u64,
     /// When something was done last, or came after nothing was to do.
     progress_at: Time,
     /// There is something to do.
@@ -81,6 +82,7 @@ impl Consumer {
             dead_lettered: watch.dead_lettered,
             checkpoints: watch.checkpoints,
             reopened: watch.reopened,
+            expired: watch.expired,
         }
     }
 

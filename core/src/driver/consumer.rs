@@ -9,7 +9,7 @@ use super::request::Request;
 use super::shell::TaskHandle;
 use crate::consumer::{
     Answer, Batch, Command, Config, Consumer, Definition, Effect, Fault, Handled, Input, Notice,
-    Pace, Start, State, Status,
+    Pace, Source, Start, State, Status,
 };
 use crate::format::Cause;
 use crate::id::{Incarnation, OpId, Ticket};
@@ -298,6 +298,7 @@ impl ConsumerSeat {
                 tracing::info!(consumer, ?stream, ?why, "consumer_reopened");
             }
             Notice::MatchesNothing => tracing::warn!(consumer, "consumer_filter_matches_nothing"),
+            Notice::Expired { places } => tracing::warn!(consumer, places, "consumer_expired"),
             Notice::Checkpointed { positions } => {
                 tracing::debug!(consumer, ?positions, "consumer_checkpoint");
             }
@@ -384,9 +385,15 @@ impl Handle {
         let hash = self.layout.key.hash(definition.name.as_str().as_bytes());
         let lanes = self.lanes.len() as u64;
         let lane = usize::try_from(hash % lanes).unwrap_or(0);
+        let mut layout = (*self.layout).clone();
+        if let Source::Bus(_) = definition.source {
+            // The bus has one stream.
+            layout.streams = 1;
+        }
+        let streams = layout.streams;
         let config = Config {
             wish: self.wish.clone(),
-            layout: (*self.layout).clone(),
+            layout,
             run: self.consumer_run(),
             node: self.node.clone(),
             definition,
@@ -394,7 +401,7 @@ impl Handle {
             reset,
         };
         let config = Box::new(config);
-        let status = Status::starting(self.layout.streams);
+        let status = Status::starting(streams);
         let (told, tells) = watch::channel(Told {
             status,
             ended: None,

@@ -149,6 +149,16 @@ pub struct Counters {
     pub consumer_lag_commits: u64,
     /// Events that consumers have fetched and not handled at this moment.
     pub consumer_lag_events: u64,
+    /// Events that were published live.
+    pub bus_cast: u64,
+    /// Events of the bus that this node heard, each once for each of its live subscriptions.
+    pub bus_heard: u64,
+    /// Of these, those that had no room with a subscriber that did not keep up.
+    pub bus_dropped: u64,
+    /// Events that were to be published durably.
+    pub bus_published: u64,
+    /// Of these, those of which it is not known that they are stored.
+    pub bus_refused: u64,
     /// Events that consumers handled.
     pub consumer_events: u64,
     /// Tries of consumers' handlers that failed, and events that could not be decoded.
@@ -241,6 +251,11 @@ impl Counters {
         self.consumers_stalled += other.consumers_stalled;
         self.consumer_lag_commits += other.consumer_lag_commits;
         self.consumer_lag_events += other.consumer_lag_events;
+        self.bus_cast += other.bus_cast;
+        self.bus_heard += other.bus_heard;
+        self.bus_dropped += other.bus_dropped;
+        self.bus_published += other.bus_published;
+        self.bus_refused += other.bus_refused;
         self.consumer_events += other.consumer_events;
         self.consumer_failures += other.consumer_failures;
         self.consumer_skipped += other.consumer_skipped;

@@ -1,5 +1,6 @@
 //! What the user API holds of a running node: channels to its lanes, and its clock.
 
+use super::bus::{Air, BusCounts};
 use super::cluster::Membership;
 use super::counters::Counters;
 use super::epochs::Epochs;
@@ -94,16 +95,19 @@ pub(crate) struct Handle {
     pub(super) layout: Arc<Layout>,
     namespace: Namespace,
     pub(super) clock: Arc<dyn Clock>,
+    /// The shell's network, for what is live on the bus.
+    pub(super) air: Arc<dyn Air>,
+    pub(super) bus_counts: Arc<BusCounts>,
     pub(super) port: Arc<LanePort>,
     pub(super) wish: SpaceWish,
-    dice: Dice,
-    ids: AtomicU64,
+    pub(super) dice: Dice,
+    pub(super) ids: AtomicU64,
     high_water: Arc<HighWater>,
     pub(super) epochs: Arc<Epochs>,
     admission: Arc<Admission>,
     pub(super) outbox: Arc<Outbox>,
     stop: watch::Sender<Option<Time>>,
-    running: watch::Receiver<usize>,
+    pub(super) running: watch::Receiver<usize>,
     link: watch::Receiver<Link>,
     pub(super) incarnation: Incarnation,
     pub(super) node: String,
@@ -131,6 +135,7 @@ impl Handle {
         let outbox = Arc::<Outbox>::default();
         let incarnation = Incarnation(dice.roll128(Purpose::Incarnation, 0));
         let clock: Arc<dyn Clock> = Arc::new(shell.clone());
+        let air: Arc<dyn Air> = Arc::new(shell.clone());
         let flights = Arc::new(FlightFolder::new(
             launch.flights,
             (launch.wish.namespace.to_string(), launch.node.clone()),
@@ -206,6 +211,8 @@ impl Handle {
             namespace: launch.wish.namespace.clone(),
             wish: launch.wish,
             clock,
+            air,
+            bus_counts: Arc::default(),
             port,
             // Beside the parts of the machines.
             dice: dice.fork(u64::MAX),
@@ -360,6 +367,7 @@ impl Handle {
         }
         // Of one moment, which the lanes' own numbers are not.
         counters.requests_waiting = self.admission.waiting() as u64;
+        self.bus_counts.count_into(&mut counters);
         (counters.flights_written, counters.flights_failed) = self.flights.counts();
         counters
     }

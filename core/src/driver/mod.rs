@@ -7,10 +7,12 @@
 //! waits for it is told, and everyone after.
 
 pub(crate) mod actors;
+pub(crate) mod bus;
 pub(crate) mod cluster;
 mod completion;
 pub(crate) mod consumer;
 mod counters;
+mod ear;
 pub(crate) mod epochs;
 mod flight;
 mod handle;
@@ -35,6 +37,7 @@ mod timers;
 
 pub use completion::Completion;
 pub use counters::Counters;
+pub use ear::Ear;
 pub use flight::{
     Began, Flight, FlightError, FlightFault, FlightWriteError, Flights, Rerun, RerunStep, State,
     StepOutcome,

@@ -5,6 +5,7 @@ use super::packed::{
     pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route, unpack_submit,
 };
 use crate::actor;
+use crate::bus;
 use crate::consumer;
 use crate::id::{OpId, Sequence};
 use crate::log::{self, Input, Ran, Verdict};
@@ -79,6 +80,8 @@ pub enum Recorded {
     History(Box<log::HistoryInput>),
     /// Of a consumer.
     Consumer(Box<consumer::Input>),
+    /// Of what stores what is published.
+    Bus(Box<bus::Input>),
     /// Of a lane's actors.
     Actors(Box<actor::Input>),
     /// Of a lane's routing.
@@ -99,6 +102,7 @@ impl fmt::Debug for Recorded {
             Self::Actors(input) => fmt::Debug::fmt(input, f),
             Self::History(input) => fmt::Debug::fmt(input, f),
             Self::Consumer(input) => fmt::Debug::fmt(input, f),
+            Self::Bus(input) => fmt::Debug::fmt(input, f),
             Self::Router(input) => fmt::Debug::fmt(input, f),
             Self::Node(input) => fmt::Debug::fmt(input, f),
             Self::Owners(input) => fmt::Debug::fmt(input, f),
@@ -234,6 +238,10 @@ fn bytes_of(input: &Recorded) -> usize {
             | consumer::Input::Up
             | consumer::Input::Handled { .. }
             | consumer::Input::Order(_) => 0,
+        },
+        Recorded::Bus(input) => match input.as_ref() {
+            bus::Input::Publish(order) => order.payload.len(),
+            bus::Input::Tick | bus::Input::Up | bus::Input::Stored { .. } => 0,
         },
         Recorded::Node(input) => {
             let stored = node_stored(input);
@@ -661,6 +669,7 @@ mod tests {
                 | Recorded::Space(_)
                 | Recorded::History(_)
                 | Recorded::Consumer(_)
+                | Recorded::Bus(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Began(_) => unreachable!("it is of a router or of actors"),

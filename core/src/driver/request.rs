@@ -1,6 +1,7 @@
 //! What handles ask of a lane.
 
 use super::actors::host::PaceRequest;
+use super::bus::Publishing;
 use super::cluster::{AskRequest, Enrol, Unrouted};
 use super::consumer::{Consume, Tell};
 use super::counters::Counters;
@@ -28,6 +29,8 @@ pub(crate) enum Request {
     Consume(Box<Consume>),
     /// Tell a consumer something.
     Consumer(Box<Tell>),
+    /// Store what is published.
+    Publish(Box<Publishing>),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// A request for whoever owns something, or for a node.
@@ -109,6 +112,7 @@ impl Request {
             Self::History(_, done) => drop(done.send(Err(HistoryFailure::Stopped))),
             Self::Consume(consume) => drop(consume),
             Self::Consumer(tell) => drop(tell),
+            Self::Publish(publishing) => drop(publishing),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),

@@ -1,6 +1,7 @@
 //! The seam between the driver and a world: real NATS, memory, or a simulator.
 
 use super::completion::Completion;
+use super::ear::Ear;
 use crate::id::{OpId, WallTime};
 use crate::port::{Capabilities, Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use crate::step::Time;
@@ -91,7 +92,24 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// Hears what streams announce on the core subjects of a filter when they store it (their
     /// `republish`), as [`listen`](Self::listen) listens. Only a reason to look: what is announced
     /// while the shell is disconnected, or while [`HEARD_MAX`] wait to be taken, is lost.
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard>;
+    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
+        let (ear, receiver) = Ear::of_stored(HEARD_MAX);
+        self.overhear(filter, ear);
+        receiver
+    }
+
+    /// Has an ear take in what comes on the core subjects of a filter, stored or not, from now on until
+    /// the ear is closed or the last clone of the shell is gone. What comes while the shell is
+    /// disconnected is lost: when it hears again it says so ([`Ear::missed`]), before anything else.
+    fn overhear(&self, filter: Subject, ear: Ear);
+
+    /// Publishes on a literal core subject for whoever hears it at that moment; at once, or not at all.
+    /// Nothing is stored, nobody tells whether anyone heard it, and nobody hears it twice.
+    ///
+    /// # Errors
+    ///
+    /// When it was not handed over, and so is heard by nobody.
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused>;
 
     /// Runs a task until it ends or its handle aborts it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle;

@@ -2,6 +2,7 @@
 
 use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
 use super::{EventPlace, FormatError, Layout, TakeOver};
+use crate::bus::{Pattern, Topic};
 use crate::id::{Partition, ShardId, SnapshotTag, Version};
 use crate::name::{ConsumerName, EntityId, KindName, Namespace, NodeName};
 use crate::port::{Republish, StreamName, Subject};
@@ -112,6 +113,43 @@ impl Namespace {
     /// `<ns>.chk.<consumer>`: the checkpoint of a consumer.
     pub fn checkpoint_subject(&self, consumer: &ConsumerName) -> Subject {
         format!("{self}.chk.{consumer}").into()
+    }
+
+    /// `<ns>.bus.<topic>`: what is published durably.
+    pub fn bus_subject(&self, topic: &Topic) -> Subject {
+        format!("{self}.bus.{topic}").into()
+    }
+
+    /// `<ns>.bus.<pattern>`: the same, as a filter.
+    pub fn bus_filter(&self, pattern: &Pattern) -> Subject {
+        format!("{self}.bus.{pattern}").into()
+    }
+
+    /// `<ns>.cast.<topic>`: the core subject of what is published live.
+    pub fn cast_subject(&self, topic: &Topic) -> Subject {
+        format!("{self}.cast.{topic}").into()
+    }
+
+    /// `<ns>.cast.<pattern>`: where who listens hears the bus, as a filter.
+    pub fn cast_filter(&self, pattern: &Pattern) -> Subject {
+        format!("{self}.cast.{pattern}").into()
+    }
+
+    /// The topic of a stored publication.
+    ///
+    /// # Errors
+    ///
+    /// When the subject is none of this namespace's bus.
+    pub fn parse_bus_subject(&self, subject: &str) -> Result<Topic, FormatError> {
+        let topic = subject
+            .strip_prefix(self.as_str())
+            .and_then(|rest| rest.strip_prefix(".bus."));
+        topic
+            .and_then(|topic| Topic::new(topic).ok())
+            .ok_or_else(|| FormatError::Subject {
+                subject: subject.to_owned(),
+                problem: "it is no topic of this namespace",
+            })
     }
 
     /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
@@ -260,6 +298,11 @@ impl Namespace {
         format!("{self}_con").into()
     }
 
+    /// `<ns>_bus`: the stream of what is published durably.
+    pub fn bus_stream(&self) -> StreamName {
+        format!("{self}_bus").into()
+    }
+
     /// `<ns>_snap`: the stream of snapshot bodies.
     pub fn snapshot_stream(&self) -> StreamName {
         format!("{self}_snap").into()
@@ -298,6 +341,19 @@ impl Namespace {
             .iter()
             .map(|family| format!("{self}.{family}.>"))
             .collect()
+    }
+
+    /// What the stream of the bus takes in.
+    pub fn bus_stream_subjects(&self) -> Vec<String> {
+        vec![format!("{self}.bus.>")]
+    }
+
+    /// Where the stream of the bus announces what it stored: who listens hears it with what is live.
+    pub fn bus_notices(&self) -> Republish {
+        Republish {
+            source: format!("{self}.bus.>"),
+            destination: format!("{self}.cast.>"),
+        }
     }
 
     /// What the stream of membership records takes in.

@@ -18,14 +18,15 @@ pub enum Delivery {
     NoResponders(OpId),
 }
 
-/// A message as its stream announced it when it was stored (`republish`). A reason to look, never a
-/// proof: it may be late, lost, or of a message that is gone (S16).
+/// What came on a core subject: a message as its stream announced it when it was stored (`republish`), or
+/// what somebody cast there. A reason to look, never a proof: it may be late, lost, or of a message that is
+/// gone (S16).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Heard {
     /// The core subject on which it came.
     pub subject: Subject,
-    /// Its sequence in its stream.
+    /// Its sequence in its stream; [`Sequence::NONE`] for what is in none.
     pub sequence: Sequence,
     /// Its payload.
     pub payload: Bytes,

@@ -84,6 +84,19 @@ impl StreamSettings {
         }
     }
 
+    /// The stream of what is published durably on the bus: each message expires when its time is over,
+    /// and none is replaced.
+    pub fn bus(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
+        let log = Self::event_log(name, subjects, replicas);
+        Self {
+            deny_purge: true,
+            allow_rollup: false,
+            allow_atomic: false,
+            allow_ttl: true,
+            ..log
+        }
+    }
+
     /// The settings as the server's API and the `nats` program read them.
     pub fn to_json(&self) -> String {
         let subjects: Vec<String> = self
@@ -311,9 +324,10 @@ impl StreamSettings {
                 "republish",
                 &actual,
                 &needed,
-                match wanted.allow_ttl {
-                    true => "nodes hear each other's heartbeats by it",
-                    false => "nodes learn of a new owner by it",
+                match (wanted.allow_ttl, wanted.messages_per_subject_max) {
+                    (true, 1) => "nodes hear each other's heartbeats by it",
+                    (true, _) => "who listens to the bus hears by it what is stored",
+                    (false, _) => "nodes learn of a new owner by it",
                 },
             );
         }

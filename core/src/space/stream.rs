@@ -101,6 +101,15 @@ impl StreamTask {
         Self::new(wanted, absent, None)
     }
 
+    /// The stream of what is published durably. What it holds goes by itself.
+    pub(crate) fn bus(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
+        let ns = &wish.namespace;
+        let replicas = replicas(wish, capabilities);
+        let mut wanted = StreamSettings::bus(ns.bus_stream(), ns.bus_stream_subjects(), replicas);
+        wanted.republish = Some(ns.bus_notices());
+        Self::new(wanted, absent, None)
+    }
+
     /// An event stream.
     pub(super) fn events(
         wish: &SpaceWish,

@@ -43,6 +43,8 @@ pub enum Purpose {
     ConsumerName = 13,
     /// One run of a consumer.
     ConsumerRun = 14,
+    /// The identity of an event of the bus.
+    PublicationId = 15,
     /// A choice of the simulator.
     World = 64,
 }

@@ -67,6 +67,8 @@ pub struct Limits {
     pub entity_timers_max: usize,
     /// Messages to entities that one command sends; a decision that sends more is refused.
     pub sends_max: usize,
+    /// Events of the bus that one lane holds until they are stored; further ones are refused.
+    pub publications_max: usize,
     /// Timers that one shard has in mind at once: of more, those that are due last are found again in
     /// the log when their time comes near.
     pub shard_timers_max: usize,
@@ -202,6 +204,7 @@ impl Default for Limits {
             snapshot_chores_max: 4_096,
             entity_timers_max: 64,
             sends_max: 256,
+            publications_max: 4_096,
             shard_timers_max: 16_384,
             firings_max: 64,
             dispatches_max: 64,

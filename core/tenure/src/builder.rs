@@ -271,6 +271,14 @@ impl Builder {
         self
     }
 
+    /// Other namespaces in the same place whose [buses](tenure_core::api::bus) the node may listen to and
+    /// publish on; `"*"` is all of them. Without it a node has the bus of its own namespace.
+    pub fn bus_namespaces(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let names = names.into_iter().map(Into::into);
+        self.options.bus_namespaces.extend(names);
+        self
+    }
+
     /// A kind that the node will use: its upcasters are checked at the start, before anything is
     /// connected. A kind that is not named here is checked when its repository is asked for.
     ///

@@ -108,6 +108,7 @@ pub use builder::{Builder, Tenure, TenureError};
 pub use place::Place;
 pub use tenure_core::api::Bytes;
 pub use tenure_core::api::actor;
+pub use tenure_core::api::bus;
 pub use tenure_core::api::consumer;
 pub use tenure_core::api::model;
 pub use tenure_core::api::{
@@ -127,7 +128,8 @@ pub use tenure_core::driver::{
 pub use tenure_core::format::Denial;
 pub use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
 pub use tenure_core::id::{
-    CommandId, CommitId, Epoch, Incarnation, NotVersion7, Sequence, ShardId, Version, WallTime,
+    CommandId, CommitId, Epoch, Incarnation, NotVersion7, PublicationId, Sequence, ShardId,
+    Version, WallTime,
 };
 pub use tenure_core::lease::Terms;
 pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};

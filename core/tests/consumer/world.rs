@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::consumer::{
     Answer, Batch, Command, Config, Consumer, Definition, Effect, Fault, Filter, Handled, Input,
-    Keeping, Notice, Order, Pace, Policy, Start, State, Then,
+    Keeping, Notice, Order, Pace, Policy, Source, Start, State, Then,
 };
 use tenure_core::format::{
     Cause, Checkpoint, Commit, EventPlace, EventRecord, Layout, LayoutKey, Placement, Position,
@@ -473,6 +473,7 @@ fn consumer(setup: &Setup, layout: &Layout, run: u64) -> Consumer {
         node: "node".into(),
         definition: Definition {
             name: ConsumerName::new(NAME).unwrap(),
+            source: Source::Log,
             filter: Filter::default(),
             order: setup.order,
             start: Start::Beginning,

@@ -170,7 +170,7 @@ impl Wire {
             Event::Disconnected | Event::Closed => self.close(),
             Event::ServerError(ServerError::Other(text)) => self.take_error(text),
             // A receive loop did not keep up with the client, which told so.
-            Event::SlowConsumer(_) => lost.count(),
+            Event::SlowConsumer(_) => lost.count_slow(),
             Event::Connected
             | Event::LameDuckMode
             | Event::Draining

@@ -5,14 +5,14 @@ use crate::cluster::lock;
 use crate::shell::NodeShell;
 use crate::wire::{AskId, Down, EarId, SERVER, Up};
 use bytes::Bytes;
-use madsim::net::{Endpoint, Receiver, Sender};
+use madsim::net::{self, Endpoint, Sender};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tenure_core::driver::{Completion, DELIVERIES_MAX, HEARD_MAX, Inbound};
+use tenure_core::driver::{Completion, DELIVERIES_MAX, Ear, Inbound};
 use tenure_core::id::OpId;
 use tenure_core::port::{
-    Capabilities, Delivery, Heard, Refused, SendRefused, StoreReply, StoreRequest, Subject,
+    Capabilities, Delivery, Refused, SendRefused, StoreReply, StoreRequest, Subject,
 };
 use tenure_core::step::Outcome;
 use tenure_sim::{Kind, Lane};
@@ -36,17 +36,17 @@ pub(crate) struct Link {
     /// What the server is, while it is welcome there.
     server: Option<Capabilities>,
     asks: BTreeMap<AskId, Completion>,
-    ears: BTreeMap<EarId, Ear>,
+    ears: BTreeMap<EarId, Receiver>,
     inboxes: Vec<mpsc::Sender<Inbound>>,
     names: u64,
 }
 
-enum Ear {
+enum Receiver {
     Listens(Subject, mpsc::Sender<Delivery>),
-    Hears(Subject, mpsc::Sender<Heard>),
+    Hears(Subject, Ear),
 }
 
-impl Ear {
+impl Receiver {
     fn told(&self, ear: EarId) -> Up {
         match self {
             Self::Listens(at, _) => Up::Listen(ear, at.clone()),
@@ -114,16 +114,7 @@ impl Link {
         bytes: Bytes,
         event: u64,
     ) -> Result<(), SendRefused> {
-        let Some(server) = &self.server else {
-            return Err(SendRefused::NotConnected);
-        };
-        let (len, bytes_max) = (bytes.len(), server.payload_bytes_max);
-        if len > bytes_max {
-            return Err(SendRefused::TooLarge {
-                bytes: len,
-                bytes_max,
-            });
-        }
+        self.may_send(bytes.len())?;
         let (to, back) = (to.clone(), back.clone());
         self.tell(Up::Frame {
             op,
@@ -140,20 +131,33 @@ impl Link {
         at: Subject,
     ) -> (EarId, mpsc::Sender<Delivery>, mpsc::Receiver<Delivery>) {
         let (to, listening) = mpsc::channel(DELIVERIES_MAX);
-        let ear = self.new_ear(Ear::Listens(at, to.clone()));
+        let ear = self.new_ear(Receiver::Listens(at, to.clone()));
         (ear, to, listening)
     }
 
-    pub(crate) fn hear(
-        &mut self,
-        filter: Subject,
-    ) -> (EarId, mpsc::Sender<Heard>, mpsc::Receiver<Heard>) {
-        let (to, hearing) = mpsc::channel(HEARD_MAX);
-        let ear = self.new_ear(Ear::Hears(filter, to.clone()));
-        (ear, to, hearing)
+    pub(crate) fn overhear(&mut self, filter: Subject, ear: Ear) -> EarId {
+        self.new_ear(Receiver::Hears(filter, ear))
     }
 
-    fn new_ear(&mut self, ear: Ear) -> EarId {
+    pub(crate) fn cast(&mut self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        self.may_send(payload.len())?;
+        self.tell(Up::Cast(to.clone(), payload));
+        Ok(())
+    }
+
+    /// Whether so many bytes may be handed to the network now.
+    fn may_send(&self, bytes: usize) -> Result<(), SendRefused> {
+        let Some(server) = &self.server else {
+            return Err(SendRefused::NotConnected);
+        };
+        let bytes_max = server.payload_bytes_max;
+        match bytes > bytes_max {
+            true => Err(SendRefused::TooLarge { bytes, bytes_max }),
+            false => Ok(()),
+        }
+    }
+
+    fn new_ear(&mut self, ear: Receiver) -> EarId {
         let name = self.name();
         self.tell(ear.told(name));
         self.ears.insert(name, ear);
@@ -201,6 +205,11 @@ impl Link {
         match down {
             Down::Welcome(server) => {
                 self.server = Some(server.clone());
+                for ear in self.ears.values() {
+                    if let Receiver::Hears(_, to) = ear {
+                        to.missed();
+                    }
+                }
                 self.news(&Inbound::Connected(server));
             }
             Down::Answer(ask, reply, event) => {
@@ -213,15 +222,15 @@ impl Link {
                 });
             }
             Down::Delivered(ear, delivery) => {
-                if let Some(Ear::Listens(_, to)) = self.ears.get(&ear) {
+                if let Some(Receiver::Listens(_, to)) = self.ears.get(&ear) {
                     // One that is full loses it.
                     let _ = to.try_send(delivery);
                 }
             }
             Down::Heard(ear, heard) => {
-                if let Some(Ear::Hears(_, to)) = self.ears.get(&ear) {
+                if let Some(Receiver::Hears(_, to)) = self.ears.get(&ear) {
                     // One that is full loses it.
-                    let _ = to.try_send(heard);
+                    to.take(heard);
                 }
             }
             Down::Pong => {}
@@ -255,7 +264,7 @@ pub(crate) async fn keep(shell: NodeShell, mut held: watch::Receiver<u64>) {
     }
 }
 
-async fn connect() -> io::Result<(Sender, Receiver)> {
+async fn connect() -> io::Result<(Sender, net::Receiver)> {
     let endpoint = Endpoint::bind("0.0.0.0:0").await?;
     let server = SERVER.parse().expect("an address");
     endpoint.connect1(server).await
@@ -264,7 +273,7 @@ async fn connect() -> io::Result<(Sender, Receiver)> {
 /// Carries what both ends tell each other until the link breaks; why it did.
 async fn connection(
     shell: &NodeShell,
-    (to, mut from): (Sender, Receiver),
+    (to, mut from): (Sender, net::Receiver),
     mut ups: mpsc::UnboundedReceiver<Up>,
     held: &mut watch::Receiver<u64>,
 ) -> io::Error {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::driver::Shell as _;
+use tenure_core::driver::{Ear, HEARD_MAX, Shell as _};
 use tenure_core::id::{OpId, Sequence};
 use tenure_core::port::{Delivery, StoreDone, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span};
@@ -116,6 +116,10 @@ impl Connection {
                 bytes,
                 event,
             } => self.frame(op, (to, back), bytes, event),
+            Up::Cast(to, payload) => {
+                // It is not stored: what is refused is lost.
+                let _ = self.shell.cast(&to, payload);
+            }
             Up::Ping => self.tell(Down::Pong),
         }
     }
@@ -170,11 +174,18 @@ impl Connection {
 
     fn hear(&mut self, ear: EarId, filter: Subject) {
         let (cluster, node, downs) = (Arc::clone(&self.cluster), self.node, self.downs.clone());
-        let mut announcements = self.shell.hear(filter);
+        let (all, mut announcements) = Ear::of_all(HEARD_MAX);
+        self.shell.overhear(filter, all);
         let forwards = madsim::task::spawn(async move {
             while let Some(heard) = announcements.recv().await {
                 let copies = cluster.setting().announcement(node);
-                for after in copies {
+                // What is cast comes once at most.
+                let copies_max = if heard.sequence.is_some() {
+                    copies.len()
+                } else {
+                    1
+                };
+                for after in copies.into_iter().take(copies_max) {
                     let (downs, heard) = (downs.clone(), heard.clone());
                     if after == Span::ZERO {
                         // Nobody hears it when the connection is over.

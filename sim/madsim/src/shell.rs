@@ -9,9 +9,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Span, Time};
 use tokio::sync::mpsc;
 
@@ -56,10 +56,10 @@ impl NodeShell {
     }
 
     /// An ear whose other end is gone is told of.
-    fn deaf_when_closed<T: Send + 'static>(&self, ear: u64, to: mpsc::Sender<T>) {
+    fn deaf_when(&self, ear: u64, closed: impl Future<Output = ()> + Send + 'static) {
         let link = Arc::downgrade(&self.link);
         self.tasks.spawn(async move {
-            to.closed().await;
+            closed.await;
             if let Some(link) = link.upgrade() {
                 lock(&link).deaf(ear);
             }
@@ -157,14 +157,18 @@ impl Shell for NodeShell {
 
     fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
         let (ear, to, listening) = lock(&self.link).listen(at);
-        self.deaf_when_closed(ear, to);
+        self.deaf_when(ear, async move { to.closed().await });
         listening
     }
 
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        let (ear, to, hearing) = lock(&self.link).hear(filter);
-        self.deaf_when_closed(ear, to);
-        hearing
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        let closed = ear.closed();
+        let ear = lock(&self.link).overhear(filter, ear);
+        self.deaf_when(ear, closed);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        lock(&self.link).cast(to, payload)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -34,6 +34,8 @@ pub(crate) enum Up {
         /// Where the story tells of it.
         event: u64,
     },
+    /// For whoever hears it now.
+    Cast(Subject, Bytes),
     Ping,
 }
 

@@ -11,8 +11,8 @@ use crate::draw::What;
 use crate::world::Kind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use tenure_core::driver::{DELIVERIES_MAX, HEARD_MAX, Inbound};
-use tenure_core::id::OpId;
+use tenure_core::driver::{DELIVERIES_MAX, Ear, Inbound};
+use tenure_core::id::{OpId, Sequence};
 use tenure_core::port::{Delivery, Heard, SendRefused, Subject};
 use tenure_core::step::Span;
 use tenure_core::{Outcome, Probe as _, reached};
@@ -38,7 +38,7 @@ pub(super) struct Network {
     listeners: BTreeMap<Subject, Vec<(Home, mpsc::Sender<Delivery>)>>,
     /// What waits at links that are clogged, each with what led to it.
     pub(super) clogs: Clogs<(u64, Event)>,
-    hearers: Vec<(Home, Subject, mpsc::Sender<Heard>)>,
+    hearers: Vec<(Home, Subject, Ear)>,
     /// When the last frame of a node gets to a subject: they keep their order.
     latest: BTreeMap<(Home, Subject), u64>,
     keys: u64,
@@ -78,12 +78,53 @@ impl State {
         listening
     }
 
-    pub(super) fn hear(&mut self, home: Home, filter: Subject) -> mpsc::Receiver<Heard> {
-        let (to, hearing) = mpsc::channel(HEARD_MAX);
+    pub(super) fn overhear(&mut self, home: Home, filter: Subject, ear: Ear) {
         if self.lives(home) {
-            self.network.hearers.push((home, filter, to));
+            self.network.hearers.retain(|(_, _, ear)| !ear.is_closed());
+            self.network.hearers.push((home, filter, ear));
         }
-        hearing
+    }
+
+    /// A node publishes for whoever hears it.
+    pub(super) fn cast(
+        &mut self,
+        from: Home,
+        to: &Subject,
+        payload: Bytes,
+    ) -> Result<(), SendRefused> {
+        self.may_send(from, payload.len())?;
+        self.trace.note(7, &[from.node as u64]);
+        self.trace.bytes(&payload);
+        self.tell(from, Kind::Does, || {
+            format!("{from} casts {} bytes on {to}", payload.len())
+        });
+        self.spread(&Heard {
+            subject: to.clone(),
+            sequence: Sequence::NONE,
+            payload,
+        });
+        Ok(())
+    }
+
+    /// Whether a node may hand so many bytes to the network now.
+    fn may_send(&self, from: Home, bytes: usize) -> Result<(), SendRefused> {
+        if !self.node(from).is_some_and(|node| node.linked) {
+            return Err(SendRefused::NotConnected);
+        }
+        let bytes_max = self.store.config().capabilities.payload_bytes_max;
+        match bytes > bytes_max {
+            true => Err(SendRefused::TooLarge { bytes, bytes_max }),
+            false => Ok(()),
+        }
+    }
+
+    /// What a node hears after its link was gone may have a gap before it.
+    pub(super) fn hears_again(&self, home: Home) {
+        for (of, _, ear) in &self.network.hearers {
+            if *of == home {
+                ear.missed();
+            }
+        }
     }
 
     /// A node that ended listens no more.
@@ -104,14 +145,7 @@ impl State {
         (to, back): (&Subject, &Subject),
         bytes: Bytes,
     ) -> Result<(), SendRefused> {
-        if !self.node(from).is_some_and(|node| node.linked) {
-            return Err(SendRefused::NotConnected);
-        }
-        let bytes_max = self.store.config().capabilities.payload_bytes_max;
-        if bytes.len() > bytes_max {
-            let bytes = bytes.len();
-            return Err(SendRefused::TooLarge { bytes, bytes_max });
-        }
+        self.may_send(from, bytes.len())?;
         self.trace.note(4, &[from.node as u64, op.0]);
         self.trace.bytes(&bytes);
         self.tell(from, Kind::Does, || {
@@ -302,39 +336,45 @@ impl State {
                 sequence: announcement.message.sequence,
                 payload: announcement.message.payload,
             };
-            let mut homes: Vec<Home> = Vec::new();
-            for (home, filter, _) in &self.network.hearers {
-                if matches(filter, &heard.subject) && !homes.contains(home) {
-                    homes.push(*home);
-                }
+            self.spread(&heard);
+        }
+    }
+
+    /// What comes on a core subject goes to every node that hears it.
+    fn spread(&mut self, heard: &Heard) {
+        let mut homes: Vec<Home> = Vec::new();
+        for (home, filter, _) in &self.network.hearers {
+            if matches(filter, &heard.subject) && !homes.contains(home) {
+                homes.push(*home);
             }
-            for to in homes {
-                let row = to.node as u64;
-                let faults = self.plan.faults;
-                let rate = faults.lost_announcement;
-                let mut drawn = |fault, index: u64, rate| {
-                    self.strikes(fault, (What::Announce, row << 8 | index), rate)
-                };
-                let lost = drawn(Fault::LostAnnouncement, 1, rate);
-                let twice = drawn(Fault::AnnouncementTwice, 2, rate / 2);
-                let late = drawn(Fault::LateAnnouncement, 3, rate);
-                if lost {
-                    reached!(self, "fault: lost announcement");
-                    continue;
-                }
-                let mut wait = self.travel(row << 8 | 7);
-                if late {
-                    let longest = Span::from_secs(3);
-                    wait = self.draws.span(What::Announce, row << 8 | 4, wait, longest);
-                }
-                let heard = Box::new(heard.clone());
-                if twice {
-                    let heard = heard.clone();
-                    let later = wait + Span::from_millis(5);
-                    self.at(later, Event::Announced { to, heard });
-                }
-                self.at(wait, Event::Announced { to, heard });
+        }
+        for to in homes {
+            let row = to.node as u64;
+            let faults = self.plan.faults;
+            let rate = faults.lost_announcement;
+            let mut drawn = |fault, index: u64, rate| {
+                self.strikes(fault, (What::Announce, row << 8 | index), rate)
+            };
+            let lost = drawn(Fault::LostAnnouncement, 1, rate);
+            // What is cast comes once at most.
+            let twice = heard.sequence.is_some() && drawn(Fault::AnnouncementTwice, 2, rate / 2);
+            let late = drawn(Fault::LateAnnouncement, 3, rate);
+            if lost {
+                reached!(self, "fault: lost announcement");
+                continue;
             }
+            let mut wait = self.travel(row << 8 | 7);
+            if late {
+                let longest = Span::from_secs(3);
+                wait = self.draws.span(What::Announce, row << 8 | 4, wait, longest);
+            }
+            let heard = Box::new(heard.clone());
+            if twice {
+                let heard = heard.clone();
+                let later = wait + Span::from_millis(5);
+                self.at(later, Event::Announced { to, heard });
+            }
+            self.at(wait, Event::Announced { to, heard });
         }
     }
 
@@ -347,7 +387,7 @@ impl State {
         for (home, filter, ear) in &self.network.hearers {
             if *home == to && matches(filter, &heard.subject) {
                 // One that is full loses it.
-                let _ = ear.try_send(heard.clone());
+                ear.take(heard.clone());
             }
         }
     }

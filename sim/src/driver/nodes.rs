@@ -131,6 +131,7 @@ impl State {
             return;
         }
         tell(&mut node.inboxes, &Inbound::Connected(capabilities));
+        self.hears_again(home);
         self.tell(home, Kind::Note, || format!("{home} has its link"));
         self.trace.ends(home.into(), CUT, self.now);
     }

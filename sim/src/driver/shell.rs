@@ -8,9 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tenure_core::driver::{Completion, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Span, Time};
 use tokio::sync::mpsc;
 
@@ -102,8 +102,12 @@ impl Shell for SimShell {
         self.world.state().listen(self.home, at)
     }
 
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        self.world.state().hear(self.home, filter)
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        self.world.state().overhear(self.home, filter, ear);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        self.world.state().cast(self.home, to, payload)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

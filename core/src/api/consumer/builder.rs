@@ -5,7 +5,8 @@ use super::middleware::{Around, Middleware};
 use super::route::{Batches, Inside, KindRoute, Raw, Routed, Routes, Typed};
 use super::{ConsumerError, ConsumerHandle};
 use crate::api::{Aggregate, KindError, RawEvent, Tenure};
-use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Start};
+use crate::bus::Pattern;
+use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Source, Start};
 use crate::driver::consumer::ConsumerHost;
 use crate::format::Position;
 use crate::name::{ConsumerName, EntityId, KindName, NameError};
@@ -28,6 +29,7 @@ pub struct ConsumerBuilder {
     name: String,
     /// The first mistake in a name.
     wrong: Option<NameError>,
+    source: Source,
     filter: Filter,
     handlers_max: u32,
     serial: bool,
@@ -60,6 +62,7 @@ impl Tenure {
             tenure: self.clone(),
             name: name.into(),
             wrong: None,
+            source: Source::Log,
             filter: Filter::default(),
             handlers_max: 16,
             serial: false,
@@ -91,6 +94,12 @@ impl ConsumerBuilder {
             };
             Ok((kind, Arc::new(route) as Arc<dyn KindRoute>))
         }));
+        self
+    }
+
+    /// What is published durably on topics of a pattern, in the place of the log's events.
+    pub(crate) fn on_bus(mut self, pattern: Pattern) -> Self {
+        self.source = Source::Bus(pattern);
         self
     }
 
@@ -262,6 +271,7 @@ impl ConsumerBuilder {
         };
         let definition = Definition {
             name,
+            source: self.source,
             filter,
             order,
             start: self.start,

@@ -1,6 +1,7 @@
 //! What is recorded of an effect: which variant it is, and a number of what is cheap to read of it.
 
 use crate::actor;
+use crate::bus;
 use crate::consumer;
 use crate::log::{self, HistoryEffect, Work};
 use crate::node;
@@ -181,6 +182,19 @@ impl Mark for consumer::Effect {
             Self::Answer { ticket, answer } => Words::of(ticket.0).and(place(answer)),
             Self::Notice(notice) => Words::of(place(notice)),
             Self::Ended { running, .. } => Words::of(u64::from(*running)),
+            Self::Halt(reason) => Words::of(place(reason)),
+        };
+        words.mark(self)
+    }
+}
+
+impl Mark for bus::Effect {
+    const NAMES: &'static [&'static str] = &["Store", "Answer", "Halt"];
+
+    fn mark(&self) -> u32 {
+        let words = match self {
+            Self::Store { op, request: what } => request(Words::of(op.0), what),
+            Self::Answer { ticket, answer } => Words::of(ticket.0).and(u64::from(answer.is_ok())),
             Self::Halt(reason) => Words::of(place(reason)),
         };
         words.mark(self)

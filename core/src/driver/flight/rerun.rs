@@ -3,6 +3,7 @@
 use super::mark::{MARKS_MAX, Mark, marks_of, variant};
 use super::state::{Began, State};
 use crate::actor::Scheduler;
+use crate::bus::Publisher;
 use crate::consumer::Consumer;
 use crate::driver::host::caught;
 use crate::driver::recorder::{Recorded, Recording};
@@ -118,6 +119,7 @@ enum Fed {
     Space(Box<Space>),
     History(Box<History>),
     Consumer(Box<Consumer>),
+    Bus(Box<Publisher>),
     Node(Box<Node>),
     Owners(Box<Owners>),
     Router(Box<Router>),
@@ -131,6 +133,7 @@ impl Fed {
             State::Space(it) => Self::Space(it),
             State::History(it) => Self::History(it),
             State::Consumer(it) => Self::Consumer(it),
+            State::Bus(it) => Self::Bus(it),
             State::Node(it) => Self::Node(it),
             State::Owners(it) => Self::Owners(it),
             State::Router(made) => Self::Router(Box::new(Router::new(made.0, made.1))),
@@ -145,6 +148,7 @@ impl Fed {
             Self::Space(it) => format!("{it:#?}"),
             Self::History(it) => format!("{it:#?}"),
             Self::Consumer(it) => format!("{it:#?}"),
+            Self::Bus(it) => format!("{it:#?}"),
             Self::Node(it) => format!("{it:#?}"),
             Self::Owners(it) => format!("{it:#?}"),
             // They begin once.
@@ -155,6 +159,7 @@ impl Fed {
             State::Space(it) => format!("{it:#?}"),
             State::History(it) => format!("{it:#?}"),
             State::Consumer(it) => format!("{it:#?}"),
+            State::Bus(it) => format!("{it:#?}"),
             State::Node(it) => format!("{it:#?}"),
             State::Owners(it) => format!("{it:#?}"),
             State::Router(_) | State::Actors(_) => return None,
@@ -224,6 +229,7 @@ impl<'a> Rerun<'a> {
             (Fed::Consumer(it), Recorded::Consumer(input)) => {
                 step(&mut **it, (now, dice), &**input, was)
             }
+            (Fed::Bus(it), Recorded::Bus(input)) => step(&mut **it, (now, dice), &**input, was),
             (Fed::Node(it), Recorded::Node(input)) => step(&mut **it, (now, dice), &**input, was),
             (Fed::Owners(it), Recorded::Owners(input)) => {
                 step(&mut **it, (now, dice), &**input, was)
@@ -239,6 +245,7 @@ impl<'a> Rerun<'a> {
                 | Fed::Space(_)
                 | Fed::History(_)
                 | Fed::Consumer(_)
+                | Fed::Bus(_)
                 | Fed::Node(_)
                 | Fed::Owners(_)
                 | Fed::Router(_)
@@ -247,6 +254,7 @@ impl<'a> Rerun<'a> {
                 | Recorded::Space(_)
                 | Recorded::History(_)
                 | Recorded::Consumer(_)
+                | Recorded::Bus(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Router(_)
@@ -285,6 +293,7 @@ impl Iterator for Rerun<'_> {
             | Recorded::Space(_)
             | Recorded::History(_)
             | Recorded::Consumer(_)
+            | Recorded::Bus(_)
             | Recorded::Actors(_)
             | Recorded::Router(_)
             | Recorded::Node(_)
@@ -352,6 +361,7 @@ fn told(input: &Recorded, was: Option<&[u32]>) -> StepOutcome {
         Recorded::Space(_) => crate::space::Effect::NAMES,
         Recorded::History(_) => crate::log::HistoryEffect::NAMES,
         Recorded::Consumer(_) => crate::consumer::Effect::NAMES,
+        Recorded::Bus(_) => crate::bus::Effect::NAMES,
         Recorded::Actors(_) => crate::actor::Effect::NAMES,
         Recorded::Router(_) => crate::route::Effect::NAMES,
         Recorded::Node(_) => crate::node::Effect::NAMES,

@@ -1,5 +1,6 @@
 //! Machines as they were at one moment: where a run of recorded inputs can begin.
 
+use crate::bus::Publisher;
 use crate::consumer::Consumer;
 use crate::log::{History, Shard};
 use crate::node::Node;
@@ -14,6 +15,9 @@ const ENTITIES_MAX: usize = 1_024;
 
 /// Of a consumer that holds more commits than this none is kept after its first.
 const CONSUMER_COMMITS_MAX: u64 = 64;
+
+/// Of what holds more publications than this none is kept after its first.
+const PUBLICATIONS_MAX: usize = 64;
 
 /// About the bytes of a machine, and of an entity in it.
 const MACHINE_BYTES: usize = 2_048;
@@ -43,6 +47,8 @@ pub enum State {
     History(Box<History>),
     /// A consumer.
     Consumer(Box<Consumer>),
+    /// What stores what is published.
+    Bus(Box<Publisher>),
     /// The node's membership.
     Node(Box<Node>),
     /// The node's ownership.
@@ -61,6 +67,7 @@ impl State {
             Self::Space(_)
             | Self::History(_)
             | Self::Consumer(_)
+            | Self::Bus(_)
             | Self::Node(_)
             | Self::Owners(_)
             | Self::Router(_)
@@ -100,6 +107,14 @@ impl Recall for Consumer {
         // What it has fetched and not handled is a large part of a log.
         let small = first || self.held() <= CONSUMER_COMMITS_MAX;
         small.then(|| State::Consumer(Box::new(self.clone())))
+    }
+}
+
+impl Recall for Publisher {
+    fn recall(&self, first: bool) -> Option<State> {
+        // What waits for the store may be much.
+        let small = first || self.held() <= PUBLICATIONS_MAX;
+        small.then(|| State::Bus(Box::new(self.clone())))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What changes around a lane: the link to the store, and the end of the node.
 
 use super::{Env, Lane, Unusable, Who};
+use crate::bus;
 use crate::driver::cluster::Unrouted;
 use crate::driver::host::Answer;
 use crate::driver::link::{Link, LinkState};
@@ -48,6 +49,7 @@ impl<S: Shell> Lane<S> {
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
                 self.consumers_up();
+                self.feed_bus(bus::Input::Up);
                 if was_up {
                     self.net_down();
                 }
@@ -88,6 +90,7 @@ impl<S: Shell> Lane<S> {
             && self.asked.is_empty()
             && self.histories.is_empty()
             && self.consumers.is_empty()
+            && self.bus.as_ref().is_none_or(|bus| bus.is_idle())
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
             && self.net_is_idle()
@@ -130,6 +133,9 @@ impl<S: Shell> Lane<S> {
         }
         self.cut_actors();
         self.cut_consumers();
+        if let Some(bus) = &mut self.bus {
+            bus.cut();
+        }
         self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();

@@ -19,6 +19,7 @@ macro_rules! env {
 }
 
 mod actors;
+mod bus;
 mod changes;
 mod consumers;
 mod enrol;
@@ -37,6 +38,7 @@ use errands::Delivered;
 use super::actors::ActorSeat;
 use super::actors::stage::Report as ActorReport;
 use super::actors::waiting::Waiting;
+use super::bus::BusSeat;
 use super::cluster::{AskRequest, Net, NetEvent};
 use super::completion::{Answered, Answers};
 use super::consumer::{ConsumerSeat, Report as ConsumerReport};
@@ -127,6 +129,7 @@ pub(crate) enum Who {
     Shard(ShardKey),
     History(u64),
     Consumer(u64),
+    Bus,
     Router,
     Node,
     Owners,
@@ -140,6 +143,7 @@ impl fmt::Debug for Who {
             Self::Shard(key) => write!(f, "log {key:?}"),
             Self::History(n) => write!(f, "history {n}"),
             Self::Consumer(n) => write!(f, "consumer {n}"),
+            Self::Bus => f.write_str("bus"),
             Self::Router => f.write_str("router"),
             Self::Node => f.write_str("node"),
             Self::Owners => f.write_str("owners"),
@@ -259,6 +263,8 @@ pub(crate) struct Lane<S: Shell> {
         mpsc::UnboundedSender<ConsumerReport>,
         mpsc::UnboundedReceiver<ConsumerReport>,
     ),
+    /// What stores what is published durably, once something was.
+    bus: Option<Box<BusSeat>>,
     tickets: u64,
     /// Logs whose hosts have something to do for requests that were taken in.
     working: Vec<ShardKey>,
@@ -339,6 +345,7 @@ impl<S: Shell> Lane<S> {
             histories: BTreeMap::new(),
             consumers: BTreeMap::new(),
             consumer_reports: mpsc::unbounded_channel(),
+            bus: None,
             tickets: 0,
             working: Vec::new(),
             timers: Timers::default(),

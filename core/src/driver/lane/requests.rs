@@ -20,6 +20,7 @@ impl<S: Shell> Lane<S> {
             Some(Request::History(ask, done)) => self.history(*ask, done),
             Some(Request::Consume(consume)) => self.consume(*consume),
             Some(Request::Consumer(tell)) => self.tell_consumer(*tell),
+            Some(Request::Publish(publishing)) => self.publish(*publishing),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;

@@ -8,7 +8,7 @@ use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
 use crate::port::StoreRequest;
 use crate::step::Outcome;
-use crate::{consumer, node, shard};
+use crate::{bus, consumer, node, shard};
 
 impl<S: Shell> Lane<S> {
     pub(super) fn answered(&mut self, answered: Answered) {
@@ -45,6 +45,7 @@ impl<S: Shell> Lane<S> {
                 let wall = self.shell.wall();
                 self.feed_consumer(n, consumer::Input::Stored { op, reply, wall });
             }
+            Who::Bus => self.feed_bus(bus::Input::Stored { op, reply }),
             // They ask the store for nothing.
             Who::Router | Who::Actors => {}
             Who::Node => self.member(node::Input::Stored { op, reply }),
@@ -60,8 +61,15 @@ impl<S: Shell> Lane<S> {
             // The namespace's own requests are few, and everything waits for them; the cluster's are
             // too, and a lease waits for nobody.
             // A fetch waits for what comes, so it is in nobody's way.
+            // The bus holds `publications_max` itself.
             (
-                Who::Space | Who::Consumer(_) | Who::Router | Who::Node | Who::Owners | Who::Actors,
+                Who::Space
+                | Who::Consumer(_)
+                | Who::Bus
+                | Who::Router
+                | Who::Node
+                | Who::Owners
+                | Who::Actors,
                 _,
             )
             | (Who::Shard(_) | Who::History(_), None) => None,
@@ -85,6 +93,7 @@ impl<S: Shell> Lane<S> {
                 | Who::Space
                 | Who::History(_)
                 | Who::Consumer(_)
+                | Who::Bus
                 | Who::Router
                 | Who::Node
                 | Who::Owners

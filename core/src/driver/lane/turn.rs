@@ -10,7 +10,7 @@ use crate::driver::shell::Shell;
 use crate::driver::space::SpaceSeat;
 use crate::log::{HistoryInput, Input};
 use crate::step::Time;
-use crate::{consumer, route, shard};
+use crate::{bus, consumer, route, shard};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -163,6 +163,7 @@ impl<S: Shell> Lane<S> {
                     let wall = self.shell.wall();
                     self.feed_consumer(n, consumer::Input::Tick { wall });
                 }
+                Who::Bus => self.feed_bus(bus::Input::Tick),
                 Who::Router => self.route(route::Input::Tick),
                 Who::Node => self.member_tick(),
                 Who::Owners => self.own(shard::Input::Tick),
@@ -222,6 +223,7 @@ impl<S: Shell> Lane<S> {
             Who::Space
             | Who::History(_)
             | Who::Consumer(_)
+            | Who::Bus
             | Who::Router
             | Who::Node
             | Who::Owners
@@ -261,6 +263,7 @@ impl<S: Shell> Lane<S> {
             Who::Shard(key) => self.seats.get(&key).and_then(Seat::next_deadline),
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
             Who::Consumer(n) => self.consumers.get(&n).and_then(ConsumerSeat::next_deadline),
+            Who::Bus => return self.bus.as_ref().and_then(|bus| bus.next_deadline()),
             Who::Router => return net.and_then(|net| net.router.next_deadline()),
             Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
             Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),

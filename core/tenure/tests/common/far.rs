@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 use tenure::{Bytes, MemShell};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::Time;
@@ -86,6 +86,14 @@ impl Shell for Far {
             }
         });
         far
+    }
+
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        self.0.overhear(filter, ear);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        self.0.cast(to, payload)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenure::{Bytes, MemShell};
-use tenure_core::driver::{Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{mpsc, watch};
 
@@ -154,8 +154,12 @@ impl Shell for FaultyShell {
         self.mem.listen(at)
     }
 
-    fn hear(&self, filter: Subject) -> mpsc::Receiver<Heard> {
-        self.mem.hear(filter)
+    fn overhear(&self, filter: Subject, ear: Ear) {
+        self.mem.overhear(filter, ear);
+    }
+
+    fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
+        self.mem.cast(to, payload)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use tenure_core::Span;
 use tenure_core::consumer::{
-    Command, Definition, Filter, Input, Keeping, Order, Pace, Start, Then,
+    Command, Definition, Filter, Input, Keeping, Order, Pace, Source, Start, Then,
 };
 use tenure_core::format::{Cause, EventPlace, Metadata, Placement, Position};
 use tenure_core::id::{Partition, Sequence, Ticket, WallTime};
@@ -218,6 +218,7 @@ impl Desk {
     fn definition(&self, name: &str, settings: &[&str]) -> Result<(Definition, Pace), String> {
         let mut definition = Definition {
             name: ConsumerName::new(name).map_err(|e| e.to_string())?,
+            source: Source::Log,
             filter: Filter::default(),
             order: Order::PerEntity { handlers_max: 4 },
             start: Start::Beginning,

@@ -106,6 +106,7 @@ pub(super) fn noticed(notice: &Notice) -> String {
         Notice::MatchesNothing => "its filter matches nothing".to_owned(),
         Notice::Checkpointed { positions } => format!("checkpoint at {positions:?}"),
         Notice::Paused => "paused".to_owned(),
+        Notice::Expired { places } => format!("{places} places expired"),
         Notice::Resumed => "resumed".to_owned(),
     }
 }
