@@ -135,6 +135,8 @@ bits128!(
     Incarnation,
     /// One event of the bus; the same over all attempts at publishing it.
     PublicationId,
+    /// One export of a namespace.
+    ExportId,
 );
 
 /// A command, named by its caller: 48 bits of milliseconds since the Unix epoch, then random bits,

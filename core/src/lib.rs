@@ -59,6 +59,7 @@ mod table;
     allow(dead_code, reason = "the driver uses all of it")
 )]
 mod tickets;
+pub mod transfer;
 
 pub use step::{
     Cx, Deadline, Dice, Effects, HaltReason, Limits, Machine, Outcome, Probe, Purpose, Site,

@@ -9,18 +9,18 @@ use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
     DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
-    FrameVersions, FrameWriter, Hop, IndexedTimer, Intent, IntentPlace, KindRecord, Later, Layout,
-    LayoutKey, Member, MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord,
+    FrameVersions, FrameWriter, Hop, Import, IndexedTimer, Intent, IntentPlace, KindRecord, Later,
+    Layout, LayoutKey, Member, MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord,
     Ownership, Placement, Position, Publication, Replaced, Return, ShardIndex, Snapshot,
     SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
-    ClaimId, CommandId, CommitId, Epoch, Incarnation, KindId, LayoutId, OpId, Partition,
+    ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
     PublicationId, Sequence, ShardId, SnapshotTag, Version, WallTime,
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
-use tenure_core::name::{ConsumerName, EntityId, KindName, TimerName};
+use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::port::Refused;
 use tenure_core::route::Address;
@@ -262,6 +262,17 @@ fn least_publication() -> Publication {
         node: String::new(),
         metadata: None,
         ..publication()
+    }
+}
+
+fn import() -> Import {
+    Import {
+        layout: LAYOUT,
+        export: ExportId(0xe000_0000_0000_0000_0000_0000_0000_0008),
+        source: Namespace::new("bank").unwrap(),
+        begun: WallTime(1_763_731_200_000),
+        done: Some(WallTime(1_763_731_260_000)),
+        unknown: Unknown::default(),
     }
 }
 
@@ -716,6 +727,7 @@ fn check<T: Debug + PartialEq>(
 #[test]
 fn what_is_written_is_what_was_always_written() {
     check("commit", &commit(), Commit::encode, Commit::decode);
+    check("import", &import(), Import::encode, Import::decode);
     check(
         "commit-metadata",
         &commit_with_metadata(),

@@ -38,6 +38,7 @@ mod serves;
 mod start;
 mod stored;
 mod tenure;
+pub mod transfer;
 mod travel;
 mod upcast;
 mod value;

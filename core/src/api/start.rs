@@ -138,6 +138,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         key: options.layout_key.map(LayoutKey),
         create: options.create,
         cluster: options.cluster.is_some(),
+        import: None,
     };
     let mut limits = options.limits;
     limits.open_timeout = options.start_timeout.into();

@@ -34,6 +34,7 @@ mod seats;
 mod shell;
 mod space;
 mod timers;
+pub(crate) mod transfer;
 
 pub use completion::Completion;
 pub use counters::Counters;

@@ -146,6 +146,14 @@ impl Commit {
                 .map_or(0, |later| later.encoded_len_max())
     }
 
+    /// The commit of its entity before this one, as it says itself; [`Sequence::NONE`] for the first.
+    pub fn predecessor(&self) -> Sequence {
+        let listed = self.earlier.first().copied();
+        listed
+            .or(self.snapshot.map(|snapshot| snapshot.sequence))
+            .unwrap_or(Sequence::NONE)
+    }
+
     /// What the command of an event said of itself; `None` when it said nothing. Events are counted
     /// from 0.
     pub fn metadata_of(&self, event: usize) -> Option<&Arc<Metadata>> {

@@ -20,8 +20,10 @@ mod denial;
 mod denial_bytes;
 mod error;
 mod escape;
+mod export;
 mod fields;
 mod frame;
+mod import;
 mod index;
 mod kind;
 mod later;
@@ -47,7 +49,11 @@ pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use denial::{Denial, Dropped};
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
+pub use export::{
+    ExportHeader, ExportRecord, ExportTotals, ExportedAgenda, ExportedCommit, Selection,
+};
 pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};
+pub use import::Import;
 pub use index::{IndexedTimer, IntentPlace, ShardIndex};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use later::{Intent, Later, MessageRecord, Timer};

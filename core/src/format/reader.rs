@@ -6,7 +6,7 @@
 use super::fields::BITS128_LEN;
 use super::{FormatError, SnapshotRef, Unknown};
 use crate::id::{CommandId, Sequence, SnapshotTag, Version};
-use crate::name::{ConsumerName, EntityId};
+use crate::name::{ConsumerName, EntityId, Namespace};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -195,6 +195,11 @@ impl<'b> Reader<'b> {
     pub(super) fn entity(&mut self) -> Result<EntityId, FormatError> {
         let id = self.str("entity")?;
         EntityId::new(id).map_err(|_| self.damaged("entity", "an id has 1 to 1,024 bytes"))
+    }
+
+    pub(super) fn namespace(&mut self) -> Result<Namespace, FormatError> {
+        let name = Namespace::new(self.str("namespace")?);
+        name.map_err(|_| self.damaged("namespace", "it cannot be a namespace's name"))
     }
 
     pub(super) fn consumer(&mut self) -> Result<ConsumerName, FormatError> {

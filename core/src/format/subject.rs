@@ -100,6 +100,11 @@ impl Namespace {
         format!("{self}.ctl.layout").into()
     }
 
+    /// `<ns>.ctl.import`: the record of the import that fills, or filled, the namespace.
+    pub fn import_subject(&self) -> Subject {
+        format!("{self}.ctl.import").into()
+    }
+
     /// `<ns>.ctl.kind.<kind>`: the record of a kind.
     pub fn kind_subject(&self, kind: &KindName) -> Subject {
         format!("{self}.ctl.kind.{kind}").into()

@@ -1,7 +1,7 @@
 //! The chain of a load: the snapshot's body, then the commits that are listed (S12, S20).
 
 use super::body::Wanted;
-use super::entity::{Held, Phase, Why, predecessor};
+use super::entity::{Held, Phase, Why};
 use super::listed::Listed;
 use super::load::{Floor, Folded, LoadStage};
 use super::shard::{Op, Shard, Turn};
@@ -384,7 +384,7 @@ fn whole(floor: &Floor, commits: &BTreeMap<Sequence, Commit>) -> Result<(), Sequ
         Floor::Snapshot(snapshot, _) => (snapshot.sequence, snapshot.version),
     };
     for (sequence, commit) in commits {
-        if !commit.tombstone && (predecessor(commit), commit.before) != before {
+        if !commit.tombstone && (commit.predecessor(), commit.before) != before {
             return Err(*sequence);
         }
         before = (*sequence, commit.last);

@@ -1,6 +1,6 @@
 //! Storing a commit by itself, in direct mode, and what its answers mean (S7, S9, S10).
 
-use super::entity::{Draft, Phase, Stage, Why, predecessor};
+use super::entity::{Draft, Phase, Stage, Why};
 use super::shard::{Op, Shard, Turn};
 use super::{Provisional, Refusal, Reply};
 use crate::format::WriteMode;
@@ -91,7 +91,7 @@ impl Shard {
             Outcome::Done(_) => t.halt("the answer to a publish is another kind"),
             Outcome::Refused(Refused::WrongLast { actual }) => {
                 let actual = actual.unwrap_or(Sequence::NONE);
-                let behind = actual < predecessor(&draft.commit);
+                let behind = actual < draft.commit.predecessor();
                 sometimes!(t.cx, behind, "direct: a server refused from old state");
                 // A leader that was replaced refuses for itself only: its successor hears the same
                 // message, and may store it.
@@ -151,7 +151,7 @@ impl Shard {
         let sealed = self.config.mode == WriteMode::Owned;
         let held = self.entity(slot).held.as_ref();
         let last = held.map_or(Sequence::NONE, |held| held.sequence);
-        if last == predecessor(&draft.commit) {
+        if last == draft.commit.predecessor() {
             // The subject did not move.
             if sealed {
                 return self.surely_not_stored(t, slot, draft);

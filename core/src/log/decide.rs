@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// What a message's headers take at most, beside its body: expectations, stream, batch.
-pub(super) const HEADER_BYTES_MAX: usize = 768;
+pub(crate) const HEADER_BYTES_MAX: usize = 768;
 
 impl Draft {
     /// An attempt leaves, while the stream is known to reach so far.

@@ -456,11 +456,3 @@ impl Held {
         (fresh.or(self.snapshot), earlier)
     }
 }
-
-/// The commit before this one, as the commit itself says; [`Sequence::NONE`] for the first.
-pub(super) fn predecessor(commit: &Commit) -> Sequence {
-    let listed = commit.earlier.first().copied();
-    listed
-        .or(commit.snapshot.map(|s| s.sequence))
-        .unwrap_or(Sequence::NONE)
-}

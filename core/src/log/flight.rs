@@ -2,7 +2,7 @@
 //! one (S8, S14).
 
 use super::Refusal;
-use super::entity::{Draft, Member, Moment, Phase, Pledge, Stage, predecessor};
+use super::entity::{Draft, Member, Moment, Phase, Pledge, Stage};
 use super::owned::{Fence, Flight};
 use super::shard::{Op, Retry, Shard, Turn};
 use crate::id::{BatchId, Epoch, Sequence, Slot};
@@ -362,7 +362,7 @@ impl Shard {
                 // that refuses from old state, while its successor stores the same bytes.
                 reached!(t.cx, "owned: a batch's or barrier's check failed");
                 self.pledge_again(t, pledged);
-                let ahead = drafts.iter().map(|(_, draft)| predecessor(&draft.commit));
+                let ahead = drafts.iter().map(|(_, draft)| draft.commit.predecessor());
                 let ahead = ahead.fold(epoch.sequence, Sequence::max);
                 let sure = actual.is_some_and(|actual| actual > ahead);
                 for (_, draft) in &mut drafts {

@@ -84,6 +84,9 @@ pub use reply::{Damage, Refusal, Reply};
 pub use rest::{CacheCounts, Stock};
 pub use shard::Shard;
 
+pub(crate) use agenda::Timers as ArmedTimers;
+pub(crate) use decide::HEADER_BYTES_MAX;
+
 use crate::format::{KindRecord, LayoutKey, TakeOver, WriteMode};
 use crate::id::{Incarnation, LayoutId, Partition, ShardId};
 use crate::name::Namespace;

@@ -1,6 +1,7 @@
 //! What the store said, and what comes after it.
 
 use super::ask::Job;
+use super::import::{import_record, may_open};
 use super::layout::{check_layout, layout_record, new_layout};
 use super::machine::{Link, Phase, Space, Survey};
 use super::record::{Next, Settled, no_answer, refused_to};
@@ -37,6 +38,7 @@ impl Space {
                     None => return,
                 }
             }
+            Job::Import => self.import_answered(reply),
             Job::Layout => self.layout_answered(reply),
             Job::Used => self.used_answered(reply),
             Job::Kind(ticket) => {
@@ -76,6 +78,7 @@ impl Space {
             Phase::Control { task, .. } => Some(&mut **task),
             Phase::Survey { tasks, .. } | Phase::Streams { tasks, .. } => tasks.get_mut(place),
             Phase::Down
+            | Phase::Import { .. }
             | Phase::Layout { .. }
             | Phase::Used { .. }
             | Phase::Open
@@ -134,6 +137,9 @@ impl Space {
         else {
             return Next::Wrong;
         };
+        if let Err(error) = may_open(&self.wish, &reply) {
+            return Next::Fail(error);
+        }
         let layout = match record.answered(reply) {
             Next::Ask => return Next::Ask,
             Next::Wait(last) => return Next::Wait(last),
@@ -216,20 +222,15 @@ impl Space {
     /// A job is done: begins what comes after it.
     fn carry_on(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         match mem::replace(&mut self.phase, Phase::Halted) {
-            Phase::Control { link, .. } => {
-                let before = self.opened.as_ref().map(|opened| &opened.layout);
-                let offered = match before {
-                    Some(layout) => layout.clone(),
-                    None => new_layout(&self.wish, &link.capabilities, link.wall, cx.dice),
-                };
-                let record = layout_record(&self.wish.namespace, &offered, before.is_some()).into();
-                self.phase = Phase::Layout {
-                    link,
-                    record,
-                    offered,
-                };
-                self.ask(Job::Layout, out);
-            }
+            Phase::Control { link, .. } => match import_record(&self.wish) {
+                Some(record) if self.opened.is_none() => {
+                    let record = record.into();
+                    self.phase = Phase::Import { link, record };
+                    self.ask(Job::Import, out);
+                }
+                Some(_) | None => self.look_at_layout(cx, link, out),
+            },
+            Phase::Import { link, .. } => self.look_at_layout(cx, link, out),
             Phase::Survey { link, tasks } => {
                 if tasks.iter().all(|task| task.ready().is_some()) {
                     return self.look_at_control(link, Survey::Clean, out);
@@ -277,6 +278,21 @@ impl Space {
             | Phase::Over(_)
             | Phase::Halted) => self.phase = phase,
         }
+    }
+
+    fn look_at_layout(&mut self, cx: &Cx<'_>, link: Link, out: &mut Effects<Effect>) {
+        let before = self.opened.as_ref().map(|opened| &opened.layout);
+        let offered = match before {
+            Some(layout) => layout.clone(),
+            None => new_layout(&self.wish, &link.capabilities, link.wall, cx.dice),
+        };
+        let record = layout_record(&self.wish.namespace, &offered, before.is_some()).into();
+        self.phase = Phase::Layout {
+            link,
+            record,
+            offered,
+        };
+        self.ask(Job::Layout, out);
     }
 
     fn open(&mut self, cx: &mut Cx<'_>, opened: Opened, out: &mut Effects<Effect>) {

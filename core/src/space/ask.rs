@@ -6,6 +6,8 @@ use crate::id::Ticket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Job {
+    /// The record of the import.
+    Import,
     /// The layout record.
     Layout,
     /// Whether the namespace was in use.

@@ -2,7 +2,7 @@
 
 use crate::format::FormatError;
 use crate::id::{LayoutId, Partition};
-use crate::name::KindName;
+use crate::name::{KindName, Namespace};
 use crate::port::{Mismatch, Refused, ServerVersion};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -134,6 +134,40 @@ pub enum SpaceError {
         expected: LayoutId,
         /// The layout found.
         found: LayoutId,
+    },
+    /// An export is to fill a namespace that is there already.
+    #[error("namespace {namespace} is in use: import into a new one")]
+    InUse {
+        /// The namespace.
+        namespace: Namespace,
+    },
+    /// The namespace is being filled from an export.
+    #[error(
+        "namespace {namespace} is being filled from an export of {source_namespace}: run that import to its end first"
+    )]
+    Importing {
+        /// The namespace.
+        namespace: Namespace,
+        /// The namespace that was exported.
+        source_namespace: Namespace,
+    },
+    /// Another export began to fill the namespace.
+    #[error(
+        "another export of {source_namespace} began to fill namespace {namespace}: import that one to its end, or import into a new namespace"
+    )]
+    OtherImport {
+        /// The namespace.
+        namespace: Namespace,
+        /// The namespace that was exported.
+        source_namespace: Namespace,
+    },
+    /// The export is in the namespace already.
+    #[error(
+        "the export was imported into namespace {namespace} already: there is nothing left to do"
+    )]
+    Imported {
+        /// The namespace.
+        namespace: Namespace,
     },
     /// A kind is recorded in another way than it is asked for.
     #[error(

@@ -30,17 +30,21 @@ pub(super) fn new_layout(
         1
     };
     let streams = wish.streams.unwrap_or(streams).min(shards);
-    let id = LayoutId(dice.roll128(Purpose::Layout, 0));
+    let id = match &wish.import {
+        Some(import) => import.layout,
+        None => LayoutId(dice.roll128(Purpose::Layout, 0)),
+    };
     let key = wish
         .key
         .unwrap_or_else(|| LayoutKey(dice.roll128(Purpose::Layout, 1)));
     Layout::new(id, key, wall, shards, streams)
 }
 
-/// The record of the layout. `fixed`: it must be there.
+/// The record of the layout, read together with that of an import (N7). `fixed`: it must be there.
 pub(super) fn layout_record(ns: &Namespace, offered: &Layout, fixed: bool) -> Record {
     let what = "the layout record".into();
-    Record::control(what, ns, ns.layout_subject(), offered.encode(), fixed)
+    let record = Record::control(what, ns, ns.layout_subject(), offered.encode(), fixed);
+    record.with(ns.import_subject())
 }
 
 /// Whether a stored layout is the one from before, and what was wished for.
@@ -49,6 +53,13 @@ pub(super) fn check_layout(
     before: Option<LayoutId>,
     stored: &Layout,
 ) -> Result<(), SpaceError> {
+    if let Some(import) = &wish.import
+        && import.layout != stored.id
+    {
+        return Err(SpaceError::InUse {
+            namespace: wish.namespace.clone(),
+        });
+    }
     if let Some(expected) = before.filter(|before| *before != stored.id) {
         let what = "the layout record".into();
         return Err(SpaceError::OtherLayout {

@@ -51,6 +51,8 @@ pub(super) enum Phase {
     },
     /// It is absent: the other streams are looked at before anything is made (N6).
     Survey { link: Link, tasks: Vec<StreamTask> },
+    /// The record of the import is read or made.
+    Import { link: Link, record: Box<Record> },
     /// The layout record is read or made.
     Layout {
         link: Link,
@@ -130,12 +132,18 @@ impl Space {
         self.opened.as_ref()
     }
 
+    /// What the namespace is to be; with the record of an import as it is stored.
+    pub fn wish(&self) -> &SpaceWish {
+        &self.wish
+    }
+
     fn up(&mut self, link: Link, out: &mut Effects<Effect>) {
         match self.phase {
             Phase::Over(_) | Phase::Halted => return,
             Phase::Down
             | Phase::Control { .. }
             | Phase::Survey { .. }
+            | Phase::Import { .. }
             | Phase::Layout { .. }
             | Phase::Used { .. }
             | Phase::Streams { .. }
@@ -166,6 +174,7 @@ impl Space {
             Phase::Down
             | Phase::Control { .. }
             | Phase::Survey { .. }
+            | Phase::Import { .. }
             | Phase::Layout { .. }
             | Phase::Used { .. }
             | Phase::Streams { .. }
@@ -223,6 +232,7 @@ impl Space {
                 let task = tasks.get(place)?;
                 task.ready().is_none().then(|| task.request())
             }
+            (Job::Import, Phase::Import { record, .. }) => Some(record.request()),
             (Job::Layout, Phase::Layout { record, .. }) => Some(record.request()),
             (Job::Used, Phase::Used { .. }) => {
                 let ns = &self.wish.namespace;
@@ -234,7 +244,7 @@ impl Space {
                 })
             }
             (Job::Kind(ticket), Phase::Open) => self.kinds.get(&ticket)?.request(),
-            (Job::Stream(_) | Job::Layout | Job::Used | Job::Kind(_), _) => None,
+            (Job::Stream(_) | Job::Import | Job::Layout | Job::Used | Job::Kind(_), _) => None,
         }
     }
 
@@ -257,6 +267,7 @@ impl Space {
         let since = match &self.phase {
             Phase::Control { link, .. }
             | Phase::Survey { link, .. }
+            | Phase::Import { link, .. }
             | Phase::Layout { link, .. }
             | Phase::Used { link, .. }
             | Phase::Streams { link, .. } => link.since,

@@ -8,8 +8,11 @@
 //!
 //! ```text
 //! Up ─▶ control stream ─▶ layout ─▶ used before? ─▶ event streams, each with its anchor ─┬▶ Opened
-//!                                                   streams of snapshots, members ───────┘
+//!              │              ▲                     streams of snapshots, members ───────┘
+//!              └── its import ┘
 //! ```
+//!
+//! Who imports a namespace stores the record of that first; the layout is read together with it.
 //!
 //! After a reconnect the same way is gone again, but nothing is made except the streams of snapshots
 //! and of members, which hold nothing that cannot be made anew: the end of it is `Verified`.
@@ -24,10 +27,13 @@
 //! - N5: each `Kind` gets one `KindReady` or `KindFailed`.
 //! - N6: when the control stream is absent, the other streams are looked at before anything is
 //!   made: a foreign one ends the opening with nothing written.
+//! - N7: the record of an import is stored before the layout that it names, and until it says that the
+//!   import is done the namespace is open to that import alone.
 
 mod answers;
 mod ask;
 mod error;
+mod import;
 mod kinds;
 mod layout;
 mod machine;
@@ -40,7 +46,7 @@ pub use machine::Space;
 pub(crate) use record::Next;
 pub(crate) use stream::{Absent, StreamTask};
 
-use crate::format::{Codec, KindRecord, Layout, LayoutKey, Placement, TakeOver, WriteMode};
+use crate::format::{Codec, Import, KindRecord, Layout, LayoutKey, Placement, TakeOver, WriteMode};
 use crate::id::{OpId, Ticket, WallTime};
 use crate::log::Shape;
 use crate::name::{KindName, Namespace};
@@ -67,6 +73,9 @@ pub struct SpaceWish {
     /// Whether nodes share the namespace: then it has a stream of membership records. One that was
     /// made without gets it where streams may be created.
     pub cluster: bool,
+    /// The namespace is filled from an export: it is made for that, or is one that the same export
+    /// began to fill. Nobody else opens it until its record says that the import is done.
+    pub import: Option<Import>,
 }
 
 impl SpaceWish {
@@ -80,6 +89,7 @@ impl SpaceWish {
             key: None,
             create: true,
             cluster: false,
+            import: None,
         }
     }
 }

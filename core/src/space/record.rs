@@ -92,6 +92,14 @@ impl Record {
         }
     }
 
+    /// The same, and another subject is read along as of the same point of the stream.
+    pub(super) fn with(mut self, subject: Subject) -> Self {
+        if let StoreRequest::Latest { subjects, .. } = &mut self.read {
+            subjects.push(subject);
+        }
+        self
+    }
+
     pub(super) fn request(&self) -> StoreRequest {
         match self.stage {
             Stage::Read => self.read.clone(),

@@ -1,11 +1,12 @@
 //! How a node is started: what it is, then where it runs.
 
-use super::place::{Kind, Place, Scheme, scheme};
+use super::place::{Place, Work};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::Duration;
 use tenure_core::api::actor::Actor;
+use tenure_core::api::transfer::TransferError;
 use tenure_core::api::{
     Aggregate, Cluster, Entity, Serves, StartError, StartOptions, UpcastersError, check_upcasters,
     start_with,
@@ -95,6 +96,9 @@ pub enum TenureError {
     /// The namespace could not be opened.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// An export or an import did not come to its end.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
 }
 
 /// A node that is not started yet.
@@ -311,21 +315,8 @@ impl Builder {
     /// When the place cannot be, cannot be reached, or its namespace cannot be opened.
     pub async fn start(self, place: impl Into<Place>) -> Result<Tenure, TenureError> {
         self.check()?;
-        match place.into().0 {
-            Kind::Text(text) => match scheme(&text)? {
-                Scheme::Mem(name) => self.start_mem(&text, name).await,
-                Scheme::Nats => self.start_nats(&text).await,
-            },
-            #[cfg(feature = "nats")]
-            Kind::Options(options) => self.connect(*options).await,
-            #[cfg(feature = "nats")]
-            Kind::Client(client) => {
-                let store_timeout = self.options.limits.store_timeout;
-                let shell = tenure_nats::NatsShell::with_client(client, store_timeout).await;
-                let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
-                self.start_with(shell).await
-            }
-        }
+        let store_timeout = self.options.limits.store_timeout;
+        place.into().run(store_timeout, self).await
     }
 
     /// Starts the node in a world of your own.
@@ -350,44 +341,13 @@ impl Builder {
         }
         Ok(())
     }
+}
 
-    #[cfg(feature = "mem")]
-    async fn start_mem(self, _: &str, name: &str) -> Result<Tenure, TenureError> {
-        let shell = match name {
-            "" => tenure_mem::MemShell::fresh(),
-            name => tenure_mem::MemShell::named(name),
-        };
+impl Work for Builder {
+    type Done = Tenure;
+
+    async fn run<S: Shell>(self, shell: S) -> Result<Tenure, TenureError> {
         self.start_with(shell).await
-    }
-
-    #[cfg(not(feature = "mem"))]
-    async fn start_mem(self, place: &str, _: &str) -> Result<Tenure, TenureError> {
-        Err(TenureError::NoFeature {
-            place: place.to_owned(),
-            feature: "mem",
-        })
-    }
-
-    #[cfg(feature = "nats")]
-    async fn start_nats(self, urls: &str) -> Result<Tenure, TenureError> {
-        let store_timeout = self.options.limits.store_timeout;
-        let options = tenure_nats::NatsOptions::new(urls).store_timeout(store_timeout);
-        self.connect(options).await
-    }
-
-    #[cfg(feature = "nats")]
-    async fn connect(self, options: tenure_nats::NatsOptions) -> Result<Tenure, TenureError> {
-        let shell = tenure_nats::NatsShell::connect(options).await;
-        let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
-        self.start_with(shell).await
-    }
-
-    #[cfg(not(feature = "nats"))]
-    async fn start_nats(self, place: &str) -> Result<Tenure, TenureError> {
-        Err(TenureError::NoFeature {
-            place: super::place::without_secrets(place),
-            feature: "nats",
-        })
     }
 }
 

@@ -103,6 +103,7 @@
 
 mod builder;
 mod place;
+mod transfers;
 
 pub use builder::{Builder, Tenure, TenureError};
 pub use place::Place;
@@ -142,6 +143,17 @@ pub use tenure_core::step::{Limits, Span};
 #[cfg(feature = "sim")]
 pub use tenure_macros::sim_test;
 pub use tenure_macros::{Event, Message};
+
+/// Export and import: a namespace to a file, and a file to a new namespace.
+///
+/// See [`Tenure::export`], [`Tenure::import`] and [`Tenure::verify`].
+pub mod transfer {
+    pub use tenure_core::api::transfer::{
+        ExportFileError, ExportFormat, ExportOptions, ImportOptions, TransferError, TransferFault,
+        TransferProgress, TransferReport, TransferStage, VerifyOptions,
+    };
+    pub use tenure_core::format::ExportTotals;
+}
 
 /// Simulated clusters of a program's own entities and actors: one seed, one run.
 #[cfg(feature = "sim")]

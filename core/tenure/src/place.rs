@@ -2,6 +2,9 @@
 
 use super::TenureError;
 use std::fmt;
+use std::future::Future;
+use tenure_core::driver::Shell;
+use tenure_core::step::Span;
 
 /// Where a node runs, as [`Builder::start`](crate::Builder::start) takes it.
 ///
@@ -31,6 +34,85 @@ impl fmt::Debug for Kind {
             Self::Client(_) => f.debug_tuple("Client").finish_non_exhaustive(),
         }
     }
+}
+
+/// What is done in a place, whichever it is.
+pub(crate) trait Work: Send {
+    type Done;
+
+    fn run<S: Shell>(
+        self,
+        shell: S,
+    ) -> impl Future<Output = Result<Self::Done, TenureError>> + Send;
+}
+
+impl Place {
+    /// Goes there, and does it.
+    pub(crate) async fn run<W: Work>(
+        self,
+        store_timeout: Span,
+        work: W,
+    ) -> Result<W::Done, TenureError> {
+        match self.0 {
+            Kind::Text(text) => match scheme(&text)? {
+                Scheme::Mem(name) => in_mem(&text, name, work).await,
+                Scheme::Nats => on_nats(&text, store_timeout, work).await,
+            },
+            #[cfg(feature = "nats")]
+            Kind::Options(options) => connected(*options, work).await,
+            #[cfg(feature = "nats")]
+            Kind::Client(client) => {
+                let shell = tenure_nats::NatsShell::with_client(client, store_timeout).await;
+                let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
+                work.run(shell).await
+            }
+        }
+    }
+}
+
+#[cfg(feature = "mem")]
+async fn in_mem<W: Work>(_: &str, name: &str, work: W) -> Result<W::Done, TenureError> {
+    let shell = match name {
+        "" => tenure_mem::MemShell::fresh(),
+        name => tenure_mem::MemShell::named(name),
+    };
+    work.run(shell).await
+}
+
+#[cfg(not(feature = "mem"))]
+async fn in_mem<W: Work>(place: &str, _: &str, _: W) -> Result<W::Done, TenureError> {
+    Err(TenureError::NoFeature {
+        place: place.to_owned(),
+        feature: "mem",
+    })
+}
+
+#[cfg(feature = "nats")]
+async fn on_nats<W: Work>(
+    urls: &str,
+    store_timeout: Span,
+    work: W,
+) -> Result<W::Done, TenureError> {
+    let options = tenure_nats::NatsOptions::new(urls).store_timeout(store_timeout);
+    connected(options, work).await
+}
+
+#[cfg(feature = "nats")]
+async fn connected<W: Work>(
+    options: tenure_nats::NatsOptions,
+    work: W,
+) -> Result<W::Done, TenureError> {
+    let shell = tenure_nats::NatsShell::connect(options).await;
+    let shell = shell.map_err(|error| TenureError::Connect(Box::new(error)))?;
+    work.run(shell).await
+}
+
+#[cfg(not(feature = "nats"))]
+async fn on_nats<W: Work>(place: &str, _: Span, _: W) -> Result<W::Done, TenureError> {
+    Err(TenureError::NoFeature {
+        place: without_secrets(place),
+        feature: "nats",
+    })
 }
 
 impl From<&str> for Place {

@@ -24,7 +24,7 @@ fn a_new_namespace_is_made_in_order() {
             "info bank_snap",
             "info bank_ctl",
             "create bank_ctl",
-            "latest bank.ctl.layout",
+            "latest bank.ctl.layout bank.ctl.import",
             "publish bank.ctl.layout",
             "info bank_ev_0",
             "info bank_snap",
@@ -96,7 +96,7 @@ fn a_lost_race_that_cannot_be_seen_yet_is_looked_at_again() {
     let mut store = Store::default();
     let first = Process::up(wish(), 1).opened(&mut store);
     let mut second = Process::up(wish(), 2);
-    let (op, _) = second.serve_until(&mut store, "latest bank.ctl.layout");
+    let (op, _) = second.serve_until(&mut store, "latest bank.ctl.layout bank.ctl.import");
     // A replica that lags.
     second.reply(op, Outcome::Refused(Refused::NotFound));
     let (op, request) = second.next();
@@ -117,7 +117,7 @@ fn an_unknown_publish_is_looked_at_before_anything_else() {
         process.reply(op, Outcome::Unknown);
         assert!(process.requests.is_empty(), "it waits before it asks again");
         let (op, request) = process.next();
-        assert_eq!(describe(&request), "latest bank.ctl.layout");
+        assert_eq!(describe(&request), "latest bank.ctl.layout bank.ctl.import");
         process.reply(op, store.answer(&request));
         let opened = process.opened(&mut store);
         assert_eq!(

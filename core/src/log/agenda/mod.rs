@@ -33,9 +33,9 @@ use crate::id::{OpId, Sequence, WallTime};
 use crate::step::{Deadline, Limits, Span, Time};
 use alloc::collections::BTreeMap;
 use intents::Intents;
-use timers::Timers;
 
 pub(super) use fire::{Due, INTERNAL};
+pub(crate) use timers::Timers;
 
 /// What is to be done later in one shard.
 #[derive(Clone, Debug, Default)]

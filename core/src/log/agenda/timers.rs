@@ -50,7 +50,7 @@ pub(super) struct Fired {
 
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     of: BTreeMap<(KindName, EntityId), BTreeMap<TimerName, Entry>>,
     count: usize,
     /// Those that wait, by when they are due.
@@ -116,7 +116,7 @@ impl Timers {
     }
 
     /// Timers that are due then or later may be missing.
-    pub(super) fn horizon(&self) -> Option<WallTime> {
+    pub(crate) fn horizon(&self) -> Option<WallTime> {
         self.horizon
     }
 
@@ -197,7 +197,7 @@ impl Timers {
     }
 
     /// Takes in the timers of one commit.
-    pub(super) fn absorb(
+    pub(crate) fn absorb(
         &mut self,
         (kind, entity): (&KindName, &EntityId),
         later: &Later,
@@ -217,7 +217,7 @@ impl Timers {
     }
 
     /// The entity was deleted.
-    pub(super) fn clear(&mut self, kind: &KindName, entity: &EntityId) {
+    pub(crate) fn clear(&mut self, kind: &KindName, entity: &EntityId) {
         let whose = (kind.clone(), entity.clone());
         let Some(timers) = self.of.remove(&whose) else {
             return;
@@ -372,7 +372,7 @@ impl Timers {
     }
 
     /// All of them, those that are due first first.
-    pub(super) fn all(&self) -> alloc::vec::Vec<IndexedTimer> {
+    pub(crate) fn all(&self) -> alloc::vec::Vec<IndexedTimer> {
         let each = self.of.iter().flat_map(|((kind, entity), timers)| {
             timers.iter().map(move |(name, entry)| IndexedTimer {
                 kind: kind.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tenure::{Bytes, MemShell};
 use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Capabilities, Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +35,8 @@ pub struct FaultyShell {
     inboxes: Arc<Mutex<Vec<mpsc::Sender<Inbound>>>>,
     /// By how much its clock is ahead of the one in memory, in nanoseconds.
     ahead: Arc<AtomicU64>,
+    /// The largest message that its server says it takes, if not the usual one.
+    payload_bytes_max: Option<usize>,
 }
 
 impl FaultyShell {
@@ -44,6 +46,15 @@ impl FaultyShell {
             fault: Arc::new(Mutex::new(Box::new(|_| None))),
             inboxes: Arc::default(),
             ahead: Arc::default(),
+            payload_bytes_max: None,
+        }
+    }
+
+    /// One whose server says that it takes messages of so many bytes.
+    pub fn taking(payload_bytes_max: usize) -> Self {
+        Self {
+            payload_bytes_max: Some(payload_bytes_max),
+            ..Self::new()
         }
     }
 
@@ -67,16 +78,20 @@ impl FaultyShell {
         let capabilities = self
             .mem
             .with_store(|store| store.config().capabilities.clone());
+        let usual = capabilities.payload_bytes_max;
+        let payload_bytes_max = self.payload_bytes_max.unwrap_or(usual);
+        let capabilities = Capabilities {
+            payload_bytes_max,
+            ..capabilities
+        };
         self.tell(&Inbound::Connected(capabilities));
     }
 
     fn tell(&self, inbound: &Inbound) {
-        for inbox in self
-            .inboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nodes that ended listen no more.
+        inboxes.retain(|inbox| !inbox.is_closed());
+        for inbox in inboxes.iter() {
             inbox.try_send(inbound.clone()).expect("room in the inbox");
         }
     }
