@@ -15,6 +15,7 @@
 //! - [`actor`]: which actor runs which message when.
 //! - [`consumer`]: reads the events of a namespace and hands them over, up to a stored checkpoint.
 //! - [`bus`]: topics, what waits for who listens, and the storing of what is published durably.
+//! - [`projection`]: the state of a projection in the namespace, with its mark.
 //! - [`cache`]: which entity is forgotten when too many are in memory.
 //! - [`flow`]: how much a node takes in and sends out at once.
 //!
@@ -44,6 +45,7 @@ pub mod log;
 pub mod name;
 pub mod node;
 pub mod port;
+pub mod projection;
 pub mod route;
 pub mod shard;
 #[cfg_attr(

@@ -10,9 +10,9 @@ use tenure_core::format::{
     Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
     DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
     FrameVersions, FrameWriter, Hop, Import, IndexedTimer, Intent, IntentPlace, KindRecord, Later,
-    Layout, LayoutKey, Member, MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord,
-    Ownership, Placement, Position, Publication, Replaced, Return, ShardIndex, Snapshot,
-    SnapshotRef, TakeOver, Timer, Unknown, WriteMode,
+    Layout, LayoutKey, Mark, Member, MemberState, MessageRecord, Metadata, MetadataError,
+    MetadataRecord, Ownership, Placement, Position, Publication, Replaced, Return, ShardIndex,
+    Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -274,6 +274,46 @@ fn import() -> Import {
         done: Some(WallTime(1_763_731_260_000)),
         unknown: Unknown::default(),
     }
+}
+
+fn mark(state: Option<StateAt>) -> Mark {
+    let at = |sequence, events| Position {
+        sequence: Sequence(sequence),
+        events,
+    };
+    Mark {
+        layout: LAYOUT,
+        projection: ConsumerName::new("balances").unwrap(),
+        definition: 0x0123_4567_89ab_cdef,
+        version: 3,
+        generation: 2,
+        positions: vec![at(890, Position::WHOLE), at(12, 3)],
+        run: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006),
+        node: "node-a".into(),
+        time: WallTime(1_763_800_000_000),
+        state,
+        unknown: Unknown::default(),
+    }
+}
+
+fn mark_with_state() -> Mark {
+    mark(Some(StateAt {
+        bytes: 3,
+        hash: 0xdead_beef,
+        whole: Some(Bytes::from_static(&[1, 2, 3])),
+        parts: 0,
+        tag: 0,
+    }))
+}
+
+fn mark_with_parts() -> Mark {
+    mark(Some(StateAt {
+        bytes: 1 << 20,
+        hash: 0xdead_beef,
+        whole: None,
+        parts: 3,
+        tag: 0x0011_2233_4455_6677,
+    }))
 }
 
 fn dead_letter() -> DeadLetter {
@@ -767,6 +807,11 @@ fn what_is_written_is_what_was_always_written() {
         Checkpoint::encode,
         Checkpoint::decode,
     );
+    check("mark", &mark(None), Mark::encode, Mark::decode);
+    let with_state = mark_with_state();
+    check("mark-whole", &with_state, Mark::encode, Mark::decode);
+    let with_parts = mark_with_parts();
+    check("mark-parts", &with_parts, Mark::encode, Mark::decode);
     check(
         "dead-letter",
         &dead_letter(),
@@ -929,6 +974,11 @@ fn a_reader_keeps_unknown_fields() {
 
     let newer = with_unknown(&checkpoint().encode());
     let read = Checkpoint::decode(&newer).unwrap();
+    assert_eq!(read.unknown, kept);
+    assert_eq!(read.encode(), newer);
+
+    let newer = with_unknown(&mark_with_parts().encode());
+    let read = Mark::decode(&newer).unwrap();
     assert_eq!(read.unknown, kept);
     assert_eq!(read.encode(), newer);
 

@@ -31,6 +31,7 @@ mod metadata;
 pub mod model;
 mod never;
 mod plans;
+pub mod projection;
 mod raw;
 mod repository;
 mod served;

@@ -229,7 +229,7 @@ impl Definition {
 
     /// Its hash under a layout: which events it reads. How fast, and what is done about failures, may
     /// change.
-    pub(super) fn hash(&self, layout: &Layout) -> u64 {
+    pub(crate) fn hash(&self, layout: &Layout) -> u64 {
         let mut text = String::new();
         let filter = &self.filter;
         // Writing to a `String` cannot fail. Texts are quoted, so that none can look like two.

@@ -11,7 +11,7 @@ use alloc::string::String;
 /// Whether a refusal may have gone after a while, without anybody's doing: that of a server that is busy,
 /// full or not there yet. A consumer waits then and tells that it is stalled, for years if need be; it
 /// ends only over what stays.
-pub(super) fn may_pass(refused: &Refused) -> bool {
+pub(crate) fn may_pass(refused: &Refused) -> bool {
     match refused {
         Refused::NoSpace | Refused::NoJetStream | Refused::Other { .. } => true,
         Refused::WrongLast { .. }

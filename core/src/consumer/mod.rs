@@ -45,6 +45,7 @@ mod take;
 mod watch;
 
 pub use definition::{BUS_KIND, Definition, Filter, Keeping, Order, Source, Start};
+pub(crate) use fault::may_pass;
 pub use fault::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
 pub use machine::Consumer;
 pub use policy::{Pace, Policy, Then};

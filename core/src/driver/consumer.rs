@@ -447,7 +447,7 @@ impl Handle {
     }
 
     /// A run of a consumer, other than all runs of consumers.
-    fn consumer_run(&self) -> Incarnation {
+    pub(crate) fn consumer_run(&self) -> Incarnation {
         let ordinal = self.next_id();
         Incarnation(self.dice().roll128(Purpose::ConsumerRun, ordinal))
     }

@@ -16,13 +16,14 @@ use super::recorder::Recording;
 use super::request::{
     EntityRequest, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
 };
-use super::shell::Shell;
+use super::shell::{Shell, TaskHandle};
 use super::space::SpaceSeat;
 use crate::flow::Admission;
 use crate::format::Layout;
 use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
 use crate::name::{EntityId, Namespace};
+use crate::port::{StoreReply, StoreRequest};
 use crate::space::{KindWish, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
@@ -67,11 +68,12 @@ pub(crate) enum NotSent {
 /// Whether a request was handed to its lane.
 pub(crate) type Sent<'a> = Either<Ready<Result<(), NotSent>>, BoxFuture<'a, Result<(), NotSent>>>;
 
-/// The clocks of a shell, without its type.
+/// The clocks of a shell and its tasks, without its type.
 pub(crate) trait Clock: Send + Sync {
     fn now(&self) -> Time;
     fn wall(&self) -> WallTime;
     fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()>;
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle;
 }
 
 impl<S: Shell> Clock for S {
@@ -86,6 +88,10 @@ impl<S: Shell> Clock for S {
     fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
         let shell = self.clone();
         Box::pin(async move { Shell::sleep_until(&shell, at).await })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle {
+        Shell::spawn(self, task)
     }
 }
 
@@ -318,6 +324,36 @@ impl Handle {
     pub(crate) fn entity(&self, request: EntityRequest) -> Sent<'_> {
         let (shard, deadline) = (request.shard, request.deadline);
         self.send(self.lane_of(shard), Request::Entity(request), deadline)
+    }
+
+    /// Asks the store, for who keeps a state there under a name.
+    pub(crate) async fn store(
+        &self,
+        name: &str,
+        request: StoreRequest,
+        deadline: Time,
+    ) -> Result<StoreReply, NotSent> {
+        let hash = self.layout.key.hash(name.as_bytes());
+        let lane = usize::try_from(hash % self.lanes.len() as u64).unwrap_or(0);
+        let (done, reply) = oneshot::channel();
+        self.send(lane, Request::Store(Box::new(request), done), deadline)
+            .await?;
+        reply.await.map_err(|_| NotSent::Stopped)
+    }
+
+    /// The tag of a state that is stored in parts, other than all others.
+    pub(crate) fn state_tag(&self) -> u64 {
+        self.dice.roll(Purpose::SnapshotTag, self.next_id())
+    }
+
+    /// The node's name.
+    pub(crate) fn node_name(&self) -> &str {
+        &self.node
+    }
+
+    /// Runs a task in the node's world.
+    pub(crate) fn spawn(&self, task: BoxFuture<'static, ()>) -> TaskHandle {
+        self.clock.spawn(task)
     }
 
     /// Reads a page of an entity's history.

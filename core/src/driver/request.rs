@@ -14,6 +14,7 @@ use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{Expected, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
 use crate::name::EntityId;
 use crate::node::ConfigError;
+use crate::port::{StoreReply, StoreRequest};
 use crate::space::{KindWish, SpaceError};
 use crate::step::Time;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) enum Request {
     Consumer(Box<Tell>),
     /// Store what is published.
     Publish(Box<Publishing>),
+    /// A request to the store by who keeps a state there.
+    Store(Box<StoreRequest>, oneshot::Sender<StoreReply>),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// A request for whoever owns something, or for a node.
@@ -113,6 +116,7 @@ impl Request {
             Self::Consume(consume) => drop(consume),
             Self::Consumer(tell) => drop(tell),
             Self::Publish(publishing) => drop(publishing),
+            Self::Store(_, done) => drop(done),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),

@@ -1,6 +1,6 @@
 //! The checkpoint of a consumer: up to where it handled the events of each stream (H14).
 
-use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, Values, map_len_max};
 use super::reader::Reader;
 use super::{FormatError, Unknown};
 use crate::id::{Incarnation, LayoutId, Partition, Sequence, WallTime};
@@ -145,12 +145,7 @@ impl Checkpoint {
         fields.key(2).text(self.consumer.as_str());
         fields.key(3).uint(self.definition);
         fields.key(4).uint(self.generation);
-        let mut values = fields.key(5);
-        values.array(self.positions.len());
-        for position in &self.positions {
-            let values = values.array(2).uint(position.sequence.0);
-            values.uint(u64::from(position.events));
-        }
+        write_positions(&self.positions, &mut fields.key(5));
         fields.key(6).bits128(self.run.0);
         fields.key(7).uint(self.ordinal);
         fields.key(8).text(&self.node);
@@ -176,17 +171,7 @@ impl Checkpoint {
                 2 => consumer = Some(r.consumer()?),
                 3 => definition = Some(r.uint("definition")?),
                 4 => generation = Some(r.uint("generation")?),
-                5 => {
-                    let items = r.array(POSITIONS, 3)?;
-                    positions.reserve(items);
-                    for _ in 0..items {
-                        r.tuple(POSITIONS, 2)?;
-                        positions.push(Position {
-                            sequence: Sequence(r.uint(POSITIONS)?),
-                            events: r.number(POSITIONS)?,
-                        });
-                    }
-                }
+                5 => positions = read_positions(r)?,
                 6 => run = Some(Incarnation(r.bits128("run")?)),
                 7 => ordinal = Some(r.uint("ordinal")?),
                 8 => node = Some(r.text("node")?),
@@ -207,4 +192,27 @@ impl Checkpoint {
             unknown,
         })
     }
+}
+
+/// Writes the positions of all event streams.
+pub(super) fn write_positions(positions: &[Position], values: &mut Values<'_>) {
+    values.array(positions.len());
+    for position in positions {
+        let values = values.array(2).uint(position.sequence.0);
+        values.uint(u64::from(position.events));
+    }
+}
+
+/// Reads them.
+pub(super) fn read_positions(r: &mut Reader<'_>) -> Result<Vec<Position>, FormatError> {
+    let items = r.array(POSITIONS, 3)?;
+    let mut positions = Vec::with_capacity(items);
+    for _ in 0..items {
+        r.tuple(POSITIONS, 2)?;
+        positions.push(Position {
+            sequence: Sequence(r.uint(POSITIONS)?),
+            events: r.number(POSITIONS)?,
+        });
+    }
+    Ok(positions)
 }

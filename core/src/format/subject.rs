@@ -157,6 +157,21 @@ impl Namespace {
             })
     }
 
+    /// `<ns>.chk.<projection>.mark`: the mark of a projection that is stored as a whole.
+    pub fn mark_subject(&self, projection: &ConsumerName) -> Subject {
+        format!("{self}.chk.{projection}.mark").into()
+    }
+
+    /// `<ns>.chk.<projection>.part.<tag>.<n>`: a part of its state.
+    pub fn state_part_subject(&self, projection: &ConsumerName, tag: u64, n: u32) -> Subject {
+        format!("{self}.chk.{projection}.part.{tag:016x}.{n}").into()
+    }
+
+    /// `<ns>.chk.<projection>.part.>`: all parts of its states, as a filter.
+    pub fn state_parts_filter(&self, projection: &ConsumerName) -> Subject {
+        format!("{self}.chk.{projection}.part.>").into()
+    }
+
     /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
     pub fn dead_letter_subject(&self, consumer: &ConsumerName, place: EventPlace) -> Subject {
         let EventPlace {
@@ -339,8 +354,8 @@ impl Namespace {
         vec![format!("{self}.ctl.>")]
     }
 
-    /// What the stream of consumers takes in: checkpoints, dead letters, and the ownership records of
-    /// groups.
+    /// What the stream of consumers takes in: checkpoints and states of projections, dead letters, and
+    /// the ownership records of groups.
     pub fn consumer_stream_subjects(&self) -> Vec<String> {
         ["chk", "dlq", "grp"]
             .iter()

@@ -99,6 +99,7 @@
 //! - `mem` (default): the places `mem:` and `mem:<name>`.
 //! - `nats`: the places `nats://…`, and clients of your own.
 //! - `schema`: the fields of events as JSON Schema, for programs in other languages.
+//! - `sqlite`: projections in SQLite, the module `sqlite`.
 //! - `sim`: tests on simulated clusters, `sim_test` and the module `sim`.
 
 mod builder;
@@ -112,6 +113,7 @@ pub use tenure_core::api::actor;
 pub use tenure_core::api::bus;
 pub use tenure_core::api::consumer;
 pub use tenure_core::api::model;
+pub use tenure_core::api::projection;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,
@@ -163,6 +165,9 @@ pub mod sim {
         SimCluster, SimTask, Timing, Verdict, Violation, cluster,
     };
 }
+
+#[cfg(feature = "sqlite")]
+pub use tenure_sqlite as sqlite;
 
 #[cfg(feature = "mem")]
 pub use tenure_mem::MemShell;

@@ -57,7 +57,7 @@ impl<E> Consumed<E> {
         self.past
     }
 
-    pub(super) fn new(given: &Given, event: E) -> Option<Self> {
+    pub(in crate::api) fn new(given: &Given, event: E) -> Option<Self> {
         let index = usize::try_from(given.place.index).ok()?;
         let record = given.commit.events.get(index)?;
         let (sequence, stored) = (given.place.sequence, given.stored);

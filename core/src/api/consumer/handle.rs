@@ -34,7 +34,7 @@ impl fmt::Debug for ConsumerHandle {
 }
 
 impl ConsumerHandle {
-    pub(super) async fn start(
+    pub(in crate::api) async fn start(
         tenure: Tenure,
         (definition, pace, reset): (Definition, Pace, Option<Start>),
         host: Arc<dyn ConsumerHost>,
@@ -273,6 +273,16 @@ impl ConsumerHandle {
     /// The events that it put aside.
     pub fn dead_letters(&self) -> DeadLetters<'_> {
         DeadLetters { consumer: self }
+    }
+
+    /// What it says of itself.
+    pub(in crate::api) fn told(&self) -> watch::Receiver<Told> {
+        self.told.clone()
+    }
+
+    /// Its lane, and its number there.
+    pub(in crate::api) fn seat(&self) -> (usize, u64) {
+        (self.lane, self.number)
     }
 
     /// Why it does not run, if it does not.

@@ -39,6 +39,8 @@ mod letters;
 mod middleware;
 mod route;
 
+pub(in crate::api) use route::decoded;
+
 pub use builder::ConsumerBuilder;
 pub use consumed::{Consumed, EventBatch};
 pub use error::{ConsumerError, HandlerError, LetterError, RewindError, SeenError};

@@ -97,31 +97,38 @@ pub(super) struct Typed<A: Aggregate, H> {
 }
 
 impl<A: Aggregate, H: Handler<A::Event>> Typed<A, H> {
-    /// The current events that a stored one is.
     fn decode(&self, given: &Given) -> Result<Vec<Consumed<A::Event>>, NotHandled> {
-        let record = given.commit.events.get(given.place.index as usize);
-        let record = record.ok_or_else(|| undecodable("its commit has no such event"))?;
-        let stored = StoredEvent {
-            name: &record.name,
-            schema: record.schema,
-            version: record.version,
-            data: &record.data,
-        };
-        match self.facts.steps.read::<A::Event>(self.facts.codec, stored) {
-            Ok(Reading::Known(events)) => {
-                let events = events.filter_map(|event| Consumed::new(given, event));
-                Ok(events.collect())
-            }
-            Ok(Reading::Unknown(_)) if self.facts.unknown_events == UnknownEvents::Skip => {
-                self.facts.skipped.fetch_add(1, Ordering::Relaxed);
-                Ok(Vec::new())
-            }
-            Ok(Reading::Unknown(event)) => Err(undecodable(format!(
-                "this build of kind {} has no event {event}; upgrade it, or let the kind skip unknown events",
-                self.facts.kind
-            ))),
-            Err(error) => Err(undecodable(error)),
+        decoded::<A>(&self.facts, given).map_err(undecodable)
+    }
+}
+
+/// The current events that a stored one is; why it cannot be decoded.
+pub(in crate::api) fn decoded<A: Aggregate>(
+    facts: &KindFacts,
+    given: &Given,
+) -> Result<Vec<Consumed<A::Event>>, String> {
+    let record = given.commit.events.get(given.place.index as usize);
+    let record = record.ok_or("its commit has no such event")?;
+    let stored = StoredEvent {
+        name: &record.name,
+        schema: record.schema,
+        version: record.version,
+        data: &record.data,
+    };
+    match facts.steps.read::<A::Event>(facts.codec, stored) {
+        Ok(Reading::Known(events)) => {
+            let events = events.filter_map(|event| Consumed::new(given, event));
+            Ok(events.collect())
         }
+        Ok(Reading::Unknown(_)) if facts.unknown_events == UnknownEvents::Skip => {
+            facts.skipped.fetch_add(1, Ordering::Relaxed);
+            Ok(Vec::new())
+        }
+        Ok(Reading::Unknown(event)) => Err(format!(
+            "this build of kind {} has no event {event}; upgrade it, or let the kind skip unknown events",
+            facts.kind
+        )),
+        Err(error) => Err(error.to_string()),
     }
 }
 

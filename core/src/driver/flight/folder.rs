@@ -332,6 +332,7 @@ mod tests {
     use super::{BlackBox, Clock, FlightFolder, Flights, is_of};
     use crate::driver::flight::{Flight, FlightFault};
     use crate::driver::recorder::Recorded;
+    use crate::driver::shell::TaskHandle;
     use crate::id::WallTime;
     use crate::log::Input;
     use crate::step::{Span, Time};
@@ -351,6 +352,10 @@ mod tests {
 
         fn sleep_until(&self, _: Time) -> BoxFuture<'static, ()> {
             Box::pin(std::future::pending())
+        }
+
+        fn spawn(&self, _: BoxFuture<'static, ()>) -> TaskHandle {
+            TaskHandle::new(|| ())
         }
     }
 

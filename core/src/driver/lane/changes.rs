@@ -91,6 +91,7 @@ impl<S: Shell> Lane<S> {
             && self.histories.is_empty()
             && self.consumers.is_empty()
             && self.bus.as_ref().is_none_or(|bus| bus.is_idle())
+            && self.keepers.is_empty()
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
             && self.net_is_idle()
@@ -136,6 +137,8 @@ impl<S: Shell> Lane<S> {
         if let Some(bus) = &mut self.bus {
             bus.cut();
         }
+        // Who waits learns of it by the end of the channel.
+        self.keepers.clear();
         self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();

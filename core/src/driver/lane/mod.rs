@@ -64,7 +64,7 @@ use crate::format::Layout;
 use crate::id::{Incarnation, OpId};
 use crate::log::{Effect, Shape};
 use crate::name::Namespace;
-use crate::port::{StoreRequest, StreamName};
+use crate::port::{StoreReply, StoreRequest, StreamName};
 use crate::shard::{Order, Place, Report};
 use crate::space::SpaceError;
 use crate::step::{CountingProbe, Dice, Effects, Limits, Span, Time};
@@ -76,7 +76,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many answers and how many requests one turn of the loop takes before it looks at the
 /// timers again.
@@ -130,6 +130,8 @@ pub(crate) enum Who {
     History(u64),
     Consumer(u64),
     Bus,
+    /// Code of this process that keeps a state in the store.
+    Keeper(u64),
     Router,
     Node,
     Owners,
@@ -144,6 +146,7 @@ impl fmt::Debug for Who {
             Self::History(n) => write!(f, "history {n}"),
             Self::Consumer(n) => write!(f, "consumer {n}"),
             Self::Bus => f.write_str("bus"),
+            Self::Keeper(n) => write!(f, "keeper {n}"),
             Self::Router => f.write_str("router"),
             Self::Node => f.write_str("node"),
             Self::Owners => f.write_str("owners"),
@@ -265,6 +268,8 @@ pub(crate) struct Lane<S: Shell> {
     ),
     /// What stores what is published durably, once something was.
     bus: Option<Box<BusSeat>>,
+    /// Who keeps a state in the store and waits for an answer.
+    keepers: BTreeMap<u64, oneshot::Sender<StoreReply>>,
     tickets: u64,
     /// Logs whose hosts have something to do for requests that were taken in.
     working: Vec<ShardKey>,
@@ -346,6 +351,7 @@ impl<S: Shell> Lane<S> {
             consumers: BTreeMap::new(),
             consumer_reports: mpsc::unbounded_channel(),
             bus: None,
+            keepers: BTreeMap::new(),
             tickets: 0,
             working: Vec::new(),
             timers: Timers::default(),

@@ -21,6 +21,7 @@ impl<S: Shell> Lane<S> {
             Some(Request::Consume(consume)) => self.consume(*consume),
             Some(Request::Consumer(tell)) => self.tell_consumer(*tell),
             Some(Request::Publish(publishing)) => self.publish(*publishing),
+            Some(Request::Store(request, done)) => self.keeper_asks(*request, done),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;

@@ -6,9 +6,10 @@ use crate::driver::shell::Shell;
 use crate::flow::{Room, StreamAt};
 use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
-use crate::port::StoreRequest;
+use crate::port::{StoreReply, StoreRequest};
 use crate::step::Outcome;
 use crate::{bus, consumer, node, shard};
+use tokio::sync::oneshot;
 
 impl<S: Shell> Lane<S> {
     pub(super) fn answered(&mut self, answered: Answered) {
@@ -46,11 +47,25 @@ impl<S: Shell> Lane<S> {
                 self.feed_consumer(n, consumer::Input::Stored { op, reply, wall });
             }
             Who::Bus => self.feed_bus(bus::Input::Stored { op, reply }),
+            Who::Keeper(n) => {
+                if let Some(done) = self.keepers.remove(&n) {
+                    // One that went away needs no answer.
+                    let _ = done.send(reply);
+                }
+            }
             // They ask the store for nothing.
             Who::Router | Who::Actors => {}
             Who::Node => self.member(node::Input::Stored { op, reply }),
             Who::Owners => self.own(shard::Input::Stored { op, reply }),
         }
+    }
+
+    /// Code of this process keeps a state in the store; it takes the answer in by itself.
+    pub(super) fn keeper_asks(&mut self, request: StoreRequest, done: oneshot::Sender<StoreReply>) {
+        self.tickets += 1;
+        let n = self.tickets;
+        self.keepers.insert(n, done);
+        self.ask(Who::Keeper(n), OpId(n), request);
     }
 
     /// A request to the store: it is begun when there is room for it among those in flight.
@@ -66,6 +81,7 @@ impl<S: Shell> Lane<S> {
                 Who::Space
                 | Who::Consumer(_)
                 | Who::Bus
+                | Who::Keeper(_)
                 | Who::Router
                 | Who::Node
                 | Who::Owners
@@ -94,6 +110,7 @@ impl<S: Shell> Lane<S> {
                 | Who::History(_)
                 | Who::Consumer(_)
                 | Who::Bus
+                | Who::Keeper(_)
                 | Who::Router
                 | Who::Node
                 | Who::Owners

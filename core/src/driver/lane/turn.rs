@@ -164,6 +164,7 @@ impl<S: Shell> Lane<S> {
                     self.feed_consumer(n, consumer::Input::Tick { wall });
                 }
                 Who::Bus => self.feed_bus(bus::Input::Tick),
+                Who::Keeper(_) => unreachable!("it has no deadline"),
                 Who::Router => self.route(route::Input::Tick),
                 Who::Node => self.member_tick(),
                 Who::Owners => self.own(shard::Input::Tick),
@@ -224,6 +225,7 @@ impl<S: Shell> Lane<S> {
             | Who::History(_)
             | Who::Consumer(_)
             | Who::Bus
+            | Who::Keeper(_)
             | Who::Router
             | Who::Node
             | Who::Owners
@@ -264,6 +266,7 @@ impl<S: Shell> Lane<S> {
             Who::History(n) => self.histories.get(&n).and_then(HistorySeat::next_deadline),
             Who::Consumer(n) => self.consumers.get(&n).and_then(ConsumerSeat::next_deadline),
             Who::Bus => return self.bus.as_ref().and_then(|bus| bus.next_deadline()),
+            Who::Keeper(_) => None,
             Who::Router => return net.and_then(|net| net.router.next_deadline()),
             Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
             Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),

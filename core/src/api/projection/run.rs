@@ -1,0 +1,217 @@
+//! One run of a projection: a consumer that hands batches to its store, and the task that has the store
+//! settle.
+
+use super::claim::Claim;
+use super::fold::FoldRoute;
+use super::host::{AWAY_MAX, AWAY_MIN, FoldHost, Shared};
+use super::keeper::Keeper;
+use super::store::{ProjectionStore, Settle};
+use super::{ProjectionError, StoreError};
+use crate::api::Tenure;
+use crate::api::consumer::{ConsumerError, ConsumerHandle};
+use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Source, Start, State};
+use crate::driver::consumer::Told;
+use crate::format::Mark;
+use crate::name::{ConsumerName, KindName};
+use crate::step::{Span, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a store waits at most to be asked to settle again.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
+/// After a store could not settle.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a projection is.
+pub(super) struct Plan<S> {
+    pub(super) name: ConsumerName,
+    pub(super) version: u32,
+    pub(super) filter: Filter,
+    pub(super) routes: BTreeMap<KindName, Arc<dyn FoldRoute<S>>>,
+    pub(super) pace: Pace,
+    pub(super) timeout: Span,
+}
+
+/// A run of it.
+pub(super) struct Run<St: ProjectionStore> {
+    pub(super) shared: Arc<Shared<St>>,
+    pub(super) consumer: ConsumerHandle,
+    /// Whether the store was asked to settle for the last time.
+    settled: watch::Receiver<bool>,
+}
+
+impl<St: ProjectionStore> Run<St> {
+    /// Opens a store and begins to fold into it.
+    pub(super) async fn start(
+        tenure: &Tenure,
+        plan: &Arc<Plan<St::State>>,
+        store: Arc<St>,
+        reset: bool,
+    ) -> Result<Arc<Self>, ProjectionError> {
+        let handle = &tenure.inner.handle;
+        let layout = handle.layout();
+        let mut definition = Definition {
+            name: plan.name.clone(),
+            filter: plan.filter.clone(),
+            order: Order::Serial,
+            start: Start::Beginning,
+            keeping: Keeping::External(None),
+            source: Source::Log,
+        };
+        let claim = Claim {
+            projection: plan.name.clone(),
+            layout: layout.id,
+            streams: layout.streams,
+            definition: definition.hash(layout),
+            version: plan.version,
+            run: handle.consumer_run(),
+            node: handle.node_name().to_owned(),
+            reset,
+            keeper: Keeper {
+                node: Arc::downgrade(&tenure.inner),
+                namespace: tenure.namespace().clone(),
+                key: layout.key,
+                clock: handle.clocked(),
+            },
+        };
+        let until = handle.now() + plan.timeout;
+        let opened = open(&*store, &claim, until).await;
+        let mark = opened.map_err(|error| plan.store_error(error))?;
+        definition.keeping = Keeping::External(mark.as_ref().map(|mark| mark.positions.clone()));
+        let mark = mark.unwrap_or_else(|| claim.first(1));
+        let shared = Arc::new(Shared::new(Arc::clone(plan), store, claim, mark));
+        let host = Arc::new(FoldHost(Arc::clone(&shared)));
+        let left = until.since(handle.now());
+        let definition = (definition, plan.pace, None);
+        let consumer = ConsumerHandle::start(tenure.clone(), definition, host, left).await;
+        let consumer = consumer.map_err(|error| shared.why(error))?;
+        shared.seated(&consumer);
+        let (settled_tx, settled) = watch::channel(false);
+        let settling = settle(Arc::clone(&shared), consumer.told(), settled_tx);
+        drop(handle.spawn(Box::pin(settling)));
+        Ok(Arc::new(Self {
+            shared,
+            consumer,
+            settled,
+        }))
+    }
+
+    /// Lets what it has end, and has the store settle.
+    pub(super) async fn stop(&self, patience: Span) -> Result<(), ProjectionError> {
+        let stopped = self.consumer.stop().await;
+        let clock = &self.shared.claim.keeper.clock;
+        let late = clock.sleep_until(clock.now() + patience);
+        tokio::select! {
+            biased;
+            () = self.settled() => {}
+            () = late => {
+                let name = self.shared.plan.name.as_str().to_owned();
+                return Err(ProjectionError::Unsettled { name });
+            }
+        }
+        let failed = self.shared.trouble().failed.clone();
+        match (failed, stopped) {
+            (Some(failed), _) => Err(self.shared.plan.store_error(failed)),
+            (None, Ok(_) | Err(ConsumerError::Stopped)) => Ok(()),
+            (None, Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the store was asked to settle for the last time.
+    pub(super) async fn settled(&self) {
+        let mut settled = self.settled.clone();
+        // Without a sender the task is gone, and nothing settles any more.
+        let _ = settled.wait_for(|settled| *settled).await;
+    }
+}
+
+impl<S> Plan<S> {
+    pub(super) fn store_error(&self, error: StoreError) -> ProjectionError {
+        ProjectionError::Store {
+            name: self.name.as_str().to_owned(),
+            error,
+        }
+    }
+}
+
+/// Opens a store, which may be away for a while.
+async fn open<St: ProjectionStore>(
+    store: &St,
+    claim: &Claim,
+    until: Time,
+) -> Result<Option<Mark>, StoreError> {
+    let clock = &claim.keeper.clock;
+    let mut wait = AWAY_MIN;
+    let mut last = StoreError::away("it did not open in time");
+    loop {
+        let opened = tokio::select! {
+            biased;
+            opened = store.open(claim) => opened,
+            () = clock.sleep_until(until) => return Err(last),
+        };
+        let away = match opened {
+            Err(away @ StoreError::Away(_)) => away,
+            opened => return opened,
+        };
+        let projection = claim.projection();
+        tracing::warn!(projection, error = %away, "projection_store_away");
+        last = away;
+        if clock.now() + wait >= until {
+            return Err(last);
+        }
+        clock.sleep_until(clock.now() + wait).await;
+        wait = wait.saturating_mul(2).min(AWAY_MAX);
+    }
+}
+
+/// Has a store settle: after batches, after a while, when the projection has caught up, and at the end.
+async fn settle<St: ProjectionStore>(
+    shared: Arc<Shared<St>>,
+    mut told: watch::Receiver<Told>,
+    settled: watch::Sender<bool>,
+) {
+    let clock = shared.claim.keeper.clock.clone();
+    let mut live = false;
+    loop {
+        let (ended, now_live) = {
+            let told = told.borrow_and_update();
+            (told.ended.is_some(), told.status.state == State::Live)
+        };
+        let when = match (ended, now_live && !live) {
+            (true, _) => Settle::Stop,
+            (false, true) => Settle::CaughtUp,
+            (false, false) => Settle::Now,
+        };
+        live = now_live;
+        let after = match shared.store.settle(when).await {
+            Ok(after) => {
+                shared.trouble().unsettled = None;
+                after.unwrap_or(SETTLE_MAX).min(SETTLE_MAX)
+            }
+            Err(error) => {
+                let projection = shared.claim.projection();
+                tracing::warn!(projection, %error, "projection_not_settled");
+                shared.trouble().unsettled = Some(error);
+                SETTLE_AGAIN
+            }
+        };
+        if ended {
+            break;
+        }
+        let due = clock.now() + Span::from(after);
+        tokio::select! {
+            biased;
+            changed = told.changed() => {
+                // Without a sender it has ended, which was told before.
+                if changed.is_err() {
+                    break;
+                }
+            }
+            () = clock.sleep_until(due) => {}
+        }
+    }
+    settled.send_replace(true);
+}
