@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, FrameReader,
-    KindRecord, Layout, Mark, Member, Ownership, Publication, Return, ShardIndex, Snapshot,
-    TraceContext, unescape_id,
+    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, ExportRecord,
+    FrameReader, Import, KindRecord, Layout, Mark, Member, Ownership, Publication, Return,
+    ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
 use tenure_core::name::{KindName, Namespace};
@@ -57,6 +57,8 @@ pub(crate) fn play(data: &[u8]) {
     round!(Commit, &bytes);
     round!(DeadLetter, &bytes);
     round!(Publication, &bytes);
+    round!(ExportRecord, &bytes);
+    round!(Import, &bytes);
     round!(KindRecord, &bytes);
     round!(Layout, &bytes);
     round!(Mark, &bytes);
@@ -76,6 +78,8 @@ pub(crate) fn play(data: &[u8]) {
             }
         }
     }
+    // A file has checks, which a line of JSON comes to last.
+    drop(tenure_core::api::transfer::testing::read(data));
     // A flight's own types cannot be compared; the second way is past the checksum.
     drop(Flight::from_bytes(data));
     drop(Flight::from_body(data));

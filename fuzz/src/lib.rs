@@ -29,6 +29,7 @@ mod store;
 #[allow(dead_code, reason = "text traces use more of it")]
 mod story;
 pub mod target;
+mod transfer;
 pub mod vary;
 #[path = "../../core/tests/trace/world/mod.rs"]
 #[allow(dead_code, reason = "text traces use more of it")]

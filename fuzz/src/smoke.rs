@@ -75,3 +75,8 @@ fn random_ownerships_hold() {
 fn random_requests_to_the_store_hold() {
     holds("store", 2_000);
 }
+
+#[test]
+fn random_transfers_hold() {
+    holds("transfer", 300);
+}

@@ -1,7 +1,7 @@
 //! The targets: what is fuzzed, and which version of its inputs it reads.
 
 use crate::input::{InputError, open};
-use crate::{actor, decode, lease, log, node, repro, route, shard, store};
+use crate::{actor, decode, lease, log, node, repro, route, shard, store, transfer};
 use std::path::PathBuf;
 
 /// One thing that is fuzzed.
@@ -18,7 +18,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     target("actor", 1, 2_000, actor::play),
     target("decode", 1, 300, decode::play),
     target("lease", 1, 120, lease::play),
@@ -28,6 +28,7 @@ pub const TARGETS: [Target; 9] = [
     target("route", 1, 4_000, route::play),
     target("shard", 1, 320, shard::play),
     target("store", 2, 800, store::play),
+    target("transfer", 1, 900, transfer::play),
 ];
 
 const fn target(name: &'static str, version: u8, bytes: usize, play: fn(&[u8])) -> Target {
