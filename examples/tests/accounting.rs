@@ -177,6 +177,20 @@ fn the_permissions_in_the_readme_are_enough_for_their_namespace() {
     assert!(error.contains("may not"), "{error}");
 }
 
+/// The table is a projection of another process, which is killed and goes on from its last snapshot.
+#[test]
+fn the_table_that_was_killed_goes_on_and_is_right() {
+    let printed = ACCOUNTING.succeeds(&["--shell", "nats", "--watch"]).printed;
+    assert!(printed.contains("began with the first of"), "{printed}");
+    assert!(printed.contains("killed process"), "{printed}");
+    let again = printed.split_once("killed process").map(|(_, again)| again);
+    let again = again.expect("what came after");
+    assert!(again.contains("went on from a snapshot"), "{printed}");
+    assert!(again.ends_with("the table is right\n"), "{printed}");
+    let refused = refused(&["--watch"]);
+    assert!(refused.contains("add --shell nats"), "{refused}");
+}
+
 #[test]
 fn it_tells_what_it_consists_of() {
     let chart = ACCOUNTING.succeeds(&["--model", "mermaid"]).printed;

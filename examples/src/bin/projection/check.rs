@@ -6,8 +6,9 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::Stream;
 use ciborium::Value;
 use futures_util::StreamExt as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tenure_examples::Failure;
+use tokio::time::Instant;
 
 /// Of a commit, as DESIGN.md has it: its entity, and its events (version, name, schema, data).
 const ENTITY: u64 = 4;

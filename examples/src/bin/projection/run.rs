@@ -11,13 +11,14 @@ use async_nats::jetstream::stream::Stream;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tenure::projection::Snapshots;
 use tenure::{Repository, Tenure};
 use tenure_examples::counter::{Add, Counter};
 use tenure_examples::load::{Progress, Where, Wish, drawn_seed, round};
 use tenure_examples::{Failure, bare};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How fast something is read, in events per second.
 #[derive(Clone, Copy, Debug)]

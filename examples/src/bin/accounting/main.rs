@@ -2,6 +2,8 @@
 //! the node that owns its account, and then the balances read back by replay where nothing but the
 //! log is left of them.
 
+mod watch;
+
 use clap::{Parser, ValueEnum};
 use std::error::Error;
 use std::path::PathBuf;
@@ -52,6 +54,13 @@ struct Options {
     /// Only print what the program consists of: as JSON with the schemas of its events, or as a Mermaid chart
     #[arg(long, value_enum, value_name = "FORM")]
     model: Option<Form>,
+    /// Show a live table of the balances. With --nats those of a namespace, until Ctrl-C; with --shell nats
+    /// while money is moved, by a process that is killed halfway and started again
+    #[arg(long)]
+    watch: bool,
+    /// Show the table until the input ends: what the process is started with that is killed
+    #[arg(long, hide = true)]
+    watching: bool,
     /// Only read the balances back: what the second process is started with
     #[arg(long, hide = true)]
     read_back: bool,
@@ -83,6 +92,13 @@ async fn run(mut options: Options) -> Result<(), Failure> {
     if let Some(form) = options.model {
         return print_model(form);
     }
+    if options.watch && options.shell == Shell::Mem && options.nats.is_none() {
+        let why = "a table that goes on after a kill needs a log outside of its process";
+        return Err(format!("{why}: add --shell nats, or --nats with a running server").into());
+    }
+    if options.watching || options.watch && options.nats.is_some() {
+        return watch::table(&options).await;
+    }
     // Dropped, and with it the server stopped, when all is done.
     let _server = match options.shell {
         Shell::Mem => None,
@@ -104,6 +120,9 @@ async fn run(mut options: Options) -> Result<(), Failure> {
     look_back(&nodes).await?;
     for node in &nodes {
         node.stop().await;
+    }
+    if options.watch {
+        return watch::killed_and_started_again(&options).await;
     }
     if options.nats.is_some() {
         read_back_elsewhere(&options).await
