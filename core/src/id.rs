@@ -30,6 +30,11 @@ pub struct ShardId(pub u16);
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Partition(pub u16);
 
+/// One of the parts of a group of consumers: the events of some of the shards.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct GroupPart(pub u16);
+
 /// An operation that a machine asked for; its answer carries the same id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
@@ -62,7 +67,7 @@ macro_rules! number {
     )* };
 }
 number!(
-    Sequence "#", Version "v", WallTime "ms", ShardId "shard", Partition "stream", OpId "op",
+    Sequence "#", Version "v", WallTime "ms", ShardId "shard", Partition "stream", GroupPart "part", OpId "op",
     Ticket "t", Slot "slot",
 );
 

@@ -9,10 +9,10 @@ use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
     DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
-    FrameVersions, FrameWriter, Hop, Import, IndexedTimer, Intent, IntentPlace, KindRecord, Later,
-    Layout, LayoutKey, Mark, Member, MemberState, MessageRecord, Metadata, MetadataError,
-    MetadataRecord, Ownership, Placement, Position, Publication, Replaced, Return, ShardIndex,
-    Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
+    FrameVersions, FrameWriter, GroupRecord, Hop, Import, IndexedTimer, Intent, IntentPlace,
+    KindRecord, Later, Layout, LayoutKey, Mark, Member, MemberState, MessageRecord, Metadata,
+    MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Replaced, Return,
+    ShardIndex, Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -237,6 +237,28 @@ fn checkpoint() -> Checkpoint {
         ordinal: 41,
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
+        owner: None,
+        unknown: Unknown::default(),
+    }
+}
+
+/// Of a partition of a group.
+fn owned_checkpoint() -> Checkpoint {
+    Checkpoint {
+        positions: Vec::new(),
+        owner: Some(Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0005)),
+        ..checkpoint()
+    }
+}
+
+fn group() -> GroupRecord {
+    GroupRecord {
+        layout: LAYOUT,
+        group: ConsumerName::new("mailer").unwrap(),
+        definition: 0x0123_4567_89ab_cdef,
+        partitions: 16,
+        node: "node-a".into(),
+        time: WallTime(1_763_800_000_000),
         unknown: Unknown::default(),
     }
 }
@@ -456,6 +478,7 @@ fn member() -> Member {
                     .map(|kind| KindName::new(kind).unwrap())
                     .into(),
             ),
+            groups: BTreeSet::from([ConsumerName::new("mailer").unwrap()]),
             lanes: 4,
             frames: FrameVersions::new(1, 2),
             program: "1.4.0".into(),
@@ -484,6 +507,7 @@ fn tombstone() -> Member {
             classes: BTreeSet::new(),
             // As a program wrote it that is older than the field.
             kinds: None,
+            groups: BTreeSet::new(),
             ..member.about
         },
         replaced: Vec::new(),
@@ -812,6 +836,13 @@ fn what_is_written_is_what_was_always_written() {
     check("mark-whole", &with_state, Mark::encode, Mark::decode);
     let with_parts = mark_with_parts();
     check("mark-parts", &with_parts, Mark::encode, Mark::decode);
+    check(
+        "checkpoint-owned",
+        &owned_checkpoint(),
+        Checkpoint::encode,
+        Checkpoint::decode,
+    );
+    check("group", &group(), GroupRecord::encode, GroupRecord::decode);
     check(
         "dead-letter",
         &dead_letter(),

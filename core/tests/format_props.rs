@@ -20,7 +20,7 @@ use tenure_core::id::{
 };
 use tenure_core::lease::Terms;
 use tenure_core::log::{Expected, Freshness};
-use tenure_core::name::{EntityId, KindName, Namespace, TimerName};
+use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::route::Address;
 use tenure_core::shard::{Place, Row};
@@ -542,6 +542,8 @@ fn about() -> impl Strategy<Value = About> {
         0..3,
     );
     let kinds = option::of(proptest::collection::btree_set(kind_name(), 0..4));
+    let group = "[b-i][a-z0-9_-]{0,63}".prop_map(|name| ConsumerName::new(&name).unwrap());
+    let groups = proptest::collection::btree_set(group, 0..4);
     let frames = (any::<u8>(), any::<u8>());
     let role = prop_oneof![Just(Role::Owner), Just(Role::Client)];
     let zone = option::of("\\PC{0,12}");
@@ -550,21 +552,24 @@ fn about() -> impl Strategy<Value = About> {
         texts,
         zone,
         any::<(u16, u16)>(),
-        (classes, kinds),
+        (classes, kinds, groups),
         frames,
         "\\PC{0,12}",
     )
         .prop_map(
-            |(role, labels, zone, (weight, lanes), (classes, kinds), (a, b), program)| About {
-                role,
-                labels,
-                zone,
-                weight,
-                classes: classes.into_iter().collect(),
-                kinds,
-                lanes,
-                frames: FrameVersions::new(a.min(b), a.max(b)),
-                program,
+            |(role, labels, zone, (weight, lanes), (classes, kinds, groups), (a, b), program)| {
+                About {
+                    role,
+                    labels,
+                    zone,
+                    weight,
+                    classes: classes.into_iter().collect(),
+                    kinds,
+                    groups,
+                    lanes,
+                    frames: FrameVersions::new(a.min(b), a.max(b)),
+                    program,
+                }
             },
         )
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, ExportRecord,
-    FrameReader, Import, KindRecord, Layout, Mark, Member, Ownership, Publication, Return,
-    ShardIndex, Snapshot, TraceContext, unescape_id,
+    FrameReader, GroupRecord, Import, KindRecord, Layout, Mark, Member, Ownership, Publication,
+    Return, ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
 use tenure_core::name::{KindName, Namespace};
@@ -59,6 +59,7 @@ pub(crate) fn play(data: &[u8]) {
     round!(Publication, &bytes);
     round!(ExportRecord, &bytes);
     round!(Import, &bytes);
+    round!(GroupRecord, &bytes);
     round!(KindRecord, &bytes);
     round!(Layout, &bytes);
     round!(Mark, &bytes);

@@ -7,7 +7,10 @@ mod actor;
 #[allow(dead_code, reason = "text traces use more of it")]
 mod bank;
 mod chance;
+#[path = "../../core/tests/common/circle.rs"]
+mod circle;
 mod decode;
+mod group;
 pub mod input;
 mod lease;
 mod log;

@@ -47,6 +47,11 @@ fn random_bytes_are_read_or_refused() {
 }
 
 #[test]
+fn random_groups_hold() {
+    holds("group", 60);
+}
+
+#[test]
 fn random_leases_hold() {
     holds("lease", 5_000);
 }

@@ -4,7 +4,7 @@ use crate::allocations::{Measured, measure};
 use bytes::Bytes;
 use criterion::Criterion;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenure_core::format::{
     Answered, Body, Call, CallTarget, FrameReader, FrameVersions, FrameWriter, Return, TakeOver,
@@ -64,6 +64,7 @@ fn view() -> View {
             weight: 100,
             classes: [TakeOver::Leased].into(),
             kinds: None,
+            groups: BTreeSet::new(),
             lanes: 1,
             frames: FrameVersions::THIS,
             program: String::new(),

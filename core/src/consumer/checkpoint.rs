@@ -3,10 +3,12 @@
 use super::fault::may_pass;
 use super::machine::{Consumer, Job, Phase};
 use super::take::Misfit;
-use super::{Effect, Fault, Keeping, Notice};
-use crate::format::{Checkpoint, Position, Unknown};
-use crate::id::Sequence;
-use crate::port::{Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
+use super::{Effect, Fault, Keeping, Notice, Share};
+use crate::format::{Checkpoint, GroupRecord, Position, Unknown};
+use crate::id::{Incarnation, Sequence};
+use crate::port::{
+    Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject,
+};
 use crate::step::{Cx, Effects, Outcome, Time};
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -17,6 +19,12 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Record {
+    /// Where it is stored.
+    subject: Subject,
+    /// The node's run that owns it, where it is that of a partition of a group.
+    owner: Option<Incarnation>,
+    /// The positions in a claim of this run's node, to begin with.
+    claimed: Option<Vec<Position>>,
     /// The definition's hash.
     pub(super) definition: u64,
     /// Where the record is that this run wrote last, or is to replace first.
@@ -43,8 +51,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(definition: u64) -> Self {
+    pub(super) fn new(subject: Subject, definition: u64) -> Self {
         Self {
+            subject,
+            owner: None,
+            claimed: None,
             definition,
             at: Sequence::NONE,
             mine: false,
@@ -58,6 +69,24 @@ impl Record {
             wanted: false,
             unknown: Unknown::default(),
         }
+    }
+
+    /// It is that of a partition, and this run's by its node's claim: whoever writes another one in its
+    /// place owns the partition, so nothing of this run is stored after it (P6).
+    pub(super) fn of_share(&mut self, subject: Subject, share: Share) {
+        let Share { at, record, .. } = share;
+        self.subject = subject;
+        self.owner = record.owner;
+        self.claimed = Some(record.positions);
+        self.at = at;
+        self.generation = record.generation;
+        self.ordinal = record.ordinal;
+        self.unknown = record.unknown;
+    }
+
+    /// The positions in the claim; empty when nobody began yet.
+    pub(super) fn take_claimed(&mut self) -> Option<Vec<Position>> {
+        self.claimed.take()
     }
 
     /// Whether a record is known to be in the stream.
@@ -75,7 +104,7 @@ impl Consumer {
         let ns = &self.config.wish.namespace;
         StoreRequest::Latest {
             stream: ns.consumer_stream(),
-            subjects: vec![ns.checkpoint_subject(&self.config.definition.name)],
+            subjects: vec![self.record.subject.clone()],
         }
     }
 
@@ -84,7 +113,7 @@ impl Consumer {
         let ns = &self.config.wish.namespace;
         Some(StoreRequest::Publish(Publish {
             stream: ns.consumer_stream(),
-            subject: ns.checkpoint_subject(&self.config.definition.name),
+            subject: self.record.subject.clone(),
             expect: Expect::OwnLast(self.record.at),
             rollup: Rollup::Subject,
             dedup: None,
@@ -110,6 +139,7 @@ impl Consumer {
             ordinal: record.ordinal,
             node: self.config.node.clone(),
             time: self.wall,
+            owner: record.owner,
             unknown: record.unknown.clone(),
         }));
         self.ask(cx, Job::Write, out);
@@ -215,8 +245,12 @@ impl Consumer {
                 Ok(checkpoint) => Some((sequence, checkpoint)),
                 Err(error) => {
                     let name = self.config.definition.name.clone();
+                    let fault = match GroupRecord::decode(&payload) {
+                        Ok(GroupRecord { partitions, .. }) => Fault::IsGroup { name, partitions },
+                        Err(_) => Fault::Format { name, error },
+                    };
                     self.record.writing = None;
-                    self.fail(cx, Fault::Format { name, error }, out);
+                    self.fail(cx, fault, out);
                     return Ok(());
                 }
             },
@@ -322,7 +356,8 @@ impl Consumer {
             // A replica that lags.
             return self.again(cx, Job::Read);
         }
-        if !self.record.mine && matches!(self.phase, Phase::Claiming) {
+        let takes_over = !self.record.mine && self.record.owner.is_none();
+        if takes_over && matches!(self.phase, Phase::Claiming) {
             // Somebody else began at the same time, or went on until now: from there, then.
             crate::reached!(cx, "consumer: another run wrote while it was taken over");
             self.record.writing = None;

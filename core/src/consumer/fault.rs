@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::format::{EventPlace, FormatError, Position};
-use crate::id::{Incarnation, LayoutId, Sequence};
+use crate::id::{GroupPart, Incarnation, LayoutId, Sequence, ShardId};
 use crate::name::ConsumerName;
 use crate::port::Refused;
 use crate::space::SpaceError;
@@ -61,6 +61,90 @@ pub enum Fault {
         wanted: u64,
         /// The checkpoint's.
         found: u64,
+    },
+    /// The name belongs to a group.
+    #[error(
+        "{name} is a group of {partitions} partitions: give the consumer another name, or start it as that group"
+    )]
+    IsGroup {
+        /// The name.
+        name: ConsumerName,
+        /// The group's partitions.
+        partitions: u16,
+    },
+    /// The name belongs to a consumer that is in no group.
+    #[error(
+        "{name} is a consumer and no group, and has a checkpoint: give the group another name, or start it as that consumer"
+    )]
+    IsConsumer {
+        /// The name.
+        name: ConsumerName,
+    },
+    /// The group reads other events.
+    #[error(
+        "the group {name} reads other events since node {node:?} made it ({found:016x}, this one is {wanted:016x}): give the changed group another name"
+    )]
+    OtherGroup {
+        /// The group.
+        name: ConsumerName,
+        /// The definition's hash.
+        wanted: u64,
+        /// That of the group that is there.
+        found: u64,
+        /// Which node made it.
+        node: String,
+    },
+    /// The group has another number of partitions.
+    #[error(
+        "the group {name} has {found} partitions since node {node:?} made it, this one is to have {wanted}: take {found}, or give the group another name"
+    )]
+    OtherPartitions {
+        /// The group.
+        name: ConsumerName,
+        /// How many it is to have.
+        wanted: u16,
+        /// How many it has.
+        found: u16,
+        /// Which node made it.
+        node: String,
+    },
+    /// The node takes part in the group already.
+    #[error("this node takes part in the group {name} already: stop that first")]
+    RunsHere {
+        /// The group.
+        name: ConsumerName,
+    },
+    /// A group cannot have so many partitions.
+    #[error(
+        "the group {name} cannot have {wanted} partitions: at least 1, and here at most {partitions_max}, as each has some of the shards"
+    )]
+    Partitions {
+        /// The group.
+        name: ConsumerName,
+        /// How many it is to have.
+        wanted: u16,
+        /// How many it can have.
+        partitions_max: u16,
+    },
+    /// The record of a partition is gone.
+    #[error(
+        "the record of partition {part} of the group {name} is gone from the store, which was to keep it: restore stream {stream:?} from a backup, or give the group another name"
+    )]
+    PartitionGone {
+        /// The group.
+        name: ConsumerName,
+        /// The partition.
+        part: GroupPart,
+        /// The stream that it was in.
+        stream: String,
+    },
+    /// Partitions have their checkpoints in the namespace.
+    #[error(
+        "the group {name} keeps its checkpoints in the namespace, one for each partition: a handler that keeps them with its own state cannot be in a group"
+    )]
+    GroupExternal {
+        /// The group.
+        name: ConsumerName,
     },
     /// The checkpoint's positions are of another log.
     #[error(
@@ -253,6 +337,14 @@ pub enum LetterRefusal {
     EventGone {
         /// The place.
         place: EventPlace,
+    },
+    /// The entity's events are another partition's.
+    #[error("the event at {place} is of {shard:?}, which is another partition's: replay it there")]
+    OtherShard {
+        /// The place.
+        place: EventPlace,
+        /// The shard of the entity.
+        shard: ShardId,
     },
     /// It failed again.
     #[error("the event failed again: {text}")]

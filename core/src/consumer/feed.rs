@@ -52,6 +52,8 @@ pub(super) struct Feed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Way {
+    /// Not at all: nothing of it is wanted.
+    Unwanted,
     /// Not at all yet.
     Closed,
     /// Its end is looked at.
@@ -74,6 +76,10 @@ pub(super) enum Way {
 
 impl Feed {
     pub(super) fn new(partition: Partition, stream: StreamName, filters: Vec<Subject>) -> Self {
+        let way = match filters.is_empty() {
+            true => Way::Unwanted,
+            false => Way::Closed,
+        };
         Self {
             partition,
             stream,
@@ -86,7 +92,7 @@ impl Feed {
             looked: false,
             quiet: Sequence::NONE,
             live_after: None,
-            way: Way::Closed,
+            way,
             openings: 0,
             items: BTreeMap::new(),
             bytes: 0,
@@ -110,7 +116,7 @@ impl Feed {
                 self.from = None;
                 self.stand(position);
             }
-            Err(from) => self.from = Some(from),
+            Err(from) => self.from = self.is_wanted().then_some(from),
         }
     }
 
@@ -125,8 +131,14 @@ impl Feed {
         self.from.is_none()
     }
 
+    /// Whether it is read as far as it is to be.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.way, Way::Open { .. })
+        matches!(self.way, Way::Open { .. } | Way::Unwanted)
+    }
+
+    /// Whether any of its events are wanted.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.way != Way::Unwanted
     }
 
     /// The last sequence that is known to have been there (S13).

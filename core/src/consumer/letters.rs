@@ -345,6 +345,13 @@ impl Consumer {
                 return self.tell(ticket, Answer::Looked(Ok(looked)), out);
             }
         };
+        let shards = &self.config.definition.filter.shards;
+        if !shards.is_empty() && !shards.contains(&subject.shard) {
+            // What it has of the entity is with another partition, so the order is, too.
+            let shard = subject.shard;
+            let refusal = LetterRefusal::OtherShard { place, shard };
+            return self.tell(ticket, Answer::Removed(Err(refusal)), out);
+        }
         if commit.events.get(place.index as usize).is_none() {
             let text = "its commit has no such event".to_string();
             return self.tell(ticket, failed(text), out);

@@ -3,12 +3,12 @@
 use super::checkpoint::Record;
 use super::feed::Feed;
 use super::letters::{LetterTask, Put};
-use super::open::Verify;
 use super::orders::Pause;
 use super::queue::Queue;
 use super::rewind::Rewind;
+use super::verify::Verify;
 use super::watch::Watch;
-use super::{Config, Effect, Fault, Input, Keeping, Notice, Order, State};
+use super::{Config, Effect, Fault, Input, Keeping, Notice, Order, Share, State};
 use crate::asks::{Asks, Whose};
 use crate::format::{EventPlace, Position};
 use crate::id::{OpId, Partition, Ticket, WallTime};
@@ -142,8 +142,9 @@ impl Consumer {
             Feed::new(partition, stream, filters)
         });
         let feeds = feeds.collect();
+        let subject = ns.checkpoint_subject(&name);
         Ok(Self {
-            record: Record::new(config.definition.hash(layout)),
+            record: Record::new(subject, config.definition.hash(layout)),
             config,
             limits,
             phase: Phase::Waiting,
@@ -164,10 +165,23 @@ impl Consumer {
         })
     }
 
+    /// The consumer of a partition of a group, which the node owns by a record of this run.
+    ///
+    /// # Errors
+    ///
+    /// When its definition cannot be.
+    pub fn of_group(config: Config, share: Share, limits: Limits) -> Result<Self, Fault> {
+        let mut this = Self::new(config, limits)?;
+        let (ns, name) = (&this.config.wish.namespace, &this.config.definition.name);
+        let subject = ns.partition_subject(name, share.part);
+        this.record.of_share(subject, share);
+        Ok(this)
+    }
+
     /// What the machine asks for a job now; `None` when it is over.
     fn request(&mut self, cx: &Cx<'_>, job: Job) -> Option<StoreRequest> {
         match job {
-            Job::Capabilities | Job::Stream => self.verify_request(job),
+            Job::Capabilities | Job::Stream => self.verify.request(),
             Job::Read => Some(self.read_request()),
             Job::Write => self.write_request(),
             Job::Look(feed) => self.look_request(feed),

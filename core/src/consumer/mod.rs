@@ -33,6 +33,7 @@ mod definition;
 mod dispatch;
 mod fault;
 mod feed;
+pub mod group;
 mod letters;
 mod machine;
 mod open;
@@ -42,6 +43,7 @@ mod queue;
 mod rewind;
 mod status;
 mod take;
+mod verify;
 mod watch;
 
 pub use definition::{BUS_KIND, Definition, Filter, Keeping, Order, Source, Start};
@@ -51,8 +53,10 @@ pub use machine::Consumer;
 pub use policy::{Pace, Policy, Then};
 pub use status::{Lag, Stall, StallReason, State, Status};
 
-use crate::format::{Cause, Commit, DeadLetter, EventPlace, EventSubject, Layout, Position};
-use crate::id::{Incarnation, OpId, Partition, Sequence, Ticket, WallTime};
+use crate::format::{
+    Cause, Checkpoint, Commit, DeadLetter, EventPlace, EventSubject, Layout, Position,
+};
+use crate::id::{GroupPart, Incarnation, OpId, Partition, Sequence, Ticket, WallTime};
 use crate::port::{StoreReply, StoreRequest};
 use crate::space::SpaceWish;
 use crate::step::{HaltReason, Span, Time};
@@ -80,6 +84,18 @@ pub struct Config {
     /// Where it begins whatever its checkpoint says, which is replaced: that of a stream that lost its
     /// tail, of another definition, or of a copy.
     pub reset: Option<Start>,
+}
+
+/// A partition of a group that this run's node owns (H14).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Share {
+    /// Which one.
+    pub part: GroupPart,
+    /// Where the record is by which it does.
+    pub at: Sequence,
+    /// That record: of this run, with the positions of the one before it; none when nobody began yet.
+    pub record: Checkpoint,
 }
 
 /// One input of a [`Consumer`].

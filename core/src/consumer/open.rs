@@ -2,28 +2,14 @@
 
 use super::feed::Way;
 use super::machine::{Consumer, Job, Phase};
-use super::take::{LOST_TRIES, Misfit};
-use super::{Effect, Fault, Keeping, Notice, Reopened, RewindRefusal, Source, Start};
+use super::take::Misfit;
+use super::verify::{Verified, Verify};
+use super::{Effect, Fault, Keeping, Notice, Reopened, RewindRefusal, Start};
 use crate::format::Position;
 use crate::id::Sequence;
-use crate::port::{self, StoreDone, StoreReply, StoreRequest};
-use crate::space::{Absent, Next, SpaceError, StreamTask};
-use crate::step::{Cx, Effects, Outcome};
-use alloc::boxed::Box;
+use crate::port::{self, StoreReply};
+use crate::step::{Cx, Effects};
 use alloc::vec::Vec;
-
-/// How far the stream of the consumers was looked at, at this connection.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-pub(super) enum Verify {
-    /// Not at all yet.
-    Idle,
-    /// The store is asked what it is.
-    Capabilities,
-    /// The consumers' stream, and then that of the bus, for who reads it.
-    Stream(Box<StreamTask>, Option<Box<StreamTask>>),
-    Done,
-}
 
 impl Consumer {
     /// The store is reachable: its streams are looked at, again if need be.
@@ -37,17 +23,9 @@ impl Consumer {
         self.ask(cx, Job::Capabilities, out);
         for n in 0..self.config.layout.streams {
             let feed = self.feeds.get(usize::from(n));
-            if feed.is_some_and(|feed| feed.way != Way::Closed) {
+            if feed.is_some_and(|feed| feed.is_wanted() && feed.way != Way::Closed) {
                 self.reopen(cx, n, Reopened::Link, out);
             }
-        }
-    }
-
-    pub(super) fn verify_request(&self, job: Job) -> Option<StoreRequest> {
-        match (&self.verify, job) {
-            (Verify::Capabilities, Job::Capabilities) => Some(StoreRequest::Capabilities),
-            (Verify::Stream(task, _), Job::Stream) => Some(task.request()),
-            (Verify::Idle | Verify::Capabilities | Verify::Stream(..) | Verify::Done, _) => None,
         }
     }
 
@@ -58,72 +36,38 @@ impl Consumer {
         reply: StoreReply,
         out: &mut Effects<Effect>,
     ) -> Result<(), Misfit> {
-        let next = match (&mut self.verify, reply) {
-            (Verify::Capabilities, Outcome::Done(StoreDone::Capabilities(capabilities))) => {
-                // What this run wrote is in the stream, so it is not made anew.
-                let absent = match (self.record.is_known(), self.config.wish.create) {
-                    (true, _) => Absent::Lost,
-                    (false, true) => Absent::Create,
-                    (false, false) => Absent::Missing,
-                };
-                let wish = &self.config.wish;
-                let task = StreamTask::consumers(wish, &capabilities, absent);
-                let bus = match &self.config.definition.source {
-                    Source::Log => None,
-                    Source::Bus(_) => {
-                        let absent = match wish.create {
-                            true => Absent::Create,
-                            false => Absent::Missing,
-                        };
-                        Some(Box::new(StreamTask::bus(wish, &capabilities, absent)))
-                    }
-                };
-                self.verify = Verify::Stream(Box::new(task), bus);
+        let known = (self.record.is_known(), self.asks.tries(job));
+        let reads = (&self.config.wish, &self.config.definition.source);
+        match self.verify.answered(reads, known, reply)? {
+            Verified::Stream => {
                 self.asks.done(job);
                 self.ask(cx, Job::Stream, out);
-                return Ok(());
             }
-            (Verify::Capabilities, Outcome::Done(_)) => return Err(Misfit),
-            (Verify::Capabilities, Outcome::Refused(_) | Outcome::Unknown) => {
-                self.again(cx, job);
-                return Ok(());
-            }
-            (Verify::Stream(task, _), reply) => task.answered(reply),
-            (Verify::Idle | Verify::Done, _) => return Err(Misfit),
-        };
-        match next {
-            Next::Ask => self.ask(cx, job, out),
-            Next::Wait(_) => self.again(cx, job),
-            Next::Done(()) => {
+            Verified::Ask => self.ask(cx, job, out),
+            Verified::Again => self.again(cx, job),
+            Verified::Done => {
                 self.asks.done(job);
-                if let Verify::Stream(_, bus) = &mut self.verify
-                    && let Some(bus) = bus.take()
-                {
-                    self.verify = Verify::Stream(bus, None);
-                    self.ask(cx, job, out);
-                    return Ok(());
-                }
-                self.verify = Verify::Done;
                 if matches!(self.phase, Phase::Waiting) {
                     self.begin(cx, out);
                 }
             }
-            // A server that lags may not know the stream yet.
-            Next::Fail(SpaceError::StreamLost { .. }) if self.asks.tries(job) < LOST_TRIES => {
-                self.again(cx, job);
-            }
-            Next::Fail(error) => self.fail(cx, Fault::Space(error), out),
-            Next::Wrong => return Err(Misfit),
+            Verified::Fail(error) => self.fail(cx, Fault::Space(error), out),
         }
         Ok(())
     }
 
     fn begin(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         match self.config.definition.keeping.clone() {
-            Keeping::Stored => {
-                self.phase = Phase::Reading;
-                self.ask(cx, Job::Read, out);
-            }
+            Keeping::Stored => match self.record.take_claimed() {
+                Some(positions) => {
+                    let positions = (!positions.is_empty()).then_some(positions);
+                    self.open_from(cx, positions, out);
+                }
+                None => {
+                    self.phase = Phase::Reading;
+                    self.ask(cx, Job::Read, out);
+                }
+            },
             Keeping::External(positions) => self.open_from(cx, positions, out),
         }
     }

@@ -44,6 +44,9 @@ impl Consumer {
         self.close_feed(cx, n, out);
         if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
             feed.begin(place);
+            if !feed.is_wanted() {
+                return;
+            }
             feed.way = Way::Looking;
         }
         self.ask_once(cx, Job::Look(n), out);
@@ -80,6 +83,9 @@ impl Consumer {
         let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
             return;
         };
+        if !feed.is_wanted() {
+            return;
+        }
         let opening = feed.openings;
         let way = core::mem::replace(&mut feed.way, Way::Closed);
         self.asks.abandon(Job::Open(n, opening));
@@ -90,7 +96,7 @@ impl Consumer {
                 self.closing.insert(self.closes, (n, consumer));
                 self.ask(cx, Job::Close(self.closes), out);
             }
-            Way::Closed | Way::Looking => {}
+            Way::Unwanted | Way::Closed | Way::Looking => {}
         }
     }
 
@@ -169,7 +175,7 @@ impl Consumer {
                 // A fetch that is on its way may have been answered before.
                 feed.looked = asked.is_none() && !feed.replicated;
             }
-            Way::Closed | Way::Opening(_) => {}
+            Way::Unwanted | Way::Closed | Way::Opening(_) => {}
         }
         self.rewind_looked(cx, n, out);
     }
@@ -287,7 +293,8 @@ impl Consumer {
 
     /// Commits and bytes that one stream may have fetched.
     fn share(&self) -> (u64, u64) {
-        let feeds = self.feeds.len().max(1) as u64;
+        let wanted = self.feeds.iter().filter(|feed| feed.is_wanted());
+        let feeds = wanted.count().max(1) as u64;
         let pace = &self.config.pace;
         let commits = u64::from(pace.prefetch_commits_max) / feeds;
         let bytes = u64::from(pace.prefetch_bytes_max) / feeds;

@@ -168,6 +168,7 @@ impl Consumer {
         let feeds = (0_u16..).zip(&self.feeds);
         let mut jobs = feeds.filter_map(|(n, feed)| {
             let job = match &feed.way {
+                Way::Unwanted => return None,
                 Way::Closed | Way::Looking => Job::Look(n),
                 Way::Opening(_) => Job::Open(n, feed.openings),
                 Way::Open { .. } => {

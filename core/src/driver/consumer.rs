@@ -2,6 +2,7 @@
 
 use super::counters::Counters;
 use super::handle::{Clock, Handle, NotSent};
+use super::handling::{Handling, Permission, Teller};
 use super::host::caught;
 use super::lane::{Env, Who};
 use super::recorder::{LastBegan, Recorded};
@@ -16,7 +17,7 @@ use crate::id::{Incarnation, OpId, Ticket};
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine, Purpose, Time};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -100,11 +101,18 @@ pub(crate) enum Ended {
     Cut,
 }
 
-/// A task of the handler ended.
-pub(crate) type Report = (u64, OpId, Handled);
+/// A task of the handler is gone; `None`: it was dropped before it ended.
+pub(crate) type Report = (u64, OpId, Option<Handled>);
 
 /// Runs a task in the lane's world.
 pub(crate) type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) -> TaskHandle + Send + Sync>;
+
+/// The user's code, who is told how it stands, and under which lease it acts.
+pub(crate) type Cast = (
+    Arc<dyn ConsumerHost>,
+    watch::Sender<Told>,
+    Option<Permission>,
+);
 
 /// One consumer of a lane.
 pub(crate) struct ConsumerSeat {
@@ -115,6 +123,8 @@ pub(crate) struct ConsumerSeat {
     host: Arc<dyn ConsumerHost>,
     spawn: Spawn,
     reports: mpsc::UnboundedSender<Report>,
+    /// Under which its handlers act, where it is a partition of a group.
+    permission: Option<Permission>,
     running: BTreeMap<OpId, TaskHandle>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Answer>>,
     tickets: u64,
@@ -155,7 +165,20 @@ impl ConsumerSeat {
                 return None;
             }
         };
-        let this = Self {
+        let cast = (host, told, None);
+        let this = Self::seated((name, machine), limits, dice, (spawn, reports), cast);
+        Some((this, done))
+    }
+
+    /// The seat of a machine that is there: a consumer's, or, with a permission, that of a partition.
+    pub(crate) fn seated(
+        (name, machine): (String, Consumer),
+        limits: Limits,
+        dice: Dice,
+        (spawn, reports): (Spawn, mpsc::UnboundedSender<Report>),
+        (host, told, permission): Cast,
+    ) -> Self {
+        Self {
             name,
             machine,
             dice,
@@ -163,13 +186,13 @@ impl ConsumerSeat {
             host,
             spawn,
             reports,
+            permission,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             tickets: 0,
             told,
             began: None,
-        };
-        Some((this, done))
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
@@ -185,16 +208,20 @@ impl ConsumerSeat {
         self.feed(env, n, Input::Order((tell.command)(ticket)))
     }
 
-    /// A task of the handler ended.
+    /// A task of the handler is gone. One that was dropped before it ended has no outcome: its lease is
+    /// over, and the consumer is about to be dropped, too.
     pub(crate) fn handled(
         &mut self,
         env: &mut Env<'_>,
         n: u64,
         op: OpId,
-        handled: Handled,
+        handled: Option<Handled>,
     ) -> bool {
         self.running.remove(&op);
-        self.feed(env, n, Input::Handled { op, handled })
+        match handled {
+            Some(handled) => self.feed(env, n, Input::Handled { op, handled }),
+            None => false,
+        }
     }
 
     /// Steps the machine; says whether it is over.
@@ -256,16 +283,28 @@ impl ConsumerSeat {
 
     /// Begins a task of the handler.
     fn hand_over(&mut self, n: u64, op: OpId, batch: Batch) {
-        let (progress, reports) = (Progress::default(), self.reports.clone());
-        let begun = caught(|| self.host.handle(batch, progress.clone()));
-        let task = async move {
-            let handled = match begun {
-                Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
-                Err(panic) => Ok(failed(&progress, panic)),
+        let progress = Progress::default();
+        let may_act = self.permission.as_ref().is_none_or(Permission::allows);
+        let begun = may_act.then(|| caught(|| self.host.handle(batch, progress.clone())));
+        let handler = begun.map(|begun| {
+            let handler = async move {
+                let handled = match begun {
+                    Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
+                    Err(panic) => Ok(failed(&progress, panic)),
+                };
+                handled.unwrap_or_else(|panic| failed(&progress, text_of(&*panic)))
             };
-            let handled = handled.unwrap_or_else(|panic| failed(&progress, text_of(&*panic)));
-            // Without the lane nobody wants to know.
-            let _ = reports.send((n, op, handled));
+            handler.boxed()
+        });
+        let task = Handling {
+            handler,
+            permission: self.permission.clone(),
+            teller: Teller {
+                number: n,
+                op,
+                handled: None,
+                reports: self.reports.clone(),
+            },
         };
         let task = (self.spawn)(Box::pin(task));
         self.running.insert(op, task);
@@ -332,12 +371,17 @@ impl ConsumerSeat {
         self.abort();
     }
 
-    /// Who waits learns of it by their ends of the channels.
+    /// Who waits learns of it by their ends of the channels. Each task is told of when it is gone.
     fn abort(&mut self) {
-        while let Some((_, task)) = self.running.pop_first() {
+        for task in self.running.values() {
             task.abort();
         }
         self.waiting.clear();
+    }
+
+    /// The batches whose tasks may not be gone yet.
+    pub(crate) fn into_running(self) -> BTreeSet<OpId> {
+        self.running.into_keys().collect()
     }
 
     /// Adds what it has counted.

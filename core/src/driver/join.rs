@@ -91,6 +91,7 @@ impl Handle {
         let (told, membership) = watch::channel(Membership::new(self.incarnation));
         let (reports, reported) = mpsc::unbounded_channel();
         let (tidings, told_of) = mpsc::channel(TIDINGS_MAX);
+        let (group_wishes, wished) = mpsc::unbounded_channel();
         let channels = self.lanes.iter().map(|_| mpsc::unbounded_channel());
         let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
         let mut lead = Some(Enrolment {
@@ -100,6 +101,7 @@ impl Handle {
             directions: senders,
             reports: reported,
             tidings: told_of,
+            group_wishes: wished,
         });
         // Lane 0 comes last: when it takes the name, every lane listens.
         let mut lanes: Vec<_> = receivers.into_iter().enumerate().collect();
@@ -112,6 +114,7 @@ impl Handle {
                 directions,
                 reports: reports.clone(),
                 tidings: tidings.clone(),
+                group_wishes: group_wishes.clone(),
                 lead: if lane == 0 { lead.take() } else { None },
                 lanes: u16::try_from(self.lanes.len()).unwrap_or(u16::MAX),
                 listening,

@@ -82,6 +82,8 @@ pub enum Recorded {
     Consumer(Box<consumer::Input>),
     /// Of what stores what is published.
     Bus(Box<bus::Input>),
+    /// Of a node's part in a group of consumers.
+    Group(Box<consumer::group::Input>),
     /// Of a lane's actors.
     Actors(Box<actor::Input>),
     /// Of a lane's routing.
@@ -103,6 +105,7 @@ impl fmt::Debug for Recorded {
             Self::History(input) => fmt::Debug::fmt(input, f),
             Self::Consumer(input) => fmt::Debug::fmt(input, f),
             Self::Bus(input) => fmt::Debug::fmt(input, f),
+            Self::Group(input) => fmt::Debug::fmt(input, f),
             Self::Router(input) => fmt::Debug::fmt(input, f),
             Self::Node(input) => fmt::Debug::fmt(input, f),
             Self::Owners(input) => fmt::Debug::fmt(input, f),
@@ -242,6 +245,17 @@ fn bytes_of(input: &Recorded) -> usize {
         Recorded::Bus(input) => match input.as_ref() {
             bus::Input::Publish(order) => order.payload.len(),
             bus::Input::Tick | bus::Input::Up | bus::Input::Stored { .. } => 0,
+        },
+        Recorded::Group(input) => match input.as_ref() {
+            consumer::group::Input::Stored { reply, .. } => stored_bytes(reply),
+            consumer::group::Input::Tick { .. }
+            | consumer::group::Input::Up
+            | consumer::group::Input::View(_)
+            | consumer::group::Input::Lease(_)
+            | consumer::group::Input::Run(_)
+            | consumer::group::Input::Faulted { .. }
+            | consumer::group::Input::Ended { .. }
+            | consumer::group::Input::Leave { .. } => 0,
         },
         Recorded::Node(input) => {
             let stored = node_stored(input);
@@ -670,6 +684,7 @@ mod tests {
                 | Recorded::History(_)
                 | Recorded::Consumer(_)
                 | Recorded::Bus(_)
+                | Recorded::Group(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Began(_) => unreachable!("it is of a router or of actors"),

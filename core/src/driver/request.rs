@@ -5,6 +5,7 @@ use super::bus::Publishing;
 use super::cluster::{AskRequest, Enrol, Unrouted};
 use super::consumer::{Consume, Tell};
 use super::counters::Counters;
+use super::group::StartGroup;
 use super::host::{Answer, Caller, KindEntry};
 use super::lane::Stagecraft;
 use super::recorder::Recording;
@@ -34,6 +35,10 @@ pub(crate) enum Request {
     Publish(Box<Publishing>),
     /// A request to the store by who keeps a state there.
     Store(Box<StoreRequest>, oneshot::Sender<StoreReply>),
+    /// Take part in a group.
+    Group(Box<StartGroup>),
+    /// Hand over the part in a group; handlers may end what they have until then.
+    LeaveGroup(u64, Time),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// A request for whoever owns something, or for a node.
@@ -117,13 +122,14 @@ impl Request {
             Self::Consumer(tell) => drop(tell),
             Self::Publish(publishing) => drop(publishing),
             Self::Store(_, done) => drop(done),
+            Self::Group(start) => drop(start),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),
             Self::Stage(stagecraft) => drop(stagecraft),
             Self::Pace(request) => drop(request),
             Self::Describe(_, done) => drop(done),
-            Self::Drain | Self::ServeAlone => {}
+            Self::Drain | Self::ServeAlone | Self::LeaveGroup(..) => {}
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),
         }

@@ -94,8 +94,9 @@ impl fmt::Display for EventPlace {
     }
 }
 
-/// Up to where a consumer handled what is in the log, as stored on `<ns>.chk.<consumer>`; one is kept,
-/// and each is written by CAS on the one before it.
+/// Up to where a consumer handled what is in the log, as stored on `<ns>.chk.<consumer>`, or a partition
+/// of a group, on `<ns>.grp.<group>.<partition>`; one is kept, and each is written by CAS on the one
+/// before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Checkpoint {
@@ -117,6 +118,9 @@ pub struct Checkpoint {
     pub node: String,
     /// When it was written, on the writer's wall clock.
     pub time: WallTime,
+    /// Of a partition of a group: the run of the node that owns it. `None` when nobody does, and of a
+    /// consumer that is in no group.
+    pub owner: Option<Incarnation>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -130,8 +134,8 @@ impl Checkpoint {
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        map_len_max(9, &self.unknown)
-            + 2 * BITS128_LEN
+        map_len_max(10, &self.unknown)
+            + 3 * BITS128_LEN
             + 7 * HEAD_MAX
             + self.consumer.as_str().len()
             + self.node.len()
@@ -150,6 +154,9 @@ impl Checkpoint {
         fields.key(7).uint(self.ordinal);
         fields.key(8).text(&self.node);
         fields.key(9).uint(self.time.0);
+        if let Some(owner) = self.owner {
+            fields.key(10).bits128(owner.0);
+        }
         fields.finish()
     }
 
@@ -163,6 +170,7 @@ impl Checkpoint {
         let r = &mut reader;
         let (mut layout, mut consumer, mut definition, mut generation) = (None, None, None, None);
         let (mut run, mut ordinal, mut node, mut time) = (None, None, None, None);
+        let mut owner = None;
         let mut positions = Vec::new();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
@@ -176,6 +184,7 @@ impl Checkpoint {
                 7 => ordinal = Some(r.uint("ordinal")?),
                 8 => node = Some(r.text("node")?),
                 9 => time = Some(WallTime(r.uint("time")?)),
+                10 => owner = Some(Incarnation(r.bits128("owner")?)),
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -189,6 +198,7 @@ impl Checkpoint {
             ordinal: r.need("ordinal", ordinal)?,
             node: r.need("node", node)?,
             time: r.need("time", time)?,
+            owner,
             unknown,
         })
     }

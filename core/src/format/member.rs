@@ -5,7 +5,7 @@ use super::reader::Reader;
 use super::{FormatError, FrameVersions, TakeOver, Unknown};
 use crate::id::{Incarnation, Sequence};
 use crate::lease::Terms;
-use crate::name::KindName;
+use crate::name::{ConsumerName, KindName};
 use crate::node::{About, Role};
 use crate::step::Span;
 use alloc::borrow::ToOwned;
@@ -108,14 +108,17 @@ impl Member {
         let zone = about.zone.as_ref().map_or(0, String::len);
         let kinds = about.kinds.iter().flatten();
         let kinds: usize = kinds.map(|kind| HEAD_MAX + kind.as_str().len()).sum();
+        let groups = about.groups.iter();
+        let groups: usize = groups.map(|group| HEAD_MAX + group.as_str().len()).sum();
         let replaced = self.replaced.len() * (2 * HEAD_MAX + BITS128_LEN + TERMS_LEN_MAX);
-        map_len_max(16, &self.unknown)
+        map_len_max(17, &self.unknown)
             + 2 * BITS128_LEN
             + TERMS_LEN_MAX
-            + 13 * HEAD_MAX
+            + 14 * HEAD_MAX
             + labels
             + zone
             + kinds
+            + groups
             + about.classes.len()
             + 3 * HEAD_MAX
             + about.program.len()
@@ -186,6 +189,13 @@ impl Member {
                 values.text(kind.as_str());
             }
         }
+        if !about.groups.is_empty() {
+            let mut values = fields.key(17);
+            values.array(about.groups.len());
+            for group in &about.groups {
+                values.text(group.as_str());
+            }
+        }
         fields.finish()
     }
 
@@ -202,7 +212,7 @@ impl Member {
         let (mut terms, mut role, mut labels, mut zone) = (None, None, None, None);
         let (mut weight, mut classes, mut lanes, mut frames) = (None, None, None, None);
         let (mut program, mut replaced, mut marks) = (None, Vec::new(), None);
-        let mut kinds = None;
+        let (mut kinds, mut groups) = (None, BTreeSet::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -222,6 +232,7 @@ impl Member {
                 14 => replaced = read_replaced(r)?,
                 15 => marks = Some(read_marks(r)?),
                 16 => kinds = Some(read_kinds(r)?),
+                17 => groups = read_groups(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -248,6 +259,7 @@ impl Member {
                 weight: r.need("weight", weight)?,
                 classes: r.need("classes", classes)?,
                 kinds,
+                groups,
                 lanes: r.need("number of lanes", lanes)?,
                 frames: r.need("frame versions", frames)?,
                 program: r.need("program", program)?,
@@ -317,6 +329,26 @@ fn read_kinds(r: &mut Reader<'_>) -> Result<BTreeSet<KindName>, FormatError> {
         kinds.insert(kind);
     }
     Ok(kinds)
+}
+
+fn read_groups(r: &mut Reader<'_>) -> Result<BTreeSet<ConsumerName>, FormatError> {
+    const FIELD: &str = "groups";
+    let count = r.array(FIELD, 1)?;
+    let mut groups = BTreeSet::new();
+    for _ in 0..count {
+        let name: String = r.text(FIELD)?;
+        let Ok(group) = ConsumerName::new(&name) else {
+            return Err(r.damaged(FIELD, "one of them is no name of a group"));
+        };
+        let rises = groups.last().is_none_or(|last| *last < group);
+        r.holds(rises, "its groups do not rise")?;
+        groups.insert(group);
+    }
+    r.holds(
+        count > 0,
+        "it lists no group, which is written by leaving the list out",
+    )?;
+    Ok(groups)
 }
 
 fn read_frames(r: &mut Reader<'_>) -> Result<FrameVersions, FormatError> {

@@ -23,6 +23,7 @@ mod escape;
 mod export;
 mod fields;
 mod frame;
+mod group;
 mod import;
 mod index;
 mod kind;
@@ -54,6 +55,7 @@ pub use export::{
     ExportHeader, ExportRecord, ExportTotals, ExportedAgenda, ExportedCommit, Selection,
 };
 pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};
+pub use group::GroupRecord;
 pub use import::Import;
 pub use index::{IndexedTimer, IntentPlace, ShardIndex};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};

@@ -3,7 +3,7 @@
 use super::escape::{ESCAPED_BYTES_MAX, escape_into, unescape_id};
 use super::{EventPlace, FormatError, Layout, TakeOver};
 use crate::bus::{Pattern, Topic};
-use crate::id::{Partition, ShardId, SnapshotTag, Version};
+use crate::id::{GroupPart, Partition, ShardId, SnapshotTag, Version};
 use crate::name::{ConsumerName, EntityId, KindName, Namespace, NodeName};
 use crate::port::{Republish, StreamName, Subject};
 use crate::route::Address;
@@ -115,7 +115,7 @@ impl Namespace {
         format!("{self}.ctl.kind.*").into()
     }
 
-    /// `<ns>.chk.<consumer>`: the checkpoint of a consumer.
+    /// `<ns>.chk.<consumer>`: the checkpoint of a consumer, or the definition of a group.
     pub fn checkpoint_subject(&self, consumer: &ConsumerName) -> Subject {
         format!("{self}.chk.{consumer}").into()
     }
@@ -170,6 +170,11 @@ impl Namespace {
     /// `<ns>.chk.<projection>.part.>`: all parts of its states, as a filter.
     pub fn state_parts_filter(&self, projection: &ConsumerName) -> Subject {
         format!("{self}.chk.{projection}.part.>").into()
+    }
+
+    /// `<ns>.grp.<group>.<partition>`: the owner and the checkpoint of a partition of a group.
+    pub fn partition_subject(&self, group: &ConsumerName, part: GroupPart) -> Subject {
+        format!("{self}.grp.{group}.{part}").into()
     }
 
     /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
@@ -355,7 +360,7 @@ impl Namespace {
     }
 
     /// What the stream of consumers takes in: checkpoints and states of projections, dead letters, and
-    /// the ownership records of groups.
+    /// the partitions of groups.
     pub fn consumer_stream_subjects(&self) -> Vec<String> {
         ["chk", "dlq", "grp"]
             .iter()
@@ -414,7 +419,9 @@ fn shard_number(token: &str) -> Option<ShardId> {
 mod tests {
     use super::{EventSubject, SUBJECT_BYTES_MAX};
     use crate::format::{EventPlace, Layout, LayoutKey, TakeOver};
-    use crate::id::{LayoutId, Partition, Sequence, ShardId, SnapshotTag, Version, WallTime};
+    use crate::id::{
+        GroupPart, LayoutId, Partition, Sequence, ShardId, SnapshotTag, Version, WallTime,
+    };
     use crate::name::{ConsumerName, EntityId, KindName, Namespace};
 
     fn names() -> (Namespace, KindName, EntityId) {
@@ -454,6 +461,10 @@ mod tests {
         );
         let consumer = ConsumerName::new("balances").unwrap();
         assert_eq!(ns.checkpoint_subject(&consumer), "bank.chk.balances");
+        assert_eq!(
+            ns.partition_subject(&consumer, GroupPart(3)),
+            "bank.grp.balances.3"
+        );
         let place = EventPlace {
             partition: Partition(3),
             sequence: Sequence(12),

@@ -4,7 +4,7 @@ use super::Role;
 use crate::format::{FrameVersions, Member, MemberState, TakeOver, Unknown};
 use crate::id::Incarnation;
 use crate::lease::{Terms, TermsError};
-use crate::name::{KindName, Namespace, NodeName};
+use crate::name::{ConsumerName, KindName, Namespace, NodeName};
 use crate::step::Limits;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -45,6 +45,8 @@ pub struct About {
     /// The kinds of entities and actors that it serves. `None`: its program is older than this field,
     /// and may serve any.
     pub kinds: Option<BTreeSet<KindName>>,
+    /// The groups of consumers of which it takes partitions.
+    pub groups: BTreeSet<ConsumerName>,
     /// How many lanes it listens on; a shard's requests go to lane `shard mod lanes`.
     pub lanes: u16,
     /// The versions of frames that it reads and writes.
@@ -66,7 +68,7 @@ pub enum ConfigError {
     NoLanes,
     /// It says too much of itself.
     #[error(
-        "what the node says of itself has {bytes} bytes, {bytes_max} are allowed (member_bytes_max); shorten its labels, or serve fewer kinds"
+        "what the node says of itself has {bytes} bytes, {bytes_max} are allowed (member_bytes_max); shorten its labels, serve fewer kinds, or run fewer groups"
     )]
     TooLarge {
         /// Its size, in bytes.
@@ -118,7 +120,7 @@ impl NodeConfig {
 }
 
 impl About {
-    /// The usual of a role: one lane, a weight of 100, no labels, no classes, no kinds.
+    /// The usual of a role: one lane, a weight of 100, no labels, no classes, no kinds, no groups.
     pub fn new(role: Role) -> Self {
         Self {
             role,
@@ -127,6 +129,7 @@ impl About {
             weight: 100,
             classes: BTreeSet::new(),
             kinds: Some(BTreeSet::new()),
+            groups: BTreeSet::new(),
             lanes: 1,
             frames: FrameVersions::THIS,
             program: String::new(),

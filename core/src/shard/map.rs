@@ -79,10 +79,16 @@ impl ShardMap {
 
     /// Who is to own a place; `None` when nobody can.
     pub fn owner(&self, place: Place) -> Option<&NodeName> {
+        self.owner_of(&bytes_of(place))
+    }
+
+    /// The same of whatever else is owned: its bytes begin otherwise than those of places, which begin
+    /// with their class.
+    pub(crate) fn owner_of(&self, bytes: &[u8]) -> Option<&NodeName> {
         let draws = self
             .members
             .iter()
-            .map(|member| (member, draw(member, place)));
+            .map(|member| (member, draw(member, bytes)));
         let best = match self.even {
             // The cost falls as the draw rises, and equal costs go by the draw.
             true => draws.max_by_key(|(member, draw)| (*draw, core::cmp::Reverse(&member.name))),
@@ -95,10 +101,11 @@ impl ShardMap {
 
     /// The `count` best for a place, the owner first: who comes next when it is gone.
     pub fn rank(&self, place: Place, count: usize) -> Vec<&NodeName> {
+        let bytes = bytes_of(place);
         let mut ranked: Vec<_> = self
             .members
             .iter()
-            .map(|member| (ticket(member, draw(member, place)), &member.name))
+            .map(|member| (ticket(member, draw(member, &bytes)), &member.name))
             .collect();
         ranked.sort_unstable();
         ranked.truncate(count);
@@ -118,15 +125,20 @@ fn key_of(name: &NodeName) -> u128 {
     hasher.finish128().as_u128()
 }
 
-/// A member's draw for a place: SipHash-2-4 of the place under the member's key.
-fn draw(member: &Member, place: Place) -> u64 {
+/// A place as it is drawn for.
+fn bytes_of(place: Place) -> [u8; 3] {
     let class = match place.class {
         TakeOver::Fenced => b'f',
         TakeOver::Leased => b'l',
     };
     let [high, low] = place.shard.0.to_be_bytes();
+    [class, high, low]
+}
+
+/// A member's draw for what is to be owned: SipHash-2-4 of its bytes under the member's key.
+fn draw(member: &Member, bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new_with_key(&member.key.to_be_bytes());
-    hasher.write(&[class, high, low]);
+    hasher.write(bytes);
     hasher.finish()
 }
 

@@ -45,6 +45,8 @@ pub enum Purpose {
     ConsumerRun = 14,
     /// The identity of an event of the bus.
     PublicationId = 15,
+    /// When a node acts on what it knows of a group of consumers: how long it waits.
+    Group = 16,
     /// A choice of the simulator.
     World = 64,
 }

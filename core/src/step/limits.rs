@@ -114,6 +114,8 @@ pub struct Limits {
     pub settle: Span,
     /// How often a node reads all ownership records again, besides hearing of them.
     pub owners_reread: Span,
+    /// How often a node reads whose a partition of a group is that is to become its own.
+    pub group_poll: Span,
     /// Shards that one node claims at once.
     pub claims_max: usize,
     /// Shards that one node hands over at once.
@@ -223,6 +225,7 @@ impl Default for Limits {
             lost_tail_patience: Span::from_secs(10),
             settle: Span::from_secs(1),
             owners_reread: Span::from_secs(5),
+            group_poll: Span::from_millis(200),
             claims_max: 64,
             hand_overs_max: 8,
             hand_over_patience: Span::from_secs(2),

@@ -34,6 +34,7 @@ fn wish() -> SpaceWish {
         key: None,
         create: true,
         cluster: false,
+        import: None,
     }
 }
 

@@ -276,6 +276,7 @@ impl World {
                 weight: 100,
                 classes: BTreeSet::from([TakeOver::Leased]),
                 kinds: None,
+                groups: BTreeSet::new(),
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: String::new(),

@@ -455,6 +455,7 @@ impl World {
                 weight: 100,
                 classes: BTreeSet::new(),
                 kinds: None,
+                groups: BTreeSet::new(),
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: String::new(),

@@ -40,6 +40,7 @@ fn peer(run: Incarnation) -> Peer {
             frames: FrameVersions::default(),
             program: String::new(),
             kinds: None,
+            groups: BTreeSet::new(),
         },
         state: PeerState::Up,
         standing: Standing::Living,

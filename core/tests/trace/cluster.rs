@@ -186,6 +186,7 @@ impl Cluster {
                 weight: 100,
                 classes: BTreeSet::from([TakeOver::Fenced, TakeOver::Leased]),
                 kinds,
+                groups: BTreeSet::new(),
                 lanes: 1,
                 frames: FrameVersions::THIS,
                 program: "1".into(),

@@ -3,8 +3,11 @@
 
 mod actors;
 mod bank;
+#[path = "../common/circle.rs"]
+mod circle;
 mod cluster;
 mod consume;
+mod group;
 mod owners;
 mod play;
 mod route;
@@ -105,5 +108,14 @@ fn consumers() {
         "stories/consume/*.txt",
         "stories/consume",
         consume::Desk::new()
+    );
+}
+
+#[test]
+fn groups_of_consumers() {
+    stories!(
+        "stories/group/*.txt",
+        "stories/group",
+        circle::Circle::new(16)
     );
 }

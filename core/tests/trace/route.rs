@@ -231,6 +231,7 @@ impl Switch {
                 weight: 100,
                 classes: BTreeSet::new(),
                 kinds: None,
+                groups: BTreeSet::new(),
                 lanes: what.strip_prefix("lanes=").map_or(Ok(1), parse)?,
                 frames,
                 program: String::new(),

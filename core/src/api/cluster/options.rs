@@ -135,6 +135,7 @@ impl Cluster {
             weight: self.weight,
             classes,
             kinds: Some(kinds),
+            groups: BTreeSet::new(),
             lanes: u16::try_from(lanes).unwrap_or(u16::MAX),
             program: self.program.clone(),
             frames: FrameVersions::THIS,

@@ -3,7 +3,7 @@
 use crate::driver::cluster::{MemberState, Membership};
 use crate::format::TakeOver;
 use crate::id::{Epoch, Incarnation, ShardId};
-use crate::name::KindName;
+use crate::name::{ConsumerName, KindName};
 use crate::node::{JoinError, Peer, PeerState, Role, Standing, View};
 use crate::shard::Place;
 use crate::step::Time;
@@ -37,6 +37,8 @@ pub struct NodeView<'a> {
     /// What is asked of a kind is refused where the shard's owner does not serve it, so all that own
     /// shards should serve the same.
     pub kinds: Option<&'a BTreeSet<KindName>>,
+    /// The groups of consumers of which it takes partitions.
+    pub groups: &'a BTreeSet<ConsumerName>,
     /// Whether it only asks.
     pub client: bool,
     /// Whether it hands over what it owns.
@@ -182,6 +184,7 @@ impl<'a> NodeView<'a> {
             weight: peer.about.weight,
             program: &peer.about.program,
             kinds: peer.about.kinds.as_ref(),
+            groups: &peer.about.groups,
             client: peer.about.role == Role::Client,
             draining: peer.state == PeerState::Draining,
             standing: peer.standing,

@@ -3,13 +3,14 @@
 use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, Middleware};
 use super::route::{Batches, Inside, KindRoute, Raw, Routed, Routes, Typed};
-use super::{ConsumerError, ConsumerHandle};
+use super::{ConsumerError, ConsumerHandle, Group, GroupBuilder};
 use crate::api::{Aggregate, KindError, RawEvent, Tenure};
 use crate::bus::Pattern;
 use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Source, Start};
 use crate::driver::consumer::ConsumerHost;
 use crate::format::Position;
 use crate::name::{ConsumerName, EntityId, KindName, NameError};
+use crate::step::Span;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +43,16 @@ pub struct ConsumerBuilder {
     batches: Option<Arc<dyn ConsumerHost>>,
     around: Vec<Arc<dyn Around>>,
     timeout: Option<Duration>,
+}
+
+/// A consumer that can be started.
+pub(super) struct Made {
+    pub(super) tenure: Tenure,
+    pub(super) definition: Definition,
+    pub(super) pace: Pace,
+    pub(super) reset: Option<Start>,
+    pub(super) host: Arc<dyn ConsumerHost>,
+    pub(super) timeout: Span,
 }
 
 impl fmt::Debug for ConsumerBuilder {
@@ -222,6 +233,34 @@ impl ConsumerBuilder {
     /// When it has no handler, a kind cannot be used, its checkpoint is of something else, or the store
     /// is not there.
     pub async fn start(self) -> Result<ConsumerHandle, ConsumerError> {
+        let Made {
+            tenure,
+            definition,
+            pace,
+            reset,
+            host,
+            timeout,
+        } = self.make().await?;
+        ConsumerHandle::start(tenure, (definition, pace, reset), host, timeout).await
+    }
+
+    /// Runs it on several nodes of a cluster, each of which hands the events of some partitions over; to
+    /// be said last, and on each of these nodes alike.
+    pub fn grouped(self, group: Group) -> GroupBuilder {
+        GroupBuilder {
+            consumer: self,
+            group,
+        }
+    }
+
+    /// Runs it on one node of a cluster at a time: a group of one partition. When that node ends, another
+    /// one goes on.
+    pub fn single_leader(self) -> GroupBuilder {
+        self.grouped(Group::partitions(1))
+    }
+
+    /// Checks it, and readies its kinds.
+    pub(super) async fn make(self) -> Result<Made, ConsumerError> {
         if let Some(error) = self.wrong {
             return Err(error.into());
         }
@@ -277,6 +316,13 @@ impl ConsumerBuilder {
             start: self.start,
             keeping: self.external.map_or(Keeping::Stored, Keeping::External),
         };
-        ConsumerHandle::start(tenure, (definition, self.pace, self.reset), host, timeout).await
+        Ok(Made {
+            tenure,
+            definition,
+            pace: self.pace,
+            reset: self.reset,
+            host,
+            timeout,
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::api::KindError;
 use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
+use crate::format::EventPlace;
+use crate::id::GroupPart;
 use crate::name::{KindName, NameError};
 
 /// What a handler fails with: any error, and by `?` any error's type.
@@ -53,6 +55,22 @@ pub enum ConsumerError {
         /// The consumer.
         name: String,
     },
+    /// A group is of several nodes.
+    #[error(
+        "the group {name} needs a cluster, whose leases say who runs which partition: start the node with Builder::cluster, or run it as a consumer that is in no group"
+    )]
+    NoCluster {
+        /// The group.
+        name: String,
+    },
+    /// One node cannot say where all of a group begins.
+    #[error(
+        "the group {name} is not reset: its partitions are at work on several nodes, each from its checkpoint; give it another name to begin anew"
+    )]
+    GroupReset {
+        /// The group.
+        name: String,
+    },
     /// Something is wrong with what it reads or with where its checkpoint is.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -95,6 +113,27 @@ pub enum LetterError {
     /// It is where it was.
     #[error(transparent)]
     Refused(#[from] LetterRefusal),
+    /// This node runs no partition of the group.
+    #[error("this node runs no partition of the group {group}: ask a node that does")]
+    NoPartition {
+        /// The group.
+        group: String,
+    },
+    /// The event is for a partition that another node runs.
+    #[error(
+        "the event at {place} is for partition {part} of the group {group}, which falls to {}: replay it there",
+        .node.as_deref().unwrap_or("nobody now")
+    )]
+    Elsewhere {
+        /// The group.
+        group: String,
+        /// The place.
+        place: EventPlace,
+        /// The partition.
+        part: GroupPart,
+        /// The node that it falls to, as far as this one knows.
+        node: Option<String>,
+    },
     /// The consumer does not run.
     #[error(transparent)]
     Consumer(#[from] ConsumerError),

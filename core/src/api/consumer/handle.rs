@@ -19,10 +19,10 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct ConsumerHandle {
     pub(super) tenure: Tenure,
-    name: ConsumerName,
+    pub(super) name: ConsumerName,
     pub(super) lane: usize,
     pub(super) number: u64,
-    told: watch::Receiver<Told>,
+    pub(super) told: watch::Receiver<Told>,
 }
 
 impl fmt::Debug for ConsumerHandle {
@@ -349,7 +349,7 @@ impl ConsumerHandle {
     }
 }
 
-fn error_of(ended: Option<Ended>) -> ConsumerError {
+pub(super) fn error_of(ended: Option<Ended>) -> ConsumerError {
     match ended {
         Some(Ended::Stopped { .. }) => ConsumerError::Stopped,
         Some(Ended::Fault(fault)) => ConsumerError::Fault(*fault),

@@ -33,6 +33,8 @@
 mod builder;
 mod consumed;
 mod error;
+mod group;
+mod group_letters;
 mod handle;
 mod handler;
 mod letters;
@@ -44,6 +46,8 @@ pub(in crate::api) use route::decoded;
 pub use builder::ConsumerBuilder;
 pub use consumed::{Consumed, EventBatch};
 pub use error::{ConsumerError, HandlerError, LetterError, RewindError, SeenError};
+pub use group::{Group, GroupBuilder, GroupHandle, GroupStatus, PartitionStatus};
+pub use group_letters::GroupLetters;
 pub use handle::ConsumerHandle;
 pub use handler::{BatchHandler, Handler, HandlerOutcome};
 pub use letters::{DeadLetters, LetterEvent};
@@ -51,9 +55,10 @@ pub use middleware::{
     EventInfo, Logged, Measured, Measures, Middleware, Next, Retried, TimedOut, Traced,
 };
 
+pub use crate::consumer::group::GroupState;
 pub use crate::consumer::{
     Failure, Fault, Lag, LetterRefusal, OrderRefusal, Pace, Policy, RewindRefusal, Stall,
     StallReason, Start, State, Status, Then,
 };
 pub use crate::format::{Cause, DeadLetter, EventPlace, Position};
-pub use crate::id::Partition;
+pub use crate::id::{GroupPart, Partition};

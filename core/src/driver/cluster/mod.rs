@@ -22,6 +22,7 @@ pub(crate) use wire::info_call;
 
 use crate::api::Serving as ServingKind;
 use crate::driver::actors::host::ActorEntry;
+use crate::driver::group::GroupWish;
 use crate::format::Layout;
 use crate::id::Incarnation;
 use crate::name::{EntityId, KindName};
@@ -169,6 +170,8 @@ pub(crate) struct Enrol {
     pub(crate) reports: mpsc::UnboundedSender<(Place, Report)>,
     /// To lane 0, as far as there is room.
     pub(crate) tidings: mpsc::Sender<Tiding>,
+    /// To lane 0; of each group a few.
+    pub(crate) group_wishes: mpsc::UnboundedSender<GroupWish>,
     /// Lane 0 only.
     pub(crate) lead: Option<Enrolment>,
     /// How many lanes the node has.
@@ -186,6 +189,7 @@ pub(crate) struct Enrolment {
     pub(crate) directions: Vec<mpsc::UnboundedSender<Direction>>,
     pub(crate) reports: mpsc::UnboundedReceiver<(Place, Report)>,
     pub(crate) tidings: mpsc::Receiver<Tiding>,
+    pub(crate) group_wishes: mpsc::UnboundedReceiver<GroupWish>,
 }
 
 /// What lane 0 directs another lane, or itself, to do. They are carried out in their order.

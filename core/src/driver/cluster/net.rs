@@ -5,10 +5,12 @@ use super::machine::MachineSeat;
 use super::post::Post;
 use super::wire::Wanted;
 use super::{Direction, Enrol, Enrolment, MemberState, Membership, Registry, Tiding};
+use crate::driver::group::GroupWish;
 use crate::driver::lane::{NodeFacts, Who};
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Denial};
 use crate::id::{Incarnation, OpId, Sequence, Ticket};
+use crate::name::ConsumerName;
 use crate::node::{self, JoinError, Node, Standing, View};
 use crate::port::{Delivery, Heard};
 use crate::route::{self, Address, Asked, Router, RouterConfig};
@@ -64,6 +66,7 @@ pub(crate) struct Net {
     directions: mpsc::UnboundedReceiver<Direction>,
     deliveries: mpsc::Receiver<Delivery>,
     tidings: mpsc::Sender<Tiding>,
+    pub(crate) group_wishes: mpsc::UnboundedSender<GroupWish>,
     /// When a node was told of last.
     told: BTreeMap<Incarnation, Time>,
 }
@@ -110,6 +113,7 @@ pub(crate) struct Lead {
     renewing: Vec<oneshot::Receiver<()>>,
     reports: mpsc::UnboundedReceiver<(Place, Report)>,
     tidings: mpsc::Receiver<Tiding>,
+    group_wishes: mpsc::UnboundedReceiver<GroupWish>,
     members: mpsc::Receiver<Heard>,
     owned: mpsc::Receiver<Heard>,
     /// Numbers the pings.
@@ -122,6 +126,10 @@ pub(crate) struct Lead {
     pub(crate) withheld: Vec<OpId>,
     /// Whether it is no member any more because something of it halted.
     pub(crate) is_over: bool,
+    /// The groups of which something may act on this node, each with whether it takes partitions.
+    pub(crate) groups: BTreeMap<ConsumerName, bool>,
+    /// It leaves as soon as none of them does.
+    pub(crate) is_leaving: bool,
     /// Whether it hands over what it owns, and has.
     pub(crate) is_draining: bool,
     pub(crate) is_drained: bool,
@@ -137,6 +145,7 @@ pub(crate) enum NetEvent {
     Changed,
     Reported(Place, Report),
     Tiding(Tiding),
+    GroupWish(GroupWish),
     MemberHeard(Heard),
     OwnerHeard(Heard),
 }
@@ -145,21 +154,23 @@ pub(crate) enum NetEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Directions,
-    /// Lane 0 only, as the four that follow.
+    /// Lane 0 only, as the five that follow.
     Renewals,
     Reports,
     Tidings,
+    GroupWishes,
     Owners,
     Members,
     Deliveries,
 }
 
 impl Source {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Directions,
         Self::Renewals,
         Self::Reports,
         Self::Tidings,
+        Self::GroupWishes,
         Self::Owners,
         Self::Members,
         Self::Deliveries,
@@ -180,6 +191,7 @@ impl Lead {
             directions,
             reports,
             tidings,
+            group_wishes,
         } = enrolment;
         let (namespace, limits) = (&facts.namespace, facts.limits);
         let members = shell.hear(namespace.members_heard_filter());
@@ -205,6 +217,7 @@ impl Lead {
             renewing: Vec::new(),
             reports,
             tidings,
+            group_wishes,
             members,
             owned,
             pings: 0,
@@ -213,6 +226,8 @@ impl Lead {
             patience,
             withheld: Vec::new(),
             is_over: false,
+            groups: BTreeMap::new(),
+            is_leaving: false,
             is_draining: false,
             is_drained: false,
         }
@@ -278,6 +293,7 @@ impl Net {
             directions,
             reports,
             tidings,
+            group_wishes,
             lead,
             lanes,
             listening,
@@ -320,6 +336,7 @@ impl Net {
             directions,
             deliveries,
             tidings,
+            group_wishes,
             told: BTreeMap::new(),
         };
         (net, listening)
@@ -372,6 +389,7 @@ impl Net {
                 reported.map(|(place, report)| NetEvent::Reported(place, report))
             }
             Source::Tidings => lead?.tidings.try_recv().ok().map(NetEvent::Tiding),
+            Source::GroupWishes => lead?.group_wishes.try_recv().ok().map(NetEvent::GroupWish),
             Source::Owners => lead?.owned.try_recv().ok().map(NetEvent::OwnerHeard),
             Source::Members => lead?.members.try_recv().ok().map(NetEvent::MemberHeard),
             Source::Deliveries => self.deliveries.try_recv().ok().map(NetEvent::Delivered),
@@ -467,6 +485,7 @@ async fn lead_next(lead: &mut Option<Lead>) -> NetEvent {
         () = all_told(&mut lead.renewing), if !lead.renewing.is_empty() => NetEvent::Renewed,
         Some((place, report)) = lead.reports.recv() => NetEvent::Reported(place, report),
         Some(tiding) = lead.tidings.recv() => NetEvent::Tiding(tiding),
+        Some(wish) = lead.group_wishes.recv() => NetEvent::GroupWish(wish),
         Some(heard) = lead.owned.recv() => NetEvent::OwnerHeard(heard),
         Some(heard) = lead.members.recv() => NetEvent::MemberHeard(heard),
         else => std::future::pending().await,

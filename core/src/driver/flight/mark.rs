@@ -201,6 +201,26 @@ impl Mark for bus::Effect {
     }
 }
 
+impl Mark for consumer::group::Effect {
+    const NAMES: &'static [&'static str] = &[
+        "Store", "Serve", "Look", "Begin", "End", "Drop", "Notice", "Ended", "Halt",
+    ];
+
+    fn mark(&self) -> u32 {
+        let words = match self {
+            Self::Store { op, request: what } => request(Words::of(op.0), what),
+            Self::Serve(serves) => Words::of(u64::from(*serves)),
+            Self::Look => Words::of(0),
+            Self::Begin { share, .. } => Words::of(u64::from(share.part.0)).and(share.at.0),
+            Self::End { part, .. } | Self::Drop { part } => Words::of(u64::from(part.0)),
+            Self::Notice(notice) => Words::of(place(notice)),
+            Self::Ended { fault } => Words::of(u64::from(fault.is_some())),
+            Self::Halt(reason) => Words::of(place(reason)),
+        };
+        words.mark(self)
+    }
+}
+
 impl Mark for space::Effect {
     const NAMES: &'static [&'static str] = &[
         "Store",

@@ -5,6 +5,7 @@ use super::state::{Began, State};
 use crate::actor::Scheduler;
 use crate::bus::Publisher;
 use crate::consumer::Consumer;
+use crate::consumer::group::Group;
 use crate::driver::host::caught;
 use crate::driver::recorder::{Recorded, Recording};
 use crate::log::{History, Shard};
@@ -120,6 +121,7 @@ enum Fed {
     History(Box<History>),
     Consumer(Box<Consumer>),
     Bus(Box<Publisher>),
+    Group(Box<Group>),
     Node(Box<Node>),
     Owners(Box<Owners>),
     Router(Box<Router>),
@@ -134,6 +136,7 @@ impl Fed {
             State::History(it) => Self::History(it),
             State::Consumer(it) => Self::Consumer(it),
             State::Bus(it) => Self::Bus(it),
+            State::Group(it) => Self::Group(it),
             State::Node(it) => Self::Node(it),
             State::Owners(it) => Self::Owners(it),
             State::Router(made) => Self::Router(Box::new(Router::new(made.0, made.1))),
@@ -149,6 +152,7 @@ impl Fed {
             Self::History(it) => format!("{it:#?}"),
             Self::Consumer(it) => format!("{it:#?}"),
             Self::Bus(it) => format!("{it:#?}"),
+            Self::Group(it) => format!("{it:#?}"),
             Self::Node(it) => format!("{it:#?}"),
             Self::Owners(it) => format!("{it:#?}"),
             // They begin once.
@@ -160,6 +164,7 @@ impl Fed {
             State::History(it) => format!("{it:#?}"),
             State::Consumer(it) => format!("{it:#?}"),
             State::Bus(it) => format!("{it:#?}"),
+            State::Group(it) => format!("{it:#?}"),
             State::Node(it) => format!("{it:#?}"),
             State::Owners(it) => format!("{it:#?}"),
             State::Router(_) | State::Actors(_) => return None,
@@ -230,6 +235,7 @@ impl<'a> Rerun<'a> {
                 step(&mut **it, (now, dice), &**input, was)
             }
             (Fed::Bus(it), Recorded::Bus(input)) => step(&mut **it, (now, dice), &**input, was),
+            (Fed::Group(it), Recorded::Group(input)) => step(&mut **it, (now, dice), &**input, was),
             (Fed::Node(it), Recorded::Node(input)) => step(&mut **it, (now, dice), &**input, was),
             (Fed::Owners(it), Recorded::Owners(input)) => {
                 step(&mut **it, (now, dice), &**input, was)
@@ -246,6 +252,7 @@ impl<'a> Rerun<'a> {
                 | Fed::History(_)
                 | Fed::Consumer(_)
                 | Fed::Bus(_)
+                | Fed::Group(_)
                 | Fed::Node(_)
                 | Fed::Owners(_)
                 | Fed::Router(_)
@@ -255,6 +262,7 @@ impl<'a> Rerun<'a> {
                 | Recorded::History(_)
                 | Recorded::Consumer(_)
                 | Recorded::Bus(_)
+                | Recorded::Group(_)
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Router(_)
@@ -294,6 +302,7 @@ impl Iterator for Rerun<'_> {
             | Recorded::History(_)
             | Recorded::Consumer(_)
             | Recorded::Bus(_)
+            | Recorded::Group(_)
             | Recorded::Actors(_)
             | Recorded::Router(_)
             | Recorded::Node(_)
@@ -362,6 +371,7 @@ fn told(input: &Recorded, was: Option<&[u32]>) -> StepOutcome {
         Recorded::History(_) => crate::log::HistoryEffect::NAMES,
         Recorded::Consumer(_) => crate::consumer::Effect::NAMES,
         Recorded::Bus(_) => crate::bus::Effect::NAMES,
+        Recorded::Group(_) => crate::consumer::group::Effect::NAMES,
         Recorded::Actors(_) => crate::actor::Effect::NAMES,
         Recorded::Router(_) => crate::route::Effect::NAMES,
         Recorded::Node(_) => crate::node::Effect::NAMES,

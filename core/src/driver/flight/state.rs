@@ -2,6 +2,7 @@
 
 use crate::bus::Publisher;
 use crate::consumer::Consumer;
+use crate::consumer::group::Group;
 use crate::log::{History, Shard};
 use crate::node::Node;
 use crate::route::{Router, RouterConfig};
@@ -49,6 +50,8 @@ pub enum State {
     Consumer(Box<Consumer>),
     /// What stores what is published.
     Bus(Box<Publisher>),
+    /// A node's part in a group of consumers.
+    Group(Box<Group>),
     /// The node's membership.
     Node(Box<Node>),
     /// The node's ownership.
@@ -68,6 +71,7 @@ impl State {
             | Self::History(_)
             | Self::Consumer(_)
             | Self::Bus(_)
+            | Self::Group(_)
             | Self::Node(_)
             | Self::Owners(_)
             | Self::Router(_)
@@ -115,6 +119,12 @@ impl Recall for Publisher {
         // What waits for the store may be much.
         let small = first || self.held() <= PUBLICATIONS_MAX;
         small.then(|| State::Bus(Box::new(self.clone())))
+    }
+}
+
+impl Recall for Group {
+    fn recall(&self, _: bool) -> Option<State> {
+        Some(State::Group(Box::new(self.clone())))
     }
 }
 

@@ -50,6 +50,7 @@ impl<S: Shell> Lane<S> {
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));
                 self.consumers_up();
                 self.feed_bus(bus::Input::Up);
+                self.groups_up();
                 if was_up {
                     self.net_down();
                 }
@@ -92,6 +93,7 @@ impl<S: Shell> Lane<S> {
             && self.consumers.is_empty()
             && self.bus.as_ref().is_none_or(|bus| bus.is_idle())
             && self.keepers.is_empty()
+            && self.groups.is_empty()
             && self.seats.values().all(Seat::is_idle)
             && self.space.as_ref().is_none_or(SpaceSeat::is_idle)
             && self.net_is_idle()
@@ -106,6 +108,7 @@ impl<S: Shell> Lane<S> {
         self.requests.close();
         self.intake.0.shut();
         self.stop_consumers(at);
+        self.stop_groups(at);
         if self.net.is_some() {
             self.begin_leave(at);
         } else {
@@ -139,6 +142,7 @@ impl<S: Shell> Lane<S> {
         }
         // Who waits learns of it by the end of the channel.
         self.keepers.clear();
+        self.cut_groups();
         self.end_net();
         while let Some((_, mut seat)) = self.histories.pop_first() {
             seat.stop();

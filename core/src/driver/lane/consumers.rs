@@ -45,7 +45,7 @@ impl<S: Shell> Lane<S> {
         if let Some(seat) = self.consumers.get_mut(&n)
             && seat.feed(&mut env!(self, now), n, input)
         {
-            self.consumers.remove(&n);
+            self.consumer_over(n);
         }
         self.after(Who::Consumer(n));
     }
@@ -56,19 +56,33 @@ impl<S: Shell> Lane<S> {
         if let Some(seat) = self.consumers.get_mut(&n)
             && seat.tell(&mut env!(self, now), n, tell)
         {
-            self.consumers.remove(&n);
+            self.consumer_over(n);
         }
         self.after(Who::Consumer(n));
     }
 
-    pub(super) fn consumer_handled(&mut self, (n, op, handled): Report) {
+    pub(super) fn consumer_handled(&mut self, report: Report) {
         let now = self.now;
-        if let Some(seat) = self.consumers.get_mut(&n)
-            && seat.handled(&mut env!(self, now), n, op, handled)
-        {
-            self.consumers.remove(&n);
+        let Some(seat) = self.consumers.get_mut(&report.0) else {
+            return self.part_handled(report);
+        };
+        let (n, op, handled) = report;
+        if seat.handled(&mut env!(self, now), n, op, handled) {
+            self.consumer_over(n);
         }
         self.after(Who::Consumer(n));
+    }
+
+    /// A consumer is over.
+    fn consumer_over(&mut self, n: u64) {
+        if let Some(seat) = self.consumers.remove(&n) {
+            self.part_over(n, seat);
+        }
+    }
+
+    /// Whether tasks of handlers may report.
+    pub(super) fn has_consumers(&self) -> bool {
+        !self.consumers.is_empty() || !self.parts.is_empty()
     }
 
     /// Takes in the reports that are here, up to a budget.
@@ -89,9 +103,10 @@ impl<S: Shell> Lane<S> {
         }
     }
 
-    /// Lets all of them end what they have.
+    /// Lets all of them end what they have, but for those of groups, which their groups end.
     pub(super) fn stop_consumers(&mut self, until: Time) {
-        let all: Vec<u64> = self.consumers.keys().copied().collect();
+        let all = self.consumers.keys().copied();
+        let all: Vec<u64> = all.filter(|n| !self.parts.contains_key(n)).collect();
         for n in all {
             self.feed_consumer(n, Input::Order(Command::Stop { until }));
         }

@@ -55,6 +55,7 @@ impl<S: Shell> Lane<S> {
             seat.is_ruled().then_some(log::Input::Run(run))
         });
         self.route(route::Input::Run(run));
+        self.groups_run(run);
     }
 
     /// The largest message that all streams take now, in bytes.
@@ -152,9 +153,16 @@ impl<S: Shell> Lane<S> {
         }
     }
 
+    /// The node leaves, as soon as none of its groups acts any more.
     pub(super) fn leave(&mut self) {
         self.leave_at = None;
-        self.member(node::Input::Leave);
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        lead.is_leaving = true;
+        if lead.groups.is_empty() {
+            self.member(node::Input::Leave);
+        }
     }
 
     /// Whether the node is on its way out of its cluster, so that this lane serves on.

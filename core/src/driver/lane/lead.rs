@@ -2,14 +2,16 @@
 
 use super::{Env, Lane, Who};
 use crate::driver::cluster::{Direction, MemberState, NetEvent, Tiding};
+use crate::driver::group::GroupWish;
 use crate::driver::recorder::{Recorded, Recorder};
 use crate::driver::shell::Shell;
 use crate::id::OpId;
-use crate::node;
+use crate::node::{self, About};
 use crate::port::{Refused, StoreRequest};
 use crate::route::Address;
 use crate::shard;
 use crate::step::{Outcome, Time};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl<S: Shell> Lane<S> {
@@ -24,10 +26,38 @@ impl<S: Shell> Lane<S> {
                 self.member(node::Input::NoResponders { of });
             }
             NetEvent::Tiding(Tiding::Alive(of)) => self.member(node::Input::Alive { of }),
+            NetEvent::GroupWish(wish) => self.group_wished(wish),
             NetEvent::MemberHeard(heard) => self.member(node::Input::Heard(heard)),
             NetEvent::OwnerHeard(heard) => self.own(shard::Input::Heard(heard)),
             NetEvent::Renewed => self.member(node::Input::Renewed),
             NetEvent::Delivered(_) | NetEvent::Directed(_) | NetEvent::Changed => {}
+        }
+    }
+
+    /// A group of one of the lanes wants something of the node's membership.
+    fn group_wished(&mut self, wish: GroupWish) {
+        let Some(lead) = self.net.as_mut().and_then(|net| net.lead.as_mut()) else {
+            return;
+        };
+        match wish {
+            GroupWish::Serve(name, serves) => drop(lead.groups.insert(name, serves)),
+            GroupWish::Gone(name) => drop(lead.groups.remove(&name)),
+            GroupWish::Look => return self.member(node::Input::Look),
+        }
+        let serves = lead.groups.iter().filter(|(_, serves)| **serves);
+        let serves: BTreeSet<_> = serves.map(|(name, _)| name.clone()).collect();
+        let about = lead.node.machine().about();
+        let leaves = lead.is_leaving;
+        if about.groups != serves {
+            let groups = serves;
+            let about = About {
+                groups,
+                ..about.clone()
+            };
+            self.member(node::Input::About(about));
+        }
+        if leaves {
+            self.leave();
         }
     }
 

@@ -25,6 +25,7 @@ mod consumers;
 mod enrol;
 mod errands;
 mod frames;
+mod groups;
 mod lead;
 mod net;
 mod requests;
@@ -45,6 +46,7 @@ use super::consumer::{ConsumerSeat, Report as ConsumerReport};
 use super::counters::Counters;
 use super::epochs::Epochs;
 use super::flight::{BlackBox, FlightFolder};
+use super::group::GroupSeat;
 use super::history::HistorySeat;
 use super::intake::IntakeEnd;
 use super::lease::LeaseEnd;
@@ -59,9 +61,10 @@ use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
 use super::timers::Timers;
 use crate::cache::Cache;
+use crate::consumer::group;
 use crate::flow::{Admission, Window};
 use crate::format::Layout;
-use crate::id::{Incarnation, OpId};
+use crate::id::{GroupPart, Incarnation, OpId};
 use crate::log::{Effect, Shape};
 use crate::name::Namespace;
 use crate::port::{StoreReply, StoreRequest, StreamName};
@@ -132,6 +135,7 @@ pub(crate) enum Who {
     Bus,
     /// Code of this process that keeps a state in the store.
     Keeper(u64),
+    Group(u64),
     Router,
     Node,
     Owners,
@@ -147,6 +151,7 @@ impl fmt::Debug for Who {
             Self::Consumer(n) => write!(f, "consumer {n}"),
             Self::Bus => f.write_str("bus"),
             Self::Keeper(n) => write!(f, "keeper {n}"),
+            Self::Group(n) => write!(f, "group {n}"),
             Self::Router => f.write_str("router"),
             Self::Node => f.write_str("node"),
             Self::Owners => f.write_str("owners"),
@@ -270,6 +275,12 @@ pub(crate) struct Lane<S: Shell> {
     bus: Option<Box<BusSeat>>,
     /// Who keeps a state in the store and waits for an answer.
     keepers: BTreeMap<u64, oneshot::Sender<StoreReply>>,
+    groups: BTreeMap<u64, GroupSeat>,
+    /// Of which group and partition a consumer is.
+    parts: BTreeMap<u64, (u64, GroupPart)>,
+    /// What groups are to be told, and whether one is being told.
+    group_inputs: VecDeque<(u64, group::Input)>,
+    grouping: bool,
     tickets: u64,
     /// Logs whose hosts have something to do for requests that were taken in.
     working: Vec<ShardKey>,
@@ -352,6 +363,10 @@ impl<S: Shell> Lane<S> {
             consumer_reports: mpsc::unbounded_channel(),
             bus: None,
             keepers: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            group_inputs: VecDeque::new(),
+            grouping: false,
             tickets: 0,
             working: Vec::new(),
             timers: Timers::default(),
@@ -430,7 +445,7 @@ impl<S: Shell> Lane<S> {
                     self.now = self.shell.now();
                     self.actor_report(report);
                 }
-                Some(report) = self.consumer_reports.1.recv(), if !self.consumers.is_empty() => {
+                Some(report) = self.consumer_reports.1.recv(), if self.has_consumers() => {
                     self.now = self.shell.now();
                     self.consumer_handled(report);
                 }

@@ -29,6 +29,7 @@ impl<S: Shell> Lane<S> {
             NetEvent::Renewed
             | NetEvent::Reported(..)
             | NetEvent::Tiding(_)
+            | NetEvent::GroupWish(_)
             | NetEvent::MemberHeard(_)
             | NetEvent::OwnerHeard(_) => self.lead_event(event),
         }
@@ -472,8 +473,10 @@ impl<S: Shell> Lane<S> {
                 let routing = |net: &Net| net.router.halted().is_some();
                 let acting = self.actors.as_deref();
                 let halted = self.net.as_deref().is_some_and(routing)
+                    || self.has_halted_group()
                     || acting.is_some_and(|seat| seat.broken().is_some());
-                // A lane that routes nothing, or none of whose actors acts any more, serves nobody.
+                // A lane that routes nothing, none of whose actors acts any more, or whose groups' records
+                // nobody looks after, serves nobody.
                 if !halted {
                     self.facts.pulse.answer(self.index, beat);
                 }
@@ -523,6 +526,7 @@ impl<S: Shell> Lane<S> {
             });
             self.actors_tick();
         }
+        self.groups_see(other_view);
         if other_view {
             self.route(route::Input::View(membership.view));
         }

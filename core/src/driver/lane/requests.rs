@@ -22,6 +22,8 @@ impl<S: Shell> Lane<S> {
             Some(Request::Consumer(tell)) => self.tell_consumer(*tell),
             Some(Request::Publish(publishing)) => self.publish(*publishing),
             Some(Request::Store(request, done)) => self.keeper_asks(*request, done),
+            Some(Request::Group(start)) => self.group(*start),
+            Some(Request::LeaveGroup(number, until)) => self.leave_group(number, until),
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;

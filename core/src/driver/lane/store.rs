@@ -53,6 +53,10 @@ impl<S: Shell> Lane<S> {
                     let _ = done.send(reply);
                 }
             }
+            Who::Group(n) => {
+                let wall = self.shell.wall();
+                self.feed_group(n, consumer::group::Input::Stored { op, reply, wall });
+            }
             // They ask the store for nothing.
             Who::Router | Who::Actors => {}
             Who::Node => self.member(node::Input::Stored { op, reply }),
@@ -82,6 +86,7 @@ impl<S: Shell> Lane<S> {
                 | Who::Consumer(_)
                 | Who::Bus
                 | Who::Keeper(_)
+                | Who::Group(_)
                 | Who::Router
                 | Who::Node
                 | Who::Owners
@@ -111,6 +116,7 @@ impl<S: Shell> Lane<S> {
                 | Who::Consumer(_)
                 | Who::Bus
                 | Who::Keeper(_)
+                | Who::Group(_)
                 | Who::Router
                 | Who::Node
                 | Who::Owners

@@ -2,6 +2,7 @@
 //! after each step its effects are begun.
 
 use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, SLICE_MAX, Who};
+use crate::consumer::{self, group};
 use crate::driver::completion::Answered;
 use crate::driver::consumer::ConsumerSeat;
 use crate::driver::history::HistorySeat;
@@ -10,7 +11,7 @@ use crate::driver::shell::Shell;
 use crate::driver::space::SpaceSeat;
 use crate::log::{HistoryInput, Input};
 use crate::step::Time;
-use crate::{bus, consumer, route, shard};
+use crate::{bus, route, shard};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -24,7 +25,7 @@ impl<S: Shell> Lane<S> {
         if self.actors.is_some() {
             self.take_actor_reports();
         }
-        if !self.consumers.is_empty() {
+        if self.has_consumers() {
             self.take_consumer_reports();
         }
         let until = self.now + SLICE_MAX;
@@ -96,6 +97,7 @@ impl<S: Shell> Lane<S> {
         self.intake.0.shut();
         let until = self.now + self.limits.leave_timeout;
         self.stop_consumers(until);
+        self.stop_groups(until);
     }
 
     pub(super) fn next_answer(&mut self) -> Option<Answered> {
@@ -165,6 +167,11 @@ impl<S: Shell> Lane<S> {
                 }
                 Who::Bus => self.feed_bus(bus::Input::Tick),
                 Who::Keeper(_) => unreachable!("it has no deadline"),
+                Who::Group(n) => {
+                    let wall = self.shell.wall();
+                    self.group_sees_lease(n);
+                    self.feed_group(n, group::Input::Tick { wall });
+                }
                 Who::Router => self.route(route::Input::Tick),
                 Who::Node => self.member_tick(),
                 Who::Owners => self.own(shard::Input::Tick),
@@ -226,6 +233,7 @@ impl<S: Shell> Lane<S> {
             | Who::Consumer(_)
             | Who::Bus
             | Who::Keeper(_)
+            | Who::Group(_)
             | Who::Router
             | Who::Node
             | Who::Owners
@@ -267,6 +275,10 @@ impl<S: Shell> Lane<S> {
             Who::Consumer(n) => self.consumers.get(&n).and_then(ConsumerSeat::next_deadline),
             Who::Bus => return self.bus.as_ref().and_then(|bus| bus.next_deadline()),
             Who::Keeper(_) => None,
+            Who::Group(n) => {
+                let group = self.groups.get(&n);
+                return group.and_then(|group| group.seat.next_deadline());
+            }
             Who::Router => return net.and_then(|net| net.router.next_deadline()),
             Who::Node => return lead.and_then(|lead| lead.node.next_deadline()),
             Who::Owners => return lead.and_then(|lead| lead.owners.next_deadline()),

@@ -4,6 +4,7 @@
 mod common;
 
 mod defects;
+mod groups;
 mod letters;
 mod orders;
 #[cfg(feature = "nats")]

@@ -166,6 +166,7 @@ impl Cluster {
             lanes: 1,
             classes: self.classes.clone(),
             kinds: None,
+            groups: BTreeSet::new(),
             frames: tenure_core::format::FrameVersions::default(),
             program: String::new(),
         }

@@ -94,6 +94,7 @@ impl World {
             weight: cluster.weights[node],
             classes: classes.clone(),
             kinds: Some(BTreeSet::new()),
+            groups: BTreeSet::new(),
             lanes,
             frames: FrameVersions::THIS,
             program: "1".into(),

@@ -1,0 +1,91 @@
+//! One partition as its node knows it: the record, and what is held or under way.
+
+use crate::format::Checkpoint;
+use crate::id::{Incarnation, Sequence};
+use crate::name::NodeName;
+use crate::step::Time;
+use alloc::boxed::Box;
+
+/// What is known of a partition.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Spot {
+    /// The record as it was read or written last; `None`: there was none.
+    pub(super) known: Option<Known>,
+    /// A record was there once.
+    pub(super) was_there: bool,
+    /// Since when it is absent though it was there.
+    pub(super) absent_since: Option<Time>,
+    /// It cannot be read by this build.
+    pub(super) unreadable: bool,
+    pub(super) hold: Hold,
+    /// Who is to own it.
+    pub(super) best: Option<NodeName>,
+    /// When this node came to own it.
+    pub(super) taken: Time,
+}
+
+/// A partition's record, and where it is.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Known {
+    pub(super) at: Sequence,
+    pub(super) record: Box<Checkpoint>,
+    /// How many lists of members there were when its owner was found to be unknown.
+    pub(super) met: Option<u64>,
+}
+
+/// What this node has of a partition.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum Hold {
+    #[default]
+    No,
+    /// A claim is being written.
+    Claiming(Pending),
+    /// Its consumer runs, or ended by itself.
+    Held,
+    /// Its consumer is to end; then the record is released, unless it is another's by now.
+    Ending { release: bool },
+    /// Nothing acts: the record is read, which this run wrote last.
+    Settling,
+    /// A record that names nobody is being written.
+    Releasing(Pending),
+}
+
+/// A record that is being written.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Pending {
+    /// In the place of this one.
+    pub(super) over: Sequence,
+    pub(super) record: Box<Checkpoint>,
+    /// Whose it was.
+    pub(super) from: Option<Incarnation>,
+    /// What became of it is not known: the record is to be read.
+    pub(super) doubt: bool,
+}
+
+impl Spot {
+    /// Whose it is, as far as is known.
+    pub(super) fn owner(&self) -> Option<Incarnation> {
+        self.known.as_ref().and_then(|known| known.record.owner)
+    }
+
+    /// Whether its record is to be read for this node's own sake.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        match &self.hold {
+            Hold::Claiming(pending) | Hold::Releasing(pending) => pending.doubt,
+            Hold::Settling => true,
+            Hold::No | Hold::Held | Hold::Ending { .. } => false,
+        }
+    }
+
+    /// Whether anything of it acts here, or is about to.
+    pub(super) fn acts(&self) -> bool {
+        match self.hold {
+            Hold::Held | Hold::Ending { .. } => true,
+            Hold::No | Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => false,
+        }
+    }
+}

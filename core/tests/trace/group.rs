@@ -1,0 +1,105 @@
+//! The commands of a story about groups of consumers.
+
+use crate::circle::{Circle, Fate};
+use crate::story::{Stage, span};
+use tenure_core::consumer::group::Input;
+use tenure_core::node::Standing;
+
+impl Stage for Circle {
+    fn command(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["commit", id] => {
+                let part = self.part_of(id, 2);
+                self.commit(id);
+                self.lines.push(format!("{id} is in partition {part} of 2"));
+            }
+            ["advance", by] => {
+                let to = self.now + span(by)?;
+                self.advance(to);
+            }
+            ["run"] => self.run(),
+            ["records"] => {
+                for part in 0..2 {
+                    let line = match self.record(part) {
+                        None => format!("{part}: none"),
+                        Some((at, record)) => {
+                            let owner = record.owner.map_or("nobody", |_| &record.node);
+                            format!("{part}: #{at} of {owner}, at {:?}", record.positions)
+                        }
+                    };
+                    self.lines.push(line);
+                }
+            }
+            [name, "starts", rest @ ..] => {
+                let (mut partitions, mut id) = (2, None);
+                for word in rest {
+                    match word.split_once('=') {
+                        Some(("partitions", value)) => {
+                            partitions = value.parse().map_err(|_| "a number")?;
+                        }
+                        Some(("id", value)) => id = Some(value),
+                        _ => return Err("partitions=, id=".into()),
+                    }
+                }
+                self.start(name, partitions, id);
+                self.run();
+            }
+            [name, rest @ ..] if self.nodes.contains_key(*name) => self.node_command(name, rest)?,
+            _ => return Err("no such command or node".into()),
+        }
+        Ok(())
+    }
+
+    fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    fn end(&mut self) {}
+}
+
+impl Circle {
+    fn node_command(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
+        match words {
+            // Its process is gone, and nobody knows yet.
+            ["dies"] => self.node(name).dead = true,
+            ["is", "hinted"] => self.stands(name, Standing::Hinted),
+            ["is", "over"] => self.stands(name, Standing::Over),
+            // The store takes no heartbeat of it.
+            ["is", "cut", "off"] => {
+                let node = self.node(name);
+                (node.leased, node.deaf) = (false, true);
+            }
+            ["is", "back"] => {
+                let node = self.node(name);
+                (node.leased, node.deaf) = (true, false);
+            }
+            ["leaves", "within", within] => {
+                let until = self.now + span(within)?;
+                let gives_up = false;
+                self.step(name, Input::Leave { until, gives_up });
+                self.run();
+            }
+            ["holds"] => self.node(name).holds = true,
+            ["handles"] => {
+                self.node(name).holds = false;
+                self.run();
+            }
+            ["fault", request, fate] => {
+                let fate = match *fate {
+                    "unknown" => Fate::Unknown,
+                    "lost" => Fate::Lost,
+                    "late" => Fate::Late,
+                    _ => return Err("unknown, lost, late".into()),
+                };
+                let fates = &mut self.node(name).fates;
+                fates
+                    .entry((*request).to_owned())
+                    .or_default()
+                    .push_back(fate);
+            }
+            ["arrives"] => self.arrive(name),
+            _ => return Err("no such command of a node".into()),
+        }
+        Ok(())
+    }
+}
