@@ -137,3 +137,56 @@ impl Head {
         chain.take(chain_max.max(1)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entity, Head, Next};
+    use crate::format::{Commit, ExportedCommit, Unknown};
+    use crate::id::{CommitId, KindId, LayoutId, Partition, Sequence, Version, WallTime};
+    use crate::name::{EntityId, KindName};
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+
+    /// A commit without events.
+    fn empty(n: u64) -> ExportedCommit {
+        let commit = Commit {
+            id: CommitId(u128::from(n)),
+            layout: LayoutId(0),
+            kind: KindId(0),
+            entity: EntityId::new("alice").unwrap(),
+            epoch: None,
+            time: WallTime(n),
+            before: Version(5),
+            last: Version(5),
+            earlier: Arc::default(),
+            snapshot: None,
+            horizon: WallTime(0),
+            commands: Vec::new(),
+            events: Vec::new(),
+            tombstone: false,
+            metadata: Vec::new(),
+            later: None,
+            unknown: Unknown::default(),
+        };
+        let place = (Partition(0), Sequence(n));
+        ExportedCommit::new(KindName::new("account").unwrap(), place, commit)
+    }
+
+    /// A replica that lags tells the commit before the one that was refused in its place: the next one is
+    /// not stored for all that.
+    #[test]
+    fn what_was_passed_is_not_ahead_though_no_version_tells_them_apart() {
+        let (first, second) = (empty(1), empty(2));
+        let head = || Head::new(Sequence(7), &first, Vec::new());
+        let mut entity = Entity::new(0);
+        entity.queue.push_back(second.clone());
+        entity.head = Some(head());
+        entity.found(Some(head()), None);
+        assert_eq!(entity.next(&second), Next::Publish);
+        // A run that does not know it has not come to it yet.
+        entity.head = None;
+        entity.queue.push_front(first.clone());
+        entity.found(Some(head()), None);
+        assert_eq!(entity.next(&first), Next::Skip);
+    }
+}
