@@ -1,4 +1,4 @@
-//! What the examples share: the bank account of `accounting`, the counter of the load tests, how load
+//! What the examples share: the bank account of `accounting`, the counter of the load tests, trips, how load
 //! is made and measured, how the bare client is used beside Tenure, a slow way to a server, and how
 //! they end.
 
@@ -11,6 +11,7 @@ pub mod delay;
 pub mod end;
 pub mod live;
 pub mod load;
+pub mod trip;
 
 /// Why a load test ends early.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,9 @@
 //! What a command comes to: events and a reply.
 
 use super::plans::{CommandOf, Plans, When};
-use super::{Aggregate, Entity};
+use super::saga::ReplyTo;
+use super::{Aggregate, Entity, Message};
+use crate::format::{Codec, Intent};
 use std::fmt;
 
 /// What a command comes to: the events to store, what its caller is told, and what is to be done
@@ -195,11 +197,36 @@ impl<A: Aggregate, R> Decision<A, R> {
     /// command's correlation and trace, and names the command as its cause. What its receiver rejects
     /// is counted, and not sent again; who must know has the receiver send something back.
     pub fn send<B: Entity>(mut self, id: impl Into<String>, message: impl CommandOf<B>) -> Self {
-        self.plans().send::<B, _>(id.into(), &message);
+        self.plans().send::<B, _>(&id.into(), &message);
         self
     }
 
-    fn plans(&mut self) -> &mut Plans<A> {
+    /// Has something done outside once the commit is stored, by the code that nodes were built with for
+    /// effects of this type ([`EffectHandler`](super::effect::EffectHandler)): at least once, with an
+    /// idempotency key. A name of an effect is at most 57 of `a-z`, `0-9`, `-` and `_`.
+    pub fn effect<M: Message>(mut self, effect: M) -> Self {
+        let data = Codec::Cbor.encode(&effect);
+        let data =
+            data.map_err(|cause| format!("the effect {} cannot be encoded: {cause}", M::NAME));
+        let intent = data.and_then(|data| super::effect::intent(M::NAME, M::VERSION, data));
+        self.plans().intent(intent, None);
+        self
+    }
+
+    /// Tells a saga what came of one of its steps: it was done or undone, or why it was not.
+    pub fn report(mut self, to: &ReplyTo, outcome: Result<(), String>) -> Self {
+        self.plans().intent(to.report(outcome), None);
+        self
+    }
+
+    /// Has an effect done once more, under its first key.
+    pub(crate) fn replayed_effect(mut self, intent: Intent, key: &str) -> Self {
+        let header = (super::effect::KEY_HEADER, key.to_owned());
+        self.plans().intent(Ok(intent), Some(header));
+        self
+    }
+
+    pub(crate) fn plans(&mut self) -> &mut Plans<A> {
         self.plans.get_or_insert_with(|| Box::new(Plans::new()))
     }
 }

@@ -133,14 +133,8 @@ enum Plan {
     Cancel {
         name: String,
     },
-    Send {
-        kind: &'static str,
-        id: String,
-        codec: Codec,
-        message: Encoded,
-        /// Why its kind cannot be sent it.
-        mistake: Option<String>,
-    },
+    /// A message, but for what it says of itself; with a header of its own perhaps.
+    Intent(Result<Intent, String>, Option<(&'static str, String)>),
 }
 
 /// A message in the codec of its kind.
@@ -182,24 +176,17 @@ impl<A: Aggregate> Plans<A> {
         self.plans.push(Plan::Cancel { name });
     }
 
-    pub(crate) fn send<B: Entity, M: CommandOf<B>>(&mut self, id: String, message: &M) {
-        let settings = B::settings();
-        let kind = B::KIND;
-        let (name, version) = (M::NAME, M::VERSION);
-        let mistake = match settings.mode {
-            WriteMode::Direct => Some(format!(
-                "{kind} is in direct mode, and messages are sent to entities that have owners: use the kind with KindSettings::owned()"
-            )),
-            WriteMode::Owned if B::messages().takes((name, version)) => None,
-            WriteMode::Owned => Some(not_listed(kind, (name, version))),
-        };
-        self.plans.push(Plan::Send {
-            kind,
-            id,
-            codec: settings.codec,
-            message: Encoded::new(message, settings.codec),
-            mistake,
-        });
+    pub(crate) fn send<B: Entity, M: CommandOf<B>>(&mut self, id: &str, message: &M) {
+        self.intent(message_to::<B, M>(id, message), None);
+    }
+
+    /// A message that is made already.
+    pub(crate) fn intent(
+        &mut self,
+        intent: Result<Intent, String>,
+        header: Option<(&'static str, String)>,
+    ) {
+        self.plans.push(Plan::Intent(intent, header));
     }
 
     /// As the log takes it; an error says why it cannot be.
@@ -229,22 +216,14 @@ impl<A: Aggregate> Plans<A> {
                     });
                 }
                 Plan::Cancel { name } => next.cancelled.push(timer_name(&name)?),
-                Plan::Send {
-                    kind,
-                    id,
-                    codec,
-                    message,
-                    mistake,
-                } => {
-                    if let Some(mistake) = mistake {
-                        return Err(mistake);
+                Plan::Intent(intent, header) => {
+                    let mut metadata = caused_by(command, said.metadata());
+                    if let Some((name, value)) = header {
+                        metadata = metadata.header(name, value);
                     }
                     next.sends.push(Intent {
-                        kind: KindName::new(kind).map_err(|error| error.to_string())?,
-                        entity: EntityId::new(&id).map_err(|error| error.to_string())?,
-                        codec,
-                        message: message.record()?,
-                        metadata: Some(Arc::new(caused_by(command, said.metadata()))),
+                        metadata: Some(Arc::new(metadata)),
+                        ..intent?
                     });
                 }
             }
@@ -252,6 +231,31 @@ impl<A: Aggregate> Plans<A> {
         }
         Ok(later)
     }
+}
+
+/// A message to an entity, as a commit has it; an error says why its kind cannot be sent it.
+pub(crate) fn message_to<B: Entity, M: CommandOf<B>>(
+    id: &str,
+    message: &M,
+) -> Result<Intent, String> {
+    let settings = B::settings();
+    let (kind, name) = (B::KIND, (M::NAME, M::VERSION));
+    match settings.mode {
+        WriteMode::Direct => {
+            return Err(format!(
+                "{kind} is in direct mode, and messages are sent to entities that have owners: use the kind with KindSettings::owned()"
+            ));
+        }
+        WriteMode::Owned if B::messages().takes(name) => {}
+        WriteMode::Owned => return Err(not_listed(kind, name)),
+    }
+    Ok(Intent {
+        kind: KindName::new(kind).map_err(|error| error.to_string())?,
+        entity: EntityId::new(id).map_err(|error| error.to_string())?,
+        codec: settings.codec,
+        message: Encoded::new(message, settings.codec).record()?,
+        metadata: None,
+    })
 }
 
 impl<A: Entity> Plans<A> {

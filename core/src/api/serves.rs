@@ -1,6 +1,7 @@
 //! What a node serves, and how it joins the cluster of its namespace.
 
 use super::actor::{Actor, entry_of};
+use super::effect::{Aside, EffectHandler};
 use super::entity::ServedEntity;
 use super::model::AggregateModel;
 use super::{Cluster, Entity, KindError, KindSettings, Serving, StartError, Tenure};
@@ -81,11 +82,24 @@ impl Tenure {
     pub(super) async fn serve(
         &self,
         serves: Vec<Serves>,
+        effects: Vec<EffectHandler>,
         patience: Duration,
     ) -> Result<(Registry, BTreeSet<TakeOver>), StartError> {
         let handle = &self.inner.handle;
         let mut registry = Registry::default();
         let mut classes = BTreeSet::new();
+        let mut serves = serves;
+        if !effects.is_empty() {
+            serves.push(Serves::entity::<Aside>());
+        }
+        for effect in effects {
+            let wrong = |text| StartError::Effect { text };
+            let kind = effect.kind().map_err(wrong)?;
+            if registry.effects.insert(kind.clone(), effect.host).is_some() {
+                let text = format!("{kind} has two handlers: name one of them to the builder");
+                return Err(wrong(text));
+            }
+        }
         for kind in serves {
             classes.extend((kind.class)());
             match (kind.served)(self.clone()).await? {

@@ -1,5 +1,6 @@
 //! How a node is started: what it is told, and why it did not.
 
+use super::effect::EffectHandler;
 use super::{Cluster, KindError, Serves, Tenure, tenure::Inner};
 use crate::driver::{Flights, Handle, Launch, LaunchFailure, Shell};
 use crate::format::LayoutKey;
@@ -50,6 +51,8 @@ pub struct StartOptions {
     pub cluster: Option<Cluster>,
     /// What the node serves in its cluster.
     pub serves: Vec<Serves>,
+    /// The code of effects that the node does.
+    pub effects: Vec<EffectHandler>,
     /// The other namespaces in the same place whose buses the node may use, `"*"` for all; none when it is
     /// not set. What the place itself allows, by its users' permissions, holds as well.
     pub bus_namespaces: Vec<String>,
@@ -80,6 +83,7 @@ impl StartOptions {
             cache: None,
             cluster: None,
             serves: Vec::new(),
+            effects: Vec::new(),
             bus_namespaces: Vec::new(),
             flights: None,
             limits: Limits::default(),
@@ -103,6 +107,12 @@ pub enum StartError {
     /// A kind that the node is to serve cannot be used.
     #[error("the node cannot serve a kind: {0}")]
     Kind(#[from] KindError),
+    /// An effect cannot have its name, or two handlers have one.
+    #[error("the node cannot do an effect: {text}")]
+    Effect {
+        /// Why.
+        text: String,
+    },
     /// The node is no member of the cluster.
     #[error(transparent)]
     Join(JoinError),
@@ -130,6 +140,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         cluster, serves, ..
     } = &options;
     let (cluster, serves) = (cluster.clone(), serves.clone());
+    let effects = options.effects.clone();
     let wish = SpaceWish {
         namespace: Namespace::new(&options.namespace)?,
         shards: options.shards,
@@ -180,7 +191,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
     };
     let patience = options.start_timeout;
     // A node that does not get so far ends with its last handle.
-    let (registry, classes) = tenure.serve(serves, patience).await?;
+    let (registry, classes) = tenure.serve(serves, effects, patience).await?;
     if let (Some(cluster), Some(name)) = (cluster, name) {
         let kinds = registry.kinds.keys().chain(registry.actors.keys());
         let served = (classes, kinds.cloned().collect());

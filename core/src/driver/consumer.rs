@@ -13,7 +13,7 @@ use crate::consumer::{
     Pace, Source, Start, State, Status,
 };
 use crate::format::Cause;
-use crate::id::{Incarnation, OpId, Ticket};
+use crate::id::{Incarnation, OpId, Ticket, WallTime};
 use crate::step::{Cx, Deadline, Dice, Effects, Limits, Machine, Purpose, Time};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -61,6 +61,10 @@ pub(crate) struct Clocked(pub(super) Arc<dyn Clock>);
 impl Clocked {
     pub(crate) fn now(&self) -> Time {
         self.0.now()
+    }
+
+    pub(crate) fn wall(&self) -> WallTime {
+        self.0.wall()
     }
 
     pub(crate) fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {

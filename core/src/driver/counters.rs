@@ -149,6 +149,12 @@ pub struct Counters {
     pub consumer_lag_commits: u64,
     /// Events that consumers have fetched and not handled at this moment.
     pub consumer_lag_events: u64,
+    /// Calls of effects' handlers.
+    pub effects_called: u64,
+    /// Of these, those that failed.
+    pub effects_failed: u64,
+    /// Effects that were put aside after their last try.
+    pub effects_aside: u64,
     /// Events that were published live.
     pub bus_cast: u64,
     /// Events of the bus that this node heard, each once for each of its live subscriptions.
@@ -251,6 +257,9 @@ impl Counters {
         self.consumers_stalled += other.consumers_stalled;
         self.consumer_lag_commits += other.consumer_lag_commits;
         self.consumer_lag_events += other.consumer_lag_events;
+        self.effects_called += other.effects_called;
+        self.effects_failed += other.effects_failed;
+        self.effects_aside += other.effects_aside;
         self.bus_cast += other.bus_cast;
         self.bus_heard += other.bus_heard;
         self.bus_dropped += other.bus_dropped;

@@ -404,6 +404,7 @@ impl Handle {
         // Of one moment, which the lanes' own numbers are not.
         counters.requests_waiting = self.admission.waiting() as u64;
         self.bus_counts.count_into(&mut counters);
+        self.outbox.effects.count_into(&mut counters);
         (counters.flights_written, counters.flights_failed) = self.flights.counts();
         counters
     }

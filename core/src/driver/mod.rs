@@ -13,6 +13,7 @@ mod completion;
 pub(crate) mod consumer;
 mod counters;
 mod ear;
+pub(crate) mod effects;
 pub(crate) mod epochs;
 mod flight;
 pub(crate) mod group;

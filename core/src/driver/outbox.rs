@@ -5,12 +5,14 @@ use super::cluster::{
     AskRequest, Asking, Courier, Incoming, Local, Outcome, Registry, Routed, Unrouted, Wanted,
     order_key,
 };
+use super::effects::{EffectCounts, EffectHost};
 use super::host::Answer;
 use super::request::Request;
 use crate::api::{CodecError, Serving};
 use crate::format::{Answered, Call, Denial, Layout, Return};
 use crate::id::WallTime;
 use crate::log::{Delivery, Dispatch, Expected, Refusal};
+use crate::name::KindName;
 use crate::route::{Repeat, Target};
 use crate::step::Time;
 use std::fmt;
@@ -23,6 +25,7 @@ pub(crate) struct Outbox {
     /// Weak: a message that waits keeps no lane running.
     lanes: OnceLock<Vec<mpsc::WeakSender<Request>>>,
     kinds: OnceLock<Arc<Registry>>,
+    pub(crate) effects: EffectCounts,
 }
 
 impl fmt::Debug for Outbox {
@@ -51,6 +54,11 @@ impl Outbox {
         self.kinds.get()
     }
 
+    /// The code of the effect that a message is, if it is one.
+    pub(crate) fn effect(&self, kind: &KindName) -> Option<Arc<dyn EffectHost>> {
+        self.kinds.get()?.effects.get(kind).cloned()
+    }
+
     /// Sends a message; what comes of it is told. Nobody tells when it is lost: it is sent again then.
     pub(crate) fn send(
         &self,
@@ -65,7 +73,7 @@ impl Outbox {
         let Some(served) = served.map(Arc::clone) else {
             let kind = intent.kind;
             let cause = format!(
-                "this node serves no entities of kind {kind}; name them where the node is built (entities)"
+                "this node serves no entities of kind {kind}, and does no effect of that name; name them where the node is built (serve, effect)"
             );
             let _ = done.send(Delivery::Undeliverable { cause });
             return delivered;

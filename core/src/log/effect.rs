@@ -154,6 +154,8 @@ pub struct Dispatch {
     pub sender: EntityId,
     /// Whom it goes to, and what.
     pub intent: Intent,
+    /// How often this owner sent it before, in vain.
+    pub tries: u32,
 }
 
 /// What became of the state that a slot's last `Decide` led to. It comes with the slot's next work,

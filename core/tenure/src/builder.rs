@@ -6,10 +6,12 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::time::Duration;
 use tenure_core::api::actor::Actor;
+use tenure_core::api::consumer::HandlerOutcome;
+use tenure_core::api::effect::{EffectCall, EffectHandler, EffectPolicy};
 use tenure_core::api::transfer::TransferError;
 use tenure_core::api::{
-    Aggregate, Cluster, Entity, Serves, StartError, StartOptions, UpcastersError, check_upcasters,
-    start_with,
+    Aggregate, Cluster, Entity, Message, Serves, StartError, StartOptions, UpcastersError,
+    check_upcasters, start_with,
 };
 use tenure_core::driver::{Flights, Shell};
 use tenure_core::step::Limits;
@@ -272,6 +274,20 @@ impl Builder {
     /// that only asks names the kinds that it asks.
     pub fn actor<A: Actor>(mut self) -> Self {
         self.options.serves.push(Serves::actor::<A>());
+        self
+    }
+
+    /// The code that does the effects of a type ([`Decision::effect`](tenure_core::api::Decision::effect)). In a
+    /// cluster every node that owns shards has the same; what a node does not know stays undone until a
+    /// node that does owns its shard.
+    pub fn effect<M, F, Fut>(mut self, policy: EffectPolicy, handler: F) -> Self
+    where
+        M: Message,
+        F: Fn(EffectCall<M>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HandlerOutcome> + Send + 'static,
+    {
+        let handler = EffectHandler::new(policy, handler);
+        self.options.effects.push(handler);
         self
     }
 

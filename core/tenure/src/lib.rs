@@ -112,8 +112,10 @@ pub use tenure_core::api::Bytes;
 pub use tenure_core::api::actor;
 pub use tenure_core::api::bus;
 pub use tenure_core::api::consumer;
+pub use tenure_core::api::effect;
 pub use tenure_core::api::model;
 pub use tenure_core::api::projection;
+pub use tenure_core::api::saga;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
     Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,

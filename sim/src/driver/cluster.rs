@@ -17,7 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::api::actor::Actor;
-use tenure_core::api::{Cluster, Entity, Serves, StartOptions, Tenure, start_with};
+use tenure_core::api::consumer::HandlerOutcome;
+use tenure_core::api::effect::{EffectCall, EffectHandler, EffectPolicy};
+use tenure_core::api::{Cluster, Entity, Message, Serves, StartOptions, Tenure, start_with};
 use tenure_core::driver::Shell as _;
 use tenure_core::lease::Terms;
 use tenure_core::step::{CountingProbe, Limits, Span};
@@ -55,6 +57,7 @@ pub struct SimCluster {
     within: Span,
     corruption: Option<Corruption>,
     pub(crate) serves: Vec<Serves>,
+    effects: Vec<EffectHandler>,
     pub(super) story: bool,
     pub(super) print: bool,
 }
@@ -77,6 +80,7 @@ pub fn cluster(seed: u64) -> SimCluster {
         within: WITHIN,
         corruption: None,
         serves: Vec::new(),
+        effects: Vec::new(),
         story: false,
         print: false,
     }
@@ -194,6 +198,19 @@ impl SimCluster {
         self
     }
 
+    /// The code that every node has for the effects of a type. Its time and sleep are those of its
+    /// [call](EffectCall).
+    pub fn effect<M, F, Fut>(mut self, policy: EffectPolicy, handler: F) -> Self
+    where
+        M: Message,
+        F: Fn(EffectCall<M>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HandlerOutcome> + Send + 'static,
+    {
+        let handler = EffectHandler::new(policy, handler);
+        self.effects.push(handler);
+        self
+    }
+
     /// Prints what happens as it does.
     pub fn printing(mut self) -> Self {
         self.print = true;
@@ -230,7 +247,7 @@ impl SimCluster {
             (false, false) => Story::None,
         };
         let plan = self.plan();
-        let program = program(plan.clone(), self.serves);
+        let program = program(plan.clone(), self.serves, self.effects);
         let world = World::new(plan, program, Trace::new(story));
         let sim = Sim {
             stage: Arc::new(Arc::clone(&world)),
@@ -320,9 +337,10 @@ impl SimCluster {
 }
 
 /// What runs on each node: it starts as a member of the cluster, and again when that fails.
-fn program(plan: Plan, serves: Vec<Serves>) -> Program {
+fn program(plan: Plan, serves: Vec<Serves>, effects: Vec<EffectHandler>) -> Program {
     Arc::new(move |shell: SimShell| {
-        let options = options(&plan, &serves, shell.home.node);
+        let mut options = options(&plan, &serves, shell.home.node);
+        options.effects.clone_from(&effects);
         Box::pin(async move {
             let tenure = loop {
                 match start_with(shell.clone(), options.clone()).await {

@@ -89,7 +89,7 @@ impl BusEvent {
     }
 }
 
-pub(super) fn decode<M: Message>(name: &str, version: u16, data: &[u8]) -> Result<M, DecodeError> {
+pub(crate) fn decode<M: Message>(name: &str, version: u16, data: &[u8]) -> Result<M, DecodeError> {
     if (name, version) != (M::NAME, M::VERSION) {
         return Err(DecodeError::Other {
             found: name.to_owned(),

@@ -41,6 +41,7 @@ mod subscribe;
 pub use durable::{DurableBuilder, DurableError, Published};
 pub use error::{BusError, DecodeError};
 pub use event::BusEvent;
+pub(crate) use event::decode;
 pub use publish::{KEEP, Publish};
 pub use subscribe::{Listen, Subscription};
 

@@ -300,6 +300,32 @@ impl<A: Aggregate, R, E> When<A, R, E> {
         self
     }
 
+    /// This effect is to be done. There may be more effects.
+    ///
+    /// # Panics
+    ///
+    /// When it is not, or the command was rejected.
+    #[track_caller]
+    pub fn then_calls<M: Message>(self, effect: &M) -> Self
+    where
+        E: Debug,
+    {
+        let data = Codec::Cbor
+            .encode(effect)
+            .expect("an effect that can be encoded");
+        let wanted = crate::api::effect::intent(M::NAME, M::VERSION, data);
+        let wanted = wanted.expect("an effect that can have its name");
+        let sends = &self.later().sends;
+        let is_so =
+            |intent: &Intent| (&intent.kind, &intent.message) == (&wanted.kind, &wanted.message);
+        assert!(
+            sends.iter().any(is_so),
+            "no such effect\n  expected: {:?}\n  wanted:   {sends:?}",
+            wanted.message
+        );
+        self
+    }
+
     #[track_caller]
     fn later(&self) -> &Later
     where

@@ -22,6 +22,7 @@ pub(crate) use wire::info_call;
 
 use crate::api::Serving as ServingKind;
 use crate::driver::actors::host::ActorEntry;
+use crate::driver::effects::EffectHost;
 use crate::driver::group::GroupWish;
 use crate::format::Layout;
 use crate::id::Incarnation;
@@ -150,6 +151,8 @@ impl Membership {
 pub(crate) struct Registry {
     pub(crate) kinds: BTreeMap<KindName, Arc<dyn ServingKind>>,
     pub(crate) actors: BTreeMap<KindName, Arc<ActorEntry>>,
+    /// The code of effects, by what they are dispatched as the kind of.
+    pub(crate) effects: BTreeMap<KindName, Arc<dyn EffectHost>>,
 }
 
 impl fmt::Debug for Registry {

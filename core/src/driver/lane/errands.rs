@@ -1,6 +1,7 @@
 //! What logs want of their lane beside the store: the wall clock, and messages delivered.
 
 use super::{Env, Lane, Who};
+use crate::driver::effects;
 use crate::driver::seat::{Errand, ShardKey};
 use crate::driver::shell::Shell;
 use crate::format::WriteMode;
@@ -24,9 +25,16 @@ impl<S: Shell> Lane<S> {
                     let Some(layout) = &self.layout else {
                         unreachable!("a log has a layout");
                     };
-                    let deadline = self.now + self.facts.limits.store_timeout.saturating_mul(2);
-                    let wall = self.shell.wall();
-                    let delivered = self.facts.outbox.send(*dispatch, layout, wall, deadline);
+                    let (outbox, timeout) = (&self.facts.outbox, self.facts.limits.store_timeout);
+                    let delivered = match outbox.effect(&dispatch.intent.kind) {
+                        Some(host) => {
+                            effects::call(&self.shell, (outbox, layout, timeout), host, *dispatch)
+                        }
+                        None => {
+                            let deadline = self.now + timeout.saturating_mul(2);
+                            outbox.send(*dispatch, layout, self.shell.wall(), deadline)
+                        }
+                    };
                     let delivered = delivered.map(move |delivery| {
                         // Whoever would tell is gone: nobody knows.
                         (key, op, delivery.unwrap_or(Delivery::Again))

@@ -151,6 +151,7 @@ fn dispatch(
         kind: kind.clone(),
         sender: commit.entity.clone(),
         intent: intent.clone(),
+        tries: 0,
     }
 }
 

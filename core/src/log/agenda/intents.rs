@@ -94,7 +94,9 @@ impl Intents {
     pub(super) fn next_ready(&mut self) -> Option<(IntentPlace, Box<Dispatch>)> {
         let place = self.ready.pop_first()?;
         let undone = self.undone.get(&place)?;
-        Some((place, undone.dispatch.clone()))
+        let mut dispatch = undone.dispatch.clone();
+        dispatch.tries = undone.tries;
+        Some((place, dispatch))
     }
 
     pub(super) fn fly(&mut self, op: OpId, place: IntentPlace) {

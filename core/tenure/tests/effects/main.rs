@@ -1,0 +1,27 @@
+//! Effects outside, and sagas over several entities.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "the tests of clusters use the rest")]
+#[path = "../cluster/nodes.rs"]
+mod nodes;
+
+mod bad_input;
+mod calls;
+mod sagas;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Waits until something is so.
+async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+    let so = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(SOON, so).await;
+    assert!(waited.is_ok(), "{what} does not come");
+}
