@@ -159,7 +159,9 @@ impl Consumer {
             // Somebody else's, or mine of an attempt whose answer was lost, or of a leader that was
             // being replaced.
             Outcome::Refused(Refused::WrongLast { .. }) => self.ask(cx, Job::Read, out),
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Write),
+            Outcome::Refused(refused) if may_pass(&refused) => {
+                self.again_after(cx, Job::Write, refused)
+            }
             Outcome::Refused(refused) => self.refused(cx, Job::Write, refused, out),
             Outcome::Unknown => {
                 crate::reached!(cx, "consumer: a checkpoint's outcome is unknown");
@@ -225,7 +227,7 @@ impl Consumer {
             Outcome::Done(_) => return Err(Misfit),
             Outcome::Refused(Refused::NotFound) => None,
             Outcome::Refused(refused) if may_pass(&refused) => {
-                self.again(cx, Job::Read);
+                self.again_after(cx, Job::Read, refused);
                 return Ok(());
             }
             Outcome::Refused(refused) => {
@@ -243,6 +245,12 @@ impl Consumer {
                 sequence, payload, ..
             }) => match Checkpoint::decode(&payload) {
                 Ok(checkpoint) => Some((sequence, checkpoint)),
+                Err(_) if self.config.reset.is_some() && !self.record.is_writing() => {
+                    crate::reached!(cx, "consumer: a checkpoint that cannot be read is replaced");
+                    self.asks.done(Job::Read);
+                    self.replace(cx, sequence, out);
+                    return Ok(());
+                }
                 Err(error) => {
                     let name = self.config.definition.name.clone();
                     let fault = match GroupRecord::decode(&payload) {
@@ -268,6 +276,14 @@ impl Consumer {
             (Some((at, checkpoint)), true) => self.compare(cx, at, &checkpoint, out),
         }
         Ok(())
+    }
+
+    /// A checkpoint that cannot be read is to be replaced. Nobody knows its life's number: each life took a
+    /// record at least, so none is above its place.
+    fn replace(&mut self, cx: &mut Cx<'_>, at: Sequence, out: &mut Effects<Effect>) {
+        self.record.at = at;
+        self.record.generation = at.0.saturating_add(1);
+        self.open_from(cx, None, out);
     }
 
     /// A checkpoint was there at the start: it counts if it is one of this consumer.

@@ -10,7 +10,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt::Write;
 
 /// Subject filters that one consumer of the store may have; where a filter would need more, what it
 /// cannot say there is looked at after decoding.
@@ -230,18 +229,35 @@ impl Definition {
     /// Its hash under a layout: which events it reads. How fast, and what is done about failures, may
     /// change.
     pub(crate) fn hash(&self, layout: &Layout) -> u64 {
-        let mut text = String::new();
-        let filter = &self.filter;
-        // Writing to a `String` cannot fail. Texts are quoted, so that none can look like two.
-        if let Source::Bus(pattern) = &self.source {
-            let _ = write!(text, "bus {pattern:?} ");
+        let Filter {
+            kinds,
+            ids,
+            events,
+            headers,
+            // A group's record says which shards each of its parts has.
+            shards: _,
+        } = &self.filter;
+        let mut bytes = Vec::new();
+        add_all(&mut bytes, kinds.iter().map(KindName::as_str));
+        add_all(&mut bytes, ids.iter().map(EntityId::as_str));
+        add_all(&mut bytes, events.iter().map(String::as_str));
+        add_all(&mut bytes, headers.keys().map(String::as_str));
+        for value in headers.values() {
+            add_all(&mut bytes, value.iter().map(String::as_str));
         }
-        let _ = write!(
-            text,
-            "kinds {:?} ids {:?} events {:?} headers {:?}",
-            filter.kinds, filter.ids, filter.events, filter.headers
-        );
-        layout.key.hash(text.as_bytes())
+        if let Source::Bus(pattern) = &self.source {
+            add_all(&mut bytes, [pattern.as_str()].into_iter());
+        }
+        layout.key.hash(&bytes)
+    }
+}
+
+/// Adds texts so that no others come to the same bytes: how many, and each behind its length.
+fn add_all<'t>(bytes: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'t str>) {
+    bytes.extend_from_slice(&(texts.len() as u64).to_le_bytes());
+    for text in texts {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
     }
 }
 

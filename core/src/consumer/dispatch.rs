@@ -230,7 +230,6 @@ impl Consumer {
             self.queue.bytes -= item.bytes;
             feed.bytes -= item.bytes;
             feed.items.remove(&sequence);
-            feed.finished();
             self.queue.pop(key);
         }
         feed.settle();

@@ -1,6 +1,6 @@
 //! Why a consumer ended, or did not do what it was told, and what to do about it.
 
-use super::Failure;
+use super::{Failure, StallReason};
 use crate::format::{EventPlace, FormatError, Position};
 use crate::id::{GroupPart, Incarnation, LayoutId, Sequence, ShardId};
 use crate::name::ConsumerName;
@@ -257,6 +257,14 @@ pub enum Fault {
         /// The consumer.
         name: ConsumerName,
     },
+    /// A limit or a wait is one with which it would do nothing, or nothing else.
+    #[error("the consumer {name} cannot run: {what}; leave it as it is by default, or choose more")]
+    Pace {
+        /// The consumer.
+        name: ConsumerName,
+        /// What is wrong.
+        what: String,
+    },
     /// It begins after what is in the log.
     #[error("the consumer {name} cannot begin: {refusal}")]
     BadStart {
@@ -297,6 +305,9 @@ pub enum RewindRefusal {
         "the consumer's checkpoint is with its own state: stop it, reset that state, and start it again"
     )]
     External,
+    /// What has to end before did not.
+    #[error("the consumer was not rewound, and goes on as before: {0}")]
+    Waits(StallReason),
     /// It is not in a state to be told.
     #[error(transparent)]
     Order(#[from] OrderRefusal),
@@ -351,6 +362,30 @@ pub enum LetterRefusal {
     Failed {
         /// The error's text.
         text: String,
+    },
+    /// Somebody else wants it to be replayed, too.
+    #[error("the event at {place} is being handed over for somebody else: wait for that")]
+    Replaying {
+        /// The place.
+        place: EventPlace,
+    },
+    /// The event failed again meanwhile.
+    #[error(
+        "another dead letter of the event at {place} came meanwhile: look at it before it is removed"
+    )]
+    Newer {
+        /// The place.
+        place: EventPlace,
+    },
+    /// It is not of this consumer and this log.
+    #[error(
+        "the dead letter is of the consumer {consumer} and layout {layout}: it was copied from elsewhere; remove it"
+    )]
+    Foreign {
+        /// The consumer that it names.
+        consumer: ConsumerName,
+        /// The layout that its place is of.
+        layout: LayoutId,
     },
     /// A letter cannot be read.
     #[error("a dead letter cannot be read ({0}): use the program that wrote it")]

@@ -36,16 +36,22 @@ pub(super) struct Feed {
     pub(super) way: Way,
     /// How many times it was opened.
     pub(super) openings: u32,
+    /// Since it was opened a fetch waited and brought nothing.
+    pub(super) dry: bool,
     /// Fetched and not handled.
     pub(super) items: BTreeMap<Sequence, Item>,
     /// Their bytes.
     pub(super) bytes: u64,
     /// What matches and was not fetched, as of the last answer.
     pub(super) pending: u64,
-    /// Commits to be handled until all is that was there when it was opened, or fell behind.
+    /// Commits that are to come until all has that was there when it was opened, or fell behind.
     pub(super) behind: u64,
+    /// The last one that came of them.
+    pub(super) mark: Sequence,
     /// Since when it ends before what was read.
     pub(super) short_since: Option<Time>,
+    /// Since when a server says that there is no such stream.
+    pub(super) absent_since: Option<Time>,
 }
 
 /// How a stream is being read.
@@ -94,11 +100,14 @@ impl Feed {
             live_after: None,
             way,
             openings: 0,
+            dry: false,
             items: BTreeMap::new(),
             bytes: 0,
             pending: 0,
             behind: 0,
+            mark: Sequence::NONE,
             short_since: None,
+            absent_since: None,
         }
     }
 
@@ -109,6 +118,7 @@ impl Feed {
         self.live_after = None;
         self.pending = 0;
         self.behind = 0;
+        self.mark = Sequence::NONE;
         self.looked = false;
         self.quiet = Sequence::NONE;
         match place {
@@ -139,6 +149,12 @@ impl Feed {
     /// Whether any of its events are wanted.
     pub(super) fn is_wanted(&self) -> bool {
         self.way != Way::Unwanted
+    }
+
+    /// Whether all has come that was there when it was opened. A server of a replicated stream may count too
+    /// little there, so it has to have sent the last one, or nothing for a while.
+    fn has_come(&self) -> bool {
+        !self.replicated || self.dry || self.live_after.is_some_and(|end| self.taken >= end)
     }
 
     /// The last sequence that is known to have been there (S13).
@@ -176,8 +192,26 @@ impl Feed {
         }
     }
 
-    /// A commit is handled, or was not wanted.
-    pub(super) fn finished(&mut self) {
-        self.behind = self.behind.saturating_sub(1);
+    /// What is there now is to be handled before it has caught up.
+    pub(super) fn falls_behind(&mut self) {
+        self.behind = self.pending;
+        self.mark = self.taken;
+    }
+
+    /// A commit came.
+    pub(super) fn came(&mut self, sequence: Sequence) {
+        self.taken = self.taken.max(sequence);
+        if self.behind > 0 {
+            self.behind -= 1;
+            self.mark = self.mark.max(sequence);
+        }
+    }
+
+    /// Whether all is handled that was there when it was opened, or fell behind; what came since may be
+    /// handled before it, that of another entity.
+    pub(super) fn has_caught_up(&self) -> bool {
+        let mut waiting = self.items.keys();
+        let handled = waiting.next().is_none_or(|first| *first > self.mark);
+        self.is_open() && self.behind == 0 && self.has_come() && handled
     }
 }

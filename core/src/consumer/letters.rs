@@ -5,10 +5,11 @@ use super::machine::{Consumer, Job};
 use super::queue::Work;
 use super::take::Misfit;
 use super::{
-    Answer, Effect, Failure, Given, Handled, LetterPage, LetterRefusal, Notice, Order, OrderRefusal,
+    Answer, Effect, Failure, Given, Handled, LetterPage, LetterRefusal, Notice, Order,
+    OrderRefusal, UnreadableLetter,
 };
 use crate::format::{DeadLetter, EventPlace};
-use crate::id::{Sequence, Ticket};
+use crate::id::{Partition, Sequence, Ticket};
 use crate::port::{
     Expect, Message, Page, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
     Subject,
@@ -41,8 +42,10 @@ pub(super) struct Put {
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct LetterTask {
     want: Want,
-    /// Where the letter is in the consumers' stream, and what it says.
-    found: Option<(Sequence, Box<DeadLetter>)>,
+    /// Where the letter is in the consumers' stream.
+    found: Option<Sequence>,
+    /// How often its event was tried.
+    tries: u32,
     /// Its event, when it is to be handed over.
     given: Option<Box<Given>>,
 }
@@ -139,7 +142,7 @@ impl Consumer {
                 }
             }
             Outcome::Done(_) => return Err(Misfit),
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => {
                 self.puts.remove(&place);
                 self.refused(cx, job, refused, out);
@@ -161,9 +164,16 @@ impl Consumer {
             let answer = want.refused(OrderRefusal::Busy.into());
             return out.push(Effect::Answer { ticket, answer });
         }
+        if let Want::Replay(place) = want
+            && self.is_replaying(place)
+        {
+            let answer = want.refused(LetterRefusal::Replaying { place });
+            return out.push(Effect::Answer { ticket, answer });
+        }
         let task = LetterTask {
             want,
             found: None,
+            tries: 0,
             given: None,
         };
         self.letters.insert(ticket, task);
@@ -172,6 +182,12 @@ impl Consumer {
             Want::Look(_) | Want::Replay(_) | Want::Remove(_) => Job::Letter(ticket),
         };
         self.ask(cx, job, out);
+    }
+
+    /// Whether somebody else wants an event to be handed over, too: two would have it done twice.
+    fn is_replaying(&self, place: EventPlace) -> bool {
+        let mut tasks = self.letters.values();
+        tasks.any(|task| matches!(task.want, Want::Replay(of) if of == place))
     }
 
     pub(super) fn letter_request(&self, job: Job, ticket: Ticket) -> Option<StoreRequest> {
@@ -200,8 +216,7 @@ impl Consumer {
             }
             // Only if it is the one that was read: a newer one stays.
             (Job::Remove(_), want) => {
-                let (at, _) = task.found.as_ref()?;
-                let (place, expect) = (want.place()?, Expect::OwnLast(*at));
+                let (place, expect) = (want.place()?, Expect::OwnLast(task.found?));
                 Some(self.letter_publish(place, expect, Some(REMOVED_TTL_S), Bytes::new()))
             }
             (_, _) => None,
@@ -230,7 +245,7 @@ impl Consumer {
         };
         match (job, reply) {
             (Job::List(_), Outcome::Done(StoreDone::Page(page))) => {
-                self.tell(ticket, Answer::Letters(listed(&page)), out);
+                self.tell(ticket, Answer::Letters(Ok(listed(&page))), out);
             }
             (Job::List(_), Outcome::Refused(Refused::NotFound)) => {
                 self.tell(ticket, Answer::Letters(Ok(LetterPage::default())), out);
@@ -268,7 +283,7 @@ impl Consumer {
             }
             (_, Outcome::Done(_)) => return Err(Misfit),
             (_, Outcome::Refused(refused)) if may_pass(&refused) => {
-                self.again(cx, job);
+                self.again_after(cx, job, refused);
                 return Ok(());
             }
             (_, Outcome::Refused(refused)) => {
@@ -291,20 +306,35 @@ impl Consumer {
         message: &Message,
         out: &mut Effects<Effect>,
     ) {
+        let Some(task) = self.letters.get_mut(&ticket) else {
+            return;
+        };
+        let before = task.found.replace(message.sequence);
+        if let Want::Remove(place) = want {
+            // One that came meanwhile is another one, of a later failure.
+            if before.is_some_and(|before| before != message.sequence) {
+                return self.tell(ticket, want.refused(LetterRefusal::Newer { place }), out);
+            }
+            // Whatever it says.
+            return self.ask(cx, Job::Remove(ticket), out);
+        }
         let letter = match DeadLetter::decode(&message.payload) {
-            Ok(letter) => Box::new(letter),
+            Ok(letter) => letter,
             Err(error) => {
                 return self.tell(ticket, want.refused(LetterRefusal::Format(error)), out);
             }
         };
-        if let Some(task) = self.letters.get_mut(&ticket) {
-            task.found = Some((message.sequence, letter));
+        let (layout, name) = (self.config.layout.id, &self.config.definition.name);
+        if letter.layout != layout || letter.consumer != *name || want.place() != Some(letter.place)
+        {
+            let foreign = LetterRefusal::Foreign {
+                consumer: letter.consumer,
+                layout: letter.layout,
+            };
+            return self.tell(ticket, want.refused(foreign), out);
         }
-        let job = match want {
-            Want::Remove(_) => Job::Remove(ticket),
-            Want::Look(_) | Want::Replay(_) | Want::List { .. } => Job::Commit(ticket),
-        };
-        self.ask(cx, job, out);
+        task.tries = letter.tries;
+        self.ask(cx, Job::Commit(ticket), out);
     }
 
     /// A removal met something else: when nothing is left there, it is done.
@@ -361,7 +391,7 @@ impl Consumer {
             Order::PerEntity { .. } => message.subject.clone(),
         };
         if let Some(task) = self.letters.get_mut(&ticket) {
-            let tries = task.found.as_ref().map_or(0, |(_, letter)| letter.tries);
+            let tries = task.tries;
             task.given = Some(Box::new(Given {
                 place,
                 subject: Arc::new(subject),
@@ -403,6 +433,9 @@ impl Consumer {
 
     fn tell(&mut self, ticket: Ticket, answer: Answer, out: &mut Effects<Effect>) {
         if self.letters.remove(&ticket).is_some() {
+            for job in [Job::List, Job::Letter, Job::Commit, Job::Remove] {
+                self.asks.abandon(job(ticket));
+            }
             out.push(Effect::Answer { ticket, answer });
         }
     }
@@ -428,21 +461,42 @@ fn is_removed(message: &Message) -> bool {
     message.payload.is_empty() || message.expired_marker
 }
 
-fn listed(page: &Page) -> Result<LetterPage, LetterRefusal> {
+fn listed(page: &Page) -> LetterPage {
     let last = page.messages.last().map(|message| message.sequence);
-    let more = last.filter(|_| page.more);
-    let letters = page.messages.iter().filter(|message| !is_removed(message));
-    let letters = letters.map(|message| {
-        let letter = DeadLetter::decode(&message.payload).map_err(LetterRefusal::Format)?;
-        Ok((message.sequence, letter))
-    });
-    let letters = letters.collect::<Result<_, LetterRefusal>>()?;
-    Ok(LetterPage { letters, more })
+    let mut listed = LetterPage {
+        more: last.filter(|_| page.more),
+        ..LetterPage::default()
+    };
+    for message in page.messages.iter().filter(|message| !is_removed(message)) {
+        match DeadLetter::decode(&message.payload) {
+            Ok(letter) => listed.letters.push((message.sequence, letter)),
+            // One that cannot be read keeps nobody from the others.
+            Err(error) => listed.unreadable.push(UnreadableLetter {
+                place: place_in(&message.subject),
+                sequence: message.sequence,
+                error,
+            }),
+        }
+    }
+    listed
+}
+
+/// The place that the subject of a dead letter ends with.
+fn place_in(subject: &str) -> Option<EventPlace> {
+    let mut tokens = subject.rsplit('.');
+    let index = tokens.next()?.parse().ok()?;
+    let sequence = Sequence(tokens.next()?.parse().ok()?);
+    let partition = Partition(tokens.next()?.parse().ok()?);
+    Some(EventPlace {
+        partition,
+        sequence,
+        index,
+    })
 }
 
 fn nowhere() -> EventPlace {
     EventPlace {
-        partition: crate::id::Partition(0),
+        partition: Partition(0),
         sequence: Sequence::NONE,
         index: 0,
     }

@@ -12,10 +12,11 @@ use super::{Config, Effect, Fault, Input, Keeping, Notice, Order, Share, State};
 use crate::asks::{Asks, Whose};
 use crate::format::{EventPlace, Position};
 use crate::id::{OpId, Partition, Ticket, WallTime};
-use crate::port::{StoreReply, StoreRequest};
+use crate::port::{Refused, StoreReply, StoreRequest};
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Time};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -134,6 +135,10 @@ impl Consumer {
         if matches!(config.definition.keeping, Keeping::External(_)) && !serial {
             return Err(Fault::NotSerial { name });
         }
+        if let Some(what) = config.pace.wrong() {
+            let what = what.to_string();
+            return Err(Fault::Pace { name, what });
+        }
         let (ns, layout) = (&config.wish.namespace, &config.layout);
         let feeds = (0..layout.streams).map(|partition| {
             let partition = Partition(partition);
@@ -211,7 +216,14 @@ impl Consumer {
 
     /// Asks again after a wait.
     pub(super) fn again(&mut self, cx: &Cx<'_>, job: Job) {
+        self.watch.refused.take_if(|(of, _)| *of == job);
         self.asks.wait(cx, &self.limits, job);
+    }
+
+    /// Asks again after a wait, as it was refused for now.
+    pub(super) fn again_after(&mut self, cx: &Cx<'_>, job: Job, refused: Refused) {
+        self.again(cx, job);
+        self.watch.refused = Some((job, refused));
     }
 
     fn stored(&mut self, cx: &mut Cx<'_>, op: OpId, reply: StoreReply, out: &mut Effects<Effect>) {
@@ -252,9 +264,9 @@ impl Consumer {
 
     /// What follows from a step, whatever it was.
     fn settle(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        self.carry_on_rewind(cx, out);
         self.dispatch(cx, out);
         self.feed(cx, out);
-        self.carry_on_rewind(cx, out);
         self.watch_progress(cx, out);
         self.save_when_due(cx, out);
         self.end_when_done(cx, out);
@@ -411,6 +423,7 @@ impl Machine for Consumer {
             named(self.save_at(), "checkpoint"),
             named(self.watch_at(), "watch"),
             named(stop, "stop"),
+            named(self.rewind_at(), "rewind"),
         ]
         .into_iter()
         .fold(None, Deadline::earliest)

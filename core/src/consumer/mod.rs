@@ -54,7 +54,7 @@ pub use policy::{Pace, Policy, Then};
 pub use status::{Lag, Stall, StallReason, State, Status};
 
 use crate::format::{
-    Cause, Checkpoint, Commit, DeadLetter, EventPlace, EventSubject, Layout, Position,
+    Cause, Checkpoint, Commit, DeadLetter, EventPlace, EventSubject, FormatError, Layout, Position,
 };
 use crate::id::{GroupPart, Incarnation, OpId, Partition, Sequence, Ticket, WallTime};
 use crate::port::{StoreReply, StoreRequest};
@@ -156,11 +156,16 @@ pub enum Handled {
 pub enum Command {
     /// Hand nothing over until it is resumed.
     Pause {
+        /// Names the answer.
+        ticket: Ticket,
         /// Who wants it, for people.
         by: String,
     },
     /// Go on.
-    Resume,
+    Resume {
+        /// Names the answer.
+        ticket: Ticket,
+    },
     /// Go on from another place, as soon as the handler is done with what it has. Events between the two
     /// places are handed over again, or never.
     Rewind {
@@ -281,6 +286,8 @@ pub struct Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
+    /// To `Pause` and `Resume`: it is so, from this step on.
+    Obeyed(Result<(), OrderRefusal>),
     /// To `Rewind`: where it stands now.
     Rewound(Result<Vec<Position>, RewindRefusal>),
     /// To `Letters`.
@@ -297,8 +304,22 @@ pub enum Answer {
 pub struct LetterPage {
     /// Each with its place in the consumers' stream.
     pub letters: Vec<(Sequence, DeadLetter)>,
+    /// Those that cannot be read.
+    pub unreadable: Vec<UnreadableLetter>,
     /// After this place more follow.
     pub more: Option<Sequence>,
+}
+
+/// A dead letter that cannot be read; it can be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct UnreadableLetter {
+    /// The place that its subject names, by which it can be removed.
+    pub place: Option<EventPlace>,
+    /// Its own place in the consumers' stream.
+    pub sequence: Sequence,
+    /// What is wrong with it.
+    pub error: FormatError,
 }
 
 /// Something that people want to know.

@@ -19,7 +19,8 @@ pub(super) struct Pause {
 impl Consumer {
     pub(super) fn command(&mut self, cx: &mut Cx<'_>, command: Command, out: &mut Effects<Effect>) {
         match command {
-            Command::Pause { by } => {
+            Command::Pause { ticket, by } => {
+                self.obeys(ticket, out);
                 if self.pause.is_none() && !self.is_over() {
                     self.notice(Notice::Paused, out);
                     // What was handled before is not handed over again, should it end now.
@@ -27,7 +28,8 @@ impl Consumer {
                     self.pause = Some(Pause { by });
                 }
             }
-            Command::Resume => {
+            Command::Resume { ticket } => {
+                self.obeys(ticket, out);
                 if self.pause.take().is_some() && !self.is_over() {
                     self.watch.progress(cx.now);
                     self.notice(Notice::Resumed, out);
@@ -40,7 +42,7 @@ impl Consumer {
                     (Keeping::Stored, None) => None,
                 };
                 match refusal {
-                    None => self.begin_rewind(ticket, to),
+                    None => self.begin_rewind(cx, ticket, to),
                     Some(refusal) => {
                         let answer = Answer::Rewound(Err(refusal));
                         out.push(Effect::Answer { ticket, answer });
@@ -66,6 +68,16 @@ impl Consumer {
             }
             Command::Stop { until } => self.stop(until, out),
         }
+    }
+
+    /// Says that it does what it was told, if it still does anything.
+    fn obeys(&self, ticket: Ticket, out: &mut Effects<Effect>) {
+        let obeyed = match self.is_over() {
+            true => Err(OrderRefusal::Stopped),
+            false => Ok(()),
+        };
+        let answer = Answer::Obeyed(obeyed);
+        out.push(Effect::Answer { ticket, answer });
     }
 
     fn letters_wanted(

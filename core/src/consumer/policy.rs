@@ -47,6 +47,20 @@ impl Policy {
         }
     }
 
+    /// What of it cannot be.
+    fn wrong(&self) -> Option<&'static str> {
+        if self.retries_max == 0 {
+            // It never waits.
+            return None;
+        }
+        if self.delay_min == Span::ZERO {
+            return Some(
+                "a policy's delay_min is zero, so what fails would be tried again without a wait",
+            );
+        }
+        (self.delay_max < self.delay_min).then_some("a policy's delay_max is below its delay_min")
+    }
+
     /// The wait before try `tries + 1`.
     pub(super) fn delay(&self, cx: &Cx<'_>, ordinal: u64, tries: u32) -> Span {
         let doubled = 1_u64 << tries.saturating_sub(1).min(32);
@@ -89,6 +103,38 @@ pub struct Pace {
     pub fault_patience: Span,
     /// Dead letters that are being looked at, replayed or removed at once; the next one is refused.
     pub letters_max: u32,
+}
+
+impl Pace {
+    /// What of it cannot be, for who is to mend it.
+    pub(super) fn wrong(&self) -> Option<&'static str> {
+        let zeros = [
+            (u64::from(self.checkpoint_every), "checkpoint_every is 0"),
+            (
+                self.checkpoint_within.as_nanos(),
+                "checkpoint_within is zero",
+            ),
+            (u64::from(self.batch_events_max), "batch_events_max is 0"),
+            (
+                u64::from(self.prefetch_commits_max),
+                "prefetch_commits_max is 0",
+            ),
+            (
+                u64::from(self.prefetch_bytes_max),
+                "prefetch_bytes_max is 0",
+            ),
+            (self.fetch_wait.as_nanos(), "fetch_wait is zero"),
+            (self.idle.as_nanos(), "idle is zero"),
+            (self.behind_events, "behind_events is 0"),
+            (self.behind_ms, "behind_ms is 0"),
+            (self.stall_after.as_nanos(), "stall_after is zero"),
+            (u64::from(self.letters_max), "letters_max is 0"),
+        ];
+        let zero = zeros.into_iter().find(|(value, _)| *value == 0);
+        zero.map(|(_, what)| what)
+            .or_else(|| self.failing.wrong())
+            .or_else(|| self.undecodable.wrong())
+    }
 }
 
 impl Default for Pace {

@@ -6,7 +6,7 @@ use super::{Answer, Effect, OrderRefusal, RewindRefusal, Start};
 use crate::format::Position;
 use crate::id::Ticket;
 use crate::port;
-use crate::step::{Cx, Effects};
+use crate::step::{Cx, Effects, Time};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 pub(super) struct Rewind {
     ticket: Ticket,
     to: Start,
+    /// When it was wanted.
+    since: Time,
     stage: Stage,
 }
 
@@ -26,16 +28,41 @@ enum Stage {
     Drain,
     /// The ends of these streams are looked at.
     Look(BTreeSet<u16>),
-    /// The streams are opened there.
-    Open,
+    /// The streams are opened there; it stood here before.
+    Open(Vec<Position>),
     /// The checkpoint is written.
     Write,
 }
 
 impl Consumer {
-    pub(super) fn begin_rewind(&mut self, ticket: Ticket, to: Start) {
-        let stage = Stage::Drain;
-        self.phase = Phase::Rewinding(Rewind { ticket, to, stage });
+    pub(super) fn begin_rewind(&mut self, cx: &Cx<'_>, ticket: Ticket, to: Start) {
+        let (since, stage) = (cx.now, Stage::Drain);
+        self.phase = Phase::Rewinding(Rewind {
+            ticket,
+            to,
+            since,
+            stage,
+        });
+    }
+
+    /// When it is given up, because the handler or the store does not end what it has.
+    pub(super) fn rewind_at(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Rewinding(Rewind {
+                since,
+                stage: Stage::Drain,
+                ..
+            }) => Some(*since + self.config.pace.stall_after),
+            Phase::Waiting
+            | Phase::Reading
+            | Phase::Opening
+            | Phase::Claiming
+            | Phase::Running
+            | Phase::Rewinding(_)
+            | Phase::Stopping { .. }
+            | Phase::Over
+            | Phase::Halted => None,
+        }
     }
 
     pub(super) fn carry_on_rewind(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
@@ -47,9 +74,13 @@ impl Consumer {
                 let quiet = self.queue.running.is_empty() && self.puts.is_empty();
                 if quiet && !self.record.is_writing() {
                     self.look_before(cx, out);
+                } else if self.rewind_at().is_some_and(|at| at <= cx.now) {
+                    crate::reached!(cx, "consumer: a rewind is given up");
+                    let reason = self.stall_reason();
+                    self.refuse_rewind(cx, RewindRefusal::Waits(reason), out);
                 }
             }
-            Stage::Open => {
+            Stage::Open(_) => {
                 if self
                     .feeds
                     .iter()
@@ -82,9 +113,9 @@ impl Consumer {
     /// The end of a stream is known.
     pub(super) fn rewind_looked(&mut self, cx: &mut Cx<'_>, n: u16, out: &mut Effects<Effect>) {
         let Phase::Rewinding(Rewind {
-            ticket,
             to,
             stage: Stage::Look(left),
+            ..
         }) = &mut self.phase
         else {
             return;
@@ -93,7 +124,7 @@ impl Consumer {
         if !left.is_empty() {
             return;
         }
-        let (ticket, to) = (*ticket, to.clone());
+        let to = to.clone();
         match self.rewind_places(&to) {
             Ok(places) => {
                 crate::reached!(cx, "consumer: rewound");
@@ -101,18 +132,24 @@ impl Consumer {
                 self.give_up_letters(letters, OrderRefusal::Rewinding, out);
                 self.record.generation += 1;
                 self.watch.resumed = false;
-                self.set_stage(Stage::Open);
+                self.set_stage(Stage::Open(self.positions()));
                 for (n, place) in (0_u16..).zip(places) {
                     self.begin_feed(cx, n, place, out);
                 }
             }
-            Err(refusal) => {
-                self.phase = Phase::Running;
-                self.watch.progress(cx.now);
-                let answer = Answer::Rewound(Err(refusal));
-                out.push(Effect::Answer { ticket, answer });
-            }
+            Err(refusal) => self.refuse_rewind(cx, refusal, out),
         }
+    }
+
+    /// It goes on as before.
+    fn refuse_rewind(&mut self, cx: &Cx<'_>, refusal: RewindRefusal, out: &mut Effects<Effect>) {
+        let Phase::Rewinding(Rewind { ticket, .. }) = &self.phase else {
+            return;
+        };
+        let (ticket, answer) = (*ticket, Answer::Rewound(Err(refusal)));
+        self.phase = Phase::Running;
+        self.watch.progress(cx.now);
+        out.push(Effect::Answer { ticket, answer });
     }
 
     /// Where each stream is to be read from, if none of the places is past its end.
@@ -155,7 +192,7 @@ impl Consumer {
         out.push(Effect::Answer { ticket, answer });
     }
 
-    /// It stops on its way: it stands where its checkpoint is.
+    /// It stops on its way: it stands where it stood before.
     pub(super) fn leave_rewind(&mut self, out: &mut Effects<Effect>) {
         let Phase::Rewinding(Rewind { ticket, stage, .. }) = &self.phase else {
             return;
@@ -163,10 +200,10 @@ impl Consumer {
         let ticket = *ticket;
         match stage {
             Stage::Drain | Stage::Look(_) => {}
-            Stage::Open => {
+            Stage::Open(before) => {
                 self.record.generation -= 1;
-                let saved = self.record.saved.clone();
-                for (feed, position) in self.feeds.iter_mut().zip(saved) {
+                let before = before.clone();
+                for (feed, position) in self.feeds.iter_mut().zip(before) {
                     feed.begin(Ok(position));
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::format::{EventPlace, Position};
 use crate::id::WallTime;
+use crate::port::Refused;
 use crate::step::{Span, Time};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -146,6 +147,8 @@ pub enum StallReason {
         what: String,
         /// How often that was tried in vain.
         tries: u32,
+        /// What it said, when it refused.
+        refused: Option<Refused>,
     },
 }
 
@@ -163,9 +166,19 @@ impl fmt::Display for StallReason {
             Self::Retrying { place, tries } => {
                 write!(f, "event {place} failed {tries} times and is tried again")
             }
-            Self::Store { what, tries } => {
-                write!(f, "the store does not {what} (tried {tries} times)")
-            }
+            Self::Store {
+                what,
+                tries,
+                refused: None,
+            } => write!(f, "the store does not {what} (tried {tries} times)"),
+            Self::Store {
+                what,
+                tries,
+                refused: Some(refused),
+            } => write!(
+                f,
+                "the store does not {what} (tried {tries} times): {refused}"
+            ),
         }
     }
 }

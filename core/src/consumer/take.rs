@@ -29,9 +29,6 @@ const FETCH_EVERY: Span = Span::from_millis(10);
 /// A consumer of that name exists with other settings.
 const NAME_TAKEN: u32 = 10_148;
 
-/// How often a stream that was there is looked for again before it counts as lost.
-pub(super) const LOST_TRIES: u32 = 8;
-
 impl Consumer {
     /// Reads a stream from a place on; what was fetched of it is forgotten.
     pub(super) fn begin_feed(
@@ -124,17 +121,25 @@ impl Consumer {
         match reply {
             Outcome::Done(StoreDone::Stream(info)) => self.seen(cx, n, &info, out),
             Outcome::Done(_) => return Err(Misfit),
-            Outcome::Refused(Refused::NoStream) if self.asks.tries(job) >= LOST_TRIES => {
-                let feed = self.feeds.get(usize::from(n));
-                let stream = feed.map_or("", |feed| feed.stream.as_str()).into();
-                self.fail(cx, Fault::Space(SpaceError::StreamLost { stream }), out);
-            }
-            Outcome::Refused(Refused::NoStream) => self.again(cx, job),
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
+            Outcome::Refused(Refused::NoStream) => self.is_absent(cx, n, out),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             Outcome::Unknown => self.again(cx, job),
         }
         Ok(())
+    }
+
+    /// A stream is not there, as a server says that may not know of it yet.
+    fn is_absent(&mut self, cx: &mut Cx<'_>, n: u16, out: &mut Effects<Effect>) {
+        let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
+            return;
+        };
+        let since = *feed.absent_since.get_or_insert(cx.now);
+        if cx.now.since(since) < self.limits.absent_patience {
+            return self.again(cx, Job::Look(n));
+        }
+        let stream = feed.stream.as_str().into();
+        self.fail(cx, Fault::Space(SpaceError::StreamLost { stream }), out);
     }
 
     /// Where a stream ends is known.
@@ -144,6 +149,7 @@ impl Consumer {
         };
         let (last, known) = (info.last, feed.known());
         feed.head = last;
+        feed.absent_since = None;
         feed.replicated = info.settings.replicas > 1;
         if last < known {
             return self.short(cx, n, out);
@@ -257,8 +263,9 @@ impl Consumer {
                     feed.stand(Position::whole(info.after));
                 }
                 feed.pending = info.pending;
-                feed.behind = info.pending.saturating_add(feed.items.len() as u64);
+                feed.falls_behind();
                 feed.looked = !feed.replicated;
+                feed.dry = false;
                 feed.way = Way::Open {
                     consumer,
                     number: 1,
@@ -279,7 +286,7 @@ impl Consumer {
             Outcome::Refused(Refused::Other {
                 code: NAME_TAKEN, ..
             }) => self.again(cx, job),
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             Outcome::Unknown => self.again(cx, job),
         }
@@ -392,7 +399,7 @@ impl Consumer {
                 crate::reached!(cx, "consumer: its part at the store is gone");
                 self.reopen(cx, n, Reopened::Gone, out);
             }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, job),
+            Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
             // What was on its way is lost. The next message would tell by its number, but there may be none.
             Outcome::Unknown => {
@@ -420,6 +427,7 @@ impl Consumer {
         };
         let began = asked.take().unwrap_or(cx.now);
         let nothing = messages.is_empty() && pending == 0;
+        feed.dry |= nothing;
         feed.pending = pending;
         *fetch_at = cx.now;
         if messages.is_empty() {
@@ -454,8 +462,7 @@ impl Consumer {
             return self.reopen(cx, n, Reopened::Gap, out);
         }
         // What the store said at first was a hint, and what it counted may be gone.
-        let follow = pending.saturating_add(feed.items.len() as u64);
-        feed.behind = feed.behind.min(follow);
+        feed.behind = feed.behind.min(pending);
         if core::mem::take(&mut feed.looked) && nothing {
             feed.quiet = feed.quiet.max(feed.head);
         }
@@ -467,7 +474,7 @@ impl Consumer {
         let Some(feed) = self.feeds.get_mut(usize::from(n)) else {
             return;
         };
-        feed.taken = feed.taken.max(message.sequence);
+        feed.came(message.sequence);
         let base = match feed.position.sequence == message.sequence {
             true => feed.position.events,
             false => 0,
@@ -480,7 +487,7 @@ impl Consumer {
                     let content = self.read(&subject, &message, base);
                     (subject, content)
                 }
-                false => return self.pass_over(now, n),
+                false => return self.pass_over(now),
             },
             Err(error) => (
                 foreign(&message.subject),
@@ -488,7 +495,7 @@ impl Consumer {
             ),
         };
         let Some(content) = content else {
-            return self.pass_over(now, n);
+            return self.pass_over(now);
         };
         let key = match self.config.definition.order {
             Order::Serial => Subject::from(""),
@@ -514,10 +521,7 @@ impl Consumer {
     }
 
     /// A commit of which nothing is wanted.
-    fn pass_over(&mut self, now: Time, n: u16) {
-        if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
-            feed.finished();
-        }
+    fn pass_over(&mut self, now: Time) {
         self.record.unsaved_since.get_or_insert(now);
     }
 

@@ -2,11 +2,14 @@
 //! anything in them counts (S3).
 
 use super::Source;
-use super::take::{LOST_TRIES, Misfit};
+use super::take::Misfit;
 use crate::port::{StoreDone, StoreReply, StoreRequest};
 use crate::space::{Absent, Next, SpaceError, SpaceWish, StreamTask};
 use crate::step::Outcome;
 use alloc::boxed::Box;
+
+/// How often a stream that was there is asked for again before it counts as lost.
+const LOST_TRIES: u32 = 8;
 
 /// How far they were looked at, at this connection.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::status::longer_than;
 use super::{Effect, Lag, Notice, Stall, StallReason, Status};
+use crate::port::Refused;
 use crate::step::{Cx, Effects, Span, Time};
 use alloc::string::{String, ToString};
 
@@ -27,6 +28,8 @@ pub(super) struct Watch {
     /// There is something to do.
     busy: bool,
     stalled: Option<Stall>,
+    /// What the store refused last, for now.
+    pub(super) refused: Option<(Job, Refused)>,
     /// When the oldest event that waits makes it fall behind.
     behind_at: Option<Time>,
 }
@@ -88,10 +91,12 @@ impl Consumer {
 
     /// Looks at live or behind, and at whether there is progress.
     pub(super) fn watch_progress(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        if !matches!(self.phase, Phase::Running) {
+        if !self.is_watched() {
             return;
         }
-        self.turn(cx, out);
+        if matches!(self.phase, Phase::Running) {
+            self.turn(cx, out);
+        }
         let busy = self.has_to_do();
         if !(busy && self.watch.busy) {
             self.watch.progress_at = cx.now;
@@ -137,7 +142,7 @@ impl Consumer {
                 crate::reached!(cx, "consumer: fell behind");
                 self.watch.live = false;
                 for feed in &mut self.feeds {
-                    feed.behind = feed.pending.saturating_add(feed.items.len() as u64);
+                    feed.falls_behind();
                 }
                 self.notice(Notice::Behind(lag), out);
             } else if lag.oldest.is_some() {
@@ -146,10 +151,7 @@ impl Consumer {
             }
             return;
         }
-        let reached = self
-            .feeds
-            .iter()
-            .all(|feed| feed.is_open() && feed.behind == 0);
+        let reached = self.feeds.iter().all(Feed::has_caught_up);
         if reached && !much && age_ms < behind_ms {
             crate::reached!(cx, "consumer: live");
             self.watch.live = true;
@@ -158,13 +160,19 @@ impl Consumer {
         }
     }
 
+    /// Whether there is progress to be seen: it hands events over, or is on its way elsewhere.
+    fn is_watched(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Rewinding(_))
+    }
+
     /// Whether anything waits for the handler or for the store.
     fn has_to_do(&self) -> bool {
-        !self.lag().is_none() || self.trouble().is_some() || !self.puts.is_empty()
+        let rewinds = matches!(self.phase, Phase::Rewinding(_));
+        rewinds || !self.lag().is_none() || self.trouble().is_some() || !self.puts.is_empty()
     }
 
     /// What the store does not do.
-    fn trouble(&self) -> Option<(String, u32)> {
+    fn trouble(&self) -> Option<(Job, u32)> {
         let feeds = (0_u16..).zip(&self.feeds);
         let mut jobs = feeds.filter_map(|(n, feed)| {
             let job = match &feed.way {
@@ -176,21 +184,23 @@ impl Consumer {
                     let tries = |job| self.asks.tries(job);
                     // A look that was tried again is forgotten when a fetch was answered.
                     let tries = tries(fetch).max(tries(Job::Look(n)));
-                    return (tries > 0).then(|| (fetch.to_string(), tries));
+                    return (tries > 0).then_some((fetch, tries));
                 }
             };
-            Some((job.to_string(), self.asks.tries(job)))
+            Some((job, self.asks.tries(job)))
         });
         let writes = [Job::Write, Job::Read];
         let mut written = writes.into_iter().filter_map(|job| {
             let tries = self.asks.tries(job);
-            (tries > 0).then(|| (job.to_string(), tries))
+            (tries > 0).then_some((job, tries))
         });
         jobs.next().or_else(|| written.next())
     }
 
-    fn stall_reason(&self) -> StallReason {
-        if let Some(pause) = &self.pause {
+    pub(super) fn stall_reason(&self) -> StallReason {
+        if let Some(pause) = &self.pause
+            && matches!(self.phase, Phase::Running)
+        {
             return StallReason::Paused {
                 by: pause.by.clone(),
             };
@@ -207,17 +217,26 @@ impl Consumer {
         }
         let put = self.puts.keys().next().map(|place| {
             let job = Job::Put(*place);
-            (job.to_string(), self.asks.tries(job))
+            (job, self.asks.tries(job))
         });
-        let (what, tries) = put
-            .or_else(|| self.trouble())
-            .unwrap_or_else(|| (String::from("send events"), 0));
-        StallReason::Store { what, tries }
+        let Some((job, tries)) = put.or_else(|| self.trouble()) else {
+            return StallReason::Store {
+                what: String::from("send events"),
+                tries: 0,
+                refused: None,
+            };
+        };
+        let refused = self.watch.refused.as_ref().filter(|(of, _)| *of == job);
+        StallReason::Store {
+            what: job.to_string(),
+            tries,
+            refused: refused.map(|(_, refused)| refused.clone()),
+        }
     }
 
     /// When progress is to be looked at.
     pub(super) fn watch_at(&self) -> Option<Time> {
-        if !matches!(self.phase, Phase::Running) {
+        if !self.is_watched() {
             return None;
         }
         let waits = self.watch.stalled.is_none() && self.has_to_do();

@@ -136,7 +136,10 @@ impl World {
                         self.last.clear();
                     }
                     Answer::Rewound(Err(_)) => {}
-                    Answer::Letters(_) | Answer::Looked(_) | Answer::Removed(_) => {
+                    Answer::Obeyed(_)
+                    | Answer::Letters(_)
+                    | Answer::Looked(_)
+                    | Answer::Removed(_) => {
                         panic!("nothing else is asked")
                     }
                 },

@@ -237,6 +237,11 @@ impl Tap {
             404 | 408 => self.ended(message, false),
             409 if text == "Batch Completed" => self.ended(message, false),
             409 if text == "Message Size Exceeds MaxBytes" => self.ended(message, true),
+            // A limit of the account or of the server for what consumers may ask: it lasts, and says what it is.
+            409 if text.starts_with("Exceeded") => {
+                let (code, text) = (0, text.to_owned());
+                self.end = Some(End::Refused(Refused::Other { code, text }));
+            }
             409 if text == "Consumer Deleted" => {
                 self.end = Some(End::Refused(Refused::NoConsumer));
             }

@@ -204,10 +204,8 @@ impl ConsumerHandle {
     /// When the consumer has ended.
     pub async fn pause(&self, by: impl Into<String>) -> Result<(), ConsumerError> {
         let by = by.into();
-        self.order(move |_| Command::Pause { by }).await?;
-        self.until(None, |status| status.paused.is_some())
+        self.obeyed(move |ticket| Command::Pause { ticket, by })
             .await
-            .map(drop)
     }
 
     /// Goes on.
@@ -216,10 +214,7 @@ impl ConsumerHandle {
     ///
     /// When the consumer has ended.
     pub async fn resume(&self) -> Result<(), ConsumerError> {
-        self.order(|_| Command::Resume).await?;
-        self.until(None, |status| status.paused.is_none())
-            .await
-            .map(drop)
+        self.obeyed(|ticket| Command::Resume { ticket }).await
     }
 
     /// Goes on from another place, as soon as the handler is done with what it has; where it stands then.
@@ -227,14 +222,15 @@ impl ConsumerHandle {
     ///
     /// # Errors
     ///
-    /// When the place is past the end of the log; the consumer goes on as before. When it has ended.
+    /// When the place is past the end of the log, or the handler does not end what it has for as long as
+    /// [`Pace::stall_after`] says; the consumer goes on as before. When it has ended.
     pub async fn rewind(&self, to: Start) -> Result<Vec<Position>, RewindError> {
         match self
             .ask(move |ticket| Command::Rewind { ticket, to })
             .await?
         {
             Answer::Rewound(rewound) => Ok(rewound?),
-            Answer::Letters(_) | Answer::Looked(_) | Answer::Removed(_) => {
+            Answer::Obeyed(_) | Answer::Letters(_) | Answer::Looked(_) | Answer::Removed(_) => {
                 Err(self.error_now().into())
             }
         }
@@ -288,6 +284,21 @@ impl ConsumerHandle {
     /// Why it does not run, if it does not.
     pub(super) fn error_now(&self) -> ConsumerError {
         error_of(self.told.borrow().ended.clone())
+    }
+
+    /// Asks for what is answered at once; the status may say otherwise again when this ends.
+    async fn obeyed(
+        &self,
+        command: impl FnOnce(Ticket) -> Command + Send + 'static,
+    ) -> Result<(), ConsumerError> {
+        match self.ask(command).await? {
+            Answer::Obeyed(Ok(())) => Ok(()),
+            Answer::Obeyed(Err(_))
+            | Answer::Rewound(_)
+            | Answer::Letters(_)
+            | Answer::Looked(_)
+            | Answer::Removed(_) => Err(self.error_now()),
+        }
     }
 
     async fn order(

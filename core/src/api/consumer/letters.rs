@@ -2,7 +2,7 @@
 
 use super::{ConsumerHandle, LetterError};
 use crate::api::{Past, RawEvent};
-use crate::consumer::{Answer, Command, LetterRefusal};
+use crate::consumer::{Answer, Command, LetterPage, LetterRefusal, UnreadableLetter};
 use crate::format::{DeadLetter, EventPlace};
 use crate::id::Sequence;
 
@@ -30,41 +30,52 @@ pub struct DeadLetters<'a> {
 pub type LetterEvent = Past<RawEvent>;
 
 impl DeadLetters<'_> {
-    /// All of them, by when they were put aside.
+    /// All that can be read, by when they were put aside.
     ///
     /// # Errors
     ///
     /// When the consumer has ended, or the store refuses.
     pub async fn all(&self) -> Result<Vec<DeadLetter>, LetterError> {
-        let (mut all, mut after) = (Vec::new(), Sequence::NONE);
+        Ok(self.listed().await?.0)
+    }
+
+    /// Those that cannot be read: of a newer program, or damaged. They can be [removed](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// When the consumer has ended, or the store refuses.
+    pub async fn unreadable(&self) -> Result<Vec<UnreadableLetter>, LetterError> {
+        Ok(self.listed().await?.1)
+    }
+
+    /// All of them, those that can be read and those that cannot.
+    async fn listed(&self) -> Result<(Vec<DeadLetter>, Vec<UnreadableLetter>), LetterError> {
+        let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+        let mut after = Sequence::NONE;
         loop {
-            let (letters, last) = self.page(after).await?;
-            all.extend(letters);
-            match last {
+            let page = self.page(after).await?;
+            all.extend(page.letters.into_iter().map(|(_, letter)| letter));
+            unreadable.extend(page.unreadable);
+            match page.more {
                 Some(last) => after = last,
-                None => return Ok(all),
+                None => return Ok((all, unreadable)),
             }
         }
     }
 
-    /// Some of them, and after which place more follow.
-    async fn page(
-        &self,
-        after: Sequence,
-    ) -> Result<(Vec<DeadLetter>, Option<Sequence>), LetterError> {
+    /// Some of them.
+    async fn page(&self, after: Sequence) -> Result<LetterPage, LetterError> {
         let command = move |ticket| Command::Letters {
             ticket,
             after,
             letters_max: PAGE,
         };
-        let page = match self.consumer.ask(command).await? {
-            Answer::Letters(page) => page?,
-            Answer::Rewound(_) | Answer::Looked(_) | Answer::Removed(_) => {
-                return Err(self.consumer.error_now().into());
+        match self.consumer.ask(command).await? {
+            Answer::Letters(page) => Ok(page?),
+            Answer::Obeyed(_) | Answer::Rewound(_) | Answer::Looked(_) | Answer::Removed(_) => {
+                Err(self.consumer.error_now().into())
             }
-        };
-        let letters = page.letters.into_iter().map(|(_, letter)| letter);
-        Ok((letters.collect(), page.more))
+        }
     }
 
     /// The event of a letter, as it is stored.
@@ -84,7 +95,7 @@ impl DeadLetters<'_> {
                 let event = RawEvent::new(record.name.clone(), record.schema, record.data.clone());
                 Ok(past.with(event.at(record.version)))
             }
-            Answer::Rewound(_) | Answer::Letters(_) | Answer::Removed(_) => {
+            Answer::Obeyed(_) | Answer::Rewound(_) | Answer::Letters(_) | Answer::Removed(_) => {
                 Err(self.consumer.error_now().into())
             }
         }
@@ -114,7 +125,10 @@ impl DeadLetters<'_> {
                 // Somebody else dealt with it meanwhile.
                 Err(LetterError::Refused(LetterRefusal::None { .. })) => {}
                 Err(LetterError::Refused(
-                    LetterRefusal::Failed { .. } | LetterRefusal::EventGone { .. },
+                    LetterRefusal::Failed { .. }
+                    | LetterRefusal::EventGone { .. }
+                    | LetterRefusal::Replaying { .. }
+                    | LetterRefusal::Foreign { .. },
                 )) => failed.push(letter),
                 Err(error) => return Err(error),
             }
@@ -135,7 +149,7 @@ impl DeadLetters<'_> {
     fn removed(&self, answer: Answer) -> Result<(), LetterError> {
         match answer {
             Answer::Removed(removed) => Ok(removed?),
-            Answer::Rewound(_) | Answer::Letters(_) | Answer::Looked(_) => {
+            Answer::Obeyed(_) | Answer::Rewound(_) | Answer::Letters(_) | Answer::Looked(_) => {
                 Err(self.consumer.error_now().into())
             }
         }

@@ -58,7 +58,7 @@ pub use middleware::{
 pub use crate::consumer::group::GroupState;
 pub use crate::consumer::{
     Failure, Fault, Lag, LetterRefusal, OrderRefusal, Pace, Policy, RewindRefusal, Stall,
-    StallReason, Start, State, Status, Then,
+    StallReason, Start, State, Status, Then, UnreadableLetter,
 };
 pub use crate::format::{Cause, DeadLetter, EventPlace, Position};
 pub use crate::id::{GroupPart, Partition};

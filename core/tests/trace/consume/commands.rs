@@ -10,10 +10,10 @@ use tenure_core::Span;
 use tenure_core::consumer::{
     Command, Definition, Filter, Input, Keeping, Order, Pace, Source, Start, Then,
 };
-use tenure_core::format::{Cause, EventPlace, Metadata, Placement, Position};
-use tenure_core::id::{Partition, Sequence, Ticket, WallTime};
+use tenure_core::format::{Cause, DeadLetter, EventPlace, Metadata, Placement, Position};
+use tenure_core::id::{LayoutId, Partition, Sequence, Ticket, WallTime};
 use tenure_core::name::{ConsumerName, EntityId, KindName};
-use tenure_core::port::Refused;
+use tenure_core::port::{Refused, Rollup, StoreRequest, Subject};
 
 impl Stage for Desk {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
@@ -42,6 +42,15 @@ impl Stage for Desk {
                 self.store.delete(&stream, at);
             }
             ["foreign", "checkpoint", name, of] => self.foreign_checkpoint(name, of)?,
+            ["spoil", "checkpoint", name] => {
+                let subject = namespace().checkpoint_subject(&consumer(name)?);
+                self.store_in_consumers(subject, Bytes::from_static(b"junk"));
+            }
+            ["spoil", "letter", name, place] => {
+                let subject = namespace().dead_letter_subject(&consumer(name)?, place_of(place)?);
+                self.store_in_consumers(subject, Bytes::from_static(b"junk"));
+            }
+            ["copy", "letter", name, place, "of", of] => self.copied_letter(name, place, of)?,
             [label, "starts", name, settings @ ..] => {
                 let (reset, settings): (Vec<_>, Vec<_>) = settings
                     .iter()
@@ -65,7 +74,8 @@ impl Stage for Desk {
                     "gone" => Fate::Refused(Refused::NoConsumer),
                     "nobody" => Fate::Refused(Refused::NoResponders),
                     "full" => Fate::Refused(Refused::NoSpace),
-                    _ => return Err("unknown, lost, torn, gone, nobody, full".into()),
+                    "absent" => Fate::Refused(Refused::NoStream),
+                    _ => return Err("unknown, lost, torn, gone, nobody, full, absent".into()),
                 };
                 let fates = self.faults.entry(((*label).to_owned(), (*name).to_owned()));
                 fates.or_default().push_back(fate);
@@ -127,6 +137,28 @@ impl Desk {
         Ok(())
     }
 
+    /// A dead letter as a copy of another log's, or another consumer's, has it; or the same once more.
+    fn copied_letter(&mut self, name: &str, place: &str, of: &str) -> Result<(), String> {
+        let stream = namespace().consumer_stream();
+        let subject = namespace().dead_letter_subject(&consumer(name)?, place_of(place)?);
+        let last = self.store.last_of(&stream, &subject).ok_or("none")?;
+        let mut letter = DeadLetter::decode(&last.payload).map_err(|e| e.to_string())?;
+        match of {
+            "layout" => letter.layout = LayoutId(8),
+            of => letter.consumer = consumer(of)?,
+        }
+        self.store_in_consumers(subject, letter.encode());
+        Ok(())
+    }
+
+    fn store_in_consumers(&mut self, subject: Subject, payload: Bytes) {
+        let mut written = publish(namespace().consumer_stream(), subject, payload);
+        if let StoreRequest::Publish(publish) = &mut written {
+            publish.rollup = Rollup::Subject;
+        }
+        self.apply(&written);
+    }
+
     fn seat_command(&mut self, label: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["up"] => self.step(label, Input::Up),
@@ -145,8 +177,14 @@ impl Desk {
                 let fails = (number(times)?, Cause::Undecodable);
                 self.seat(label).fails.insert((*id).to_owned(), fails);
             }
-            ["pauses"] => self.order(label, Command::Pause { by: "ann".into() }),
-            ["resumes"] => self.order(label, Command::Resume),
+            ["pauses"] => {
+                let (ticket, by) = (Ticket(6), "ann".into());
+                self.order(label, Command::Pause { ticket, by });
+            }
+            ["resumes"] => {
+                let ticket = Ticket(7);
+                self.order(label, Command::Resume { ticket });
+            }
             ["rewinds", to @ ..] => {
                 let (ticket, to) = (Ticket(1), self.start(to)?);
                 self.order(label, Command::Rewind { ticket, to });
@@ -289,6 +327,10 @@ fn place_of(text: &str) -> Result<EventPlace, String> {
         sequence: Sequence(number(next()?)?),
         index: number(next()?)?,
     })
+}
+
+fn consumer(text: &str) -> Result<ConsumerName, String> {
+    ConsumerName::new(text).map_err(|e| e.to_string())
 }
 
 fn kind_of(text: &str) -> Result<KindName, String> {

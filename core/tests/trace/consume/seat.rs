@@ -143,6 +143,8 @@ impl Desk {
             }
             Effect::Answer { ticket, answer } => {
                 let answer = match answer {
+                    Answer::Obeyed(Ok(())) => "it is so".to_owned(),
+                    Answer::Obeyed(Err(refusal)) => format!("refused: {refusal}"),
                     Answer::Rewound(Ok(positions)) => format!("rewound to {positions:?}"),
                     Answer::Rewound(Err(refusal)) => format!("not rewound: {refusal}"),
                     Answer::Letters(Ok(page)) => {
@@ -159,7 +161,12 @@ impl Desk {
                         });
                         let letters: Vec<String> = letters.collect();
                         let more = if page.more.is_some() { ", more" } else { "" };
-                        format!("letters [{}]{more}", letters.join("; "))
+                        let unreadable = page.unreadable.iter().map(|letter| match letter.place {
+                            Some(place) => format!(", {place} cannot be read"),
+                            None => ", one cannot be read".to_owned(),
+                        });
+                        let unreadable: String = unreadable.collect();
+                        format!("letters [{}]{unreadable}{more}", letters.join("; "))
                     }
                     Answer::Looked(Ok(looked)) => {
                         format!("it is {}", looked.0.events.len())
