@@ -42,7 +42,7 @@ impl WorldKind {
     /// The profiles that it has.
     pub fn profiles(self) -> &'static [Profile] {
         match self {
-            Self::Pure => &Profile::ALL,
+            Self::Pure => &Profile::OF_MACHINES,
             Self::Driver | Self::Madsim => &driver::PROFILES,
         }
     }
@@ -54,7 +54,7 @@ impl WorldKind {
     /// When it has not: which ones it has.
     pub fn check(self, profile: Profile) -> Result<(), String> {
         let has = match self {
-            Self::Pure => true,
+            Self::Pure => Profile::OF_MACHINES.contains(&profile),
             Self::Driver | Self::Madsim => driver::has(profile),
         };
         if has {

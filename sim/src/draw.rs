@@ -125,6 +125,10 @@ pub(crate) enum What {
     Clog,
     /// When and whose way to the store dies, and how.
     Dying,
+    /// When the consumers of which stream are forgotten.
+    Consumers,
+    /// Which message of a fetch is lost.
+    Delivery,
 }
 
 /// Rows of draws.
@@ -150,6 +154,8 @@ impl What {
             | Self::Record
             | Self::Overload
             | Self::Removed
+            | Self::Consumers
+            | Self::Delivery
             | Self::Dying
             | Self::NodeKey
             | Self::Fate

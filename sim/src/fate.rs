@@ -195,6 +195,29 @@ pub(crate) fn bodies(
     Outcome::Done(StoreDone::Latest(proof))
 }
 
+/// An answer with messages of a stream as a node hears it: one of them may be lost on its way. Not the last
+/// one: that would be found with the next one that comes, whenever that is.
+pub(crate) fn delivered(
+    draws: &mut Draws,
+    faults: &Faults,
+    part: u64,
+    probe: &mut CountingProbe,
+    reply: StoreReply,
+) -> StoreReply {
+    let Outcome::Done(StoreDone::Fetched(mut fetched)) = reply else {
+        return reply;
+    };
+    let count = fetched.messages.len() as u64;
+    let rate = if count > 1 { faults.lost_message } else { 0 };
+    if draws.strikes(Fault::LostMessage, (What::Delivery, part << 8), rate) {
+        reached!(Passed { probe }, "fault: a message is lost on its way");
+        let lost = draws.below(What::Delivery, part << 8 | 1, count - 1);
+        let lost = usize::try_from(lost).expect("an index fits");
+        fetched.messages.remove(lost);
+    }
+    Outcome::Done(StoreDone::Fetched(fetched))
+}
+
 /// How far back a replica that lags is on its stream (of which `last` is the last message): a stream's
 /// anchor is as old as the stream.
 pub(crate) fn lag(draws: &mut Draws, part: u64, last: Sequence) -> Sequence {

@@ -33,6 +33,7 @@ pub(crate) enum Trouble {
     ClockJump,
     ClockFreeze,
     Drain,
+    ConsumerLost,
 }
 
 /// When a kind of fault is due.
@@ -86,6 +87,7 @@ impl Rhythm {
             Fault::ClockJump => (Trouble::ClockJump, What::ClockJump, faults.clock_jump),
             Fault::ClockFreeze => (Trouble::ClockFreeze, What::ClockFreeze, faults.clock_freeze),
             Fault::Drain => (Trouble::Drain, What::Drain, faults.drain),
+            Fault::ConsumerLost => (Trouble::ConsumerLost, What::Consumers, faults.consumer_lost),
             Fault::Join
             | Fault::LostRequest
             | Fault::LostAnswer
@@ -117,7 +119,8 @@ impl Rhythm {
             | Fault::RemovedMember
             | Fault::DyingLink
             | Fault::LateLink
-            | Fault::GivenUp => return None,
+            | Fault::GivenUp
+            | Fault::LostMessage => return None,
         };
         Some(Self {
             fault,

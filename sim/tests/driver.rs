@@ -1,13 +1,15 @@
 //! The driver world: some seeds of each of its profiles break nothing, the same seed is the same run,
 //! and what a test does to its nodes befalls them and nobody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tenure_core::api::actor::{Actor, ActorCx, Handlers, InitError};
 use tenure_core::format::TakeOver;
 use tenure_sim::{
-    Case, Class, Fault, Profile, Seeds, Sim, SimCluster, Swarm, WorldKind, cluster, trace_hash,
+    Case, Class, Deviation, Fault, Profile, Seeds, Sim, SimCluster, Swarm, WorldKind, cluster,
+    trace_hash,
 };
 
 fn case(seed: u64, profile: Profile) -> Case {
@@ -43,6 +45,20 @@ fn seeds_of_every_profile_break_nothing() {
             "{profile} does nothing"
         );
     }
+}
+
+#[test]
+fn consumers_lose_their_part_of_the_store_and_messages_on_their_way() {
+    let mut came = BTreeSet::new();
+    for seed in 0..12 {
+        let report = case(seed, Profile::Consume).run();
+        assert_eq!(report.violation, None, "seed {seed}");
+        came.extend(report.deviations.into_keys().filter_map(|it| match it {
+            Deviation::Fault { fault, .. } => Some(fault),
+            Deviation::Free { .. } | Deviation::Ask { .. } => None,
+        }));
+    }
+    assert!(came.contains(&Fault::ConsumerLost) && came.contains(&Fault::LostMessage));
 }
 
 #[test]

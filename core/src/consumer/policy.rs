@@ -53,12 +53,8 @@ impl Policy {
             // It never waits.
             return None;
         }
-        if self.delay_min == Span::ZERO {
-            return Some(
-                "a policy's delay_min is zero, so what fails would be tried again without a wait",
-            );
-        }
-        (self.delay_max < self.delay_min).then_some("a policy's delay_max is below its delay_min")
+        let waits = self.delay_min > Span::ZERO && self.delay_max > Span::ZERO;
+        (!waits).then_some("a policy's delay_min or delay_max is zero, so what fails would be tried again without a wait")
     }
 
     /// The wait before try `tries + 1`.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
+use tenure_core::id::Sequence;
 use tenure_core::step::{Span, Time};
+use tenure_mem::store::Store;
 use tenure_sim::Violation;
 use tenure_sim::stage::{Log, Stage, Stretches, Voids, Work};
 use tokio::sync::watch;
@@ -78,6 +80,16 @@ impl Stage for Seen {
     fn log(&self) -> Result<Log, Violation> {
         let messages = self.0.messages();
         self.0.setting().log(&messages)
+    }
+
+    fn ends(&self) -> Vec<Sequence> {
+        let streams = self.0.setting().event_streams();
+        let last = |store: &mut _| streams.iter().map(|it| Store::last(store, it)).collect();
+        self.0.store.with_store(last)
+    }
+
+    fn consumes(&self) -> bool {
+        self.0.setting().consumes()
     }
 
     fn voids(&self) -> Voids {

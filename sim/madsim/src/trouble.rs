@@ -115,6 +115,11 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
                 cluster.setting().record_is_deleted(&messages, &record);
             }
         }
+        Befalls::ForgetsConsumers { stream } => {
+            cluster
+                .store
+                .with_store(|store| store.forget_consumers_of(&stream));
+        }
         Befalls::ClockJumps { .. } => cluster.clock_changed(),
         Befalls::ClockStops { node, length } => {
             cluster.clock_changed();

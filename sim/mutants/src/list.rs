@@ -37,7 +37,7 @@ pub(crate) struct Place {
 pub(crate) enum Killer {
     /// A test of the core, such as `trace`; `lib` are those beside the code.
     Test(String),
-    /// So many seeds of a profile of the simulation.
+    /// So many seeds of a profile of the simulation, with its world where that is not the pure one.
     Sim { profile: String, seeds: u32 },
 }
 
@@ -74,6 +74,11 @@ impl fmt::Display for Killer {
             Self::Sim { profile, seeds } => write!(f, "sim {profile} {seeds}"),
         }
     }
+}
+
+/// World and profile of a family of runs, as a list names it: that of the pure world by the profile alone.
+pub(crate) fn place(family: &str) -> (&str, &str) {
+    family.split_once(':').unwrap_or(("pure", family))
 }
 
 /// What begins and ends the expression in a line of context.
@@ -201,7 +206,7 @@ fn killer(text: &str) -> Result<Killer, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Killer, all, read};
+    use super::{Killer, all, place, read};
     use crate::hunt::{BEGIN, CANARY, END, row_of_list};
     use std::path::PathBuf;
 
@@ -249,12 +254,18 @@ mod tests {
         let mut mutants = all(&here.join("list")).unwrap();
         mutants.extend(all(&here.join("open")).unwrap());
         for machine in [
-            "lease", "node", "shard", "log", "route", "actor", "protocol",
+            "lease", "node", "shard", "log", "route", "actor", "protocol", "consumer",
         ] {
             let of = |name: &str| name.starts_with(&format!("{machine}:"));
             assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");
         }
         crate::plant::planted(&root, &mutants).unwrap();
+    }
+
+    #[test]
+    fn a_profile_may_be_that_of_another_world() {
+        assert_eq!(place("kill"), ("pure", "kill"));
+        assert_eq!(place("driver:consume"), ("driver", "consume"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The copy of the workspace, and what is run in it.
 
-use crate::list::{Killer, Mutant};
+use crate::list::{Killer, Mutant, place};
 use crate::plant::{CHOICE, MODULE, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -157,7 +157,8 @@ impl Lab {
                     let verb = if patience.is_none() { "build" } else { "run" };
                     command.args([verb, "--quiet", "--profile", "sim", "-p", "tenure-sim"]);
                     if patience.is_some() {
-                        command.args(["--", "swarm", "--profile", profile]);
+                        let (world, profile) = place(profile);
+                        command.args(["--", "swarm", "--world", world, "--profile", profile]);
                         command.args(["--seeds", &seeds.to_string()]);
                     }
                 }

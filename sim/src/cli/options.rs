@@ -63,7 +63,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) seed: u64,
     /// Which faults it may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
-    /// partition, drift (or clock), takeover, kill or storm
+    /// partition, drift (or clock), takeover, kill, storm or, where the driver runs, consume
     #[arg(long, default_value = "swarm")]
     pub(crate) profile: Profile,
     /// Print what happens
@@ -85,7 +85,8 @@ pub(crate) struct Swarm {
     #[arg(long, default_value_t = 0)]
     pub(crate) from: u64,
     /// Which faults they may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
-    /// partition, drift (or clock), takeover, kill or storm; all in turn when not given
+    /// partition, drift (or clock), takeover, kill, storm or, where the driver runs,
+    /// consume; all in turn when not given
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
     /// On how many threads

@@ -165,6 +165,10 @@ faults! {
     LostRecord "lost-record" voids [Fenced],
     /// A node does not become well when faults end: it is dead, or reaches nobody.
     GivenUp "given-up" voids [],
+    /// The store forgets the consumers of a stream, as with the end of the server that had them.
+    ConsumerLost "consumer-lost" voids [],
+    /// A message that a fetch brings is lost on its way, and one behind it comes.
+    LostMessage "lost-message" voids [],
 }
 
 impl fmt::Display for Fault {

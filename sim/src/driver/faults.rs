@@ -69,6 +69,7 @@ impl State {
             Trouble::ClockJump => self.clock_jumps(it),
             Trouble::ClockFreeze => self.clock_stops(it),
             Trouble::Drain => self.is_drained(it),
+            Trouble::ConsumerLost => self.forgets_consumers(it),
         }
     }
 

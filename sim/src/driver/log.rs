@@ -5,8 +5,8 @@
 use crate::oracle::{Class, Violation};
 use crate::voids::Voids;
 use std::collections::{BTreeMap, BTreeSet};
-use tenure_core::format::{Commit, Ownership};
-use tenure_core::id::{Epoch, Sequence, Version};
+use tenure_core::format::{Anchor, Commit, Ownership};
+use tenure_core::id::{Epoch, Partition, Sequence, Version};
 use tenure_core::name::Namespace;
 use tenure_core::port::{Message, Subject};
 
@@ -14,6 +14,8 @@ use tenure_core::port::{Message, Subject};
 #[derive(Debug, Default)]
 pub struct Log {
     pub(super) entities: BTreeMap<Subject, Vec<(Sequence, Commit)>>,
+    /// The stream of each entity.
+    streams: BTreeMap<Subject, Partition>,
 }
 
 impl Log {
@@ -37,6 +39,16 @@ impl Log {
     /// How many commits there are.
     pub fn commits(&self) -> usize {
         self.entities.values().map(Vec::len).sum()
+    }
+
+    /// The entities of each stream with their commits, oldest first.
+    pub(super) fn placed(
+        &self,
+    ) -> impl Iterator<Item = (Partition, &Subject, &[(Sequence, Commit)])> {
+        let entities = self.entities.iter();
+        entities.filter_map(|(subject, commits)| {
+            Some((*self.streams.get(subject)?, subject, commits.as_slice()))
+        })
     }
 
     /// The commits of an entity of a kind.
@@ -70,7 +82,7 @@ impl Log {
     ) -> Result<(), (&'static str, String)> {
         // The epoch of each shard of each class, by its ownership subject, so far.
         let mut epochs: BTreeMap<Subject, Epoch> = BTreeMap::new();
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut stream) = (BTreeSet::new(), Partition(0));
         for message in messages {
             let subject = &message.subject;
             let sequence = message.sequence;
@@ -84,7 +96,14 @@ impl Log {
                     let claim = record.claim;
                     epochs.insert(subject.clone(), Epoch { sequence, claim });
                 }
+                // A stream begins with its anchor.
+                Some("lay") => {
+                    let anchor = Anchor::decode(&message.payload)
+                        .map_err(|error| ("format", format!("{subject}: {error}")))?;
+                    stream = anchor.stream;
+                }
                 Some("ev") => {
+                    self.streams.insert(subject.clone(), stream);
                     let commit = Commit::decode(&message.payload)
                         .map_err(|error| ("format", format!("{subject}: {error}")))?;
                     let commits = self.entities.entry(subject.clone()).or_default();

@@ -226,6 +226,15 @@ impl State {
         Some("is stopped".into())
     }
 
+    pub(super) fn forgets_consumers(&mut self, it: &Mishap) -> Option<String> {
+        let stream = self.some_stream(it);
+        let now = self.store_wall();
+        self.store.consumers(now, &stream).next()?;
+        reached!(self, "fault: consumers are forgotten");
+        self.store.forget_consumers_of(&stream);
+        Some(format!("sees the consumers of {stream} forgotten"))
+    }
+
     /// A fault that lasts, for the picture of a run.
     fn band(&mut self, lane: Lane, label: &str, length: Span) {
         let until = self.now + length.as_nanos();

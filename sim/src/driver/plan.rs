@@ -47,10 +47,12 @@ pub(crate) struct Plan {
     pub(crate) within: Span,
     /// How the store breaks its word behind the oracles' back.
     pub(crate) corruption: Option<Corruption>,
+    /// Whether consumers run.
+    pub(crate) consumers: bool,
 }
 
 /// The profiles that the driver world has.
-pub(crate) const PROFILES: [Profile; 10] = [
+pub(crate) const PROFILES: [Profile; 11] = [
     Profile::Calm,
     Profile::Replicated,
     Profile::Churn,
@@ -61,6 +63,7 @@ pub(crate) const PROFILES: [Profile; 10] = [
     Profile::Kill,
     Profile::Storm,
     Profile::Tail,
+    Profile::Consume,
 ];
 
 impl Plan {
@@ -69,9 +72,13 @@ impl Plan {
         let drawn = match profile {
             // A cluster without any of them.
             Profile::Calm => Profile::Cluster,
-            // Everything at once; the same with streams that lose their ends; and of it what befalls nodes,
-            // or the store, alone.
-            Profile::Swarm | Profile::Tail | Profile::Churn | Profile::Replicated => Profile::Storm,
+            // Everything at once; the same with streams that lose their ends, and with consumers; and of it
+            // what befalls nodes, or the store, alone.
+            Profile::Swarm
+            | Profile::Tail
+            | Profile::Churn
+            | Profile::Replicated
+            | Profile::Consume => Profile::Storm,
             Profile::Direct
             | Profile::Owned
             | Profile::Cluster
@@ -148,8 +155,10 @@ impl Plan {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Kill
-            | Profile::Storm => {}
+            | Profile::Storm
+            | Profile::Consume => {}
         }
+        let consumers = with_consumers(profile, &mut faults, &mut draws);
         spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
         // What is older than a receiver remembers is not delivered; here nothing is.
@@ -183,6 +192,7 @@ impl Plan {
             until: None,
             within: Span::from_secs(3_600),
             corruption: None,
+            consumers,
         }
     }
 
@@ -254,6 +264,42 @@ impl Plan {
         let boot = limits.store_timeout.saturating_mul(4);
         late + over.saturating_mul(3) + settled + moved + reread + boot + Span::from_secs(2)
     }
+}
+
+/// Whether consumers run, and what befalls them then.
+fn with_consumers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> bool {
+    let some = draws.chance(What::Plan, 413, 250);
+    let runs = match profile {
+        Profile::Consume => true,
+        Profile::Swarm | Profile::Storm => some,
+        Profile::Calm
+        | Profile::Direct
+        | Profile::Owned
+        | Profile::Replicated
+        | Profile::Churn
+        | Profile::Tail
+        | Profile::Cluster
+        | Profile::Partition
+        | Profile::Drift
+        | Profile::TakeOver
+        | Profile::Kill => false,
+    };
+    if !runs {
+        return false;
+    }
+    if draws.chance(What::Plan, 414, 667) {
+        faults.consumer_lost = Span::from_millis(draws.range(What::Plan, 415, 800, 5_000));
+    }
+    if draws.chance(What::Plan, 416, 667) {
+        faults.lost_message = draws.range(What::Plan, 417, 1, 100);
+    }
+    if profile == Profile::Consume && draws.chance(What::Plan, 418, 150) {
+        faults.lost_tail = Span::from_millis(draws.range(What::Plan, 419, 3_000, 9_000));
+        // Bytes from before the loss would meet sequences that were given again.
+        faults.late_request = 0;
+        faults.twice = 0;
+    }
+    true
 }
 
 /// A node is well for half of the time at least, whatever the seed has: else nothing is ever done. What

@@ -13,6 +13,7 @@ use crate::world::{Kind, Lane};
 use std::sync::Arc;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
+use tenure_core::id::Sequence;
 use tenure_core::step::{Span, Time};
 use tenure_core::{Probe as _, Site};
 use tokio::sync::watch;
@@ -83,6 +84,16 @@ impl Stage for Arc<World> {
 
     fn log(&self) -> Result<Log, Violation> {
         self.state().log()
+    }
+
+    fn ends(&self) -> Vec<Sequence> {
+        let state = self.state();
+        let streams = state.plan.event_streams();
+        streams.iter().map(|it| state.store.last(it)).collect()
+    }
+
+    fn consumes(&self) -> bool {
+        self.state().plan.consumers
     }
 
     fn voids(&self) -> Voids {

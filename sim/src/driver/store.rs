@@ -310,16 +310,20 @@ impl State {
         self.at(travel, Event::Answer { flight: id, reply });
     }
 
-    /// The body of a snapshot may be absent or damaged where it is read.
+    /// The body of a snapshot may be absent or damaged where it is read; of what a fetch brings a message
+    /// may be lost.
     fn damaged(&mut self, id: FlightId, reply: StoreReply) -> StoreReply {
         let flight = &self.wire.flights[&id];
         let part = flight.home.node as u64;
         let snapshots = self.namespace.snapshot_stream();
         let of_bodies = flight.request.stream().is_some_and(|it| *it == snapshots);
-        if !of_bodies || self.healed {
+        if self.healed {
             return reply;
         }
         let faults = self.plan.faults;
+        if !of_bodies {
+            return fate::delivered(&mut self.draws, &faults, part, &mut self.probe, reply);
+        }
         fate::bodies(&mut self.draws, &faults, part, &mut self.probe, reply)
     }
 

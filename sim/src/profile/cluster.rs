@@ -39,7 +39,7 @@ impl ClusterPlan {
         let size = |n: u64| usize::try_from(n).expect("a small number");
         let drifts = match profile {
             Profile::Drift => true,
-            Profile::Storm | Profile::Kill => range(300, 0, 1) == 1,
+            Profile::Storm | Profile::Consume | Profile::Kill => range(300, 0, 1) == 1,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -106,7 +106,8 @@ impl ClusterPlan {
                 | Profile::Partition
                 | Profile::Drift
                 | Profile::TakeOver
-                | Profile::Storm => size(range(370, 2, nodes as u64)),
+                | Profile::Storm
+                | Profile::Consume => size(range(370, 2, nodes as u64)),
             },
             silent: profile != Profile::Cluster && range(371, 0, 3) == 0,
             rejoin: range(374, 0, 3) > 0,

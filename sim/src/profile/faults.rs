@@ -102,6 +102,10 @@ pub struct Faults {
     pub store_step: Span,
     /// When the latest ownership record of a shard is deleted.
     pub lost_record: Span,
+    /// When the store forgets the consumers of a stream.
+    pub consumer_lost: Span,
+    /// When a message that a fetch brings is lost on its way.
+    pub lost_message: u64,
 }
 
 impl Faults {
@@ -137,7 +141,8 @@ impl Faults {
             | Profile::Partition
             | Profile::Drift
             | Profile::TakeOver
-            | Profile::Storm => {}
+            | Profile::Storm
+            | Profile::Consume => {}
         }
         // Each fault is there in two of three seeds, at a rate of the seed's own.
         let sound = matches!(
@@ -181,7 +186,8 @@ impl Faults {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Kill
-            | Profile::Storm => true,
+            | Profile::Storm
+            | Profile::Consume => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -203,7 +209,7 @@ impl Faults {
         faults.link_down = every(204, nodes_fail, 500, 4_000);
         faults.slow_node = every(229, nodes_fail, 1_000, 8_000);
         let parts = match profile {
-            Profile::Swarm | Profile::Partition | Profile::Storm => true,
+            Profile::Swarm | Profile::Partition | Profile::Storm | Profile::Consume => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned

@@ -36,11 +36,32 @@ pub enum Profile {
     Kill,
     /// A cluster, and everything at once.
     Storm,
+    /// The same with consumers, whose part of the store is lost now and then. Of worlds that run the
+    /// driver alone.
+    Consume,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::Calm,
+        Self::Direct,
+        Self::Owned,
+        Self::Replicated,
+        Self::Churn,
+        Self::Swarm,
+        Self::Tail,
+        Self::Cluster,
+        Self::Partition,
+        Self::Drift,
+        Self::TakeOver,
+        Self::Kill,
+        Self::Storm,
+        Self::Consume,
+    ];
+
+    /// Those in which the machines run alone: all that need no handlers.
+    pub const OF_MACHINES: [Self; 13] = [
         Self::Calm,
         Self::Direct,
         Self::Owned,
@@ -64,7 +85,8 @@ impl Profile {
             | Self::Drift
             | Self::TakeOver
             | Self::Kill
-            | Self::Storm => true,
+            | Self::Storm
+            | Self::Consume => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -79,7 +101,7 @@ impl Profile {
     /// all, as it does with faults.
     pub const fn is_everything(self) -> bool {
         match self {
-            Self::Swarm | Self::Storm => true,
+            Self::Swarm | Self::Storm | Self::Consume => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -98,7 +120,12 @@ impl Profile {
     /// them.
     pub const fn breaks_for_good(self) -> bool {
         match self {
-            Self::Direct | Self::Partition | Self::Drift | Self::TakeOver | Self::Storm => true,
+            Self::Direct
+            | Self::Partition
+            | Self::Drift
+            | Self::TakeOver
+            | Self::Storm
+            | Self::Consume => true,
             // Logs alone have nobody who moves the shards of a node that is gone.
             Self::Owned | Self::Replicated | Self::Churn | Self::Swarm => false,
             // Nothing goes wrong in them, or nothing but what they are about.
@@ -125,6 +152,7 @@ impl Profile {
             Self::TakeOver => "takeover",
             Self::Kill => "kill",
             Self::Storm => "storm",
+            Self::Consume => "consume",
         }
     }
 }

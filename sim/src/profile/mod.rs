@@ -103,7 +103,8 @@ impl Plan {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Kill
-            | Profile::Storm => size(range(1, 3, 9)),
+            | Profile::Storm
+            | Profile::Consume => size(range(1, 3, 9)),
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -126,7 +127,8 @@ impl Plan {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Kill
-            | Profile::Storm => WriteMode::Owned,
+            | Profile::Storm
+            | Profile::Consume => WriteMode::Owned,
             Profile::Calm
             | Profile::Replicated
             | Profile::Churn
@@ -155,7 +157,8 @@ impl Plan {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Kill
-            | Profile::Storm => range(5, 0, 1) == 1,
+            | Profile::Storm
+            | Profile::Consume => range(5, 0, 1) == 1,
         };
         let mut limits = Limits::default();
         limits.entities_max = size([0, 1, 2, 4, 64][size(range(6, 0, 4))]);

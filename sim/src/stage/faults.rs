@@ -113,6 +113,11 @@ pub enum Befalls {
         /// For how long.
         length: Span,
     },
+    /// The store forgets the consumers of a stream.
+    ForgetsConsumers {
+        /// The stream.
+        stream: String,
+    },
     /// A wall clock was set.
     WallSet {
         /// By how much it is ahead now, in milliseconds.
@@ -138,7 +143,11 @@ pub fn ownership_records<'m>(
 /// Whether a profile has a network that is slow and loses.
 const fn is_rough(profile: Profile) -> bool {
     match profile {
-        Profile::Storm | Profile::Swarm | Profile::Partition | Profile::Drift => true,
+        Profile::Storm
+        | Profile::Consume
+        | Profile::Swarm
+        | Profile::Partition
+        | Profile::Drift => true,
         Profile::Calm
         | Profile::Direct
         | Profile::Owned
@@ -158,7 +167,7 @@ pub(super) fn plan(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     plan.faults.election = match there
         && matches!(
             profile,
-            Profile::Storm | Profile::Swarm | Profile::Replicated
+            Profile::Storm | Profile::Consume | Profile::Swarm | Profile::Replicated
         ) {
         true => mean,
         false => Span::ZERO,
@@ -339,6 +348,13 @@ fn befalls(setting: &mut Setting, it: &Mishap, lives: bool) -> Option<Befalls> {
             Befalls::LosesRecord {
                 stream: setting.event_stream(stream),
                 index,
+            }
+        }
+        Trouble::ConsumerLost => {
+            let stream = it.stream(draws, setting.plan.streams);
+            reached!(setting, "fault: consumers are forgotten");
+            Befalls::ForgetsConsumers {
+                stream: setting.event_stream(stream),
             }
         }
         Trouble::WallStep => {

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
+use tenure_core::id::Sequence;
 use tenure_core::step::{Span, Time};
 use tokio::sync::watch;
 
@@ -87,6 +88,12 @@ pub trait Stage: Send + Sync + 'static {
     ///
     /// What is wrong with it whatever the entities are.
     fn log(&self) -> Result<Log, Violation>;
+
+    /// The last message of each stream of events.
+    fn ends(&self) -> Vec<Sequence>;
+
+    /// Whether consumers are to run.
+    fn consumes(&self) -> bool;
 
     /// Of what nothing is promised any more.
     fn voids(&self) -> Voids;

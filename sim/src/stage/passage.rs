@@ -181,14 +181,18 @@ impl Setting {
         tamper::falsified(lies, &mut self.draws, last, as_of, reply)
     }
 
-    /// An answer as a node hears it: the body of a snapshot may be absent or damaged.
+    /// An answer as a node hears it: the body of a snapshot may be absent or damaged, and of what a fetch
+    /// brings a message may be lost.
     pub fn heard(&mut self, node: usize, request: &StoreRequest, reply: StoreReply) -> StoreReply {
         let snapshots = self.namespace().snapshot_stream();
         let of_body = request.stream().is_some_and(|it| *it == snapshots);
-        if !of_body || self.healed {
+        if self.healed {
             return reply;
         }
         let (faults, part) = (self.plan.faults, node as u64);
+        if !of_body {
+            return fate::delivered(&mut self.draws, &faults, part, &mut self.probe, reply);
+        }
         fate::bodies(&mut self.draws, &faults, part, &mut self.probe, reply)
     }
 

@@ -131,6 +131,11 @@ impl Setting {
         self.plan.until
     }
 
+    /// Whether consumers run.
+    pub fn consumes(&self) -> bool {
+        self.plan.consumers
+    }
+
     /// How many nodes there are.
     pub fn nodes(&self) -> usize {
         self.plan.nodes

@@ -1,6 +1,6 @@
 //! The simulator with all mutants in it, as a program that is run with one of them.
 
-use crate::list::Mutant;
+use crate::list::{Mutant, place};
 use crate::plant::CHOICE;
 use crate::run::Lab;
 use serde_json::Value;
@@ -72,8 +72,11 @@ impl Simulator {
         // A folder of its own: another mutant may fail in the same seed meanwhile.
         let folder = mutant.map_or("calm".to_owned(), |mutant| mutant.name.replace(':', "-"));
         let repros = self.repros.join(folder).display().to_string();
+        let (world, profile) = place(profile);
         let args = [
             "swarm",
+            "--world",
+            world,
             "--profile",
             profile,
             "--from",

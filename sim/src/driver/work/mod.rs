@@ -1,8 +1,9 @@
 //! What the cluster of the driver world is asked by its own callers, and what must come of it: counters
 //! with command ids and repetitions, registers whose answers some order has to explain, transfers whose sum
-//! stays, reminders, and actors of which one at a time acts.
+//! stays, reminders, actors of which one at a time acts, and consumers that are told all of it.
 
 mod alarm;
+mod consume;
 mod counter;
 mod operations;
 mod purse;

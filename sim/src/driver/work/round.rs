@@ -5,7 +5,7 @@ use super::super::sim::Sim;
 use super::counter::{Book, Counter, Held};
 use super::operations::{Judged, Kind, Operations, Wish};
 use super::witness::{Disorder, Witness};
-use super::{alarm, purse, sentry};
+use super::{alarm, consume, purse, sentry};
 use crate::oracle::{Class, Violation};
 use crate::voids::Voids;
 use std::time::Duration;
@@ -62,6 +62,7 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
         let hailer = sentry::hailer(client(number), until, SENTRIES);
         callers.push(sim.spawn(hailer));
     }
+    let posts = consume::Posts::at_work(&sim, until);
     sim.sleep(sim.active().into()).await;
     let core = sim.heal_some();
     let both = [TakeOver::Fenced, TakeOver::Leased];
@@ -74,6 +75,7 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     last_round(&sim, &book).await?;
     last_operations(&sim, &operations).await?;
     finish(&sim).await?;
+    consume::finish(posts).await?;
     judge_operations(&sim, &operations)?;
     judge(&sim, &book, &witness)?;
     reached!(sim.probe(), "world: run to its end");
@@ -245,11 +247,11 @@ impl Sim {
     }
 
     /// How long what an entity left to be done may take once everything healed.
-    fn later(&self) -> Span {
+    pub(super) fn later(&self) -> Span {
         self.stage.stretches().later
     }
 
-    fn log(&self) -> Result<super::super::log::Log, Violation> {
+    pub(super) fn log(&self) -> Result<super::super::log::Log, Violation> {
         self.stage.log()
     }
 
@@ -270,12 +272,12 @@ impl Sim {
     }
 
     /// A line of the story.
-    fn note(&self, line: &str) {
+    pub(super) fn note(&self, line: &str) {
         self.stage.note(line);
     }
 
     /// Where sites are counted.
-    fn probe(&self) -> Sites {
+    pub(super) fn probe(&self) -> Sites {
         Sites {
             probe: Counts(self.clone()),
         }
@@ -283,11 +285,11 @@ impl Sim {
 }
 
 /// What the probes' macros look for.
-struct Sites {
-    probe: Counts,
+pub(super) struct Sites {
+    pub(super) probe: Counts,
 }
 
-struct Counts(Sim);
+pub(super) struct Counts(Sim);
 
 impl tenure_core::Probe for Counts {
     fn hit(&mut self, site: &'static tenure_core::Site, holds: bool) {
