@@ -241,6 +241,8 @@ impl Consumer {
         }
         let waits = self.watch.stalled.is_none() && self.has_to_do();
         let stall = waits.then(|| self.watch.progress_at + self.config.pace.stall_after);
-        [stall, self.watch.behind_at].into_iter().flatten().min()
+        let runs = matches!(self.phase, Phase::Running);
+        let behind = self.watch.behind_at.filter(|_| runs);
+        [stall, behind].into_iter().flatten().min()
     }
 }
