@@ -67,8 +67,9 @@ impl Router {
     /// What was begun here was refused, because this node does not own it.
     pub(super) fn not_here(&mut self, asked: Asked, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         let (me, delays) = (self.config.incarnation, self.delays());
+        let known = self.owner_of(asked.target);
         let way = self.ways.of_mut(asked.target);
-        way.denied(me, None, cx.now, delays);
+        way.denied(me, None, cx.now, delays, known);
         if self.tickets.find(asked.ticket.0).is_some() {
             return self.halt("R1: a ticket is of one request", out);
         }
@@ -305,10 +306,9 @@ impl Router {
             }
             Returned::NotOwner(named) => {
                 reached!(cx, "a request was redirected");
-                let delays = self.delays();
-                self.ways
-                    .of_mut(ask.target)
-                    .denied(to, named, cx.now, delays);
+                let (delays, known) = (self.delays(), self.owner_of(ask.target));
+                let way = self.ways.of_mut(ask.target);
+                way.denied(to, named, cx.now, delays, known);
                 self.again(slot, None, cx);
                 others = true;
             }

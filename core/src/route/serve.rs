@@ -56,7 +56,7 @@ impl Router {
         let serves_max = self.limits.serves_max.min(SLOTS);
         let callers_max = self.limits.callers_max;
         let owner = match target {
-            Target::Place(_) => self.ways.of(target).owner(),
+            Target::Place(_) => self.owner_of(target),
             Target::Node(_) => None,
         };
         let me = self.config.incarnation;
@@ -123,7 +123,7 @@ impl Router {
         };
         let me = self.config.incarnation;
         let owner = match target {
-            Target::Place(_) => self.ways.of(target).owner(),
+            Target::Place(_) => self.owner_of(target),
             Target::Node(_) => None,
         };
         let owner = owner.filter(|row| row.owner != me);

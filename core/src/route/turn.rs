@@ -7,7 +7,7 @@ use super::{Effect, Lost, Refusal, Repeat, Target};
 use crate::id::Incarnation;
 use crate::node::View;
 use crate::reached;
-use crate::shard::Table;
+use crate::shard::{Row, Table};
 use crate::step::{Cx, Effects, Time};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -19,7 +19,7 @@ impl Router {
         let me = self.config.incarnation;
         let node = match target {
             Target::Node(node) => node,
-            Target::Place(_) => match self.ways.of(target).owner() {
+            Target::Place(_) => match self.owner_of(target) {
                 Some(row) => row.owner,
                 None => return Way::Nobody,
             },
@@ -34,6 +34,16 @@ impl Router {
             // A shard is going to be taken over, or the view is older than its owner.
             (None, Target::Place(_) | Target::Node(_)) => Way::Nobody,
         }
+    }
+
+    /// Who owns a place, as far as is known.
+    pub(super) fn owner_of(&self, target: Target) -> Option<Row> {
+        self.ways.of(target).owner(|run| self.is_there(run))
+    }
+
+    /// Whether a run is this one, or in the view.
+    fn is_there(&self, run: Incarnation) -> bool {
+        run == self.config.incarnation || self.nodes.of(run).is_some()
     }
 
     /// What waits for a target goes out as far as it may.

@@ -108,10 +108,14 @@ impl Ways {
 }
 
 impl Way {
-    /// Who owns it, as far as is known: the newer of what the table and a former owner said.
-    pub(super) fn owner(&self) -> Option<Row> {
+    /// Who owns it, as far as is known: the newer of what the table and a former owner said. What was said
+    /// counts while the run that it names is there: an epoch that was lost with the end of its stream may be
+    /// later than all that come after it.
+    pub(super) fn owner(&self, is_there: impl Fn(Incarnation) -> bool) -> Option<Row> {
         match (self.row, self.learned) {
-            (Some(row), Some(learned)) if learned.epoch.sequence > row.epoch.sequence => {
+            (Some(row), Some(learned))
+                if learned.epoch.sequence > row.epoch.sequence && is_there(learned.owner) =>
+            {
                 Some(learned)
             }
             (Some(row), _) => Some(row),
@@ -156,7 +160,7 @@ impl Way {
     pub(super) fn changed(&mut self, row: Option<Row>) {
         self.row = row;
         self.forget_denials();
-        if self.owner() == row {
+        if self.owner(|_| true) == row {
             self.learned = None;
         }
     }
@@ -167,15 +171,16 @@ impl Way {
         (self.doubted, self.probe) = (false, None);
     }
 
-    /// Who should own it said that it does not, and named perhaps another one.
+    /// Who should own it said that it does not, and named perhaps another one. `known`: who owns it as far as
+    /// was known.
     pub(super) fn denied(
         &mut self,
         by: Incarnation,
         named: Option<Row>,
         now: Time,
         (min, max): (Span, Span),
+        known: Option<Row>,
     ) {
-        let known = self.owner();
         let newer = |named: &Row| {
             let known = known.map(|known| known.epoch.sequence);
             named.owner != by && known.is_none_or(|known| named.epoch.sequence > known)
