@@ -138,8 +138,30 @@ impl Shard {
 
     /// Asks for what a commit lists and is not known yet; folds when nothing is missing.
     pub(super) fn expand(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
+        if self.passes_over_held(slot, sequence) {
+            return self.replaced(t, slot);
+        }
         self.ask_listed(t, slot, sequence);
         self.fold_if_whole(t, slot);
+    }
+
+    /// Whether a commit leads to what is before the last one that is held, and not to that one: the log has it
+    /// no more, and nobody needs to wait for it.
+    fn passes_over_held(&mut self, slot: Slot, sequence: Sequence) -> bool {
+        let load = self.loading(slot);
+        let Floor::Held(at, _) = load.floor else {
+            return false;
+        };
+        let commit = load.commits.get(&sequence);
+        commit.is_some_and(|commit| {
+            let covered = commit.snapshot.map_or(Sequence::NONE, |it| it.sequence);
+            let goes_back = commit.earlier.last().is_none_or(|oldest| *oldest < at);
+            sequence > at
+                && !commit.tombstone
+                && covered < at
+                && goes_back
+                && !commit.earlier.contains(&at)
+        })
     }
 
     fn ask_listed(&mut self, t: &mut Turn<'_, '_>, slot: Slot, sequence: Sequence) {
