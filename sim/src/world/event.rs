@@ -211,6 +211,11 @@ pub(super) enum Event {
     Resume {
         node: usize,
     },
+    /// A node that was suspended learns that its link is gone.
+    FindsLinkGone {
+        node: usize,
+        life: u32,
+    },
     LinkDown,
     LinkUp {
         node: usize,

@@ -172,13 +172,22 @@ impl World {
             self.wakes_up(node)?;
         }
         let mut waiting: Vec<_> = self.nodes[node].waiting.drain(..).collect();
-        // What came in while it stood still is found in any order.
+        // What came in while it stood still is found in any order, and may keep its host from its timers.
         self.draws.shuffle(What::Pause, 3, &mut waiting);
+        let busy = self.draws.chance(What::Pause, 4, 500);
+        let moment = Span::from_millis(5);
         for (place, input) in waiting {
-            self.deliver(place, input)?;
+            if busy && input.is_tick() {
+                let wait = self.draws.span(What::Pause, 5, Span::ZERO, moment);
+                self.deliver_after(wait, place, input);
+            } else {
+                self.deliver(place, input)?;
+            }
         }
         if gone && !at_once {
-            self.wakes_up(node)?;
+            let life = self.nodes[node].life;
+            let wait = self.draws.span(What::Suspend, 5, Span::ZERO, moment);
+            self.at(wait, Event::FindsLinkGone { node, life });
         }
         Ok(())
     }

@@ -367,6 +367,7 @@ impl World {
                 Ok(())
             }
             Event::Resume { node } => self.resume(node),
+            Event::FindsLinkGone { node, life } => self.finds_link_gone(node, life),
             Event::LinkDown => self.link_down(),
             Event::LinkUp { node } => self.link_up(node),
             Event::LeaderChange => {

@@ -318,6 +318,15 @@ impl World {
         self.next_fault(What::Suspend, self.plan.faults.suspend, Event::Suspend);
     }
 
+    /// A node that was suspended and went on with what it had read finds its link gone.
+    pub(super) fn finds_link_gone(&mut self, node: usize, life: u32) -> Result<(), Violation> {
+        let it = &self.nodes[node];
+        if self.healed || it.life != life || !it.running() || !it.linked {
+            return Ok(());
+        }
+        self.wakes_up(node)
+    }
+
     /// A node that was suspended finds its link gone.
     pub(super) fn wakes_up(&mut self, node: usize) -> Result<(), Violation> {
         self.unlink(node)?;
