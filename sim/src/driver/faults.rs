@@ -2,6 +2,7 @@
 //! which no other kind disturbs; what each does is in `mishaps`.
 
 use super::event::Event;
+use super::nodes::CONNECTING;
 use super::world::{Home, State};
 use crate::apart::Way;
 use crate::deviation::Fault;
@@ -144,9 +145,14 @@ impl State {
             self.nodes[*node].suspended = false;
             match self.home_of(*node) {
                 Some(home) => {
-                    self.nodes[*node].busy_until = now;
+                    let healed = &mut self.nodes[*node];
+                    healed.busy_until = now;
+                    let stood_still = std::mem::take(&mut healed.still_until) > now;
                     self.thaw(home);
-                    self.link_up(home);
+                    match stood_still {
+                        true => self.at(CONNECTING, Event::LinkUp(home)),
+                        false => self.link_up(home),
+                    }
                 }
                 None => self.boot(*node),
             }

@@ -10,6 +10,9 @@ use tenure_core::api::Tenure;
 use tenure_core::driver::Inbound;
 use tenure_core::step::Span;
 
+/// How long a node that goes on takes at least to find its link gone, and to connect again.
+pub(super) const CONNECTING: Span = Span::from_millis(1);
+
 /// What bars of a node are called.
 const DOWN: &str = "down";
 const CUT: &str = "no link";
@@ -32,7 +35,7 @@ impl State {
         reborn.linked = true;
         reborn.suspended = false;
         reborn.clock = Clock::new(now, drift_ppm);
-        reborn.busy_until = now;
+        (reborn.busy_until, reborn.still_until) = (now, now);
         let home = Home {
             node,
             life: reborn.life,
@@ -84,6 +87,7 @@ impl State {
         let until = self.now + length.as_nanos();
         let still = &mut self.nodes[node];
         still.busy_until = still.busy_until.max(until);
+        still.still_until = still.still_until.max(until);
         let home = Home {
             node,
             life: still.life,
@@ -121,12 +125,16 @@ impl State {
         self.cut_off(home);
     }
 
-    /// A node has its link again.
+    /// A node has its link again. One that stands still connects to nobody: it does when it has gone on.
     pub(super) fn link_up(&mut self, home: Home) {
-        let capabilities = self.store.config().capabilities.clone();
+        let (now, capabilities) = (self.now, self.store.config().capabilities.clone());
         let Some(node) = self.node_mut(home) else {
             return;
         };
+        if let still @ 1.. = node.still_until.saturating_sub(now) {
+            let wait = Span::from_nanos(still) + CONNECTING;
+            return self.at(wait, Event::LinkUp(home));
+        }
         if std::mem::replace(&mut node.linked, true) {
             return;
         }

@@ -100,6 +100,8 @@ pub(super) struct Node {
     pub(super) skew_ms: u64,
     /// Until when it does nothing, in true nanoseconds: it works, or stands still.
     pub(super) busy_until: u64,
+    /// Until when it stands still, in true nanoseconds.
+    pub(super) still_until: u64,
     /// Until when all that it does takes long, in true nanoseconds.
     pub(super) slow_until: u64,
     pub(super) inboxes: Vec<mpsc::Sender<Inbound>>,
@@ -511,6 +513,7 @@ impl Node {
             timers: BTreeMap::new(),
             skew_ms,
             busy_until: 0,
+            still_until: 0,
             slow_until: 0,
             inboxes: Vec::new(),
             tenure: None,
