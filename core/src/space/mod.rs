@@ -33,6 +33,7 @@
 mod answers;
 mod ask;
 mod error;
+mod grants;
 mod import;
 mod kinds;
 mod layout;
@@ -41,6 +42,7 @@ mod record;
 mod stream;
 
 pub use error::SpaceError;
+pub use grants::Grants;
 pub use machine::Space;
 
 pub(crate) use record::Next;

@@ -142,7 +142,7 @@ pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
 pub use tenure_core::node::{JoinError, Standing};
 pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};
 pub use tenure_core::shard::Place as ShardPlace;
-pub use tenure_core::space::SpaceError;
+pub use tenure_core::space::{Grants, SpaceError};
 pub use tenure_core::step::{Limits, Span};
 #[cfg(feature = "sim")]
 pub use tenure_macros::sim_test;
