@@ -209,20 +209,24 @@ impl<A: Aggregate, R> Decision<A, R> {
         let data =
             data.map_err(|cause| format!("the effect {} cannot be encoded: {cause}", M::NAME));
         let intent = data.and_then(|data| super::effect::intent(M::NAME, M::VERSION, data));
-        self.plans().intent(intent, None);
+        self.plans().intent(intent, Vec::new());
         self
     }
 
     /// Tells a saga what came of one of its steps: it was done or undone, or why it was not.
     pub fn report(mut self, to: &ReplyTo, outcome: Result<(), String>) -> Self {
-        self.plans().intent(to.report(outcome), None);
+        self.plans().intent(to.report(outcome), Vec::new());
         self
     }
 
-    /// Has an effect done once more, under its first key.
-    pub(crate) fn replayed_effect(mut self, intent: Intent, key: &str) -> Self {
-        let header = (super::effect::KEY_HEADER, key.to_owned());
-        self.plans().intent(Ok(intent), Some(header));
+    /// Has an effect done once more, as that of the entity that wanted it, under its first key.
+    pub(crate) fn replayed_effect(
+        mut self,
+        intent: Intent,
+        letter: &super::effect::DeadEffect,
+    ) -> Self {
+        let headers = super::effect::headers_of(letter);
+        self.plans().intent(Ok(intent), headers);
         self
     }
 

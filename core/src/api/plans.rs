@@ -134,7 +134,7 @@ enum Plan {
         name: String,
     },
     /// A message, but for what it says of itself; with a header of its own perhaps.
-    Intent(Result<Intent, String>, Option<(&'static str, String)>),
+    Intent(Result<Intent, String>, Vec<(&'static str, String)>),
 }
 
 /// A message in the codec of its kind.
@@ -177,16 +177,16 @@ impl<A: Aggregate> Plans<A> {
     }
 
     pub(crate) fn send<B: Entity, M: CommandOf<B>>(&mut self, id: &str, message: &M) {
-        self.intent(message_to::<B, M>(id, message), None);
+        self.intent(message_to::<B, M>(id, message), Vec::new());
     }
 
     /// A message that is made already.
     pub(crate) fn intent(
         &mut self,
         intent: Result<Intent, String>,
-        header: Option<(&'static str, String)>,
+        headers: Vec<(&'static str, String)>,
     ) {
-        self.plans.push(Plan::Intent(intent, header));
+        self.plans.push(Plan::Intent(intent, headers));
     }
 
     /// As the log takes it; an error says why it cannot be.
@@ -216,11 +216,11 @@ impl<A: Aggregate> Plans<A> {
                     });
                 }
                 Plan::Cancel { name } => next.cancelled.push(timer_name(&name)?),
-                Plan::Intent(intent, header) => {
-                    let mut metadata = caused_by(command, said.metadata());
-                    if let Some((name, value)) = header {
-                        metadata = metadata.header(name, value);
-                    }
+                Plan::Intent(intent, headers) => {
+                    let metadata = caused_by(command, said.metadata());
+                    let said = headers.into_iter();
+                    let metadata =
+                        said.fold(metadata, |all, (name, value)| all.header(name, value));
                     next.sends.push(Intent {
                         metadata: Some(Arc::new(metadata)),
                         ..intent?

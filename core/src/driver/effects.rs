@@ -67,7 +67,8 @@ pub(crate) fn call<S: Shell>(
     let task = async move {
         let counts = &outbox.effects;
         counts.called.fetch_add(1, Ordering::Relaxed);
-        let calling = host.call(dispatch.clone(), clock.clone());
+        // The user's code may panic before it returns a future.
+        let calling = async { host.call(dispatch.clone(), clock.clone()).await };
         let called = AssertUnwindSafe(calling).catch_unwind().await;
         let called = called.unwrap_or_else(|_| host.panicked(dispatch, &clock));
         let failed = !matches!(called, Called::Done);

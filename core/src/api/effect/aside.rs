@@ -190,7 +190,7 @@ impl Decide<Replay> for Aside {
         };
         let intent = intent(&letter.effect, letter.version, letter.data.clone())?;
         let replayed = Decision::event(AsideEvent::Replayed(replay.key.clone()));
-        Ok(replayed.replayed_effect(intent, &letter.key).reply(true))
+        Ok(replayed.replayed_effect(intent, letter).reply(true))
     }
 }
 
@@ -207,7 +207,7 @@ impl Decide<Remove> for Aside {
     }
 }
 
-/// How many bytes of values one answer has at least room for.
+/// How many bytes one answer has room for; the first comes however large it is.
 const LIST_BYTES: usize = 256 * 1_024;
 
 impl Answer<List> for Aside {
@@ -219,9 +219,10 @@ impl Answer<List> for Aside {
         let letters = letters.filter(|letter| after.is_none_or(|after| letter.key > *after));
         let mut bytes = 0;
         let fits = |letter: &&DeadEffect| {
-            let fits = bytes < LIST_BYTES;
-            bytes += letter.data.len() + letter.text.len() + 256;
-            fits
+            let more = letter.data.len() + letter.text.len() + letter.id.len() + 256;
+            let first = bytes == 0;
+            bytes += more;
+            first || bytes <= LIST_BYTES
         };
         letters.take_while(fits).cloned().collect()
     }

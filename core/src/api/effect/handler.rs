@@ -1,13 +1,13 @@
 //! The handler of an effect, and how often it is tried.
 
 use super::aside::{Aside, DeadEffect, PutAside};
-use super::{KEY_HEADER, effect_kind};
+use super::{ID_HEADER, KEY_HEADER, KIND_HEADER, effect_kind};
 use crate::api::consumer::HandlerOutcome;
 use crate::api::metadata::EMPTY;
 use crate::api::{Aggregate, Message};
 use crate::driver::consumer::Clocked;
 use crate::driver::effects::{Called, EffectHost};
-use crate::format::{Codec, Intent, MessageRecord, Metadata};
+use crate::format::{Codec, DeadLetter, Intent, MessageRecord, Metadata};
 use crate::id::{CommandId, WallTime};
 use crate::log::Dispatch;
 use crate::name::{EntityId, KindName};
@@ -61,6 +61,7 @@ impl EffectPolicy {
 pub struct EffectCall<M> {
     /// What is to be done.
     pub effect: M,
+    wanted_by: (KindName, EntityId),
     dispatch: Dispatch,
     clock: Clocked,
 }
@@ -83,12 +84,12 @@ impl<M> EffectCall<M> {
 
     /// The kind of the entity whose decision wanted it.
     pub fn kind(&self) -> &KindName {
-        &self.dispatch.kind
+        &self.wanted_by.0
     }
 
     /// That entity.
     pub fn id(&self) -> &EntityId {
-        &self.dispatch.sender
+        &self.wanted_by.1
     }
 
     /// The how manieth try of this owner it is, from 1.
@@ -112,10 +113,30 @@ impl<M> EffectCall<M> {
     }
 }
 
+fn header<'d>(dispatch: &'d Dispatch, name: &str) -> Option<&'d str> {
+    dispatch.intent.metadata.as_deref()?.header_value(name)
+}
+
 fn key_of(dispatch: &Dispatch) -> String {
-    let metadata = dispatch.intent.metadata.as_deref();
-    let first = metadata.and_then(|metadata| metadata.header_value(KEY_HEADER));
-    first.map_or_else(|| dispatch.id.to_string(), str::to_owned)
+    header(dispatch, KEY_HEADER).map_or_else(|| dispatch.id.to_string(), str::to_owned)
+}
+
+/// The entity whose decision wanted an effect: of one that is replayed, the first one.
+fn wanted_by(dispatch: &Dispatch) -> (KindName, EntityId) {
+    let kind = header(dispatch, KIND_HEADER).and_then(|kind| KindName::new(kind).ok());
+    let id = header(dispatch, ID_HEADER).and_then(|id| EntityId::new(id).ok());
+    kind.zip(id)
+        .unwrap_or_else(|| (dispatch.kind.clone(), dispatch.sender.clone()))
+}
+
+/// As much of a text as a dead letter keeps.
+fn short(mut text: String) -> String {
+    let mut end = DeadLetter::TEXT_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 /// The code that does the effects of one type. In a cluster every node that owns shards has the same ones.
@@ -189,6 +210,7 @@ where
         };
         let call = EffectCall {
             effect,
+            wanted_by: wanted_by(&dispatch),
             dispatch: dispatch.clone(),
             clock: clock.clone(),
         };
@@ -242,15 +264,16 @@ fn aside(
     wall: WallTime,
 ) -> Result<Dispatch, String> {
     let record = &dispatch.intent.message;
+    let (kind, id) = wanted_by(dispatch);
     let letter = DeadEffect {
         key: key_of(dispatch),
         effect: effect.clone(),
         version: record.schema,
         data: record.data.clone(),
-        kind: dispatch.kind.to_string(),
-        id: dispatch.sender.as_str().to_owned(),
+        kind: kind.to_string(),
+        id: id.as_str().to_owned(),
         tries,
-        text,
+        text: short(text),
         time_ms: wall.0,
     };
     let data = Codec::Cbor.encode(&PutAside { letter });

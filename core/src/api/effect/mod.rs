@@ -37,8 +37,19 @@ use crate::format::{Codec, Intent, MessageRecord};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
 
-/// The header of a replayed effect's metadata that has its first key.
+/// The headers of a replayed effect's metadata that have its first key, and the entity that wanted it.
 pub(crate) const KEY_HEADER: &str = "tenure-effect-key";
+pub(crate) const KIND_HEADER: &str = "tenure-effect-kind";
+pub(crate) const ID_HEADER: &str = "tenure-effect-id";
+
+/// What is said of an effect that is done once more.
+pub(crate) fn headers_of(letter: &DeadEffect) -> Vec<(&'static str, String)> {
+    vec![
+        (KEY_HEADER, letter.key.clone()),
+        (KIND_HEADER, letter.kind.clone()),
+        (ID_HEADER, letter.id.clone()),
+    ]
+}
 
 /// What an effect is dispatched as the kind of.
 pub(crate) fn effect_kind(name: &str) -> Result<KindName, String> {
