@@ -140,6 +140,12 @@ impl Ears {
 
     /// Makes a connection the present one, when all who listen are subscribed on its client.
     pub(crate) async fn present(&self, link: Arc<Link>, present: &Present) {
+        // A lent client keeps its subscriptions, and heard nothing between two connections.
+        for ear in &self.table().ears {
+            if ear.session == Some(link.session) {
+                ear.what.missed();
+            }
+        }
         while let Some((key, what)) = self.next_without(&link, present) {
             let subscribed = what.subscribe(&link.client).await;
             let mut table = self.table();

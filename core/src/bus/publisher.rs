@@ -212,8 +212,10 @@ impl Publisher {
             Next::Fail(error) => {
                 self.asks.done(Job::Stream);
                 for (ticket, entry) in core::mem::take(&mut self.held) {
+                    // What is on its way may be stored still.
+                    let flying = entry.sent.is_some() && self.asks.flies(Job::Publish(ticket));
                     self.asks.abandon(Job::Publish(ticket));
-                    let answer = Err(match entry.doubt {
+                    let answer = Err(match entry.doubt || flying {
                         true => Refusal::Unknown,
                         false => Refusal::Space(error.clone()),
                     });

@@ -4,7 +4,7 @@
 use super::machine::{Phase, Space};
 use super::record::{Next, Record, Settled};
 use super::{SpaceError, SpaceWish};
-use crate::format::Import;
+use crate::format::{Import, Layout};
 use crate::port::{Message, StoreDone, StoreReply, Subject};
 use crate::step::Outcome;
 
@@ -18,7 +18,8 @@ pub(super) fn import_record(wish: &SpaceWish) -> Option<Record> {
     Some(record.with(ns.layout_subject()))
 }
 
-/// Whether an answer to the read of the layout lets this process in.
+/// Whether an answer to the read of the layout lets this process in. An import whose layout came second has
+/// no part in the namespace.
 pub(super) fn may_open(wish: &SpaceWish, reply: &StoreReply) -> Result<(), SpaceError> {
     let Some(stored) = found(reply, &wish.namespace.import_subject()) else {
         return Ok(());
@@ -27,6 +28,12 @@ pub(super) fn may_open(wish: &SpaceWish, reply: &StoreReply) -> Result<(), Space
     let mine = wish.import.as_ref().map(|import| import.export);
     if stored.done.is_some() || mine == Some(stored.export) {
         return Ok(());
+    }
+    if let Some(layout) = found(reply, &wish.namespace.layout_subject()) {
+        let layout = Layout::decode(&layout.payload).map_err(SpaceError::Format)?;
+        if layout.id != stored.layout {
+            return Ok(());
+        }
     }
     Err(SpaceError::Importing {
         namespace: wish.namespace.clone(),

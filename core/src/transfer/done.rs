@@ -1,5 +1,5 @@
 //! The end of an import: all is read back and compared, the shards get their indexes, and the import's record
-//! says that it is done (E4, E5).
+//! says that it is done (X4, X5).
 
 use super::importer::{Answer, Importer, ImporterEffect, Job, Phase};
 use super::pages::{Leg, Reading, Turned};
@@ -356,7 +356,7 @@ impl Importer {
         self.write_if_read(out);
     }
 
-    /// All is read back: it must be what the file says (E5); then the indexes are written.
+    /// All is read back: it must be what the file says (X5); then the indexes are written.
     fn write_if_read(&mut self, out: &mut Effects<ImporterEffect>) {
         let Phase::Closing(closing) = &mut self.phase else {
             return;

@@ -18,8 +18,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
 
-/// How many last messages are read at once.
-const SUBJECTS_MAX: usize = 512;
+/// How many indexes are read at once: each may be as large as a message, and an answer has room for 64 MB.
+const SUBJECTS_MAX: usize = 32;
 
 /// How many records of kinds are read at once.
 const KINDS_PAGE: u32 = 1_000;

@@ -284,7 +284,7 @@ impl Importer {
                 let what = "write the namespace".into();
                 return self.fail(TransferFault::Refused { what, refused }, out);
             }
-            // It may be stored, now or later; sent again, one of both is (E2).
+            // It may be stored, now or later; sent again, one of both is (X2).
             Outcome::Unknown => return self.later(cx, job, "the store did not answer".into()),
         };
         match job {

@@ -17,15 +17,15 @@
 //!
 //! # Invariants
 //!
-//! - E1: a commit is exported after the one that it follows, and only if that was exported: what is missing
+//! - X1: a commit is exported after the one that it follows, and only if that was exported: what is missing
 //!   is an error and never passed over.
-//! - E2: a commit is imported on the condition that its subject ends with the one before it. So of all
+//! - X2: a commit is imported on the condition that its subject ends with the one before it. So of all
 //!   attempts, late ones and those of another run among them, one is stored.
-//! - E3: what an import finds is its own work as far as it has the ids of the commits that the file has; it
+//! - X3: what an import finds is its own work as far as it has the ids of the commits that the file has; it
 //!   is never written again, and other content under one of them is an error.
-//! - E4: an index and a barrier are written only on the condition that no other one came since it was
+//! - X4: an index and a barrier are written only on the condition that no other one came since it was
 //!   looked at, and only after all commits were read back: they name what is stored.
-//! - E5: the import's record says that it is done only after counts and hash of what was read back are those
+//! - X5: the import's record says that it is done only after counts and hash of what was read back are those
 //!   of the file.
 
 mod done;

@@ -206,7 +206,7 @@ impl Reading {
         }
     }
 
-    /// A message as a commit, if it follows one that was read (E1).
+    /// A message as a commit, if it follows one that was read (X1).
     pub(super) fn read(
         &mut self,
         source: &Source,

@@ -1,5 +1,5 @@
 //! The commits of entities: what is stored of each is looked up where it is not known, and the next one is
-//! stored after it (E2, E3).
+//! stored after it (X2, X3).
 
 use super::TransferFault;
 use super::entity::{Entity, Head, Key, Next};
