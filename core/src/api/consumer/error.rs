@@ -71,6 +71,24 @@ pub enum ConsumerError {
         /// The group.
         name: String,
     },
+    /// The consumer of a partition ended by itself, and nobody goes on with it for now.
+    #[error("partition {part} of the group {name} ended: {why}")]
+    GroupPart {
+        /// The group.
+        name: String,
+        /// The partition.
+        part: GroupPart,
+        /// What ended it.
+        why: String,
+    },
+    /// Each partition of a group begins when it has an owner.
+    #[error(
+        "the group {name} cannot begin with what is new: each partition begins when a node has it, and what came before that would be handed to nobody; say from what time on (Start::At)"
+    )]
+    GroupNew {
+        /// The group.
+        name: String,
+    },
     /// Something is wrong with what it reads or with where its checkpoint is.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -5,7 +5,7 @@ use super::handle::error_of;
 use super::{ConsumerBuilder, ConsumerError, ConsumerHandle, GroupLetters};
 use crate::api::Tenure;
 use crate::consumer::group::GroupState;
-use crate::consumer::{Lag, State, Status};
+use crate::consumer::{Lag, Start, State, Status};
 use crate::driver::consumer::Ended;
 use crate::driver::group::{GroupFailure, GroupTold};
 use crate::id::GroupPart;
@@ -55,8 +55,8 @@ impl GroupBuilder {
     ///
     /// # Errors
     ///
-    /// When the node is in no cluster, the name is another's, it has no handler, a kind cannot be used, or
-    /// the store is not there.
+    /// When the node is in no cluster, the name is another's, it has no handler, it is to begin with what is
+    /// new, a kind cannot be used, or the store is not there.
     pub async fn start(self) -> Result<GroupHandle, ConsumerError> {
         let Self { consumer, group } = self;
         let Made {
@@ -71,6 +71,10 @@ impl GroupBuilder {
         if reset.is_some() {
             let name = name.to_string();
             return Err(ConsumerError::GroupReset { name });
+        }
+        if definition.start == Start::New {
+            let name = name.to_string();
+            return Err(ConsumerError::GroupNew { name });
         }
         let handle = &tenure.inner.handle;
         let deadline = handle.now() + timeout;
@@ -245,11 +249,23 @@ impl GroupHandle {
             here.is_some_and(|status| status.state == State::Live)
         };
         let me = self.tenure.inner.handle.node().to_owned();
+        let ended = |status: &GroupStatus| {
+            let mut mine = status.partitions.iter().filter(|part| part.mine);
+            mine.find_map(|part| Some((part.part, part.ended.clone()?)))
+        };
         let all = move |status: &GroupStatus| {
             let mut mine = status.partitions.iter().filter(|part| part.mine);
-            status.members.contains(&me) && mine.all(live)
+            ended(status).is_some() || (status.members.contains(&me) && mine.all(live))
         };
-        self.until(None, all).await.map(drop)
+        self.until(None, all).await?;
+        match ended(&self.status()) {
+            None => Ok(()),
+            Some((part, why)) => Err(ConsumerError::GroupPart {
+                name: self.name.to_string(),
+                part,
+                why,
+            }),
+        }
     }
 
     /// Waits until its status is as is wished.

@@ -63,13 +63,18 @@ impl<St: ProjectionStore> Inner<St> {
                 return Err(RebuildError::Green(error));
             }
         };
-        let built = tokio::select! {
+        let ready = tokio::select! {
             biased;
             ended = blue.consumer.ended() => {
                 let error = ended.err().unwrap_or(ConsumerError::Stopped);
                 Err(RebuildError::Blue(blue.shared.why(error)))
             }
-            built = self.replace(&blue, &green) => built,
+            ready = self.catches_up(&blue, &green) => ready,
+        };
+        // From here on nothing is given up half way: what the store has as current is not to be discarded.
+        let built = match ready {
+            Ok(was_paused) => self.switch(&blue, &green, was_paused).await,
+            Err(error) => Err(error),
         };
         let (left, how) = match &built {
             Ok(()) => (&blue, "projection_rebuilt"),
@@ -82,8 +87,8 @@ impl<St: ProjectionStore> Inner<St> {
         built
     }
 
-    /// Waits until green has caught up, and puts it in blue's place.
-    async fn replace(&self, blue: &Run<St>, green: &Arc<Run<St>>) -> Result<(), RebuildError> {
+    /// Waits until green has caught up, and is as far as blue, which is paused. Whether it was before.
+    async fn catches_up(&self, blue: &Run<St>, green: &Run<St>) -> Result<bool, RebuildError> {
         let of_green = |error| RebuildError::Green(green.shared.why(error));
         let of_blue = |error| RebuildError::Blue(blue.shared.why(error));
         green.consumer.live().await.map_err(of_green)?;
@@ -91,27 +96,41 @@ impl<St: ProjectionStore> Inner<St> {
         if paused.is_none() {
             blue.consumer.pause(BY).await.map_err(of_blue)?;
         }
-        let changed = async {
+        let even = async {
             let still = |status: &Status| status.running == 0;
             blue.consumer.until_status(still).await.map_err(of_blue)?;
             let upto = blue.consumer.status().seen;
             let far = |status: &Status| is_as_far(&status.seen, &upto);
             green.consumer.until_status(far).await.map_err(of_green)?;
-            let promoted = green.shared.store.promote().await;
-            promoted.map_err(|error| RebuildError::Green(self.plan.store_error(error)))
-        };
-        let changed = changed.await;
-        match (&changed, paused) {
-            (Ok(()), paused) => {
-                drop(self.run.send_replace(Arc::clone(green)));
-                if let Some(by) = paused {
-                    green.consumer.pause(by).await.map_err(of_green)?;
-                }
+            match &paused {
+                Some(by) => green.consumer.pause(by.clone()).await.map_err(of_green),
+                None => Ok(()),
             }
-            (Err(_), None) => blue.consumer.resume().await.map_err(of_blue)?,
-            (Err(_), Some(_)) => {}
+        };
+        let even = even.await;
+        if even.is_err() && paused.is_none() {
+            blue.consumer.resume().await.map_err(of_blue)?;
         }
-        changed
+        even.map(|()| paused.is_some())
+    }
+
+    /// Puts green in blue's place.
+    async fn switch(
+        &self,
+        blue: &Run<St>,
+        green: &Arc<Run<St>>,
+        was_paused: bool,
+    ) -> Result<(), RebuildError> {
+        let promoted = green.shared.store.promote().await;
+        if let Err(error) = promoted {
+            if !was_paused {
+                let of_blue = |error| RebuildError::Blue(blue.shared.why(error));
+                blue.consumer.resume().await.map_err(of_blue)?;
+            }
+            return Err(RebuildError::Green(self.plan.store_error(error)));
+        }
+        drop(self.run.send_replace(Arc::clone(green)));
+        Ok(())
     }
 }
 

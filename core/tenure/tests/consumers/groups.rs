@@ -493,6 +493,9 @@ async fn a_name_belongs_to_one_definition(world: &World) {
         matches!(&error, ConsumerError::GroupReset { .. }),
         "{error}"
     );
+    let new = noting(&b, "b", &book).from(Start::New);
+    let error = refused(new.single_leader().start()).await;
+    assert!(matches!(&error, ConsumerError::GroupNew { .. }), "{error}");
     let own = b.consumer("own").batches(
         None::<Vec<Position>>,
         |_: tenure::consumer::EventBatch| async {},

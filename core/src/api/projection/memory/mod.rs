@@ -157,6 +157,7 @@ impl<S: MemoryState> Memory<S> {
 
     async fn save(&self, opened: &Opened) -> Result<(), StoreError> {
         let mut shelf = self.shelf.lock().await;
+        let begun = opened.claim.keeper.now();
         // As it is at one moment; what is folded meanwhile comes with the next one.
         let (state, positions, folded) = self.sides.read(|side| {
             let state = Codec::Cbor.encode(&side.state);
@@ -169,7 +170,7 @@ impl<S: MemoryState> Memory<S> {
             ..opened.first.clone()
         };
         let saved = shelf.save(&opened.claim, mark, state).await?;
-        self.sides.saved(folded);
+        self.sides.saved(folded, begun);
         self.note(|taken| match saved {
             Some(at) => {
                 taken.snapshots += 1;

@@ -75,11 +75,12 @@ impl<S: Clone> Sides<S> {
         (unsaved > 0).then_some((unsaved, writing.since))
     }
 
-    /// A snapshot has so many of the events that were folded since it was opened.
-    pub(super) fn saved(&self, folded: u64) {
+    /// A snapshot has so many of the events that were folded since it was opened; it was begun at a time.
+    pub(super) fn saved(&self, folded: u64, begun: Time) {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         writing.saved = writing.saved.max(folded);
-        writing.since = None;
+        // What was folded while it was stored has waited since then at most.
+        writing.since = (self.folded() > writing.saved).then_some(begun);
     }
 
     fn side(&self, n: usize) -> &RwLock<Side<S>> {
