@@ -215,10 +215,9 @@ async fn what_fails_for_the_last_time_is_put_aside_and_can_be_replayed(world: &W
     })
     .await;
     let again = dead.all().await.unwrap();
-    assert!(
-        again.iter().any(|other| other.key == letter.key),
-        "{again:?}"
-    );
+    let same = again.iter().find(|other| other.key == letter.key);
+    let same = same.map(|same| (same.kind.as_str(), same.id.as_str(), &same.text));
+    assert_eq!(same, Some(("order", "18", &letter.text)), "{again:?}");
     let removed = letters.iter().find(|letter| letter.id == "19").unwrap();
     assert!(dead.remove(&removed.key).await.unwrap());
     assert!(!dead.remove(&removed.key).await.unwrap());
@@ -240,14 +239,17 @@ async fn what_fails_for_the_last_time_is_put_aside_and_can_be_replayed(world: &W
 async fn a_call_that_panics_or_does_not_end_has_failed(world: &World) {
     let policy = EffectPolicy::default();
     let policy = policy.tries_max(2).timeout(Duration::from_millis(20));
-    let builder = ordering("a").effect(policy, |call: EffectCall<Charge>| async move {
-        match call.effect.cents {
-            1 => panic!("it cannot be charged"),
-            _ => std::future::pending::<()>().await,
+    let builder = ordering("a").effect(policy, |call: EffectCall<Charge>| {
+        assert_ne!(call.effect.cents, 3, "before it is a future");
+        async move {
+            match call.effect.cents {
+                1 => panic!("it cannot be charged"),
+                _ => std::future::pending::<()>().await,
+            }
         }
     });
     let node = world.start(builder).await;
-    for (id, cents) in [("17", 1), ("18", 2)] {
+    for (id, cents) in [("17", 1), ("18", 2), ("19", 3)] {
         let order = node.entity::<Order>(id);
         order
             .ask(Place { cents })
@@ -256,12 +258,13 @@ async fn a_call_that_panics_or_does_not_end_has_failed(world: &World) {
             .unwrap();
     }
     until("what is put aside", || async {
-        node.counters().await.effects_aside == 2
+        node.counters().await.effects_aside == 3
     })
     .await;
     let letters = node.dead_effects::<Charge>().all().await.unwrap();
     let text = |id| &letters.iter().find(|letter| letter.id == id).unwrap().text;
     assert_eq!(text("17"), "it panicked");
+    assert_eq!(text("19"), "it panicked");
     assert_eq!(text("18"), "it did not end within 20ms");
 }
 
