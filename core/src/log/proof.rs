@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::load::{Floor, LoadStage};
 use super::shard::{Shard, Turn};
-use crate::format::Ownership;
+use crate::format::{Ownership, WriteMode};
 use crate::id::{Epoch, Sequence, Slot};
 use crate::port::{Message, Proof, Refused, Source, StoreDone, StoreReply};
 use crate::reached;
@@ -64,15 +64,25 @@ impl Shard {
                 return false;
             }
         }
-        let needed = self.high_water.max(self.loading(slot).at_least);
-        if proof.up_to < needed {
+        let at_least = self.loading(slot).at_least;
+        let at_least = self.may_be_there(at_least);
+        if proof.up_to < self.high_water.max(at_least) {
             reached!(t.cx, "load: the answer is older than what is known");
-            let load = self.loading(slot);
-            let known = load.asked_above.max(load.at_least);
+            let known = self.loading(slot).asked_above.max(at_least);
             self.look_low(t, proof.up_to, known);
             return false;
         }
         true
+    }
+
+    /// What a caller knows of the stream, unless that went with a tail that is known to be lost: who is sent away
+    /// while the owner claims anew comes back with the same. What is owned needs none of it: all commits of an
+    /// entity are known here.
+    fn may_be_there(&self, at_least: Sequence) -> Sequence {
+        match self.config.mode {
+            WriteMode::Owned if at_least <= self.lost_up_to => Sequence::NONE,
+            WriteMode::Owned | WriteMode::Direct => at_least,
+        }
     }
 
     /// The ownership record in an answer is not mine, but another one.

@@ -59,6 +59,8 @@ pub struct Shard {
     /// When the stream was found without its tail last: what callers knew until then of how far it
     /// reaches does not count.
     pub(super) lost: Moment,
+    /// How far it was known to reach before it was found so.
+    pub(super) lost_up_to: Sequence,
     /// Commands that were decided again.
     pub(super) conflicts: u64,
     pub(super) window: Window,
@@ -268,6 +270,7 @@ impl Shard {
             high_water: Sequence::NONE,
             low_since: None,
             lost: Moment::default(),
+            lost_up_to: Sequence::NONE,
             conflicts: 0,
             window: Window {
                 ready: VecDeque::new(),

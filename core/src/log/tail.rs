@@ -48,6 +48,7 @@ impl Shard {
         let was = core::mem::replace(&mut self.high_water, now);
         self.low_since = None;
         self.lost = self.moment;
+        self.lost_up_to = self.lost_up_to.max(was);
         if let Some(agenda) = &mut self.agenda {
             agenda.end();
         }
