@@ -30,7 +30,7 @@ fn index(chance: &mut Chance, below: usize) -> usize {
 fn step(chance: &mut Chance) -> Step {
     let kind = index(chance, 3);
     let tombstone = chance.one_in(20);
-    let events = if tombstone { 0 } else { chance.below(3) };
+    let events = chance.below(3);
     Step {
         entity: index(chance, ENTITIES.len()),
         kind,

@@ -247,6 +247,7 @@ fn run(work: &Work) -> Ran {
                     outcome: Bytes::from_static(b"\x18\x96"),
                     record: false,
                     later: None,
+                    delete: false,
                 },
             });
             Ran::Decided(decided.collect())

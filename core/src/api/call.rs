@@ -52,7 +52,9 @@ mod sealed {
 #[derive(Clone, Copy, Debug)]
 pub struct Command<C>(pub(crate) C);
 
-impl<C> sealed::Sealed for Command<C> {}
+pub(crate) use sealed::Sealed;
+
+impl<C> Sealed for Command<C> {}
 
 impl<A: Decide<C>, C: Message> Decider<A> for Command<C> {
     type Reply = <A as Decide<C>>::Reply;
@@ -74,7 +76,7 @@ pub struct Closure<F, R, E> {
     pub(crate) types: PhantomData<fn() -> (R, E)>,
 }
 
-impl<F, R, E> sealed::Sealed for Closure<F, R, E> {}
+impl<F, R, E> Sealed for Closure<F, R, E> {}
 
 impl<A, F, R, E> Decider<A> for Closure<F, R, E>
 where
@@ -294,6 +296,15 @@ pub(crate) fn conclude<R: DeserializeOwned, E>(
         }),
         (Answer::Reply(Reply::Nothing { .. }), Some(Err(error))) => {
             Err(ExecuteError::Rejected(error))
+        }
+        (Answer::Reply(Reply::Found { outcome, .. }), _) if outcome.is_empty() => {
+            // No codec makes that of a reply: a tombstone forgot it.
+            let Whom { kind, id: entity } = Whom::of(aim.entry, aim.entity);
+            Err(ExecuteError::Deleted {
+                kind,
+                id: entity,
+                command: id,
+            })
         }
         (Answer::Reply(Reply::Found { version, outcome }), _) => {
             let codec = aim.entry.config.record.codec;

@@ -39,6 +39,7 @@ pub struct Decision<A: Aggregate, R> {
     pub(crate) events: Vec<A::Event>,
     pub(crate) reply: R,
     pub(crate) record: bool,
+    pub(crate) delete: bool,
     pub(crate) plans: Option<Box<Plans<A>>>,
 }
 
@@ -49,6 +50,7 @@ impl<A: Aggregate> Decision<A, ()> {
             events: events.into_iter().collect(),
             reply: (),
             record: false,
+            delete: false,
             plans: None,
         }
     }
@@ -66,6 +68,7 @@ impl<A: Aggregate, R> Decision<A, R> {
             events: Vec::new(),
             reply,
             record: false,
+            delete: false,
             plans: None,
         }
     }
@@ -76,6 +79,7 @@ impl<A: Aggregate, R> Decision<A, R> {
             events: self.events,
             reply,
             record: self.record,
+            delete: self.delete,
             plans: self.plans,
         }
     }
@@ -84,6 +88,24 @@ impl<A: Aggregate, R> Decision<A, R> {
     /// gets the same answer later (P4).
     pub fn record(mut self) -> Self {
         self.record = true;
+        self
+    }
+
+    /// Deletes the entity: what was stored of it before goes, and what stays is one commit with this
+    /// decision's events, or with [`DELETED`](super::DELETED) where it has none. Consumers and projections
+    /// get these events last, so they are what tells them to delete what they made of the others.
+    ///
+    /// Afterwards the entity is absent, as one that never was: its state is the first one, its reminders
+    /// and snapshots are gone, and it may be created anew. Its versions go on, so none comes twice. The
+    /// ids of recent commands are kept, without what they were answered: one that is sent again is told
+    /// [`Deleted`](super::ExecuteError::Deleted). Messages that it sent are delivered before: a deletion
+    /// waits for them, as long as its caller does. On an absent entity a decision without events comes to
+    /// nothing.
+    ///
+    /// What a consumer had not read by then it does not get. What the server has on its disk, in backups
+    /// and on replicas goes when the server cleans up.
+    pub fn delete(mut self) -> Self {
+        self.delete = true;
         self
     }
 
@@ -241,6 +263,7 @@ impl<A: Aggregate, R: fmt::Debug> fmt::Debug for Decision<A, R> {
             .field("events", &self.events.len())
             .field("reply", &self.reply)
             .field("record", &self.record)
+            .field("delete", &self.delete)
             .finish()
     }
 }

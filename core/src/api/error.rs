@@ -176,6 +176,18 @@ pub enum ExecuteError<E> {
         /// What the decoder said.
         cause: CodecError,
     },
+    /// The command took effect before, and its entity was deleted since, with its reply.
+    #[error(
+        "command {command} took effect before, and {kind} {id:?} was deleted since, with its reply; a new command needs a new id"
+    )]
+    Deleted {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// The command's id.
+        command: CommandId,
+    },
     /// The id cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -221,7 +233,7 @@ impl<E> ExecuteError<E> {
 
     /// Whether the command surely took effect, though there is no reply to show for it.
     pub fn took_effect(&self) -> bool {
-        matches!(self, Self::Reply { .. })
+        matches!(self, Self::Reply { .. } | Self::Deleted { .. })
     }
 
     /// Whether the same command may go well when it is sent again; an unknown one has to be sent
@@ -248,6 +260,7 @@ impl<E> ExecuteError<E> {
             | Self::Unowned { .. }
             | Self::Failed(_)
             | Self::Reply { .. }
+            | Self::Deleted { .. }
             | Self::Name(_)
             | Self::Fold { .. }
             | Self::Damaged(_)

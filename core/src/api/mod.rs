@@ -16,6 +16,7 @@ mod codec;
 pub mod consumer;
 mod contexts;
 mod decision;
+mod deletion;
 pub mod effect;
 mod entities;
 mod entity;
@@ -55,6 +56,7 @@ pub use cluster::{
 pub use codec::CodecError;
 pub use contexts::{AnswerCx, DecideCx};
 pub use decision::Decision;
+pub use deletion::{DELETED, Delete};
 pub use entity::{
     Answer, Ask, AskError, AskServed, Entity, EntityRef, Messages, Read, ReadError, ReadReply,
     ReadServed, RouteError, Tell,

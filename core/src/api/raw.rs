@@ -127,6 +127,7 @@ fn append(ask: &RawAsk, expected: Expected, version: &mut Version) -> Verdict {
         outcome: Bytes::new(),
         record: false,
         later: None,
+        delete: false,
     }
 }
 

@@ -4,8 +4,10 @@ use super::call::{Closure, Command};
 use super::entities::KindFacts;
 use super::execute::{Execute, ExecuteCommand, Transact};
 use super::history::{History, Pages, Point};
+use super::transfer::RestoreError;
 use super::{
-    Aggregate, Decide, Decision, Event as _, LoadError, Loaded, Message, Tenure, load, travel,
+    Aggregate, Decide, Decision, Delete, Event as _, LoadError, Loaded, Message, Receipt, Tenure,
+    load, travel,
 };
 use crate::driver::host::KindEntry;
 use crate::id::Version;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The entities of one kind: execute commands on them, load them, read their history.
@@ -173,6 +176,51 @@ impl<A: Aggregate> Repository<A> {
         A: Decide<C>,
     {
         self.execute(id, command).creating()
+    }
+
+    /// Deletes an entity: what was stored of it goes, but for a tombstone; see
+    /// [`Decision::delete`](super::Decision::delete). One that does not exist stays so, and nothing is
+    /// stored.
+    ///
+    /// Await it; before that it takes what [`execute`](Self::execute) takes.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Aggregate, Repository};
+    /// # async fn example<A: Aggregate>(people: Repository<A>) -> Result<(), Box<dyn std::error::Error>> {
+    /// people.delete("alice").await?;
+    /// assert!(!people.exists("alice").await?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute). [`Deadline`](super::ExecuteError::Deadline) also when messages of
+    /// the entity could not be delivered until then.
+    pub fn delete(&self, id: impl AsRef<str>) -> ExecuteCommand<A, Delete> {
+        self.execute(id, Delete)
+    }
+
+    /// Stores the events that an export has of an entity, which must not exist: the entity is as it was when
+    /// it was exported, and goes on. `file` is a whole export of this namespace or of another one, of the
+    /// entity or of more ([`transfer`](super::transfer)); it is read in this task.
+    ///
+    /// The events are stored as this build reads them, in one commit of now: their times, command ids and
+    /// metadata are in the file. Reminders and messages are not stored.
+    ///
+    /// Dropping the future gives up the answer, not the command.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not whole or has no event of the entity, the entity exists
+    /// ([`AlreadyExists`](super::ExecuteError::AlreadyExists)), an event cannot be read by this build
+    /// ([`Rejected`](super::ExecuteError::Rejected)), or all of them are more than one message has room for.
+    pub async fn restore(
+        &self,
+        id: impl AsRef<str>,
+        file: impl AsRef<Path>,
+    ) -> Result<Receipt<u64>, RestoreError> {
+        let entity = EntityId::new(id.as_ref())?;
+        super::transfer::restore(&self.kind, entity, file.as_ref()).await
     }
 
     /// Decides by a closure. It may run again, on a newer state, when another writer was first, a

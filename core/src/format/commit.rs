@@ -48,7 +48,8 @@ pub struct Commit {
     pub commands: Vec<CommandRecord>,
     /// Its events, by rising version.
     pub events: Vec<EventRecord>,
-    /// The entity was deleted by this commit; `commands` then holds the ids that it remembers.
+    /// The entity was deleted by this commit, which has the place of all before it; `commands` holds, after
+    /// its own, the ids that it remembers, without outcomes.
     pub tombstone: bool,
     /// What its commands said of themselves, for those that said anything, in their order.
     pub metadata: Vec<MetadataRecord>,
@@ -69,6 +70,11 @@ pub struct CommandRecord {
     pub version: Version,
     /// Its encoded reply.
     pub outcome: Bytes,
+}
+
+impl CommandRecord {
+    /// An upper bound for the length of one without an outcome, in bytes.
+    pub(crate) const LEN_MAX: usize = COMMAND_LEN_MAX;
 }
 
 /// One event.

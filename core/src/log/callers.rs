@@ -204,7 +204,7 @@ impl Shard {
         let leased = self.lease.is_some_and(|end| t.cx.now < end);
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
-        let (version, checked) = (held.version, held.checked >= linked);
+        let (version, checked) = (held.shown(), held.checked >= linked);
         let mut readers = Vec::new();
         while let Some(Caller::Reader(reader)) = entity.queue.front()
             && (checked || reader.freshness == Freshness::Local)

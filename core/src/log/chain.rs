@@ -224,7 +224,11 @@ impl Shard {
                 let fits = message.sequence == sequence;
                 match self.commit_of(slot, &message) {
                     Ok(commit) if fits => {
+                        let tombstone = commit.tombstone;
                         self.loading(slot).commits.insert(sequence, commit);
+                        if tombstone {
+                            self.begin_at_tombstone(slot, sequence);
+                        }
                         self.expand(t, slot, sequence);
                     }
                     Ok(_) => t.halt("a read by sequence brought another sequence"),

@@ -5,7 +5,7 @@ use super::shard::{Op, Shard, Turn};
 use super::{Provisional, Refusal, Reply};
 use crate::format::WriteMode;
 use crate::id::{CommitId, Sequence, Slot};
-use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
+use crate::port::{Expect, Publish, Refused, StoreDone, StoreReply, StoreRequest};
 use crate::step::Outcome;
 use crate::{reached, sometimes};
 use alloc::boxed::Box;
@@ -15,6 +15,9 @@ impl Shard {
     pub(super) fn send(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         if !self.is_checked(slot) {
             return self.check_anew(t, slot);
+        }
+        if self.is_held_up(slot) {
+            return self.delete_later(t, slot);
         }
         match self.config.mode {
             WriteMode::Direct => self.send_direct(t, slot),
@@ -51,7 +54,7 @@ impl Shard {
             stream,
             subject: entity.subject.clone(),
             expect: Expect::OwnLast(held.sequence),
-            rollup: Rollup::No,
+            rollup: draft.rollup(),
             dedup: None,
             ttl_s: None,
             payload: draft.commit.encode_with(&mut self.encoded, steps),
@@ -91,7 +94,7 @@ impl Shard {
             Outcome::Done(_) => t.halt("the answer to a publish is another kind"),
             Outcome::Refused(Refused::WrongLast { actual }) => {
                 let actual = actual.unwrap_or(Sequence::NONE);
-                let behind = actual < draft.commit.predecessor();
+                let behind = actual < draft.after;
                 sometimes!(t.cx, behind, "direct: a server refused from old state");
                 // A leader that was replaced refuses for itself only: its successor hears the same
                 // message, and may store it.
@@ -151,7 +154,7 @@ impl Shard {
         let sealed = self.config.mode == WriteMode::Owned;
         let held = self.entity(slot).held.as_ref();
         let last = held.map_or(Sequence::NONE, |held| held.sequence);
-        if last == draft.commit.predecessor() {
+        if last == draft.after {
             // The subject did not move.
             if sealed {
                 return self.surely_not_stored(t, slot, draft);
@@ -166,7 +169,8 @@ impl Shard {
         }
         // It can never be stored: its subject went on without it, or what it rests on is gone.
         sometimes!(t.cx, draft.doubt, "direct: an unknown commit was overtaken");
-        self.decide_again(t, slot, draft.members);
+        let members = self.settle_erased(t, slot, *draft);
+        self.decide_again(t, slot, members);
     }
 
     /// Owned mode: after a seal and a read with proof, a commit was not stored and never will be.
@@ -228,6 +232,10 @@ impl Shard {
             held.checked = held.checked.max(sent);
         }
         self.on_named(slot);
+        if draft.commit.tombstone {
+            reached!(t.cx, "log: an entity is deleted");
+            self.clear_bodies(slot);
+        }
         self.release(t, draft.members, sequence);
         if !self.take_snapshot(t, slot) {
             self.next(t, slot);

@@ -1,6 +1,6 @@
 //! Deciding: which commands go into one commit, and what their verdicts lead to (S5, S19).
 
-use super::entity::{Caller, Command, Draft, Member, Moment, Phase, Promise, Stage, Why};
+use super::entity::{Caller, Command, Draft, Held, Member, Moment, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
 use super::{Decided, Expected, Firing, Freshness, NewEvent, Refusal, Reply, Verdict, Work};
@@ -11,6 +11,7 @@ use crate::id::{CommitId, Sequence, Slot, Ticket, Version, WallTime};
 use crate::reached;
 use crate::step::Purpose;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -51,6 +52,8 @@ struct Round {
     metadata: Vec<MetadataRecord>,
     later: Option<Box<Later>>,
     stored: usize,
+    /// It deletes the entity, and has no other member.
+    delete: bool,
 }
 
 impl Round {
@@ -64,6 +67,7 @@ impl Round {
             metadata: Vec::new(),
             later: None,
             stored: 0,
+            delete: false,
         }
     }
 }
@@ -81,6 +85,10 @@ impl Shard {
             else {
                 break;
             };
+            if held.is_deleted() && !members.is_empty() {
+                // The host sees no version of it, and so cannot count on from one (V3).
+                break;
+            }
             if let Some(due) = &command.firing {
                 if !members.is_empty() {
                     // A firing is decided alone.
@@ -151,7 +159,7 @@ impl Shard {
         let work = Work::Decide {
             slot,
             provisional: core::mem::take(&mut entity.provisional),
-            version: entity.version(),
+            version: entity.shown(),
             commands,
         };
         self.run(t, Op::Decide(slot), work);
@@ -168,7 +176,7 @@ impl Shard {
         let work = Work::Fire {
             slot,
             provisional: core::mem::take(&mut entity.provisional),
-            version: entity.version(),
+            version: entity.shown(),
             firing: firing.into(),
         };
         self.run(t, Op::Decide(slot), work);
@@ -190,6 +198,12 @@ impl Shard {
             self.requeue(slot, members);
             return self.next(t, slot);
         }
+        let deletion = decided.iter().position(|it| it.verdict.deletes());
+        if let Some(place) = deletion
+            && members.len() > 1
+        {
+            return self.delete_alone(t, slot, members, place);
+        }
         let round = self.round(slot, members, decided);
         if let Some((ticket, refusal)) = round.barred {
             reached!(t.cx, "log: a command that can never be stored");
@@ -206,6 +220,21 @@ impl Shard {
             return self.nothing_stored(t, slot, round.members);
         }
         self.draft(t, slot, round);
+    }
+
+    /// One of several commands deletes the entity: what comes before it is stored first, and what comes
+    /// after it is decided on what it left (V1).
+    fn delete_alone(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        mut members: Vec<Member>,
+        place: usize,
+    ) {
+        reached!(t.cx, "log: a deletion is stored alone");
+        let rest = members.split_off(place.max(1));
+        self.requeue(slot, rest);
+        self.hand_over(t, slot, members);
     }
 
     fn round(&mut self, slot: Slot, members: Vec<Member>, decided: Vec<Decided>) -> Round {
@@ -239,16 +268,23 @@ impl Shard {
             Some(firing) => self.fired(&firing, verdict),
             None => verdict,
         };
+        let held = self.entity(slot).held.as_ref();
+        // What a deleted entity is at is told to nobody (V3).
+        let shown = match held.is_some_and(Held::is_deleted) {
+            true => Version::ABSENT,
+            false => at,
+        };
         let (version, promise) = match verdict {
             Verdict::Accepted {
                 events,
                 outcome,
                 record,
                 later,
+                delete,
             } => {
                 let later = later.filter(|later| !later.is_empty());
-                if events.is_empty() && !record && later.is_none() {
-                    (at, Promise::nothing(at))
+                if events.is_empty() && !record && later.is_none() && !delete {
+                    (at, Promise::nothing(shown))
                 } else {
                     if let Some(refusal) = self.too_much_later(slot, round, later.as_deref()) {
                         return Err(refusal);
@@ -280,10 +316,11 @@ impl Shard {
                         outcome,
                     }));
                     round.stored += 1;
+                    round.delete |= delete;
                     (version, Promise::Stored(version))
                 }
             }
-            Verdict::Rejected => (at, Promise::nothing(at)),
+            Verdict::Rejected => (at, Promise::nothing(shown)),
             Verdict::Conflict(actual) => {
                 let refusal = Refusal::Conflict { actual };
                 (at, Promise::Other(Reply::Refused(refusal).into()))
@@ -308,9 +345,14 @@ impl Shard {
     /// next period by the same commit. A failure stores nothing.
     fn fired(&mut self, firing: &Firing, verdict: Verdict) -> Verdict {
         let rejected = verdict == Verdict::Rejected;
-        let (events, later) = match verdict {
-            Verdict::Accepted { events, later, .. } => (events, later),
-            Verdict::Rejected => (Vec::new(), None),
+        let (events, later, delete) = match verdict {
+            Verdict::Accepted {
+                events,
+                later,
+                delete,
+                ..
+            } => (events, later, delete),
+            Verdict::Rejected => (Vec::new(), None, false),
             failed @ (Verdict::Conflict(_) | Verdict::Failed(_)) => return failed,
         };
         if rejected {
@@ -321,6 +363,7 @@ impl Shard {
             outcome: Bytes::new(),
             record: true,
             later: Some(firing.later(later, rejected)),
+            delete,
         }
     }
 
@@ -402,9 +445,13 @@ impl Shard {
         let kind = self.kind_of(slot).record.id;
         let (layout, class) = (self.config.layout, self.config.class);
         let bytes_max = self.shape.payload_bytes_max;
-        let (snapshot, earlier) = self.name_snapshot(slot, t.cx.now);
+        let (snapshot, earlier) = match round.delete {
+            true => (None, Arc::default()),
+            false => self.name_snapshot(slot, t.cx.now),
+        };
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
+        let after = held.sequence;
         let stamps = round.members.iter().map(|member| member.command.wall);
         let time = stamps.max().unwrap_or(WallTime(0));
         let last = round
@@ -416,7 +463,7 @@ impl Shard {
             later.leased = class == TakeOver::Leased;
         }
         // Made where it stays, because it is large.
-        let draft = Box::new(Draft {
+        let mut draft = Box::new(Draft {
             commit: Commit {
                 id: CommitId(t.cx.dice.roll128(Purpose::CommitId, ordinal)),
                 layout,
@@ -431,11 +478,12 @@ impl Shard {
                 horizon: held.ids.horizon(),
                 commands: round.commands,
                 events: round.events,
-                tombstone: false,
+                tombstone: round.delete,
                 metadata: round.metadata,
                 later,
                 unknown: Unknown::default(),
             },
+            after,
             members: round.members,
             doubt: false,
             refused: None,
@@ -446,6 +494,10 @@ impl Shard {
             sent_epoch: None,
         });
         let bytes = draft.commit.encoded_len_max() + HEADER_BYTES_MAX;
+        if round.delete {
+            held.ids
+                .bequeath(&mut draft.commit, bytes_max.saturating_sub(bytes));
+        }
         if bytes > bytes_max {
             return self.too_large(t, slot, draft.members, round.stored, bytes);
         }

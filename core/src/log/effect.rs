@@ -87,7 +87,7 @@ pub enum Work {
         slot: Slot,
         /// What became of the state before.
         provisional: Provisional,
-        /// The committed version.
+        /// The committed version; [`Version::ABSENT`] of a deleted entity, as of one that never was.
         version: Version,
         /// The commands.
         commands: Vec<(Ticket, Expected)>,
@@ -100,7 +100,7 @@ pub enum Work {
         slot: Slot,
         /// What became of the state that was decided last.
         provisional: Provisional,
-        /// The committed version.
+        /// The committed version, as in `Decide`.
         version: Version,
         /// What fires.
         firing: Box<Firing>,
@@ -112,7 +112,7 @@ pub enum Work {
         slot: Slot,
         /// What became of the state that was decided last.
         provisional: Provisional,
-        /// The committed version.
+        /// The committed version, as in `Decide`.
         version: Version,
         /// The readers.
         tickets: Vec<Ticket>,

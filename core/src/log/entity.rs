@@ -60,6 +60,9 @@ pub(super) struct Held {
     pub(super) sequence: Sequence,
     /// The last commit's id; `None` for an absent entity.
     pub(super) commit: Option<CommitId>,
+    /// The tombstone that its log begins with, as far as it was read; none of an entity that was never
+    /// deleted.
+    pub(super) tombstone: Sequence,
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
     pub(super) chain: Chain,
     pub(super) snapshot: Option<SnapshotRef>,
@@ -169,6 +172,8 @@ pub(super) enum Pledge {
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Draft {
     pub(super) commit: Commit,
+    /// The commit that it follows; a tombstone does not list it.
+    pub(super) after: Sequence,
     pub(super) members: Vec<Member>,
     /// An attempt ended `Unknown`: it may have been stored.
     pub(super) doubt: bool,
@@ -321,6 +326,11 @@ impl Entity {
         held.map_or(Version::ABSENT, |held| held.version)
     }
 
+    /// The same as users see it: a deleted entity is absent, while its versions go on (V3).
+    pub(super) fn shown(&self) -> Version {
+        self.held.as_ref().map_or(Version::ABSENT, Held::shown)
+    }
+
     /// What a read of the log must take in to serve everyone who waits; `lost` is when the stream
     /// lost its tail last.
     pub(super) fn needs(&self, lost: Moment) -> Sequence {
@@ -377,6 +387,7 @@ impl Held {
             version: snapshot.version,
             sequence: snapshot.sequence,
             commit: None,
+            tombstone: Sequence::NONE,
             chain: Chain::default(),
             snapshot: before,
             snapshot_time: WallTime::default(),
@@ -391,12 +402,28 @@ impl Held {
         }
     }
 
+    /// Whether the entity is deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.tombstone.is_some() && self.tombstone == self.sequence
+    }
+
+    /// The version as users see it.
+    pub(super) fn shown(&self) -> Version {
+        match self.is_deleted() {
+            true => Version::ABSENT,
+            false => self.version,
+        }
+    }
+
     /// Takes in the next commit, which was read.
     pub(super) fn absorb(&mut self, stored: &StoredCommit, limits: &Limits) {
         let StoredCommit { sequence, commit } = stored;
         self.follow(*sequence, commit, limits);
-        self.chain
-            .follow(*sequence, &commit.earlier, limits.chain_max);
+        let listed: &[Sequence] = match commit.tombstone {
+            true => &[],
+            false => &commit.earlier,
+        };
+        self.chain.follow(*sequence, listed, limits.chain_max);
         self.ids.absorb(commit, limits);
     }
 
@@ -423,6 +450,7 @@ impl Held {
         }
         if commit.tombstone {
             // What was before it is nobody's past any more: a sweep finds it.
+            self.tombstone = sequence;
             self.older.clear();
             self.timers.clear();
         }

@@ -117,7 +117,7 @@ impl Shard {
             stream,
             subject: entity.subject.clone(),
             expect,
-            rollup: Rollup::No,
+            rollup: draft.rollup(),
             dedup: None,
             ttl_s: None,
             payload: draft.commit.encode_with(&mut self.encoded, steps),
@@ -362,7 +362,7 @@ impl Shard {
                 // that refuses from old state, while its successor stores the same bytes.
                 reached!(t.cx, "owned: a batch's or barrier's check failed");
                 self.pledge_again(t, pledged);
-                let ahead = drafts.iter().map(|(_, draft)| draft.commit.predecessor());
+                let ahead = drafts.iter().map(|(_, draft)| draft.after);
                 let ahead = ahead.fold(epoch.sequence, Sequence::max);
                 let sure = actual.is_some_and(|actual| actual > ahead);
                 for (_, draft) in &mut drafts {

@@ -1,6 +1,6 @@
 //! The command ids that an entity remembers, and the horizon below which it forgot some (S19).
 
-use crate::format::{Commit, Snapshot};
+use crate::format::{CommandRecord, Commit, Snapshot};
 use crate::id::{CommandId, Version, WallTime};
 use crate::step::Limits;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -180,6 +180,14 @@ impl CommandTable {
 
     /// Takes in the ids of one commit and forgets what is over the limits.
     pub(super) fn absorb(&mut self, commit: &Commit, limits: &Limits) {
+        if commit.tombstone {
+            // It has all that is to be remembered.
+            let horizon = self.horizon;
+            *self = Self {
+                horizon,
+                ..Self::default()
+            };
+        }
         for command in &commit.commands {
             self.learn(command.id, command.version, &command.outcome);
         }
@@ -202,6 +210,24 @@ impl CommandTable {
             let first = self.known.front();
             self.ends = first.map(|first| (first.id, last));
         }
+    }
+
+    /// Has a tombstone remember the ids, as far as there is room for them in bytes, and the horizon above
+    /// the others. What they were answered is deleted with the entity.
+    pub(super) fn bequeath(&self, tombstone: &mut Commit, room: usize) {
+        let kept = (room / CommandRecord::LEN_MAX).min(self.known.len());
+        let (forgotten, kept) = (self.known.len() - kept, kept);
+        if let Some(last) = self.known.iter().take(forgotten).next_back() {
+            tombstone.horizon = tombstone.horizon.max(last.id.time());
+        }
+        let remembered = self.known.iter().skip(forgotten);
+        let remembered = remembered.map(|entry| CommandRecord {
+            id: entry.id,
+            version: entry.version,
+            outcome: Bytes::new(),
+        });
+        tombstone.commands.reserve(kept);
+        tombstone.commands.extend(remembered);
     }
 
     /// All ids with what they led to and were answered, oldest first.

@@ -198,6 +198,9 @@ pub enum Verdict {
         /// Timers that it arms and cancels, and messages that it sends; `None` for none. A command that
         /// has some is stored, with events or without.
         later: Option<Box<Later>>,
+        /// The entity is deleted by it: its commit is a tombstone, in the place of all that was stored of
+        /// the entity before.
+        delete: bool,
     },
     /// The domain says no; nothing is stored.
     Rejected,
@@ -205,6 +208,16 @@ pub enum Verdict {
     Conflict(Version),
     /// The user's code panicked or a value could not be encoded; nothing is stored.
     Failed(String),
+}
+
+impl Verdict {
+    /// Whether it deletes the entity.
+    pub(super) fn deletes(&self) -> bool {
+        match self {
+            Self::Accepted { delete, .. } => *delete,
+            Self::Rejected | Self::Conflict(_) | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// An event to be stored.

@@ -2,6 +2,7 @@
 
 use crate::id::{OpId, Sequence};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// What is being read of a chain, and what is to be asked for again.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,18 @@ impl Listed {
     pub(super) fn again(&mut self, sequence: Sequence) {
         self.again.insert(sequence);
         self.missing.insert(sequence);
+    }
+
+    /// What is below a sequence is not wanted any more; the operations that ask for it.
+    pub(super) fn forget_below(&mut self, sequence: Sequence) -> Vec<OpId> {
+        self.again = self.again.split_off(&sequence);
+        self.missing = self.missing.split_off(&sequence);
+        let below = self.open.iter().filter(|(_, asked)| **asked < sequence);
+        let below: Vec<_> = below.map(|(op, _)| *op).collect();
+        for op in &below {
+            self.open.remove(op);
+        }
+        below
     }
 
     /// What is to be asked for again.

@@ -58,6 +58,7 @@ impl Shard {
             entity.snapshot = Taking::Stored(body);
         }
         self.keep_body(slot, &found);
+        self.clear_left(slot);
         self.raise_high_water(last);
         self.loaded(t, slot, Some(found));
     }

@@ -45,6 +45,7 @@ mod callers;
 mod chain;
 mod commit;
 mod decide;
+mod delete;
 mod earlier;
 mod effect;
 mod entity;

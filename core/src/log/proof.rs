@@ -142,7 +142,7 @@ impl Shard {
                 reached!(t.cx, "load: an entity went back");
                 return self.lost_tail(t, up_to);
             }
-            if held_at.is_some() {
+            if held_at.is_some() && !commit.tombstone {
                 self.loading(slot).floor = Floor::Held(held_at, version);
                 if !self.is_checked(slot) {
                     // It must be the same commit that is there now.

@@ -180,7 +180,7 @@ pub(super) enum Op {
     /// A body that nobody needs any more is being deleted.
     Erase(KindIndex, EntityId),
     /// The bodies of an entity are being listed.
-    Sweep(Slot, Vec<Subject>),
+    Sweep(KindIndex, EntityId, Vec<Subject>),
     /// A commit is being stored by itself.
     Commit(Slot),
     /// Owned mode: commits and a barrier are being stored, or a barrier alone.
@@ -583,7 +583,7 @@ impl Shard {
             Op::Get(slot) => self.on_get(t, slot, op, reply),
             Op::Keep(slot) => self.on_snapshot_stored(t, slot, reply),
             Op::Erase(kind, entity) => self.on_erased(t, kind, entity, reply),
-            Op::Sweep(slot, kept) => self.on_swept(t, slot, &kept, reply),
+            Op::Sweep(kind, entity, kept) => self.on_swept(t, (kind, entity), &kept, reply),
             Op::Commit(slot) => match self.config.mode {
                 WriteMode::Direct => self.on_commit(t, slot, reply),
                 WriteMode::Owned => self.on_single(t, slot, reply),

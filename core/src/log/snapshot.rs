@@ -39,12 +39,13 @@ impl Shard {
         let pause = self.kind_of(slot).snapshots.pause();
         let room = self.up && self.bodies_count < self.limits.snapshot_bodies_max;
         let entity = self.entity(slot);
+        let deleted = entity.held.as_ref().is_some_and(Held::is_deleted);
         let since = entity.held.as_ref().map_or(0, |held| held.since_snapshot);
         let soon = entity
             .snapshot_failed
             // Fewer commits than then: another writer's snapshot was named meanwhile.
             .is_some_and(|failed| since >= failed && since - failed < pause);
-        if since == 0 || soon || entity.snapshot != Taking::No || !room {
+        if since == 0 || soon || deleted || entity.snapshot != Taking::No || !room {
             return false;
         }
         let provisional = core::mem::take(&mut entity.provisional);

@@ -51,7 +51,8 @@ enum Chore {
     },
     /// Look at the bodies of an entity from a sequence on; these are kept.
     Sweep {
-        slot: Slot,
+        kind: KindIndex,
+        entity: EntityId,
         kept: Vec<Subject>,
         from: Sequence,
     },
@@ -72,13 +73,22 @@ impl Shard {
             let kept = self.entity(slot).held.as_ref().map(Held::snapshots);
             let kept = kept.unwrap_or_default();
             let kept = kept.iter().map(|it| self.snapshot_subject(slot, it));
-            let sweep = Chore::Sweep {
-                slot,
-                kept: kept.collect(),
-                from: Sequence(1),
-            };
-            self.later(sweep);
+            let kept = kept.collect();
+            self.sweep(slot, kept);
         }
+    }
+
+    /// Looks at all bodies of an entity: those of older versions than the first that is kept go, unless
+    /// they are kept themselves.
+    pub(super) fn sweep(&mut self, slot: Slot, kept: Vec<Subject>) {
+        let entity = self.entity(slot);
+        let (kind, entity) = (entity.kind, entity.id.clone());
+        self.later(Chore::Sweep {
+            kind,
+            entity,
+            kept,
+            from: Sequence(1),
+        });
     }
 
     /// A body goes as soon as may be.
@@ -104,21 +114,17 @@ impl Shard {
         } else {
             // What is not deleted now is found by a later sweep.
             match chore {
-                Chore::Erase { kind, entity, .. } => self.unswept_of(kind, entity),
-                Chore::Sweep { slot, .. } => self.unswept(slot),
+                Chore::Erase { kind, entity, .. } | Chore::Sweep { kind, entity, .. } => {
+                    self.unswept(kind, entity);
+                }
             }
         }
     }
 
-    fn unswept(&mut self, slot: Slot) {
-        if let Some(entity) = self.entities.get_mut(slot) {
+    fn unswept(&mut self, kind: KindIndex, entity: EntityId) {
+        let slot = self.index.get(&Named::new(kind, entity)).copied();
+        if let Some(entity) = slot.and_then(|slot| self.entities.get_mut(slot)) {
             entity.swept = false;
-        }
-    }
-
-    fn unswept_of(&mut self, kind: KindIndex, entity: EntityId) {
-        if let Some(slot) = self.index.get(&Named::new(kind, entity)).copied() {
-            self.unswept(slot);
         }
     }
 
@@ -138,7 +144,12 @@ impl Shard {
                     let marker = self.marker(subject);
                     self.ask(t, Op::Erase(kind, entity), StoreRequest::Publish(marker));
                 }
-                Chore::Sweep { slot, kept, from } => self.look_over(t, slot, kept, from),
+                Chore::Sweep {
+                    kind,
+                    entity,
+                    kept,
+                    from,
+                } => self.look_over(t, (kind, entity), kept, from),
             }
         }
     }
@@ -156,9 +167,15 @@ impl Shard {
         }
     }
 
-    fn look_over(&mut self, t: &mut Turn<'_, '_>, slot: Slot, kept: Vec<Subject>, from: Sequence) {
-        let Some(first) = kept.first().filter(|_| self.entities.contains(slot)) else {
-            // The entity is not in memory any more.
+    fn look_over(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        (kind, entity): (KindIndex, EntityId),
+        kept: Vec<Subject>,
+        from: Sequence,
+    ) {
+        let Some(first) = kept.first() else {
+            // No commit names one, so none is known to be left.
             self.chores.open -= 1;
             return;
         };
@@ -168,7 +185,7 @@ impl Shard {
             from,
             messages_max: PAGE_BODIES,
         };
-        self.ask(t, Op::Sweep(slot, kept), request);
+        self.ask(t, Op::Sweep(kind, entity, kept), request);
     }
 
     /// The store answered the deletion of a body.
@@ -189,7 +206,7 @@ impl Shard {
             Outcome::Unknown => "no answer".into(),
         };
         reached!(t.cx, "log: a snapshot could not be deleted");
-        self.unswept_of(kind, entity.clone());
+        self.unswept(kind, entity.clone());
         let cause = format!("a body that is not needed could not be deleted: {cause}");
         t.note(Note::SnapshotFailed { entity, cause });
     }
@@ -198,22 +215,17 @@ impl Shard {
     pub(super) fn on_swept(
         &mut self,
         t: &mut Turn<'_, '_>,
-        slot: Slot,
+        (kind, entity): (KindIndex, EntityId),
         kept: &[Subject],
         reply: StoreReply,
     ) {
         self.chores.open -= 1;
-        if !self.entities.contains(slot) {
-            return;
-        }
         let page = match reply {
             Outcome::Done(StoreDone::Page(page)) => page,
             Outcome::Done(_) => return t.halt("the answer to a scan is another kind"),
-            Outcome::Refused(_) | Outcome::Unknown => return self.unswept(slot),
+            Outcome::Refused(_) | Outcome::Unknown => return self.unswept(kind, entity),
         };
         let Page { messages, more } = page;
-        let swept = self.entity(slot);
-        let (kind, entity) = (swept.kind, swept.id.clone());
         let last = messages.last().map(|message| message.sequence);
         for message in messages {
             if is_left(&message, kept) {
@@ -228,7 +240,12 @@ impl Shard {
         if let Some(last) = last.filter(|_| more) {
             let from = Sequence(last.0 + 1);
             let kept = kept.to_vec();
-            self.later(Chore::Sweep { slot, kept, from });
+            self.later(Chore::Sweep {
+                kind,
+                entity,
+                kept,
+                from,
+            });
         }
     }
 }

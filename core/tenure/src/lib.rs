@@ -118,9 +118,9 @@ pub use tenure_core::api::projection;
 pub use tenure_core::api::saga;
 pub use tenure_core::api::{
     Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
-    Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, Decide, DecideCx, Decider,
-    Decision, DescribeError, Entity, EntityRef, Event, EventReader, EventType, Execute,
-    ExecuteCommand, ExecuteError, ExecuteReceipt, Fields, Freshness, History, KindError,
+    Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, DELETED, Decide, DecideCx,
+    Decider, Decision, Delete, DescribeError, Entity, EntityRef, Event, EventReader, EventType,
+    Execute, ExecuteCommand, ExecuteError, ExecuteReceipt, Fields, Freshness, History, KindError,
     KindSettings, LoadError, Loaded, Log, Message, Messages, Metadata, MetadataError, Mistake,
     Never, NodeChange, NodeInfo, NodeRef, NodeView, OwnedShard, Parts, Past, Point, RawEvent, Read,
     ReadError, ReadReply, ReadServed, Receipt, Repository, RouteError, Served, ShardRef,
@@ -153,8 +153,8 @@ pub use tenure_macros::{Event, Message};
 /// See [`Tenure::export`], [`Tenure::import`] and [`Tenure::verify`].
 pub mod transfer {
     pub use tenure_core::api::transfer::{
-        ExportFileError, ExportFormat, ExportOptions, ImportOptions, TransferError, TransferFault,
-        TransferProgress, TransferReport, TransferStage, VerifyOptions,
+        ExportFileError, ExportFormat, ExportOptions, ImportOptions, RestoreError, TransferError,
+        TransferFault, TransferProgress, TransferReport, TransferStage, VerifyOptions,
     };
     pub use tenure_core::format::ExportTotals;
 }

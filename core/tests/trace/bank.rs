@@ -23,6 +23,8 @@ pub(crate) enum Order {
     Import(Vec<Version>),
     /// One event of so many bytes.
     Letter(usize),
+    /// Deletes the account, with a last event.
+    Close,
     /// The user's code panics.
     Explode,
     /// An event that no other build knows.
@@ -86,6 +88,7 @@ impl Order {
         match &*message.name {
             "deposit" => Some(Self::Deposit(amount)),
             "withdraw" => Some(Self::Withdraw(amount)),
+            "close" => Some(Self::Close),
             _ => None,
         }
     }
@@ -111,6 +114,8 @@ struct Account {
 struct State {
     balance: i64,
     version: Version,
+    /// The account is absent, and its versions go on.
+    closed: bool,
 }
 
 /// Everything that one node's host holds.
@@ -174,7 +179,7 @@ impl Bank {
                 tickets,
             } => {
                 let account = self.settled(*slot, *provisional);
-                assert_eq!(account.committed.version, *version, "the version answered");
+                assert_eq!(account.committed.shown(), *version, "the version answered");
                 let said = format!("balance {}", account.committed.balance);
                 let line = format!("answer {}: {said}", join(tickets));
                 for ticket in tickets {
@@ -219,7 +224,11 @@ impl Bank {
                 let text = std::str::from_utf8(&snapshot.state);
                 let balance = text.ok().and_then(|text| text.parse().ok());
                 let version = snapshot.version;
-                let state = balance.map(|balance| State { balance, version });
+                let state = balance.map(|balance| State {
+                    balance,
+                    version,
+                    closed: false,
+                });
                 let cause = "it is no balance".to_owned();
                 (state.ok_or(FoldError::Snapshot { cause }), "the snapshot")
             }
@@ -263,7 +272,7 @@ impl Bank {
     ) -> (Ran, String) {
         let orders = self.orders.clone();
         let account = self.settled(slot, provisional);
-        assert_eq!(account.committed.version, version, "the version decided at");
+        assert_eq!(account.committed.shown(), version, "the version decided at");
         let mut decided = Vec::new();
         let mut parts = Vec::new();
         let mut answers = Vec::new();
@@ -293,7 +302,7 @@ impl Bank {
         firing: &Firing,
     ) -> (Ran, String) {
         let account = self.settled(slot, provisional);
-        assert_eq!(account.committed.version, version, "the version decided at");
+        assert_eq!(account.committed.shown(), version, "the version decided at");
         let Timer { name, message, .. } = &firing.timer;
         let (verdict, said) = match Order::of_message(message) {
             Some(order) => account.provisional.decide(&order, Expected::Any),
@@ -310,18 +319,31 @@ impl Bank {
 
 impl State {
     fn said(self) -> String {
-        format!("balance {} at {:?}", self.balance, self.version)
+        format!("balance {} at {:?}", self.balance, self.shown())
+    }
+
+    /// The version as the account's holder sees it.
+    fn shown(self) -> Version {
+        if self.closed {
+            Version::ABSENT
+        } else {
+            self.version
+        }
     }
 
     fn fold(mut self, commit: &Commit) -> Result<Self, FoldError> {
-        if commit.tombstone {
-            self.balance = 0;
-        }
         for event in &commit.events {
             self.evolve(event)?;
         }
         self.version = commit.last;
+        if commit.tombstone {
+            self.close();
+        }
         Ok(self)
+    }
+
+    fn close(&mut self) {
+        (self.balance, self.closed) = (0, true);
     }
 
     fn evolve(&mut self, event: &EventRecord) -> Result<(), FoldError> {
@@ -344,7 +366,7 @@ impl State {
                 };
                 self.balance += if name == "deposited" { amount } else { -amount };
             }
-            "wrote" => {}
+            "wrote" | "closed" => {}
             _ => {
                 return Err(FoldError::UnknownEvent {
                     name,
@@ -353,7 +375,7 @@ impl State {
                 });
             }
         }
-        self.version = version;
+        (self.version, self.closed) = (version, false);
         Ok(())
     }
 
@@ -361,12 +383,12 @@ impl State {
     fn decide(&mut self, order: &Order, expected: Expected) -> (Verdict, String) {
         let met = match expected {
             Expected::Any => true,
-            Expected::Exactly(version) => version == self.version,
-            Expected::Present => self.version != Version::ABSENT,
+            Expected::Exactly(version) => version == self.shown(),
+            Expected::Present => self.shown() != Version::ABSENT,
         };
         if !met {
-            let said = format!("conflict at {:?}", self.version);
-            return (Verdict::Conflict(self.version), said);
+            let said = format!("conflict at {:?}", self.shown());
+            return (Verdict::Conflict(self.shown()), said);
         }
         if let Order::Later(later) = order {
             let verdict = Verdict::Accepted {
@@ -374,6 +396,7 @@ impl State {
                 outcome: Bytes::from_static(b"arranged"),
                 record: false,
                 later: Some(later.clone()),
+                delete: false,
             };
             return (verdict, "arranged".to_owned());
         }
@@ -398,6 +421,8 @@ impl State {
                 return (Verdict::Failed(text.clone()), text);
             }
             Order::Novelty => (vec![event("novelty", "")], false),
+            Order::Close if self.shown() == Version::ABSENT => (Vec::new(), false),
+            Order::Close => (vec![event("closed", "")], false),
             Order::Later(_) => unreachable!("decided above"),
             Order::Ask => unreachable!("a question is never decided"),
         };
@@ -409,11 +434,17 @@ impl State {
                 "withdrawn" => self.balance -= amount.parse::<i64>().unwrap_or_default(),
                 _ => {}
             }
-            self.version = version;
+            (self.version, self.closed) = (version, false);
+        }
+        let delete = *order == Order::Close && !events.is_empty();
+        if delete {
+            self.close();
         }
         let outcome = format!("balance {}", self.balance);
         let said = match (&order, events.is_empty(), record) {
             (Order::Letter(bytes), ..) => format!("wrote {bytes} bytes"),
+            (Order::Close, true, _) => "there is nothing to close".to_owned(),
+            (Order::Close, false, _) => "closed".to_owned(),
             (_, true, false) => format!("greeted, {outcome}"),
             (_, true, true) => format!("greeted for the record, {outcome}"),
             (_, false, _) => outcome.clone(),
@@ -424,6 +455,7 @@ impl State {
             outcome,
             record,
             later: None,
+            delete,
         };
         (verdict, said)
     }

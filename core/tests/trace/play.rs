@@ -293,6 +293,7 @@ fn order<'a>(words: &'a [&'a str], wall: WallTime) -> Result<(Wish, &'a [&'a str
         }
         ["cancel", name, rest @ ..] => (Wish::cancel(name)?, rest),
         ["send", whom, verb, amount, rest @ ..] => (Wish::send(whom, verb, amount)?, rest),
+        ["close", rest @ ..] => (Wish::Close, rest),
         ["explode", rest @ ..] => (Wish::Explode, rest),
         ["novelty", rest @ ..] => (Wish::Novelty, rest),
         ["import", versions, rest @ ..] => {
@@ -303,7 +304,7 @@ fn order<'a>(words: &'a [&'a str], wall: WallTime) -> Result<(Wish, &'a [&'a str
             (Wish::Import(versions), rest)
         }
         _ => {
-            let orders = "deposit, withdraw, greet, record, arm, cancel, send, letter, import, explode or novelty";
+            let orders = "deposit, withdraw, greet, record, arm, cancel, send, letter, import, close, explode or novelty";
             return Err(orders.into());
         }
     })

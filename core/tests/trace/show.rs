@@ -233,6 +233,9 @@ impl Names {
         let life = match (publish.rollup, publish.ttl_s) {
             (Rollup::Subject, Some(s)) => format!(", instead of all of it, for {s} s"),
             (Rollup::No, Some(s)) => format!(", for {s} s"),
+            (Rollup::Subject, None) if publish.subject.starts_with("bank.ev.") => {
+                ", instead of all of it".to_owned()
+            }
             (Rollup::Subject | Rollup::No, None) => String::new(),
         };
         format!("{body}{expect}{life}")

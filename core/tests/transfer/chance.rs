@@ -43,7 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         Step {
             entity,
             kind,
-            events: if tombstone { Vec::new() } else { events },
+            events,
             commands,
             arms: arms.filter(|_| kind > 0),
             cancels: cancels && kind > 0,

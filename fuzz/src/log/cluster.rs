@@ -428,6 +428,7 @@ impl Node {
                         outcome,
                         record: false,
                         later: None,
+                        delete: false,
                     };
                     Decided { ticket, verdict }
                 };

@@ -123,6 +123,7 @@ fn accepted(
         outcome: outcome.freeze(),
         record,
         later: command.later.map(|wished| Box::new(wished.later(ticket))),
+        delete: false,
     };
     (verdict, state)
 }

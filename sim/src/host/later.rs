@@ -151,6 +151,7 @@ impl Host {
             outcome: Bytes::from_static(b"fired"),
             record: false,
             later: None,
+            delete: false,
         };
         Ok((verdict, state.after(state.version.next(), &event)))
     }

@@ -61,6 +61,7 @@ pub(crate) enum Draft<A: Aggregate> {
         events: Vec<A::Event>,
         outcome: Result<Bytes, CodecError>,
         record: bool,
+        delete: bool,
         plans: Option<Box<Plans<A>>>,
     },
     Rejected,
@@ -73,6 +74,7 @@ impl<A: Aggregate> Draft<A> {
             events,
             reply,
             record,
+            delete,
             plans,
         } = decision;
         let outcome = codec.encode(&reply);
@@ -80,6 +82,7 @@ impl<A: Aggregate> Draft<A> {
             events,
             outcome,
             record,
+            delete,
             plans,
         };
         (draft, reply)
@@ -290,7 +293,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let (kind, codec) = (&self.facts.kind, self.facts.codec);
         let of = (&*message.name, message.schema);
         let messages = self.messages.as_ref();
-        let Some(decode) = messages.and_then(|messages| messages.commands.get(&of).copied()) else {
+        let Some(decode) = messages.and_then(|messages| messages.decoder(of)) else {
             return Verdict::Failed(format!(
                 "timer {timer} sends {} v{}, which {kind} does not list in this build: name it in Entity::messages as long as timers have it, and serve the kind",
                 of.0, of.1

@@ -3,7 +3,7 @@
 use super::{Draft, Job};
 use crate::api::contexts::{Said, Scene};
 use crate::api::plans::Plans;
-use crate::api::{Aggregate, CodecError, DecideCx, Event, Messages};
+use crate::api::{Aggregate, CodecError, DecideCx, Event, Messages, deletion};
 use crate::driver::host::caught;
 use crate::format::{Codec, Later};
 use crate::id::{CommandId, Version};
@@ -49,12 +49,13 @@ impl<A: Aggregate> Round<'_, A> {
                 events,
                 outcome,
                 record,
+                delete,
                 plans,
             }) => {
                 let later = plans.map(|plans| self.later(*plans, (job.id(), &said)));
                 later
                     .transpose()
-                    .and_then(|later| self.accept((events, later), outcome, record))
+                    .and_then(|later| self.accept((events, later), outcome, (record, delete)))
                     .unwrap_or_else(Verdict::Failed)
             }
             Err(panic) => Verdict::Failed(format!("decide panicked: {panic}")),
@@ -73,16 +74,25 @@ impl<A: Aggregate> Round<'_, A> {
         &mut self,
         (events, later): (Vec<A::Event>, Option<Box<Later>>),
         outcome: Result<Bytes, CodecError>,
-        record: bool,
+        (record, delete): (bool, bool),
     ) -> Result<Verdict, String> {
+        // There is nothing to delete, and nothing to tell of it.
+        let delete = delete && !(self.scene.version == Version::ABSENT && events.is_empty());
         let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
         let mut encoded = Vec::with_capacity(events.len());
         for event in &events {
             encoded.push(encode_event(event, self.codec)?);
         }
+        if delete && events.is_empty() {
+            encoded.push(deletion::event(self.codec).map_err(|e| e.to_string())?);
+        }
         let version = self.scene.version.after(events.len());
         let version = version.ok_or("no version is left above the entity's last one")?;
         self.evolve(&events)?;
+        if delete {
+            // Its round has no other command that counts.
+            self.state = Some(A::default());
+        }
         self.scene.version = version;
         if self.events.is_empty() {
             // Most rounds are of one command: its vector does.
@@ -95,6 +105,7 @@ impl<A: Aggregate> Round<'_, A> {
             outcome,
             record,
             later,
+            delete,
         })
     }
 

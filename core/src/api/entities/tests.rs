@@ -70,6 +70,7 @@ impl Job<Sum> for Add {
             events: vec![Added(self.0)],
             outcome: codec.encode(&(state.0 + self.0)),
             record: false,
+            delete: false,
             plans: None,
         }
     }

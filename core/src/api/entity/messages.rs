@@ -2,7 +2,7 @@
 
 use super::serve::{DecodeCommand, DecodeQuery, ServedCommand, ServedQuery};
 use super::{Answer, Entity};
-use crate::api::{Aggregate, Decide, Message};
+use crate::api::{Aggregate, Decide, Delete, Message};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -55,9 +55,20 @@ pub(super) fn newest<T>(messages: &BTreeMap<MessageType, T>, name: &str) -> Opti
 }
 
 impl<A: Aggregate> Messages<A> {
-    /// Whether a command is among them.
+    /// Whether a command is among them, or one that every kind takes.
     pub(crate) fn takes(&self, command: MessageType) -> bool {
-        self.commands.contains_key(&command)
+        self.decoder(command).is_some()
+    }
+
+    /// What makes a job of a command's bytes.
+    pub(crate) fn decoder(&self, (name, version): (&str, u16)) -> Option<DecodeCommand<A>> {
+        match self.commands.get(&(name, version)) {
+            Some(decode) => Some(*decode),
+            None if (name, version) == (Delete::NAME, Delete::VERSION) => {
+                Some(ServedCommand::<A, Delete>::decode)
+            }
+            None => None,
+        }
     }
 }
 

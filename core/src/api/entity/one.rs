@@ -1,7 +1,7 @@
 //! One entity, wherever its owner is.
 
 use super::{Answer, Ask, Entity, Read, Tell};
-use crate::api::{Decide, Message, Tenure};
+use crate::api::{Decide, Delete, Message, Tenure};
 use crate::format::Metadata;
 use crate::name::{EntityId, NameError};
 use crate::shard::Place;
@@ -90,6 +90,25 @@ impl<A: Entity> EntityRef<A> {
         A: Decide<C>,
     {
         Tell(self.ask(command))
+    }
+
+    /// Deletes it: what was stored of it goes, but for a tombstone; see
+    /// [`Decision::delete`](crate::api::Decision::delete). One that does not exist stays so. It is sent to
+    /// its owner as any command, and takes what [`ask`](Self::ask) takes; its
+    /// [timeout](Ask::timeout) is also how long it waits for messages of the entity to be delivered.
+    ///
+    /// ```
+    /// # use tenure_core::api::{Entity, Tenure};
+    /// # async fn example<A: Entity>(tenure: &Tenure) -> Result<(), Box<dyn std::error::Error>> {
+    /// tenure.entity::<A>("alice").delete().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`](super::AskError), when it is awaited.
+    pub fn delete(&self) -> Ask<A, Delete> {
+        self.ask(Delete)
     }
 
     /// Asks it a query, at the [freshness](Read::freshness) that is wanted:

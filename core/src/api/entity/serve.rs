@@ -123,7 +123,7 @@ impl<A: Entity> Serving for ServedEntity<A> {
         let (what, ask) = match wanted {
             Wanted::Command { id, expected } => {
                 let commands = &self.messages.commands;
-                let decode = commands.get(&key);
+                let decode = self.messages.decoder(key);
                 let decode = decode.ok_or_else(|| unknown(newest(commands, &message)))?;
                 let job = caught(|| decode(codec, &body, head(id)));
                 let job = job.map_err(CodecError::new).and_then(|job| job);

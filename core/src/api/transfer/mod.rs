@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod json;
 mod options;
+mod restore;
 mod run;
 
 pub use error::TransferError;
@@ -16,9 +17,12 @@ pub use file::{ExportFileError, ExportFormat};
 pub use options::{
     ExportOptions, ImportOptions, TransferProgress, TransferReport, TransferStage, VerifyOptions,
 };
+pub use restore::RestoreError;
 pub use run::{export_with, import_with, verify_with};
 
 pub use crate::transfer::TransferFault;
+
+pub(super) use restore::restore;
 
 /// What tests read and write files with.
 #[doc(hidden)]

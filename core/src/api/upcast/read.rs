@@ -3,7 +3,7 @@
 use super::check::{check_steps, name_of};
 use super::step::{Part, Parts, Step};
 use super::{EventType, Upcasters, UpcastersError};
-use crate::api::{Aggregate, Event, RawEvent};
+use crate::api::{Aggregate, Event, RawEvent, deletion};
 use crate::driver::host::caught;
 use crate::format::Codec;
 use crate::id::Version;
@@ -115,6 +115,8 @@ impl Steps {
             Ok(Some(event)) => Ok(Reading::Known(Decoded::current(event))),
             Ok(None) => match self.by_type.get(&(name, schema)) {
                 Some(first) => self.upcast(codec, stored, first),
+                // A kind that does not name it is not told.
+                None if deletion::is_told(name, schema) => Ok(Reading::Known(Decoded::none())),
                 None => Ok(Reading::Unknown((name, schema).into())),
             },
             Err(cause) => Err(FoldError::Undecodable {

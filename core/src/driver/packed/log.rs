@@ -10,8 +10,8 @@ use bytes::Bytes;
 /// Verdicts with more than so many bytes of values are kept as they are, which shares the values.
 const BYTES_MAX: usize = 1_024;
 
-/// Appends verdicts to a buffer; whether they are small enough for that, and have no timers and
-/// messages.
+/// Appends verdicts to a buffer; whether they are small enough for that, have no timers and messages, and
+/// delete nothing.
 pub(in crate::driver) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
     let plain = decided.iter().all(is_plain);
     if !plain || decided.iter().map(bytes_of).sum::<usize>() > BYTES_MAX {
@@ -26,6 +26,7 @@ pub(in crate::driver) fn pack(decided: &[Decided], into: &mut Vec<u8>) -> bool {
                 outcome,
                 record,
                 later: _,
+                delete: _,
             } => {
                 into.push(u8::from(*record));
                 text(into, outcome);
@@ -121,10 +122,10 @@ pub(in crate::driver) fn unpack_submit(bytes: &[u8]) -> Option<Submit> {
     })
 }
 
-/// Whether nothing is left to be done later. Timers and messages are rare, and kept as they are.
+/// Whether nothing is left to be done later, and nothing deleted. That is rare, and kept as it is.
 fn is_plain(decided: &Decided) -> bool {
     match &decided.verdict {
-        Verdict::Accepted { later, .. } => later.is_none(),
+        Verdict::Accepted { later, delete, .. } => later.is_none() && !delete,
         Verdict::Rejected | Verdict::Conflict(_) | Verdict::Failed(_) => true,
     }
 }
@@ -170,6 +171,7 @@ impl Rest<'_> {
             0 | 1 => Verdict::Accepted {
                 record: tag == 1,
                 later: None,
+                delete: false,
                 outcome: self.text()?,
                 events: {
                     let count = self.count()?;
@@ -246,6 +248,7 @@ mod tests {
             outcome: outcome.into(),
             record,
             later: None,
+            delete: false,
         }
     }
 

@@ -63,7 +63,7 @@ impl Shard {
             return;
         };
         agenda.changed(now);
-        let entity = dispatch.intent.entity;
+        let entity = dispatch.intent.entity.clone();
         match delivery {
             Delivery::Done => {
                 reached!(t.cx, "later: a message was delivered");
@@ -75,7 +75,7 @@ impl Shard {
             }
             Delivery::Undeliverable { cause } => {
                 reached!(t.cx, "later: a message cannot be delivered");
-                agenda.intents.fail(place, cause.clone());
+                agenda.intents.fail(place, *dispatch, cause.clone());
                 t.note(Note::IntentFailed { entity, cause });
             }
             Delivery::Again => {}

@@ -1,9 +1,10 @@
 //! The messages of a shard's commits that are not done.
 
 use super::{ByOp, ByTime, take_due};
-use crate::format::IntentPlace;
+use crate::format::{Intent, IntentPlace};
 use crate::id::{OpId, Sequence};
 use crate::log::Dispatch;
+use crate::name::{EntityId, KindName};
 use crate::step::Time;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,15 @@ struct Undone {
     tries: u32,
 }
 
+/// A message that could not be delivered as things were.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+struct Failed {
+    cause: String,
+    /// Whose it is; `None` when its commit cannot be read.
+    sender: Option<(KindName, EntityId)>,
+}
+
 /// Messages that are not done.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
@@ -28,7 +38,7 @@ pub(super) struct Intents {
     again: ByTime<IntentPlace>,
     flying: ByOp<IntentPlace>,
     /// Those that could not be delivered as things were.
-    failed: BTreeMap<IntentPlace, String>,
+    failed: BTreeMap<IntentPlace, Failed>,
     /// Those of the index that are read anew, by their commits.
     wanted: BTreeMap<Sequence, BTreeSet<u32>>,
     /// The read in flight, and since when its commit is absent.
@@ -112,8 +122,43 @@ impl Intents {
         Some(self.undone.remove(&place)?.dispatch)
     }
 
-    pub(super) fn fail(&mut self, place: IntentPlace, cause: String) {
-        self.failed.insert(place, cause);
+    /// It cannot be delivered as things are.
+    pub(super) fn fail(&mut self, place: IntentPlace, dispatch: Dispatch, cause: String) {
+        let sender = Some((dispatch.kind, dispatch.sender));
+        self.failed.insert(place, Failed { cause, sender });
+    }
+
+    /// Its commit cannot be read.
+    pub(super) fn lose(&mut self, place: IntentPlace, cause: String) {
+        let sender = None;
+        self.failed.insert(place, Failed { cause, sender });
+    }
+
+    /// Whether all is delivered that an entity sent to others. What failed is not, and neither is what it
+    /// sent to itself; both go with it.
+    pub(super) fn is_done_with(&self, kind: &KindName, entity: &EntityId) -> bool {
+        let mut waiting = self.undone.values().filter(|undone| {
+            let Intent {
+                kind: to_kind,
+                entity: to,
+                ..
+            } = &undone.dispatch.intent;
+            undone.dispatch.is_of(kind, entity) && (to_kind, to) != (kind, entity)
+        });
+        self.wanted.is_empty() && waiting.next().is_none()
+    }
+
+    /// The entity was deleted by the commit at a sequence: what is left of its messages before goes.
+    pub(super) fn forget_of(&mut self, kind: &KindName, entity: &EntityId, tombstone: Sequence) {
+        let stays = |place: &IntentPlace, of: bool| !of || place.sequence >= tombstone;
+        self.undone
+            .retain(|place, undone| stays(place, undone.dispatch.is_of(kind, entity)));
+        let undone = &self.undone;
+        self.ready.retain(|place| undone.contains_key(place));
+        self.failed.retain(|place, failed| {
+            let of = failed.sender.as_ref();
+            stays(place, of.is_some_and(|of| (&of.0, &of.1) == (kind, entity)))
+        });
     }
 
     /// How often it was sent; one more now.
@@ -156,7 +201,14 @@ impl Intents {
         let up_to = self.failed.iter();
         let up_to = up_to.take_while(|(place, _)| place.sequence <= watermark);
         up_to
-            .map(|(place, cause)| (*place, cause.clone()))
+            .map(|(place, failed)| (*place, failed.cause.clone()))
             .collect()
+    }
+}
+
+impl Dispatch {
+    /// Whether it is of an entity.
+    fn is_of(&self, kind: &KindName, entity: &EntityId) -> bool {
+        self.kind == *kind && self.sender == *entity
     }
 }

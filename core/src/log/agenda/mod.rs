@@ -30,6 +30,7 @@ mod tail;
 mod timers;
 
 use crate::id::{OpId, Sequence, WallTime};
+use crate::name::{EntityId, KindName};
 use crate::step::{Deadline, Limits, Span, Time};
 use alloc::collections::BTreeMap;
 use intents::Intents;
@@ -158,6 +159,16 @@ impl Agenda {
             undone: self.intents.undone(),
             failed: self.intents.failed(),
         }
+    }
+
+    /// Whether all that an entity sent to others is delivered, as far as this owner can know: all that was
+    /// stored is taken in (V2).
+    pub(super) fn is_done_with(&self, kind: &KindName, entity: &EntityId) -> bool {
+        let live = match &self.stage {
+            Stage::Live => true,
+            Stage::Off | Stage::Index(_) | Stage::Behind(_) => false,
+        };
+        live && self.intents.is_done_with(kind, entity)
     }
 
     /// What the index says has changed.

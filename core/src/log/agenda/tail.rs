@@ -35,7 +35,7 @@ impl Shard {
             Stage::Live if commit.later.is_none() && !commit.tombstone => {}
             Stage::Live => {
                 let kind = self.kind_of(slot).record.name.clone();
-                self.absorb(t, &kind, commit);
+                self.absorb(t, &kind, (sequence, commit));
                 if !self.take_sends(&kind, sequence, commit) {
                     reached!(t.cx, "later: more messages than are held in memory");
                     self.fall_behind(above);
@@ -103,14 +103,20 @@ impl Shard {
         known.max(agenda.settled)
     }
 
-    /// Takes in the timers of a stored commit.
-    fn absorb(&mut self, t: &mut Turn<'_, '_>, kind: &KindName, commit: &Commit) {
+    /// Takes in the timers of a stored commit, and that it deletes its entity.
+    fn absorb(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        kind: &KindName,
+        (sequence, commit): (Sequence, &Commit),
+    ) {
         let most = self.limits.shard_timers_max;
         let Some(agenda) = &mut self.agenda else {
             return;
         };
         if commit.tombstone {
             agenda.timers.clear(kind, &commit.entity);
+            agenda.intents.forget_of(kind, &commit.entity, sequence);
             agenda.changed(t.cx.now);
         }
         if let Some(later) = &commit.later {
@@ -193,7 +199,7 @@ impl Shard {
                         // The rest waits until there is room.
                         return self.is_full();
                     }
-                    self.absorb(t, &kind, &commit);
+                    self.absorb(t, &kind, (message.sequence, &commit));
                 }
                 Ok(None) => {}
                 Err(cause) => {
@@ -329,7 +335,13 @@ impl Shard {
                 if now.since(since) < patience {
                     return self.index_later(t);
                 }
-                self.give_up_wanted(t, sequence);
+                // An entity is deleted only when its messages are delivered (V2).
+                reached!(
+                    t.cx,
+                    "later: the commit of an undone message went with its entity"
+                );
+                agenda.intents.take_wanted(sequence);
+                agenda.changed(now);
             }
             Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
         }
@@ -345,11 +357,10 @@ impl Shard {
                 let place = crate::format::IntentPlace { sequence, index };
                 agenda
                     .intents
-                    .fail(place, "its commit is absent or unreadable".into());
+                    .lose(place, "its commit is unreadable".into());
             }
         }
-        let cause =
-            format!("commit {sequence}, which has undone messages, is absent or unreadable");
+        let cause = format!("commit {sequence}, which has undone messages, is unreadable");
         t.note(crate::log::Note::IndexFailed { cause });
     }
 }

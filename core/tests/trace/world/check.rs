@@ -80,6 +80,12 @@ impl World {
         for (name, commits) in &commits {
             let mut before = (Sequence::NONE, Version::ABSENT);
             for (sequence, commit) in commits {
+                if commit.tombstone {
+                    let alone = before == (Sequence::NONE, Version::ABSENT);
+                    assert!(alone, "{} has commits before a tombstone", subject(name));
+                    before = (*sequence, commit.last);
+                    continue;
+                }
                 let listed = commit.earlier.first().copied();
                 let covered = commit.snapshot.map(|named| named.sequence);
                 let predecessor = listed.or(covered).unwrap_or(Sequence::NONE);
@@ -93,9 +99,16 @@ impl World {
             }
         }
         let stored: BTreeSet<Sequence> = commits.values().flatten().map(|(s, _)| *s).collect();
+        let all = commits.values().flatten();
+        let deleted = all.filter(|(_, commit)| commit.tombstone);
+        let deleted = deleted.map(|(sequence, _)| *sequence).max();
         for (ticket, reply) in &self.told {
             if let Reply::Committed { sequence, .. } = reply {
-                assert!(stored.contains(sequence), "{ticket:?} is not in the log");
+                let may_be_gone = deleted.is_some_and(|tombstone| *sequence < tombstone);
+                assert!(
+                    stored.contains(sequence) || may_be_gone,
+                    "{ticket:?} is not in the log"
+                );
             }
         }
     }
