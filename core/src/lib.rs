@@ -56,6 +56,7 @@ mod slots;
 pub mod space;
 pub mod step;
 mod table;
+mod text;
 #[cfg_attr(
     not(feature = "driver"),
     allow(dead_code, reason = "the driver uses all of it")

@@ -11,8 +11,9 @@ use tenure_core::format::{
     DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
     FrameVersions, FrameWriter, GroupRecord, Hop, Import, IndexedTimer, Intent, IntentPlace,
     KindRecord, Later, Layout, LayoutKey, Mark, Member, MemberState, MessageRecord, Metadata,
-    MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Replaced, Return,
-    ShardIndex, Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
+    MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Receiver, Replaced,
+    Return, ShardIndex, ShelvedReceiver, Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown,
+    WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -218,7 +219,27 @@ fn index() -> ShardIndex {
         }],
         undone: vec![place(890, 0), place(890, 3)],
         failed: vec![(place(12, 1), "no such kind".to_owned())],
+        shelved: Vec::new(),
         unknown: Unknown::default(),
+    }
+}
+
+/// Two receivers are away.
+fn index_with_shelved() -> ShardIndex {
+    let shelved = |receiver, after| ShelvedReceiver {
+        receiver: Receiver(receiver),
+        after: Sequence(after),
+    };
+    ShardIndex {
+        timers: Vec::new(),
+        horizon: None,
+        undone: Vec::new(),
+        failed: Vec::new(),
+        shelved: vec![
+            shelved(0x5e00_0000_0000_0000_0000_0000_0000_0001, 890),
+            shelved(0x5e00_0000_0000_0000_0000_0000_0000_0002, 12),
+        ],
+        ..index()
     }
 }
 
@@ -824,6 +845,13 @@ fn what_is_written_is_what_was_always_written() {
         Snapshot::decode,
     );
     check("index", &index(), ShardIndex::encode, ShardIndex::decode);
+    let shelved = index_with_shelved();
+    check(
+        "index-shelved",
+        &shelved,
+        ShardIndex::encode,
+        ShardIndex::decode,
+    );
     check("barrier", &barrier(), Barrier::encode, Barrier::decode);
     check(
         "checkpoint",

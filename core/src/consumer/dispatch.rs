@@ -306,11 +306,7 @@ impl Consumer {
         mut text: String,
     ) -> Option<Failure> {
         let item = self.item(n, sequence)?;
-        let mut bytes_max = DeadLetter::TEXT_BYTES_MAX.min(text.len());
-        while !text.is_char_boundary(bytes_max) {
-            bytes_max -= 1;
-        }
-        text.truncate(bytes_max);
+        crate::text::cut(&mut text, DeadLetter::TEXT_BYTES_MAX);
         Some(Failure {
             place: EventPlace {
                 partition: self.feeds.get(usize::from(n))?.partition,

@@ -56,6 +56,9 @@ pub struct Counters {
     pub intents_undone: u64,
     /// Messages of commits that are kept as failed at this moment.
     pub intents_kept: u64,
+    /// Receivers of messages that are away at this moment, and of which later messages are left in the log:
+    /// the others of their shards go on.
+    pub receivers_shelved: u64,
     /// Timers of entities that fired.
     pub timers_fired: u64,
     /// Timers of entities whose message the domain rejected; they are cleared.
@@ -211,6 +214,7 @@ impl Counters {
         self.timers_armed += other.timers_armed;
         self.intents_undone += other.intents_undone;
         self.intents_kept += other.intents_kept;
+        self.receivers_shelved += other.receivers_shelved;
         self.timers_fired += other.timers_fired;
         self.timers_rejected += other.timers_rejected;
         self.timers_failed += other.timers_failed;

@@ -241,6 +241,7 @@ impl Seat {
         counters.timers_armed += counts.timers as u64;
         counters.intents_undone += counts.undone as u64;
         counters.intents_kept += counts.failed as u64;
+        counters.receivers_shelved += counts.shelved as u64;
     }
 
     /// Where the cache has what it keeps.

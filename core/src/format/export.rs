@@ -7,7 +7,10 @@
 
 use super::fields::{BITS128_LEN, Fields, HEAD_MAX, Values, map_len_max};
 use super::reader::Reader;
-use super::{Commit, FormatError, IntentPlace, KindRecord, Layout, TakeOver, Unknown};
+use super::{
+    Commit, FormatError, IntentPlace, KindRecord, Layout, Receiver, ShelvedReceiver, TakeOver,
+    Unknown,
+};
 use crate::id::{ExportId, KindId, LayoutId, Partition, Sequence, ShardId, WallTime};
 use crate::name::{EntityId, KindName, Namespace};
 use alloc::boxed::Box;
@@ -77,6 +80,9 @@ pub struct ExportedAgenda {
     pub undone: Vec<IntentPlace>,
     /// Messages that could not be delivered as things were, each with the reason.
     pub failed: Vec<(IntentPlace, String)>,
+    /// Receivers that were away: messages to them are not done either, of commits after the one that
+    /// stands with each.
+    pub shelved: Vec<ShelvedReceiver>,
 }
 
 /// A commit as it leaves its namespace.
@@ -380,11 +386,19 @@ impl ExportedAgenda {
                 values.text(cause);
             }
         }
+        if !self.shelved.is_empty() {
+            let mut values = fields.key(7);
+            values.array(self.shelved.len());
+            for shelved in &self.shelved {
+                let values = values.array(2).bits128(shelved.receiver.0);
+                values.uint(shelved.after.0);
+            }
+        }
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, FormatError> {
         let (mut class, mut shard, mut watermark) = (None, None, None);
-        let (mut undone, mut failed) = (Vec::new(), Vec::new());
+        let (mut undone, mut failed, mut shelved) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(key) = r.key()? {
             match key {
                 2 => class = Some(r.choice("class", [TakeOver::Fenced, TakeOver::Leased])?),
@@ -402,6 +416,15 @@ impl ExportedAgenda {
                         failed.push((read_place(r)?, r.text(PLACES)?));
                     }
                 }
+                7 => {
+                    for _ in 0..r.array(PLACES, 3)? {
+                        r.tuple(PLACES, 2)?;
+                        shelved.push(ShelvedReceiver {
+                            receiver: Receiver(r.bits128(PLACES)?),
+                            after: Sequence(r.uint(PLACES)?),
+                        });
+                    }
+                }
                 _ => return Err(r.damaged(RECORD, UNKNOWN)),
             }
         }
@@ -411,6 +434,7 @@ impl ExportedAgenda {
             watermark: r.need("watermark", watermark)?,
             undone,
             failed,
+            shelved,
         })
     }
 }

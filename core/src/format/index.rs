@@ -3,7 +3,7 @@
 
 use super::fields::{BITS128_LEN, Fields, HEAD_MAX, map_len_max};
 use super::reader::Reader;
-use super::{FormatError, Unknown};
+use super::{FormatError, LayoutKey, Unknown};
 use crate::id::{LayoutId, Sequence, WallTime};
 use crate::name::{EntityId, KindName, TimerName};
 use alloc::string::String;
@@ -29,6 +29,9 @@ pub struct ShardIndex {
     pub undone: Vec<IntentPlace>,
     /// Those of them that could not be delivered as things were, each with the reason.
     pub failed: Vec<(IntentPlace, String)>,
+    /// Receivers that are away: of messages to them only those are listed whose commits are not after the
+    /// one that stands with them.
+    pub shelved: Vec<ShelvedReceiver>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -57,10 +60,43 @@ pub struct IntentPlace {
     pub index: u32,
 }
 
+impl IntentPlace {
+    /// An upper bound for its stored length, in bytes.
+    pub const ENCODED_LEN_MAX: usize = 1 + 2 * HEAD_MAX;
+}
+
+/// To whom messages go, an entity or an effect's handler: a hash of both names, under the layout's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Receiver(pub u128);
+
+impl Receiver {
+    /// The receiver of a message.
+    pub fn of(key: LayoutKey, kind: &KindName, entity: &EntityId) -> Self {
+        let mut bytes = Vec::with_capacity(kind.as_str().len() + entity.as_str().len() + 3);
+        bytes.extend_from_slice(kind.as_str().as_bytes());
+        // No kind has it.
+        bytes.push(0);
+        bytes.extend_from_slice(entity.as_str().as_bytes());
+        Self(key.hash128(b'r', bytes))
+    }
+}
+
+/// A receiver that is away, as the index has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct ShelvedReceiver {
+    /// Who.
+    pub receiver: Receiver,
+    /// No message to it of a commit after this one was sent.
+    pub after: Sequence,
+}
+
 const FORMAT: &str = "shard index";
 const TIMERS: &str = "timers";
 const UNDONE: &str = "undone messages";
 const FAILED: &str = "failed messages";
+const SHELVED: &str = "shelved receivers";
 
 impl IndexedTimer {
     /// An upper bound for its stored length, in bytes.
@@ -71,25 +107,54 @@ impl IndexedTimer {
 }
 
 impl ShardIndex {
-    /// The version of the format that this program writes and reads.
-    pub const FORMAT_VERSION: u64 = 1;
+    /// The highest version of the format that this program writes and reads. With a shelved receiver it is
+    /// 2, since a reader that passes over those takes their messages for done; without one it is 1.
+    pub const FORMAT_VERSION: u64 = 2;
+
+    /// Cuts it to so many bytes: reasons to a share each of half of the room, then timers from the latest
+    /// due down. Those are found again in the log.
+    pub fn cut(&mut self, bytes_max: usize) {
+        let mut bytes = self.encoded_len_max();
+        if bytes > bytes_max {
+            let causes = self.failed.iter().map(|(_, cause)| cause.len());
+            let timers = self.timers.iter().map(IndexedTimer::encoded_len_max);
+            let rest = bytes - causes.sum::<usize>() - timers.sum::<usize>();
+            let room = (bytes_max / 2).saturating_sub(rest);
+            let each = room / self.failed.len().max(1);
+            for (_, cause) in &mut self.failed {
+                crate::text::cut(cause, each);
+            }
+            bytes = self.encoded_len_max();
+        }
+        while bytes > bytes_max
+            && let Some(last) = self.timers.pop()
+        {
+            bytes -= last.encoded_len_max();
+            self.horizon = Some(last.due);
+        }
+        if let Some(horizon) = self.horizon {
+            self.timers.retain(|timer| timer.due < horizon);
+        }
+    }
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
         let timers = self.timers.iter().map(IndexedTimer::encoded_len_max);
         let failed = self.failed.iter().map(|(_, cause)| cause.len());
-        map_len_max(6, &self.unknown)
+        map_len_max(7, &self.unknown)
             + BITS128_LEN
-            + 5 * HEAD_MAX
+            + 6 * HEAD_MAX
             + timers.sum::<usize>()
-            + self.undone.len() * (1 + 2 * HEAD_MAX)
+            + self.undone.len() * IntentPlace::ENCODED_LEN_MAX
             + self.failed.len() * (1 + 3 * HEAD_MAX)
             + failed.sum::<usize>()
+            + self.shelved.len() * (1 + BITS128_LEN + HEAD_MAX)
     }
 
     /// The index's bytes.
     pub fn encode(&self) -> Bytes {
-        let mut fields = Fields::new(Self::FORMAT_VERSION, &self.unknown, self.encoded_len_max());
+        let version = if self.shelved.is_empty() { 1 } else { 2 };
+        let mut fields = Fields::new(version, &self.unknown, self.encoded_len_max());
         fields.key(1).bits128(self.layout.0);
         fields.key(2).uint(self.watermark.0);
         if let Some(horizon) = self.horizon {
@@ -120,6 +185,14 @@ impl ShardIndex {
                 values.uint(u64::from(place.index)).text(cause);
             }
         }
+        if !self.shelved.is_empty() {
+            let mut values = fields.key(7);
+            values.array(self.shelved.len());
+            for shelved in &self.shelved {
+                let values = values.array(2).bits128(shelved.receiver.0);
+                values.uint(shelved.after.0);
+            }
+        }
         fields.finish()
     }
 
@@ -129,10 +202,11 @@ impl ShardIndex {
     ///
     /// When the bytes are no shard index of this version.
     pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
-        let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
+        let mut reader = Reader::open_up_to(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
         let (mut layout, mut watermark, mut horizon) = (None, None, None);
         let (mut timers, mut undone, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut shelved = Vec::new();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -154,6 +228,16 @@ impl ShardIndex {
                         failed.push((read_place(FAILED, r)?, r.text(FAILED)?));
                     }
                 }
+                7 => {
+                    let items = r.array(SHELVED, 3)?;
+                    for _ in 0..items {
+                        r.tuple(SHELVED, 2)?;
+                        shelved.push(ShelvedReceiver {
+                            receiver: Receiver(r.bits128(SHELVED)?),
+                            after: Sequence(r.uint(SHELVED)?),
+                        });
+                    }
+                }
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -164,6 +248,7 @@ impl ShardIndex {
             timers,
             undone,
             failed,
+            shelved,
             unknown,
         })
     }
@@ -197,12 +282,13 @@ fn read_timers(r: &mut Reader<'_>) -> Result<Vec<IndexedTimer>, FormatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IndexedTimer, IntentPlace, ShardIndex};
+    use super::{IndexedTimer, IntentPlace, Receiver, ShardIndex, ShelvedReceiver};
     use crate::format::Unknown;
     use crate::id::{LayoutId, Sequence, WallTime};
     use crate::name::{EntityId, KindName, TimerName};
     use alloc::string::ToString;
     use alloc::vec;
+    use alloc::vec::Vec;
     use bytes::Bytes;
 
     #[test]
@@ -223,6 +309,10 @@ mod tests {
             }],
             undone: vec![place(7, 0), place(7, 3)],
             failed: vec![(place(9, 1), "no such kind".to_string())],
+            shelved: vec![ShelvedReceiver {
+                receiver: Receiver(3),
+                after: Sequence(890),
+            }],
             unknown: Unknown(vec![(30, Bytes::from_static(b"\x01"))]),
         };
         let bytes = index.encode();
@@ -231,5 +321,50 @@ mod tests {
         for len in 0..bytes.len() {
             assert!(ShardIndex::decode(&bytes.slice(..len)).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_too_large_loses_texts_and_then_timers_and_no_message() {
+        let place = |sequence| IntentPlace {
+            sequence: Sequence(sequence),
+            index: 0,
+        };
+        let timer = |due| IndexedTimer {
+            kind: KindName::new("account").unwrap(),
+            entity: EntityId::new("alice").unwrap(),
+            name: TimerName::new("due").unwrap(),
+            due: WallTime(due),
+        };
+        let whole = ShardIndex {
+            layout: LayoutId(2),
+            watermark: Sequence(900),
+            horizon: None,
+            timers: (0..20).map(timer).collect(),
+            undone: (1..10).map(place).collect(),
+            failed: (10..20).map(|n| (place(n), "é".repeat(500))).collect(),
+            shelved: Vec::new(),
+            unknown: Unknown::default(),
+        };
+        let mut cut = whole.clone();
+        cut.cut(whole.encoded_len_max());
+        assert_eq!(cut, whole);
+        // 2,000 bytes are too few for the texts and the timers, and enough for all places.
+        cut.cut(2_000);
+        assert!(cut.encode().len() <= 2_000);
+        assert_eq!(cut.undone, whole.undone);
+        let places = |index: &ShardIndex| -> Vec<_> {
+            index.failed.iter().map(|(place, _)| *place).collect()
+        };
+        assert_eq!(places(&cut), places(&whole));
+        let texts = cut.failed.iter().map(|(_, text)| text.as_str());
+        for text in texts {
+            assert!(
+                !text.is_empty() && text.chars().all(|c| c == 'é'),
+                "{text:?}"
+            );
+        }
+        assert!(!cut.timers.is_empty() && cut.timers.len() < 20);
+        assert_eq!(cut.horizon, Some(WallTime(cut.timers.len() as u64)));
+        assert_eq!(ShardIndex::decode(&cut.encode()), Ok(cut));
     }
 }

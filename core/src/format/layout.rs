@@ -43,6 +43,16 @@ impl LayoutKey {
         hasher.write(bytes);
         hasher.finish()
     }
+
+    /// The same with 128 bits, of bytes that a mark keeps apart from those of another use.
+    pub(crate) fn hash128(self, mark: u8, mut bytes: Vec<u8>) -> u128 {
+        bytes.extend_from_slice(&[mark, 0]);
+        let high = u128::from(self.hash(&bytes));
+        if let Some(last) = bytes.last_mut() {
+            *last = 1;
+        }
+        high << 64 | u128::from(self.hash(&bytes))
+    }
 }
 
 impl Placement {

@@ -57,7 +57,7 @@ pub use export::{
 pub use frame::{Body, Entry, FrameFull, FrameReader, FrameWriter};
 pub use group::GroupRecord;
 pub use import::Import;
-pub use index::{IndexedTimer, IntentPlace, ShardIndex};
+pub use index::{IndexedTimer, IntentPlace, Receiver, ShardIndex, ShelvedReceiver};
 pub use kind::{Codec, KindRecord, Placement, TakeOver, WriteMode};
 pub use later::{Intent, Later, MessageRecord, Timer};
 pub use layout::{Layout, LayoutKey};

@@ -36,6 +36,24 @@ impl<'b> Reader<'b> {
         supported: u64,
         bytes: &'b Bytes,
     ) -> Result<Self, FormatError> {
+        Self::open_from(format, supported, supported, bytes)
+    }
+
+    /// The same for a format of which all versions up to one are read.
+    pub(super) fn open_up_to(
+        format: &'static str,
+        supported: u64,
+        bytes: &'b Bytes,
+    ) -> Result<Self, FormatError> {
+        Self::open_from(format, 1, supported, bytes)
+    }
+
+    fn open_from(
+        format: &'static str,
+        first: u64,
+        supported: u64,
+        bytes: &'b Bytes,
+    ) -> Result<Self, FormatError> {
         let decoder = Decoder::new(bytes);
         let mut reader = Self {
             format,
@@ -52,7 +70,7 @@ impl<'b> Reader<'b> {
         }
         reader.left -= 1;
         let found = reader.uint("version")?;
-        if found != supported {
+        if found < first || found > supported {
             return Err(FormatError::Version {
                 format,
                 found,

@@ -197,6 +197,8 @@ pub(super) enum Op {
     Tail,
     /// The commit of an undone message is being read.
     Wanted,
+    /// Messages to a receiver that was away are being read.
+    Shelf,
     /// The index is being stored by itself, under an epoch, in a stay as an owner.
     Index(Epoch, u64),
     /// Its asker does not wait any more.
@@ -595,6 +597,7 @@ impl Shard {
             Op::IndexRead => self.on_index(t, op, reply),
             Op::Tail => self.on_tail(t, op, reply),
             Op::Wanted => self.on_wanted(t, op, reply),
+            Op::Shelf => self.on_shelf(t, op, reply),
             Op::Index(epoch, generation) => {
                 self.on_index_stored(t, (epoch, generation), reply);
             }
@@ -634,6 +637,7 @@ impl Shard {
                 | Op::IndexRead
                 | Op::Tail
                 | Op::Wanted
+                | Op::Shelf
                 | Op::Index(..),
                 _,
             ) => t.out.push(Effect::Halt(HaltReason::WrongAnswer(op))),

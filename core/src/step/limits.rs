@@ -78,6 +78,15 @@ pub struct Limits {
     pub dispatches_max: usize,
     /// Undone messages of one shard that are held in memory; what is beyond is read from the log later.
     pub undone_max: usize,
+    /// Undone messages of one shard that were sent in vain and are put aside: their places are in memory
+    /// and in the index, the rest of them in the log. With so many beside those in memory the shard takes
+    /// in nothing newer. Their places take a quarter of what the server takes as one message at most.
+    pub aside_max: usize,
+    /// Undone messages to one receiver, in memory or put aside, that shelve it when it is not reached:
+    /// later messages to it are left in the log until it takes what was before them.
+    pub receiver_undone_max: usize,
+    /// Receivers of one shard's messages that are shelved at once; of further ones each message counts.
+    pub receivers_shelved_max: usize,
     /// The index of a shard is written after so many commits at the latest.
     pub index_every: u32,
     /// The index of a shard is written so long after something in it changed.
@@ -211,6 +220,9 @@ impl Default for Limits {
             firings_max: 64,
             dispatches_max: 64,
             undone_max: 1_024,
+            aside_max: 8_192,
+            receiver_undone_max: 256,
+            receivers_shelved_max: 256,
             index_every: 1_000,
             index_delay: Span::from_secs(1),
             index_page: 64,

@@ -211,24 +211,17 @@ impl Fold {
             timers: self.timers.all(),
             undone: self.undone,
             failed: self.failed,
+            shelved: Vec::new(),
             unknown: Unknown::default(),
         };
-        let mut bytes = index.encoded_len_max();
-        while bytes > bytes_max
-            && let Some(last) = index.timers.pop()
-        {
-            bytes -= last.encoded_len_max();
-            index.horizon = Some(last.due);
-        }
+        index.cut(bytes_max);
+        let bytes = index.encoded_len_max();
         if bytes > bytes_max {
             return Err(TransferFault::IndexTooLarge {
                 shard,
                 bytes,
                 bytes_max,
             });
-        }
-        if let Some(horizon) = index.horizon {
-            index.timers.retain(|timer| timer.due < horizon);
         }
         Ok(index.encode())
     }

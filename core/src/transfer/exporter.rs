@@ -409,6 +409,7 @@ impl Exporter {
                     watermark: index.watermark,
                     undone: index.undone,
                     failed: index.failed,
+                    shelved: index.shelved,
                 }),
                 Err(problem) => {
                     let fault = TransferFault::Unreadable {

@@ -5,7 +5,8 @@ use super::entity::{Entity, Key};
 use super::{ImportPlan, TransferFault};
 use crate::asks::{Asks, Whose};
 use crate::format::{
-    ExportTotals, ExportedAgenda, ExportedCommit, IntentPlace, TakeOver, WriteMode,
+    ExportTotals, ExportedAgenda, ExportedCommit, IntentPlace, Receiver, ShelvedReceiver, TakeOver,
+    WriteMode,
 };
 use crate::id::{CommitId, OpId, Sequence, ShardId, WallTime};
 use crate::port::{Refused, StoreDone, StoreReply, StoreRequest};
@@ -208,14 +209,11 @@ impl Importer {
 
     /// Keeps in mind which messages of a commit are not done.
     fn note_undone(&mut self, of: (TakeOver, ShardId), exported: &ExportedCommit) {
-        let sends = exported
-            .commit
-            .later
-            .as_ref()
-            .map_or(0, |later| later.sends.len());
+        let later = exported.commit.later.as_ref();
+        let sends = later.map_or(&[][..], |later| &later.sends);
         let agenda = self.agendas.get(&of);
         let mut undone = Vec::new();
-        for index in (0..sends).filter_map(|index| u32::try_from(index).ok()) {
+        for (index, intent) in (0..).zip(sends) {
             let place = IntentPlace {
                 sequence: exported.sequence,
                 index,
@@ -229,6 +227,13 @@ impl Importer {
             } else if let Ok(at) = agenda.failed.binary_search_by_key(&place, |(at, _)| *at) {
                 let cause = agenda.failed.get(at).map(|(_, cause)| cause.clone());
                 undone.push((index, cause));
+            } else {
+                let receiver = Receiver::of(self.plan.from.key, &intent.kind, &intent.entity);
+                let mut shelved = agenda.shelved.iter();
+                let after = |it: &ShelvedReceiver| exported.sequence > it.after;
+                if shelved.any(|it| it.receiver == receiver && after(it)) {
+                    undone.push((index, None));
+                }
             }
         }
         if !undone.is_empty() {

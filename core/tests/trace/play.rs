@@ -25,6 +25,12 @@ impl Stage for World {
             ["log"] => self.say_log(),
             ["bodies"] => self.say_bodies(),
             ["lose", "bodies"] => self.lose_bodies(),
+            [entity, "is", "away"] => {
+                self.away.insert((*entity).to_owned());
+            }
+            [entity, "is", "back"] => {
+                self.away.remove(*entity);
+            }
             ["in", "flight"] => self.in_flight(),
             ["tail", sequence] => self.lose_tail(sequence_of(sequence)?),
             ["vanish", sequence] => self.vanish(sequence_of(sequence)?),
@@ -241,6 +247,8 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
         "firings_max" => limits.firings_max = number(value)?,
         "dispatches_max" => limits.dispatches_max = number(value)?,
         "undone_max" => limits.undone_max = number(value)?,
+        "aside_max" => limits.aside_max = number(value)?,
+        "receiver_undone_max" => limits.receiver_undone_max = number(value)?,
         "index_every" => limits.index_every = number(value)?,
         "index_delay" => limits.index_delay = span(value)?,
         "index_page" => limits.index_page = number(value)?,

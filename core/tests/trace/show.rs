@@ -418,6 +418,9 @@ fn index(bytes: &bytes::Bytes) -> String {
     for (place, cause) in &index.failed {
         text += &format!(", failed {:?}.{} ({cause})", place.sequence, place.index);
     }
+    for shelved in &index.shelved {
+        text += &format!(", a receiver shelved after {:?}", shelved.after);
+    }
     text
 }
 

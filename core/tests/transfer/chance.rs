@@ -58,12 +58,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn done() -> impl Strategy<Value = Done> {
     let class = prop_oneof![Just(TakeOver::Fenced), Just(TakeOver::Leased)];
-    (class, 0_u8..101, 1_u8..4, any::<bool>()).prop_map(|(class, up_to, undone_every, failed)| {
+    let how = (any::<bool>(), any::<bool>());
+    (class, 0_u8..101, 1_u8..4, how).prop_map(|(class, up_to, undone_every, how)| {
+        let (failed, shelved) = how;
         Done {
             class,
             up_to,
             undone_every,
             failed,
+            shelved,
         }
     })
 }

@@ -36,6 +36,8 @@ pub(crate) struct Done {
     pub(crate) up_to: u8,
     pub(crate) undone_every: u8,
     pub(crate) failed: bool,
+    /// The receiver of the last message is shelved after half of what is taken in.
+    pub(crate) shelved: bool,
 }
 
 impl Done {
@@ -46,6 +48,7 @@ impl Done {
             up_to: 100,
             undone_every: 1,
             failed: false,
+            shelved: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::format::{
     Commit, ExportHeader, ExportRecord, ExportTotals, Import, IntentPlace, KindRecord, Layout,
-    LayoutKey, Selection, ShardIndex, TakeOver, Unknown, WriteMode,
+    LayoutKey, Receiver, Selection, ShardIndex, ShelvedReceiver, TakeOver, Unknown, WriteMode,
 };
 use tenure_core::id::{
     CommitId, ExportId, LayoutId, OpId, Partition, Sequence, ShardId, Version, WallTime,
@@ -142,7 +142,8 @@ impl World {
         let layout = self.layouts[name].clone();
         let ns = Namespace::new(name).unwrap();
         let mut entities: BTreeMap<(usize, usize), (Version, Vec<Sequence>)> = BTreeMap::new();
-        let mut sends: BTreeMap<(TakeOver, ShardId), Vec<IntentPlace>> = BTreeMap::new();
+        let mut sends: BTreeMap<(TakeOver, ShardId), Vec<(IntentPlace, Receiver)>> =
+            BTreeMap::new();
         for (n, step) in steps.iter().enumerate() {
             let (version, earlier) = entities.entry((step.entity, step.kind)).or_default();
             let commit = step.commit(n, layout.id, (*version, earlier.as_slice()));
@@ -157,9 +158,12 @@ impl World {
             *version = commit.last;
             let sequence = self.publish(&stream, subject, commit.encode(), rollup);
             earlier.insert(0, sequence);
-            for index in 0..u32::from(step.sends) {
+            let later = commit.later.as_ref();
+            for (index, intent) in (0..).zip(later.map_or(&[][..], |later| &later.sends)) {
                 let place = IntentPlace { sequence, index };
-                sends.entry((kind.class, shard)).or_default().push(place);
+                let receiver = Receiver::of(layout.key, &intent.kind, &intent.entity);
+                let sends = sends.entry((kind.class, shard)).or_default();
+                sends.push((place, receiver));
             }
         }
         for done in indexes {
@@ -168,8 +172,13 @@ impl World {
                 let last = self.last(&stream).0;
                 let watermark = Sequence(last * u64::from(done.up_to) / 100);
                 let all = sends.get(&(done.class, shard)).cloned().unwrap_or_default();
-                let below = all.iter().filter(|it| it.sequence <= watermark);
-                let undone = below.enumerate();
+                let below = all.iter().filter(|(it, _)| it.sequence <= watermark);
+                let last = below.clone().next_back().filter(|_| done.shelved);
+                let shelved = last.map(|(_, receiver)| ShelvedReceiver {
+                    receiver: *receiver,
+                    after: Sequence(watermark.0 / 2),
+                });
+                let undone = below.map(|(place, _)| place).enumerate();
                 let undone = undone.filter(|(n, _)| n % usize::from(done.undone_every) == 0);
                 let undone: Vec<IntentPlace> = undone.map(|(_, place)| *place).collect();
                 let (undone, failed) = match done.failed {
@@ -186,6 +195,7 @@ impl World {
                     timers: Vec::new(),
                     undone,
                     failed: failed.collect(),
+                    shelved: shelved.into_iter().collect(),
                     unknown: Unknown::default(),
                 };
                 let subject = ns.index_subject(done.class, shard);
@@ -445,8 +455,8 @@ impl World {
                     let shard = header.layout.shard_of(kind.placement, entity);
                     let agenda = agendas.get(&(kind.class, shard));
                     let later = exported.commit.later.as_ref();
-                    let sends = later.map_or(0, |later| later.sends.len());
-                    for index in 0..u32::try_from(sends).unwrap() {
+                    let sends = later.map_or(&[][..], |later| &later.sends);
+                    for (index, intent) in (0..).zip(sends) {
                         let sequence = exported.sequence;
                         let place = IntentPlace { sequence, index };
                         let id = exported.commit.id;
@@ -457,8 +467,14 @@ impl World {
                             }
                             Some(agenda) => {
                                 let mut failed = agenda.failed.iter();
+                                let to = (&intent.kind, &intent.entity);
+                                let to = Receiver::of(header.layout.key, to.0, to.1);
+                                let mut shelved = agenda.shelved.iter();
                                 if let Some((_, cause)) = failed.find(|(at, _)| *at == place) {
                                     undone.insert((id, index, Some(cause.clone())));
+                                } else if shelved.any(|it| it.receiver == to && sequence > it.after)
+                                {
+                                    undone.insert((id, index, None));
                                 }
                             }
                         }

@@ -209,6 +209,9 @@ impl Plan {
             limits.firings_max = size([1, 64][size(range(96, 0, 1))]);
             limits.dispatches_max = size([1, 64][size(range(97, 0, 1))]);
             limits.undone_max = size([1, 3, 1_024][size(range(98, 0, 2))]);
+            limits.aside_max = size([0, 3, 8_192][size(range(99, 0, 2))]);
+            limits.receiver_undone_max = size([1, 4, 256][size(range(100, 0, 2))]);
+            limits.receivers_shelved_max = size([1, 256][size(range(101, 0, 1))]);
             // What is older than a receiver remembers is not delivered; here nothing is.
             limits.command_ids_max = 8_192;
             limits.command_id_age_ms = 120_000;

@@ -5,8 +5,8 @@
 use crate::format::{
     Codec, CommandRecord, Commit, EventRecord, ExportHeader, ExportRecord, ExportTotals,
     ExportedAgenda, ExportedCommit, Intent, IntentPlace, KindRecord, Later, Layout, LayoutKey,
-    MessageRecord, Metadata, MetadataRecord, Placement, Selection, TakeOver, Timer, Unknown,
-    WriteMode,
+    MessageRecord, Metadata, MetadataRecord, Placement, Receiver, Selection, ShelvedReceiver,
+    TakeOver, Timer, Unknown, WriteMode,
 };
 use crate::id::{
     CommandId, CommitId, ExportId, KindId, LayoutId, Partition, Sequence, ShardId, Version,
@@ -128,6 +128,8 @@ struct Agenda {
     undone: Vec<(u64, u32)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     failed: Vec<(u64, u32, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shelved: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -314,7 +316,7 @@ impl Line {
             (Some(header), None, None, None) => header
                 .read()
                 .map(|header| ExportRecord::Header(header.into())),
-            (None, Some(agenda), None, None) => Ok(ExportRecord::Agenda(agenda.read())),
+            (None, Some(agenda), None, None) => agenda.read().map(ExportRecord::Agenda),
             (None, None, Some(commit), None) => commit
                 .read()
                 .map(|commit| ExportRecord::Commit(commit.into())),
@@ -433,6 +435,7 @@ impl Agenda {
     fn new(agenda: &ExportedAgenda) -> Self {
         let undone = agenda.undone.iter();
         let failed = agenda.failed.iter();
+        let shelved = agenda.shelved.iter();
         Self {
             class: class_line(agenda.class),
             shard: agenda.shard.0,
@@ -441,17 +444,20 @@ impl Agenda {
             failed: failed
                 .map(|(it, cause)| (it.sequence.0, it.index, cause.clone()))
                 .collect(),
+            shelved: shelved
+                .map(|it| (format!("{:032x}", it.receiver.0), it.after.0))
+                .collect(),
         }
     }
 
-    fn read(self) -> ExportedAgenda {
+    fn read(self) -> Result<ExportedAgenda, Wrong> {
         let place = |sequence, index| IntentPlace {
             sequence: Sequence(sequence),
             index,
         };
         let undone = self.undone.into_iter();
         let failed = self.failed.into_iter();
-        ExportedAgenda {
+        Ok(ExportedAgenda {
             class: class_of(self.class),
             shard: ShardId(self.shard),
             watermark: Sequence(self.watermark),
@@ -461,7 +467,13 @@ impl Agenda {
             failed: failed
                 .map(|(sequence, index, cause)| (place(sequence, index), cause))
                 .collect(),
-        }
+            shelved: each(self.shelved, |(receiver, after)| {
+                Ok(ShelvedReceiver {
+                    receiver: Receiver(bits(&receiver)?),
+                    after: Sequence(after),
+                })
+            })?,
+        })
     }
 }
 

@@ -1,13 +1,13 @@
 //! Messages of commits, from their acknowledgement until they are done (G3).
 
-use super::fire::hash128;
-use super::{Stage, backed_off};
-use crate::format::{Commit, Intent, IntentPlace, LayoutKey};
+use super::Stage;
+use crate::format::{Commit, Intent, IntentPlace, LayoutKey, Receiver};
 use crate::id::{CommandId, OpId, Sequence};
 use crate::log::shard::{Shard, Turn};
 use crate::log::{Delivery, Dispatch, Effect, Note};
 use crate::name::KindName;
 use crate::reached;
+use alloc::vec::Vec;
 
 impl Shard {
     /// Sends what may be sent.
@@ -19,11 +19,11 @@ impl Shard {
         agenda.intents.wake(t.cx.now);
         while let Some(agenda) = &mut self.agenda
             && agenda.intents.flying() < most
-            && let Some((place, dispatch)) = agenda.intents.next_ready()
+            && let Some((place, receiver, dispatch)) = agenda.intents.next_ready(most)
         {
             let op = self.new_op();
             if let Some(agenda) = &mut self.agenda {
-                agenda.intents.fly(op, place);
+                agenda.intents.fly(op, (place, receiver));
             }
             t.out.push(Effect::Dispatch { op, dispatch });
         }
@@ -36,13 +36,13 @@ impl Shard {
         op: OpId,
         delivery: Delivery,
     ) {
-        let (min, max) = (self.limits.retry_delay_min, self.limits.later_delay_max);
-        let failed_max = self.limits.undone_max;
+        let limits = &self.limits;
+        let failed_max = limits.undone_max;
         let now = t.cx.now;
         let Some(agenda) = &mut self.agenda else {
             return;
         };
-        let Some(place) = agenda.intents.land(op) else {
+        let Some(place) = agenda.intents.land(now, op, limits) else {
             // Sent when this node owned the shard before: whoever owns it now sends it again.
             return;
         };
@@ -53,13 +53,9 @@ impl Shard {
         };
         if again {
             reached!(t.cx, "later: a message is sent again");
-            if let Some(tries) = agenda.intents.try_again(place) {
-                let at = now + backed_off(tries, min, max);
-                agenda.intents.wait(place, at);
-            }
-            return;
+            return agenda.intents.try_again(now, place, limits);
         }
-        let Some(dispatch) = agenda.intents.remove(place) else {
+        let Some(dispatch) = agenda.intents.remove(now, place, limits) else {
             return;
         };
         agenda.changed(now);
@@ -89,54 +85,119 @@ impl Shard {
         sequence: Sequence,
         commit: &Commit,
     ) -> bool {
-        let (key, most) = (self.config.key, self.limits.undone_max);
+        let (now, key) = (self.now, self.config.key);
+        let (held_max, undone_max) = self.room_max();
+        let limits = &self.limits;
         let Some(agenda) = &mut self.agenda else {
             return true;
         };
-        let Some(later) = &commit.later else {
+        let sends = sends_of(key, commit);
+        let intents = &mut agenda.intents;
+        let mut taken = Vec::new();
+        for (index, receiver, intent) in sends {
+            if !intents.lines.leaves(receiver, sequence, limits) {
+                taken.push((index, receiver, intent));
+            }
+        }
+        let more = taken.len();
+        if more == 0 {
             return true;
-        };
-        let held = agenda.intents.held();
-        if held > 0 && held + later.sends.len() > most {
+        }
+        let room = intents.has_room(more, (held_max, undone_max));
+        if !room || !intents.make_room(now, more, held_max) {
             return false;
         }
-        for (index, intent) in (0..).zip(&later.sends) {
+        for (index, receiver, intent) in taken {
             let place = IntentPlace { sequence, index };
-            agenda
-                .intents
-                .add(place, dispatch(key, kind, commit, (index, intent)));
+            let dispatch = dispatch(key, kind, commit, (index, intent));
+            intents.add(place, receiver, dispatch, 0);
         }
         true
     }
 
+    /// Takes in those messages of a stored commit that go to a shelved receiver; whether there was room.
+    pub(super) fn take_shelved(
+        &mut self,
+        receiver: Receiver,
+        kind: &KindName,
+        sequence: Sequence,
+        commit: &Commit,
+    ) -> bool {
+        let (now, key) = (self.now, self.config.key);
+        let (held_max, undone_max) = self.room_max();
+        let limits = &self.limits;
+        let Some(agenda) = &mut self.agenda else {
+            return true;
+        };
+        let intents = &mut agenda.intents;
+        let sends = sends_of(key, commit).filter(|(_, to, _)| *to == receiver);
+        let taken: Vec<_> = sends.collect();
+        let more = taken.len();
+        if more == 0 {
+            return true;
+        }
+        let free = intents.lines.has_room(receiver, more, limits);
+        let room = free && intents.has_room(more, (held_max, undone_max));
+        if !room || !intents.make_room(now, more, held_max) {
+            return false;
+        }
+        for (index, receiver, intent) in taken {
+            let place = IntentPlace { sequence, index };
+            let dispatch = dispatch(key, kind, commit, (index, intent));
+            intents.add(place, receiver, dispatch, 0);
+        }
+        true
+    }
+
+    /// How many messages are held in memory, and how many may be undone in all: with more the shard takes
+    /// in nothing newer. A quarter of what an index has room for is for their places.
+    fn room_max(&self) -> (usize, usize) {
+        let held_max = self.limits.undone_max;
+        let places = self.index_bytes_max() / 4 / IntentPlace::ENCODED_LEN_MAX;
+        let undone_max = held_max + self.limits.aside_max.min(places);
+        (held_max, undone_max)
+    }
+
     /// Takes in those messages of a commit that the index had as undone.
     pub(super) fn take_wanted(&mut self, kind: &KindName, sequence: Sequence, commit: &Commit) {
-        let key = self.config.key;
+        let (now, key) = (self.now, self.config.key);
         let Some(agenda) = &mut self.agenda else {
             return;
         };
-        let wanted = agenda.intents.take_wanted(sequence);
-        let sends = commit.later.as_ref().map_or(&[][..], |later| &later.sends);
-        for (index, intent) in (0..).zip(sends).filter(|(index, _)| wanted.contains(index)) {
+        let mut wanted = agenda.intents.take_wanted(sequence);
+        for (index, receiver, intent) in sends_of(key, commit) {
+            let Some(wanted) = wanted.remove(&index) else {
+                continue;
+            };
             let place = IntentPlace { sequence, index };
-            agenda
-                .intents
-                .add(place, dispatch(key, kind, commit, (index, intent)));
+            let dispatch = dispatch(key, kind, commit, (index, intent));
+            agenda.intents.add(place, receiver, dispatch, wanted.tries);
+            agenda.intents.came(now, wanted);
         }
     }
 
     /// Whether messages of a page that is behind have room.
     pub(super) fn has_room(&self) -> bool {
-        let most = self.limits.undone_max;
+        let room_max = self.room_max();
         let agenda = self.agenda.as_deref();
         agenda.is_some_and(|agenda| match &agenda.stage {
             Stage::Behind(behind) => {
-                let held = agenda.intents.held();
-                held == 0 || (held <= most / 2 && !behind.full)
+                // After a page that had no room for one commit, room for that one.
+                let more = behind.full.unwrap_or(room_max.0.div_ceil(2));
+                agenda.intents.has_room(more, room_max)
             }
             Stage::Off | Stage::Index(_) | Stage::Live => true,
         })
     }
+}
+
+/// The messages of a commit, each with its place in it and its receiver.
+fn sends_of(key: LayoutKey, commit: &Commit) -> impl Iterator<Item = (u32, Receiver, &Intent)> {
+    let sends = commit.later.as_ref().map_or(&[][..], |later| &later.sends);
+    (0..).zip(sends).map(move |(index, intent)| {
+        let receiver = Receiver::of(key, &intent.kind, &intent.entity);
+        (index, receiver, intent)
+    })
 }
 
 /// A message of a commit on its way.
@@ -160,5 +221,5 @@ fn dispatch(
 fn intent_id(key: LayoutKey, commit: &Commit, index: u32) -> CommandId {
     let mut bytes = commit.id.0.to_be_bytes().to_vec();
     bytes.extend_from_slice(&index.to_be_bytes());
-    CommandId::new(commit.time, hash128(key, b'i', bytes))
+    CommandId::new(commit.time, key.hash128(b'i', bytes))
 }

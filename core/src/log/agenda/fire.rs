@@ -296,15 +296,5 @@ fn firing_id(key: crate::format::LayoutKey, timer: &TimerKey, due: WallTime) -> 
         bytes.extend_from_slice(text.as_bytes());
     }
     bytes.extend_from_slice(&due.0.to_be_bytes());
-    CommandId::new(due, hash128(key, b't', bytes))
-}
-
-/// 128 bits that the same bytes always have.
-pub(super) fn hash128(key: crate::format::LayoutKey, mark: u8, mut bytes: Vec<u8>) -> u128 {
-    bytes.extend_from_slice(&[mark, 0]);
-    let high = u128::from(key.hash(&bytes));
-    if let Some(last) = bytes.last_mut() {
-        *last = 1;
-    }
-    high << 64 | u128::from(key.hash(&bytes))
+    CommandId::new(due, key.hash128(b't', bytes))
 }

@@ -39,7 +39,9 @@ impl Shard {
         self.find_left_out(t);
         self.read_index(t);
         self.read_tail(t);
+        self.bring_back(t);
         self.read_wanted(t);
+        self.read_shelf(t);
         self.fire_due(t);
         self.dispatch_ready(t);
         self.write_due(t);
@@ -157,7 +159,7 @@ impl Shard {
 
     fn go_on_from(&mut self, t: &mut Turn<'_, '_>, index: Option<ShardIndex>) {
         let most = self.limits.shard_timers_max;
-        let pause = self.limits.index_pause;
+        let (now, pause) = (t.cx.now, self.limits.index_pause);
         let ordinal = self.draw();
         let Some(agenda) = &mut self.agenda else {
             return;
@@ -185,6 +187,9 @@ impl Shard {
             let failed = index.failed.into_iter().map(|(place, _)| place);
             for place in index.undone.into_iter().chain(failed) {
                 agenda.intents.want(place);
+            }
+            for shelved in index.shelved {
+                agenda.intents.lines.shelve(now, shelved, read);
             }
         }
         agenda.settled = read;
@@ -257,13 +262,16 @@ impl Shard {
         true
     }
 
+    /// How large an index may be.
+    pub(super) fn index_bytes_max(&self) -> usize {
+        let bytes_max = self.shape.payload_bytes_max;
+        bytes_max.saturating_sub(HEADER_BYTES_MAX)
+    }
+
     /// The index as a message; it counts as on its way.
     pub(in crate::log) fn index_message(&mut self, t: &mut Turn<'_, '_>) -> Option<Publish> {
         let watermark = self.watermark();
-        let bytes_max = self
-            .shape
-            .payload_bytes_max
-            .saturating_sub(HEADER_BYTES_MAX);
+        let bytes_max = self.index_bytes_max();
         let layout = self.config.layout;
         let agenda = self.agenda.as_mut()?;
         let watermark = watermark.max(agenda.written.watermark);
@@ -274,19 +282,14 @@ impl Shard {
             timers: agenda.timers.all(),
             undone: agenda.intents.undone_up_to(watermark),
             failed: agenda.intents.failed_up_to(watermark),
+            shelved: agenda.intents.shelved(),
             unknown: Unknown::default(),
         };
-        let mut bytes = index.encoded_len_max();
-        while bytes > bytes_max
-            && let Some(last) = index.timers.pop()
-        {
+        let timers = index.timers.len();
+        index.cut(bytes_max);
+        if index.timers.len() < timers {
             // What does not fit is found again in the log.
             reached!(t.cx, "later: an index has no room for all timers");
-            bytes -= last.encoded_len_max();
-            index.horizon = Some(last.due);
-        }
-        if let Some(horizon) = index.horizon {
-            index.timers.retain(|timer| timer.due < horizon);
         }
         agenda.written.flying = Some(agenda.written.changes);
         agenda.written.commits = 0;

@@ -1,11 +1,12 @@
 //! The messages of a shard's commits that are not done.
 
-use super::{ByOp, ByTime, take_due};
-use crate::format::{Intent, IntentPlace};
+use super::lines::Lines;
+use super::{ByOp, ByTime, backed_off, take_due};
+use crate::format::{Intent, IntentPlace, Receiver, ShelvedReceiver};
 use crate::id::{OpId, Sequence};
 use crate::log::Dispatch;
 use crate::name::{EntityId, KindName};
-use crate::step::Time;
+use crate::step::{Limits, Time};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Undone {
     dispatch: Box<Dispatch>,
+    receiver: Receiver,
     tries: u32,
 }
 
@@ -27,6 +29,16 @@ struct Failed {
     sender: Option<(KindName, EntityId)>,
 }
 
+/// A message that is to be read.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Wanted {
+    /// How often it was sent.
+    pub(super) tries: u32,
+    /// Of whose messages that were put aside it is one.
+    aside: Option<Receiver>,
+}
+
 /// Messages that are not done.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
@@ -36,26 +48,31 @@ pub(super) struct Intents {
     /// Of those, the ones that may be sent.
     ready: BTreeSet<IntentPlace>,
     again: ByTime<IntentPlace>,
-    flying: ByOp<IntentPlace>,
+    flying: ByOp<(IntentPlace, Receiver)>,
     /// Those that could not be delivered as things were.
     failed: BTreeMap<IntentPlace, Failed>,
-    /// Those of the index that are read anew, by their commits.
-    wanted: BTreeMap<Sequence, BTreeSet<u32>>,
+    /// Those of the index, and those that were put aside, that are read anew by their commits.
+    wanted: BTreeMap<Sequence, BTreeMap<u32, Wanted>>,
+    /// What is known of their receivers.
+    pub(super) lines: Lines,
     /// The read in flight, and since when its commit is absent.
     pub(super) reading: Option<(OpId, Sequence)>,
     pub(super) absent_since: Option<Time>,
 }
 
+/// How much of a reason is kept, in bytes.
+const CAUSE_BYTES_MAX: usize = 512;
+
 impl Intents {
     /// How many are held in memory.
-    pub(super) fn held(&self) -> usize {
+    fn held(&self) -> usize {
         self.undone.len()
     }
 
-    /// How many are not done, those included that are to be read anew.
+    /// How many are known to be not done, those included that are to be read anew.
     pub(super) fn undone(&self) -> usize {
-        let wanted = self.wanted.values().map(BTreeSet::len);
-        self.undone.len() + wanted.sum::<usize>()
+        let wanted = self.wanted.values().map(BTreeMap::len);
+        self.undone.len() + wanted.sum::<usize>() + self.lines.aside()
     }
 
     pub(super) fn next_again(&self) -> Option<Time> {
@@ -70,60 +87,146 @@ impl Intents {
         self.failed.len()
     }
 
+    /// Whether so many more have room, by putting aside what was sent in vain.
+    pub(super) fn has_room(&self, more: usize, (held_max, undone_max): (usize, usize)) -> bool {
+        let busy = self.held() - self.again.len();
+        self.undone() + more <= undone_max.max(more) && busy + more <= held_max.max(more)
+    }
+
+    /// Makes room in memory for so many more, by putting aside what was sent in vain and waits the
+    /// longest; whether there is room now. With nothing in memory there is.
+    pub(super) fn make_room(&mut self, now: Time, more: usize, held_max: usize) -> bool {
+        while self.held() > 0 && self.held() + more > held_max {
+            let Some((_, place)) = self.again.pop_last() else {
+                return false;
+            };
+            if let Some(undone) = self.undone.remove(&place) {
+                let Undone {
+                    receiver, tries, ..
+                } = undone;
+                self.lines.put_aside(now, receiver, place, tries);
+            }
+        }
+        true
+    }
+
     /// A message of a commit that is stored.
-    pub(super) fn add(&mut self, place: IntentPlace, dispatch: Dispatch) {
-        if self.undone.contains_key(&place) || self.failed.contains_key(&place) {
+    pub(super) fn add(
+        &mut self,
+        place: IntentPlace,
+        receiver: Receiver,
+        dispatch: Dispatch,
+        tries: u32,
+    ) {
+        if self.undone.contains_key(&place)
+            || self.failed.contains_key(&place)
+            || self.lines.has_aside(receiver, place)
+        {
             return;
         }
-        let dispatch = dispatch.into();
-        self.undone.insert(place, Undone { dispatch, tries: 0 });
+        let undone = Undone {
+            dispatch: dispatch.into(),
+            receiver,
+            tries,
+        };
+        self.lines.add(receiver, place.sequence);
+        self.undone.insert(place, undone);
         self.ready.insert(place);
     }
 
     /// The index has it; its commit is to be read.
     pub(super) fn want(&mut self, place: IntentPlace) {
-        let IntentPlace { sequence, index } = place;
-        self.wanted.entry(sequence).or_default().insert(index);
+        self.read_anew(place, Wanted::default());
     }
 
-    /// The commit to be read next, if there is room for its messages.
-    pub(super) fn next_wanted(&self, undone_max: usize) -> Option<Sequence> {
-        if self.reading.is_some() || self.undone.len() >= undone_max {
-            return None;
+    fn read_anew(&mut self, place: IntentPlace, wanted: Wanted) {
+        let IntentPlace { sequence, index } = place;
+        self.wanted
+            .entry(sequence)
+            .or_default()
+            .insert(index, wanted);
+    }
+
+    /// Has what was put aside of a receiver read again, as its time has come.
+    pub(super) fn bring_back(&mut self, now: Time, limits: &Limits) {
+        for (receiver, place, tries) in self.lines.come_back(now, limits) {
+            let aside = Some(receiver);
+            self.read_anew(place, Wanted { tries, aside });
         }
+    }
+
+    /// Whether there is a commit to be read for its messages.
+    pub(super) fn wants(&self) -> bool {
+        self.reading.is_none() && !self.wanted.is_empty()
+    }
+
+    /// The commit to be read next.
+    pub(super) fn next_wanted(&self) -> Option<Sequence> {
         self.wanted.first_key_value().map(|(at, _)| *at)
     }
 
     /// Its commit was read, or cannot be.
-    pub(super) fn take_wanted(&mut self, sequence: Sequence) -> BTreeSet<u32> {
+    pub(super) fn take_wanted(&mut self, sequence: Sequence) -> BTreeMap<u32, Wanted> {
         self.absent_since = None;
         self.wanted.remove(&sequence).unwrap_or_default()
     }
 
-    /// The next one that may be sent.
-    pub(super) fn next_ready(&mut self) -> Option<(IntentPlace, Box<Dispatch>)> {
-        let place = self.ready.pop_first()?;
-        let undone = self.undone.get(&place)?;
-        let mut dispatch = undone.dispatch.clone();
-        dispatch.tries = undone.tries;
-        Some((place, dispatch))
+    /// It is in memory again, or will not be.
+    pub(super) fn came(&mut self, now: Time, wanted: Wanted) {
+        if let Some(receiver) = wanted.aside {
+            self.lines.came(now, receiver);
+        }
     }
 
-    pub(super) fn fly(&mut self, op: OpId, place: IntentPlace) {
+    /// Sends the next one that may be sent.
+    pub(super) fn next_ready(
+        &mut self,
+        dispatches_max: usize,
+    ) -> Option<(IntentPlace, Receiver, Box<Dispatch>)> {
+        while let Some(place) = self.ready.pop_first() {
+            let Some(undone) = self.undone.get(&place) else {
+                continue;
+            };
+            if !self.lines.take_off(undone.receiver, place, dispatches_max) {
+                // Its turn comes when another one of its receiver has ended.
+                continue;
+            }
+            let mut dispatch = undone.dispatch.clone();
+            dispatch.tries = undone.tries;
+            return Some((place, undone.receiver, dispatch));
+        }
+        None
+    }
+
+    pub(super) fn fly(&mut self, op: OpId, place: (IntentPlace, Receiver)) {
         self.flying.insert(op, place);
     }
 
-    pub(super) fn land(&mut self, op: OpId) -> Option<IntentPlace> {
-        self.flying.remove(&op)
+    pub(super) fn land(&mut self, now: Time, op: OpId, limits: &Limits) -> Option<IntentPlace> {
+        let (place, receiver) = self.flying.remove(&op)?;
+        self.ready
+            .extend(self.lines.land(now, receiver, limits.dispatches_max));
+        Some(place)
     }
 
-    /// It is done, or will not be.
-    pub(super) fn remove(&mut self, place: IntentPlace) -> Option<Box<Dispatch>> {
-        Some(self.undone.remove(&place)?.dispatch)
+    /// It is done, or will not be: its receiver can be reached.
+    pub(super) fn remove(
+        &mut self,
+        now: Time,
+        place: IntentPlace,
+        limits: &Limits,
+    ) -> Option<Box<Dispatch>> {
+        let Undone {
+            dispatch, receiver, ..
+        } = self.undone.remove(&place)?;
+        let next = self.lines.reached(now, receiver, limits.dispatches_max);
+        self.ready.extend(next);
+        Some(dispatch)
     }
 
     /// It cannot be delivered as things are.
-    pub(super) fn fail(&mut self, place: IntentPlace, dispatch: Dispatch, cause: String) {
+    pub(super) fn fail(&mut self, place: IntentPlace, dispatch: Dispatch, mut cause: String) {
+        crate::text::cut(&mut cause, CAUSE_BYTES_MAX);
         let sender = Some((dispatch.kind, dispatch.sender));
         self.failed.insert(place, Failed { cause, sender });
     }
@@ -135,7 +238,7 @@ impl Intents {
     }
 
     /// Whether all is delivered that an entity sent to others. What failed is not, and neither is what it
-    /// sent to itself; both go with it.
+    /// sent to itself; both go with it. Of what is put aside or left in the log nobody knows whose it is.
     pub(super) fn is_done_with(&self, kind: &KindName, entity: &EntityId) -> bool {
         let mut waiting = self.undone.values().filter(|undone| {
             let Intent {
@@ -145,51 +248,64 @@ impl Intents {
             } = &undone.dispatch.intent;
             undone.dispatch.is_of(kind, entity) && (to_kind, to) != (kind, entity)
         });
-        self.wanted.is_empty() && waiting.next().is_none()
+        let known = self.wanted.is_empty() && self.lines.are_in_memory();
+        known && waiting.next().is_none()
     }
 
     /// The entity was deleted by the commit at a sequence: what is left of its messages before goes.
-    pub(super) fn forget_of(&mut self, kind: &KindName, entity: &EntityId, tombstone: Sequence) {
+    pub(super) fn forget_of(
+        &mut self,
+        now: Time,
+        (kind, entity): (&KindName, &EntityId),
+        tombstone: Sequence,
+    ) {
         let stays = |place: &IntentPlace, of: bool| !of || place.sequence >= tombstone;
-        self.undone
-            .retain(|place, undone| stays(place, undone.dispatch.is_of(kind, entity)));
+        let lines = &mut self.lines;
+        self.undone.retain(|place, undone| {
+            let stays = stays(place, undone.dispatch.is_of(kind, entity));
+            if !stays {
+                lines.forget(now, undone.receiver, *place);
+            }
+            stays
+        });
         let undone = &self.undone;
         self.ready.retain(|place| undone.contains_key(place));
+        self.again.retain(|(_, place)| undone.contains_key(place));
         self.failed.retain(|place, failed| {
             let of = failed.sender.as_ref();
             stays(place, of.is_some_and(|of| (&of.0, &of.1) == (kind, entity)))
         });
     }
 
-    /// How often it was sent; one more now.
-    pub(super) fn try_again(&mut self, place: IntentPlace) -> Option<u32> {
-        let undone = self.undone.get_mut(&place)?;
+    /// It was sent in vain, and waits.
+    pub(super) fn try_again(&mut self, now: Time, place: IntentPlace, limits: &Limits) {
+        let Some(undone) = self.undone.get_mut(&place) else {
+            return;
+        };
+        let (min, max) = (limits.retry_delay_min, limits.later_delay_max);
+        let wait = backed_off(undone.tries, min, max);
         undone.tries = undone.tries.saturating_add(1);
-        Some(undone.tries - 1)
-    }
-
-    pub(super) fn wait(&mut self, place: IntentPlace, at: Time) {
-        self.again.insert((at, place));
+        let receiver = undone.receiver;
+        self.again.insert((now + wait, place));
+        let next = self.lines.missed(now, receiver, limits);
+        self.ready.extend(next);
     }
 
     /// Those that waited until now may be sent.
     pub(super) fn wake(&mut self, now: Time) {
-        for place in take_due(&mut self.again, now) {
-            if self.undone.contains_key(&place) {
-                self.ready.insert(place);
-            }
-        }
+        self.ready.extend(take_due(&mut self.again, now));
     }
 
-    /// All up to a sequence that are not done and not failed.
+    /// All up to a sequence that are listed: not done, not failed, and of no shelved receiver's rest.
     pub(super) fn undone_up_to(&self, watermark: Sequence) -> Vec<IntentPlace> {
         let wanted = self.wanted.iter().flat_map(|(sequence, indexes)| {
             let sequence = *sequence;
-            indexes.iter().map(move |index| IntentPlace {
+            indexes.keys().map(move |index| IntentPlace {
                 sequence,
                 index: *index,
             })
         });
+        let wanted = wanted.chain(self.lines.places_aside());
         let all: BTreeSet<_> = self.undone.keys().copied().chain(wanted).collect();
         let up_to = all.into_iter().take_while(|it| it.sequence <= watermark);
         up_to
@@ -203,6 +319,11 @@ impl Intents {
         up_to
             .map(|(place, failed)| (*place, failed.cause.clone()))
             .collect()
+    }
+
+    /// The receivers of which later messages are not taken in.
+    pub(super) fn shelved(&self) -> Vec<ShelvedReceiver> {
+        self.lines.shelved().collect()
     }
 }
 

@@ -19,13 +19,17 @@
 //! - G3: a message is sent only when its commit is known to be stored, and under an id that is the same
 //!   for each attempt by any owner.
 //! - G4: the watermark of an index is below every commit that may not be taken in, and what is not done
-//!   below it is listed.
+//!   below it is listed, or goes to a receiver that is listed as shelved after a commit before it.
 //! - G5: an index is written under the fence, like a commit.
+//! - G6: what cannot be delivered holds up only what goes to its receiver, while there is room for the
+//!   places of what is not done; each receiver has a share of what is on its way.
 
 mod dispatch;
 mod fire;
 mod index;
 mod intents;
+mod lines;
+mod shelf;
 mod tail;
 mod timers;
 
@@ -45,6 +49,8 @@ pub(super) struct Agenda {
     stage: Stage,
     timers: Timers,
     intents: Intents,
+    /// What is read for a shelved receiver.
+    shelf: Option<shelf::Reading>,
     /// Commits up to here are taken in with their messages, as far as they are known by reading.
     settled: Sequence,
     /// The highest commit that was acknowledged while the log was read.
@@ -89,8 +95,8 @@ struct Behind {
     op: Option<(OpId, Sequence)>,
     /// Since when reads end before what must be there.
     short_since: Option<Time>,
-    /// The last page had more messages than there was room for.
-    full: bool,
+    /// The last page had a commit with so many messages, for which there was no room.
+    full: Option<usize>,
 }
 
 /// What is known of the index in the log.
@@ -119,6 +125,8 @@ pub struct LaterCounts {
     pub undone: usize,
     /// Messages that could not be delivered as things were.
     pub failed: usize,
+    /// Receivers that are away, of which later messages are left in the log.
+    pub shelved: usize,
 }
 
 impl Behind {
@@ -127,7 +135,7 @@ impl Behind {
             read,
             op: None,
             short_since: None,
-            full: false,
+            full: None,
         }
     }
 }
@@ -158,6 +166,7 @@ impl Agenda {
             timers: self.timers.count(),
             undone: self.intents.undone(),
             failed: self.intents.failed(),
+            shelved: self.intents.lines.shelved_count(),
         }
     }
 
@@ -191,12 +200,14 @@ impl Agenda {
         let again = again.map(|at| deadline(at, "reminder again"));
         let resend = self.intents.next_again();
         let resend = resend.map(|at| deadline(at, "message again"));
+        let receiver = self.intents.lines.next_due();
+        let receiver = receiver.map(|at| deadline(at, "receiver again"));
         let retry = self.retry.map(|at| deadline(at, "index again"));
         let write = self.written.stale_since.filter(|_| {
             writes && self.written.flying.is_none() && self.retry.is_none() && self.may_write()
         });
         let write = write.map(|since| deadline(since + index_delay, "index"));
-        [due, again, resend, retry, write]
+        [due, again, resend, receiver, retry, write]
             .into_iter()
             .fold(None, Deadline::earliest)
     }

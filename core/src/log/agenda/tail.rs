@@ -116,7 +116,8 @@ impl Shard {
         };
         if commit.tombstone {
             agenda.timers.clear(kind, &commit.entity);
-            agenda.intents.forget_of(kind, &commit.entity, sequence);
+            let of = (kind, &commit.entity);
+            agenda.intents.forget_of(t.cx.now, of, sequence);
             agenda.changed(t.cx.now);
         }
         if let Some(later) = &commit.later {
@@ -197,7 +198,7 @@ impl Shard {
                     }
                     if !self.take_sends(&kind, message.sequence, &commit) {
                         // The rest waits until there is room.
-                        return self.is_full();
+                        return self.is_full(&commit);
                     }
                     self.absorb(t, &kind, (message.sequence, &commit));
                 }
@@ -214,11 +215,12 @@ impl Shard {
         }
     }
 
-    fn is_full(&mut self) {
+    fn is_full(&mut self, commit: &Commit) {
+        let sends = commit.later.as_ref().map_or(0, |later| later.sends.len());
         if let Some(agenda) = &mut self.agenda
             && let Stage::Behind(behind) = &mut agenda.stage
         {
-            behind.full = true;
+            behind.full = Some(sends);
         }
     }
 
@@ -228,7 +230,7 @@ impl Shard {
         {
             behind.read = behind.read.max(sequence);
             behind.short_since = None;
-            behind.full = false;
+            behind.full = None;
             agenda.settled = agenda.settled.max(sequence);
             agenda.tries = 0;
         }
@@ -270,7 +272,7 @@ impl Shard {
     }
 
     /// What a message of the shard says of timers and messages of this class; `None` when nothing.
-    fn stored(&self, message: &Message) -> Result<Option<(KindName, Commit)>, String> {
+    pub(super) fn stored(&self, message: &Message) -> Result<Option<(KindName, Commit)>, String> {
         let commit = Commit::decode(&message.payload).map_err(|error| error.to_string())?;
         if commit.layout != self.config.layout {
             return Err(format!("it was written under layout {}", commit.layout));
@@ -290,12 +292,17 @@ impl Shard {
 
     /// Reads the commits of messages that the index has as undone.
     pub(super) fn read_wanted(&mut self, t: &mut Turn<'_, '_>) {
-        let undone_max = self.limits.undone_max;
-        let Some(agenda) = &self.agenda else { return };
-        if agenda.retry.is_some() {
+        let (now, held_max) = (self.now, self.limits.undone_max);
+        let Some(agenda) = &mut self.agenda else {
+            return;
+        };
+        if agenda.retry.is_some() || !agenda.intents.wants() {
             return;
         }
-        let Some(sequence) = agenda.intents.next_wanted(undone_max) else {
+        if !agenda.intents.make_room(now, 1, held_max) {
+            return;
+        }
+        let Some(sequence) = agenda.intents.next_wanted() else {
             return;
         };
         let source = match agenda.intents.absent_since {
@@ -340,7 +347,9 @@ impl Shard {
                     t.cx,
                     "later: the commit of an undone message went with its entity"
                 );
-                agenda.intents.take_wanted(sequence);
+                for wanted in agenda.intents.take_wanted(sequence).into_values() {
+                    agenda.intents.came(now, wanted);
+                }
                 agenda.changed(now);
             }
             Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
@@ -353,11 +362,12 @@ impl Shard {
             "later: the commit of an undone message cannot be read"
         );
         if let Some(agenda) = &mut self.agenda {
-            for index in agenda.intents.take_wanted(sequence) {
+            for (index, wanted) in agenda.intents.take_wanted(sequence) {
                 let place = crate::format::IntentPlace { sequence, index };
                 agenda
                     .intents
                     .lose(place, "its commit is unreadable".into());
+                agenda.intents.came(t.cx.now, wanted);
             }
         }
         let cause = format!("commit {sequence}, which has undone messages, is unreadable");

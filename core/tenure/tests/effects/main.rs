@@ -6,6 +6,7 @@ mod common;
 #[path = "../cluster/nodes.rs"]
 mod nodes;
 
+mod away;
 mod bad_input;
 mod calls;
 mod sagas;

@@ -234,7 +234,11 @@ impl World {
             .filter_map(|(name, node)| Some((node.shard.next_deadline()?, name.clone())))
             .min();
         let waits = ["caller", "reminder", "reminder again", "index"];
-        let Some((deadline, name)) = next.filter(|(d, _)| !waits.contains(&d.timer)) else {
+        // Of who is away there is no end.
+        let tried = ["message again", "receiver again"];
+        let waits =
+            |timer| waits.contains(&timer) || !self.away.is_empty() && tried.contains(&timer);
+        let Some((deadline, name)) = next.filter(|(d, _)| !waits(d.timer)) else {
             return false;
         };
         self.now = self.now.max(deadline.at);

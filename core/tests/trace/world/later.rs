@@ -40,6 +40,9 @@ impl World {
             let cause = format!("no kind {}", intent.kind);
             return self.job(node, op, Task::Delivered(Delivery::Undeliverable { cause }));
         }
+        if self.away.contains(intent.entity.as_str()) {
+            return self.job(node, op, Task::Delivered(Delivery::Again));
+        }
         let owners = self.nodes.iter();
         let owners = owners.filter_map(|(name, node)| Some((node.shard.epoch()?, name.clone())));
         let Some((_, owner)) = owners.max() else {

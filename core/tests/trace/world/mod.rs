@@ -136,6 +136,8 @@ pub(crate) struct World {
     faults: Vec<(String, Class, Fate)>,
     /// Sequences that no server finds any more.
     vanished: BTreeSet<Sequence>,
+    /// Entities that no message reaches.
+    pub(crate) away: BTreeSet<String>,
     /// Who waits for a reply, and at which node.
     callers: BTreeMap<Ticket, String>,
     /// What each caller was told.
@@ -158,6 +160,7 @@ impl World {
             names: Names::default(),
             probe: CountingProbe::default(),
             loud: true,
+            away: BTreeSet::new(),
             store: Store::new(StoreConfig::default()),
             now: Time::ZERO,
             nodes: BTreeMap::new(),
