@@ -231,24 +231,25 @@ impl<A: Aggregate, R> Decision<A, R> {
         let data =
             data.map_err(|cause| format!("the effect {} cannot be encoded: {cause}", M::NAME));
         let intent = data.and_then(|data| super::effect::intent(M::NAME, M::VERSION, data));
-        self.plans().intent(intent, Vec::new());
+        self.plans().intent(intent);
         self
     }
 
     /// Tells a saga what came of one of its steps: it was done or undone, or why it was not.
     pub fn report(mut self, to: &ReplyTo, outcome: Result<(), String>) -> Self {
-        self.plans().intent(to.report(outcome), Vec::new());
+        self.plans().intent(to.report(outcome));
         self
     }
 
-    /// Has an effect done once more, as that of the entity that wanted it, under its first key.
+    /// Has an effect done once more, as that of the entity that wanted it, under its first key: of its
+    /// first piece of work and trace, and caused by the command that wanted it.
     pub(crate) fn replayed_effect(
         mut self,
         intent: Intent,
         letter: &super::effect::DeadEffect,
     ) -> Self {
-        let headers = super::effect::headers_of(letter);
-        self.plans().intent(Ok(intent), headers);
+        let metadata = Some(std::sync::Arc::new(super::effect::replayed(letter)));
+        self.plans().intent(Ok(Intent { metadata, ..intent }));
         self
     }
 

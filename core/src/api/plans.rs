@@ -133,8 +133,8 @@ enum Plan {
     Cancel {
         name: String,
     },
-    /// A message, but for what it says of itself; with a header of its own perhaps.
-    Intent(Result<Intent, String>, Vec<(&'static str, String)>),
+    /// A message. One that says nothing of itself is of the command's piece of work, and caused by it.
+    Intent(Result<Intent, String>),
 }
 
 /// A message in the codec of its kind.
@@ -177,16 +177,12 @@ impl<A: Aggregate> Plans<A> {
     }
 
     pub(crate) fn send<B: Entity, M: CommandOf<B>>(&mut self, id: &str, message: &M) {
-        self.intent(message_to::<B, M>(id, message), Vec::new());
+        self.intent(message_to::<B, M>(id, message));
     }
 
     /// A message that is made already.
-    pub(crate) fn intent(
-        &mut self,
-        intent: Result<Intent, String>,
-        headers: Vec<(&'static str, String)>,
-    ) {
-        self.plans.push(Plan::Intent(intent, headers));
+    pub(crate) fn intent(&mut self, intent: Result<Intent, String>) {
+        self.plans.push(Plan::Intent(intent));
     }
 
     /// As the log takes it; an error says why it cannot be.
@@ -216,15 +212,11 @@ impl<A: Aggregate> Plans<A> {
                     });
                 }
                 Plan::Cancel { name } => next.cancelled.push(timer_name(&name)?),
-                Plan::Intent(intent, headers) => {
-                    let metadata = caused_by(command, said.metadata());
-                    let said = headers.into_iter();
-                    let metadata =
-                        said.fold(metadata, |all, (name, value)| all.header(name, value));
-                    next.sends.push(Intent {
-                        metadata: Some(Arc::new(metadata)),
-                        ..intent?
-                    });
+                Plan::Intent(intent) => {
+                    let mut intent = intent?;
+                    let caused = || Arc::new(caused_by(command, said.metadata()));
+                    intent.metadata.get_or_insert_with(caused);
+                    next.sends.push(intent);
                 }
             }
             later.extend(next);

@@ -6,7 +6,7 @@ use crate::api::{
     Aggregate, Answer, AnswerCx, CodecError, Decide, DecideCx, Decision, Entity, Event,
     KindSettings, Message, Messages, Never,
 };
-use crate::format::Codec;
+use crate::format::{Codec, Metadata, TraceContext};
 use crate::id::WallTime;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,55 @@ pub struct DeadEffect {
     pub text: String,
     /// When it was put aside, on its node's wall clock, in milliseconds since 1970.
     pub time_ms: u64,
+    /// What it said of itself.
+    #[serde(default)]
+    pub(super) said: Box<Said>,
+}
+
+/// What an effect says of itself, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Said {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    correlation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    causation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    traceparent: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tracestate: String,
+}
+
+impl Said {
+    pub(super) fn new(metadata: &Metadata) -> Self {
+        let trace = metadata.trace();
+        Self {
+            correlation: metadata.correlation_id().unwrap_or_default().to_owned(),
+            causation: metadata.causation_id().unwrap_or_default().to_owned(),
+            traceparent: trace.map(ToString::to_string).unwrap_or_default(),
+            tracestate: trace.map_or_else(String::new, |trace| trace.state().to_owned()),
+        }
+    }
+
+    /// A trace that cannot be read is left out: it is for people, and keeps no effect from being done.
+    fn metadata(&self) -> Metadata {
+        let metadata = Metadata::new().correlation(&self.correlation);
+        let metadata = metadata.causation(&self.causation);
+        let trace = TraceContext::parse(&self.traceparent);
+        match trace.and_then(|trace| trace.with_state(&self.tracestate)) {
+            Ok(trace) => metadata.trace_context(trace),
+            Err(_) => metadata,
+        }
+    }
 }
 
 impl DeadEffect {
+    /// The command that wanted it as its cause, the piece of work that it belongs to, and its trace
+    /// context. A replay has the same.
+    pub fn metadata(&self) -> Metadata {
+        self.said.metadata()
+    }
+
     /// When it was put aside, on its node's wall clock.
     pub fn time(&self) -> WallTime {
         WallTime(self.time_ms)

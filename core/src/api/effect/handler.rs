@@ -1,6 +1,6 @@
 //! The handler of an effect, and how often it is tried.
 
-use super::aside::{Aside, DeadEffect, PutAside};
+use super::aside::{Aside, DeadEffect, PutAside, Said};
 use super::{ID_HEADER, KEY_HEADER, KIND_HEADER, effect_kind};
 use crate::api::consumer::HandlerOutcome;
 use crate::api::metadata::EMPTY;
@@ -131,11 +131,7 @@ fn wanted_by(dispatch: &Dispatch) -> (KindName, EntityId) {
 
 /// As much of a text as a dead letter keeps.
 fn short(mut text: String) -> String {
-    let mut end = DeadLetter::TEXT_BYTES_MAX.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    crate::text::cut(&mut text, DeadLetter::TEXT_BYTES_MAX);
     text
 }
 
@@ -275,6 +271,9 @@ fn aside(
         tries,
         text: short(text),
         time_ms: wall.0,
+        said: Box::new(Said::new(
+            dispatch.intent.metadata.as_deref().unwrap_or(&EMPTY),
+        )),
     };
     let data = Codec::Cbor.encode(&PutAside { letter });
     let data = data.map_err(|cause| format!("it cannot be put aside: {cause}"))?;

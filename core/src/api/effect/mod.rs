@@ -33,7 +33,7 @@ pub use handler::{EffectCall, EffectHandler, EffectPolicy};
 
 pub(crate) use aside::Aside;
 
-use crate::format::{Codec, Intent, MessageRecord};
+use crate::format::{Codec, Intent, MessageRecord, Metadata};
 use crate::name::{EntityId, KindName};
 use bytes::Bytes;
 
@@ -43,12 +43,10 @@ pub(crate) const KIND_HEADER: &str = "tenure-effect-kind";
 pub(crate) const ID_HEADER: &str = "tenure-effect-id";
 
 /// What is said of an effect that is done once more.
-pub(crate) fn headers_of(letter: &DeadEffect) -> Vec<(&'static str, String)> {
-    vec![
-        (KEY_HEADER, letter.key.clone()),
-        (KIND_HEADER, letter.kind.clone()),
-        (ID_HEADER, letter.id.clone()),
-    ]
+pub(crate) fn replayed(letter: &DeadEffect) -> Metadata {
+    let metadata = letter.metadata().header(KEY_HEADER, &letter.key);
+    let metadata = metadata.header(KIND_HEADER, &letter.kind);
+    metadata.header(ID_HEADER, &letter.id)
 }
 
 /// What an effect is dispatched as the kind of.

@@ -99,7 +99,7 @@ impl<P: Process> Saga<P> {
         match next.send {
             Some((intent, timeout, late)) => {
                 let mut decision = decision.remind(LATE, timeout, late);
-                decision.plans().intent(intent, Vec::new());
+                decision.plans().intent(intent);
                 decision
             }
             None if over => decision.cancel(LATE),

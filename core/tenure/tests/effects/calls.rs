@@ -16,6 +16,7 @@ on_both_shells!(
     an_effect_is_called_with_a_key_that_says_whose_it_is,
     what_fails_is_tried_again_with_the_same_key,
     what_fails_for_the_last_time_is_put_aside_and_can_be_replayed,
+    a_replayed_effect_is_of_its_first_piece_of_work_and_trace,
     a_call_that_panics_or_does_not_end_has_failed,
     effects_of_a_node_that_died_are_done_by_who_takes_over,
 );
@@ -234,6 +235,52 @@ async fn what_fails_for_the_last_time_is_put_aside_and_can_be_replayed(world: &W
     })
     .await;
     assert!(!dead.replay("none").await.unwrap());
+}
+
+async fn a_replayed_effect_is_of_its_first_piece_of_work_and_trace(world: &World) {
+    let (seen, works) = (
+        Arc::new(Mutex::new(Vec::new())),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (sees, now) = (Arc::clone(&seen), Arc::clone(&works));
+    let policy = EffectPolicy::default().tries_max(1);
+    let builder = ordering("a").effect(policy, move |call: EffectCall<Charge>| {
+        sees.lock().unwrap().push(call.metadata().clone());
+        let works = now.load(Ordering::Relaxed);
+        async move { if works { Ok(()) } else { Err("no such card") } }
+    });
+    let node = world.start(builder).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let said = Metadata::new().correlation("basket-4");
+    let said = said.traceparent(parent).unwrap().tracestate("shop=till-2");
+    let order = node.entity::<Order>("17");
+    let place = order.ask(Place { cents: 5 }).metadata(said.unwrap());
+    place.timeout(super::SOON).await.unwrap();
+    let dead = node.dead_effects::<Charge>();
+    // Twice put aside, so that what is kept of it goes through a replay as well.
+    for times in 1..3 {
+        until("what is put aside", || async {
+            node.counters().await.effects_aside == times
+        })
+        .await;
+        let letters = dead.all().await.unwrap();
+        let kept = letters[0].metadata();
+        assert_eq!(kept.correlation_id(), Some("basket-4"));
+        assert_eq!(kept.trace().unwrap().to_string(), parent);
+        works.store(times == 2, Ordering::Relaxed);
+        assert!(dead.replay(&letters[0].key).await.unwrap());
+    }
+    until("the calls", || async { seen.lock().unwrap().len() == 3 }).await;
+    let seen = seen.lock().unwrap();
+    for call in seen.iter() {
+        assert_eq!(call.correlation_id(), Some("basket-4"));
+        assert_eq!(call.causation_id(), seen[0].causation_id());
+        let trace = call.trace().unwrap();
+        assert_eq!(
+            (trace.to_string().as_str(), trace.state()),
+            (parent, "shop=till-2")
+        );
+    }
 }
 
 async fn a_call_that_panics_or_does_not_end_has_failed(world: &World) {
