@@ -11,6 +11,8 @@ mod group;
 mod owners;
 mod play;
 mod route;
+#[cfg(feature = "driver")]
+mod saga;
 mod show;
 mod story;
 mod toy;
@@ -118,4 +120,10 @@ fn groups_of_consumers() {
         "stories/group",
         circle::Circle::new(16)
     );
+}
+
+#[cfg(feature = "driver")]
+#[test]
+fn sagas() {
+    stories!("stories/saga/*.txt", "stories/saga", saga::Fair::new());
 }

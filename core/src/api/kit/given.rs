@@ -326,8 +326,18 @@ impl<A: Aggregate, R, E> When<A, R, E> {
         self
     }
 
+    /// What happened: nothing when the command was rejected.
+    pub fn events(&self) -> &[A::Event] {
+        self.result.as_ref().map_or(&[], |came| &came.events)
+    }
+
+    /// What is left to be done, as the log takes it: to go on with what it leads to.
+    ///
+    /// # Panics
+    ///
+    /// When the command was rejected.
     #[track_caller]
-    fn later(&self) -> &Later
+    pub fn later(&self) -> &Later
     where
         E: Debug,
     {
