@@ -44,6 +44,8 @@ pub(super) struct Tap {
     /// What was taken from the inbox, each with how many follow it, and its bytes.
     taken: VecDeque<(Delivered, u64)>,
     taken_bytes: u64,
+    /// The number of the last message that came.
+    heard: u64,
     end: Option<End>,
 }
 
@@ -81,6 +83,7 @@ impl Tap {
             pulls: Pulls::new(Instant::now()),
             taken: VecDeque::new(),
             taken_bytes: 0,
+            heard: 0,
             end: None,
         })
     }
@@ -224,6 +227,7 @@ impl Tap {
             tracing::warn!(subject = %self.subject, "a message of a consumer cannot be read");
             return;
         };
+        self.heard = self.heard.max(delivered.number);
         self.taken_bytes += delivered.message.payload.len() as u64;
         self.taken.push_back((delivered, pending));
     }
@@ -232,8 +236,7 @@ impl Tap {
     fn told(&mut self, status: StatusCode, message: &Message) {
         let text = message.description.as_deref().unwrap_or_default();
         match status.as_u16() {
-            // It lives.
-            100 => {}
+            100 => self.lives(message),
             404 | 408 => self.ended(message, false),
             409 if text == "Batch Completed" => self.ended(message, false),
             409 if text == "Message Size Exceeds MaxBytes" => self.ended(message, true),
@@ -253,6 +256,17 @@ impl Tap {
             }
             // Its server or leader ends, or it is one that no pull is for.
             _ => self.end = Some(End::Lost),
+        }
+    }
+
+    /// The consumer lives, and its server says how many it sent. What it sent before came before, so with
+    /// more than came something was lost: also the last one, after which no number tells.
+    fn lives(&mut self, message: &Message) {
+        let sent = message.headers.as_ref().and_then(sent);
+        if let Some(sent) = sent.filter(|sent| *sent > self.heard) {
+            let heard = self.heard;
+            tracing::debug!(subject = %self.subject, sent, heard, "messages of a consumer were lost");
+            self.end = Some(End::Lost);
         }
     }
 
@@ -296,4 +310,27 @@ impl Tap {
 
 fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get_last(name)?.as_str().parse().ok()
+}
+
+/// The number of the last message that a consumer sent, as its server's heartbeat says it; some servers
+/// say nothing.
+fn sent(headers: &HeaderMap) -> Option<u64> {
+    header(headers, "Nats-Last-Consumer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sent;
+    use async_nats::HeaderMap;
+
+    #[test]
+    fn a_heartbeat_says_what_was_sent() {
+        let mut beat = HeaderMap::new();
+        assert_eq!(sent(&beat), None);
+        beat.insert("Nats-Last-Consumer", "17");
+        beat.insert("Nats-Last-Stream", "9001");
+        assert_eq!(sent(&beat), Some(17));
+        beat.insert("Nats-Last-Consumer", "many");
+        assert_eq!(sent(&beat), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::scene::{Asks, PATIENCE, Scene, connected, message, refused, within};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use std::time::Duration;
 use tenure_core::driver::Shell;
 use tenure_core::id::{Sequence, WallTime};
@@ -419,4 +420,30 @@ async fn a_hundred_thousand_messages_come_in_order_and_a_slow_taker_holds_few() 
         }
     }
     assert_eq!(close(&shell, "c").await, Outcome::Done(StoreDone::Closed));
+}
+
+/// Has a consumer's next message go to somebody else: to the shell it is as if it were lost on its way.
+async fn steal(scene: &Scene, name: &str) {
+    let client = async_nats::connect(scene.server.url()).await.unwrap();
+    let mut inbox = client.subscribe("thief").await.unwrap();
+    let pull = format!("$JS.API.CONSUMER.MSG.NEXT.S.{name}");
+    client
+        .publish_with_reply(pull, "thief", "1".into())
+        .await
+        .unwrap();
+    within("it comes to the thief", inbox.next()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_last_message_that_was_lost_is_told_by_the_next_heartbeat() {
+    let scene = Scene::with_stream().await;
+    open(&scene.shell, "c", &[">"], Start::Sequence(Sequence(1))).await;
+    store(&scene.shell, &["s.a"]).await;
+    steal(&scene, "c").await;
+    let fetching = scene.shell.ask(fetch("c", 10, 1 << 20, WAIT));
+    let told = within("a word about the lost one", fetching).await;
+    assert_eq!(told, Outcome::Unknown);
+    // Another one that begins after the last that came has it.
+    open(&scene.shell, "d", &[">"], Start::Sequence(Sequence(1))).await;
+    assert_eq!(places(&take(&scene.shell, "d", 1).await), "1:1");
 }
