@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, Sequence, WallTime};
 use tenure_core::port::{
     Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
@@ -43,6 +43,8 @@ static NAMED: Mutex<BTreeMap<String, Arc<World>>> = Mutex::new(BTreeMap::new());
 #[derive(Clone)]
 pub struct MemShell {
     link: Arc<Link>,
+    /// The only link over which requests go, if one is named.
+    during: Option<LinkNumber>,
     boot: Instant,
 }
 
@@ -62,7 +64,14 @@ struct World {
 struct Link {
     world: Arc<World>,
     id: LinkId,
-    up: watch::Sender<bool>,
+    state: watch::Sender<LinkState>,
+}
+
+/// Whether a link is up, and how often it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LinkState {
+    up: bool,
+    number: LinkNumber,
 }
 
 impl World {
@@ -149,9 +158,13 @@ impl MemShell {
 
     fn link(world: Arc<World>) -> Self {
         let id = lock(&world.network).join();
-        let up = watch::Sender::new(true);
+        let state = watch::Sender::new(LinkState {
+            up: true,
+            number: LinkNumber(1),
+        });
         Self {
-            link: Arc::new(Link { world, id, up }),
+            link: Arc::new(Link { world, id, state }),
+            during: None,
             boot: Instant::now(),
         }
     }
@@ -159,14 +172,23 @@ impl MemShell {
     /// Cuts this shell and its clones off, or ends that: requests and frames are refused, what it
     /// listens to hears nothing, others are told that nobody listens there, and its inbox tells it.
     pub fn cut(&self, cut: bool) {
-        let Link { world, id, up } = &*self.link;
+        let Link { world, id, state } = &*self.link;
         lock(&world.network).cut(*id, cut);
-        up.send_if_modified(|up| std::mem::replace(up, !cut) == cut);
+        state.send_if_modified(|state| {
+            state.number.0 += u64::from(!cut && !state.up);
+            std::mem::replace(&mut state.up, !cut) == cut
+        });
     }
 
     /// Whether the link is up: it is not [cut](Self::cut).
     pub fn is_up(&self) -> bool {
-        *self.link.up.borrow()
+        self.link.state.borrow().up
+    }
+
+    /// Whether requests may go: the link is up, and the one that was named if one was.
+    fn may_ask(&self) -> bool {
+        let LinkState { up, number } = *self.link.state.borrow();
+        up && self.during.is_none_or(|during| during == number)
     }
 
     /// How many announcements and answers "nobody listens" were lost on the way to shells of this
@@ -189,7 +211,7 @@ impl MemShell {
     }
 
     fn ask(&self, request: &StoreRequest) -> StoreReply {
-        if !self.is_up() {
+        if !self.may_ask() {
             return Outcome::Refused(Refused::NotConnected);
         }
         let at = self.wall();
@@ -211,10 +233,11 @@ impl MemShell {
     /// does not know what would have come.
     async fn fetch(&self, request: &StoreRequest) -> StoreReply {
         let world = &self.link.world;
-        let mut up = self.link.up.subscribe();
+        let mut state = self.link.state.subscribe();
+        let now = *state.borrow_and_update();
         let cut = async move {
             // The link is here, so it ends with a cut.
-            let _ = up.wait_for(|up| !up).await;
+            let _ = state.wait_for(|state| *state != now || !now.up).await;
         };
         let over = tokio::time::sleep(request.patience().into());
         let (mut cut, mut over) = (pin!(cut), pin!(over));
@@ -276,8 +299,8 @@ fn brought_nothing(reply: &StoreReply) -> bool {
 /// changes, and never of two without the other between them.
 async fn tell_changes(
     link: Weak<Link>,
-    mut changes: watch::Receiver<bool>,
-    mut told: bool,
+    mut changes: watch::Receiver<LinkState>,
+    mut told: LinkState,
     to: mpsc::Sender<Inbound>,
 ) {
     loop {
@@ -288,14 +311,15 @@ async fn tell_changes(
         }
         let now = *changes.borrow_and_update();
         // It was cut and is whole again since it was looked at last, or changed once.
-        let news = if now == told {
-            &[!now, now][..]
-        } else {
-            &[now][..]
+        let cut = LinkState { up: false, ..told };
+        let news = match (told.up, now.up) {
+            (true, true) => &[cut, now][..],
+            (true, false) | (false, true) => &[now][..],
+            (false, false) => &[][..],
         };
-        for up in news {
+        for state in news {
             let Some(link) = link.upgrade() else { return };
-            let inbound = inbound(&link, *up);
+            let inbound = inbound(&link, *state);
             drop(link);
             if to.send(inbound).await.is_err() {
                 return;
@@ -305,10 +329,10 @@ async fn tell_changes(
     }
 }
 
-fn inbound(link: &Link, up: bool) -> Inbound {
-    if up {
+fn inbound(link: &Link, state: LinkState) -> Inbound {
+    if state.up {
         let capabilities = lock(&link.world.store).config().capabilities.clone();
-        Inbound::Connected(capabilities)
+        Inbound::Connected(capabilities, state.number)
     } else {
         Inbound::Disconnected
     }
@@ -346,6 +370,13 @@ impl Shell for MemShell {
         tokio::time::sleep_until(self.boot + at.since(Time::ZERO).into())
     }
 
+    fn during(&self, link: LinkNumber) -> Self {
+        Self {
+            during: Some(link),
+            ..self.clone()
+        }
+    }
+
     async fn store(&self, request: StoreRequest) -> StoreReply {
         match request.patience() {
             Span::ZERO => self.ask(&request),
@@ -361,14 +392,14 @@ impl Shell for MemShell {
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
         let (sender, receiver) = mpsc::channel(16);
-        let changes = self.link.up.subscribe();
-        let up = *changes.borrow();
+        let changes = self.link.state.subscribe();
+        let state = *changes.borrow();
         // The channel is empty, and its receiver is here.
-        let _ = sender.try_send(inbound(&self.link, up));
+        let _ = sender.try_send(inbound(&self.link, state));
         tokio::spawn(tell_changes(
             Arc::downgrade(&self.link),
             changes,
-            up,
+            state,
             sender,
         ));
         receiver

@@ -83,12 +83,43 @@ async fn it_is_connected_from_the_start_and_its_clock_goes_on() {
     let shell = MemShell::fresh();
     assert!(matches!(
         shell.inbox().recv().await,
-        Some(Inbound::Connected(_))
+        Some(Inbound::Connected(..))
     ));
     let before = shell.now();
     shell.sleep_until(before + Span::from_millis(5)).await;
     assert!(shell.now() >= before + Span::from_millis(5));
     assert_ne!(shell.seed(), shell.seed());
+}
+
+#[tokio::test]
+async fn what_is_for_one_link_does_not_go_over_the_next() {
+    let shell = MemShell::fresh();
+    with_stream(&shell).await;
+    let mut inbox = shell.inbox();
+    let Some(Inbound::Connected(_, first)) = inbox.recv().await else {
+        panic!("it is connected from the start");
+    };
+    let during = shell.during(first);
+    assert!(matches!(
+        during.store(publish(None)).await,
+        Outcome::Done(_)
+    ));
+    shell.cut(true);
+    shell.cut(false);
+    let refused = Outcome::Refused(Refused::NotConnected);
+    assert_eq!(during.store(publish(None)).await, refused);
+    assert_eq!(during.answer(&latest()), Some(refused));
+    assert!(matches!(shell.store(publish(None)).await, Outcome::Done(_)));
+    assert_eq!(inbox.recv().await, Some(Inbound::Disconnected));
+    let Some(Inbound::Connected(_, second)) = inbox.recv().await else {
+        panic!("it is connected again");
+    };
+    assert!(second > first);
+    let during = shell.during(second);
+    assert!(matches!(
+        during.store(publish(None)).await,
+        Outcome::Done(_)
+    ));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::session::{self, JetStream, Session};
 use async_nats::Client;
 use std::sync::Arc;
 use std::time::Duration;
+use tenure_core::driver::LinkNumber;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -119,7 +120,7 @@ async fn serve(
             let link = Link {
                 client,
                 wire,
-                number,
+                number: LinkNumber(number),
                 session: number,
                 capabilities,
             };

@@ -10,6 +10,7 @@ use async_nats::{Client, Subscriber};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tenure_core::driver::LinkNumber;
 use tenure_core::port::ServerVersion;
 
 /// How often the client's state is looked at: it tells nobody by itself.
@@ -25,7 +26,7 @@ pub(crate) async fn watch(
 ) {
     let looks = async {
         let mut connects = connects(&client);
-        let mut number = 1;
+        let mut number = LinkNumber(1);
         loop {
             tokio::time::sleep(LOOK).await;
             let up = client.connection_state() == State::Connected;
@@ -38,7 +39,7 @@ pub(crate) async fn watch(
             }
             if up && present.borrow().is_none() {
                 connects = now;
-                number += 1;
+                number.0 += 1;
                 wire.open();
                 if let Some(link) = link(&client, &wire, number) {
                     ears.present(Arc::new(link), &present).await;
@@ -58,7 +59,7 @@ pub(crate) async fn watch(
 }
 
 /// The link on a lent client that is connected; `None` when its server is too old now.
-pub(crate) fn link(client: &Client, wire: &Arc<Wire>, number: u64) -> Option<Link> {
+pub(crate) fn link(client: &Client, wire: &Arc<Wire>, number: LinkNumber) -> Option<Link> {
     let version = ServerVersion::parse(&client.server_info().version)?;
     if !version.supported() {
         tracing::error!(%version, "the lent NATS client is connected to a server that is too old");

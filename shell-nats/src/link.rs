@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use tenure_core::driver::LinkNumber;
 use tenure_core::id::OpId;
 use tenure_core::port::{Capabilities, Refused, SendRefused, Subject};
 use tenure_core::step::Outcome;
@@ -27,7 +28,7 @@ pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) wire: Arc<Wire>,
     /// Tells this connection from the ones before it.
-    pub(crate) number: u64,
+    pub(crate) number: LinkNumber,
     /// Tells its client from others: one of the user's has many connections.
     pub(crate) session: u64,
     /// What was found when it came up.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{
     ConsumerName, Delivery, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, StreamName,
@@ -31,7 +31,11 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Tenure's seam to NATS JetStream. Clones share one connection, which ends with the last of them.
 #[derive(Clone)]
-pub struct NatsShell(Arc<Inner>);
+pub struct NatsShell {
+    inner: Arc<Inner>,
+    /// The only connection over which requests go, if one is named.
+    during: Option<LinkNumber>,
+}
 
 struct Inner {
     clock: Clock,
@@ -120,7 +124,7 @@ impl NatsShell {
         session::version(server, &client)?;
         let present: Arc<Present> = Arc::new(watch::Sender::new(None));
         let ears = Arc::new(Ears::default());
-        let link = lent::link(&client, &wire, 1).map(Arc::new);
+        let link = lent::link(&client, &wire, LinkNumber(1)).map(Arc::new);
         let task = lent::watch(
             client.clone(),
             Arc::clone(&wire),
@@ -150,7 +154,7 @@ impl NatsShell {
         store_timeout: Duration,
         in_flight_max: usize,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             clock: Clock::start(),
             store_timeout,
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
@@ -158,7 +162,11 @@ impl NatsShell {
             ears,
             taps: Taps::default(),
             _keeper: keeper,
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            during: None,
+        }
     }
 
     /// How many requests wait for an answer on the present connection.
@@ -171,22 +179,33 @@ impl NatsShell {
     /// How many frames and announcements were dropped because they were not taken in time, together
     /// with how often the client said that it dropped messages. Of a lent client only the former.
     pub fn lost(&self) -> u64 {
-        self.0.ears.lost().so_far()
+        self.inner.ears.lost().so_far()
     }
 
     pub(crate) fn store_timeout(&self) -> Duration {
-        self.0.store_timeout
+        self.inner.store_timeout
     }
 
     /// The connection of the moment, which cannot change while this is held.
     pub(crate) fn present(&self) -> watch::Ref<'_, Option<Arc<Link>>> {
-        self.0.present.borrow()
+        self.inner.present.borrow()
+    }
+
+    /// The connection over which a request may go now.
+    fn passable(&self) -> Option<Arc<Link>> {
+        let present = self.present();
+        present.as_ref().filter(|link| self.may_use(link)).cloned()
+    }
+
+    /// Whether requests may go over a connection.
+    pub(crate) fn may_use(&self, link: &Link) -> bool {
+        self.during.is_none_or(|during| during == link.number)
     }
 
     /// The right to have one more request in flight, if nobody waits for one. It is held over the
     /// request.
     pub(crate) fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.in_flight).try_acquire_owned().ok()
+        Arc::clone(&self.inner.in_flight).try_acquire_owned().ok()
     }
 
     /// Executes a request, after a wait for its turn.
@@ -206,18 +225,17 @@ impl NatsShell {
             };
             return self.fetch((stream, consumer), fetch).await;
         }
-        let deadlines = Deadlines::start(self.0.store_timeout);
+        let deadlines = Deadlines::start(self.inner.store_timeout);
         // A refusal from here is definite, as nothing was handed over.
-        let turn = tokio::time::timeout_at(deadlines.hand_over, self.0.in_flight.acquire());
+        let turn = tokio::time::timeout_at(deadlines.hand_over, self.inner.in_flight.acquire());
         let Ok(permit) = turn.await else {
             return Outcome::Refused(Refused::Overloaded);
         };
-        let link = self.present().clone();
-        let Some(link) = link else {
+        let Some(link) = self.passable() else {
             return Outcome::Refused(Refused::NotConnected);
         };
         if let StoreRequest::CloseConsumer { stream, consumer } = &request {
-            self.0.taps.close(stream, consumer);
+            self.inner.taps.close(stream, consumer);
         }
         let reply = execute(&link, request, deadlines).await;
         drop(permit);
@@ -226,9 +244,8 @@ impl NatsShell {
 
     /// A fetch mostly waits for what is not stored yet, and takes no other request's turn meanwhile.
     async fn fetch(&self, key: (StreamName, ConsumerName), fetch: Fetch) -> StoreReply {
-        let link = self.present().clone();
-        match link {
-            Some(link) => self.0.taps.fetch(&link, key, fetch).await,
+        match self.passable() {
+            Some(link) => self.inner.taps.fetch(&link, key, fetch).await,
             None => Outcome::Refused(Refused::NotConnected),
         }
     }
@@ -279,7 +296,7 @@ async fn capabilities(link: &Link, deadlines: Deadlines) -> StoreReply {
 
 impl Shell for NatsShell {
     fn now(&self) -> Time {
-        self.0.clock.now()
+        self.inner.clock.now()
     }
 
     fn wall(&self) -> WallTime {
@@ -291,7 +308,7 @@ impl Shell for NatsShell {
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
-        let clock = self.0.clock;
+        let clock = self.inner.clock;
         async move {
             loop {
                 let left = Duration::from(at.since(clock.now()));
@@ -300,6 +317,13 @@ impl Shell for NatsShell {
                 }
                 tokio::time::sleep(left.min(SLEEP_MAX)).await;
             }
+        }
+    }
+
+    fn during(&self, link: LinkNumber) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            during: Some(link),
         }
     }
 
@@ -321,7 +345,7 @@ impl Shell for NatsShell {
 
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
         let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(announce(self.0.present.subscribe(), sender));
+        tokio::spawn(announce(self.inner.present.subscribe(), sender));
         receiver
     }
 
@@ -339,11 +363,11 @@ impl Shell for NatsShell {
     }
 
     fn listen(&self, at: Subject) -> mpsc::Receiver<Delivery> {
-        self.0.ears.listen(at, &self.0.present)
+        self.inner.ears.listen(at, &self.inner.present)
     }
 
     fn overhear(&self, filter: Subject, ear: Ear) {
-        self.0.ears.overhear(filter, ear, &self.0.present);
+        self.inner.ears.overhear(filter, ear, &self.inner.present);
     }
 
     fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
@@ -372,9 +396,12 @@ async fn announce(mut present: watch::Receiver<Option<Arc<Link>>>, to: mpsc::Sen
             return;
         }
         if let Some(link) = link.filter(|_| number != told) {
-            let capabilities = link.capabilities.clone();
-            drop(link);
-            if to.send(Inbound::Connected(capabilities)).await.is_err() {
+            let (capabilities, link) = (link.capabilities.clone(), link.number);
+            if to
+                .send(Inbound::Connected(capabilities, link))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -71,7 +71,7 @@ pub(crate) fn submit(
     };
     let told = Told::new(done, publish.stream.clone(), Some(turn));
     let present = shell.present();
-    let Some(link) = &*present else {
+    let Some(link) = present.as_ref().filter(|link| shell.may_use(link)) else {
         told.refuse(Refused::NotConnected);
         return Ok(());
     };

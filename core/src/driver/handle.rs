@@ -280,7 +280,7 @@ impl Handle {
     /// Whether a stream is replicated, while there is a link that tells.
     fn replicated(&self, partition: Partition) -> Option<bool> {
         match &self.link.borrow().state {
-            LinkState::Up { shapes } => {
+            LinkState::Up { shapes, .. } => {
                 let shape = shapes.get(usize::from(partition.0));
                 shape.map(|shape| shape.replicated)
             }

@@ -1,5 +1,6 @@
 //! What lane 0 tells all lanes and handles: whether the namespace is open and the store verified.
 
+use super::shell::LinkNumber;
 use crate::format::Layout;
 use crate::id::{Partition, Sequence};
 use crate::log::{Shape, mark};
@@ -27,6 +28,8 @@ pub(crate) enum LinkState {
     Up {
         /// Of each event stream, by its number.
         shapes: Arc<[Shape]>,
+        /// The link that was verified.
+        link: LinkNumber,
     },
     /// The connection is gone.
     Down,

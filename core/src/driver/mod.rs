@@ -47,7 +47,7 @@ pub use flight::{
     StepOutcome,
 };
 pub use recorder::{Recorded, RecordedInput, Recording};
-pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, Shell, TaskHandle};
+pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, LinkNumber, Shell, TaskHandle};
 
 pub(crate) use consumer::ConsumeFailure;
 pub(crate) use flight::known_text;

@@ -31,6 +31,13 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// Ends when the clock reads `at` or later. Cancel safe.
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send;
 
+    /// The same world, for requests to the store that rest on what was known while one link was up: as
+    /// soon as the link is another one, or none, they are refused (`Refused::NotConnected`) and have
+    /// surely not been handed over. What was decided before a link was lost is so never sent on the next
+    /// one, however late whoever decided it hears of the loss (S8). Without it requests go by whatever
+    /// link there is.
+    fn during(&self, link: LinkNumber) -> Self;
+
     /// Executes one request and answers within `Limits::store_timeout`, beside the time that the
     /// request itself [waits](StoreRequest::patience), with `Unknown` when it does not know. Dropping
     /// the future gives the answer up, not the request.
@@ -115,12 +122,16 @@ pub trait Shell: Clone + Send + Sync + 'static {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle;
 }
 
+/// Tells one link to the store from those of the same shell before it: each has a higher number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkNumber(pub u64);
+
 /// What comes in by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Inbound {
     /// The store is reachable (again).
-    Connected(Capabilities),
+    Connected(Capabilities, LinkNumber),
     /// The store is not reachable.
     Disconnected,
 }

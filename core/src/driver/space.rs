@@ -5,7 +5,7 @@ use super::lane::{Env, Who};
 use super::link::{Link, LinkState};
 use super::recorder::{LastBegan, Recorded};
 use super::request::{KindAnswer, KindFailure};
-use super::shell::Inbound;
+use super::shell::{Inbound, LinkNumber};
 use crate::id::{OpId, Ticket, WallTime};
 use crate::port::StoreReply;
 use crate::space::{Effect, Input, KindWish, Opened, Space, SpaceError, SpaceWish};
@@ -24,6 +24,8 @@ pub(crate) struct SpaceSeat {
     effects: Effects<Effect>,
     waiting: BTreeMap<Ticket, oneshot::Sender<KindAnswer>>,
     link: watch::Sender<Link>,
+    /// The link that was up last.
+    number: Option<LinkNumber>,
     halted: Option<String>,
     /// When the recorder kept the machine last.
     began: Option<LastBegan>,
@@ -43,6 +45,7 @@ impl SpaceSeat {
             effects: Effects::new(limits.effects_max),
             waiting: BTreeMap::new(),
             link,
+            number: None,
             halted: None,
             began: None,
         })
@@ -61,7 +64,8 @@ impl SpaceSeat {
 
     pub(crate) fn inbound(&mut self, env: &mut Env<'_>, inbound: Inbound, wall: WallTime) {
         match inbound {
-            Inbound::Connected(capabilities) => {
+            Inbound::Connected(capabilities, number) => {
+                self.number = Some(number);
                 tracing::info!(version = %capabilities.version, "store_connected");
                 self.feed(env, Input::Up { capabilities, wall });
             }
@@ -163,10 +167,16 @@ impl SpaceSeat {
     fn open(&self, opened: Opened, event: &'static str) {
         tracing::info!(layout = %opened.layout.id, "{event}");
         let (layout, shapes) = (Arc::new(opened.layout), opened.shapes.into());
+        let Some(number) = self.number else {
+            return debug_assert!(false, "it was verified over a link");
+        };
         self.link.send_modify(|link| {
             link.generation += 1;
             link.layout = Some(layout);
-            link.state = LinkState::Up { shapes };
+            link.state = LinkState::Up {
+                shapes,
+                link: number,
+            };
         });
     }
 

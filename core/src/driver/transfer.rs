@@ -80,6 +80,8 @@ type Asked = BoxFuture<'static, (Whose, OpId, StoreReply)>;
 /// An open namespace, beside the machine that works on it.
 pub(crate) struct Station<S: Shell> {
     shell: S,
+    /// The same over the link that is known.
+    store: S,
     inbox: mpsc::Receiver<Inbound>,
     dice: Dice,
     space: Space,
@@ -119,6 +121,7 @@ impl<S: Shell> Station<S> {
         let space = Space::new(wish, limits, shell.now()).map_err(NotOpen::Space)?;
         let mut this = Self {
             inbox: shell.inbox(),
+            store: shell.clone(),
             shell,
             dice,
             space,
@@ -171,7 +174,7 @@ impl<S: Shell> Station<S> {
         for effect in running.effects.drain() {
             match M::request(effect) {
                 Ok((op, request)) => {
-                    let shell = self.shell.clone();
+                    let shell = self.store.clone();
                     let ask = async move { (Whose::Machine, op, shell.store(request).await) };
                     self.asked.push(Box::pin(ask));
                 }
@@ -226,7 +229,8 @@ impl<S: Shell> Station<S> {
                 Whose::Space => self.feed(space::Input::Stored { op, reply }),
             },
             inbound = self.inbox.recv() => match inbound {
-                Some(Inbound::Connected(capabilities)) => {
+                Some(Inbound::Connected(capabilities, link)) => {
+                    self.store = self.shell.during(link);
                     let wall = self.shell.wall();
                     self.feed(space::Input::Up { capabilities, wall });
                 }
@@ -248,7 +252,7 @@ impl<S: Shell> Station<S> {
         for effect in self.effects.drain() {
             match effect {
                 space::Effect::Store { op, request } => {
-                    let shell = self.shell.clone();
+                    let shell = self.store.clone();
                     let ask = async move { (Whose::Space, op, shell.store(request).await) };
                     self.asked.push(Box::pin(ask));
                 }

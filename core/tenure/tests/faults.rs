@@ -5,8 +5,8 @@ mod common;
 use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, on_both_shells};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{FoldError, KindError, SpaceError, StoreRequest};
@@ -339,6 +339,50 @@ async fn a_reconnect_is_verified_and_commands_go_on() {
     let waiting = tokio::spawn(accounts.execute("alice", Move { cents: 1 }).into_future());
     shell.connect();
     assert_eq!(waiting.await.unwrap().unwrap(), 5);
+}
+
+/// A lane that is held up by the code that decides does not hear that its link was lost and came back:
+/// what it decided before that is not sent over the next link (S8), where other nodes may have seen a
+/// lost tail by then.
+#[tokio::test]
+async fn what_was_decided_over_one_link_is_not_sent_over_the_next() {
+    static SHELL: OnceLock<FaultyShell> = OnceLock::new();
+    static DECIDED: AtomicU32 = AtomicU32::new(0);
+
+    #[derive(Clone, Debug, Default)]
+    struct Held(i64);
+
+    impl Aggregate for Held {
+        type Event = ClumsyEvent;
+        const KIND: &'static str = "held";
+
+        fn evolve(&mut self, event: &ClumsyEvent) {
+            let ClumsyEvent::Added(n) = event;
+            self.0 += n;
+        }
+    }
+
+    impl Decide<Add> for Held {
+        type Reply = i64;
+        type Error = ();
+
+        fn decide(&self, add: &Add, _: &DecideCx<'_>) -> Result<Decision<Self, i64>, ()> {
+            let shell = SHELL.get().expect("a shell");
+            if DECIDED.fetch_add(1, Ordering::Relaxed) == 1 {
+                shell.disconnect();
+                shell.connect();
+            }
+            Ok(Decision::event(ClumsyEvent::Added(add.0)).reply(self.0 + add.0))
+        }
+    }
+
+    let shell = FaultyShell::new();
+    assert!(SHELL.set(shell.clone()).is_ok());
+    let node = Tenure::builder().namespace("bank").start_with(shell);
+    let held = node.await.unwrap().repository::<Held>().await.unwrap();
+    assert_eq!(held.execute("a", Add(1)).await.unwrap(), 1);
+    assert_eq!(held.execute("a", Add(1)).await.unwrap(), 2);
+    assert_eq!(DECIDED.load(Ordering::Relaxed), 3, "the second one twice");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use tenure_core::driver::LinkNumber;
 use tenure_core::port::{
     ConsumerName, Delivered, Fetched, Refused, StoreDone, StoreReply, StreamName, Subject,
 };
@@ -35,7 +36,7 @@ const LINGER: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Tap {
     /// The connection's.
-    number: u64,
+    number: LinkNumber,
     /// Where its pulls go.
     subject: Subject,
     inbox: String,

@@ -209,5 +209,5 @@ async fn the_clock_and_its_sleep_agree() {
     let ended: Result<(), _> = within("the task", receiver).await;
     assert!(ended.is_err());
     let mut inbox = shell.inbox();
-    assert!(matches!(next(&mut inbox).await, Inbound::Connected(_)));
+    assert!(matches!(next(&mut inbox).await, Inbound::Connected(..)));
 }

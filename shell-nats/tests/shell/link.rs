@@ -24,7 +24,7 @@ async fn what_is_in_flight_when_the_server_dies_is_unknown_at_once() {
     let long = |options: NatsOptions| options.store_timeout(Span::from_secs(120));
     let Scene { shell, server } = Scene::on(server, long).await;
     let mut inbox = shell.inbox();
-    assert!(matches!(next(&mut inbox).await, Inbound::Connected(_)));
+    assert!(matches!(next(&mut inbox).await, Inbound::Connected(..)));
     let _quiet = listen(&server, "quiet.>").await;
     let ask = |request: StoreRequest| {
         let shell = shell.clone();
@@ -55,6 +55,31 @@ async fn what_is_in_flight_when_the_server_dies_is_unknown_at_once() {
     shell.created(events("S", "s.>")).await;
     shell.published(message("s.a", "x")).await;
     assert_eq!(shell.waiting(), 0);
+}
+
+#[tokio::test]
+async fn what_is_for_one_connection_does_not_go_over_the_next() {
+    let server = NatsServer::start().unwrap();
+    let Scene { shell, server } = Scene::on(server, |options| options).await;
+    shell.created(events("S", "s.>")).await;
+    let mut inbox = shell.inbox();
+    let Inbound::Connected(_, first) = next(&mut inbox).await else {
+        panic!("it is connected from the start");
+    };
+    let during = shell.during(first);
+    during.published(message("s.a", "x")).await;
+    server.kill().unwrap();
+    assert_eq!(next(&mut inbox).await, Inbound::Disconnected);
+    server.restart().unwrap();
+    let Inbound::Connected(_, second) = next(&mut inbox).await else {
+        panic!("it is connected again");
+    };
+    assert!(second > first);
+    let not_connected = Outcome::Refused(Refused::NotConnected);
+    assert_eq!(during.publish(message("s.b", "x")).await, not_connected);
+    assert_eq!(during.get(1, Source::Leader).await, not_connected);
+    let during = shell.during(second);
+    during.published(message("s.c", "x")).await;
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ pub(crate) async fn next(inbox: &mut mpsc::Receiver<Inbound>) -> Inbound {
 /// Waits for a connection, past anything else.
 pub(crate) async fn connected(inbox: &mut mpsc::Receiver<Inbound>) -> Capabilities {
     loop {
-        if let Inbound::Connected(capabilities) = next(inbox).await {
+        if let Inbound::Connected(capabilities, _) = next(inbox).await {
             return capabilities;
         }
     }

@@ -9,7 +9,7 @@ use madsim::net::{self, Endpoint, Sender};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tenure_core::driver::{Completion, DELIVERIES_MAX, Ear, Inbound};
+use tenure_core::driver::{Completion, DELIVERIES_MAX, Ear, Inbound, LinkNumber};
 use tenure_core::id::OpId;
 use tenure_core::port::{
     Capabilities, Delivery, Refused, SendRefused, StoreReply, StoreRequest, Subject,
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     up: Option<mpsc::UnboundedSender<Up>>,
     /// What the server is, while it is welcome there.
     server: Option<Capabilities>,
+    /// How often it was.
+    welcomes: u64,
     asks: BTreeMap<AskId, Completion>,
     ears: BTreeMap<EarId, Receiver>,
     inboxes: Vec<mpsc::Sender<Inbound>>,
@@ -78,9 +80,19 @@ impl Link {
         }
     }
 
+    fn number(&self) -> LinkNumber {
+        LinkNumber(self.welcomes)
+    }
+
     /// Asks the store; `None` when the answer is told already.
-    pub(crate) fn ask(&mut self, request: StoreRequest, done: Completion) -> Option<AskId> {
-        if self.server.is_none() {
+    pub(crate) fn ask(
+        &mut self,
+        request: StoreRequest,
+        during: Option<LinkNumber>,
+        done: Completion,
+    ) -> Option<AskId> {
+        let is_meant = during.is_none_or(|during| during == self.number());
+        if self.server.is_none() || !is_meant {
             done.tell(Outcome::Refused(Refused::NotConnected));
             return None;
         }
@@ -98,7 +110,7 @@ impl Link {
     pub(crate) fn inbox(&mut self) -> mpsc::Receiver<Inbound> {
         let (to, inbox) = mpsc::channel(256);
         let news = match &self.server {
-            Some(server) => Inbound::Connected(server.clone()),
+            Some(server) => Inbound::Connected(server.clone(), self.number()),
             None => Inbound::Disconnected,
         };
         // The channel is empty, and its receiver is here.
@@ -205,12 +217,13 @@ impl Link {
         match down {
             Down::Welcome(server) => {
                 self.server = Some(server.clone());
+                self.welcomes += 1;
                 for ear in self.ears.values() {
                     if let Receiver::Hears(_, to) = ear {
                         to.missed();
                     }
                 }
-                self.news(&Inbound::Connected(server));
+                self.news(&Inbound::Connected(server, self.number()));
             }
             Down::Answer(ask, reply, event) => {
                 let done = self.asks.remove(&ask)?;

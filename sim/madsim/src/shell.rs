@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Span, Time};
@@ -25,6 +25,8 @@ pub(crate) struct NodeShell {
     pub(crate) tasks: Arc<NodeHandle>,
     pub(crate) link: Arc<Mutex<Link>>,
     store_timeout: Span,
+    /// The only link over which requests go, if one is named.
+    during: Option<LinkNumber>,
 }
 
 impl fmt::Debug for NodeShell {
@@ -46,6 +48,7 @@ impl NodeShell {
             tasks: Arc::new(tasks),
             link: Arc::default(),
             store_timeout,
+            during: None,
         }
     }
 
@@ -121,6 +124,13 @@ impl Shell for NodeShell {
         }
     }
 
+    fn during(&self, link: LinkNumber) -> Self {
+        Self {
+            during: Some(link),
+            ..self.clone()
+        }
+    }
+
     async fn store(&self, request: StoreRequest) -> StoreReply {
         let (done, answer) = Completion::alone();
         self.ask(request, done);
@@ -180,7 +190,7 @@ impl Shell for NodeShell {
 impl NodeShell {
     fn ask(&self, request: StoreRequest, done: Completion) {
         let timeout = self.store_timeout + request.patience();
-        let Some(ask) = lock(&self.link).ask(request, done) else {
+        let Some(ask) = lock(&self.link).ask(request, self.during, done) else {
             return;
         };
         let (shell, late) = (self.clone(), self.now() + timeout);

@@ -58,7 +58,7 @@ impl State {
         let capabilities = self.store.config().capabilities.clone();
         if let Some(node) = self.node_mut(home) {
             let news = match node.linked {
-                true => Inbound::Connected(capabilities),
+                true => Inbound::Connected(capabilities, node.link),
                 false => Inbound::Disconnected,
             };
             // The channel is empty, and its receiver is here.

@@ -33,6 +33,7 @@ impl State {
         reborn.life += 1;
         reborn.alive = true;
         reborn.linked = true;
+        reborn.link.0 += 1;
         reborn.suspended = false;
         reborn.clock = Clock::new(now, drift_ppm);
         (reborn.busy_until, reborn.still_until) = (now, now);
@@ -138,7 +139,9 @@ impl State {
         if std::mem::replace(&mut node.linked, true) {
             return;
         }
-        tell(&mut node.inboxes, &Inbound::Connected(capabilities));
+        node.link.0 += 1;
+        let link = node.link;
+        tell(&mut node.inboxes, &Inbound::Connected(capabilities, link));
         self.hears_again(home);
         self.tell(home, Kind::Note, || format!("{home} has its link"));
         self.trace.ends(home.into(), CUT, self.now);

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tenure_core::driver::{Completion, Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Span, Time};
@@ -22,6 +22,8 @@ pub struct SimShell {
     /// Whether requests to the store are taken without a future, as real shells may.
     submits: bool,
     store_timeout: Span,
+    /// The only link over which requests go, if one is named.
+    during: Option<LinkNumber>,
 }
 
 impl SimShell {
@@ -31,7 +33,15 @@ impl SimShell {
             home,
             submits,
             store_timeout,
+            during: None,
         }
+    }
+
+    fn ask(&self, request: StoreRequest, done: Completion) {
+        let way = (self.home, self.during);
+        self.world
+            .state()
+            .request(way, self.store_timeout, request, done);
     }
 }
 
@@ -62,11 +72,16 @@ impl Shell for SimShell {
         Sleep::new(&self.world, self.home, at)
     }
 
+    fn during(&self, link: LinkNumber) -> Self {
+        Self {
+            during: Some(link),
+            ..self.clone()
+        }
+    }
+
     async fn store(&self, request: StoreRequest) -> StoreReply {
         let (done, answer) = Completion::alone();
-        self.world
-            .state()
-            .request(self.home, self.store_timeout, request, done);
+        self.ask(request, done);
         answer.await
     }
 
@@ -78,9 +93,7 @@ impl Shell for SimShell {
         if !self.submits {
             return Err((request, done));
         }
-        self.world
-            .state()
-            .request(self.home, self.store_timeout, request, done);
+        self.ask(request, done);
         Ok(())
     }
 

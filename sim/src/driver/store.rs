@@ -13,7 +13,7 @@ use crate::waits::{Kept, Waits};
 use crate::world::{Kind, Lane};
 use std::collections::BTreeMap;
 use std::fmt;
-use tenure_core::driver::Completion;
+use tenure_core::driver::{Completion, LinkNumber};
 use tenure_core::id::Sequence;
 use tenure_core::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::Span;
@@ -60,7 +60,7 @@ impl State {
     /// A node's shell hands a request to its link.
     pub(super) fn request(
         &mut self,
-        home: Home,
+        (home, during): (Home, Option<LinkNumber>),
         timeout: Span,
         request: StoreRequest,
         done: Completion,
@@ -68,7 +68,7 @@ impl State {
         let Some(node) = self.node(home) else {
             return done.tell(Outcome::Unknown);
         };
-        let linked = node.linked;
+        let linked = node.linked && during.is_none_or(|during| during == node.link);
         let flight = FlightId(self.wire.next);
         self.wire.next += 1;
         self.trace.note(2, &[home.node as u64, flight.0]);

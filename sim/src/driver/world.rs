@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use tenure_core::api::Tenure;
-use tenure_core::driver::Inbound;
+use tenure_core::driver::{Inbound, LinkNumber};
 use tenure_core::id::WallTime;
 use tenure_core::name::Namespace;
 use tenure_core::step::{CountingProbe, Span, Time};
@@ -93,6 +93,8 @@ pub(super) struct Node {
     pub(super) life: u32,
     pub(super) alive: bool,
     pub(super) linked: bool,
+    /// The link that it has, or had last.
+    pub(super) link: LinkNumber,
     pub(super) clock: Clock,
     /// Each sleep by when it ends, on the node's clock.
     pub(super) timers: BTreeMap<(Time, u64), Timer>,
@@ -509,6 +511,7 @@ impl Node {
             life: 0,
             alive: false,
             linked: true,
+            link: LinkNumber(0),
             clock: Clock::new(0, 0),
             timers: BTreeMap::new(),
             skew_ms,

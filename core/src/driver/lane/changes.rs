@@ -18,6 +18,9 @@ impl<S: Shell> Lane<S> {
         match (inbound, &mut self.space) {
             (Some(inbound), Some(space)) => {
                 let wall = self.shell.wall();
+                if let Inbound::Connected(_, link) = &inbound {
+                    self.opening.see(&self.shell, *link);
+                }
                 space.inbound(&mut env!(self, now), inbound, wall);
                 self.after(Who::Space);
             }
@@ -37,7 +40,7 @@ impl<S: Shell> Lane<S> {
         let now = self.now;
         let was_up = self.shapes.is_some();
         match state {
-            LinkState::Up { shapes } => {
+            LinkState::Up { shapes, link } => {
                 if was_up && generation == self.generation {
                     return;
                 }
@@ -45,6 +48,8 @@ impl<S: Shell> Lane<S> {
                     // It went down and came back between two looks.
                     self.feed_all(now, |_| Some(Input::Down));
                 }
+                // What is asked from here on rests on what is known of this link.
+                self.way.see(&self.shell, link);
                 self.shapes = Some(Arc::clone(&shapes));
                 self.generation = generation;
                 self.feed_all(now, |seat| seat.shape(&shapes).map(Input::Up));

@@ -31,10 +31,12 @@ mod net;
 mod requests;
 mod store;
 mod turn;
+mod way;
 
 pub(crate) use actors::Stagecraft;
 
 use errands::Delivered;
+use way::{Queued, Way};
 
 use super::actors::ActorSeat;
 use super::actors::stage::Report as ActorReport;
@@ -255,6 +257,10 @@ pub(crate) struct Lane<S: Shell> {
     layout: Option<Arc<Layout>>,
     shapes: Option<Arc<[Shape]>>,
     generation: u64,
+    /// The way to the store over the link of which this lane was told last; and, for lane 0, over the one
+    /// on which it looks at the namespace.
+    way: Way<S>,
+    opening: Way<S>,
     /// Why nothing new can be begun.
     failed: Option<Unusable>,
     space: Option<SpaceSeat>,
@@ -263,7 +269,7 @@ pub(crate) struct Lane<S: Shell> {
     names: BTreeSet<StreamName>,
     cache: Cache<ShardKey>,
     /// Requests of logs and histories to the store.
-    window: Window<StreamName, (Who, OpId, StoreRequest)>,
+    window: Window<StreamName, Queued>,
     histories: BTreeMap<u64, HistorySeat>,
     consumers: BTreeMap<u64, ConsumerSeat>,
     /// Where their handlers' tasks report.
@@ -334,6 +340,8 @@ impl<S: Shell> Lane<S> {
             ready: VecDeque::new(),
             dice: Dice::new(parts.facts.dice_key),
             log_effects: Effects::new(parts.facts.limits.effects_max),
+            way: Way::new(&parts.shell),
+            opening: Way::new(&parts.shell),
             shell: parts.shell,
             limits: Arc::new(parts.facts.limits),
             facts: parts.facts,

@@ -1,12 +1,13 @@
 //! A lane's requests to the store, and their answers.
 
+use super::way::{Queued, Way};
 use super::{Env, Lane, Who};
 use crate::driver::completion::{Answered, Asked, Completion};
 use crate::driver::shell::Shell;
 use crate::flow::{Room, StreamAt};
 use crate::id::{OpId, Partition};
 use crate::log::{HistoryInput, Input, mark};
-use crate::port::{StoreReply, StoreRequest};
+use crate::port::{Refused, StoreReply, StoreRequest};
 use crate::step::Outcome;
 use crate::{bus, consumer, node, shard};
 use tokio::sync::oneshot;
@@ -95,10 +96,24 @@ impl<S: Shell> Lane<S> {
             )
             | (Who::Shard(_) | Who::History(_), None) => None,
         };
+        let queued = Queued {
+            who,
+            op,
+            request,
+            link: self.way_of(who).link,
+        };
         match room {
-            Some(Room::Full(stream)) => self.window.wait(stream, (who, op, request)),
-            Some(Room::Entered(stream)) => self.begin((who, op, request), Some(stream)),
-            None => self.begin((who, op, request), None),
+            Some(Room::Full(stream)) => self.window.wait(stream, queued),
+            Some(Room::Entered(stream)) => self.begin(queued, Some(stream)),
+            None => self.begin(queued, None),
+        }
+    }
+
+    /// The way to the store on whose knowledge a machine's requests rest.
+    fn way_of(&self, who: Who) -> &Way<S> {
+        match who == Who::Space {
+            true => &self.opening,
+            false => &self.way,
         }
     }
 
@@ -127,7 +142,13 @@ impl<S: Shell> Lane<S> {
     }
 
     /// Hands a request to the shell; it is in a stream's window, if it is in any.
-    fn begin(&mut self, (who, op, request): (Who, OpId, StoreRequest), stream: Option<StreamAt>) {
+    fn begin(&mut self, queued: Queued, stream: Option<StreamAt>) {
+        let Queued {
+            who,
+            op,
+            request,
+            link,
+        } = queued;
         let wrote = self.wrote(who, &request);
         let asked = Asked {
             who,
@@ -135,13 +156,19 @@ impl<S: Shell> Lane<S> {
             wrote,
             stream,
         };
-        if let Some(reply) = self.shell.answer(&request) {
+        let way = self.way_of(who);
+        if link != way.link {
+            // It waited for room, and its link is gone.
+            let reply = Outcome::Refused(Refused::NotConnected);
+            return self.ready.push_back(Answered { asked, reply });
+        }
+        if let Some(reply) = way.shell.answer(&request) {
             return self.ready.push_back(Answered { asked, reply });
         }
         let done = Completion::new(asked, &self.answers);
         self.submitted += 1;
-        if let Err((request, done)) = self.shell.submit(request, done) {
-            let shell = self.shell.clone();
+        if let Err((request, done)) = self.way_of(who).shell.submit(request, done) {
+            let shell = self.way_of(who).shell.clone();
             self.ops.push(Box::pin(async move {
                 done.tell(shell.store(request).await);
             }));

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 use tenure::{Bytes, MemShell};
-use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::Time;
@@ -39,6 +39,10 @@ impl Shell for Far {
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
         self.0.sleep_until(at)
+    }
+
+    fn during(&self, link: LinkNumber) -> Self {
+        Self(self.0.during(link))
     }
 
     async fn store(&self, request: StoreRequest) -> StoreReply {

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenure::{Bytes, MemShell};
-use tenure_core::driver::{Ear, Inbound, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Capabilities, Delivery, SendRefused, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{
+    Capabilities, Delivery, Refused, SendRefused, StoreReply, StoreRequest, Subject,
+};
 use tenure_core::step::{Outcome, Span, Time};
 use tokio::sync::{mpsc, watch};
 
@@ -33,6 +35,10 @@ pub struct FaultyShell {
     mem: MemShell,
     fault: Arc<Mutex<Fault>>,
     inboxes: Arc<Mutex<Vec<mpsc::Sender<Inbound>>>>,
+    /// How many links there were.
+    links: Arc<AtomicU64>,
+    /// The only link over which requests go, if one is named.
+    during: Option<LinkNumber>,
     /// By how much its clock is ahead of the one in memory, in nanoseconds.
     ahead: Arc<AtomicU64>,
     /// The largest message that its server says it takes, if not the usual one.
@@ -45,6 +51,8 @@ impl FaultyShell {
             mem: MemShell::fresh(),
             fault: Arc::new(Mutex::new(Box::new(|_| None))),
             inboxes: Arc::default(),
+            links: Arc::new(AtomicU64::new(1)),
+            during: None,
             ahead: Arc::default(),
             payload_bytes_max: None,
         }
@@ -75,6 +83,11 @@ impl FaultyShell {
 
     /// The connection is there again.
     pub fn connect(&self) {
+        self.links.fetch_add(1, Ordering::Relaxed);
+        self.tell(&self.connected());
+    }
+
+    fn connected(&self) -> Inbound {
         let capabilities = self
             .mem
             .with_store(|store| store.config().capabilities.clone());
@@ -84,7 +97,11 @@ impl FaultyShell {
             payload_bytes_max,
             ..capabilities
         };
-        self.tell(&Inbound::Connected(capabilities));
+        Inbound::Connected(capabilities, self.link())
+    }
+
+    fn link(&self) -> LinkNumber {
+        LinkNumber(self.links.load(Ordering::Relaxed))
     }
 
     fn tell(&self, inbound: &Inbound) {
@@ -121,7 +138,17 @@ impl Shell for FaultyShell {
         self.mem.sleep_until(at)
     }
 
+    fn during(&self, link: LinkNumber) -> Self {
+        Self {
+            during: Some(link),
+            ..self.clone()
+        }
+    }
+
     async fn store(&self, request: StoreRequest) -> StoreReply {
+        if self.during.is_some_and(|during| during != self.link()) {
+            return Outcome::Refused(Refused::NotConnected);
+        }
         let fate = {
             let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
             fault(&request)
@@ -149,9 +176,9 @@ impl Shell for FaultyShell {
     fn inbox(&self) -> mpsc::Receiver<Inbound> {
         let (sender, receiver) = mpsc::channel(16);
         let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The channel is empty, and its receiver is here.
+        let _ = sender.try_send(self.connected());
         inboxes.push(sender);
-        drop(inboxes);
-        self.connect();
         receiver
     }
 
