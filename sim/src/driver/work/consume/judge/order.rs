@@ -81,8 +81,10 @@ fn handed_over(past: &Past<'_>) -> Judged {
 impl Run {
     fn told(&mut self, past: &Past<'_>, place: EventPlace) {
         self.told.insert(place);
-        if let Some((entity, nth)) = past.wanted.places.get(&place).copied() {
-            let next = self.next.entry(entity).or_default();
+        // A letter that is done first of all says nothing of where the run is.
+        if let Some((entity, nth)) = past.wanted.places.get(&place).copied()
+            && let Some(next) = self.next.get_mut(&entity)
+        {
             *next = (*next).max(nth + 1);
         }
     }
