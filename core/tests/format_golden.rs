@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
-    DeadLetter, Denial, Dropped, Entry, EventPlace, EventRecord, FormatError, FrameReader,
-    FrameVersions, FrameWriter, GroupRecord, Hop, Import, IndexedTimer, Intent, IntentPlace,
-    KindRecord, Later, Layout, LayoutKey, Mark, Member, MemberState, MessageRecord, Metadata,
-    MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Receiver, Replaced,
-    Return, ShardIndex, ShelvedReceiver, Snapshot, SnapshotRef, StateAt, TakeOver, Timer, Unknown,
-    WriteMode,
+    DeadLetter, Denial, Dropped, ElsewhereRecord, Entry, EventPlace, EventRecord, FormatError,
+    FrameReader, FrameVersions, FrameWriter, GroupRecord, Hop, Import, IndexedTimer, Intent,
+    IntentPlace, KindRecord, Later, Layout, LayoutKey, Mark, Member, MemberState, MessageRecord,
+    Metadata, MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Receiver,
+    Replaced, Return, ShardIndex, ShelvedReceiver, Snapshot, SnapshotRef, StateAt, TakeOver, Timer,
+    Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -278,6 +278,16 @@ fn group() -> GroupRecord {
         group: ConsumerName::new("mailer").unwrap(),
         definition: 0x0123_4567_89ab_cdef,
         partitions: 16,
+        node: "node-a".into(),
+        time: WallTime(1_763_800_000_000),
+        unknown: Unknown::default(),
+    }
+}
+
+fn elsewhere() -> ElsewhereRecord {
+    ElsewhereRecord {
+        layout: LAYOUT,
+        consumer: ConsumerName::new("balances").unwrap(),
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
         unknown: Unknown::default(),
@@ -871,6 +881,8 @@ fn what_is_written_is_what_was_always_written() {
         Checkpoint::decode,
     );
     check("group", &group(), GroupRecord::encode, GroupRecord::decode);
+    let (encode, decode) = (ElsewhereRecord::encode, ElsewhereRecord::decode);
+    check("elsewhere", &elsewhere(), encode, decode);
     check(
         "dead-letter",
         &dead_letter(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tenure_core::format::{LayoutKey, Mark, Position, StateAt, Unknown};
 use tenure_core::id::{Incarnation, LayoutId, Sequence, WallTime};
 use tenure_core::name::{ConsumerName, Namespace};
-use tenure_core::port::{StoreReply, StoreRequest, StreamSettings, Subject};
+use tenure_core::port::{Refused, StoreReply, StoreRequest, StreamSettings, Subject};
 use tenure_core::projection::{Load, Loaded, Next, Save, Saved, StateFault};
 use tenure_core::step::Outcome;
 use tenure_mem::store::{Store, StoreConfig};
@@ -224,4 +224,72 @@ fn what_was_replaced_is_gone() {
     let named = loaded.mark.state.unwrap().parts;
     assert_eq!(loaded.mark.positions[0].sequence, Sequence(36));
     assert_eq!(u32::try_from(there.len()), Ok(named), "{there:?}");
+}
+
+/// The parts of states that are there.
+fn parts(world: &World) -> usize {
+    let stream = namespace().consumer_stream();
+    let parts = world.store.messages(&stream);
+    let parts = parts.filter(|message| message.subject.contains(".part."));
+    parts.filter(|message| !message.payload.is_empty()).count()
+}
+
+/// A save of a state in parts, whose mark is answered with this; what it came to, and what is there then.
+fn given_up(at_mark: &[StoreReply], applied: bool) -> (Next<Saved>, World) {
+    let mut world = World::new();
+    let state = (mark(1, 100), state(100));
+    let mut save = Save::new(
+        namespace(),
+        state,
+        (KEY, 7),
+        (Sequence::NONE, None),
+        64,
+        vec![],
+    );
+    let mut replies = at_mark.iter().cloned();
+    loop {
+        let request = save.request();
+        let about_mark = match &request {
+            StoreRequest::Publish(publish) => publish.subject.ends_with(".mark"),
+            _ => true,
+        };
+        let reply = match about_mark.then(|| replies.next()).flatten() {
+            Some(reply) => {
+                if applied && matches!(reply, Outcome::Unknown) {
+                    world.apply(&request);
+                }
+                reply
+            }
+            None => world.apply(&request),
+        };
+        match save.answered(reply) {
+            Next::Ask | Next::Wait => {}
+            ended @ (Next::Done(_) | Next::Fail(_)) => return (ended, world),
+        }
+    }
+}
+
+#[test]
+fn a_save_that_is_given_up_leaves_no_parts() {
+    let denied = Outcome::Refused(Refused::Denied("no right".into()));
+    let (ended, world) = given_up(&[denied], false);
+    assert!(
+        matches!(ended, Next::Fail(StateFault::Store { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(parts(&world), 0);
+}
+
+/// The mark may be there already, or come yet.
+#[test]
+fn parts_that_a_mark_in_doubt_names_stay() {
+    let denied = Outcome::Refused(Refused::Denied("no right".into()));
+    let (ended, mut world) = given_up(&[Outcome::Unknown, denied], true);
+    assert!(
+        matches!(ended, Next::Fail(StateFault::Store { .. })),
+        "{ended:?}"
+    );
+    assert!(parts(&world) > 1);
+    let loaded = world.load().unwrap().expect("it was stored");
+    world.check(&loaded);
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
-    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, ExportRecord,
-    FrameReader, GroupRecord, Import, KindRecord, Layout, Mark, Member, Ownership, Publication,
+    Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, ElsewhereRecord,
+    ExportRecord, FrameReader, GroupRecord, Import, KindRecord, Layout, Mark, Member, Ownership, Publication,
     Return, ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
@@ -60,6 +60,7 @@ pub(crate) fn play(data: &[u8]) {
     round!(ExportRecord, &bytes);
     round!(Import, &bytes);
     round!(GroupRecord, &bytes);
+    round!(ElsewhereRecord, &bytes);
     round!(KindRecord, &bytes);
     round!(Layout, &bytes);
     round!(Mark, &bytes);

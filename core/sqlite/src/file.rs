@@ -13,9 +13,21 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 64;
 
+/// SQLite's words for what is no event's fault and passes: a fold's error comes as a text.
+const PASSES: [&str; 7] = [
+    "database or disk is full",
+    "disk I/O error",
+    "out of memory",
+    "database is locked",
+    "database table is locked",
+    "locking protocol",
+    "unable to open database file",
+];
+
 /// What folds write with: all of it is stored, with the mark, or nothing is.
 ///
-/// It is a connection within a transaction; ending that is not a fold's business.
+/// It is a connection within a transaction; ending that is not a fold's business, neither by a statement nor
+/// by a conflict clause (`OR ROLLBACK`).
 #[derive(Debug)]
 pub struct Transaction(Connection);
 
@@ -42,7 +54,7 @@ impl File {
     pub(crate) fn make(path: &Path, tables: &str, mark: &Mark) -> Result<Self, StoreError> {
         remove(path).map_err(StoreError::away)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut connection = connect(path, flags).map_err(sorted)?;
+        let mut connection = connect(path, flags, Synced::Each).map_err(sorted)?;
         let transaction = connection.transaction().map_err(sorted)?;
         let own =
             "CREATE TABLE tenure_mark (id INTEGER PRIMARY KEY CHECK (id = 1), mark BLOB NOT NULL)";
@@ -50,12 +62,14 @@ impl File {
         transaction.execute_batch(tables).map_err(sorted)?;
         write(&transaction, mark).map_err(sorted)?;
         transaction.commit().map_err(sorted)?;
+        sync(&connection, Synced::Some).map_err(sorted)?;
         Self::with(path, connection)
     }
 
     /// Opens one that is there.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sorted)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let connection = connect(path, flags, Synced::Some).map_err(sorted)?;
         Self::with(path, connection)
     }
 
@@ -102,11 +116,30 @@ impl File {
         self.within(|transaction| {
             let found = read(transaction)?;
             if batch.judge(found.as_ref())? {
-                batch.fold(transaction)?;
+                fold(batch, transaction)?;
                 write(transaction, batch.mark()).map_err(sorted)?;
             }
             Ok(())
         })
+    }
+
+    /// Has all that was stored outlast a power failure, too.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        let lost = || StoreError::away("its connection was lost");
+        let all = |connection: &Option<Connection>, synced| {
+            let connection = connection.as_ref().ok_or_else(lost)?;
+            sync(connection, synced).map_err(sorted)
+        };
+        all(&self.connection, Synced::Each)?;
+        // A commit takes those before it along.
+        let stored = self.take_over(|found| Ok(found.cloned()));
+        all(&self.connection, Synced::Some)?;
+        stored.map(drop)
+    }
+
+    /// Who stores into it.
+    pub(crate) fn mark(&self) -> Result<Option<Mark>, StoreError> {
+        self.connection.as_ref().map_or(Ok(None), read)
     }
 
     /// Runs within a transaction that is taken back on an error.
@@ -137,9 +170,35 @@ impl File {
         done
     }
 
+    pub(crate) fn into_connection(self) -> Option<Connection> {
+        self.connection
+    }
+
     /// For what is only read.
     pub(crate) fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
+    }
+}
+
+/// Folds all events of a batch; the store's own trouble is no event's fault.
+fn fold(batch: &FoldBatch<Transaction>, transaction: &mut Transaction) -> Result<(), StoreError> {
+    for (index, event) in batch.events().iter().enumerate() {
+        let Err(error) = event.fold(transaction) else {
+            continue;
+        };
+        let text = error.to_string();
+        // SQLite ends a transaction by itself over nothing else.
+        let passes = transaction.is_autocommit() || PASSES.iter().any(|it| text.contains(it));
+        return Err(match passes {
+            true => StoreError::away(error),
+            false => StoreError::Fold { index, text },
+        });
+    }
+    match transaction.is_autocommit() {
+        false => Ok(()),
+        true => Err(StoreError::failed(
+            "a fold ended its transaction, or passed over an error for which SQLite did (a full disk): leave BEGIN, COMMIT and ROLLBACK out of folds, and pass their errors on",
+        )),
     }
 }
 
@@ -156,16 +215,34 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Which commits outlast a power failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synced {
+    /// Each.
+    Each,
+    /// Those up to some point. The others are taken back with their marks.
+    Some,
+}
+
+fn sync(connection: &Connection, synced: Synced) -> rusqlite::Result<()> {
+    let synchronous = match synced {
+        Synced::Each => "FULL",
+        Synced::Some => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)
+}
+
 /// Opens a database as this crate uses it.
-pub(crate) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(
+    path: &Path,
+    flags: OpenFlags,
+    synced: Synced,
+) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // What a power failure takes back, it takes back with its mark.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-    }
+    sync(&connection, synced)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
     Ok(connection)
 }
 

@@ -1,6 +1,6 @@
 //! Which file is the projection's now: one row of the database at the path that the user names.
 
-use crate::file::{connect, sorted};
+use crate::file::{Synced, connect, sorted};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::path::{Path, PathBuf};
 use tenure_core::api::projection::StoreError;
@@ -11,9 +11,20 @@ pub(crate) struct Pointer {
 }
 
 impl Pointer {
+    /// Opens it, or makes one that names nothing yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let connection = connect(path, flags).map_err(sorted)?;
+        Self::with(path, OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Opens one that was there.
+    pub(crate) fn there(path: &Path) -> Result<Self, StoreError> {
+        Self::with(path, OpenFlags::empty())
+    }
+
+    fn with(path: &Path, more: OpenFlags) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | more;
+        // A file is deleted because another one is named: that is to be so after a power failure, too.
+        let connection = connect(path, flags, Synced::Each).map_err(sorted)?;
         let table = "CREATE TABLE IF NOT EXISTS tenure_current (
             id INTEGER PRIMARY KEY CHECK (id = 1), life INTEGER NOT NULL, file TEXT NOT NULL)";
         connection.execute_batch(table).map_err(sorted)?;
@@ -59,5 +70,30 @@ impl Pointer {
             }
         };
         Ok(changed.map_err(sorted)? == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pointer;
+    use tenure_core::api::projection::StoreError;
+
+    #[test]
+    fn what_it_names_outlasts_a_power_failure() {
+        let name = format!("tenure-sqlite-pointer-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        assert!(matches!(Pointer::there(&path), Err(StoreError::Away(_))));
+        let full = 2;
+        for pointer in [
+            Pointer::open(&path).unwrap(),
+            Pointer::there(&path).unwrap(),
+        ] {
+            let synchronous = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+            let found = pointer
+                .connection
+                .query_row("PRAGMA synchronous", (), synchronous);
+            assert_eq!(found.unwrap(), full);
+        }
+        crate::file::remove(&path).unwrap();
     }
 }

@@ -4,8 +4,11 @@ use crate::file::Transaction;
 use crate::life::Life;
 use crate::worker::Worker;
 use rusqlite::Connection;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tenure_core::api::projection::{Claim, FoldBatch, Mark, ProjectionStore, StoreError};
 
 /// Keeps a projection in SQLite: its tables and its mark change in one transaction.
@@ -19,6 +22,8 @@ pub struct Sqlite {
     in_place: bool,
     /// The life that it is filled beside.
     beside: Option<u64>,
+    /// Whether it is filled beside one that serves.
+    is_beside: AtomicBool,
     worker: OnceLock<Worker>,
 }
 
@@ -32,6 +37,12 @@ pub enum QueryError {
     /// The query itself.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// The query panicked. The database is as it was.
+    #[error("the query panicked: {text}")]
+    Panicked {
+        /// What it said.
+        text: String,
+    },
 }
 
 impl Sqlite {
@@ -43,6 +54,7 @@ impl Sqlite {
             tables: tables.into(),
             in_place: false,
             beside: None,
+            is_beside: AtomicBool::new(false),
             worker: OnceLock::new(),
         }
     }
@@ -56,7 +68,8 @@ impl Sqlite {
     }
 
     /// Reads the tables, between two batches: a query that takes long holds the projection up. A
-    /// connection of one's own to the file that `<path>` names does not.
+    /// connection of one's own to the file that `<path>` names does not. While a new version is built, the
+    /// tables of the old one are read.
     ///
     /// # Errors
     ///
@@ -66,12 +79,7 @@ impl Sqlite {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, QueryError> {
         let queried = self.worker()?.run(move |life| match life.connection() {
-            Ok(connection) => {
-                connection.pragma_update(None, "query_only", true)?;
-                let answer = query(connection);
-                connection.pragma_update(None, "query_only", false)?;
-                Ok(answer?)
-            }
+            Ok(connection) => read(connection, query),
             Err(error) => Err(QueryError::Store(error)),
         });
         queried.await?
@@ -90,13 +98,43 @@ impl Sqlite {
     }
 }
 
+/// Runs a query that changes nothing, whatever it does.
+fn read<T>(
+    connection: &Connection,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, QueryError> {
+    connection.pragma_update(None, "query_only", true)?;
+    let answer = catch_unwind(AssertUnwindSafe(|| query(connection)));
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    connection.pragma_update(None, "query_only", false)?;
+    match answer {
+        Ok(answer) => Ok(answer?),
+        Err(panic) => Err(QueryError::Panicked {
+            text: text_of(&*panic),
+        }),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it did not say why".to_owned())
+}
+
 impl ProjectionStore for Sqlite {
     type State = Transaction;
 
     async fn open(&self, claim: &Claim) -> Result<Option<Mark>, StoreError> {
         let claim = claim.clone();
-        let opened = self.worker()?.run(move |life| life.open(&claim));
-        opened.await?.map(Some)
+        let opened = self.worker()?.run(move |life| {
+            let mark = life.open(&claim)?;
+            Ok::<_, StoreError>((mark, life.is_beside()))
+        });
+        let (mark, is_beside) = opened.await??;
+        self.is_beside.store(is_beside, Ordering::Release);
+        Ok(Some(mark))
     }
 
     async fn store(&self, batch: FoldBatch<Transaction>) -> Result<(), StoreError> {
@@ -114,8 +152,14 @@ impl ProjectionStore for Sqlite {
         })
     }
 
+    fn is_beside(&self) -> bool {
+        self.is_beside.load(Ordering::Acquire)
+    }
+
     async fn promote(&self) -> Result<(), StoreError> {
-        self.worker()?.run(Life::promote).await?
+        self.worker()?.run(Life::promote).await??;
+        self.is_beside.store(false, Ordering::Release);
+        Ok(())
     }
 
     async fn discard(&self) {

@@ -4,8 +4,9 @@ use super::fault::may_pass;
 use super::machine::{Consumer, Job, Phase};
 use super::take::Misfit;
 use super::{Effect, Fault, Keeping, Notice, Share};
-use crate::format::{Checkpoint, GroupRecord, Position, Unknown};
+use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Position, Unknown};
 use crate::id::{Incarnation, Sequence};
+use crate::name::ConsumerName;
 use crate::port::{
     Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject,
 };
@@ -14,6 +15,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// What is known of the record.
 #[derive(Clone, Debug)]
@@ -239,23 +241,34 @@ impl Consumer {
                 return Ok(());
             }
         };
+        if let Keeping::External(positions) = self.config.definition.keeping.clone() {
+            self.asks.done(Job::Read);
+            self.met(cx, found, positions, out);
+            return Ok(());
+        }
         let read = match found {
             None => None,
             Some(Message {
                 sequence, payload, ..
             }) => match Checkpoint::decode(&payload) {
                 Ok(checkpoint) => Some((sequence, checkpoint)),
-                Err(_) if self.config.reset.is_some() && !self.record.is_writing() => {
-                    crate::reached!(cx, "consumer: a checkpoint that cannot be read is replaced");
-                    self.asks.done(Job::Read);
-                    self.replace(cx, sequence, out);
-                    return Ok(());
-                }
                 Err(error) => {
-                    let name = self.config.definition.name.clone();
-                    let fault = match GroupRecord::decode(&payload) {
-                        Ok(GroupRecord { partitions, .. }) => Fault::IsGroup { name, partitions },
-                        Err(_) => Fault::Format { name, error },
+                    let name = &self.config.definition.name;
+                    let fault = match owner_of(&payload, name) {
+                        None if self.config.reset.is_some() && !self.record.is_writing() => {
+                            crate::reached!(
+                                cx,
+                                "consumer: a checkpoint that cannot be read is replaced"
+                            );
+                            self.asks.done(Job::Read);
+                            self.replace(cx, sequence, out);
+                            return Ok(());
+                        }
+                        None => Fault::Format {
+                            name: name.clone(),
+                            error,
+                        },
+                        Some(fault) => fault,
                     };
                     self.record.writing = None;
                     self.fail(cx, fault, out);
@@ -274,6 +287,76 @@ impl Consumer {
             }
             (None, true) => self.absent(cx, out),
             (Some((at, checkpoint)), true) => self.compare(cx, at, &checkpoint, out),
+        }
+        Ok(())
+    }
+
+    /// What is where the checkpoint would be of one that keeps it elsewhere: nothing yet, or that it does.
+    fn met(
+        &mut self,
+        cx: &mut Cx<'_>,
+        found: Option<Message>,
+        positions: Option<Vec<Position>>,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(Message { payload, .. }) = found else {
+            return self.ask(cx, Job::Name, out);
+        };
+        let error = match ElsewhereRecord::decode(&payload) {
+            Ok(_) => return self.open_from(cx, positions, out),
+            Err(error) => error,
+        };
+        let name = self.config.definition.name.clone();
+        let fault = match (owner_of(&payload, &name), Checkpoint::decode(&payload)) {
+            (Some(fault), _) => fault,
+            (None, Ok(_)) => Fault::HasCheckpoint { name },
+            (None, Err(_)) => Fault::Format { name, error },
+        };
+        self.fail(cx, fault, out);
+    }
+
+    pub(super) fn name_request(&self) -> StoreRequest {
+        let record = ElsewhereRecord {
+            layout: self.config.layout.id,
+            consumer: self.config.definition.name.clone(),
+            node: self.config.node.clone(),
+            time: self.wall,
+            unknown: Unknown::default(),
+        };
+        StoreRequest::Publish(Publish {
+            stream: self.config.wish.namespace.consumer_stream(),
+            subject: self.record.subject.clone(),
+            expect: Expect::OwnLast(Sequence::NONE),
+            rollup: Rollup::Subject,
+            dedup: None,
+            ttl_s: None,
+            payload: record.encode(),
+        })
+    }
+
+    pub(super) fn was_named(
+        &mut self,
+        cx: &mut Cx<'_>,
+        reply: StoreReply,
+        out: &mut Effects<Effect>,
+    ) -> Result<(), Misfit> {
+        match reply {
+            Outcome::Done(StoreDone::Published(_)) => {
+                crate::reached!(cx, "consumer: a name was taken");
+                self.asks.done(Job::Name);
+                if let Keeping::External(positions) = self.config.definition.keeping.clone() {
+                    self.open_from(cx, positions, out);
+                }
+            }
+            Outcome::Done(_) => return Err(Misfit),
+            // Somebody else's, or mine of an attempt whose answer was lost.
+            Outcome::Refused(Refused::WrongLast { .. }) | Outcome::Unknown => {
+                self.again(cx, Job::Read);
+            }
+            Outcome::Refused(refused) if may_pass(&refused) => {
+                self.again_after(cx, Job::Name, refused);
+            }
+            Outcome::Refused(refused) => self.refused(cx, Job::Name, refused, out),
         }
         Ok(())
     }
@@ -443,4 +526,14 @@ impl Consumer {
             self.record.unsaved_since.get_or_insert(now);
         }
     }
+}
+
+/// Whose a name is, when what is there is neither a checkpoint nor damaged.
+fn owner_of(payload: &Bytes, name: &ConsumerName) -> Option<Fault> {
+    let name = name.clone();
+    if let Ok(GroupRecord { partitions, .. }) = GroupRecord::decode(payload) {
+        return Some(Fault::IsGroup { name, partitions });
+    }
+    let elsewhere = ElsewhereRecord::decode(payload);
+    elsewhere.is_ok().then_some(Fault::IsElsewhere { name })
 }

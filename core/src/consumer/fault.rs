@@ -80,6 +80,22 @@ pub enum Fault {
         /// The name.
         name: ConsumerName,
     },
+    /// The name belongs to a consumer that keeps its checkpoint with its own state.
+    #[error(
+        "{name} is a projection, or a consumer that keeps its checkpoint with its own state: give this one another name"
+    )]
+    IsElsewhere {
+        /// The name.
+        name: ConsumerName,
+    },
+    /// The name belongs to a consumer that has its checkpoint in the namespace.
+    #[error(
+        "{name} is a consumer that has its checkpoint in the namespace: give the projection, or what else keeps it with its own state, another name"
+    )]
+    HasCheckpoint {
+        /// The name.
+        name: ConsumerName,
+    },
     /// The group reads other events.
     #[error(
         "the group {name} reads other events since node {node:?} made it ({found:016x}, this one is {wanted:016x}): give the changed group another name"

@@ -83,6 +83,8 @@ pub(super) enum Job {
     Read,
     /// The checkpoint is written.
     Write,
+    /// The name is taken for one whose checkpoint is elsewhere.
+    Name,
     /// The end of an event stream.
     Look(u16),
     /// An event stream is opened, for the how manieth time.
@@ -110,6 +112,7 @@ impl fmt::Display for Job {
             Self::Stream => f.write_str("serve the stream of the consumers"),
             Self::Read => f.write_str("tell the checkpoint"),
             Self::Write => f.write_str("store the checkpoint"),
+            Self::Name => f.write_str("store whose the name is"),
             Self::Look(feed) => write!(f, "tell the end of event stream {feed}"),
             Self::Open(feed, _) => write!(f, "open event stream {feed}"),
             Self::Fetch(feed, _) => write!(f, "send event stream {feed}"),
@@ -189,6 +192,7 @@ impl Consumer {
             Job::Capabilities | Job::Stream => self.verify.request(),
             Job::Read => Some(self.read_request()),
             Job::Write => self.write_request(),
+            Job::Name => Some(self.name_request()),
             Job::Look(feed) => self.look_request(feed),
             Job::Open(feed, opening) => self.open_request(cx, feed, opening),
             Job::Fetch(feed, opening) => self.fetch_request(cx, feed, opening),
@@ -236,6 +240,7 @@ impl Consumer {
             Job::Capabilities | Job::Stream => self.verified(cx, job, reply, out),
             Job::Read => self.was_read(cx, reply, out),
             Job::Write => self.was_written(cx, reply, out),
+            Job::Name => self.was_named(cx, reply, out),
             Job::Look(feed) => self.looked(cx, feed, reply, out),
             Job::Open(feed, opening) => self.opened(cx, feed, opening, reply, out),
             Job::Fetch(feed, opening) => self.fetched(cx, feed, opening, reply, out),

@@ -63,13 +63,16 @@ impl Consumer {
                     let positions = (!positions.is_empty()).then_some(positions);
                     self.open_from(cx, positions, out);
                 }
-                None => {
-                    self.phase = Phase::Reading;
-                    self.ask(cx, Job::Read, out);
-                }
+                None => self.begin_to_read(cx, out),
             },
-            Keeping::External(positions) => self.open_from(cx, positions, out),
+            // Its checkpoint is elsewhere; its name has to be its own all the same.
+            Keeping::External(_) => self.begin_to_read(cx, out),
         }
+    }
+
+    fn begin_to_read(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        self.phase = Phase::Reading;
+        self.ask(cx, Job::Read, out);
     }
 
     /// Opens the streams, where the checkpoint says or where the definition begins.

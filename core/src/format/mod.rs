@@ -18,6 +18,7 @@ mod checkpoint;
 mod commit;
 mod denial;
 mod denial_bytes;
+mod elsewhere;
 mod error;
 mod escape;
 mod export;
@@ -49,6 +50,7 @@ pub use call::{Call, CallTarget, Hop};
 pub use checkpoint::{Checkpoint, EventPlace, Position};
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use denial::{Denial, Dropped};
+pub use elsewhere::ElsewhereRecord;
 pub use error::FormatError;
 pub use escape::{ESCAPED_BYTES_MAX, unescape_id};
 pub use export::{

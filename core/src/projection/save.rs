@@ -28,6 +28,10 @@ pub struct Save {
     /// What that record names.
     replaces: Option<StateAt>,
     stale: VecDeque<Subject>,
+    /// The mark may still be stored by an attempt that had no answer.
+    doubt: bool,
+    /// Why it is given up.
+    fault: Option<StateFault>,
     stage: Stage,
 }
 
@@ -39,7 +43,7 @@ enum Stage {
     Look,
     /// The next stale part goes; the mark is stored, there.
     Clean(Sequence),
-    /// The same; a later mark is there, so this one is not.
+    /// The same; the mark is not stored, since a later one is there or the save is given up.
     Leave,
 }
 
@@ -91,6 +95,8 @@ impl Save {
             over,
             replaces,
             stale: stale.into(),
+            doubt: false,
+            fault: None,
         }
     }
 
@@ -162,6 +168,7 @@ impl Save {
                 Next::Ask
             }
             (Stage::Mark, Outcome::Unknown) => {
+                self.doubt = true;
                 self.stage = Stage::Look;
                 Next::Wait
             }
@@ -171,13 +178,13 @@ impl Save {
             (Stage::Look, Outcome::Refused(Refused::NotFound)) => self.looked(None),
             (Stage::Part(_) | Stage::Look, Outcome::Unknown) => Next::Wait,
             (_, Outcome::Refused(refused)) if may_pass(&refused) => Next::Wait,
-            (_, Outcome::Refused(refused)) => Next::Fail(StateFault::Store {
+            (_, Outcome::Refused(refused)) => self.give_up(StateFault::Store {
                 projection: self.mark.projection.clone(),
                 what: "store the state",
                 refused,
             }),
             (Stage::Part(_) | Stage::Mark | Stage::Look, Outcome::Done(_)) => {
-                Next::Fail(StateFault::Misfit {
+                self.give_up(StateFault::Misfit {
                     projection: self.mark.projection.clone(),
                 })
             }
@@ -203,18 +210,21 @@ impl Save {
             self.stage = Stage::Look;
             return Next::Wait;
         }
-        let found = match Mark::decode(&message.payload) {
+        let found = Mark::decode(&message.payload);
+        if found.as_ref() == Ok(&self.mark) {
+            return self.saved(message.sequence);
+        }
+        // Something else is in the place that the mark was to have.
+        self.doubt = false;
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 let projection = self.mark.projection.clone();
-                return Next::Fail(StateFault::Format { projection, error });
+                return self.give_up(StateFault::Format { projection, error });
             }
         };
-        if found == self.mark {
-            return self.saved(message.sequence);
-        }
         if let Some(fault) = fault_of(&self.mark, &found) {
-            return Next::Fail(fault);
+            return self.give_up(fault);
         }
         if !self.mark.is_after(&found) {
             // Nobody will ever name the parts that were put for this one (J3).
@@ -227,6 +237,23 @@ impl Save {
         self.replaces = found.state;
         self.put_anew();
         Next::Ask
+    }
+
+    /// What was put for it goes, unless the mark that names it may still be stored (J3).
+    fn give_up(&mut self, fault: StateFault) -> Next<Saved> {
+        let put = match self.stage {
+            Stage::Part(n) => n.saturating_add(1),
+            Stage::Mark | Stage::Look | Stage::Clean(_) | Stage::Leave => u32::MAX,
+        };
+        if !self.doubt
+            && let Some(state) = self.mark.state.take()
+        {
+            let parts = state.parts.min(put);
+            self.forget(Some(StateAt { parts, ..state }));
+        }
+        self.fault = Some(fault);
+        self.stage = Stage::Leave;
+        self.cleaned()
     }
 
     /// Who finds the parts before the mark that is there now takes them for stale: others take their place
@@ -259,10 +286,13 @@ impl Save {
         }
     }
 
-    fn cleaned(&self) -> Next<Saved> {
+    fn cleaned(&mut self) -> Next<Saved> {
         match (self.stage, self.stale.is_empty()) {
             (Stage::Clean(at), true) => Next::Done(Saved::At(at, self.mark.state.clone())),
-            (Stage::Leave, true) => Next::Done(Saved::Later),
+            (Stage::Leave, true) => match self.fault.take() {
+                Some(fault) => Next::Fail(fault),
+                None => Next::Done(Saved::Later),
+            },
             (Stage::Clean(_) | Stage::Leave, false) => Next::Ask,
             (Stage::Part(_) | Stage::Mark | Stage::Look, _) => Next::Ask,
         }

@@ -1,8 +1,9 @@
 //! How a projection is defined and started.
 
 use super::fold::{Fold, FoldRoute, TypedFold};
-use super::run::{Plan, Run};
+use super::run::{Begin, Plan, Run};
 use super::{Projection, ProjectionError, ProjectionStore};
+use crate::api::consumer::ConsumerError;
 use crate::api::{Aggregate, KindError, Tenure};
 use crate::consumer::{Filter, Pace, Policy};
 use crate::name::{ConsumerName, KindName};
@@ -12,6 +13,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 type MadeFold<S> = BoxFuture<'static, Result<(KindName, Arc<dyn FoldRoute<S>>), KindError>>;
 
@@ -83,7 +85,8 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
     }
 
     /// The version of what it makes of events, 1 when this is not said. To be raised with each change of
-    /// the state's type, of a fold or of the kinds: the state of an older version is built anew.
+    /// the state's type, of a fold or of the kinds: the state of an older version is built anew beside it,
+    /// and serves until the new one has caught up, where it can still be read.
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
         self
@@ -124,12 +127,26 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
     /// Opens its store, and goes on where that stands. It runs until it is stopped or the node is, with or
     /// without the handle.
     ///
-    /// Cancel safe: what was begun runs without a handle then.
+    /// Cancel safe: it goes on, and runs without a handle then.
     ///
     /// # Errors
     ///
     /// When it folds nothing, a kind cannot be used, or its store cannot be opened or is of something else.
     pub async fn start(self) -> Result<Projection<St>, ProjectionError> {
+        let (done, started) = oneshot::channel();
+        let tenure = self.tenure.clone();
+        let starting = async move {
+            // Who does not wait any more has no handle.
+            let _ = done.send(self.begin().await);
+        };
+        drop(tenure.inner.handle.spawn(Box::pin(starting)));
+        match started.await {
+            Ok(started) => started,
+            Err(_) => Err(ConsumerError::NodeStopped.into()),
+        }
+    }
+
+    async fn begin(self) -> Result<Projection<St>, ProjectionError> {
         let name = ConsumerName::new(&self.name)?;
         let mut routes = BTreeMap::new();
         for made in self.folds {
@@ -154,7 +171,11 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
             pace: self.pace,
             timeout: self.timeout.into(),
         });
-        let run = Run::start(&self.tenure, &plan, Arc::new(self.store), self.reset).await?;
+        let begin = match self.reset {
+            true => Begin::Reset,
+            false => Begin::Resume,
+        };
+        let run = Run::start(&self.tenure, &plan, Arc::new(self.store), begin).await?;
         Ok(Projection::new(self.tenure, plan, run))
     }
 }

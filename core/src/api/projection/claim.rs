@@ -42,6 +42,11 @@ impl Claim {
         self.version
     }
 
+    /// Whether it begins anew whatever is there, also what cannot be read.
+    pub fn is_reset(&self) -> bool {
+        self.reset
+    }
+
     /// What becomes of the state whose mark was found, and of one without a mark.
     ///
     /// # Errors

@@ -49,6 +49,16 @@ pub enum ProjectionError {
         /// The projection.
         name: String,
     },
+    /// It has stopped, and its store could not settle, as by storing the last snapshot.
+    #[error(
+        "the projection {name} has stopped, but its store could not settle ({error}): the next start folds again what came after its last snapshot"
+    )]
+    NotSettled {
+        /// The projection.
+        name: String,
+        /// Why.
+        error: StoreError,
+    },
     /// What reads its events ended, or did not begin.
     #[error(transparent)]
     Consumer(Arc<ConsumerError>),

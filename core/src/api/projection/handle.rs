@@ -13,7 +13,6 @@ use crate::name::EntityId;
 use crate::step::Span;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -28,7 +27,8 @@ pub(super) struct Inner<St: ProjectionStore> {
     pub(super) plan: Arc<Plan<St::State>>,
     /// The run that serves. A rebuild puts another one in its place.
     pub(super) run: watch::Sender<Arc<Run<St>>>,
-    pub(super) rebuilding: AtomicBool,
+    /// Whether one is under way.
+    pub(super) rebuilding: watch::Sender<bool>,
 }
 
 /// How a projection stands.
@@ -43,7 +43,8 @@ pub struct ProjectionStatus {
     pub away: Option<StoreError>,
     /// Why its store could not settle, as by storing a snapshot; it is asked again.
     pub unsettled: Option<StoreError>,
-    /// Whether it is being built anew.
+    /// Whether it is being built anew, by a rebuild or since its version was raised; readers see the old
+    /// state until that is done.
     pub rebuilding: bool,
 }
 
@@ -76,7 +77,7 @@ impl<St: ProjectionStore> Projection<St> {
             tenure,
             plan,
             run: watch::channel(run).0,
-            rebuilding: AtomicBool::new(false),
+            rebuilding: watch::channel(false).0,
         });
         Self { inner }
     }
@@ -112,11 +113,11 @@ impl<St: ProjectionStore> Projection<St> {
             mark,
             away,
             unsettled,
-            rebuilding: self.inner.is_rebuilding(),
+            rebuilding: self.inner.is_rebuilding() || !run.is_serving(),
         }
     }
 
-    /// Waits until all is in it that was in the log; returns at once when it is so already.
+    /// Waits until all that readers see has what was in the log; returns at once when it is so already.
     ///
     /// Cancel safe.
     ///
@@ -124,8 +125,11 @@ impl<St: ProjectionStore> Projection<St> {
     ///
     /// When it ends before.
     pub async fn live(&self) -> Result<(), ProjectionError> {
-        self.of_run(async |run: &Run<St>| run.consumer.live().await)
-            .await
+        self.of_run(async |run: &Run<St>| {
+            run.consumer.live().await?;
+            run.serves().await
+        })
+        .await
     }
 
     /// Waits until its consumer's status is as is wished.
@@ -205,7 +209,14 @@ impl<St: ProjectionStore> Projection<St> {
         loop {
             let run = self.run();
             let left = Duration::from_nanos(deadline.since(handle.now()).as_nanos());
-            let seen = run.consumer.seen_at(partition, sequence, left).await;
+            let seen = match run.consumer.seen_at(partition, sequence, left).await {
+                Ok(()) => tokio::select! {
+                    biased;
+                    serves = run.serves() => serves.map_err(SeenError::Consumer),
+                    () = handle.sleep_until(deadline) => Err(SeenError::Deadline),
+                },
+                seen => seen,
+            };
             match seen {
                 // Another one took its place meanwhile, and is as far at least.
                 Err(SeenError::Consumer(ConsumerError::Stopped))
@@ -216,16 +227,25 @@ impl<St: ProjectionStore> Projection<St> {
     }
 
     /// Lets what it has end, at most for the node's `stop_timeout`, has the store settle (a snapshot), and
-    /// ends.
+    /// ends. A rebuild that is under way ends before.
     ///
-    /// Cancel safe: it stops all the same.
+    /// Cancel safe: it stops all the same, unless a rebuild puts another one in its place at that moment.
     ///
     /// # Errors
     ///
-    /// When it had ended with an error before, or does so now; when the store did not settle in the same
-    /// time.
+    /// When it had ended with an error before, or does so now; when the store could not settle, or did not in
+    /// the same time.
     pub async fn stop(&self) -> Result<(), ProjectionError> {
-        self.run().stop(self.inner.tenure.inner.stop_timeout).await
+        let mut rebuilding = self.inner.rebuilding.subscribe();
+        loop {
+            let run = self.run();
+            let stopped = run.stop(self.inner.tenure.inner.stop_timeout).await;
+            // It learns that this one has ended, unless another one is in its place by now.
+            let _ = rebuilding.wait_for(|under_way| !*under_way).await;
+            if Arc::ptr_eq(&run, &self.run()) {
+                return stopped;
+            }
+        }
     }
 
     /// Waits for something of the run that serves; of the next one, when that takes its place.

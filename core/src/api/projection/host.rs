@@ -141,6 +141,12 @@ impl<St: ProjectionStore> Shared<St> {
 
     /// The store is wrong for good: the consumer is told to end, which ends this as well.
     async fn end(&self, error: StoreError) -> Handled {
+        self.fail(error).await;
+        std::future::pending().await
+    }
+
+    /// Ends the run over its store.
+    pub(super) async fn fail(&self, error: StoreError) {
         let projection = self.claim.projection();
         tracing::warn!(projection, %error, "projection_store_failed");
         self.trouble().failed = Some(error);
@@ -156,7 +162,6 @@ impl<St: ProjectionStore> Shared<St> {
             // A node that has stopped has ended it.
             let _ = told.await;
         }
-        std::future::pending().await
     }
 }
 

@@ -1,13 +1,13 @@
 //! Blue and green: a projection is built anew beside the one that serves, and takes its place in one step.
 
 use super::handle::Inner;
-use super::run::Run;
+use super::host::{AWAY_MAX, AWAY_MIN};
+use super::run::{Begin, Run};
 use super::{Projection, ProjectionStore, RebuildError, StoreError};
 use crate::api::consumer::ConsumerError;
 use crate::consumer::Status;
 use crate::format::Position;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// Who pauses the one that serves, for people.
@@ -24,15 +24,21 @@ impl<St: ProjectionStore> Projection<St> {
     ///
     /// When one is under way, or the new one fails; the old one serves on then.
     pub async fn rebuild(&self) -> Result<(), RebuildError> {
-        if self.inner.rebuilding.swap(true, Ordering::AcqRel) {
-            let name = self.name().to_owned();
-            return Err(RebuildError::UnderWay { name });
+        let under_way = || RebuildError::UnderWay {
+            name: self.name().to_owned(),
+        };
+        if !self.run().is_serving() {
+            return Err(under_way());
+        }
+        let rebuilding = &self.inner.rebuilding;
+        if !rebuilding.send_if_modified(|begun| !std::mem::replace(begun, true)) {
+            return Err(under_way());
         }
         let (done, rebuilt) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
         let building = async move {
             let rebuilt = inner.rebuild().await;
-            inner.rebuilding.store(false, Ordering::Release);
+            inner.rebuilding.send_replace(false);
             // Who does not wait any more looks at the status.
             let _ = done.send(rebuilt);
         };
@@ -44,9 +50,19 @@ impl<St: ProjectionStore> Projection<St> {
     }
 }
 
+/// What became of green.
+enum Built {
+    /// It is in blue's place.
+    Switched,
+    /// It is not.
+    Failed(RebuildError),
+    /// Its store did not tell before blue ended.
+    InDoubt(RebuildError),
+}
+
 impl<St: ProjectionStore> Inner<St> {
     pub(super) fn is_rebuilding(&self) -> bool {
-        self.rebuilding.load(Ordering::Acquire)
+        *self.rebuilding.borrow()
     }
 
     async fn rebuild(&self) -> Result<(), RebuildError> {
@@ -55,7 +71,7 @@ impl<St: ProjectionStore> Inner<St> {
         tracing::info!(projection = name, "projection_rebuild_began");
         let failed = |error: StoreError| RebuildError::Green(self.plan.store_error(error));
         let store = Arc::new(blue.shared.store.green().await.map_err(failed)?);
-        let green = Run::start(&self.tenure, &self.plan, Arc::clone(&store), false);
+        let green = Run::start(&self.tenure, &self.plan, Arc::clone(&store), Begin::Green);
         let green = match green.await {
             Ok(green) => green,
             Err(error) => {
@@ -65,26 +81,32 @@ impl<St: ProjectionStore> Inner<St> {
         };
         let ready = tokio::select! {
             biased;
-            ended = blue.consumer.ended() => {
-                let error = ended.err().unwrap_or(ConsumerError::Stopped);
-                Err(RebuildError::Blue(blue.shared.why(error)))
-            }
+            ended = blue.consumer.ended() => Err(blue_ended(&blue, ended)),
             ready = self.catches_up(&blue, &green) => ready,
         };
-        // From here on nothing is given up half way: what the store has as current is not to be discarded.
         let built = match ready {
             Ok(was_paused) => self.switch(&blue, &green, was_paused).await,
-            Err(error) => Err(error),
+            Err(error) => Built::Failed(error),
         };
         let (left, how) = match &built {
-            Ok(()) => (&blue, "projection_rebuilt"),
-            Err(_) => (&green, "projection_rebuild_failed"),
+            Built::Switched => (&blue, "projection_rebuilt"),
+            Built::Failed(_) | Built::InDoubt(_) => (&green, "projection_rebuild_failed"),
         };
         tracing::info!(projection = name, "{how}");
         // It had to end in any case; with what error means nothing any more.
         let _ = left.stop(self.tenure.inner.stop_timeout).await;
-        left.shared.store.discard().await;
-        built
+        match built {
+            Built::Switched => {
+                left.shared.store.discard().await;
+                Ok(())
+            }
+            Built::Failed(error) => {
+                left.shared.store.discard().await;
+                Err(error)
+            }
+            // What the next start may find is not discarded.
+            Built::InDoubt(error) => Err(error),
+        }
     }
 
     /// Waits until green has caught up, and is as far as blue, which is paused. Whether it was before.
@@ -115,23 +137,56 @@ impl<St: ProjectionStore> Inner<St> {
     }
 
     /// Puts green in blue's place.
-    async fn switch(
-        &self,
-        blue: &Run<St>,
-        green: &Arc<Run<St>>,
-        was_paused: bool,
-    ) -> Result<(), RebuildError> {
-        let promoted = green.shared.store.promote().await;
-        if let Err(error) = promoted {
-            if !was_paused {
-                let of_blue = |error| RebuildError::Blue(blue.shared.why(error));
-                blue.consumer.resume().await.map_err(of_blue)?;
+    async fn switch(&self, blue: &Run<St>, green: &Arc<Run<St>>, was_paused: bool) -> Built {
+        let promoted = tokio::select! {
+            biased;
+            promoted = self.promote(blue, green) => promoted,
+            ended = blue.consumer.ended() => return Built::InDoubt(blue_ended(blue, ended)),
+        };
+        let error = match promoted {
+            Ok(()) => {
+                drop(self.run.send_replace(Arc::clone(green)));
+                return Built::Switched;
             }
-            return Err(RebuildError::Green(self.plan.store_error(error)));
-        }
-        drop(self.run.send_replace(Arc::clone(green)));
-        Ok(())
+            Err(error @ StoreError::NodeStopped) => {
+                return Built::InDoubt(RebuildError::Green(self.plan.store_error(error)));
+            }
+            Err(error) => RebuildError::Green(self.plan.store_error(error)),
+        };
+        let resumed = match was_paused {
+            true => Ok(()),
+            false => blue.consumer.resume().await,
+        };
+        Built::Failed(match resumed {
+            Ok(()) => error,
+            Err(stopped) => RebuildError::Blue(blue.shared.why(stopped)),
+        })
     }
+
+    /// Has green's store take blue's place. One that is away may have done so, and is asked until it tells.
+    async fn promote(&self, blue: &Run<St>, green: &Run<St>) -> Result<(), StoreError> {
+        let clock = &green.shared.claim.keeper.clock;
+        let mut wait = AWAY_MIN;
+        loop {
+            let away = match green.shared.store.promote().await {
+                Err(away @ StoreError::Away(_)) => away,
+                promoted => return promoted,
+            };
+            let projection = self.plan.name.as_str();
+            tracing::warn!(projection, error = %away, "projection_store_away");
+            blue.shared.trouble().unsettled = Some(away);
+            clock.sleep_until(clock.now() + wait).await;
+            wait = wait.saturating_mul(2).min(AWAY_MAX);
+        }
+    }
+}
+
+fn blue_ended<St: ProjectionStore>(
+    blue: &Run<St>,
+    ended: Result<(), ConsumerError>,
+) -> RebuildError {
+    let error = ended.err().unwrap_or(ConsumerError::Stopped);
+    RebuildError::Blue(blue.shared.why(error))
 }
 
 fn is_as_far(seen: &[Position], upto: &[Position]) -> bool {

@@ -3,7 +3,7 @@
 
 use super::claim::Claim;
 use super::fold::FoldRoute;
-use super::host::{AWAY_MAX, AWAY_MIN, FoldHost, Shared};
+use super::host::{AWAY_MAX, AWAY_MIN, FoldHost, Shared, Trouble};
 use super::keeper::Keeper;
 use super::store::{ProjectionStore, Settle};
 use super::{ProjectionError, StoreError};
@@ -35,10 +35,23 @@ pub(super) struct Plan<S> {
     pub(super) timeout: Span,
 }
 
+/// With what a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// With what its store has.
+    Resume,
+    /// With the first event, whatever its store has.
+    Reset,
+    /// With the first event, beside the one whose place a rebuild has it take.
+    Green,
+}
+
 /// A run of it.
 pub(super) struct Run<St: ProjectionStore> {
     pub(super) shared: Arc<Shared<St>>,
     pub(super) consumer: ConsumerHandle,
+    /// Whether readers see it, or still the one that it is filled beside.
+    serves: watch::Receiver<bool>,
     /// Whether the store was asked to settle for the last time.
     settled: watch::Receiver<bool>,
 }
@@ -49,7 +62,7 @@ impl<St: ProjectionStore> Run<St> {
         tenure: &Tenure,
         plan: &Arc<Plan<St::State>>,
         store: Arc<St>,
-        reset: bool,
+        begin: Begin,
     ) -> Result<Arc<Self>, ProjectionError> {
         let handle = &tenure.inner.handle;
         let layout = handle.layout();
@@ -69,7 +82,7 @@ impl<St: ProjectionStore> Run<St> {
             version: plan.version,
             run: handle.consumer_run(),
             node: handle.node_name().to_owned(),
-            reset,
+            reset: begin == Begin::Reset,
             keeper: Keeper {
                 node: Arc::downgrade(&tenure.inner),
                 namespace: tenure.namespace().clone(),
@@ -82,6 +95,7 @@ impl<St: ProjectionStore> Run<St> {
         let mark = opened.map_err(|error| plan.store_error(error))?;
         definition.keeping = Keeping::External(mark.as_ref().map(|mark| mark.positions.clone()));
         let mark = mark.unwrap_or_else(|| claim.first(1));
+        let waits = begin != Begin::Green && store.is_beside();
         let shared = Arc::new(Shared::new(Arc::clone(plan), store, claim, mark));
         let host = Arc::new(FoldHost(Arc::clone(&shared)));
         let left = until.since(handle.now());
@@ -90,11 +104,14 @@ impl<St: ProjectionStore> Run<St> {
         let consumer = consumer.map_err(|error| shared.why(error))?;
         shared.seated(&consumer);
         let (settled_tx, settled) = watch::channel(false);
-        let settling = settle(Arc::clone(&shared), consumer.told(), settled_tx);
+        let (serves_tx, serves) = watch::channel(!waits);
+        let tells = (serves_tx, settled_tx);
+        let settling = settle(Arc::clone(&shared), consumer.told(), tells);
         drop(handle.spawn(Box::pin(settling)));
         Ok(Arc::new(Self {
             shared,
             consumer,
+            serves,
             settled,
         }))
     }
@@ -112,12 +129,33 @@ impl<St: ProjectionStore> Run<St> {
                 return Err(ProjectionError::Unsettled { name });
             }
         }
-        let failed = self.shared.trouble().failed.clone();
-        match (failed, stopped) {
-            (Some(failed), _) => Err(self.shared.plan.store_error(failed)),
-            (None, Ok(_) | Err(ConsumerError::Stopped)) => Ok(()),
-            (None, Err(error)) => Err(error.into()),
+        let Trouble {
+            failed, unsettled, ..
+        } = self.shared.trouble().clone();
+        match (failed, stopped, unsettled) {
+            (Some(failed), _, _) => Err(self.shared.plan.store_error(failed)),
+            (None, Ok(_) | Err(ConsumerError::Stopped), None) => Ok(()),
+            (None, Ok(_) | Err(ConsumerError::Stopped), Some(error)) => {
+                let name = self.shared.plan.name.as_str().to_owned();
+                Err(ProjectionError::NotSettled { name, error })
+            }
+            (None, Err(error), _) => Err(error.into()),
         }
+    }
+
+    /// Whether readers see it.
+    pub(super) fn is_serving(&self) -> bool {
+        *self.serves.borrow()
+    }
+
+    /// Waits until readers see it.
+    pub(super) async fn serves(&self) -> Result<(), ConsumerError> {
+        let mut serves = self.serves.clone();
+        if serves.wait_for(|serves| *serves).await.is_ok() {
+            return Ok(());
+        }
+        let ended = self.consumer.ended().await;
+        Err(ended.err().unwrap_or(ConsumerError::Stopped))
     }
 
     /// Waits until the store was asked to settle for the last time.
@@ -167,11 +205,12 @@ async fn open<St: ProjectionStore>(
     }
 }
 
-/// Has a store settle: after batches, after a while, when the projection has caught up, and at the end.
+/// Has a store settle: after batches, after a while, when the projection has caught up, and at the end. When
+/// it has caught up, one that waits beside another takes that one's place before.
 async fn settle<St: ProjectionStore>(
     shared: Arc<Shared<St>>,
     mut told: watch::Receiver<Told>,
-    settled: watch::Sender<bool>,
+    (serves, settled): (watch::Sender<bool>, watch::Sender<bool>),
 ) {
     let clock = shared.claim.keeper.clock.clone();
     let mut live = false;
@@ -185,8 +224,23 @@ async fn settle<St: ProjectionStore>(
             (false, true) => Settle::CaughtUp,
             (false, false) => Settle::Now,
         };
-        live = now_live;
-        let after = match shared.store.settle(when).await {
+        let promoted = match now_live && !ended && !*serves.borrow() {
+            true => shared.store.promote().await,
+            false => Ok(()),
+        };
+        live = now_live && promoted.is_ok();
+        let settling = match promoted {
+            Ok(()) => {
+                serves.send_if_modified(|serves| live && !std::mem::replace(serves, true));
+                shared.store.settle(when).await
+            }
+            Err(away @ StoreError::Away(_)) => Err(away),
+            Err(error) => {
+                shared.fail(error.clone()).await;
+                Err(error)
+            }
+        };
+        let after = match settling {
             Ok(after) => {
                 shared.trouble().unsettled = None;
                 after.unwrap_or(SETTLE_MAX).min(SETTLE_MAX)

@@ -78,13 +78,19 @@ pub trait ProjectionStore: Sized + Send + Sync + 'static {
         ready(Err(StoreError::NoGreen))
     }
 
-    /// This one, made by [`green`](Self::green), has caught up: from now on a start finds it in place of
-    /// the one it was made by. In one step.
+    /// Whether it is filled beside one that serves until then, and waits to be
+    /// [promoted](Self::promote): made by [`green`](Self::green), or opened where an older version was.
+    fn is_beside(&self) -> bool {
+        false
+    }
+
+    /// This one has caught up: from now on readers see it, and a start finds it, in place of the one that it
+    /// was filled beside. In one step. After [`StoreError::Away`] it is asked again, and may be there already.
     fn promote(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         ready(Ok(()))
     }
 
-    /// It is not wanted any more: another one took its place, or it was to take another one's and failed.
+    /// It is not wanted any more: another one took its place, or it was to take another one's and has not.
     fn discard(&self) -> impl Future<Output = ()> + Send {
         ready(())
     }

@@ -6,7 +6,7 @@ use super::spot::{Hold, Known, Pending};
 use super::{Effect, Notice, Share};
 use crate::consumer::Fault;
 use crate::consumer::fault::may_pass;
-use crate::format::{Checkpoint, GroupRecord, Unknown};
+use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Unknown};
 use crate::id::{GroupPart, Incarnation, Sequence};
 use crate::port::{
     Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject,
@@ -128,6 +128,9 @@ impl Group {
             Err(error) => {
                 return Some(match Checkpoint::decode(&found.payload) {
                     Ok(_) => Fault::IsConsumer { name },
+                    Err(_) if ElsewhereRecord::decode(&found.payload).is_ok() => {
+                        Fault::IsElsewhere { name }
+                    }
                     Err(_) => Fault::Format { name, error },
                 });
             }

@@ -5,9 +5,13 @@ mod common;
 
 mod defects;
 mod memory;
+mod names;
 mod own_store;
 mod rebuild;
+mod settles;
 mod snapshots;
+mod switch;
+mod versions;
 
 use common::{Account, AccountEvent, Move};
 use serde::{Deserialize, Serialize};

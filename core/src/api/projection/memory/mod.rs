@@ -17,7 +17,7 @@ use sides::Sides;
 use snapshots::Shelf;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 /// What a state in memory must be.
@@ -37,6 +37,9 @@ impl<S: Clone + Default + Serialize + DeserializeOwned + Send + Sync + 'static> 
 /// [stopped](super::Projection::stop); a node that stops or crashes takes none. One that does not fit into
 /// a message is stored in parts.
 ///
+/// Of an older version the last snapshot is read while the new one is built, where it can be decoded as `S`;
+/// where it cannot, the new one is read as far as it has come. Until it has caught up no snapshot is taken.
+///
 /// Each node may run the same projection, each with a state of its own; they share the snapshots, of which
 /// an earlier one never takes the place of a later one.
 pub struct Memory<S> {
@@ -44,8 +47,12 @@ pub struct Memory<S> {
     snapshots: Snapshots,
     /// What it learned when a run began.
     opened: OnceLock<Opened>,
-    /// A store that is built beside another one takes no snapshots until it takes that one's place.
-    green: AtomicBool,
+    /// One that is built beside another takes no snapshots until it takes that one's place.
+    beside: AtomicBool,
+    /// The state of an older version, which is read until then.
+    shown: RwLock<Option<S>>,
+    /// Its snapshots would be those of a life that is over.
+    retired: AtomicBool,
     /// The life that it begins with, when it was made by another one.
     generation: AtomicU64,
     shelf: tokio::sync::Mutex<Shelf>,
@@ -98,7 +105,9 @@ impl<S: MemoryState> Memory<S> {
             sides: Sides::new(S::default()),
             snapshots,
             opened: OnceLock::new(),
-            green: AtomicBool::new(false),
+            beside: AtomicBool::new(false),
+            shown: RwLock::new(None),
+            retired: AtomicBool::new(false),
             generation: AtomicU64::new(1),
             shelf: tokio::sync::Mutex::default(),
             taken: Mutex::default(),
@@ -114,6 +123,11 @@ impl<S: MemoryState> Memory<S> {
     }
 
     pub(super) fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = &*shown {
+            return read(older);
+        }
+        drop(shown);
         self.sides.read(|side| read(&side.state))
     }
 
@@ -127,7 +141,16 @@ impl<S: MemoryState> Memory<S> {
         let loaded = shelf.load(claim).await?;
         let found = loaded.as_ref().map(|(mark, _)| mark);
         match claim.judge(found)? {
-            Standing::Begins(first) => Ok(first),
+            Standing::Begins(first) => {
+                if !claim.is_reset()
+                    && let Some((_, state)) = loaded
+                {
+                    let older = state.and_then(|state| Codec::Cbor.decode(&state).ok());
+                    *self.shown.write().unwrap_or_else(PoisonError::into_inner) = older;
+                    self.beside.store(true, Ordering::Release);
+                }
+                Ok(first)
+            }
             Standing::Goes(mark) => {
                 if let Some((_, Some(state))) = loaded {
                     let state = Codec::Cbor.decode(&state).map_err(|error| {
@@ -187,7 +210,7 @@ impl<S: MemoryState> ProjectionStore for Memory<S> {
     type State = S;
 
     async fn open(&self, claim: &Claim) -> Result<Option<Mark>, StoreError> {
-        let first = match self.green.load(Ordering::Acquire) {
+        let first = match self.is_beside() {
             true => claim.first(self.generation.load(Ordering::Acquire)),
             false => self.restore(claim).await?,
         };
@@ -216,7 +239,7 @@ impl<S: MemoryState> ProjectionStore for Memory<S> {
         let Some(opened) = self.opened.get() else {
             return Ok(None);
         };
-        if self.green.load(Ordering::Acquire) {
+        if self.is_beside() || self.retired.load(Ordering::Acquire) {
             return Ok(None);
         }
         let now = opened.claim.keeper.now();
@@ -236,23 +259,27 @@ impl<S: MemoryState> ProjectionStore for Memory<S> {
             .opened
             .get()
             .map_or(1, |opened| opened.first.generation);
-        green.green.store(true, Ordering::Release);
+        green.beside.store(true, Ordering::Release);
         green
             .generation
             .store(generation.saturating_add(1), Ordering::Release);
         Ok(green)
     }
 
+    fn is_beside(&self) -> bool {
+        self.beside.load(Ordering::Acquire)
+    }
+
     async fn promote(&self) -> Result<(), StoreError> {
         if let Some(opened) = self.opened.get() {
             self.save(opened).await?;
         }
-        self.green.store(false, Ordering::Release);
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.beside.store(false, Ordering::Release);
         Ok(())
     }
 
     async fn discard(&self) {
-        // Its snapshots would be those of a life that is over.
-        self.green.store(true, Ordering::Release);
+        self.retired.store(true, Ordering::Release);
     }
 }

@@ -1,7 +1,11 @@
 //! Projections in SQLite: rows and mark in one transaction, on both shells.
 #![cfg(feature = "sqlite")]
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod failures;
+mod versions;
 
 use common::{Account, AccountEvent, Move, World, on_both_shells};
 use std::path::PathBuf;
@@ -19,7 +23,6 @@ on_both_shells!(
     a_run_that_was_taken_over_writes_nothing_more,
     it_is_built_anew_beside_itself_and_changed_in_one_step,
     a_failed_rebuild_leaves_the_old_tables,
-    another_version_has_tables_of_its_own,
     what_is_wrong_for_good_ends_it,
     another_namespace_is_refused,
 );
@@ -344,42 +347,6 @@ async fn a_failed_rebuild_leaves_the_old_tables(world: &World) {
         "{rebuilt:?}"
     );
     assert!(folder.life(1).exists());
-}
-
-async fn another_version_has_tables_of_its_own(world: &World) {
-    let (node, folder) = (world.node().await, Folder::new());
-    let accounts = node.repository::<Account>().await.unwrap();
-    moved(&accounts, "alice", 1..=10).await;
-    let first = balances(&node, &folder).start().await.unwrap();
-    soon(first.live()).await.unwrap();
-    first.stop().await.unwrap();
-    let tables = "CREATE TABLE counts (id TEXT PRIMARY KEY, moves INTEGER NOT NULL)";
-    let second = node
-        .projection("balances", Sqlite::new(folder.db(), tables))
-        .version(2)
-        .fold::<Account>(|tx: &mut Transaction, event: &Consumed<AccountEvent>| {
-            let sql =
-                "INSERT INTO counts VALUES (?1, 1) ON CONFLICT DO UPDATE SET moves = moves + 1";
-            tx.execute(sql, [event.id().as_str()]).map(drop)
-        })
-        .start()
-        .await
-        .unwrap();
-    soon(second.live()).await.unwrap();
-    let count = |db: &Connection| db.query_row("SELECT moves FROM counts", (), |row| row.get(0));
-    let moves: u32 = second.store().query(count).await.unwrap();
-    assert_eq!(moves, 10);
-    assert!(!folder.life(1).exists(), "the old tables are gone");
-    second.stop().await.unwrap();
-    let error = balances(&node, &folder)
-        .start()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("is of version 2, and this program's is 1"),
-        "{error}"
-    );
 }
 
 async fn what_is_wrong_for_good_ends_it(world: &World) {
