@@ -31,7 +31,6 @@ mod read;
 mod refusal;
 mod session;
 mod shell;
-mod stamp;
 mod stream;
 mod submit;
 mod wire;

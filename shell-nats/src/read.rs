@@ -2,13 +2,15 @@
 
 use crate::link::{Deadlines, Link, Outgoing, Replied, ask, ask_api};
 use crate::wire::Until;
-use crate::{refusal, stamp, stream};
+use crate::{refusal, stream};
 use async_nats::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use tenure_core::id::Sequence;
-use tenure_core::port::{self, Message, Page, Proof, Refused, Source, StoreDone, StoreReply};
+use tenure_core::port::{
+    self, Message, Page, Proof, Refused, Source, StoreDone, StoreReply, stamp,
+};
 use tenure_core::step::Outcome;
 
 const LAST: &str = "Nats-Last-Sequence";

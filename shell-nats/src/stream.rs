@@ -1,13 +1,12 @@
 //! Streams: the server's JSON and the port's settings, both ways.
 
 use crate::link::{Deadlines, Link, ask_api};
-use crate::stamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenure_core::id::Sequence;
 use tenure_core::port::{
     Discard, Persist, Refused, Republish, Retention, Storage, StoreDone, StoreReply, StreamInfo,
-    StreamSettings,
+    StreamSettings, stamp,
 };
 use tenure_core::step::Outcome;
 

@@ -10,6 +10,7 @@ mod name;
 mod net;
 mod refused;
 mod request;
+pub mod stamp;
 mod stream;
 mod verify;
 

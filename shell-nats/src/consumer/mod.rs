@@ -13,12 +13,12 @@ mod taps;
 pub(crate) use taps::{Fetch, Taps};
 
 use crate::link::{Deadlines, Link, ask_api};
-use crate::{stamp, stream};
+use crate::stream;
 use serde::{Deserialize, Serialize};
 use tenure_core::id::Sequence;
 use tenure_core::port::{
     ConsumerInfo, ConsumerName, ConsumerSettings, Refused, Start, StoreDone, StoreReply,
-    StreamName, Subject, wrong_name, wrong_settings,
+    StreamName, Subject, stamp, wrong_name, wrong_settings,
 };
 use tenure_core::step::Outcome;
 

@@ -1,9 +1,11 @@
 //! The server's stamps: RFC 3339 text to milliseconds since the Unix epoch, and back.
 
-use tenure_core::id::WallTime;
+use crate::id::WallTime;
+use alloc::format;
+use alloc::string::String;
 
 /// Reads a stamp such as `2026-11-21T13:36:15.531092016Z`; servers write UTC only.
-pub(crate) fn parse(text: &str) -> Option<WallTime> {
+pub fn parse(text: &str) -> Option<WallTime> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
@@ -32,7 +34,7 @@ pub(crate) fn parse(text: &str) -> Option<WallTime> {
 const LAST: u64 = 253_402_300_799_999;
 
 /// Writes a stamp, no later than the end of the year 9999.
-pub(crate) fn text(at: WallTime) -> String {
+pub fn text(at: WallTime) -> String {
     let at = at.0.min(LAST);
     let (seconds, millis) = (at / 1_000, at % 1_000);
     let (minutes, second) = (seconds / 60, seconds % 60);
@@ -74,7 +76,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{LAST, parse, text};
-    use tenure_core::id::WallTime;
+    use crate::id::WallTime;
 
     #[test]
     fn stamps_are_milliseconds_since_1970() {
