@@ -10,6 +10,7 @@ mod chance;
 #[path = "../../core/tests/common/circle.rs"]
 mod circle;
 mod decode;
+mod front;
 mod group;
 pub mod input;
 mod lease;

@@ -47,6 +47,11 @@ fn random_bytes_are_read_or_refused() {
 }
 
 #[test]
+fn random_bytes_to_a_server_harm_nobody_else() {
+    holds("front", 500);
+}
+
+#[test]
 fn random_groups_hold() {
     holds("group", 60);
 }

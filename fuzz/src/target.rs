@@ -1,7 +1,7 @@
 //! The targets: what is fuzzed, and which version of its inputs it reads.
 
 use crate::input::{InputError, open};
-use crate::{actor, decode, group, lease, log, node, repro, route, shard, store, transfer};
+use crate::{actor, decode, front, group, lease, log, node, repro, route, shard, store, transfer};
 use std::path::PathBuf;
 
 /// One thing that is fuzzed.
@@ -18,9 +18,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     target("actor", 1, 2_000, actor::play),
     target("decode", 1, 300, decode::play),
+    target("front", 1, 600, front::play),
     target("group", 1, 1_500, group::play),
     target("lease", 1, 120, lease::play),
     target("log", 1, 800, log::play),

@@ -6,12 +6,17 @@
 //!
 //! # Features
 //!
-//! `shell` (default) adds what needs an asynchronous runtime; without it the crate is `no_std` with
-//! `alloc`.
-#![cfg_attr(not(feature = "shell"), no_std)]
+//! - `shell` (default) adds the in-memory shell, which needs an asynchronous runtime.
+//! - `nats` adds [`nats`](crate::nats): a server that speaks the NATS protocol, as a machine without I/O.
+//! - `listen` adds that server on TCP, and the program `nats_front`.
+//!
+//! Without `shell` and `listen` the crate is `no_std` with `alloc`.
+#![cfg_attr(not(any(feature = "shell", feature = "listen")), no_std)]
 
 extern crate alloc;
 
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod store;
 
 #[cfg(feature = "shell")]

@@ -10,7 +10,7 @@ use tenure_core::id::{Sequence, WallTime};
 use tenure_core::port::{Expect, Publish, Refused, Rollup, StreamName};
 
 /// How many messages the server takes in one batch.
-const MESSAGES_MAX: usize = 1_000;
+pub(super) const MESSAGES_MAX: usize = 1_000;
 /// How long a batch that nobody goes on with keeps its place, in milliseconds.
 const ABANDONED_MS: u64 = 10_000;
 

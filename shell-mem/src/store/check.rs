@@ -9,7 +9,7 @@ use tenure_core::port::{Ack, Expect, Publish, Refused, Rollup, StoreDone, StoreR
 
 /// Why a message is not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Not {
+pub(crate) enum Not {
     /// It is refused.
     Refused(Refused),
     /// It is stored already, under the same deduplication id.
@@ -34,13 +34,19 @@ impl From<Not> for StoreReply {
 /// An unreplicated stream's checks: what was expected is looked at before deduplication ids.
 pub(super) fn unreplicated(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
     size(view, publish, None)?;
+    beside_size(view, at, publish)?;
+    space(view, &NOTHING, publish)?;
+    Ok(())
+}
+
+/// Those of them that do not look at how much room a message takes.
+pub(super) fn beside_size(view: View<'_>, at: WallTime, publish: &Publish) -> Result<(), Not> {
     named_stream(view, publish)?;
     ttl_allowed(view, publish)?;
     expected(view, &NOTHING, publish)?;
     duplicate(view, at, publish)?;
     rollup(view, publish)?;
     ttl_valid(publish)?;
-    space(view, &NOTHING, publish)?;
     Ok(())
 }
 

@@ -101,6 +101,8 @@ impl Stream {
             message,
             bytes,
             expires,
+            #[cfg(feature = "nats")]
+            headers: None,
         });
         announcement
     }

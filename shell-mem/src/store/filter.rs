@@ -21,7 +21,7 @@ pub fn matches(filter: &str, subject: &str) -> bool {
 }
 
 /// Whether some literal subject is one of both filters'.
-pub(super) fn overlap(a: &str, b: &str) -> bool {
+pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     loop {
         match (a.next(), b.next()) {
@@ -35,7 +35,7 @@ pub(super) fn overlap(a: &str, b: &str) -> bool {
 }
 
 /// Whether a text can be a filter: no empty token, no space, `>` only at the end.
-pub(super) fn valid(filter: &str) -> bool {
+pub(crate) fn valid(filter: &str) -> bool {
     let mut tokens = filter.split('.').peekable();
     while let Some(token) = tokens.next() {
         if token.is_empty() || token.contains(|c: char| c.is_ascii_whitespace()) {
@@ -52,7 +52,7 @@ pub(super) fn valid(filter: &str) -> bool {
 ///
 /// Each write asks this, and hardly a subject has a character to look at twice. So all bytes are
 /// looked at without a branch, many at once, and tokens only where that leaves a doubt.
-pub(super) fn literal(subject: &str) -> bool {
+pub(crate) fn literal(subject: &str) -> bool {
     let bytes = subject.as_bytes();
     let is_odd = |byte: u8| byte.is_ascii_whitespace() | (byte == b'*') | (byte == b'>');
     let odd = bytes.iter().fold(false, |odd, byte| odd | is_odd(*byte));
@@ -118,7 +118,7 @@ impl Republished {
 
 /// The filters of one stream, for a quick answer however many they are.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FilterSet {
+pub(crate) struct FilterSet {
     literal: BTreeMap<String, FilterSet>,
     any: Option<Box<FilterSet>>,
     tail: bool,
@@ -126,7 +126,7 @@ pub(super) struct FilterSet {
 }
 
 impl FilterSet {
-    pub(super) fn new<'a>(filters: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(filters: impl Iterator<Item = &'a str>) -> Self {
         let mut root = Self::default();
         for filter in filters {
             let mut node = &mut root;
@@ -150,7 +150,7 @@ impl FilterSet {
         root
     }
 
-    pub(super) fn takes_in(&self, subject: &str) -> bool {
+    pub(crate) fn takes_in(&self, subject: &str) -> bool {
         self.walk(Some(subject))
     }
 

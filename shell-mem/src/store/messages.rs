@@ -133,6 +133,8 @@ mod tests {
             },
             bytes: 1,
             expires: None,
+            #[cfg(feature = "nats")]
+            headers: None,
         }
     }
 

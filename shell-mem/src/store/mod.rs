@@ -10,8 +10,10 @@
 //! [`Store::next_expiry`] says when [`Store::expire`] would change something.
 
 mod batch;
-mod check;
+pub(crate) mod check;
 mod consumer;
+#[cfg(feature = "nats")]
+pub(crate) mod draft;
 mod expire;
 mod fault;
 mod filter;
@@ -42,6 +44,8 @@ use tenure_core::step::Outcome;
 pub use proposal::ProposalId;
 
 pub use filter::matches;
+#[cfg(feature = "nats")]
+pub(crate) use filter::{FilterSet, literal, overlap, valid};
 
 /// What the modelled server is, and the limits of the model itself.
 #[derive(Clone, Debug)]

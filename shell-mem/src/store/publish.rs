@@ -83,7 +83,17 @@ impl Stream {
         publish: &Publish,
         place: Option<BatchPlace>,
     ) -> (u64, Option<Announcement>) {
-        let stored = self.stored(at, publish, place);
+        let stored = self.stored(at, publish, header_bytes(publish, place));
+        self.take_in(at, publish, stored)
+    }
+
+    /// Adds a message that is ready, and does what follows from it.
+    pub(super) fn take_in(
+        &mut self,
+        at: WallTime,
+        publish: &Publish,
+        stored: Stored,
+    ) -> (u64, Option<Announcement>) {
         let sequence = stored.message.sequence.0;
         let announcement = self.announcement(&stored.message);
         self.push(stored);
@@ -105,7 +115,7 @@ impl Stream {
         publish: &Publish,
         own: SubjectAt,
     ) -> (u64, Option<Announcement>) {
-        let stored = self.stored(at, publish, None);
+        let stored = self.stored(at, publish, header_bytes(publish, None));
         let sequence = stored.message.sequence.0;
         let announcement = self.announcement(&stored.message);
         self.push_at(own, stored);
@@ -113,9 +123,8 @@ impl Stream {
         (sequence, announcement)
     }
 
-    /// The message as it is stored next.
-    fn stored(&mut self, at: WallTime, publish: &Publish, place: Option<BatchPlace>) -> Stored {
-        let headers = header_bytes(publish, place);
+    /// The message as it is stored next, with so many bytes of headers.
+    pub(super) fn stored(&mut self, at: WallTime, publish: &Publish, headers: usize) -> Stored {
         Stored {
             bytes: stored_bytes(
                 self.settings.storage,
@@ -131,6 +140,8 @@ impl Stream {
                 expired_marker: false,
                 payload: self.room.keep(&publish.payload),
             },
+            #[cfg(feature = "nats")]
+            headers: None,
         }
     }
 

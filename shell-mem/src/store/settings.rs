@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// The settings with what the server fills in.
-    fn complete(&self, asked: &StreamSettings) -> Result<StreamSettings, Refused> {
+    pub(super) fn complete(&self, asked: &StreamSettings) -> Result<StreamSettings, Refused> {
         let mut settings = asked.clone();
         if settings.subjects.is_empty() {
             settings.subjects = vec![settings.name.as_str().into()];

@@ -6,10 +6,20 @@ use super::messages::Messages;
 use super::proposal::InFlight;
 use super::publish::DedupWindow;
 use super::room::Room;
+#[cfg(feature = "nats")]
+use super::subjects::SubjectIndex;
 use super::subjects::{SubjectAt, Subjects};
+#[cfg(feature = "nats")]
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+#[cfg(feature = "nats")]
+use alloc::vec::Vec;
+#[cfg(feature = "nats")]
+use bytes::Bytes;
 use tenure_core::id::{Sequence, WallTime};
+#[cfg(feature = "nats")]
+use tenure_core::port::Subject;
 use tenure_core::port::{Message, StreamInfo, StreamSettings};
 
 /// A message with what the stream itself needs to know of it.
@@ -20,6 +30,9 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
     /// When its own time to live is over.
     pub(super) expires: Option<WallTime>,
+    /// The block of headers that a client sent it with; none where the port's requests say it all.
+    #[cfg(feature = "nats")]
+    pub(super) headers: Option<Box<Bytes>>,
 }
 
 /// A message that is gone, and the write that removed it.
@@ -50,6 +63,9 @@ pub(super) struct Stream {
     removed: BTreeMap<u64, Removed>,
     removed_order: VecDeque<u64>,
     removed_max: usize,
+    /// What was removed since somebody who wants to know it asked last.
+    #[cfg(feature = "nats")]
+    pub(super) gone: Option<Vec<(u64, Subject)>>,
 }
 
 impl Stream {
@@ -75,7 +91,26 @@ impl Stream {
             removed: BTreeMap::new(),
             removed_order: VecDeque::new(),
             removed_max,
+            #[cfg(feature = "nats")]
+            gone: None,
         }
+    }
+
+    /// Takes other settings, with which it goes on from here.
+    #[cfg(feature = "nats")]
+    pub(super) fn set(&mut self, settings: StreamSettings) {
+        self.filters = FilterSet::new(settings.subjects.iter().map(String::as_str));
+        self.republished = settings
+            .republish
+            .as_ref()
+            .map(|it| Republished::new(&it.source, &it.destination));
+        self.settings = settings;
+    }
+
+    /// The subjects of which it has messages, or had.
+    #[cfg(feature = "nats")]
+    pub(super) fn subjects(&self) -> impl Iterator<Item = (&Subject, &SubjectIndex)> {
+        self.subjects.iter()
     }
 
     /// Where a subject is of which it has messages, or had: it takes the subject in, which is literal.
@@ -208,6 +243,10 @@ impl Stream {
             .expect("a stored message is in the index");
         index.live.remove(place);
         self.consumers.removed(sequence, subject);
+        #[cfg(feature = "nats")]
+        if let Some(gone) = &mut self.gone {
+            gone.push((sequence, subject.clone()));
+        }
         if self.removed_max > 0 {
             index.removed.insert(sequence);
             self.removed.insert(
@@ -378,8 +417,12 @@ impl<'a> View<'a> {
     }
 
     /// The messages of a literal subject from a sequence on, in order.
-    pub(super) fn of_subject(&self, subject: &str, from: u64) -> impl Iterator<Item = &'a Stored> {
-        let view = *self;
+    pub(super) fn of_subject(
+        self,
+        subject: &str,
+        from: u64,
+    ) -> impl Iterator<Item = &'a Stored> + use<'a> {
+        let view = self;
         let index = self.stream.subjects.get(subject);
         let live = index.into_iter().flat_map(move |index| {
             index
@@ -396,8 +439,8 @@ impl<'a> View<'a> {
     }
 
     /// All messages from a sequence on, in order.
-    pub(super) fn from(&self, from: u64) -> impl Iterator<Item = &'a Stored> {
-        let view = *self;
+    pub(super) fn from(self, from: u64) -> impl Iterator<Item = &'a Stored> + use<'a> {
+        let view = self;
         let live = self.stream.messages.sequences_from(from);
         let removed = self.up_to.map(|_| self.stream.removed.range(from..));
         let removed = removed.into_iter().flatten().map(|(sequence, _)| *sequence);

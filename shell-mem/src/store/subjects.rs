@@ -132,6 +132,12 @@ impl Subjects {
         }
     }
 
+    #[cfg(feature = "nats")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Subject, &SubjectIndex)> {
+        let all = self.lists.iter().flatten();
+        all.map(|(subject, index)| (subject, index))
+    }
+
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut SubjectIndex> {
         let all = self.lists.iter_mut().flatten();
         all.map(|(_, index)| index)
