@@ -3,7 +3,10 @@
 use super::contexts::Said;
 use super::entities::{Ask, Draft, Job};
 use super::error::Whom;
-use super::{Aggregate, Decide, DecideCx, Decision, ExecuteError, Message};
+use super::{
+    Aggregate, CodecError, Decide, DecideCx, Decision, Decrypted, ExecuteError, Message,
+    PayloadPart,
+};
 use crate::driver::host::{Answer, Caller, KindEntry};
 use crate::driver::{EntityRequest, Sent, What};
 use crate::format::{Codec, Metadata};
@@ -307,10 +310,25 @@ pub(crate) fn conclude<R: DeserializeOwned, E>(
             })
         }
         (Answer::Reply(Reply::Found { version, outcome }), _) => {
-            let codec = aim.entry.config.record.codec;
-            let reply = codec
-                .decode(&outcome)
-                .map_err(|cause| ExecuteError::Reply { id, cause })?;
+            let record = &aim.entry.config.record;
+            let whose = (&record.name, aim.entity);
+            let plain = aim
+                .entry
+                .cipher
+                .decrypt(whose, PayloadPart::Reply, &outcome);
+            let reply = match plain {
+                Ok(Decrypted::Plain(outcome)) => record.codec.decode(&outcome),
+                Ok(Decrypted::Shredded) => {
+                    let Whom { kind, id: entity } = Whom::of(aim.entry, aim.entity);
+                    return Err(ExecuteError::Shredded {
+                        kind,
+                        id: entity,
+                        command: id,
+                    });
+                }
+                Err(error) => Err(CodecError::new(error.to_string())),
+            };
+            let reply = reply.map_err(|cause| ExecuteError::Reply { id, cause })?;
             Ok(receipt(reply, version, None, true))
         }
         (Answer::Reply(Reply::Refused(refusal)), _) => Err(refused(aim, id, refusal)),

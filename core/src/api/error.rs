@@ -188,6 +188,18 @@ pub enum ExecuteError<E> {
         /// The command's id.
         command: CommandId,
     },
+    /// The command took effect before; the key that its reply was stored under is gone.
+    #[error(
+        "command {command} took effect before, and the key of {kind} {id:?} is gone, with its reply"
+    )]
+    Shredded {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// The command's id.
+        command: CommandId,
+    },
     /// The id cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -233,7 +245,10 @@ impl<E> ExecuteError<E> {
 
     /// Whether the command surely took effect, though there is no reply to show for it.
     pub fn took_effect(&self) -> bool {
-        matches!(self, Self::Reply { .. } | Self::Deleted { .. })
+        matches!(
+            self,
+            Self::Reply { .. } | Self::Deleted { .. } | Self::Shredded { .. }
+        )
     }
 
     /// Whether the same command may go well when it is sent again; an unknown one has to be sent
@@ -261,6 +276,7 @@ impl<E> ExecuteError<E> {
             | Self::Failed(_)
             | Self::Reply { .. }
             | Self::Deleted { .. }
+            | Self::Shredded { .. }
             | Self::Name(_)
             | Self::Fold { .. }
             | Self::Damaged(_)

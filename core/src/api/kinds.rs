@@ -145,6 +145,7 @@ impl Tenure {
                 local_replies: settings.local_replies,
             },
             raw: false,
+            cipher: facts.cipher.clone(),
             host: Box::new(move |shard| -> Box<dyn Host> {
                 let messages = messages.map(|messages| messages());
                 Box::new(Entities::<A>::new(host_facts.clone(), shard, messages))
@@ -215,6 +216,7 @@ impl Tenure {
             node: self.inner.handle.node().into(),
             kind: record.name.clone(),
             codec: record.codec,
+            cipher: self.inner.ciphers.of(&record.name),
             unknown_events,
             steps,
             skipped: Arc::clone(&self.inner.skipped),

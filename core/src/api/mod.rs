@@ -11,6 +11,7 @@ pub mod actor;
 mod aggregate;
 pub mod bus;
 mod call;
+mod cipher;
 mod cluster;
 mod codec;
 pub mod consumer;
@@ -49,6 +50,7 @@ mod value;
 
 pub use aggregate::{Aggregate, Decide, KindSettings, UnknownEvents};
 pub use call::{Closure, Command, Decider, Receipt};
+pub use cipher::{Cipher, CipherError, Ciphers, Decrypted, Payload, PayloadPart, SHREDDED};
 pub use cluster::{
     Cluster, ClusterHandle, ClusterView, DescribeError, NodeChange, NodeInfo, NodeRef, NodeView,
     OwnedShard, ShardRef, WaitError,
@@ -86,6 +88,7 @@ pub use crate::log::{Freshness, SnapshotPolicy, SnapshotPolicyError};
 
 pub use bytes::Bytes;
 
+pub(crate) use cipher::Ciphered;
 pub(crate) use cluster::INFO_CODEC;
 pub(crate) use entity::Serving;
 pub(crate) use repository::KindHandle;

@@ -324,7 +324,8 @@ impl<A: Aggregate> Repository<A> {
     pub fn history(&self, id: impl AsRef<str>) -> Result<History<A::Event>, LoadError> {
         let entity = EntityId::new(id.as_ref())?;
         let facts = Arc::clone(&self.kind.facts);
-        let decode = move |record: &_| super::entities::decode_event(&facts, record);
+        let whose = entity.clone();
+        let decode = move |record: &_| super::entities::tell_event(&facts, &whose, record);
         let pages = self.pages(entity);
         Ok(History::new(pages, Box::new(decode), |event| event.name()))
     }

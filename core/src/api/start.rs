@@ -1,7 +1,7 @@
 //! How a node is started: what it is told, and why it did not.
 
 use super::effect::EffectHandler;
-use super::{Cluster, KindError, Serves, Tenure, tenure::Inner};
+use super::{Ciphers, Cluster, KindError, Serves, Tenure, tenure::Inner};
 use crate::driver::{Flights, Handle, Launch, LaunchFailure, Shell};
 use crate::format::LayoutKey;
 use crate::lease::TermsError;
@@ -53,6 +53,8 @@ pub struct StartOptions {
     pub serves: Vec<Serves>,
     /// The code of effects that the node does.
     pub effects: Vec<EffectHandler>,
+    /// What the data of kinds goes through, for each kind.
+    pub ciphers: Ciphers,
     /// The other namespaces in the same place whose buses the node may use, `"*"` for all; none when it is
     /// not set. What the place itself allows, by its users' permissions, holds as well.
     pub bus_namespaces: Vec<String>,
@@ -84,6 +86,7 @@ impl StartOptions {
             cluster: None,
             serves: Vec::new(),
             effects: Vec::new(),
+            ciphers: Ciphers::default(),
             bus_namespaces: Vec::new(),
             flights: None,
             limits: Limits::default(),
@@ -176,6 +179,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
         LaunchFailure::Halted(reason) => StartError::Halted { reason },
         LaunchFailure::Timeout => StartError::Timeout(options.start_timeout),
     })?;
+    handle.encrypt_by(options.ciphers.clone());
     let tenure = Tenure {
         inner: Arc::new(Inner {
             handle,
@@ -183,6 +187,7 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
             stop_timeout: options.stop_timeout.into(),
             limits,
             bus_namespaces: options.bus_namespaces,
+            ciphers: options.ciphers,
             skipped: Arc::default(),
             owned: RwLock::default(),
             types: Mutex::default(),

@@ -6,7 +6,8 @@ use super::model::AggregateModel;
 use super::raw::RawEntities;
 use super::repository::{KindHandle, KindParts};
 use super::{
-    Aggregate, ClusterHandle, Entity, EntityRef, KindError, KindSettings, Log, NodeRef, Repository,
+    Aggregate, Ciphered, Ciphers, ClusterHandle, Entity, EntityRef, KindError, KindSettings, Log,
+    NodeRef, Repository,
 };
 use crate::driver::host::{Host, KindEntry};
 use crate::driver::{Counters, Flight, FlightWriteError, Handle, Recording};
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     /// The other namespaces whose buses the node may use; `*` is all.
     pub(crate) bus_namespaces: Vec<String>,
+    /// What the data of kinds goes through.
+    pub(super) ciphers: Ciphers,
     pub(super) skipped: Arc<AtomicU64>,
     /// The kinds whose entities were asked, by their type.
     pub(super) owned: RwLock<BTreeMap<TypeId, OwnedKind>>,
@@ -145,6 +148,7 @@ impl Tenure {
                 local_replies: false,
             },
             raw: true,
+            cipher: Ciphered::default(),
             host: Box::new(|_| -> Box<dyn Host> { Box::new(RawEntities::default()) }),
         };
         Ok(Log {

@@ -114,7 +114,8 @@ impl<'k, A: Aggregate> Recalled<'k, A> {
         };
         let events = logged.commit.events.iter();
         for record in events.take_while(|record| record.version <= most) {
-            self.state = fold_event(&self.kind.facts, self.state, record)
+            let of = (&logged.commit.entity, record);
+            self.state = fold_event(&self.kind.facts, self.state, of)
                 .map_err(|cause| LoadError::fold(pages.whom(), cause))?;
             self.version = record.version;
         }

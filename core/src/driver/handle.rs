@@ -18,6 +18,7 @@ use super::request::{
 };
 use super::shell::{Shell, TaskHandle};
 use super::space::SpaceSeat;
+use crate::api::Ciphers;
 use crate::flow::Admission;
 use crate::format::Layout;
 use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
@@ -131,6 +132,11 @@ impl fmt::Debug for Handle {
 }
 
 impl Handle {
+    /// What kinds' messages go through when they are stored.
+    pub(crate) fn encrypt_by(&self, ciphers: Ciphers) {
+        self.outbox.encrypt_by(ciphers);
+    }
+
     /// Starts a node's lanes, and waits until the namespace is open.
     pub(crate) async fn launch<S: Shell>(shell: S, launch: Launch) -> Result<Self, LaunchFailure> {
         let dice_key = shell.seed();

@@ -1,5 +1,6 @@
 //! Where the user's states live: what the driver asks of them, type-erased.
 
+use crate::api::Ciphered;
 use crate::id::{Epoch, ShardId, Slot, Ticket, Version};
 use crate::log::{
     Base, Decided, Expected, Firing, FoldError, KindConfig, Provisional, Reply, StoredCommit,
@@ -100,6 +101,8 @@ pub(crate) struct KindEntry {
     pub(crate) config: KindConfig,
     /// Whether its events are taken as they are, without an aggregate.
     pub(crate) raw: bool,
+    /// What its entities' data goes through.
+    pub(crate) cipher: Ciphered,
     /// Makes the host of one shard.
     pub(crate) host: Box<dyn Fn(ShardId) -> Box<dyn Host> + Send + Sync>,
 }

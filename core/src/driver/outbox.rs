@@ -8,7 +8,7 @@ use super::cluster::{
 use super::effects::{EffectCounts, EffectHost};
 use super::host::Answer;
 use super::request::Request;
-use crate::api::{CodecError, Serving};
+use crate::api::{Ciphers, CodecError, Decrypted, PayloadPart, Serving};
 use crate::format::{Answered, Call, Denial, Layout, Return};
 use crate::id::WallTime;
 use crate::log::{Delivery, Dispatch, Expected, Refusal};
@@ -25,6 +25,7 @@ pub(crate) struct Outbox {
     /// Weak: a message that waits keeps no lane running.
     lanes: OnceLock<Vec<mpsc::WeakSender<Request>>>,
     kinds: OnceLock<Arc<Registry>>,
+    ciphers: OnceLock<Ciphers>,
     pub(crate) effects: EffectCounts,
 }
 
@@ -41,6 +42,38 @@ impl Outbox {
         let _ = self
             .lanes
             .set(lanes.iter().map(mpsc::Sender::downgrade).collect());
+    }
+
+    /// What kinds' messages went through when they were stored.
+    pub(crate) fn encrypt_by(&self, ciphers: Ciphers) {
+        // A node has those that it was started with.
+        let _ = self.ciphers.set(ciphers);
+    }
+
+    /// A message as it was before it was stored; else what becomes of it.
+    pub(crate) fn decrypt(&self, mut dispatch: Dispatch) -> Result<Dispatch, Delivery> {
+        let Some(ciphers) = self.ciphers.get() else {
+            return Ok(dispatch);
+        };
+        let (kind, sender) = (&dispatch.kind, &dispatch.sender);
+        let message = &mut dispatch.intent.message;
+        let part = PayloadPart::Message(&message.name, message.schema);
+        let plain = ciphers
+            .of(kind)
+            .decrypt((kind, sender), part, &message.data);
+        match plain {
+            Ok(Decrypted::Plain(data)) => {
+                message.data = data;
+                Ok(dispatch)
+            }
+            Ok(Decrypted::Shredded) => Err(Delivery::Rejected {
+                cause: "its sender's key is gone".to_owned(),
+            }),
+            Err(error) => {
+                tracing::warn!(%kind, %error, "message_not_decrypted");
+                Err(Delivery::Again)
+            }
+        }
     }
 
     /// The kinds that the node serves: to their entities messages go.

@@ -176,6 +176,11 @@ fn fold(error: &FoldError, values: &mut Values<'_>) {
         } => (2, name.as_str(), *schema, *version, step.as_str(), &**cause),
         FoldError::Snapshot { cause } => (3, "", 0, none, "", cause.as_str()),
         FoldError::Panicked { version, cause } => (4, "", 0, *version, "", cause.as_str()),
+        FoldError::Shredded {
+            name,
+            schema,
+            version,
+        } => (5, name.as_str(), *schema, *version, "", ""),
     };
     let values = values.uint(which).text(name).uint(u64::from(schema));
     values.uint(version.0).text(step).text(cause);
@@ -444,6 +449,11 @@ fn known_fold(p: &mut Parts<'_, '_>) -> Result<Option<FoldError>, FormatError> {
         },
         3 => FoldError::Snapshot { cause },
         4 => FoldError::Panicked { version, cause },
+        5 => FoldError::Shredded {
+            name,
+            schema,
+            version,
+        },
         _ => return Ok(None),
     }))
 }

@@ -281,6 +281,18 @@ pub enum FoldError {
         /// What went wrong in it.
         cause: String,
     },
+    /// The key of the event is gone, and the kind does not say what is left without it.
+    #[error(
+        "the key of event {name:?} version {schema} (at version {version}) is gone; to go on without it, name the event tenure-shredded in the kind"
+    )]
+    Shredded {
+        /// The event's name.
+        name: String,
+        /// The version of its type.
+        schema: u16,
+        /// The entity's version at it.
+        version: Version,
+    },
     /// The snapshot's state cannot be decoded; the machine loads without it.
     #[error("the snapshot's state cannot be decoded: {cause}")]
     Snapshot {

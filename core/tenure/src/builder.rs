@@ -10,7 +10,7 @@ use tenure_core::api::consumer::HandlerOutcome;
 use tenure_core::api::effect::{EffectCall, EffectHandler, EffectPolicy};
 use tenure_core::api::transfer::TransferError;
 use tenure_core::api::{
-    Aggregate, Cluster, Entity, Message, Serves, StartError, StartOptions, UpcastersError,
+    Aggregate, Cipher, Cluster, Entity, Message, Serves, StartError, StartOptions, UpcastersError,
     check_upcasters, start_with,
 };
 use tenure_core::driver::{Flights, Shell};
@@ -288,6 +288,13 @@ impl Builder {
     {
         let handler = EffectHandler::new(policy, handler);
         self.options.effects.push(handler);
+        self
+    }
+
+    /// What the data of a kind's entities goes through when it is stored and when it is read: encryption, with a
+    /// key for each entity perhaps ([`Cipher`]). Every node that uses the kind has the same.
+    pub fn cipher<A: Aggregate>(mut self, cipher: impl Cipher) -> Self {
+        self.options.ciphers = self.options.ciphers.of_kind::<A>(cipher);
         self
     }
 

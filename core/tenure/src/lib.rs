@@ -117,15 +117,16 @@ pub use tenure_core::api::model;
 pub use tenure_core::api::projection;
 pub use tenure_core::api::saga;
 pub use tenure_core::api::{
-    Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Closure,
-    Cluster, ClusterHandle, ClusterView, CodecError, Command, CommandOf, DELETED, Decide, DecideCx,
-    Decider, Decision, Delete, DescribeError, Entity, EntityRef, Event, EventReader, EventType,
-    Execute, ExecuteCommand, ExecuteError, ExecuteReceipt, Fields, Freshness, History, KindError,
-    KindSettings, LoadError, Loaded, Log, Message, Messages, Metadata, MetadataError, Mistake,
-    Never, NodeChange, NodeInfo, NodeRef, NodeView, OwnedShard, Parts, Past, Point, RawEvent, Read,
-    ReadError, ReadReply, ReadServed, Receipt, Repository, RouteError, Served, ShardRef,
-    StartError, StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters,
-    UpcastersError, Value, WaitError, When, check_upcasters, kit,
+    Aggregate, Answer, AnswerCx, Append, AppendError, Appended, Ask, AskError, AskServed, Cipher,
+    CipherError, Ciphers, Closure, Cluster, ClusterHandle, ClusterView, CodecError, Command,
+    CommandOf, DELETED, Decide, DecideCx, Decider, Decision, Decrypted, Delete, DescribeError,
+    Entity, EntityRef, Event, EventReader, EventType, Execute, ExecuteCommand, ExecuteError,
+    ExecuteReceipt, Fields, Freshness, History, KindError, KindSettings, LoadError, Loaded, Log,
+    Message, Messages, Metadata, MetadataError, Mistake, Never, NodeChange, NodeInfo, NodeRef,
+    NodeView, OwnedShard, Parts, Past, Payload, PayloadPart, Point, RawEvent, Read, ReadError,
+    ReadReply, ReadServed, Receipt, Repository, RouteError, SHREDDED, Served, ShardRef, StartError,
+    StartOptions, TraceContext, TraceError, Transact, UnknownEvents, Upcasters, UpcastersError,
+    Value, WaitError, When, check_upcasters, kit,
 };
 pub use tenure_core::driver::{
     Counters, Flight, FlightError, FlightFault, FlightWriteError, Flights, Recording, Shell,

@@ -3,17 +3,16 @@
 use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, EventInfo, Innermost, Next};
 use super::{Consumed, EventBatch, HandlerError};
-use crate::api::entities::KindFacts;
+use crate::api::entities::{KindFacts, tell_event};
 use crate::api::metadata::EMPTY;
-use crate::api::upcast::{Reading, StoredEvent};
-use crate::api::{Aggregate, RawEvent, UnknownEvents};
+use crate::api::{Aggregate, EventType, RawEvent};
 use crate::consumer::{Batch, Given, Handled};
 use crate::driver::consumer::{Clocked, ConsumerHost, Progress};
 use crate::format::Cause;
+use crate::log::FoldError;
 use crate::name::KindName;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why an event was not handled.
@@ -109,25 +108,18 @@ pub(in crate::api) fn decoded<A: Aggregate>(
 ) -> Result<Vec<Consumed<A::Event>>, String> {
     let record = given.commit.events.get(given.place.index as usize);
     let record = record.ok_or("its commit has no such event")?;
-    let stored = StoredEvent {
-        name: &record.name,
-        schema: record.schema,
-        version: record.version,
-        data: &record.data,
-    };
-    match facts.steps.read::<A::Event>(facts.codec, stored) {
-        Ok(Reading::Known(events)) => {
+    match tell_event::<A::Event>(facts, &given.subject.id, record) {
+        Ok(events) => {
             let events = events.filter_map(|event| Consumed::new(given, event));
             Ok(events.collect())
         }
-        Ok(Reading::Unknown(_)) if facts.unknown_events == UnknownEvents::Skip => {
-            facts.skipped.fetch_add(1, Ordering::Relaxed);
-            Ok(Vec::new())
+        Err(FoldError::UnknownEvent { name, schema, .. }) => {
+            let event = EventType { name, schema };
+            Err(format!(
+                "this build of kind {} has no event {event}; upgrade it, or let the kind skip unknown events",
+                facts.kind
+            ))
         }
-        Ok(Reading::Unknown(event)) => Err(format!(
-            "this build of kind {} has no event {event}; upgrade it, or let the kind skip unknown events",
-            facts.kind
-        )),
         Err(error) => Err(error.to_string()),
     }
 }

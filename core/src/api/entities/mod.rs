@@ -5,13 +5,16 @@ mod round;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fold::{decode_event, fold_commits, fold_event};
+pub(crate) use fold::{decode_event, fold_commits, fold_event, tell_event};
 
 use super::contexts::{Said, Scene};
 use super::entity::ServedHead;
 use super::plans::Plans;
 use super::upcast::Steps;
-use super::{Aggregate, AnswerCx, CodecError, DecideCx, Decision, Messages, UnknownEvents};
+use super::{
+    Aggregate, AnswerCx, Ciphered, CodecError, DecideCx, Decision, Decrypted, Messages,
+    PayloadPart, UnknownEvents,
+};
 use crate::driver::host::{Answer, Caller, Host, Turn, caught};
 use crate::format::{Codec, Snapshot};
 use crate::id::{CommandId, ShardId, Slot, Ticket};
@@ -34,6 +37,7 @@ pub(crate) struct KindFacts {
     pub(crate) node: Arc<str>,
     pub(crate) kind: KindName,
     pub(crate) codec: Codec,
+    pub(crate) cipher: Ciphered,
     pub(crate) unknown_events: UnknownEvents,
     pub(crate) steps: Steps,
     /// Counts the events that were left out.
@@ -208,7 +212,20 @@ pub(crate) fn restore<A: Aggregate>(
     facts: &KindFacts,
     snapshot: &Snapshot,
 ) -> Result<A, FoldError> {
-    let cause = match caught(|| A::restore(&snapshot.state, facts.codec)) {
+    let whose = (&facts.kind, &snapshot.entity);
+    let part = PayloadPart::Snapshot;
+    let state = match facts.cipher.decrypt(whose, part, &snapshot.state) {
+        Ok(Decrypted::Plain(state)) => state,
+        Ok(Decrypted::Shredded) => {
+            let cause = "its key is gone".to_owned();
+            return Err(FoldError::Snapshot { cause });
+        }
+        Err(error) => {
+            let cause = error.to_string();
+            return Err(FoldError::Snapshot { cause });
+        }
+    };
+    let cause = match caught(|| A::restore(&state, facts.codec)) {
         Ok(Some(Ok(state))) => return Ok(state),
         Ok(Some(Err(error))) => error.to_string(),
         Ok(None) => "this build restores no snapshots of the kind".to_owned(),
@@ -265,6 +282,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let mut round = Round {
             codec: self.facts.codec,
             scene: scene(&self.facts, &entity.id, (self.shard, turn)),
+            cipher: &self.facts.cipher,
             messages: &mut self.messages,
             committed: &entity.committed,
             state: None,
@@ -299,9 +317,20 @@ impl<A: Aggregate> Host for Entities<A> {
                 of.0, of.1
             ));
         };
+        let part = PayloadPart::Message(of.0, of.1);
+        let data = match self
+            .facts
+            .cipher
+            .decrypt((kind, &entity.id), part, &message.data)
+        {
+            Ok(Decrypted::Plain(data)) => data,
+            // Nobody will ever know what it was.
+            Ok(Decrypted::Shredded) => return Verdict::Rejected,
+            Err(error) => return Verdict::Failed(format!("timer {timer}: {error}")),
+        };
         let said = Said::new(firing.wall, None, None);
         let head = ServedHead::alone(firing.id, said);
-        let decoded = caught(|| decode(codec, &message.data, head));
+        let decoded = caught(|| decode(codec, &data, head));
         let mut job = match decoded.map_err(CodecError::new).and_then(|job| job) {
             Ok(job) => job,
             Err(cause) => {
@@ -314,6 +343,7 @@ impl<A: Aggregate> Host for Entities<A> {
         let mut round = Round {
             codec,
             scene: scene(&self.facts, &entity.id, (self.shard, turn)),
+            cipher: &self.facts.cipher,
             messages: &mut self.messages,
             committed: &entity.committed,
             state: None,
@@ -341,7 +371,12 @@ impl<A: Aggregate> Host for Entities<A> {
         let entity = self.slots.get_mut(slot).expect("a folded slot");
         entity.settle(provisional);
         match caught(|| entity.committed.snapshot(self.facts.codec)) {
-            Ok(Some(Ok(bytes))) => Ok(bytes),
+            Ok(Some(Ok(bytes))) => {
+                let whose = (&self.facts.kind, &entity.id);
+                let cipher = &self.facts.cipher;
+                let stored = cipher.encrypt(whose, PayloadPart::Snapshot, bytes);
+                stored.map_err(|error| error.to_string())
+            }
             Ok(Some(Err(error))) => Err(error.to_string()),
             Ok(None) => Err("Aggregate::snapshot makes none of this state".to_owned()),
             Err(panic) => Err(format!("Aggregate::snapshot panicked: {panic}")),

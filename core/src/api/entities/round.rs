@@ -3,11 +3,14 @@
 use super::{Draft, Job};
 use crate::api::contexts::{Said, Scene};
 use crate::api::plans::Plans;
-use crate::api::{Aggregate, CodecError, DecideCx, Event, Messages, deletion};
+use crate::api::{
+    Aggregate, CipherError, Ciphered, CodecError, DecideCx, Event, Messages, PayloadPart, deletion,
+};
 use crate::driver::host::caught;
 use crate::format::{Codec, Later};
 use crate::id::{CommandId, Version};
 use crate::log::{Expected, NewEvent, Verdict};
+use crate::name::{EntityId, KindName};
 use bytes::Bytes;
 
 /// Commands of one entity, decided one after another.
@@ -15,6 +18,7 @@ pub(super) struct Round<'a, A: Aggregate> {
     pub(super) codec: Codec,
     /// Its version is that after the events so far.
     pub(super) scene: Scene<'a>,
+    pub(super) cipher: &'a Ciphered,
     /// The commands that the entity's reminders come as.
     pub(super) messages: &'a mut Option<Messages<A>>,
     pub(super) committed: &'a A,
@@ -67,7 +71,10 @@ impl<A: Aggregate> Round<'_, A> {
         if let (None, Some(messages)) = (&self.messages, plans.messages) {
             *self.messages = Some(caught(messages)?);
         }
-        plans.resolve(self.messages.as_ref(), by).map(Box::new)
+        let mut later = plans.resolve(self.messages.as_ref(), by)?;
+        let encrypted = self.cipher.encrypt_later(self.whose(), &mut later);
+        encrypted.map_err(|error| error.to_string())?;
+        Ok(Box::new(later))
     }
 
     fn accept(
@@ -79,9 +86,16 @@ impl<A: Aggregate> Round<'_, A> {
         // There is nothing to delete, and nothing to tell of it.
         let delete = delete && !(self.scene.version == Version::ABSENT && events.is_empty());
         let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
+        let stores = delete || record || later.is_some() || !events.is_empty();
+        let outcome = match self.encrypted(outcome, stores) {
+            Ok(outcome) => outcome,
+            // Whose key is gone can be deleted all the same: its tombstone keeps no reply.
+            Err(_) if delete => Bytes::new(),
+            Err(error) => return Err(error.to_string()),
+        };
         let mut encoded = Vec::with_capacity(events.len());
         for event in &events {
-            encoded.push(encode_event(event, self.codec)?);
+            encoded.push(self.encode(event)?);
         }
         if delete && events.is_empty() {
             encoded.push(deletion::event(self.codec).map_err(|e| e.to_string())?);
@@ -107,6 +121,37 @@ impl<A: Aggregate> Round<'_, A> {
             later,
             delete,
         })
+    }
+
+    /// A reply as it is stored, if it is.
+    fn encrypted(&self, outcome: Bytes, stores: bool) -> Result<Bytes, CipherError> {
+        match stores {
+            true => {
+                let part = PayloadPart::Reply;
+                self.cipher.encrypt(self.whose(), part, outcome)
+            }
+            false => Ok(outcome),
+        }
+    }
+
+    /// An event as it is stored.
+    fn encode(&self, event: &A::Event) -> Result<NewEvent, String> {
+        let (name, schema) = (event.name(), event.schema());
+        let data = caught(|| event.encode(self.codec))
+            .and_then(|encoded| encoded.map_err(|e| e.to_string()))
+            .map_err(|cause| format!("event {name:?} cannot be encoded: {cause}"))?;
+        let part = PayloadPart::Event(name, schema);
+        let data = self.cipher.encrypt(self.whose(), part, data);
+        Ok(NewEvent {
+            version: None,
+            name: name.into(),
+            schema,
+            data: data.map_err(|error| format!("event {name:?}: {error}"))?,
+        })
+    }
+
+    fn whose(&self) -> (&KindName, &EntityId) {
+        (self.scene.kind, self.scene.entity)
     }
 
     fn evolve(&mut self, events: &[A::Event]) -> Result<(), String> {
@@ -144,16 +189,4 @@ impl<A: Aggregate> Round<'_, A> {
         }
         self.state = Some(state);
     }
-}
-
-fn encode_event<E: Event>(event: &E, codec: Codec) -> Result<NewEvent, String> {
-    let data = caught(|| event.encode(codec))
-        .and_then(|encoded| encoded.map_err(|e| e.to_string()))
-        .map_err(|cause| format!("event {:?} cannot be encoded: {cause}", event.name()))?;
-    Ok(NewEvent {
-        version: None,
-        name: event.name().into(),
-        schema: event.schema(),
-        data,
-    })
 }

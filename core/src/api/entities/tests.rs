@@ -85,6 +85,7 @@ fn host() -> Entities<Sum> {
         namespace: Namespace::new("test").unwrap(),
         kind: KindName::new("sum").unwrap(),
         codec: Codec::Json,
+        cipher: crate::api::Ciphered::default(),
         node: "here".into(),
         steps: crate::api::upcast::Steps::default(),
         unknown_events: UnknownEvents::Fail,

@@ -5,9 +5,9 @@ use super::recorded::{RecordedCommit, RecordedStreams};
 use super::view::{differences, view_of};
 use crate::api::entities::{KindFacts, fold_event};
 use crate::api::upcast::Steps;
-use crate::api::{Aggregate, EventType};
+use crate::api::{Aggregate, Ciphered, EventType};
 use crate::id::{Sequence, Version, WallTime};
-use crate::name::{KindName, Namespace};
+use crate::name::{EntityId, KindName, Namespace};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -154,6 +154,7 @@ impl RecordedStreams {
             namespace: Namespace::new(&self.header.namespace).map_err(|e| wrong(e.to_string()))?,
             node: "test".into(),
             kind: KindName::new(A::KIND).map_err(|e| wrong(e.to_string()))?,
+            cipher: Ciphered::default(),
             codec: self.codec(),
             unknown_events: A::settings().unknown_events,
             steps: Steps::of::<A>().map_err(|e| wrong(e.to_string()))?,
@@ -168,9 +169,13 @@ fn fold<A: Aggregate>(
     mut state: A,
     commit: &RecordedCommit,
 ) -> Result<A, (Version, EventType, String)> {
+    let Ok(entity) = EntityId::new(&commit.entity) else {
+        let what = format!("{:?} is no id of an entity", commit.entity);
+        return Err((Version::ABSENT, ("", 0).into(), what));
+    };
     for event in &commit.events {
         let record = event.record().expect("looked at when it was read");
-        state = fold_event(facts, state, &record).map_err(|error| {
+        state = fold_event(facts, state, (&entity, &record)).map_err(|error| {
             let of = (&*record.name, record.schema).into();
             (record.version, of, error.to_string())
         })?;

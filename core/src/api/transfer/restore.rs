@@ -42,6 +42,7 @@ pub enum RestoreError {
 /// The events of one entity in a file, as one command.
 struct Restore {
     facts: Arc<KindFacts>,
+    entity: EntityId,
     events: Vec<EventRecord>,
 }
 
@@ -54,7 +55,7 @@ impl<A: Aggregate> Decider<A> for Restore {
     fn decide(&mut self, _: &A, _: &DecideCx<'_>) -> Result<Decision<A, u64>, FoldError> {
         let mut events = Vec::with_capacity(self.events.len());
         for record in &self.events {
-            events.extend(decode_event::<A::Event>(&self.facts, record)?);
+            events.extend(decode_event::<A::Event>(&self.facts, &self.entity, record)?);
         }
         let count = events.len() as u64;
         Ok(Decision::events(events).reply(count))
@@ -85,6 +86,11 @@ pub(in crate::api) async fn restore<A: Aggregate>(
         codec: codec.unwrap_or(kind.facts.codec),
         ..KindFacts::clone(&kind.facts)
     };
+    let decider = Restore {
+        facts: Arc::new(facts),
+        entity: entity.clone(),
+        events,
+    };
     let sending = Sending {
         kind,
         entity,
@@ -94,8 +100,7 @@ pub(in crate::api) async fn restore<A: Aggregate>(
         metadata: None,
         timeout: kind.tenure.inner.timeout,
     };
-    let facts = Arc::new(facts);
-    Ok(sending.run(Restore { facts, events }).await?)
+    Ok(sending.run(decider).await?)
 }
 
 /// The events of an entity, but for that of its deletion, and how they are encoded.

@@ -8,6 +8,7 @@ use crate::format::WriteMode;
 use crate::id::OpId;
 use crate::log::{Delivery, Input};
 use futures_util::FutureExt;
+use std::future::ready;
 
 /// What came of a message that a log sent.
 pub(super) type Delivered = (ShardKey, OpId, Delivery);
@@ -26,13 +27,21 @@ impl<S: Shell> Lane<S> {
                         unreachable!("a log has a layout");
                     };
                     let (outbox, timeout) = (&self.facts.outbox, self.facts.limits.store_timeout);
+                    let dispatch = match outbox.decrypt(*dispatch) {
+                        Ok(dispatch) => dispatch,
+                        Err(delivery) => {
+                            let ended = ready((key, op, delivery));
+                            self.deliveries.push(ended.boxed());
+                            continue;
+                        }
+                    };
                     let delivered = match outbox.effect(&dispatch.intent.kind) {
                         Some(host) => {
-                            effects::call(&self.shell, (outbox, layout, timeout), host, *dispatch)
+                            effects::call(&self.shell, (outbox, layout, timeout), host, dispatch)
                         }
                         None => {
                             let deadline = self.now + timeout.saturating_mul(2);
-                            outbox.send(*dispatch, layout, self.shell.wall(), deadline)
+                            outbox.send(dispatch, layout, self.shell.wall(), deadline)
                         }
                     };
                     let delivered = delivered.map(move |delivery| {
