@@ -9,11 +9,11 @@ use tenure_core::Span;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Call, CallTarget, Cause, Checkpoint, Codec, CommandRecord, Commit,
     DeadLetter, Denial, Dropped, ElsewhereRecord, Entry, EventPlace, EventRecord, FormatError,
-    FrameReader, FrameVersions, FrameWriter, GroupRecord, Hop, Import, IndexedTimer, Intent,
-    IntentPlace, KindRecord, Later, Layout, LayoutKey, Mark, Member, MemberState, MessageRecord,
-    Metadata, MetadataError, MetadataRecord, Ownership, Placement, Position, Publication, Receiver,
-    Replaced, Return, ShardIndex, ShelvedReceiver, Snapshot, SnapshotRef, StateAt, TakeOver, Timer,
-    Unknown, WriteMode,
+    FrameReader, FrameVersions, FrameWriter, GroupOrders, GroupRecord, Hop, Import, IndexedTimer,
+    Intent, IntentPlace, KindRecord, Later, Layout, LayoutKey, LifeStart, Mark, Member,
+    MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord, Ownership, Placement,
+    Position, Publication, Receiver, Replaced, Return, ShardIndex, ShelvedReceiver, Snapshot,
+    SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -240,6 +240,31 @@ fn index_with_shelved() -> ShardIndex {
             shelved(0x5e00_0000_0000_0000_0000_0000_0000_0002, 12),
         ],
         ..index()
+    }
+}
+
+/// A group that was rewound once, and is paused.
+fn group_orders() -> GroupOrders {
+    GroupOrders {
+        layout: LAYOUT,
+        group: ConsumerName::new("balances").unwrap(),
+        token: Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0007),
+        paused: Some("ann".into()),
+        life: 2,
+        from: LifeStart::After(vec![Position::whole(Sequence(890)), Position::START]),
+        node: "node-a".into(),
+        time: WallTime(1_763_800_000_000),
+        unknown: Unknown::default(),
+    }
+}
+
+/// One that began its third life with a time.
+fn group_orders_at() -> GroupOrders {
+    GroupOrders {
+        paused: None,
+        life: 3,
+        from: LifeStart::At(WallTime(1_763_700_000_000)),
+        ..group_orders()
     }
 }
 
@@ -861,6 +886,19 @@ fn what_is_written_is_what_was_always_written() {
         &shelved,
         ShardIndex::encode,
         ShardIndex::decode,
+    );
+    let (orders, at) = (group_orders(), group_orders_at());
+    check(
+        "group-orders",
+        &orders,
+        GroupOrders::encode,
+        GroupOrders::decode,
+    );
+    check(
+        "group-orders-at",
+        &at,
+        GroupOrders::encode,
+        GroupOrders::decode,
     );
     check("barrier", &barrier(), Barrier::encode, Barrier::decode);
     check(

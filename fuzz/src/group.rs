@@ -1,5 +1,5 @@
 //! Groups of consumers (`core/tests/group`): nodes that run one, under crashes, hints, ends of leases, writes
-//! that are lost or late, joins and leaves. Of each partition at most one node acts, nothing of a former
+//! that are lost or late, joins, leaves, pauses and rewinds. Of each partition at most one node acts, nothing of a former
 //! owner is stored, and in the end each event was handled in order.
 
 #[path = "../../core/tests/group/world.rs"]

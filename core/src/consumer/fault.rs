@@ -162,6 +162,14 @@ pub enum Fault {
         /// The group.
         name: ConsumerName,
     },
+    /// A new group could not be told where it begins.
+    #[error("the group {name} cannot begin with what is new: {refusal}")]
+    GroupStart {
+        /// The group.
+        name: ConsumerName,
+        /// Why.
+        refusal: alloc::boxed::Box<super::group::GroupOrderRefusal>,
+    },
     /// The checkpoint's positions are of another log.
     #[error(
         "the checkpoint of the consumer {name} is of layout {found}, and this namespace's is {expected}: it was copied or restored from elsewhere; start the consumer with a reset, or give it another name"

@@ -104,6 +104,16 @@ pub struct Counters {
     pub actors_held: u64,
     /// Messages in the mailboxes of actors at this moment.
     pub actor_letters: u64,
+    /// Partitions of groups whose consumers run on this node at this moment, or are ending.
+    pub partitions_held: u64,
+    /// Partitions of groups that came to this node.
+    pub partitions_claimed: u64,
+    /// Partitions of groups that this node began to hand over, or let end for a new life.
+    pub partitions_handed_over: u64,
+    /// Partitions of groups that this node lost: with its lease, or to another run.
+    pub partitions_lost: u64,
+    /// What this node told its groups as a whole.
+    pub group_orders: u64,
     /// Machines that halted.
     pub halts: u64,
     /// Nodes of the cluster that this one sees at this moment, itself among them.
@@ -237,6 +247,11 @@ impl Counters {
         self.actor_undelivered += other.actor_undelivered;
         self.actors_held += other.actors_held;
         self.actor_letters += other.actor_letters;
+        self.partitions_held += other.partitions_held;
+        self.partitions_claimed += other.partitions_claimed;
+        self.partitions_handed_over += other.partitions_handed_over;
+        self.partitions_lost += other.partitions_lost;
+        self.group_orders += other.group_orders;
         self.halts += other.halts;
         self.members += other.members;
         self.shards_owned += other.shards_owned;

@@ -3,12 +3,13 @@
 
 use super::cluster::MachineSeat;
 use super::consumer::{ConsumerHost, Ended, Told};
+use super::counters::Counters;
 use super::handle::{Handle, NotSent};
 use super::lease::Reading;
-use super::request::Request;
-use crate::consumer::group::{Effect, Group, GroupConfig, GroupState, GroupStatus};
+use super::request::{GroupAnswer, Request};
+use crate::consumer::group::{Effect, Group, GroupConfig, GroupOrder, GroupState, GroupStatus};
 use crate::consumer::{Definition, Fault, Pace};
-use crate::id::{GroupPart, OpId};
+use crate::id::{GroupPart, OpId, Ticket};
 use crate::name::{ConsumerName, NodeName};
 use crate::space::SpaceWish;
 use crate::step::Time;
@@ -75,6 +76,8 @@ pub(crate) struct GroupSeat {
     /// The lease as the machine was told last.
     pub(crate) lease: Reading,
     pub(crate) parts: BTreeMap<GroupPart, PartSeat>,
+    /// Who waits for what comes of an order.
+    pub(crate) waiting: BTreeMap<Ticket, oneshot::Sender<GroupAnswer>>,
 }
 
 impl fmt::Debug for GroupSeat {
@@ -113,6 +116,11 @@ impl PartSeat {
 }
 
 impl GroupSeat {
+    pub(crate) fn count_into(&self, counters: &mut Counters) {
+        let held = self.seat.machine().acting().count();
+        counters.partitions_held += held as u64;
+    }
+
     /// Tells how it stands.
     pub(crate) fn say(&self, ended: Option<Ended>) {
         let status = self.seat.machine().status();
@@ -159,6 +167,8 @@ impl Handle {
             state: GroupState::Starting,
             members: Vec::new(),
             partitions: Vec::new(),
+            paused: None,
+            life: 1,
         };
         let (told, tells) = watch::channel(GroupTold {
             status,
@@ -181,6 +191,19 @@ impl Handle {
             Ok(Err(fault)) => Err(GroupFailure::Fault(fault)),
             Err(_) => Err(GroupFailure::NotSent(NotSent::Stopped)),
         }
+    }
+
+    /// Tells a group something, on all nodes.
+    pub(crate) async fn order_group(
+        &self,
+        (lane, number): (usize, u64),
+        order: GroupOrder,
+        deadline: Time,
+    ) -> Result<GroupAnswer, NotSent> {
+        let (done, told) = oneshot::channel();
+        let request = Request::OrderGroup(number, Box::new(order), done);
+        self.send(lane, request, deadline).await?;
+        told.await.map_err(|_| NotSent::Stopped)
     }
 
     /// Has this node hand over its part in a group, and take no more of it. Its handlers may end what they

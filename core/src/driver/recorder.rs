@@ -255,6 +255,7 @@ fn bytes_of(input: &Recorded) -> usize {
             | consumer::group::Input::Run(_)
             | consumer::group::Input::Faulted { .. }
             | consumer::group::Input::Ended { .. }
+            | consumer::group::Input::Order { .. }
             | consumer::group::Input::Leave { .. } => 0,
         },
         Recorded::Node(input) => {

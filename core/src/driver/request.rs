@@ -10,6 +10,7 @@ use super::host::{Answer, Caller, KindEntry};
 use super::lane::Stagecraft;
 use super::recorder::Recording;
 use crate::api::NodeChange;
+use crate::consumer::group::{GroupOrder, GroupOrderRefusal};
 use crate::format::{KindRecord, Metadata};
 use crate::id::{CommandId, ShardId, WallTime};
 use crate::log::{Expected, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
@@ -39,6 +40,8 @@ pub(crate) enum Request {
     Group(Box<StartGroup>),
     /// Hand over the part in a group; handlers may end what they have until then.
     LeaveGroup(u64, Time),
+    /// Tell a group something, by its number in the lane.
+    OrderGroup(u64, Box<GroupOrder>, oneshot::Sender<GroupAnswer>),
     /// A kind's record; lane 0 only.
     Kind(Box<KindWish>, oneshot::Sender<KindAnswer>),
     /// A request for whoever owns something, or for a node.
@@ -100,6 +103,9 @@ pub(crate) enum HistoryFailure {
     Stopped,
 }
 
+/// What came of an order of a group: the life that the group is in.
+pub(crate) type GroupAnswer = Result<u64, GroupOrderRefusal>;
+
 /// How a request for a kind's record ended.
 pub(crate) type KindAnswer = Result<KindRecord, KindFailure>;
 
@@ -123,6 +129,7 @@ impl Request {
             Self::Publish(publishing) => drop(publishing),
             Self::Store(_, done) => drop(done),
             Self::Group(start) => drop(start),
+            Self::OrderGroup(_, _, done) => drop(done),
             Self::Kind(_, done) => drop(done.send(Err(KindFailure::Stopped))),
             Self::Ask(request) => request.ask.unrouted(Unrouted::Stopped),
             Self::Enrol(enrol) => drop(enrol),

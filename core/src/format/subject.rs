@@ -177,6 +177,11 @@ impl Namespace {
         format!("{self}.grp.{group}.{part}").into()
     }
 
+    /// `<ns>.grp.<group>.orders`: what a group was told as a whole.
+    pub fn group_orders_subject(&self, group: &ConsumerName) -> Subject {
+        format!("{self}.grp.{group}.orders").into()
+    }
+
     /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
     pub fn dead_letter_subject(&self, consumer: &ConsumerName, place: EventPlace) -> Subject {
         let EventPlace {
@@ -465,6 +470,8 @@ mod tests {
             ns.partition_subject(&consumer, GroupPart(3)),
             "bank.grp.balances.3"
         );
+        let orders = ns.group_orders_subject(&consumer);
+        assert_eq!(orders, "bank.grp.balances.orders");
         let place = EventPlace {
             partition: Partition(3),
             sequence: Sequence(12),

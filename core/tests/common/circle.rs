@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use tenure_core::consumer::group::{Effect, Group, GroupConfig, Input, part_of};
+use tenure_core::consumer::group::{Effect, Group, GroupConfig, GroupOrder, Input, part_of};
 use tenure_core::consumer::{
     self, Command, Config, Consumer, Definition, Filter, Handled, Keeping, Order, Pace, Source,
     Start,
@@ -15,7 +15,7 @@ use tenure_core::format::{
     Checkpoint, Commit, EventRecord, Layout, LayoutKey, Placement, Position, Unknown,
 };
 use tenure_core::id::{
-    CommitId, GroupPart, Incarnation, KindId, LayoutId, OpId, Sequence, Version, WallTime,
+    CommitId, GroupPart, Incarnation, KindId, LayoutId, OpId, Sequence, Ticket, Version, WallTime,
 };
 use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace, NodeName};
 use tenure_core::node::{About, Peer, PeerState, Role, Standing, View};
@@ -50,6 +50,8 @@ pub(crate) struct Circle {
     runs: u128,
     /// Handed over, in order: by which node, of which entity, where.
     pub(crate) handled: Vec<(String, String, Sequence)>,
+    /// Where a new group begins.
+    pub(crate) start: Start,
 }
 
 /// One node.
@@ -137,6 +139,7 @@ impl Circle {
             commits: 0,
             runs: 0,
             handled: Vec::new(),
+            start: Start::Beginning,
         };
         let ns = namespace();
         for partition in this.layout.partitions() {
@@ -219,7 +222,7 @@ impl Circle {
             source: Source::Log,
             filter,
             order: Order::PerEntity { handlers_max: 4 },
-            start: Start::Beginning,
+            start: self.start.clone(),
             keeping: Keeping::Stored,
         };
         let config = GroupConfig {
@@ -377,7 +380,12 @@ impl Circle {
             }
             // Lists come with each view.
             Effect::Look => {}
-            Effect::Begin { share, shards } => {
+            Effect::Begin {
+                share,
+                shards,
+                start,
+                paused,
+            } => {
                 let (part, at, run) = (share.part, share.at, share.record.run);
                 let from = &share.record.positions;
                 self.line(format!(
@@ -385,7 +393,7 @@ impl Circle {
                 ));
                 let node = self.nodes.get_mut(name).expect("a node");
                 let mut definition = node.definition.clone();
-                definition.filter.shards = shards;
+                (definition.filter.shards, definition.start) = (shards, start);
                 let config = Config {
                     wish: SpaceWish::new(namespace()),
                     layout: self.layout.clone(),
@@ -408,8 +416,16 @@ impl Circle {
                 };
                 let before = node.parts.insert(part, part_seat);
                 assert!(before.is_none(), "{name} runs {part} twice");
+                if paused.is_some() {
+                    self.pause(name, part, paused);
+                }
                 self.step_part(name, part, consumer::Input::Up);
             }
+            Effect::Pause { part, by } => self.pause(name, part, by),
+            Effect::Answer { told, .. } => self.line(match told {
+                Ok(life) => format!("= {name} told the group, in life {life}"),
+                Err(refusal) => format!("= {name} did not tell the group: {refusal}"),
+            }),
             Effect::End { part, until } => {
                 self.line(format!("> {name} lets {part} end"));
                 let seat = self.node(name).parts.get_mut(&part).expect("it runs");
@@ -439,6 +455,28 @@ impl Circle {
             }
             Effect::Halt(reason) => panic!("{name} halts: {reason}"),
         }
+    }
+
+    /// Has a partition's consumer hand over nothing, or go on.
+    fn pause(&mut self, name: &str, part: GroupPart, by: Option<String>) {
+        let ticket = Ticket(0);
+        let command = match by {
+            Some(by) => {
+                self.line(format!("> {name} pauses {part} for {by}"));
+                Command::Pause { ticket, by }
+            }
+            None => {
+                self.line(format!("> {name} resumes {part}"));
+                Command::Resume { ticket }
+            }
+        };
+        self.step_part(name, part, consumer::Input::Order(command));
+    }
+
+    /// A node tells the group something.
+    pub(crate) fn order(&mut self, name: &str, order: GroupOrder) {
+        let ticket = Ticket(1);
+        self.step(name, Input::Order { ticket, order });
     }
 
     /// Nothing of a partition acts any more.

@@ -3,7 +3,8 @@
 use crate::circle::{Circle, Fate, LEASE, position};
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::Span;
-use tenure_core::consumer::group::Input;
+use tenure_core::consumer::Start;
+use tenure_core::consumer::group::{GroupOrder, Input};
 use tenure_core::format::Position;
 use tenure_core::id::{Incarnation, Sequence};
 use tenure_core::node::Standing;
@@ -22,7 +23,9 @@ pub(crate) struct World {
     commits: u64,
     started: usize,
     /// What each partition's record said last, and the runs that had it before.
-    records: BTreeMap<u16, (Position, Incarnation)>,
+    records: BTreeMap<u16, (u64, Position, Incarnation)>,
+    /// Somebody wanted the group to go on from another place.
+    rewound: bool,
     former: BTreeMap<u16, BTreeSet<Incarnation>>,
 }
 
@@ -35,6 +38,7 @@ impl World {
             started: 0,
             records: BTreeMap::new(),
             former: BTreeMap::new(),
+            rewound: false,
         };
         this.start();
         this.start();
@@ -71,6 +75,10 @@ impl World {
         let all: Vec<String> = self.circle.nodes.keys().cloned().collect();
         let one = all[usize::from(how) % all.len()].clone();
         let living = self.living();
+        if what >= 248 {
+            self.order(&one, how);
+            return self.look();
+        }
         match what % 24 {
             0..=7 => drop(self.circle.answer(&one)),
             8 | 9 => drop(self.circle.end_batches(&one)),
@@ -126,6 +134,23 @@ impl World {
         self.look();
     }
 
+    /// A node tells the group something.
+    fn order(&mut self, name: &str, how: u16) {
+        let by = "somebody".to_owned();
+        let order = match how % 4 {
+            0 => GroupOrder::Pause { by },
+            1 => GroupOrder::Resume,
+            2 => GroupOrder::Rewind(Start::Beginning),
+            _ => {
+                let places = u64::from(how / 4) % (self.commits + 2);
+                let place = Position::whole(Sequence(places));
+                GroupOrder::Rewind(Start::After(vec![place]))
+            }
+        };
+        self.rewound |= how % 4 > 1;
+        self.circle.order(name, order);
+    }
+
     /// The others find out that the lease of a node is over: later than it ends, with whatever drift.
     fn find_out(&mut self, name: &str) {
         let watched = self.circle.now;
@@ -140,17 +165,19 @@ impl World {
         }
     }
 
-    /// P6: positions do not go back, and who lost a record never writes it again.
+    /// P6: positions do not go back within a life, and who lost a record never writes it again. Lives do not
+    /// go back, and each begins with no positions (Q7).
     fn look(&mut self) {
         for part in 0..PARTITIONS {
             let Some((_, record)) = self.circle.record(part) else {
                 assert!(!self.records.contains_key(&part), "a record stays");
                 continue;
             };
-            let (at, run) = (position(&record), record.run);
-            if let Some((before, owner)) = self.records.insert(part, (at, run)) {
+            let (life, at, run) = (record.generation, position(&record), record.run);
+            if let Some((lived, before, owner)) = self.records.insert(part, (life, at, run)) {
+                assert!(life >= lived, "partition {part} is in a former life");
                 assert!(
-                    at >= before,
+                    life > lived || at >= before,
                     "partition {part} went back: {before:?}, {at:?}"
                 );
                 if owner != run {
@@ -190,6 +217,10 @@ impl World {
         if self.living().is_empty() {
             self.start();
         }
+        let one = self.living().remove(0);
+        let to = self.circle.now + Span::from_secs(5);
+        self.circle.advance(to);
+        self.circle.order(&one, GroupOrder::Resume);
         let to = self.circle.now + Span::from_secs(30);
         self.circle.advance(to);
         self.look();
@@ -200,6 +231,12 @@ impl World {
                 let status = self.circle.nodes[&name].group.status();
                 let best = status.partitions[usize::from(part)].best.clone();
                 assert_eq!(best.map(|best| best.to_string()), Some(name.clone()));
+                let (_, record) = self.circle.record(part).expect("it is owned");
+                assert_eq!(
+                    record.generation, status.life,
+                    "{part} is in the group's life"
+                );
+                assert_eq!(status.paused, None);
             }
         }
         assert_eq!(
@@ -216,6 +253,15 @@ impl World {
             }
         }
         let story = self.circle.lines.join("\n");
+        if self.rewound {
+            // What is between two places may come to nobody.
+            for (id, seen) in &mut first {
+                seen.sort_unstable();
+                let all = &self.committed[id];
+                assert!(seen.iter().all(|at| all.contains(at)), "{story}");
+            }
+            return;
+        }
         assert_eq!(
             first, self.committed,
             "each was handled, in order:\n{story}"

@@ -2,7 +2,10 @@
 
 use crate::circle::{Circle, Fate};
 use crate::story::{Stage, span};
-use tenure_core::consumer::group::Input;
+use tenure_core::consumer::Start;
+use tenure_core::consumer::group::{GroupOrder, Input};
+use tenure_core::format::Position;
+use tenure_core::id::Sequence;
 use tenure_core::node::Standing;
 
 impl Stage for Circle {
@@ -18,6 +21,7 @@ impl Stage for Circle {
                 self.advance(to);
             }
             ["run"] => self.run(),
+            ["groups", "begin", "with", "what", "is", "new"] => self.start = Start::New,
             ["records"] => {
                 for part in 0..2 {
                     let line = match self.record(part) {
@@ -77,6 +81,28 @@ impl Circle {
                 let until = self.now + span(within)?;
                 let gives_up = false;
                 self.step(name, Input::Leave { until, gives_up });
+                self.run();
+            }
+            ["pauses"] => {
+                let by = format!("who is at {name}");
+                self.order(name, GroupOrder::Pause { by });
+                self.run();
+            }
+            ["resumes"] => {
+                self.order(name, GroupOrder::Resume);
+                self.run();
+            }
+            ["rewinds", "to", place] => {
+                let to = match *place {
+                    "beginning" => Start::Beginning,
+                    "new" => Start::New,
+                    place => {
+                        let place = place.strip_prefix('#').and_then(|it| it.parse().ok());
+                        let place = place.ok_or("beginning, new, or a commit such as #3")?;
+                        Start::After(vec![Position::whole(Sequence(place))])
+                    }
+                };
+                self.order(name, GroupOrder::Rewind(to));
                 self.run();
             }
             ["holds"] => self.node(name).holds = true,

@@ -1,6 +1,7 @@
 //! Why a consumer did not start, ended, or did not do what it was asked.
 
 use crate::api::KindError;
+use crate::consumer::group::GroupOrderRefusal;
 use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
 use crate::format::EventPlace;
 use crate::id::GroupPart;
@@ -63,9 +64,9 @@ pub enum ConsumerError {
         /// The group.
         name: String,
     },
-    /// One node cannot say where all of a group begins.
+    /// The start of one node does not say where all of a group begins.
     #[error(
-        "the group {name} is not reset: its partitions are at work on several nodes, each from its checkpoint; give it another name to begin anew"
+        "the group {name} is not reset by a node that starts: its partitions are at work on several nodes; start it, and rewind it as a whole (GroupHandle::rebuild), or give it another name"
     )]
     GroupReset {
         /// The group.
@@ -80,14 +81,6 @@ pub enum ConsumerError {
         part: GroupPart,
         /// What ended it.
         why: String,
-    },
-    /// Each partition of a group begins when it has an owner.
-    #[error(
-        "the group {name} cannot begin with what is new: each partition begins when a node has it, and what came before that would be handed to nobody; say from what time on (Start::At)"
-    )]
-    GroupNew {
-        /// The group.
-        name: String,
     },
     /// Something is wrong with what it reads or with where its checkpoint is.
     #[error(transparent)]
@@ -120,6 +113,21 @@ pub enum RewindError {
     #[error(transparent)]
     Refused(#[from] RewindRefusal),
     /// It does not run.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+}
+
+/// Why a group was not told something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupOrderError {
+    /// It goes on as before.
+    #[error(transparent)]
+    Refused(#[from] GroupOrderRefusal),
+    /// It is not known whether the group was told: the order may still be stored.
+    #[error("the store did not answer in time, so the group may be told still: look at its status")]
+    Timeout,
+    /// This node takes no part in it.
     #[error(transparent)]
     Consumer(#[from] ConsumerError),
 }

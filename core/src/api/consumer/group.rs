@@ -2,9 +2,9 @@
 
 use super::builder::Made;
 use super::handle::error_of;
-use super::{ConsumerBuilder, ConsumerError, ConsumerHandle, GroupLetters};
+use super::{ConsumerBuilder, ConsumerError, ConsumerHandle, GroupLetters, GroupOrderError};
 use crate::api::Tenure;
-use crate::consumer::group::GroupState;
+use crate::consumer::group::{GroupOrder, GroupState};
 use crate::consumer::{Lag, Start, State, Status};
 use crate::driver::consumer::Ended;
 use crate::driver::group::{GroupFailure, GroupTold};
@@ -55,8 +55,8 @@ impl GroupBuilder {
     ///
     /// # Errors
     ///
-    /// When the node is in no cluster, the name is another's, it has no handler, it is to begin with what is
-    /// new, a kind cannot be used, or the store is not there.
+    /// When the node is in no cluster, the name is another's, it has no handler, it is to be reset, a kind
+    /// cannot be used, or the store is not there.
     pub async fn start(self) -> Result<GroupHandle, ConsumerError> {
         let Self { consumer, group } = self;
         let Made {
@@ -71,10 +71,6 @@ impl GroupBuilder {
         if reset.is_some() {
             let name = name.to_string();
             return Err(ConsumerError::GroupReset { name });
-        }
-        if definition.start == Start::New {
-            let name = name.to_string();
-            return Err(ConsumerError::GroupNew { name });
         }
         let handle = &tenure.inner.handle;
         let deadline = handle.now() + timeout;
@@ -107,8 +103,9 @@ impl GroupBuilder {
 /// This node's part in a group. Clones are handles of the same one; it runs on without any, until it is
 /// stopped or its node is.
 ///
-/// A group is not paused, rewound or rebuilt: its partitions are at work on several nodes, and what one of
-/// them is told the others do not know. One that is to begin anew gets another name.
+/// What it is told ([`pause`](Self::pause), [`resume`](Self::resume), [`rewind`](Self::rewind)) is told the
+/// group as a whole, and stored: every node follows when it reads it, within some six seconds
+/// ([`Limits::owners_reread`](crate::step::Limits::owners_reread)), and who takes part later does so too.
 ///
 /// ```
 /// use tenure_core::api::consumer::{ConsumerError, Consumed, Group};
@@ -157,6 +154,11 @@ pub struct GroupStatus {
     pub partitions: Vec<PartitionStatus>,
     /// What is not handled of the partitions that this node runs.
     pub lag: Lag,
+    /// Who has the group paused, as far as this node has read.
+    pub paused: Option<String>,
+    /// The how manieth life of the group it is, from 1, as far as this node has read: a rewind begins the
+    /// next one.
+    pub life: u64,
 }
 
 /// One partition as a node sees it.
@@ -232,6 +234,8 @@ impl GroupHandle {
             members: status.members.iter().map(ToString::to_string).collect(),
             partitions,
             lag,
+            paused: status.paused.clone(),
+            life: status.life,
         }
     }
 
@@ -296,6 +300,72 @@ impl GroupHandle {
         match ended.ok().and_then(|told| told.ended.clone()) {
             Some(Ended::Stopped { .. }) => Ok(()),
             other => Err(error_of(other)),
+        }
+    }
+
+    /// Has the whole group hand nothing over until it is [resumed](Self::resume), on whatever node; what
+    /// handlers have they end. `by` says who wants it, for people; of two who do the first one stands.
+    ///
+    /// Returns when that is stored: this node follows at once, the others when they read it.
+    ///
+    /// Cancel safe: the group is told all the same.
+    ///
+    /// # Errors
+    ///
+    /// When it is not known whether that is stored, or this node takes no part in the group.
+    pub async fn pause(&self, by: impl Into<String>) -> Result<(), GroupOrderError> {
+        let by = by.into();
+        self.tell(GroupOrder::Pause { by }).await.map(drop)
+    }
+
+    /// Has the whole group go on, as [`pause`](Self::pause) has it stop.
+    ///
+    /// # Errors
+    ///
+    /// As of [`pause`](Self::pause).
+    pub async fn resume(&self) -> Result<(), GroupOrderError> {
+        self.tell(GroupOrder::Resume).await.map(drop)
+    }
+
+    /// Has the whole group go on from another place, in its next life, whose number is returned. Each
+    /// partition ends what its handlers have, for
+    /// [`Limits::hand_over_patience`](crate::step::Limits::hand_over_patience) at most, and begins there; one
+    /// that has no owner now begins there when it has one, and one that stands over an event begins anew.
+    /// Events between the two places come again, or never.
+    ///
+    /// Returns when that is stored, as [`pause`](Self::pause) does.
+    ///
+    /// # Errors
+    ///
+    /// When the place is past the end of the log, or there is not one for each stream; the group goes on as
+    /// before. As of [`pause`](Self::pause).
+    pub async fn rewind(&self, to: Start) -> Result<u64, GroupOrderError> {
+        self.tell(GroupOrder::Rewind(to)).await
+    }
+
+    /// Has the whole group go back to the first event ([`rewind`](Self::rewind)).
+    ///
+    /// # Errors
+    ///
+    /// As of [`rewind`](Self::rewind).
+    pub async fn rebuild(&self) -> Result<u64, GroupOrderError> {
+        self.rewind(Start::Beginning).await
+    }
+
+    async fn tell(&self, order: GroupOrder) -> Result<u64, GroupOrderError> {
+        let inner = &self.tenure.inner;
+        let deadline = inner.handle.now() + inner.timeout;
+        let telling = inner
+            .handle
+            .order_group((self.lane, self.number), order, deadline);
+        tokio::select! {
+            biased;
+            told = telling => match told {
+                Ok(told) => Ok(told?),
+                Err(_) if self.is_over() => Err(self.error_now().into()),
+                Err(not_sent) => Err(ConsumerError::from(not_sent).into()),
+            },
+            () = inner.handle.sleep_until(deadline) => Err(GroupOrderError::Timeout),
         }
     }
 

@@ -45,7 +45,9 @@ pub(in crate::api) use route::decoded;
 
 pub use builder::ConsumerBuilder;
 pub use consumed::{Consumed, EventBatch};
-pub use error::{ConsumerError, HandlerError, LetterError, RewindError, SeenError};
+pub use error::{
+    ConsumerError, GroupOrderError, HandlerError, LetterError, RewindError, SeenError,
+};
 pub use group::{Group, GroupBuilder, GroupHandle, GroupStatus, PartitionStatus};
 pub use group_letters::GroupLetters;
 pub use handle::ConsumerHandle;
@@ -55,7 +57,7 @@ pub use middleware::{
     EventInfo, Logged, Measured, Measures, Middleware, Next, Retried, TimedOut, Traced,
 };
 
-pub use crate::consumer::group::GroupState;
+pub use crate::consumer::group::{GroupOrderRefusal, GroupState};
 pub use crate::consumer::{
     Failure, Fault, Lag, LetterRefusal, OrderRefusal, Pace, Policy, RewindRefusal, Stall,
     StallReason, Start, State, Status, Then, UnreadableLetter,

@@ -196,13 +196,21 @@ impl Group {
                 Some(_) if !self.stale => Verdict::Release,
                 Some(_) | None => Verdict::Rest,
             },
-            Hold::No if self.stale || spot.unreadable => Verdict::Rest,
+            Hold::No if self.stale || spot.unreadable || self.orders.unreadable => Verdict::Rest,
             Hold::No => self.judge_free(now, spot),
         }
     }
 
     fn judge_held(&self, now: Time, spot: &Spot) -> Verdict {
         if self.is_leaving() || !self.is_candidate() {
+            return Verdict::End;
+        }
+        if spot
+            .known
+            .as_ref()
+            .is_some_and(|known| known.record.generation < self.life())
+        {
+            // The group was rewound: the claim that follows begins its next life here (Q7).
             return Verdict::End;
         }
         match (&spot.best, self.moves_from) {

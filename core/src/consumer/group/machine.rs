@@ -1,12 +1,13 @@
 //! The machine: what a node's part in a group knows, and one step of it.
 
 use super::spot::{Hold, Spot};
+use super::told::Orders;
 use super::{
     Effect, GroupConfig, GroupState, GroupStatus, Input, Notice, PARTITIONS_MAX, PartStatus,
 };
 use crate::asks::{Asks, Whose};
 use crate::consumer::verify::{Verified, Verify};
-use crate::consumer::{Fault, Keeping};
+use crate::consumer::{Fault, Keeping, Start};
 use crate::format::GroupRecord;
 use crate::id::{GroupPart, OpId, ShardId, WallTime};
 use crate::node::View;
@@ -41,6 +42,8 @@ pub struct Group {
     pub(super) claims_from: Option<Time>,
     pub(super) moves_from: Option<Time>,
     pub(super) spots: Vec<Spot>,
+    /// What the group was told as a whole.
+    pub(super) orders: Orders,
     /// When the records are read again.
     pub(super) reread_at: Time,
     /// Something changed since the records were asked for: they are read before anything is judged.
@@ -87,8 +90,12 @@ pub(super) enum Job {
     Name,
     /// It is made.
     Make,
-    /// The records of all partitions are read.
+    /// The records of all partitions are read, and what the group was told.
     Read,
+    /// What the group is told is written.
+    Orders,
+    /// The end of an event stream is looked at.
+    End(u16),
     /// A partition's record is written: a claim, or a release.
     Write(GroupPart),
 }
@@ -101,6 +108,8 @@ impl fmt::Display for Job {
             Self::Name => f.write_str("tell the group's record"),
             Self::Make => f.write_str("store the group's record"),
             Self::Read => f.write_str("tell the records of the partitions"),
+            Self::Orders => f.write_str("store what the group is told"),
+            Self::End(stream) => write!(f, "tell the end of event stream {stream}"),
             Self::Write(part) => write!(f, "store the record of partition {part}"),
         }
     }
@@ -133,6 +142,7 @@ impl Group {
         Ok(Self {
             hash: config.definition.hash(&config.layout),
             spots: (0..wanted).map(|_| Spot::default()).collect(),
+            orders: Orders::default(),
             config,
             limits,
             phase: Phase::Waiting,
@@ -177,6 +187,8 @@ impl Group {
             state,
             members: members.map(|(name, _)| name.clone()).collect(),
             partitions: self.spots.iter().map(part).collect(),
+            paused: self.paused_by().cloned(),
+            life: self.life(),
         }
     }
 
@@ -220,6 +232,8 @@ impl Group {
             Job::Name => Some(self.name_request()),
             Job::Make => self.make_request(),
             Job::Read => Some(self.read_request()),
+            Job::Orders => self.orders_request(),
+            Job::End(n) => Some(self.end_request(n)),
             Job::Write(part) => self.part_request(part),
         }
     }
@@ -279,6 +293,8 @@ impl Group {
             Job::Name => self.name_was_read(cx, reply, out),
             Job::Make => self.name_was_made(cx, reply, out),
             Job::Read => self.were_read(cx, reply, out),
+            Job::Orders => self.orders_were_written(cx, reply, out),
+            Job::End(n) => self.end_was_told(cx, n, reply, out),
             Job::Write(part) => self.was_written(cx, part, reply, out),
         };
         if fits.is_err() {
@@ -308,7 +324,12 @@ impl Group {
                 self.asks.done(job);
                 if !begun {
                     self.phase = Phase::Naming;
-                    self.ask(Job::Name, out);
+                    match self.config.definition.start {
+                        Start::New => self.begin_with_new(out),
+                        Start::Beginning | Start::After(_) | Start::At(_) => {
+                            self.ask(Job::Name, out);
+                        }
+                    }
                 }
             }
             Verified::Fail(error) => self.fail(cx, Fault::Space(error), out),
@@ -362,6 +383,7 @@ impl Group {
             }
             Phase::Running => out.push(Effect::Serve(false)),
         }
+        self.give_up_orders(out);
         self.phase = Phase::Leaving {
             until,
             gives_up,
@@ -408,7 +430,9 @@ impl Group {
         if let Some(end) = self.lease {
             self.wake_at(end);
         }
+        self.tell_on(out);
         self.act(cx, out);
+        self.obey(out);
         if self.stranger {
             out.push(Effect::Look);
         }
@@ -471,6 +495,7 @@ impl Machine for Group {
             }
             Input::Faulted { part, superseded } => self.faulted(part, superseded, out),
             Input::Ended { part } => self.ended(part, out),
+            Input::Order { ticket, order } => self.ordered(ticket, order, out),
             Input::Leave { until, gives_up } => {
                 self.leave(until, gives_up, None, out);
                 self.count_candidates(cx);

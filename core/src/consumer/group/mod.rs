@@ -22,24 +22,30 @@
 //! - Q2: the record of a run that may act is replaced by that run's node alone: it is free when it names
 //!   nobody, or a run that is over; a hint is not enough (S14).
 //! - Q3: a record is written in the place of the one that it continues, whose positions it takes over: so
-//!   positions do not go back, and nothing of a former owner is stored after it (P6).
+//!   positions do not go back within a life, and nothing of a former owner is stored after it (P6).
 //! - Q4: a partition is released only when nothing of it acts here any more.
 //! - Q5: nothing is moved for a set of candidates that has not settled, unless its node leaves.
 //! - Q6: a group's definition and its number of partitions are those of its first start, for good.
+//! - Q7: what a group is told is one record, replaced by CAS. A rewind begins the group's next life: each
+//!   partition comes to that life once, by the claim that begins it at the life's start; a claim within a life
+//!   takes the positions over (Q3).
+//! - Q8: a partition that is claimed or held by a node which has read that the group is paused hands nothing
+//!   over.
 
 mod judge;
 mod machine;
 mod records;
 mod spot;
+mod told;
 
 pub use machine::Group;
 
-use super::{Definition, Fault, Share};
-use crate::format::Layout;
-use crate::id::{GroupPart, Incarnation, OpId, ShardId, WallTime};
+use super::{Definition, Fault, Share, Start};
+use crate::format::{Layout, Position};
+use crate::id::{GroupPart, Incarnation, OpId, Sequence, ShardId, Ticket, WallTime};
 use crate::name::NodeName;
 use crate::node::View;
-use crate::port::{StoreReply, StoreRequest};
+use crate::port::{Refused, StoreReply, StoreRequest};
 use crate::space::SpaceWish;
 use crate::step::{HaltReason, Time};
 use alloc::boxed::Box;
@@ -108,6 +114,13 @@ pub enum Input {
         /// Which one.
         part: GroupPart,
     },
+    /// Tell the group something, on all nodes; the answer is `Effect::Answer`.
+    Order {
+        /// Names the answer.
+        ticket: Ticket,
+        /// What it is told.
+        order: GroupOrder,
+    },
     /// Hand everything over, and end.
     Leave {
         /// Until when handlers may end what they have.
@@ -139,6 +152,24 @@ pub enum Effect {
         share: Box<Share>,
         /// Its shards; empty for all of them.
         shards: BTreeSet<ShardId>,
+        /// Where it begins when its record has no positions.
+        start: Start,
+        /// Who has the group paused: it begins with nothing then.
+        paused: Option<String>,
+    },
+    /// Have the consumer of a partition hand over nothing, or go on.
+    Pause {
+        /// Which one.
+        part: GroupPart,
+        /// Who wants it, for people; `None`: go on.
+        by: Option<String>,
+    },
+    /// The answer to an order.
+    Answer {
+        /// Whose.
+        ticket: Ticket,
+        /// The life that the group is in, once the order is stored: each node follows when it reads it.
+        told: Result<u64, GroupOrderRefusal>,
     },
     /// Have a partition's consumer end; the answer is `Input::Ended`.
     End {
@@ -161,6 +192,70 @@ pub enum Effect {
     },
     /// The machine found its own state wrong; stop stepping it.
     Halt(HaltReason),
+}
+
+/// What a group is told as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum GroupOrder {
+    /// Nothing is handed over by any node, until it is resumed.
+    Pause {
+        /// Who wants it, for people.
+        by: String,
+    },
+    /// Go on.
+    Resume,
+    /// All partitions go on from another place, in the group's next life.
+    Rewind(Start),
+}
+
+/// Why a group was not told something; it goes on as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum GroupOrderRefusal {
+    /// It is not known yet whether the group is what it is to be.
+    #[error("the group starts: order it when it has")]
+    Starting,
+    /// This node takes no part in it any more. What was being stored may be.
+    #[error(
+        "this node has left the group: order it on another, and look whether it was told already"
+    )]
+    Stopped,
+    /// Too many orders wait.
+    #[error("too many orders of the group wait: order again later")]
+    TooMany,
+    /// There is not one place for each event stream.
+    #[error(
+        "the namespace has {expected} event streams, and {found} positions were given: give one for each"
+    )]
+    Streams {
+        /// How many streams there are.
+        expected: u16,
+        /// How many positions there were.
+        found: usize,
+    },
+    /// A stream ends before the place.
+    #[error("event stream {} ends at {}, before {}: give a place that is there", .0.stream, .0.last, .0.wanted)]
+    PastEnd(Place),
+    /// What the group was told before cannot be read by this build.
+    #[error("what the group was told cannot be read ({0}): order it with the build that wrote it")]
+    Unreadable(String),
+    /// The store refuses.
+    #[error("the store does not take it: {0}")]
+    Store(Refused),
+}
+
+/// A place in a stream that ends before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Place {
+    /// The event stream's number.
+    pub stream: u16,
+    /// The place.
+    pub wanted: Position,
+    /// Where the stream ends.
+    pub last: Sequence,
 }
 
 /// Something that people want to know.
@@ -201,6 +296,16 @@ pub enum Notice {
         /// How many partitions it dropped.
         parts: usize,
     },
+    /// A node told the group something.
+    Told {
+        /// What.
+        order: GroupOrder,
+    },
+    /// What the group was told cannot be read by this build: nothing is claimed.
+    OrdersUnreadable {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A partition's record cannot be read by this build: it is left alone.
     Unreadable {
         /// Which one.
@@ -220,6 +325,10 @@ pub struct GroupStatus {
     pub members: Vec<NodeName>,
     /// Each partition, by its number.
     pub partitions: Vec<PartStatus>,
+    /// Who has the group paused, as far as this node has read.
+    pub paused: Option<String>,
+    /// The how manieth life of the group it is, as far as this node has read.
+    pub life: u64,
 }
 
 /// What a node's part in a group does.

@@ -23,6 +23,8 @@ pub(super) struct Spot {
     pub(super) best: Option<NodeName>,
     /// When this node came to own it.
     pub(super) taken: Time,
+    /// Its consumer was told to pause.
+    pub(super) paused: bool,
 }
 
 /// A partition's record, and where it is.

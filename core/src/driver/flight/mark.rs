@@ -203,7 +203,8 @@ impl Mark for bus::Effect {
 
 impl Mark for consumer::group::Effect {
     const NAMES: &'static [&'static str] = &[
-        "Store", "Serve", "Look", "Begin", "End", "Drop", "Notice", "Ended", "Halt",
+        "Store", "Serve", "Look", "Begin", "Pause", "Answer", "End", "Drop", "Notice", "Ended",
+        "Halt",
     ];
 
     fn mark(&self) -> u32 {
@@ -212,6 +213,8 @@ impl Mark for consumer::group::Effect {
             Self::Serve(serves) => Words::of(u64::from(*serves)),
             Self::Look => Words::of(0),
             Self::Begin { share, .. } => Words::of(u64::from(share.part.0)).and(share.at.0),
+            Self::Pause { part, by } => Words::of(u64::from(part.0)).and(u64::from(by.is_some())),
+            Self::Answer { ticket, told } => Words::of(ticket.0).and(u64::from(told.is_ok())),
             Self::End { part, .. } | Self::Drop { part } => Words::of(u64::from(part.0)),
             Self::Notice(notice) => Words::of(place(notice)),
             Self::Ended { fault } => Words::of(u64::from(fault.is_some())),

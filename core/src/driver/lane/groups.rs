@@ -1,21 +1,23 @@
 //! The groups of a lane, and the consumers of their partitions.
 
 use super::{Env, Lane, Unusable, Who};
-use crate::consumer::group::{Effect, Group, Input, Notice};
-use crate::consumer::{self, Command, Config, Consumer, Fault, Share, Status};
+use crate::consumer::group::{Effect, Group, GroupOrder, Input, Notice};
+use crate::consumer::{self, Command, Config, Consumer, Fault, Share, Start, Status};
 use crate::driver::cluster::MachineSeat;
 use crate::driver::consumer::{ConsumerSeat, Ended, Report, Spawn, Told};
+use crate::driver::counters::Counters;
 use crate::driver::group::{GroupSeat, GroupWish, HeldPart, PartSeat, StartGroup};
 use crate::driver::handling::Permission;
 use crate::driver::lease::Reading;
 use crate::driver::recorder::{Recorded, Recorder};
+use crate::driver::request::GroupAnswer;
 use crate::driver::shell::Shell;
-use crate::id::{GroupPart, Incarnation, ShardId};
+use crate::id::{GroupPart, Incarnation, ShardId, Ticket};
 use crate::name::ConsumerName;
 use crate::step::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// The parts of the lane's dice that its groups, and the consumers of their partitions, draw from.
 const GROUP_DICE: u64 = 1 << 35;
@@ -71,6 +73,7 @@ impl<S: Shell> Lane<S> {
             told,
             lease: Reading::default(),
             parts: BTreeMap::new(),
+            waiting: BTreeMap::new(),
         };
         self.groups.insert(n, seat);
         // A caller that went away needs no answer; it runs without a handle then.
@@ -139,10 +142,26 @@ impl<S: Shell> Lane<S> {
             Effect::Store { op, request } => self.stores.push((Who::Group(n), op, request)),
             Effect::Serve(serves) => self.wish_of_group(GroupWish::Serve(name, serves)),
             Effect::Look => self.wish_of_group(GroupWish::Look),
-            Effect::Begin { share, shards } => self.begin_part(n, *share, shards),
+            Effect::Begin {
+                share,
+                shards,
+                start,
+                paused,
+            } => self.begin_part(n, *share, shards, (start, paused)),
+            Effect::Pause { part, by } => self.pause_part(n, part, by),
+            Effect::Answer { ticket, told } => {
+                let group = self.groups.get_mut(&n);
+                if let Some(done) = group.and_then(|group| group.waiting.remove(&ticket)) {
+                    // A caller that went away needs no answer.
+                    let _ = done.send(told);
+                }
+            }
             Effect::End { part, until } => self.end_part(n, part, until),
             Effect::Drop { part } => self.drop_part(n, part),
-            Effect::Notice(notice) => note(&name, &notice),
+            Effect::Notice(notice) => {
+                count(&mut self.counters, &notice);
+                note(&name, &notice);
+            }
             Effect::Ended { fault: None } => {
                 tracing::info!(group = %name, "group_left");
                 return Some(Ended::Stopped { running: 0 });
@@ -193,13 +212,19 @@ impl<S: Shell> Lane<S> {
 
 /// Partitions.
 impl<S: Shell> Lane<S> {
-    fn begin_part(&mut self, n: u64, share: Share, shards: BTreeSet<ShardId>) {
+    fn begin_part(
+        &mut self,
+        n: u64,
+        share: Share,
+        shards: BTreeSet<ShardId>,
+        (start, paused): (Start, Option<String>),
+    ) {
         let (Some(group), Some(layout)) = (self.groups.get(&n), &self.layout) else {
             return;
         };
         let part = share.part;
         let mut definition = group.definition.clone();
-        definition.filter.shards = shards;
+        (definition.filter.shards, definition.start) = (shards, start);
         let config = Config {
             wish: group.wish.clone(),
             layout: (**layout).clone(),
@@ -252,9 +277,27 @@ impl<S: Shell> Lane<S> {
         if let Some(group) = self.groups.get_mut(&n) {
             group.parts.insert(part, part_seat);
         }
+        if paused.is_some() {
+            self.pause_part(n, part, paused);
+        }
         if self.shapes.is_some() {
             self.feed_consumer(number, consumer::Input::Up);
         }
+    }
+
+    /// Has a partition's consumer hand over nothing, or go on. Nobody waits for its answer: it obeys in
+    /// this step.
+    fn pause_part(&mut self, n: u64, part: GroupPart, by: Option<String>) {
+        let Some(number) = self.part_mut(n, part).map(|seat| seat.held.number) else {
+            return;
+        };
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let command = match by {
+            Some(by) => Command::Pause { ticket, by },
+            None => Command::Resume { ticket },
+        };
+        self.feed_consumer(number, consumer::Input::Order(command));
     }
 
     fn end_part(&mut self, n: u64, part: GroupPart, until: Time) {
@@ -398,6 +441,23 @@ impl<S: Shell> Lane<S> {
         }
     }
 
+    /// A group is told something; whoever wants it waits for what comes of it.
+    pub(super) fn order_group(
+        &mut self,
+        n: u64,
+        order: GroupOrder,
+        done: oneshot::Sender<GroupAnswer>,
+    ) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        // One that is over answers by its handle's status.
+        let Some(group) = self.groups.get_mut(&n) else {
+            return;
+        };
+        group.waiting.insert(ticket, done);
+        self.feed_group(n, Input::Order { ticket, order });
+    }
+
     pub(super) fn leave_group(&mut self, n: u64, until: Time) {
         let gives_up = false;
         self.feed_group(n, Input::Leave { until, gives_up });
@@ -411,8 +471,26 @@ impl<S: Shell> Lane<S> {
     }
 }
 
+fn count(counters: &mut Counters, notice: &Notice) {
+    match notice {
+        Notice::Claimed { .. } => counters.partitions_claimed += 1,
+        Notice::HandingOver { .. } => counters.partitions_handed_over += 1,
+        Notice::Lost { .. } => counters.partitions_lost += 1,
+        Notice::LeaseOver { parts } => counters.partitions_lost += *parts as u64,
+        Notice::Told { .. } => counters.group_orders += 1,
+        Notice::Joined { .. }
+        | Notice::Released { .. }
+        | Notice::Unreadable { .. }
+        | Notice::OrdersUnreadable { .. } => {}
+    }
+}
+
 fn note(group: &ConsumerName, notice: &Notice) {
     match notice {
+        Notice::Told { order } => tracing::info!(%group, ?order, "group_told"),
+        Notice::OrdersUnreadable { cause } => {
+            tracing::warn!(%group, cause, "group_orders_unreadable");
+        }
         Notice::Joined { made } => tracing::info!(%group, made, "group_joined"),
         Notice::Claimed { part, from } => {
             tracing::info!(%group, %part, ?from, "partition_claimed");

@@ -24,6 +24,9 @@ impl<S: Shell> Lane<S> {
             Some(Request::Store(request, done)) => self.keeper_asks(*request, done),
             Some(Request::Group(start)) => self.group(*start),
             Some(Request::LeaveGroup(number, until)) => self.leave_group(number, until),
+            Some(Request::OrderGroup(number, order, done)) => {
+                self.order_group(number, *order, done);
+            }
             Some(Request::Kind(mut wish, done)) => {
                 let now = self.now;
                 self.tickets += 1;
@@ -54,6 +57,9 @@ impl<S: Shell> Lane<S> {
                 }
                 for seat in self.consumers.values() {
                     seat.count_into(&mut counters);
+                }
+                for group in self.groups.values() {
+                    group.count_into(&mut counters);
                 }
                 counters.probes = self.probe.clone();
                 counters.store_in_flight = self.submitted as u64;

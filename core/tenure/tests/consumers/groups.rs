@@ -7,11 +7,11 @@ use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure::consumer::{
-    Consumed, ConsumerBuilder, ConsumerError, Fault, Group, GroupHandle, GroupPart, GroupStatus,
-    LetterError, Position, Start, Then,
+    Consumed, ConsumerBuilder, ConsumerError, Fault, Group, GroupHandle, GroupOrderError,
+    GroupOrderRefusal, GroupPart, GroupStatus, LetterError, Position, Start, Then,
 };
 use tenure::prelude::*;
-use tenure::{MemShell, Span, Terms};
+use tenure::{MemShell, Sequence, Span, Terms, WallTime};
 use tokio::sync::Semaphore;
 
 on_both_shells!(
@@ -22,6 +22,10 @@ on_both_shells!(
     what_a_killed_node_had_goes_on_elsewhere_behind_the_checkpoint,
     one_node_leads_at_a_time,
     what_stands_over_an_event_stands_alone,
+    a_group_that_is_paused_on_one_node_rests_on_all_and_who_joins_rests_too,
+    a_group_is_rebuilt_as_a_whole_and_one_that_stands_begins_anew,
+    a_group_goes_on_from_a_place_that_is_there,
+    a_new_group_begins_with_what_is_new_on_whichever_node,
     letters_of_a_group_are_replayed_where_their_entity_is,
     a_name_belongs_to_one_definition,
 );
@@ -361,12 +365,199 @@ async fn what_stands_over_an_event_stands_alone(world: &World) {
     let ended = status.partitions.iter().filter(|part| part.ended.is_some());
     let stood: Vec<_> = ended.map(|part| part.part).collect();
     assert_eq!(stood.len(), 1);
+    // It will not be live: who waits is told why.
+    let error = soon(group.live()).await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            ConsumerError::GroupPart { name, part, why }
+                if name == "mailer" && *part == stood[0] && why.contains("poison")
+        ),
+        "{error}"
+    );
     for n in 0..20 {
         moved(&accounts, &format!("account-{n}"), [1]).await;
     }
     done.has(15).await;
     soon(group.stop()).await.unwrap();
     a.stop().await;
+}
+
+/// Waits until a group is as its nodes were told, on each of them.
+async fn all_are(groups: &[&GroupHandle], so: impl Fn(&GroupStatus) -> bool) {
+    for group in groups {
+        soon(group.until_status(&so)).await.unwrap();
+    }
+}
+
+/// Whether what a node runs of a group is paused, all of it or nothing.
+fn rests(status: &GroupStatus, rests: bool) -> bool {
+    let here = status
+        .partitions
+        .iter()
+        .filter_map(|part| part.here.as_ref());
+    status.paused.is_some() == rests && here.into_iter().all(|here| here.paused.is_some() == rests)
+}
+
+async fn a_group_that_is_paused_on_one_node_rests_on_all_and_who_joins_rests_too(world: &World) {
+    let (a, b) = (node(world, "a").await, node(world, "b").await);
+    let book = Book::default();
+    let (one, two) = (mailer(&a, "a", &book).await, mailer(&b, "b", &book).await);
+    shared(&[&one, &two]).await;
+    one.pause("the tests").await.unwrap();
+    // Of two who want it the first one stands.
+    two.pause("somebody else").await.unwrap();
+    all_are(&[&one, &two], |status| rests(status, true)).await;
+    assert_eq!(two.status().paused.as_deref(), Some("the tests"));
+    let c = node(world, "c").await;
+    let three = mailer(&c, "c", &book).await;
+    let accounts = a.repository::<Account>().await.unwrap();
+    for n in 0..30 {
+        moved(&accounts, &format!("account-{n}"), [1]).await;
+    }
+    shared(&[&one, &two, &three]).await;
+    all_are(&[&one, &two, &three], |status| rests(status, true)).await;
+    assert_eq!(book.all(), []);
+    three.resume().await.unwrap();
+    book.has(30).await;
+    all_are(&[&one, &two, &three], |status| rests(status, false)).await;
+    let mut counted = Vec::new();
+    for node in [&a, &b, &c] {
+        counted.push(node.counters().await);
+    }
+    let held: u64 = counted.iter().map(|it| it.partitions_held).sum();
+    assert_eq!(held, u64::from(PARTITIONS));
+    let moved: u64 = counted.iter().map(|it| it.partitions_handed_over).sum();
+    let claimed: u64 = counted.iter().map(|it| it.partitions_claimed).sum();
+    assert_eq!(claimed, held + moved);
+    assert_eq!(counted[0].group_orders, 1);
+    for node in [a, b, c] {
+        node.stop().await;
+    }
+    assert_eq!(book.len(), 30);
+}
+
+async fn a_group_is_rebuilt_as_a_whole_and_one_that_stands_begins_anew(world: &World) {
+    let (a, b) = (node(world, "a").await, node(world, "b").await);
+    let book = Book::default();
+    let healed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let start = |node: &Tenure, name: &'static str| {
+        let (book, healed) = (book.clone(), Arc::clone(&healed));
+        let builder = node.consumer("mailer").failing(brief(0, Then::Stop));
+        let builder = builder.kind::<Account>(move |event: Consumed<AccountEvent>| {
+            let poison = event.id().as_str() == "poison";
+            let fails = poison && !healed.load(std::sync::atomic::Ordering::Relaxed);
+            if !fails {
+                book.note(name, &event);
+            }
+            async move { if fails { Err("no") } else { Ok(()) } }
+        });
+        builder.grouped(Group::partitions(PARTITIONS)).start()
+    };
+    let (one, two) = (start(&a, "a").await.unwrap(), start(&b, "b").await.unwrap());
+    shared(&[&one, &two]).await;
+    let accounts = a.repository::<Account>().await.unwrap();
+    let ids: Vec<String> = (0..20).map(|n| format!("account-{n}")).collect();
+    for id in &ids {
+        moved(&accounts, id, 1..=2).await;
+    }
+    book.has(40).await;
+    moved(&accounts, "poison", [7]).await;
+    let stands = |status: &GroupStatus| status.partitions.iter().any(|part| part.ended.is_some());
+    let told = async {
+        tokio::select! {
+            told = one.until_status(stands) => told,
+            told = two.until_status(stands) => told,
+        }
+    };
+    soon(told).await.unwrap();
+    healed.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(two.rebuild().await.unwrap(), 2);
+    // All of it comes once more, and what nobody could handle comes now.
+    book.has(40 + 41).await;
+    let again = |status: &GroupStatus| status.life == 2;
+    all_are(&[&one, &two], again).await;
+    for (id, cents) in book.by_entity() {
+        match id.as_str() {
+            "poison" => assert_eq!(cents, [7]),
+            _ => assert_eq!(cents, [1, 2, 1, 2], "{id}"),
+        }
+    }
+    soon(one.live()).await.unwrap();
+    soon(two.live()).await.unwrap();
+    a.stop().await;
+    b.stop().await;
+    assert_eq!(book.len(), 81);
+}
+
+async fn a_group_goes_on_from_a_place_that_is_there(world: &World) {
+    let a = node(world, "a").await;
+    let book = Book::default();
+    let group = mailer(&a, "a", &book).await;
+    shared(&[&group]).await;
+    let accounts = a.repository::<Account>().await.unwrap();
+    moved(&accounts, "ann", [1, 2]).await;
+    book.has(2).await;
+    let past = vec![Position::whole(Sequence(1_000_000))];
+    let error = group.rewind(Start::After(past)).await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            GroupOrderError::Refused(GroupOrderRefusal::PastEnd(_))
+        ),
+        "{error}"
+    );
+    let error = group.rewind(Start::After(Vec::new())).await.unwrap_err();
+    assert!(
+        error.to_string().contains("1 event streams, and 0"),
+        "{error}"
+    );
+    assert_eq!(group.status().life, 1);
+    // With what is new: nothing comes twice.
+    assert_eq!(group.rewind(Start::New).await.unwrap(), 2);
+    moved(&accounts, "ann", [3]).await;
+    book.has(3).await;
+    assert_eq!(group.rewind(Start::At(WallTime(1_000))).await.unwrap(), 3);
+    book.has(6).await;
+    assert_eq!(book.by_entity()["ann"], [1, 2, 3, 1, 2, 3]);
+    soon(group.stop()).await.unwrap();
+    let error = group.pause("too late").await.unwrap_err();
+    assert!(
+        matches!(&error, GroupOrderError::Consumer(ConsumerError::Stopped)),
+        "{error}"
+    );
+    a.stop().await;
+}
+
+async fn a_new_group_begins_with_what_is_new_on_whichever_node(world: &World) {
+    let a = node(world, "a").await;
+    let accounts = a.repository::<Account>().await.unwrap();
+    for n in 0..20 {
+        moved(&accounts, &format!("account-{n}"), [1]).await;
+    }
+    let book = Book::default();
+    let start = |node: &Tenure, name: &'static str| {
+        let builder = noting(node, name, &book).from(Start::New);
+        builder.grouped(Group::partitions(PARTITIONS)).start()
+    };
+    let one = start(&a, "a").await.unwrap();
+    // Partitions are claimed only later, and nothing of what is new is passed over.
+    for n in 0..20 {
+        moved(&accounts, &format!("account-{n}"), [2]).await;
+    }
+    let b = node(world, "b").await;
+    let two = start(&b, "b").await.unwrap();
+    shared(&[&one, &two]).await;
+    for n in 0..20 {
+        moved(&accounts, &format!("account-{n}"), [3]).await;
+    }
+    book.has(40).await;
+    for (id, cents) in book.by_entity() {
+        assert_eq!(cents, [2, 3], "{id}");
+    }
+    a.stop().await;
+    b.stop().await;
+    assert_eq!(book.len(), 40);
 }
 
 async fn letters_of_a_group_are_replayed_where_their_entity_is(world: &World) {
@@ -493,9 +684,6 @@ async fn a_name_belongs_to_one_definition(world: &World) {
         matches!(&error, ConsumerError::GroupReset { .. }),
         "{error}"
     );
-    let new = noting(&b, "b", &book).from(Start::New);
-    let error = refused(new.single_leader().start()).await;
-    assert!(matches!(&error, ConsumerError::GroupNew { .. }), "{error}");
     let own = b.consumer("own").batches(
         None::<Vec<Position>>,
         |_: tenure::consumer::EventBatch| async {},
