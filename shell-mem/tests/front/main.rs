@@ -9,5 +9,6 @@ mod hostile;
 mod line;
 mod messages;
 mod program;
+mod python;
 mod server;
 mod streams;

@@ -54,6 +54,7 @@ async fn streams_live_and_are_described() {
             ("STREAM.UPDATE.S", "{\"name\":\"S\",\"storage\":\"memory\"}"),
             ("STREAM.UPDATE.X", "{\"name\":\"X\"}"),
             ("STREAM.INFO.S", ""),
+            ("STREAM.INFO.S", "null"),
             ("STREAM.NAMES", ""),
             ("STREAM.NAMES", "{\"subject\":\"s.a\"}"),
             ("STREAM.NAMES", "{\"subject\":\"none\"}"),

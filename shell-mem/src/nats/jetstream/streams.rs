@@ -319,8 +319,8 @@ pub(super) fn is_empty(body: &Bytes) -> bool {
 
 /// The same where the body may be missing.
 pub(super) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, ApiError> {
-    match body.trim_ascii() {
-        b"" => Ok(T::default()),
-        _ => read(body),
+    match is_empty(body) {
+        true => Ok(T::default()),
+        false => read(body),
     }
 }
