@@ -45,24 +45,3 @@ pub(crate) fn open<'a>(target: &Target, input: &'a [u8]) -> Result<&'a [u8], Inp
         }),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::Target;
-
-    #[test]
-    fn an_input_of_another_version_is_refused() {
-        let target = Target::named("decode").expect("a target");
-        let told = |input: &[u8]| target.play(input).unwrap_err().to_string();
-        assert_eq!(target.play(&target.input(b"any")), Ok(()));
-        assert_eq!(
-            told(&[9, 1]),
-            "an input of decode has version 9, and this build reads version 1: play it with the build that \
-             wrote it"
-        );
-        assert_eq!(
-            told(&[]),
-            "an input of decode is empty; one begins with the byte 1"
-        );
-    }
-}

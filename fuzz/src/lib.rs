@@ -26,8 +26,6 @@ mod shard;
 #[allow(dead_code, reason = "text traces use more of it")]
 mod show;
 pub mod smaller;
-#[cfg(test)]
-mod smoke;
 mod store;
 #[path = "../../core/tests/trace/story.rs"]
 #[allow(dead_code, reason = "text traces use more of it")]

@@ -1,9 +1,9 @@
 //! What coverage guidance starts from must hold without it: each target over the inputs that are kept,
 //! and over fixed seeds.
 
-use crate::vary::Numbers;
-use crate::{TARGETS, Target};
 use std::fs;
+use tenure_fuzz::vary::Numbers;
+use tenure_fuzz::{TARGETS, Target};
 
 /// Plays random inputs of the length that a target asks for.
 fn holds(name: &str, seeds: u64) {
@@ -89,4 +89,20 @@ fn random_requests_to_the_store_hold() {
 #[test]
 fn random_transfers_hold() {
     holds("transfer", 300);
+}
+
+#[test]
+fn an_input_of_another_version_is_refused() {
+    let target = Target::named("decode").expect("a target");
+    let told = |input: &[u8]| target.play(input).unwrap_err().to_string();
+    assert_eq!(target.play(&target.input(b"any")), Ok(()));
+    assert_eq!(
+        told(&[9, 1]),
+        "an input of decode has version 9, and this build reads version 1: play it with the build that \
+         wrote it"
+    );
+    assert_eq!(
+        told(&[]),
+        "an input of decode is empty; one begins with the byte 1"
+    );
 }
