@@ -16,7 +16,8 @@ impl Shard {
         if !self.is_checked(slot) {
             return self.check_anew(t, slot);
         }
-        if self.is_held_up(slot) {
+        // Who leaves sends no messages any more for which it could wait.
+        if self.is_held_up(slot) && self.owned.leave.is_none() {
             return self.delete_later(t, slot);
         }
         match self.config.mode {

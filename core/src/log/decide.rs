@@ -362,7 +362,7 @@ impl Shard {
             events,
             outcome: Bytes::new(),
             record: true,
-            later: Some(firing.later(later, rejected)),
+            later: Some(firing.later(later, rejected || delete)),
             delete,
         }
     }

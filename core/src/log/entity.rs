@@ -63,6 +63,8 @@ pub(super) struct Held {
     /// The tombstone that its log begins with, as far as it was read; none of an entity that was never
     /// deleted.
     pub(super) tombstone: Sequence,
+    /// The version at which it was deleted: it is until it has another one.
+    pub(super) deleted_at: Version,
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
     pub(super) chain: Chain,
     pub(super) snapshot: Option<SnapshotRef>,
@@ -388,6 +390,7 @@ impl Held {
             sequence: snapshot.sequence,
             commit: None,
             tombstone: Sequence::NONE,
+            deleted_at: Version::ABSENT,
             chain: Chain::default(),
             snapshot: before,
             snapshot_time: WallTime::default(),
@@ -404,7 +407,7 @@ impl Held {
 
     /// Whether the entity is deleted.
     pub(super) fn is_deleted(&self) -> bool {
-        self.tombstone.is_some() && self.tombstone == self.sequence
+        self.tombstone.is_some() && self.deleted_at == self.version
     }
 
     /// The version as users see it.
@@ -451,6 +454,7 @@ impl Held {
         if commit.tombstone {
             // What was before it is nobody's past any more: a sweep finds it.
             self.tombstone = sequence;
+            self.deleted_at = commit.last;
             self.older.clear();
             self.timers.clear();
         }

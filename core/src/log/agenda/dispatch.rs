@@ -12,14 +12,15 @@ use alloc::vec::Vec;
 impl Shard {
     /// Sends what may be sent.
     pub(super) fn dispatch_ready(&mut self, t: &mut Turn<'_, '_>) {
-        let most = self.limits.dispatches_max;
+        let limits = alloc::sync::Arc::clone(&self.limits);
+        let (now, most) = (t.cx.now, limits.dispatches_max);
         let Some(agenda) = &mut self.agenda else {
             return;
         };
-        agenda.intents.wake(t.cx.now);
+        agenda.intents.wake(now);
         while let Some(agenda) = &mut self.agenda
             && agenda.intents.flying() < most
-            && let Some((place, receiver, dispatch)) = agenda.intents.next_ready(most)
+            && let Some((place, receiver, dispatch)) = agenda.intents.next_ready(now, &limits)
         {
             let op = self.new_op();
             if let Some(agenda) = &mut self.agenda {
@@ -110,7 +111,7 @@ impl Shard {
         for (index, receiver, intent) in taken {
             let place = IntentPlace { sequence, index };
             let dispatch = dispatch(key, kind, commit, (index, intent));
-            intents.add(place, receiver, dispatch, 0);
+            intents.add_next(now, place, receiver, dispatch);
         }
         true
     }
@@ -144,7 +145,7 @@ impl Shard {
         for (index, receiver, intent) in taken {
             let place = IntentPlace { sequence, index };
             let dispatch = dispatch(key, kind, commit, (index, intent));
-            intents.add(place, receiver, dispatch, 0);
+            intents.add_next(now, place, receiver, dispatch);
         }
         true
     }

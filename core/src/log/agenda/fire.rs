@@ -24,10 +24,11 @@ const PATIENCE: Span = Span::from_secs(30);
 
 impl Firing {
     /// What the firing's commit leaves to be done: the timer is cleared, or armed for its next period,
-    /// and then comes what the decision wants.
-    pub(in crate::log) fn later(&self, decided: Option<Box<Later>>, rejected: bool) -> Box<Later> {
+    /// and then comes what the decision wants. One that ends does not come again: its message was rejected,
+    /// or its entity is deleted.
+    pub(in crate::log) fn later(&self, decided: Option<Box<Later>>, ends: bool) -> Box<Later> {
         let mut later = Box::<Later>::default();
-        match next_due(&self.timer, self.wall).filter(|_| !rejected) {
+        match next_due(&self.timer, self.wall).filter(|_| !ends) {
             Some(due) => later.armed.push(Timer {
                 due,
                 ..self.timer.clone()

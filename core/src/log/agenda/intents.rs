@@ -1,7 +1,7 @@
 //! The messages of a shard's commits that are not done.
 
-use super::lines::Lines;
-use super::{ByOp, ByTime, backed_off, take_due};
+use super::lines::{Lines, TakeOff};
+use super::{ByOp, ByTime, take_due};
 use crate::format::{Intent, IntentPlace, Receiver, ShelvedReceiver};
 use crate::id::{OpId, Sequence};
 use crate::log::Dispatch;
@@ -129,9 +129,27 @@ impl Intents {
             receiver,
             tries,
         };
-        self.lines.add(receiver, place.sequence);
+        self.lines.add(receiver, place);
         self.undone.insert(place, undone);
         self.ready.insert(place);
+    }
+
+    /// A message of a commit that follows all that is known of its receiver: where some of that is put
+    /// aside it does not pass it.
+    pub(super) fn add_next(
+        &mut self,
+        now: Time,
+        place: IntentPlace,
+        receiver: Receiver,
+        dispatch: Dispatch,
+    ) {
+        if !self.lines.follows_aside(receiver, place) {
+            return self.add(place, receiver, dispatch, 0);
+        }
+        if !self.undone.contains_key(&place) && !self.failed.contains_key(&place) {
+            self.lines.add(receiver, place);
+            self.lines.put_aside(now, receiver, place, 0);
+        }
     }
 
     /// The index has it; its commit is to be read.
@@ -153,6 +171,12 @@ impl Intents {
             let aside = Some(receiver);
             self.read_anew(place, Wanted { tries, aside });
         }
+    }
+
+    /// Whether messages of the index are to be read still, of whose receivers nothing is known.
+    pub(super) fn is_catching_up(&self) -> bool {
+        let mut wanted = self.wanted.values().flat_map(BTreeMap::values);
+        wanted.any(|wanted| wanted.aside.is_none())
     }
 
     /// Whether there is a commit to be read for its messages.
@@ -181,14 +205,22 @@ impl Intents {
     /// Sends the next one that may be sent.
     pub(super) fn next_ready(
         &mut self,
-        dispatches_max: usize,
+        now: Time,
+        limits: &Limits,
     ) -> Option<(IntentPlace, Receiver, Box<Dispatch>)> {
         while let Some(place) = self.ready.pop_first() {
             let Some(undone) = self.undone.get(&place) else {
                 continue;
             };
-            if !self.lines.take_off(undone.receiver, place, dispatches_max) {
-                // Its turn comes when another one of its receiver has ended.
+            let ways = limits.dispatches_max;
+            let wait = match self.lines.take_off(undone.receiver, place, ways) {
+                TakeOff::Goes => None,
+                TakeOff::Stalls => continue,
+                TakeOff::Waits => Some(limits.later_delay_max),
+                TakeOff::Later => Some(limits.retry_delay_max),
+            };
+            if let Some(wait) = wait {
+                self.again.insert((now + wait, place));
                 continue;
             }
             let mut dispatch = undone.dispatch.clone();
@@ -219,8 +251,12 @@ impl Intents {
         let Undone {
             dispatch, receiver, ..
         } = self.undone.remove(&place)?;
-        let next = self.lines.reached(now, receiver, limits.dispatches_max);
+        let ways = limits.dispatches_max;
+        let (was_away, next) = self.lines.reached(now, (receiver, place), ways);
         self.ready.extend(next);
+        if was_away {
+            self.wake_all_to(receiver);
+        }
         Some(dispatch)
     }
 
@@ -282,13 +318,19 @@ impl Intents {
         let Some(undone) = self.undone.get_mut(&place) else {
             return;
         };
-        let (min, max) = (limits.retry_delay_min, limits.later_delay_max);
-        let wait = backed_off(undone.tries, min, max);
         undone.tries = undone.tries.saturating_add(1);
-        let receiver = undone.receiver;
-        self.again.insert((now + wait, place));
-        let next = self.lines.missed(now, receiver, limits);
-        self.ready.extend(next);
+        let (until, stalled) = self.lines.missed(now, undone.receiver, limits);
+        let waiting = stalled.into_iter().chain([place]);
+        self.again.extend(waiting.map(|place| (until, place)));
+    }
+
+    /// A receiver is there again: what waited for it goes in its order.
+    fn wake_all_to(&mut self, receiver: Receiver) {
+        let undone = &self.undone;
+        let is_to =
+            |place: &IntentPlace| undone.get(place).is_some_and(|it| it.receiver == receiver);
+        let waiting = self.again.extract_if(.., |(_, place)| is_to(place));
+        self.ready.extend(waiting.map(|(_, place)| place));
     }
 
     /// Those that waited until now may be sent.

@@ -1,7 +1,8 @@
 //! The receivers of a shard's messages: one that is away holds up nobody else.
 //!
-//! What was sent to it in vain is put aside when memory is short: its place stays, and its commit is read
-//! again when its time comes. When many messages of one receiver are not done, it is shelved: later ones
+//! While it is away only the first of its messages is tried, now and then, so that later ones do not pass
+//! it. What waits is put aside when memory is short: its place stays, and its commit is read again when its
+//! time comes. When many messages of one receiver are not done, it is shelved: later ones
 //! are left in the log, and only the commit after which they are is kept. They are read from there once
 //! the receiver takes what came before them.
 
@@ -16,10 +17,11 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Line {
-    /// How many are in memory.
-    held: usize,
-    /// Of those, how many are on their way.
+    /// Those in memory.
+    held: BTreeSet<IntentPlace>,
+    /// Of those, how many are on their way; and whether the one that is tells whether it is there again.
     flying: usize,
+    probed: bool,
     /// Of those, the ones that may be sent when fewer are on their way.
     stalled: BTreeSet<IntentPlace>,
     /// Those that are put aside, each with how often it was sent.
@@ -60,6 +62,20 @@ pub(super) struct Lines {
     shelved: BTreeSet<Receiver>,
     /// Of those, the ones that have room for more.
     hungry: BTreeSet<Receiver>,
+    /// How many receivers are probed.
+    probes: usize,
+}
+
+/// Whether a message may be on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TakeOff {
+    Goes,
+    /// When another one of its receiver has ended.
+    Stalls,
+    /// Its receiver is away, and an earlier one tells when it is there again.
+    Waits,
+    /// Its receiver is away, and so many are that it is not asked now.
+    Later,
 }
 
 impl Lines {
@@ -80,6 +96,14 @@ impl Lines {
     pub(super) fn has_aside(&self, receiver: Receiver, place: IntentPlace) -> bool {
         let line = self.lines.get(&receiver);
         line.is_some_and(|line| line.aside.contains_key(&place))
+    }
+
+    /// Whether earlier ones of its receiver are put aside, or on their way back.
+    pub(super) fn follows_aside(&self, receiver: Receiver, place: IntentPlace) -> bool {
+        self.lines.get(&receiver).is_some_and(|line| {
+            let first = line.aside.first_key_value();
+            line.coming > 0 || first.is_some_and(|(first, _)| *first < place)
+        })
     }
 
     pub(super) fn shelved(&self) -> impl Iterator<Item = ShelvedReceiver> {
@@ -139,10 +163,10 @@ impl Lines {
     }
 
     /// A message of it is in memory.
-    pub(super) fn add(&mut self, receiver: Receiver, sequence: Sequence) {
+    pub(super) fn add(&mut self, receiver: Receiver, place: IntentPlace) {
         let line = self.lines.entry(receiver).or_default();
-        line.held += 1;
-        line.top = line.top.max(sequence);
+        line.held.insert(place);
+        line.top = line.top.max(place.sequence);
     }
 
     /// What was put aside of it was read, or cannot be.
@@ -164,7 +188,7 @@ impl Lines {
         let Some(line) = self.lines.get_mut(&receiver) else {
             return;
         };
-        line.held -= 1;
+        line.held.remove(&place);
         self.aside += usize::from(line.aside.insert(place, tries).is_none());
         self.rest(now, receiver);
     }
@@ -175,7 +199,7 @@ impl Lines {
         let Some(line) = self.lines.get(&receiver) else {
             return;
         };
-        if line.held > 0 || line.coming > 0 || line.flying > 0 {
+        if !line.held.is_empty() || line.coming > 0 || line.flying > 0 {
             return;
         }
         let until = now.max(line.until);
@@ -186,23 +210,32 @@ impl Lines {
         }
     }
 
-    /// Whether one more of it may be on its way; else it waits for the end of another one. A receiver
-    /// that answers leaves a quarter of the ways to others, one that does not gets an eighth.
+    /// Whether one of it may be on its way. A receiver that answers leaves a quarter of the ways to others;
+    /// all that do not have half of them together, one each.
     pub(super) fn take_off(
         &mut self,
         receiver: Receiver,
         place: IntentPlace,
         dispatches_max: usize,
-    ) -> bool {
+    ) -> TakeOff {
         let Some(line) = self.lines.get_mut(&receiver) else {
-            return true;
+            return TakeOff::Goes;
         };
-        if line.flying >= line.ways(dispatches_max) {
+        if line.missed > 0 {
+            if line.flying > 0 || line.held.first() != Some(&place) {
+                return TakeOff::Waits;
+            }
+            if self.probes >= dispatches_max.div_ceil(2) {
+                return TakeOff::Later;
+            }
+            self.probes += 1;
+            line.probed = true;
+        } else if line.flying >= Line::ways(dispatches_max) {
             line.stalled.insert(place);
-            return false;
+            return TakeOff::Stalls;
         }
         line.flying += 1;
-        true
+        TakeOff::Goes
     }
 
     /// One of it has come back, whatever came of it; those that may be sent instead.
@@ -216,6 +249,7 @@ impl Lines {
             return Vec::new();
         };
         line.flying -= 1;
+        self.probes -= usize::from(core::mem::take(&mut line.probed));
         let next = line.next(dispatches_max);
         self.rest(now, receiver);
         next
@@ -224,7 +258,7 @@ impl Lines {
     /// A message of it went with its sender.
     pub(super) fn forget(&mut self, now: Time, receiver: Receiver, place: IntentPlace) {
         if let Some(line) = self.lines.get_mut(&receiver) {
-            line.held -= 1;
+            line.held.remove(&place);
             line.stalled.remove(&place);
             self.rest(now, receiver);
         }
@@ -235,41 +269,44 @@ impl Lines {
         self.aside == 0 && self.shelved.is_empty()
     }
 
-    /// A message of it came to its end; those that may be sent now.
+    /// A message of it came to its end. Whether it was away, and those that stalled and may be sent now.
     pub(super) fn reached(
         &mut self,
         now: Time,
-        receiver: Receiver,
+        (receiver, place): (Receiver, IntentPlace),
         dispatches_max: usize,
-    ) -> Vec<IntentPlace> {
+    ) -> (bool, Vec<IntentPlace>) {
         let Some(line) = self.lines.get_mut(&receiver) else {
-            return Vec::new();
+            return (false, Vec::new());
         };
-        line.held -= 1;
-        line.missed = 0;
+        line.held.remove(&place);
+        let was_away = core::mem::take(&mut line.missed) > 0;
         line.until = now;
         let next = line.next(dispatches_max);
         self.look(now, receiver);
         self.rest(now, receiver);
-        next
+        (was_away, next)
     }
 
-    /// It was not reached; those that may be sent now.
+    /// It was not reached: until when it is left alone, and those that wait for that with it. Those that
+    /// were on their way together count once.
     pub(super) fn missed(
         &mut self,
         now: Time,
         receiver: Receiver,
         limits: &Limits,
-    ) -> Vec<IntentPlace> {
+    ) -> (Time, BTreeSet<IntentPlace>) {
         let Some(line) = self.lines.get_mut(&receiver) else {
-            return Vec::new();
+            return (now, BTreeSet::new());
         };
-        let wait = backed_off(line.missed, limits.retry_delay_min, limits.later_delay_max);
-        line.missed = line.missed.saturating_add(1);
-        line.until = now + wait;
-        let next = line.next(limits.dispatches_max);
-        self.look(now + wait, receiver);
-        next
+        if line.missed == 0 || now >= line.until {
+            let wait = backed_off(line.missed, limits.retry_delay_min, limits.later_delay_max);
+            line.missed = line.missed.saturating_add(1);
+            line.until = now + wait;
+        }
+        let (until, stalled) = (line.until, core::mem::take(&mut line.stalled));
+        self.look(until, receiver);
+        (until, stalled)
     }
 
     /// Those that were put aside and are to be read again.
@@ -289,14 +326,14 @@ impl Lines {
                 0 => (limits.receiver_undone_max / 2).max(1),
                 _ => 1,
             };
-            while line.held + line.coming < most
+            while line.held.len() + line.coming < most
                 && let Some((place, tries)) = line.aside.pop_first()
             {
                 line.coming += 1;
                 self.aside -= 1;
                 back.push((receiver, place, tries));
             }
-            if line.shelf.is_some() && line.held + line.coming < most {
+            if line.shelf.is_some() && line.held.len() + line.coming < most {
                 self.hungry.insert(receiver);
             }
         }
@@ -373,7 +410,7 @@ impl Lines {
 impl Line {
     /// How many of it are known to be not done.
     fn undone(&self) -> usize {
-        self.held + self.aside.len() + self.coming
+        self.held.len() + self.aside.len() + self.coming
     }
 
     /// Whether there is something of it that is not in memory.
@@ -381,17 +418,14 @@ impl Line {
         !self.aside.is_empty() || self.shelf.is_some()
     }
 
-    /// How many of it may be on their way at once.
-    fn ways(&self, dispatches_max: usize) -> usize {
-        match self.missed {
-            0 => dispatches_max - dispatches_max / 4,
-            _ => dispatches_max.div_ceil(8),
-        }
+    /// How many of one that answers may be on their way at once.
+    fn ways(dispatches_max: usize) -> usize {
+        dispatches_max - dispatches_max / 4
     }
 
     /// Those that have waited for others of it, and may be sent now.
     fn next(&mut self, dispatches_max: usize) -> Vec<IntentPlace> {
-        let free = self.ways(dispatches_max).saturating_sub(self.flying);
+        let free = Self::ways(dispatches_max).saturating_sub(self.flying);
         let next = core::iter::from_fn(|| self.stalled.pop_first());
         next.take(free).collect()
     }

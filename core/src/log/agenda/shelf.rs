@@ -48,13 +48,20 @@ impl Shard {
         if agenda.shelf.is_some() || agenda.retry.is_some() {
             return;
         }
-        let Some((receiver, after)) = agenda.intents.lines.next_hungry() else {
+        if agenda.intents.is_catching_up() {
+            // Those of the index come first: they are earlier.
             return;
-        };
-        if after >= up_to {
-            // What comes next is not taken in yet.
-            return agenda.intents.lines.look(again, receiver);
         }
+        let (receiver, after) = loop {
+            let Some((receiver, after)) = agenda.intents.lines.next_hungry() else {
+                return;
+            };
+            if after < up_to {
+                break (receiver, after);
+            }
+            // What comes next is not taken in yet.
+            agenda.intents.lines.look(again, receiver);
+        };
         let last = agenda.last.unwrap_or_default();
         let request = StoreRequest::Scan {
             stream: self.names.stream.clone(),

@@ -106,6 +106,13 @@ impl History {
             }
         }
         if scan.sequence < head && !read {
+            let first = page.messages.first().map(|message| self.decode(message));
+            if let Some(Ok(first)) = first
+                && first.commit.tombstone
+            {
+                // It was deleted since, and what is left to be read with it.
+                return Next::Done(Ok(self.page(commits, None)));
+            }
             crate::reached!(
                 cx,
                 "history: a scan that ends before the head is asked again"
