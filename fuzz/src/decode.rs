@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tenure_core::driver::Flight;
 use tenure_core::format::{
     Anchor, Answered, Barrier, Body, Call, Checkpoint, Commit, DeadLetter, Denial, ElsewhereRecord,
-    ExportRecord, FrameReader, GroupRecord, Import, KindRecord, Layout, Mark, Member, Ownership, Publication,
-    Return, ShardIndex, Snapshot, TraceContext, unescape_id,
+    ExportRecord, FrameReader, GroupRecord, Import, KindRecord, Layout, Mark, Member, Ownership,
+    Publication, Return, ShardIndex, Snapshot, TraceContext, unescape_id,
 };
 use tenure_core::id::ShardId;
 use tenure_core::name::{KindName, Namespace};

@@ -10,6 +10,9 @@ use tenure_core::step::Outcome;
 
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
+/// What a message does to a key, for readers of NATS KV.
+const KV_OPERATION: &str = "KV-Operation";
+
 /// Stores one message.
 pub(crate) async fn one(link: &Link, publish: Publish, deadlines: Deadlines) -> StoreReply {
     let message = match outgoing(&publish) {
@@ -165,6 +168,10 @@ pub(crate) fn outgoing(publish: &Publish) -> Result<Outgoing, Refused> {
     match rollup {
         Rollup::No => {}
         Rollup::Subject => headers.insert(header::NATS_ROLLUP, "sub"),
+        Rollup::Purge => {
+            headers.insert(header::NATS_ROLLUP, "sub");
+            headers.insert(KV_OPERATION, "PURGE");
+        }
     }
     if let Some(dedup) = dedup {
         headers.insert(header::NATS_MESSAGE_ID, text(dedup)?);

@@ -347,6 +347,11 @@ impl Handle {
         reply.await.map_err(|_| NotSent::Stopped)
     }
 
+    /// The namespace as it was opened.
+    pub(crate) fn wish(&self) -> &SpaceWish {
+        &self.wish
+    }
+
     /// The tag of a state that is stored in parts, other than all others.
     pub(crate) fn state_tag(&self) -> u64 {
         self.dice.roll(Purpose::SnapshotTag, self.next_id())

@@ -172,6 +172,17 @@ impl Namespace {
         format!("{self}.chk.{projection}.part.>").into()
     }
 
+    /// `$KV.<ns>.<projection>.<key>`: the value of a key, for readers of NATS KV the key
+    /// `<projection>.<key>` of the bucket `<ns>`.
+    pub fn value_subject(&self, projection: &ConsumerName, key: &str) -> Subject {
+        format!("$KV.{self}.{projection}.{key}").into()
+    }
+
+    /// `$KV.<ns>.<projection>.>`: all values of a projection, as a filter.
+    pub fn values_filter(&self, projection: &ConsumerName) -> Subject {
+        format!("$KV.{self}.{projection}.>").into()
+    }
+
     /// `<ns>.grp.<group>.<partition>`: the owner and the checkpoint of a partition of a group.
     pub fn partition_subject(&self, group: &ConsumerName, part: GroupPart) -> Subject {
         format!("{self}.grp.{group}.{part}").into()
@@ -326,6 +337,16 @@ impl Namespace {
     /// `<ns>_con`: the stream of what consumers know.
     pub fn consumer_stream(&self) -> StreamName {
         format!("{self}_con").into()
+    }
+
+    /// `KV_<ns>`: the bucket of the values of projections.
+    pub fn value_stream(&self) -> StreamName {
+        format!("KV_{self}").into()
+    }
+
+    /// What the bucket takes in.
+    pub fn value_stream_subjects(&self) -> Vec<String> {
+        vec![format!("$KV.{self}.>")]
     }
 
     /// `<ns>_bus`: the stream of what is published durably.

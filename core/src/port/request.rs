@@ -148,6 +148,8 @@ pub enum Rollup {
     No,
     /// It replaces all messages of its subject (`Nats-Rollup: sub`).
     Subject,
+    /// The same, and for readers of NATS KV the key is gone (`KV-Operation: PURGE`), whatever its body is.
+    Purge,
 }
 
 /// Who is asked for one message.

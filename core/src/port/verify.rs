@@ -84,6 +84,16 @@ impl StreamSettings {
         }
     }
 
+    /// The bucket of the values of projections, as clients of NATS KV read it: of each key the last value.
+    pub fn values(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {
+        let log = Self::event_log(name, subjects, replicas);
+        Self {
+            messages_per_subject_max: 1,
+            allow_atomic: false,
+            ..log
+        }
+    }
+
     /// The stream of what is published durably on the bus: each message expires when its time is over,
     /// and none is replaced.
     pub fn bus(name: StreamName, subjects: Vec<String>, replicas: u32) -> Self {

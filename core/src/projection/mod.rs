@@ -1,6 +1,6 @@
 //! The state of a projection in the namespace: loaded whole, and replaced by CAS.
 //!
-//! Two tasks, each of one load or one save. A task says which request is next and takes its answer in; its
+//! Tasks, each of one load or one save. A task says which request is next and takes its answer in; its
 //! driver asks, waits where it is told to, and decides nothing.
 //!
 //! A state that fits into one message is in its mark's. A larger one is put into parts first, under a tag
@@ -13,12 +13,25 @@
 //! - J3: a part goes only when a stored mark does not name it and no mark that names it can be stored any
 //!   more.
 //! - J4: a state is taken for loaded only when its length and its hash are those of its mark.
+//!
+//! Or the state is a value for each key, in a bucket. Then the mark follows behind what is stored of it: each
+//! value says itself up to which event of each stream it goes, so events that come again after a crash change
+//! nothing that has them already.
+//!
+//! - J5: a value replaces only the one that it was made of ([`Put`], by CAS). So two runs that overlap write
+//!   what one would have written.
+//! - J6: a mark that follows its values is stored after all of them, by the run that took it over last
+//!   ([`Hold`], by CAS).
 
+mod hold;
 mod load;
 mod save;
+mod values;
 
+pub use hold::{Held, Hold};
 pub use load::{Load, Loaded};
 pub use save::{Save, Saved};
+pub use values::{List, Listed, Put, Read, Written};
 
 use crate::format::FormatError;
 use crate::id::LayoutId;

@@ -31,6 +31,7 @@ pub struct Grants {
     create: bool,
     consumers: bool,
     bus: bool,
+    values: bool,
     cluster: bool,
 }
 
@@ -44,6 +45,7 @@ impl Grants {
             create: true,
             consumers: false,
             bus: false,
+            values: false,
             cluster: false,
         }
     }
@@ -71,6 +73,13 @@ impl Grants {
     /// durably: consumers' rights are among it. To publish live nothing is needed beyond a namespace's.
     pub fn bus(mut self) -> Self {
         (self.consumers, self.bus) = (true, true);
+        self
+    }
+
+    /// With what a program needs that has a projection in the namespace's bucket: consumers' rights are among
+    /// it.
+    pub fn values(mut self) -> Self {
+        (self.consumers, self.values) = (true, true);
         self
     }
 
@@ -107,16 +116,20 @@ impl Grants {
         };
         let all = self.all();
         // What consumers leave is read where it is stored last, by subject alone.
-        let checkpoints = self.namespace.consumer_stream();
+        let by_subject = [
+            self.namespace.consumer_stream(),
+            self.namespace.value_stream(),
+        ];
         let by_place: Vec<_> = all
             .iter()
-            .filter(|it| **it != checkpoints)
+            .filter(|it| !by_subject.contains(it))
             .cloned()
             .collect();
-        let mut lines = vec![
-            vec![format!("{}.>", self.namespace)],
-            vec!["$JS.API.INFO".into()],
-        ];
+        let mut own = vec![format!("{}.>", self.namespace)];
+        if self.values {
+            own.extend(self.namespace.value_stream_subjects());
+        }
+        let mut lines = vec![own, vec!["$JS.API.INFO".into()]];
         if self.create {
             lines.push(api("STREAM.CREATE", &all));
         }
@@ -148,6 +161,9 @@ impl Grants {
         }
         if self.bus {
             streams.push(it.bus_stream());
+        }
+        if self.values {
+            streams.push(it.value_stream());
         }
         if self.cluster {
             streams.push(it.member_stream());

@@ -101,6 +101,18 @@ impl StreamTask {
         Self::new(wanted, absent, None)
     }
 
+    /// The bucket of the values of projections.
+    pub(crate) fn values(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
+        let ns = &wish.namespace;
+        let replicas = replicas(wish, capabilities);
+        let subjects = ns.value_stream_subjects();
+        Self::new(
+            StreamSettings::values(ns.value_stream(), subjects, replicas),
+            absent,
+            None,
+        )
+    }
+
     /// The stream of what is published durably. What it holds goes by itself.
     pub(crate) fn bus(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
         let ns = &wish.namespace;

@@ -18,8 +18,9 @@ fn the_lists_in_the_readme_are_those_that_are_written() {
     let bank: Namespace = "bank".parse().expect("a namespace");
     let program = Grants::new(&bank).bus();
     let mut settings = readme.split("```conf\n").skip(1);
-    for grants in [program.clone(), program.cluster()] {
-        let settings = settings.next().expect("two lists of settings");
+    let values = Grants::new(&bank).values();
+    for grants in [program.clone(), program.cluster(), values] {
+        let settings = settings.next().expect("three lists of settings");
         let (settings, _) = settings.split_once("```").expect("their end");
         assert_eq!(quoted(settings, "subscribe"), grants.subscribe());
         assert_eq!(quoted(settings, "publish"), grants.publish());

@@ -231,12 +231,14 @@ impl Names {
             Expect::StreamLast(sequence) => format!(", if the stream ends at {sequence:?}"),
         };
         let life = match (publish.rollup, publish.ttl_s) {
-            (Rollup::Subject, Some(s)) => format!(", instead of all of it, for {s} s"),
+            (Rollup::Subject | Rollup::Purge, Some(s)) => {
+                format!(", instead of all of it, for {s} s")
+            }
             (Rollup::No, Some(s)) => format!(", for {s} s"),
             (Rollup::Subject, None) if publish.subject.starts_with("bank.ev.") => {
                 ", instead of all of it".to_owned()
             }
-            (Rollup::Subject | Rollup::No, None) => String::new(),
+            (Rollup::Subject | Rollup::Purge | Rollup::No, None) => String::new(),
         };
         format!("{body}{expect}{life}")
     }

@@ -245,10 +245,10 @@ fn expected<'a>(
 fn rollup(view: View<'_>, staged: &Staged<'_>, publish: &Publish) -> Result<(), Refused> {
     check::rollup(view, publish)?;
     match publish.rollup {
-        Rollup::Subject if staged.written.contains(publish.subject.as_str()) => {
+        Rollup::Subject | Rollup::Purge if staged.written.contains(publish.subject.as_str()) => {
             Err(Refused::RollupDisabled)
         }
-        Rollup::Subject | Rollup::No => Ok(()),
+        Rollup::Subject | Rollup::Purge | Rollup::No => Ok(()),
     }
 }
 

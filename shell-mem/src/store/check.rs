@@ -169,8 +169,8 @@ pub(super) fn rollup(view: View<'_>, publish: &Publish) -> Result<(), Refused> {
     let settings = view.settings();
     match publish.rollup {
         Rollup::No => Ok(()),
-        Rollup::Subject if settings.allow_rollup && !settings.deny_purge => Ok(()),
-        Rollup::Subject => Err(Refused::RollupDisabled),
+        Rollup::Subject | Rollup::Purge if settings.allow_rollup && !settings.deny_purge => Ok(()),
+        Rollup::Subject | Rollup::Purge => Err(Refused::RollupDisabled),
     }
 }
 

@@ -103,7 +103,7 @@ impl Stream {
         self.enforce_limits(&publish.subject, sequence);
         match publish.rollup {
             Rollup::No => {}
-            Rollup::Subject => self.roll_up(&publish.subject, sequence),
+            Rollup::Subject | Rollup::Purge => self.roll_up(&publish.subject, sequence),
         }
         (sequence, announcement)
     }

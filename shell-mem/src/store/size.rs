@@ -37,6 +37,7 @@ pub(super) fn header_bytes(publish: &Publish, place: Option<BatchPlace>) -> usiz
     bytes += match publish.rollup {
         Rollup::No => 0,
         Rollup::Subject => line("Nats-Rollup", "sub".len()),
+        Rollup::Purge => line("Nats-Rollup", "sub".len()) + line("KV-Operation", "PURGE".len()),
     };
     if let Some(id) = &publish.dedup {
         bytes += line("Nats-Msg-Id", id.len());

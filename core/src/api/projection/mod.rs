@@ -45,6 +45,7 @@ mod fold;
 mod handle;
 mod host;
 mod keeper;
+mod kv;
 mod memory;
 mod rebuild;
 mod run;
@@ -55,6 +56,7 @@ pub use claim::{Claim, Standing};
 pub use error::{ProjectionError, RebuildError, StoreError};
 pub use fold::{Fold, FoldBatch, FoldEvent};
 pub use handle::{Projection, ProjectionStatus};
+pub use kv::{KeyError, Kv, KvEntries, KvValue, kv_key};
 pub use memory::{Memory, MemoryState, MemoryStatus, Snapshots};
 pub use store::{ProjectionStore, Settle};
 

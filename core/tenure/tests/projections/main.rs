@@ -4,6 +4,8 @@
 mod common;
 
 mod defects;
+mod kv;
+mod kv_foreign;
 mod memory;
 mod names;
 mod own_store;
