@@ -249,11 +249,8 @@ fn given_up(at_mark: &[StoreReply], applied: bool) -> (Next<Saved>, World) {
     let mut replies = at_mark.iter().cloned();
     loop {
         let request = save.request();
-        let about_mark = match &request {
-            StoreRequest::Publish(publish) => publish.subject.ends_with(".mark"),
-            _ => true,
-        };
-        let reply = match about_mark.then(|| replies.next()).flatten() {
+        let about_part = matches!(&request, StoreRequest::Publish(publish) if !publish.subject.ends_with(".mark"));
+        let reply = match (!about_part).then(|| replies.next()).flatten() {
             Some(reply) => {
                 if applied && matches!(reply, Outcome::Unknown) {
                     world.apply(&request);

@@ -13,12 +13,13 @@ use tokio::sync::watch;
 
 /// The bytes of a mark that is being stored.
 fn mark(request: &StoreRequest) -> Option<&Bytes> {
-    match request {
-        StoreRequest::Publish(publish) if publish.subject.ends_with(".mark") => {
-            Some(&publish.payload)
-        }
-        _ => None,
-    }
+    let StoreRequest::Publish(publish) = request else {
+        return None;
+    };
+    publish
+        .subject
+        .ends_with(".mark")
+        .then_some(&publish.payload)
 }
 
 #[tokio::test]
