@@ -326,11 +326,14 @@ impl Intents {
 
     /// A receiver is there again: what waited for it goes in its order.
     fn wake_all_to(&mut self, receiver: Receiver) {
-        let undone = &self.undone;
-        let is_to =
-            |place: &IntentPlace| undone.get(place).is_some_and(|it| it.receiver == receiver);
-        let waiting = self.again.extract_if(.., |(_, place)| is_to(place));
-        self.ready.extend(waiting.map(|(_, place)| place));
+        let (undone, ready) = (&self.undone, &mut self.ready);
+        self.again.retain(|(_, place)| {
+            let is_to = undone.get(place).is_some_and(|it| it.receiver == receiver);
+            if is_to {
+                ready.insert(*place);
+            }
+            !is_to
+        });
     }
 
     /// Those that waited until now may be sent.

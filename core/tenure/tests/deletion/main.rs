@@ -156,7 +156,9 @@ async fn a_decision_may_delete_with_a_last_event(world: &World) {
         sessions.transact("s", begin),
         sessions.transact("s", end),
     );
-    (ended.unwrap(), begun.unwrap(), twice.unwrap());
+    ended.unwrap();
+    begun.unwrap();
+    twice.unwrap();
     assert!(!sessions.exists("s").await.unwrap());
     let mut history = sessions.history("s").unwrap();
     let last = history.next().await.unwrap().unwrap();
