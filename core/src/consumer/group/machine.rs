@@ -474,6 +474,10 @@ impl Machine for Group {
         if self.is_over() {
             return;
         }
+        // What has ended is not there to be dropped.
+        if let Input::Ended { part } = input {
+            self.ended(part, out);
+        }
         // Before anything is begun.
         if self.lease.is_some_and(|end| end <= cx.now) {
             self.lapse(out);
@@ -494,7 +498,7 @@ impl Machine for Group {
                 self.stored(cx, op, reply, out);
             }
             Input::Faulted { part, superseded } => self.faulted(part, superseded, out),
-            Input::Ended { part } => self.ended(part, out),
+            Input::Ended { .. } => {}
             Input::Order { ticket, order } => self.ordered(ticket, order, out),
             Input::Leave { until, gives_up } => {
                 self.leave(until, gives_up, None, out);
