@@ -43,7 +43,8 @@ impl WorldKind {
     pub fn profiles(self) -> &'static [Profile] {
         match self {
             Self::Pure => &Profile::OF_MACHINES,
-            Self::Driver | Self::Madsim => &driver::PROFILES,
+            Self::Driver => &driver::PROFILES,
+            Self::Madsim => &driver::SHARED,
         }
     }
 
@@ -55,7 +56,8 @@ impl WorldKind {
     pub fn check(self, profile: Profile) -> Result<(), String> {
         let has = match self {
             Self::Pure => Profile::OF_MACHINES.contains(&profile),
-            Self::Driver | Self::Madsim => driver::has(profile),
+            Self::Driver => driver::has(profile),
+            Self::Madsim => driver::has(profile) && profile != Profile::Group,
         };
         if has {
             return Ok(());

@@ -113,6 +113,11 @@ impl Voids {
         self.tail.is_some()
     }
 
+    /// Since when nothing is promised of leases.
+    pub(crate) fn leases(&self) -> Option<u64> {
+        self.leased
+    }
+
     /// Since when nothing is promised of who acts for a leased shard.
     pub(crate) fn alone(&self) -> Option<u64> {
         [self.leased, self.owners].into_iter().flatten().min()

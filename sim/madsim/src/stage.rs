@@ -10,7 +10,7 @@ use tenure_core::id::Sequence;
 use tenure_core::step::{Span, Time};
 use tenure_mem::store::Store;
 use tenure_sim::Violation;
-use tenure_sim::stage::{Log, Stage, Stretches, Voids, Work};
+use tenure_sim::stage::{Log, Readers, Stage, Stretches, Voids, Work};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -88,8 +88,12 @@ impl Stage for Seen {
         self.0.store.with_store(last)
     }
 
-    fn consumes(&self) -> bool {
-        self.0.setting().consumes()
+    fn shards(&self) -> u16 {
+        self.0.setting().shards()
+    }
+
+    fn readers(&self) -> Readers {
+        self.0.setting().readers()
     }
 
     fn voids(&self) -> Voids {

@@ -254,7 +254,17 @@ mod tests {
         let mut mutants = all(&here.join("list")).unwrap();
         mutants.extend(all(&here.join("open")).unwrap());
         for machine in [
-            "lease", "node", "shard", "log", "route", "actor", "protocol", "consumer",
+            "lease",
+            "node",
+            "shard",
+            "log",
+            "route",
+            "actor",
+            "protocol",
+            "consumer",
+            "group",
+            "projection",
+            "bus",
         ] {
             let of = |name: &str| name.starts_with(&format!("{machine}:"));
             assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");

@@ -47,12 +47,25 @@ pub(crate) struct Plan {
     pub(crate) within: Span,
     /// How the store breaks its word behind the oracles' back.
     pub(crate) corruption: Option<Corruption>,
-    /// Whether consumers run.
-    pub(crate) consumers: bool,
+    /// What reads what is written.
+    pub(crate) readers: Readers,
 }
 
-/// The profiles that the driver world has.
-pub(crate) const PROFILES: [Profile; 11] = [
+/// What runs on the nodes of a run and reads what its callers write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// Consumers, each on one node at a time.
+    pub consumers: bool,
+    /// Groups of consumers, on all of them.
+    pub groups: bool,
+    /// A projection, on all of them.
+    pub projections: bool,
+    /// Those who publish on the bus, and those who listen there.
+    pub bus: bool,
+}
+
+/// The profiles of all worlds that run the driver.
+pub(crate) const SHARED: [Profile; 11] = [
     Profile::Calm,
     Profile::Replicated,
     Profile::Churn,
@@ -66,19 +79,36 @@ pub(crate) const PROFILES: [Profile; 11] = [
     Profile::Consume,
 ];
 
+/// The profiles that the driver world has.
+pub(crate) const PROFILES: [Profile; 12] = [
+    Profile::Calm,
+    Profile::Replicated,
+    Profile::Churn,
+    Profile::Cluster,
+    Profile::Partition,
+    Profile::Drift,
+    Profile::TakeOver,
+    Profile::Kill,
+    Profile::Storm,
+    Profile::Tail,
+    Profile::Consume,
+    Profile::Group,
+];
+
 impl Plan {
     /// The plan of a seed; so many nodes, or as many as the seed says.
     pub(crate) fn new(seed: u64, profile: Profile, nodes: Option<usize>) -> Self {
         let drawn = match profile {
             // A cluster without any of them.
             Profile::Calm => Profile::Cluster,
-            // Everything at once; the same with streams that lose their ends, and with consumers; and of it
-            // what befalls nodes, or the store, alone.
+            // Everything at once; the same with streams that lose their ends, and with what reads them; and
+            // of it what befalls nodes, or the store, alone.
             Profile::Swarm
             | Profile::Tail
             | Profile::Churn
             | Profile::Replicated
-            | Profile::Consume => Profile::Storm,
+            | Profile::Consume
+            | Profile::Group => Profile::Storm,
             Profile::Direct
             | Profile::Owned
             | Profile::Cluster
@@ -156,9 +186,10 @@ impl Plan {
             | Profile::TakeOver
             | Profile::Kill
             | Profile::Storm
-            | Profile::Consume => {}
+            | Profile::Consume
+            | Profile::Group => {}
         }
-        let consumers = with_consumers(profile, &mut faults, &mut draws);
+        let readers = with_readers(profile, &mut faults, &mut draws);
         spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
         // What is older than a receiver remembers is not delivered; here nothing is.
@@ -192,7 +223,7 @@ impl Plan {
             until: None,
             within: Span::from_secs(3_600),
             corruption: None,
-            consumers,
+            readers,
         }
     }
 
@@ -266,12 +297,28 @@ impl Plan {
     }
 }
 
-/// Whether consumers run, and what befalls them then.
-fn with_consumers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> bool {
-    let some = draws.chance(What::Plan, 413, 250);
-    let runs = match profile {
-        Profile::Consume => true,
-        Profile::Swarm | Profile::Storm => some,
+/// What reads, and what befalls it then.
+fn with_readers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> Readers {
+    let mut some = |part, per_mille| draws.chance(What::Plan, part, per_mille);
+    let (consumers, groups) = (some(413, 250), some(420, 150));
+    let (projections, bus) = (some(421, 500), some(422, 500));
+    let readers = match profile {
+        Profile::Consume => Readers {
+            consumers: true,
+            ..Readers::default()
+        },
+        Profile::Group => Readers {
+            consumers: false,
+            groups: true,
+            projections,
+            bus,
+        },
+        Profile::Swarm | Profile::Storm => Readers {
+            consumers,
+            groups,
+            projections: groups && projections,
+            bus: groups && bus,
+        },
         Profile::Calm
         | Profile::Direct
         | Profile::Owned
@@ -282,10 +329,10 @@ fn with_consumers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> b
         | Profile::Partition
         | Profile::Drift
         | Profile::TakeOver
-        | Profile::Kill => false,
+        | Profile::Kill => Readers::default(),
     };
-    if !runs {
-        return false;
+    if readers == Readers::default() {
+        return readers;
     }
     if draws.chance(What::Plan, 414, 667) {
         faults.consumer_lost = Span::from_millis(draws.range(What::Plan, 415, 800, 5_000));
@@ -299,7 +346,7 @@ fn with_consumers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> b
         faults.late_request = 0;
         faults.twice = 0;
     }
-    true
+    readers
 }
 
 /// A node is well for half of the time at least, whatever the seed has: else nothing is ever done. What

@@ -7,13 +7,14 @@ use super::world::{Home, World};
 use crate::deviation::{Deviation, Promise};
 use crate::draw::What;
 use crate::oracle::Violation;
-use crate::stage::{Stage, Stretches};
+use crate::stage::{Hears, Readers, Record, Stage, Stretches};
 use crate::voids::Voids;
 use crate::world::{Kind, Lane};
 use std::sync::Arc;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
 use tenure_core::id::Sequence;
+use tenure_core::port::Message;
 use tenure_core::step::{Span, Time};
 use tenure_core::{Probe as _, Site};
 use tokio::sync::watch;
@@ -92,8 +93,26 @@ impl Stage for Arc<World> {
         streams.iter().map(|it| state.store.last(it)).collect()
     }
 
-    fn consumes(&self) -> bool {
-        self.state().plan.consumers
+    fn shards(&self) -> u16 {
+        self.state().plan.shards
+    }
+
+    fn readers(&self) -> Readers {
+        self.state().plan.readers
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.state().records.clone()
+    }
+
+    fn on_bus(&self) -> Vec<Message> {
+        let state = self.state();
+        let stream = state.namespace.bus_stream();
+        state.store.messages(&stream).cloned().collect()
+    }
+
+    fn heard(&self, node: usize, from: usize) -> Vec<Hears> {
+        self.state().network.heard(node, from).to_vec()
     }
 
     fn voids(&self) -> Voids {

@@ -8,6 +8,7 @@ use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
+use crate::stage::Record;
 use crate::tamper;
 use crate::waits::{Kept, Waits};
 use crate::world::{Kind, Lane};
@@ -219,6 +220,9 @@ impl State {
         match tampered.and_then(|request| self.store.propose(wall, &request)) {
             Err(reply) => {
                 self.announce();
+                if let Some(stream) = stream {
+                    self.writes_down(stream, &reply);
+                }
                 let as_of = |up_to| self.store.answer_as_of(wall, up_to, request);
                 let reply = tamper::falsified(lies, &mut self.draws, last, as_of, reply);
                 if let Outcome::Done(StoreDone::Published(_)) = reply
@@ -251,13 +255,31 @@ impl State {
             return;
         }
         let stream = self.store.proposal_stream(proposal).unwrap_or_default();
-        let stirred = self.wire.waits.stirred(stream);
+        let stream = stream.to_owned();
+        let stirred = self.wire.waits.stirred(&stream);
         let reply = self.store.commit(self.store_wall(), proposal);
         self.announce();
+        self.writes_down(&stream, &reply);
         self.look_again(stirred);
         if let Some(flight) = flight {
             self.come_back(flight, reply);
         }
+    }
+
+    /// Writes down what was stored in the consumers' stream, where somebody asks for it.
+    fn writes_down(&mut self, stream: &str, reply: &StoreReply) {
+        let Outcome::Done(StoreDone::Published(ack)) = reply else {
+            return;
+        };
+        let readers = self.plan.readers;
+        let asked = readers.groups || readers.projections;
+        if !asked || stream != self.namespace.consumer_stream().as_str() {
+            return;
+        }
+        let message = self.store.message(stream, ack.sequence).cloned();
+        let at = self.now;
+        self.records
+            .extend(message.map(|message| Record { at, message }));
     }
 
     /// The store answers, or keeps the answer back while a fetch waits.

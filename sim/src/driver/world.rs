@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::oracle::{Class, Violation};
+use crate::stage::Record;
 use crate::voids::Voids;
 use crate::world::{Kind, Lane};
 use std::any::Any;
@@ -197,6 +198,8 @@ pub(super) struct State {
     pub(super) store_skew_ms: u64,
     pub(super) wire: Wire,
     pub(super) network: Network,
+    /// What was stored in the consumers' stream.
+    pub(super) records: Vec<Record>,
     next_task: TaskId,
     changes: Changes,
     pub(super) program: Program,
@@ -250,6 +253,7 @@ impl State {
             store_skew_ms: 0,
             wire: Wire::default(),
             network: Network::default(),
+            records: Vec::new(),
             next_task: 1,
             changes: Changes::default(),
             program,

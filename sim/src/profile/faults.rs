@@ -142,7 +142,8 @@ impl Faults {
             | Profile::Drift
             | Profile::TakeOver
             | Profile::Storm
-            | Profile::Consume => {}
+            | Profile::Consume
+            | Profile::Group => {}
         }
         // Each fault is there in two of three seeds, at a rate of the seed's own.
         let sound = matches!(
@@ -187,7 +188,8 @@ impl Faults {
             | Profile::TakeOver
             | Profile::Kill
             | Profile::Storm
-            | Profile::Consume => true,
+            | Profile::Consume
+            | Profile::Group => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -209,7 +211,11 @@ impl Faults {
         faults.link_down = every(204, nodes_fail, 500, 4_000);
         faults.slow_node = every(229, nodes_fail, 1_000, 8_000);
         let parts = match profile {
-            Profile::Swarm | Profile::Partition | Profile::Storm | Profile::Consume => true,
+            Profile::Swarm
+            | Profile::Partition
+            | Profile::Storm
+            | Profile::Consume
+            | Profile::Group => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned

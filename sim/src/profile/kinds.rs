@@ -39,11 +39,13 @@ pub enum Profile {
     /// The same with consumers, whose part of the store is lost now and then. Of worlds that run the
     /// driver alone.
     Consume,
+    /// The same with groups of consumers, projections and the bus. Of the driver world.
+    Group,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Calm,
         Self::Direct,
         Self::Owned,
@@ -58,6 +60,7 @@ impl Profile {
         Self::Kill,
         Self::Storm,
         Self::Consume,
+        Self::Group,
     ];
 
     /// Those in which the machines run alone: all that need no handlers.
@@ -86,7 +89,8 @@ impl Profile {
             | Self::TakeOver
             | Self::Kill
             | Self::Storm
-            | Self::Consume => true,
+            | Self::Consume
+            | Self::Group => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -101,7 +105,7 @@ impl Profile {
     /// all, as it does with faults.
     pub const fn is_everything(self) -> bool {
         match self {
-            Self::Swarm | Self::Storm | Self::Consume => true,
+            Self::Swarm | Self::Storm | Self::Consume | Self::Group => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -125,7 +129,8 @@ impl Profile {
             | Self::Drift
             | Self::TakeOver
             | Self::Storm
-            | Self::Consume => true,
+            | Self::Consume
+            | Self::Group => true,
             // Logs alone have nobody who moves the shards of a node that is gone.
             Self::Owned | Self::Replicated | Self::Churn | Self::Swarm => false,
             // Nothing goes wrong in them, or nothing but what they are about.
@@ -153,6 +158,7 @@ impl Profile {
             Self::Kill => "kill",
             Self::Storm => "storm",
             Self::Consume => "consume",
+            Self::Group => "group",
         }
     }
 }

@@ -104,7 +104,8 @@ impl Plan {
             | Profile::TakeOver
             | Profile::Kill
             | Profile::Storm
-            | Profile::Consume => size(range(1, 3, 9)),
+            | Profile::Consume
+            | Profile::Group => size(range(1, 3, 9)),
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -128,7 +129,8 @@ impl Plan {
             | Profile::TakeOver
             | Profile::Kill
             | Profile::Storm
-            | Profile::Consume => WriteMode::Owned,
+            | Profile::Consume
+            | Profile::Group => WriteMode::Owned,
             Profile::Calm
             | Profile::Replicated
             | Profile::Churn
@@ -158,7 +160,8 @@ impl Plan {
             | Profile::TakeOver
             | Profile::Kill
             | Profile::Storm
-            | Profile::Consume => range(5, 0, 1) == 1,
+            | Profile::Consume
+            | Profile::Group => range(5, 0, 1) == 1,
         };
         let mut limits = Limits::default();
         limits.entities_max = size([0, 1, 2, 4, 64][size(range(6, 0, 4))]);

@@ -145,6 +145,7 @@ const fn is_rough(profile: Profile) -> bool {
     match profile {
         Profile::Storm
         | Profile::Consume
+        | Profile::Group
         | Profile::Swarm
         | Profile::Partition
         | Profile::Drift => true,
@@ -167,7 +168,11 @@ pub(super) fn plan(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
     plan.faults.election = match there
         && matches!(
             profile,
-            Profile::Storm | Profile::Consume | Profile::Swarm | Profile::Replicated
+            Profile::Storm
+                | Profile::Consume
+                | Profile::Group
+                | Profile::Swarm
+                | Profile::Replicated
         ) {
         true => mean,
         false => Span::ZERO,

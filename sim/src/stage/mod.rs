@@ -6,7 +6,7 @@ mod passage;
 mod setting;
 
 pub use crate::apart::Way;
-pub use crate::driver::plan::REMOVED_MAX;
+pub use crate::driver::plan::{REMOVED_MAX, Readers};
 pub use crate::driver::{Keep, Log};
 pub use crate::voids::Voids;
 pub use faults::{Befalls, ownership_records};
@@ -21,6 +21,7 @@ use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
 use tenure_core::id::Sequence;
+use tenure_core::port::{Heard, Message};
 use tenure_core::step::{Span, Time};
 use tokio::sync::watch;
 
@@ -36,6 +37,26 @@ pub struct Stretches {
     pub convergence: Span,
     /// How long what an entity left to be done may take once everything healed.
     pub later: Span,
+}
+
+/// A message that was stored, be it there still or not.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The true time, in nanoseconds.
+    pub at: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a node's link gives those who listen to the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// What came.
+    Event(Heard),
+    /// Nobody knows what came before, as the link was gone.
+    Missed,
+    /// The node's program ended: what follows is given to the next one.
+    Ended,
 }
 
 /// A cluster of nodes in some world, as those see it who test it. They are on none of its nodes.
@@ -92,8 +113,27 @@ pub trait Stage: Send + Sync + 'static {
     /// The last message of each stream of events.
     fn ends(&self) -> Vec<Sequence>;
 
-    /// Whether consumers are to run.
-    fn consumes(&self) -> bool;
+    /// How many shards there are of each class.
+    fn shards(&self) -> u16;
+
+    /// What is to read what is written.
+    fn readers(&self) -> Readers;
+
+    /// What was stored in the consumers' stream, each with when it was, oldest first; none of it in a world
+    /// that does not write that down.
+    fn records(&self) -> Vec<Record> {
+        Vec::new()
+    }
+
+    /// What is stored in the stream of the bus.
+    fn on_bus(&self) -> Vec<Message> {
+        Vec::new()
+    }
+
+    /// What a node's link gave those who listen to the bus, from the given one on, in its order.
+    fn heard(&self, _node: usize, _from: usize) -> Vec<Hears> {
+        Vec::new()
+    }
 
     /// Of what nothing is promised any more.
     fn voids(&self) -> Voids;

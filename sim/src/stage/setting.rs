@@ -2,7 +2,7 @@
 //! names as in the driver world. How a node dies or bytes are late is that world's own.
 
 use super::faults::Befalls;
-use super::{Stage, Stretches};
+use super::{Readers, Stage, Stretches};
 use crate::apart::Apart;
 use crate::case::Case;
 use crate::clock::Clock;
@@ -131,9 +131,18 @@ impl Setting {
         self.plan.until
     }
 
-    /// Whether consumers run.
-    pub fn consumes(&self) -> bool {
-        self.plan.consumers
+    /// How many shards there are of each class.
+    pub fn shards(&self) -> u16 {
+        self.plan.shards
+    }
+
+    /// What reads what is written: only the driver world writes down what groups, projections and the bus
+    /// are judged by.
+    pub fn readers(&self) -> Readers {
+        Readers {
+            consumers: self.plan.readers.consumers,
+            ..Readers::default()
+        }
     }
 
     /// How many nodes there are.

@@ -1,11 +1,14 @@
 //! What the cluster of the driver world is asked by its own callers, and what must come of it: counters
 //! with command ids and repetitions, registers whose answers some order has to explain, transfers whose sum
-//! stays, reminders, actors of which one at a time acts, and consumers that are told all of it.
+//! stays, reminders, actors of which one at a time acts, a bus, and what reads all of it: consumers, groups
+//! of them and projections.
 
 mod alarm;
+mod bus;
 mod consume;
 mod counter;
 mod operations;
+mod project;
 mod purse;
 mod register;
 mod round;

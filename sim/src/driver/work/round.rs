@@ -2,8 +2,10 @@
 //! good, and must converge, serve, and finish what was begun.
 
 use super::super::sim::Sim;
+use super::bus::Bus;
 use super::counter::{Book, Counter, Held};
 use super::operations::{Judged, Kind, Operations, Wish};
+use super::project::Projections;
 use super::witness::{Disorder, Witness};
 use super::{alarm, consume, purse, sentry};
 use crate::oracle::{Class, Violation};
@@ -63,6 +65,9 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
         callers.push(sim.spawn(hailer));
     }
     let posts = consume::Posts::at_work(&sim, until);
+    let crews = consume::Crews::at_work(&sim, until);
+    let projections = Projections::at_work(&sim, until);
+    let mut bus = Bus::at_work(&sim, until);
     sim.sleep(sim.active().into()).await;
     let core = sim.heal_some();
     let both = [TakeOver::Fenced, TakeOver::Leased];
@@ -75,7 +80,11 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     last_round(&sim, &book).await?;
     last_operations(&sim, &operations).await?;
     finish(&sim).await?;
+    bus.is_quiet().await;
     consume::finish(posts).await?;
+    crews.finish(&core).await?;
+    projections.finish(&core).await?;
+    bus.finish().await?;
     judge_operations(&sim, &operations)?;
     judge(&sim, &book, &witness)?;
     reached!(sim.probe(), "world: run to its end");
@@ -264,6 +273,11 @@ impl Sim {
     pub(super) fn may_be_damaged(&self) -> bool {
         let voids = self.voids();
         voids.tail_lost() || voids.unfenced_any()
+    }
+
+    /// How many shards there are of each class.
+    pub(super) fn shards(&self) -> u64 {
+        u64::from(self.stage.shards())
     }
 
     /// Whether the store is a cluster of servers.

@@ -75,7 +75,7 @@ impl Act {
 /// Why a run has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It was told to, or its node is gone.
+    /// It was told to, its node is gone, or it never began.
     Stopped,
     Superseded,
     TailLost,
@@ -108,6 +108,9 @@ impl Why {
             Self::TailLost
         } else if matches!(fault, Fault::Poison { .. }) {
             Self::Poison
+        } else if matches!(fault, Fault::RunsHere { .. }) {
+            // The one before it on its node has not ended yet.
+            Self::Stopped
         } else if matches!(fault, Fault::Store { .. } | Fault::Space(_)) {
             Self::Store
         } else {
@@ -197,6 +200,13 @@ impl Book {
             nth,
             poison: poison && !page.mended.contains(&place),
         }
+    }
+
+    /// Whatever was tried can be handled.
+    pub(super) fn mends_all(&self) {
+        let mut page = self.page();
+        let Page { tries, mended, .. } = &mut *page;
+        mended.extend(tries.keys().copied());
     }
 
     pub(super) fn is_mended(&self, place: EventPlace) -> bool {

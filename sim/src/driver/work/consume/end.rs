@@ -30,15 +30,18 @@ impl Post {
         // Of what a stream lost nothing is promised, nor of what was made of it: it begins anew.
         let lost = self.sim.voids().tail_lost();
         let mut running = self.runs(lost).await?;
-        let again = self.anew();
-        let mut replay = again.runs(false).await?;
+        let mut replayed = match self.anew() {
+            Some(again) => Some((again.runs(false).await?, again)),
+            None => None,
+        };
         let wanted = loop {
-            let (ends, log) = (self.sim.stage.ends(), self.sim.log()?);
-            let wanted = Wanted::of(&self.shape, &log);
+            let (ends, wanted) = (self.heads(), self.wanted()?);
             running = self.catches_up(running, &wanted).await?;
-            replay = again.catches_up(replay, &wanted).await?;
+            if let Some((replay, again)) = replayed.take() {
+                replayed = Some((again.catches_up(replay, &wanted).await?, again));
+            }
             // What was under way may be stored meanwhile.
-            if self.sim.stage.ends() == ends {
+            if self.heads() == ends {
                 break wanted;
             }
         };
@@ -48,9 +51,14 @@ impl Post {
             lost,
             replicated: self.sim.replicated(),
             folded: self.table.as_ref().map(Table::folded),
-            replayed: again.table.as_ref().map(Table::folded).unwrap_or_default(),
+            replayed: replayed
+                .as_ref()
+                .and_then(|(_, it)| it.table.as_ref().map(Table::folded)),
         };
-        for it in [running, replay] {
+        for it in [Some(running), replayed.map(|(replay, _)| replay)]
+            .into_iter()
+            .flatten()
+        {
             // It may have ended meanwhile.
             let _ = within(&self.sim, PATIENCE, it.handle.stop()).await;
         }

@@ -11,9 +11,9 @@ impl Post {
     /// Handles one event of a run.
     pub(super) async fn handles(self, run: u64, event: Consumed<RawEvent>) -> Result<(), String> {
         let place = event.place();
-        let key = match self.shape.handlers {
-            0 => String::new(),
-            _ => format!("{} {}", event.kind(), event.id()),
+        let key = match self.shape.serial {
+            true => String::new(),
+            false => format!("{} {}", event.kind(), event.id()),
         };
         let _in_hand = self.book.hands(run, key, place, event.live());
         let given = self.book.tries(place, self.shape.is_poison(place));

@@ -35,7 +35,7 @@ impl Post {
             0 => Start::Beginning,
             _ => Start::After(status.saved.clone()),
         };
-        let (ends, generation) = (self.sim.stage.ends(), status.generation);
+        let (ends, generation) = (self.heads(), status.generation);
         self.book.note(Act::Rewinds {
             run,
             ends,

@@ -2,11 +2,13 @@
 //! lasts (one name, one run).
 
 use super::super::super::sim::{Sim, SimTask, Turn};
+use super::super::bus::PATTERN;
 use super::Post;
 use super::book::{Act, Why};
 use super::shape::Reads;
 use std::time::Duration;
 use tenure_core::api::Tenure;
+use tenure_core::api::bus::{DurableError, Published};
 use tenure_core::api::consumer::{
     ConsumerBuilder, ConsumerError, ConsumerHandle, Fault, Start, State,
 };
@@ -24,7 +26,7 @@ pub(super) struct Running {
 }
 
 /// Waits for something, so long at most.
-pub(super) async fn within<T>(
+pub(in super::super) async fn within<T>(
     sim: &Sim,
     time: Duration,
     what: impl Future<Output = T>,
@@ -73,10 +75,16 @@ impl Post {
     /// Starts a run on a node.
     pub(super) async fn starts(&self, tenure: &Tenure, reset: bool) -> Option<Running> {
         let run = self.book.next_run();
-        let ends = self.sim.stage.ends();
+        let ends = self.heads();
         self.book.note(Act::Begins { run, ends, reset });
-        let builder = self.defined(tenure, run, reset);
-        match builder.start_timeout(START).start().await {
+        let started = match self.shape.reads {
+            Reads::Bus => self.subscribes(tenure, run).await,
+            Reads::All | Reads::Named(_) | Reads::Kind(_) => {
+                let builder = self.defined(tenure, run, reset);
+                builder.start_timeout(START).start().await
+            }
+        };
+        match started {
             Ok(handle) => {
                 let (post, of) = (self.clone(), handle.clone());
                 let watched = self.sim.spawn(post.watches(run, of));
@@ -93,25 +101,29 @@ impl Post {
         }
     }
 
-    fn defined(&self, tenure: &Tenure, run: u64, reset: bool) -> ConsumerBuilder {
+    /// Starts a run of one that reads the bus, whose stream loses nothing here.
+    async fn subscribes(&self, tenure: &Tenure, run: u64) -> Result<ConsumerHandle, ConsumerError> {
+        let (post, shape) = (self.clone(), &self.shape);
+        let durable = tenure.bus().durable(&shape.name, PATTERN);
+        let durable = durable.failing(shape.policy).pace(|pace| shape.sets(pace));
+        let handler = move |event: Published| post.clone().handles(run, (*event).clone());
+        match durable.start(handler).await {
+            Ok(handle) => Ok(handle),
+            Err(DurableError::Consumer(error)) => Err(error),
+            Err(error) => unreachable!("a pattern that was checked: {error}"),
+        }
+    }
+
+    pub(super) fn defined(&self, tenure: &Tenure, run: u64, reset: bool) -> ConsumerBuilder {
         let shape = &self.shape;
         let mut builder = tenure.consumer(shape.name.clone()).failing(shape.policy);
         builder = match shape.reads {
-            Reads::All => builder,
+            // What is published has a builder of its own.
+            Reads::All | Reads::Bus => builder,
             Reads::Named(name) => builder.named(name),
             Reads::Kind(kind) => builder.of_kind(kind),
         };
-        builder = builder.pace(|pace| {
-            pace.batch_events_max = shape.batch;
-            pace.prefetch_commits_max = shape.prefetch;
-            pace.checkpoint_every = shape.checkpoint_every;
-            pace.checkpoint_within = shape.checkpoint_within;
-            pace.fetch_wait = shape.fetch_wait;
-            pace.idle = shape.idle;
-            pace.stall_after = shape.stall_after;
-            pace.behind_events = shape.behind_events;
-            pace.behind_ms = shape.behind_ms;
-        });
+        builder = builder.pace(|pace| shape.sets(pace));
         let post = self.clone();
         if let Some(table) = &self.table {
             if reset {
@@ -156,7 +168,7 @@ impl Post {
         }
     }
 
-    fn ends(&self, run: u64, error: &ConsumerError) {
+    pub(super) fn ends(&self, run: u64, error: &ConsumerError) {
         if let ConsumerError::Fault(Fault::Poison { failure, .. }) = error {
             // Somebody looks at it before it is started again.
             self.book.mends(failure.place);

@@ -5,7 +5,7 @@ use super::book::Given;
 use siphasher::sip::SipHasher24;
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Duration;
-use tenure_core::api::consumer::{EventPlace, Policy, Then};
+use tenure_core::api::consumer::{EventPlace, Pace, Policy, Then};
 use tenure_core::step::Span;
 
 /// Which events it reads.
@@ -16,6 +16,8 @@ pub(super) enum Reads {
     Named(&'static str),
     /// Those of one kind: the store leaves the others out.
     Kind(&'static str),
+    /// What is published on the bus, in the place of the log.
+    Bus,
 }
 
 /// One consumer.
@@ -28,6 +30,8 @@ pub(super) struct Shape {
     pub(super) reads: Reads,
     /// How many entities' events at once; 0: one event at a time.
     pub(super) handlers: u32,
+    /// Whether its handler has one event at a time, of all that it reads.
+    pub(super) serial: bool,
     /// Whether the checkpoint is with the handler's own state.
     pub(super) keeps: bool,
     pub(super) policy: Policy,
@@ -81,12 +85,15 @@ impl Shape {
             delay_max: Span::from_millis(200),
             then,
         };
+        let key = of(u64::MAX);
+        let handlers = if keeps { 0 } else { small(one([0, 1, 8])) };
         Self {
             name: format!("reader-{client}"),
             client,
-            key: of(u64::MAX),
+            key,
             reads,
-            handlers: if keeps { 0 } else { small(one([0, 1, 8])) },
+            handlers,
+            serial: handlers == 0,
             keeps,
             policy,
             fails_per_mille: one([0, 10, 80]),
@@ -104,6 +111,30 @@ impl Shape {
         }
     }
 
+    /// One that reads what is published on the bus.
+    pub(super) fn subscriber(sim: &Sim, client: u64) -> Self {
+        Self {
+            name: "subscriber".to_owned(),
+            reads: Reads::Bus,
+            // What is handled at once is of several topics.
+            serial: false,
+            ..Self::draw(sim, client)
+        }
+    }
+
+    /// Its limits and waits.
+    pub(super) fn sets(&self, pace: &mut Pace) {
+        pace.batch_events_max = self.batch;
+        pace.prefetch_commits_max = self.prefetch;
+        pace.checkpoint_every = self.checkpoint_every;
+        pace.checkpoint_within = self.checkpoint_within;
+        pace.fetch_wait = self.fetch_wait;
+        pace.idle = self.idle;
+        pace.stall_after = self.stall_after;
+        pace.behind_events = self.behind_events;
+        pace.behind_ms = self.behind_ms;
+    }
+
     /// One that reads everything, by a handler that nothing befalls.
     #[cfg(test)]
     pub(super) fn plain(then: Then) -> Self {
@@ -113,6 +144,7 @@ impl Shape {
             key: 1,
             reads: Reads::All,
             handlers: 8,
+            serial: false,
             keeps: false,
             policy: Policy {
                 retries_max: 1,
@@ -140,6 +172,7 @@ impl Shape {
             name: format!("{}-again", self.name),
             keeps: true,
             handlers: 0,
+            serial: true,
             fails_per_mille: 0,
             poison_per_mille: 0,
             longest_ms: 0,
@@ -181,7 +214,7 @@ impl Shape {
     /// Whether it reads an event.
     pub(super) fn wants(&self, kind: &str, name: &str) -> bool {
         match self.reads {
-            Reads::All => true,
+            Reads::All | Reads::Bus => true,
             Reads::Named(wanted) => wanted == name,
             Reads::Kind(wanted) => wanted == kind,
         }

@@ -16,13 +16,13 @@ mod tests;
 mod together;
 mod wanted;
 
+pub(super) use past::{Past, takes_in};
 pub(super) use wanted::Wanted;
 
 use super::Post;
 use super::book::Act;
 use super::table::Folded;
 use crate::oracle::{Class, Violation};
-use past::Past;
 use std::collections::BTreeSet;
 use tenure_core::api::consumer::EventPlace;
 
@@ -37,8 +37,8 @@ pub(super) struct Known {
     pub(super) replicated: bool,
     /// What the handler made of the events, where it keeps that.
     pub(super) folded: Option<Folded>,
-    /// What a replay from nothing made of them.
-    pub(super) replayed: Folded,
+    /// What a replay from nothing made of them, where there was one.
+    pub(super) replayed: Option<Folded>,
 }
 
 /// What is wrong, if something is.

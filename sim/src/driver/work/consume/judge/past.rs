@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use tenure_core::api::consumer::{EventPlace, Position, Then};
 
 /// What came about with a consumer.
-pub(super) struct Past<'a> {
-    pub(super) shape: &'a Shape,
-    pub(super) wanted: &'a Wanted,
-    pub(super) acts: &'a [(u64, Act)],
+pub(in super::super) struct Past<'a> {
+    pub(in super::super) shape: &'a Shape,
+    pub(in super::super) wanted: &'a Wanted,
+    pub(in super::super) acts: &'a [(u64, Act)],
     /// When each event was handled, by the acts' numbers.
     handled: BTreeMap<EventPlace, Vec<usize>>,
     /// When a try of a run failed.
@@ -20,7 +20,11 @@ pub(super) struct Past<'a> {
 }
 
 impl<'a> Past<'a> {
-    pub(super) fn new(shape: &'a Shape, wanted: &'a Wanted, acts: &'a [(u64, Act)]) -> Self {
+    pub(in super::super) fn new(
+        shape: &'a Shape,
+        wanted: &'a Wanted,
+        acts: &'a [(u64, Act)],
+    ) -> Self {
         let (mut handled, mut failed) = (BTreeMap::new(), BTreeMap::new());
         let mut lives = vec![(0, Vec::new())];
         let mut rewinds = BTreeMap::new();
@@ -62,7 +66,7 @@ impl<'a> Past<'a> {
 
     /// Whether an event was done with by then, in the life that had to: handled, or given up as the
     /// policy says.
-    pub(super) fn is_done(&self, place: EventPlace, by: usize) -> bool {
+    pub(in super::super) fn is_done(&self, place: EventPlace, by: usize) -> bool {
         let before = self.lives.iter().rev().filter(|(at, _)| *at <= by);
         for (from, start) in before {
             if takes_in(start, place) {
@@ -74,13 +78,21 @@ impl<'a> Past<'a> {
         false
     }
 
-    pub(super) fn is_handled(&self, place: EventPlace, (from, by): (usize, usize)) -> bool {
+    pub(in super::super) fn is_handled(
+        &self,
+        place: EventPlace,
+        (from, by): (usize, usize),
+    ) -> bool {
         let handled = self.handled.get(&place);
         handled.is_some_and(|times| times.iter().any(|at| (from..=by).contains(at)))
     }
 
     /// Whether a run may have given it up.
-    pub(super) fn is_given_up(&self, place: EventPlace, (from, by): (usize, usize)) -> bool {
+    pub(in super::super) fn is_given_up(
+        &self,
+        place: EventPlace,
+        (from, by): (usize, usize),
+    ) -> bool {
         if self.shape.policy.then == Then::Stop {
             return false;
         }
@@ -96,7 +108,7 @@ impl<'a> Past<'a> {
     }
 
     /// Those that are not done with.
-    pub(super) fn missing(&self) -> Vec<EventPlace> {
+    pub(in super::super) fn missing(&self) -> Vec<EventPlace> {
         let by = self.acts.len();
         let places = self.wanted.places.keys().copied();
         places.filter(|place| !self.is_done(*place, by)).collect()
@@ -104,7 +116,7 @@ impl<'a> Past<'a> {
 }
 
 /// Whether positions have an event behind them.
-pub(super) fn takes_in(positions: &[Position], place: EventPlace) -> bool {
+pub(in super::super) fn takes_in(positions: &[Position], place: EventPlace) -> bool {
     let at = positions.get(usize::from(place.partition.0));
     at.is_some_and(|at| at.takes_in(place.sequence, place.index))
 }

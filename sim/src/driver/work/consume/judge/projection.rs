@@ -5,9 +5,17 @@ use super::super::table::Folded;
 use super::{Judged, Known, Wanted};
 
 pub(super) fn judge(wanted: &Wanted, known: &Known) -> Judged {
-    compare("a replay from nothing", &known.replayed, &wanted.folded)?;
-    let folded = known.folded.as_ref();
-    folded.map_or(Ok(()), |it| compare("the projection", it, &wanted.folded))
+    let made = [
+        ("a replay from nothing", &known.replayed),
+        ("the projection", &known.folded),
+    ];
+    let made = made
+        .into_iter()
+        .filter_map(|(what, it)| Some((what, it.as_ref()?)));
+    for (what, folded) in made {
+        compare(what, folded, &wanted.folded)?;
+    }
+    Ok(())
 }
 
 fn compare(what: &str, one: &Folded, log: &Folded) -> Judged {

@@ -44,7 +44,7 @@ fn known() -> Known {
         lost: false,
         replicated: false,
         folded: Some(folded.clone()),
-        replayed: folded,
+        replayed: Some(folded),
     }
 }
 
@@ -125,6 +125,31 @@ fn an_event_that_comes_before_its_predecessor_or_again_is_seen() {
     assert_eq!(said(Then::Skip, &given_up, order::judge), None);
     let again: [&[Act]; 3] = [&done(1, 2), &rewound(1, 2), &done(1, 2)];
     assert!(!speaks(&again, order::judge), "it went back");
+}
+
+#[test]
+fn a_dead_letter_says_nothing_of_the_events_behind_it() {
+    let places = [(at(2), (0, 0)), (at(4), (0, 1)), (at(5), (0, 2))];
+    let wanted = Wanted {
+        places: places.into(),
+        entities: vec![vec![at(2), at(4), at(5)]],
+        ..Wanted::default()
+    };
+    let letter = Act::Letter {
+        run: 1,
+        place: at(2),
+    };
+    // Its checkpoint was behind event 4 when it began.
+    let acts = [
+        vec![begins(1, 5), letter],
+        done(1, 2).into(),
+        done(1, 5).into(),
+    ];
+    let acts: Vec<(u64, Act)> = acts.concat().into_iter().map(|act| (1, act)).collect();
+    let shape = Shape::plain(Then::DeadLetter);
+    assert_eq!(order::judge(&Past::new(&shape, &wanted, &acts)), Ok(()));
+    let other = Past::new(&shape, &wanted, &acts[2..]);
+    assert!(order::judge(&other).is_err(), "without the letter");
 }
 
 #[test]
