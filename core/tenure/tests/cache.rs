@@ -1,9 +1,7 @@
 //! What stays in memory: as many entities as the node may keep, and never a state that the log does
 //! not have.
 
-mod common;
-
-use common::{Account, Fate, FaultyShell, Move, Seldom, World, idle, on_both_shells};
+use crate::common::{Account, Fate, FaultyShell, Move, Seldom, World, idle, on_both_shells};
 use futures_util::future::join_all;
 use std::num::NonZeroUsize;
 use std::time::Duration;

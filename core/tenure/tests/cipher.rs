@@ -1,8 +1,6 @@
 //! What is stored goes through a cipher of the user's, and what becomes of it when a key is gone.
 
-mod common;
-
-use common::{World, idle, on_both_shells};
+use crate::common::{World, idle, on_both_shells};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,7 @@
 //! Command ids: a command with an id takes effect at most once, and its outcome can be asked for
 //! again, inside the entity's horizon (S19, P4).
 
-mod common;
-
-use common::{Account, AccountEvent, Balance, Move, World, on_both_shells, open};
+use crate::common::{Account, AccountEvent, Balance, Move, World, on_both_shells, open};
 use tenure::prelude::*;
 use tenure::{Limits, WallTime};
 

@@ -1,9 +1,9 @@
 //! Entities do not wait for each other, callers may go whenever they like, and each gets the answer
 //! that is its own.
 
-mod common;
-
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, Owned, World, idle, on_both_shells};
+use crate::common::{
+    Account, AccountEvent, Fate, FaultyShell, Move, Owned, World, idle, on_both_shells,
+};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::future::IntoFuture;
@@ -168,7 +168,7 @@ fn is_about(request: &StoreRequest, id: &str) -> bool {
 /// All in one shard: what the store holds up for one entity holds up no other.
 async fn a_slow_answer_holds_up_its_entity_alone<A>(loaded: bool)
 where
-    A: Aggregate + Decide<Move, Reply = i64, Error = common::Refused>,
+    A: Aggregate + Decide<Move, Reply = i64, Error = crate::common::Refused>,
 {
     let shell = FaultyShell::new();
     let node = Tenure::builder().namespace("bank").shards(1);

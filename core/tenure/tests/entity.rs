@@ -1,8 +1,6 @@
 //! Entities that are asked, on a node that is in no cluster.
 
-mod common;
-
-use common::{Account, Count, Move, Put, Till, TooLittle, World, on_both_shells};
+use crate::common::{Account, Count, Move, Put, Till, TooLittle, World, on_both_shells};
 use tenure::prelude::*;
 use tenure::{KindError, RouteError};
 
@@ -105,7 +103,7 @@ async fn a_panic_is_told_and_leaves_the_entity_alone(world: &World) {
     let node = world.node().await;
     let till = node.entity::<Till>("front");
     till.ask(Put { cents: 3 }).await.unwrap();
-    let broken = till.ask(common::Break).await.unwrap_err();
+    let broken = till.ask(crate::common::Break).await.unwrap_err();
     assert!(
         broken.to_string().contains("the drawer is stuck"),
         "{broken}"

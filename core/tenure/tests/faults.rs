@@ -1,8 +1,6 @@
 //! What callers are told when the store or their own code misbehaves.
 
-mod common;
-
-use common::{Account, AccountEvent, Fate, FaultyShell, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Fate, FaultyShell, Move, World, on_both_shells};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,8 +1,6 @@
 //! Flights: what a node writes of its flight recorder, and what the machines make of it again.
 
-mod common;
-
-use common::{Account, Fate, FaultyShell, Move};
+use crate::common::{Account, Fate, FaultyShell, Move};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! An entity's history: forward and backward, in pages, past snapshots and gaps.
 
-mod common;
-
-use common::{Account, AccountEvent, Move, World, on_both_shells, open};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells, open};
 use tenure::prelude::*;
 use tenure::{Codec, CodecError, RawEvent, SnapshotPolicy};
 

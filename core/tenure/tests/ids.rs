@@ -1,8 +1,6 @@
 //! Entity ids are any text: what is odd in a subject is escaped, and found again.
 
-mod common;
-
-use common::{Move, World, on_both_shells};
+use crate::common::{Move, World, on_both_shells};
 use tenure::prelude::*;
 use tenure::{ExecuteError, NameError};
 

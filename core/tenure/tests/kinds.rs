@@ -1,8 +1,6 @@
 //! Kinds: fixed at first use, one type each, direct or owned, encoded as they say.
 
-mod common;
-
-use common::{Account, AccountEvent, World, on_both_shells};
+use crate::common::{Account, AccountEvent, World, on_both_shells};
 use tenure::prelude::*;
 use tenure::{CodecError, KindError, SnapshotPolicy, SpaceError};
 

@@ -1,8 +1,6 @@
 //! Given, when, then: what it accepts, and what it says when a test is wrong.
 
-mod common;
-
-use common::{Account, AccountEvent, Balance, Move, Refused, open};
+use crate::common::{Account, AccountEvent, Balance, Move, Refused, open};
 use serde::{Deserialize, Serialize};
 use std::panic::catch_unwind;
 use tenure::WallTime;

@@ -1,8 +1,6 @@
 //! What is too large is refused before anything is sent, and its neighbours do not notice.
 
-mod common;
-
-use common::{Account, AccountEvent, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells};
 use futures_util::future::join_all;
 use tenure::prelude::*;
 use tenure::{AppendError, Limits, RawEvent};

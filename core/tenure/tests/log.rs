@@ -1,8 +1,6 @@
 //! The log below aggregates: expectations, versions of one's own, gaps, and what it refuses.
 
-mod common;
-
-use common::{Account, AccountEvent, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells};
 use std::collections::BTreeMap;
 use tenure::prelude::*;
 use tenure::{AppendError, Codec, KindError, Log, RawEvent};

@@ -1,8 +1,6 @@
 //! What a node tells of its kinds as a model, and what the derive macro says of events.
 
-mod common;
-
-use common::Till;
+use crate::common::Till;
 use serde::{Deserialize, Serialize};
 use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
 use tenure::model::{EventModel, Kept, Model, ReadModel};
@@ -56,7 +54,10 @@ async fn a_node_tells_the_kinds_that_it_has_and_uses() {
     };
     let (bell, till) = ("bell".to_owned(), "till".to_owned());
     assert_eq!(kinds(&node.model()), [(bell.clone(), 1), (till.clone(), 0)]);
-    node.entity::<Till>("front").read(common::Count).await.ok();
+    node.entity::<Till>("front")
+        .read(crate::common::Count)
+        .await
+        .ok();
     assert_eq!(kinds(&node.model()), [(bell.clone(), 1), (till.clone(), 2)]);
     node.repository::<Till>().await.unwrap();
     assert_eq!(

@@ -1,8 +1,6 @@
 //! A repository: execute, create, load, transact, versions.
 
-mod common;
-
-use common::{Account, Balance, Move, Open, Refused, World, on_both_shells, open};
+use crate::common::{Account, Balance, Move, Open, Refused, World, on_both_shells, open};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::prelude::*;
@@ -177,7 +175,7 @@ async fn ten_transactions_at_once_all_apply(world: &World) {
         tokio::spawn(async move {
             let deposit = move |account: &Account| -> Result<_, Refused> {
                 runs.fetch_add(1, Ordering::Relaxed);
-                let event = common::AccountEvent::Moved { cents: 1 };
+                let event = crate::common::AccountEvent::Moved { cents: 1 };
                 Ok(Decision::event(event).reply(account.cents + 1))
             };
             accounts.transact("alice", deposit).await.unwrap()

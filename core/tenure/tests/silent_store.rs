@@ -1,9 +1,7 @@
 //! A store that stops answering: the node's memory stays bounded, everyone is told by their
 //! deadline, and when the store answers again the node serves.
 
-mod common;
-
-use common::{Account, Fate, FaultyShell, Move};
+use crate::common::{Account, Fate, FaultyShell, Move};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use tenure::prelude::*;

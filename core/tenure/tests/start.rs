@@ -1,8 +1,6 @@
 //! Starting: places, names, and errors that say what to do.
 
-mod common;
-
-use common::{Account, Move, World, on_both_shells};
+use crate::common::{Account, Move, World, on_both_shells};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use tenure::prelude::*;
@@ -182,8 +180,8 @@ async fn each_fresh_store_is_its_own_and_a_named_one_is_shared() {
 
 #[tokio::test]
 async fn a_store_that_never_answers_is_a_time_out() {
-    let shell = common::FaultyShell::new();
-    shell.set(|_| Some(common::Fate::Silence));
+    let shell = crate::common::FaultyShell::new();
+    shell.set(|_| Some(crate::common::Fate::Silence));
     let builder = Tenure::builder()
         .namespace("bank")
         .start_timeout(Duration::from_millis(50));

@@ -1,8 +1,6 @@
 //! Stopping answers everyone, and a stopped node says so.
 
-mod common;
-
-use common::{Account, Fate, FaultyShell, Move, World, on_both_shells};
+use crate::common::{Account, Fate, FaultyShell, Move, World, on_both_shells};
 use futures_util::FutureExt;
 use std::time::Duration;
 use tenure::StoreRequest;

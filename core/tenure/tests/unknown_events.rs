@@ -1,8 +1,6 @@
 //! Stored events that a build does not know, or cannot decode.
 
-mod common;
-
-use common::{Account, Move, World, on_both_shells};
+use crate::common::{Account, Move, World, on_both_shells};
 use tenure::prelude::*;
 use tenure::{FoldError, RawEvent};
 
@@ -17,7 +15,7 @@ on_both_shells!(
 struct Lenient(Account);
 
 impl Aggregate for Lenient {
-    type Event = common::AccountEvent;
+    type Event = crate::common::AccountEvent;
     const KIND: &'static str = "account";
 
     fn evolve(&mut self, event: &Self::Event) {
@@ -76,7 +74,9 @@ async fn an_unknown_event_can_be_skipped_and_is_counted(world: &World) {
     let log = node.log("account").await.unwrap();
     let accounts = node.repository::<Lenient>().await.unwrap();
     let deposit = |_: &Lenient| -> Result<_, ()> {
-        Ok(Decision::event(common::AccountEvent::Moved { cents: 1 }))
+        Ok(Decision::event(crate::common::AccountEvent::Moved {
+            cents: 1,
+        }))
     };
     accounts.transact("alice", deposit).await.unwrap();
     log.append("alice", [RawEvent::new("frozen", 1, &b"?"[..])])

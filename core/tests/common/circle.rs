@@ -479,8 +479,13 @@ impl Circle {
         self.step(name, Input::Order { ticket, order });
     }
 
+    /// Time passes, and nobody does anything.
+    pub(crate) fn stand_still(&mut self, by: Span) {
+        self.now = self.now + by;
+    }
+
     /// Nothing of a partition acts any more.
-    fn part_gone(&mut self, name: &str, part: GroupPart) {
+    pub(crate) fn part_gone(&mut self, name: &str, part: GroupPart) {
         let seat = self.node(name).parts.remove(&part);
         match seat {
             Some(seat) if !seat.ending => {

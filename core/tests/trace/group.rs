@@ -5,7 +5,7 @@ use crate::story::{Stage, span};
 use tenure_core::consumer::Start;
 use tenure_core::consumer::group::{GroupOrder, Input};
 use tenure_core::format::Position;
-use tenure_core::id::Sequence;
+use tenure_core::id::{GroupPart, Sequence};
 use tenure_core::node::Standing;
 
 impl Stage for Circle {
@@ -20,6 +20,7 @@ impl Stage for Circle {
                 let to = self.now + span(by)?;
                 self.advance(to);
             }
+            ["all", "stand", "still", "for", by] => self.stand_still(span(by)?),
             ["run"] => self.run(),
             ["groups", "begin", "with", "what", "is", "new"] => self.start = Start::New,
             ["records"] => {
@@ -124,6 +125,12 @@ impl Circle {
                     .push_back(fate);
             }
             ["arrives"] => self.arrive(name),
+            // The last task of its handlers is gone.
+            ["is", "through", "with", part] => {
+                let part = part.parse().map_err(|_| "a number")?;
+                self.part_gone(name, GroupPart(part));
+                self.run();
+            }
             _ => return Err("no such command of a node".into()),
         }
         Ok(())

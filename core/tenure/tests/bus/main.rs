@@ -1,8 +1,5 @@
 //! The bus: who hears what is published, what becomes of what has no room, and who comes later.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod bad_input;
 mod durable;
 mod live;

@@ -1,7 +1,7 @@
 //! Actors: one of each key, wherever it is asked.
 
+use crate::cluster::nodes::{self, PATIENCE, wait};
 use crate::common::{Add, No, Pass, Reset, Tally, Told, World, on_both_shells};
-use crate::nodes::{self, PATIENCE, wait};
 use std::time::Duration;
 use tenure::actor::ActorError;
 use tenure::{Cluster, TakeOver, Tenure};

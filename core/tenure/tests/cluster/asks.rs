@@ -1,7 +1,7 @@
 //! What is asked of any node reaches the owner.
 
+use crate::cluster::nodes::{cluster, fill};
 use crate::common::{Count, Put, Till, TooLittle, World, on_both_shells};
-use crate::nodes::{cluster, fill};
 use std::collections::BTreeSet;
 use tenure::Version;
 

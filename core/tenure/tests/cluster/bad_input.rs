@@ -1,8 +1,8 @@
 //! What callers and handlers may do wrong beside what `refusals` and `overload` have, and the clear
 //! error that each gets.
 
+use crate::cluster::nodes::{PATIENCE, builder, cluster, node, wait};
 use crate::common::{Add, Count, Put, Tally, Till, World, on_both_shells};
-use crate::nodes::{PATIENCE, builder, cluster, node, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::actor::{self, Actor, ActorCx, ActorSettings, Handle, Handlers, InitError};

@@ -1,8 +1,8 @@
 //! Two versions of the program in one cluster: what only the newer one knows is refused by name where
 //! the older one owns, and what both know goes on.
 
+use crate::cluster::nodes::{node, wait};
 use crate::common::{Count, Polish, Put, Till, World, on_both_shells};
-use crate::nodes::{node, wait};
 use serde::{Deserialize, Serialize};
 use tenure::actor::{Actor, ActorCx, ActorError, Handle, Handlers, InitError};
 use tenure::prelude::*;

@@ -1,7 +1,7 @@
 //! What a node says of itself, changed while it runs.
 
+use crate::cluster::nodes::{builder, cluster, fill, is_spread, wait};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{builder, cluster, fill, is_spread, wait};
 use tenure::{Cluster, DescribeError, NodeChange, TakeOver};
 
 on_both_shells!(
@@ -14,7 +14,7 @@ async fn labels_and_zones_are_seen_by_the_others(world: &World) {
     let first = world.start(builder("a")).await;
     let named = Cluster::named("b").label("disk", "fast").label("rack", "1");
     let second = world
-        .start(crate::nodes::node(named.zone("eu-1")).serve::<crate::common::Till>())
+        .start(crate::cluster::nodes::node(named.zone("eu-1")).serve::<crate::common::Till>())
         .await;
     let before = wait(&first, |view| view.node("b").is_some()).await;
     assert_eq!(before.node("b").unwrap().zone, Some("eu-1"));

@@ -1,7 +1,7 @@
 //! What handlers are told of where they run and for whom, and callers of who answered.
 
+use crate::cluster::nodes;
 use crate::common::{Hasty, Look, Lookout, Seen, Witness, World, on_both_shells, said};
-use crate::nodes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tenure::prelude::*;

@@ -1,7 +1,7 @@
 //! Actors that would wait for each other: one of them is told, and neither waits for its deadline.
 
+use crate::cluster::nodes::{PATIENCE, node, start_of_both};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{PATIENCE, node, start_of_both};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::IntoFuture;

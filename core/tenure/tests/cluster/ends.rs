@@ -1,7 +1,7 @@
 //! Watches of actors over nodes: whoever watches is told how an actor ended, wherever it was.
 
+use crate::cluster::nodes::{PATIENCE, node, wait};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{PATIENCE, node, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::actor::{Actor, ActorCx, ActorSettings, Ended, Handle, Handlers, InitError, Watched};

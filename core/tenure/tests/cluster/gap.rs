@@ -2,8 +2,8 @@
 //! in a world in which each message takes its time on a clock that does not run by itself, and nothing
 //! else takes any.
 
+use crate::cluster::nodes::{node, wait};
 use crate::common::{Far, LEG, Put, Till};
-use crate::nodes::{node, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};

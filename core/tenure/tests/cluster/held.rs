@@ -1,6 +1,6 @@
 //! Callers of a place that is handed over while one of its actors has a long turn.
 
-use crate::nodes::{PATIENCE, node, wait};
+use crate::cluster::nodes::{PATIENCE, node, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::actor::{Actor, ActorCx, ActorError, Handle, Handlers, InitError};

@@ -1,7 +1,7 @@
 //! A lane that hangs: its node does not look alive, and others serve what it owned.
 
+use crate::cluster::nodes::{self, PATIENCE, wait};
 use crate::common::World;
-use crate::nodes::{self, PATIENCE, wait};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};

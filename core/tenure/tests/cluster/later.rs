@@ -1,7 +1,7 @@
 //! Reminders and messages of decisions, wherever their entities' owners are.
 
+use crate::cluster::nodes::{self, PATIENCE, wait};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{self, PATIENCE, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::prelude::*;

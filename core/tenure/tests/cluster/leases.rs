@@ -1,7 +1,7 @@
 //! The leased class: what is taken over when a lease is over, and what is read under one.
 
+use crate::cluster::nodes::{PATIENCE, node, wait};
 use crate::common::{Add, Tally, World, on_both_shells};
-use crate::nodes::{PATIENCE, node, wait};
 use serde::{Deserialize, Serialize};
 use tenure::prelude::*;
 use tenure::{Builder, Span, TakeOver, Tenure, Terms};

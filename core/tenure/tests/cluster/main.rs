@@ -1,8 +1,5 @@
 //! Several nodes in one process, as one cluster.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod actors;
 mod asks;
 mod bad_input;

@@ -1,7 +1,7 @@
 //! Shards that change hands: a node joins, drains, stops or dies.
 
+use crate::cluster::nodes::{builder, cluster, fill, is_spread, node, wait};
 use crate::common::{Count, Put, Till, World, on_both_shells};
-use crate::nodes::{builder, cluster, fill, is_spread, node, wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Too much for the owner: whoever asks another node is told so as what it is, and nothing is dropped
 //! without a word.
 
+use crate::cluster::nodes::{PATIENCE, node, wait};
 use crate::common::{Count, Put, Till, World, on_both_shells};
-use crate::nodes::{PATIENCE, node, wait};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tenure::actor::{Actor, ActorCx, ActorError, ActorSettings, Handle, Handlers};

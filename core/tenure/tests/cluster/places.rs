@@ -1,10 +1,10 @@
 //! Actors of shards and of nodes, and what actors ask of others.
 
+use crate::cluster::nodes::{self, wait};
 use crate::common::{
     Broker, Census, Disk, Find, Lookout, Relay, Relayed, Tally, Witness, World, on_both_shells,
     said,
 };
-use crate::nodes::{self, wait};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tenure::actor::ActorError;

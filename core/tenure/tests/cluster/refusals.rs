@@ -1,7 +1,7 @@
 //! What cannot be done in a cluster, and what it is told.
 
+use crate::cluster::nodes::{builder, cluster, fill, node, wait};
 use crate::common::{Break, Count, Polish, Put, Till, TooLittle, World, on_both_shells};
-use crate::nodes::{builder, cluster, fill, node, wait};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::prelude::*;

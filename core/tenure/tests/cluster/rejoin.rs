@@ -1,8 +1,8 @@
 //! A node that was silent for longer than its lease, and goes on: it joins again as another run, or
 //! says why it does not.
 
+use crate::cluster::nodes::{PATIENCE, node, wait};
 use crate::common::{Add, Count, Put, Tally, Till};
-use crate::nodes::{PATIENCE, node, wait};
 use tenure::{Builder, Cluster, JoinError, MemShell, Span, TakeOver, Tenure, Terms};
 
 const TILLS: u64 = 24;

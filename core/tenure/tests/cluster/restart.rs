@@ -1,8 +1,8 @@
 //! The store goes away under a cluster and comes back: every increment that was acknowledged is there
 //! once, and the cluster serves again.
 
+use crate::cluster::nodes::{PATIENCE, builder, is_spread, wait};
 use crate::common::{Count, Put, Till};
-use crate::nodes::{PATIENCE, builder, is_spread, wait};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -121,7 +121,7 @@ async fn what_is_acknowledged_outlives_a_store_that_cannot_be_reached() {
 async fn what_is_acknowledged_outlives_a_restart_of_the_server() {
     let world = crate::common::World::nats();
     let server = world.server().expect("a server");
-    let nodes = crate::nodes::cluster(&world, &NAMES).await;
+    let nodes = crate::cluster::nodes::cluster(&world, &NAMES).await;
     let load = Load::on(&nodes);
     for _ in 0..3 {
         load.more(500).await;

@@ -1,7 +1,7 @@
 //! What goes wrong is the same error for a caller on the owner's node and for one on another.
 
+use crate::cluster::nodes::{self, PATIENCE, wait};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{self, PATIENCE, wait};
 use serde::{Deserialize, Serialize};
 use std::future::IntoFuture;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A cluster on three servers, one of which leads the stream of membership records and is killed.
 
+use crate::cluster::nodes::{PATIENCE, is_spread, wait};
 use crate::common::{Count, Put, Till};
-use crate::nodes::{PATIENCE, is_spread, wait};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tenure::{Cluster, ClusterView, Incarnation, Tenure, Terms};

@@ -1,7 +1,7 @@
 //! What a cluster makes on a real server: the stream of membership records, as the server tells it.
 
+use crate::cluster::nodes::cluster;
 use crate::common::World;
-use crate::nodes::cluster;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType};
 

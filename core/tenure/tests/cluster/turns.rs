@@ -1,7 +1,7 @@
 //! A loop with much to do at once: the heartbeats of its node have their turn in between.
 
+use crate::cluster::nodes::{node, wait};
 use crate::common::FaultyShell;
-use crate::nodes::{node, wait};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,5 @@
 //! Consumers: what they hand over, where they go on, and what becomes of events that fail.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod defects;
 mod groups;
 mod letters;
@@ -11,7 +8,7 @@ mod orders;
 mod permissions;
 mod reading;
 
-use common::{Account, AccountEvent, Move};
+use crate::common::{Account, AccountEvent, Move};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure::consumer::{Consumed, ConsumerBuilder, ConsumerError, Policy, Then};

@@ -1,13 +1,10 @@
 //! Deleting entities: what is left of them, who is told, and how they come back.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod archived;
 mod owned;
 mod told;
 
-use common::{Account, Balance, Move, World, on_both_shells, open};
+use crate::common::{Account, Balance, Move, World, on_both_shells, open};
 use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{DELETED, SnapshotPolicy};
@@ -199,11 +196,11 @@ async fn its_history_begins_with_the_deletion(world: &World) {
 struct Kept(i64);
 
 impl Aggregate for Kept {
-    type Event = common::AccountEvent;
+    type Event = crate::common::AccountEvent;
     const KIND: &'static str = "kept";
 
-    fn evolve(&mut self, event: &common::AccountEvent) {
-        if let common::AccountEvent::Moved { cents } = event {
+    fn evolve(&mut self, event: &crate::common::AccountEvent) {
+        if let crate::common::AccountEvent::Moved { cents } = event {
             self.0 += cents;
         }
     }
@@ -226,13 +223,13 @@ async fn its_snapshots_go(world: &World) {
     let kept = node.repository::<Kept>().await.unwrap();
     let by = |cents| {
         move |kept: &Kept| {
-            let moved = common::AccountEvent::Moved { cents };
+            let moved = crate::common::AccountEvent::Moved { cents };
             Ok::<_, Never>(Decision::event(moved).reply(kept.0 + cents))
         }
     };
     for _ in 0..9 {
         kept.transact("k", by(1)).await.unwrap();
-        common::idle(&node).await;
+        crate::common::idle(&node).await;
     }
     let before = node.counters().await;
     assert!(before.snapshots_stored > 2, "{before:?}");

@@ -2,7 +2,7 @@
 
 use super::{SOON, until};
 use crate::common::{World, on_both_shells};
-use crate::nodes::{self, wait};
+use crate::effects::nodes::{self, wait};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

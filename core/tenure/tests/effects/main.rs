@@ -1,7 +1,5 @@
 //! Effects outside, and sagas over several entities.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[allow(dead_code, reason = "the tests of clusters use the rest")]
 #[path = "../cluster/nodes.rs"]
 mod nodes;

@@ -1,8 +1,5 @@
 //! Projections: each event once in their state, whatever fails, and the same as folding the log again.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod defects;
 mod kv;
 mod kv_foreign;
@@ -15,7 +12,7 @@ mod snapshots;
 mod switch;
 mod versions;
 
-use common::{Account, AccountEvent, Move};
+use crate::common::{Account, AccountEvent, Move};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,13 +1,10 @@
 //! Projections in SQLite: rows and mark in one transaction, on both shells.
 #![cfg(feature = "sqlite")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod failures;
 mod versions;
 
-use common::{Account, AccountEvent, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells};
 use std::path::PathBuf;
 use std::time::Duration;
 use tenure::consumer::{Consumed, Policy, Then};

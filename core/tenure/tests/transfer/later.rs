@@ -1,7 +1,7 @@
 //! Timers that are armed and messages that are not done go along, and those that are done do not come again.
 
 use crate::common::{World, on_both_shells};
-use crate::{FORMATS, Scratch, export, import};
+use crate::transfer::{FORMATS, Scratch, export, import};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tenure::prelude::*;

@@ -1,12 +1,10 @@
 //! Export and import: what a namespace holds comes out of it, and is the same in another one.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod later;
 mod refused;
 mod resumed;
 
-use common::{Account, Move, World, on_both_shells, open};
+use crate::common::{Account, Move, World, on_both_shells, open};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::prelude::*;

@@ -1,8 +1,8 @@
 //! What cannot be imported or exported is refused, with what to do about it.
 
 use crate::common::{Fate, FaultyShell, Move, World, on_both_shells, open};
-use crate::resumed::is_commit;
-use crate::{FORMATS, Scratch, export, fill, import};
+use crate::transfer::resumed::is_commit;
+use crate::transfer::{FORMATS, Scratch, export, fill, import};
 use tenure::prelude::*;
 use tenure::transfer::{
     ExportFormat, ExportOptions, ImportOptions, TransferError, TransferFault, VerifyOptions,

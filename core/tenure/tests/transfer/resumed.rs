@@ -1,7 +1,7 @@
 //! An export and an import that ended in the middle go on where they were.
 
 use crate::common::{Account, Fate, FaultyShell, Move, World, on_both_shells, open};
-use crate::{FORMATS, Scratch, export, fill};
+use crate::transfer::{FORMATS, Scratch, export, fill};
 use tenure::prelude::*;
 use tenure::transfer::{ExportFormat, ExportOptions, ImportOptions};
 use tenure_core::Outcome;
