@@ -30,7 +30,7 @@ pub const TARGETS: [Target; 12] = [
     target("route", 1, 4_000, route::play),
     target("shard", 1, 320, shard::play),
     target("store", 2, 800, store::play),
-    target("transfer", 1, 900, transfer::play),
+    target("transfer", 2, 900, transfer::play),
 ];
 
 const fn target(name: &'static str, version: u8, bytes: usize, play: fn(&[u8])) -> Target {

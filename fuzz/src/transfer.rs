@@ -81,6 +81,7 @@ pub(crate) fn play(bytes: &[u8]) {
             up_to: small(&mut chance, 101),
             undone_every: 1 + small(&mut chance, 3),
             failed: chance.one_in(2),
+            shelved: chance.one_in(2),
         })
         .collect();
     let ends_after = chance.one_in(2).then(|| 1 + index(&mut chance, 60));
