@@ -7,7 +7,7 @@
 //! # Features
 //!
 //! - `shell` (default) adds the in-memory shell, which needs an asynchronous runtime.
-//! - `nats` adds [`nats`](crate::nats): a server that speaks the NATS protocol, as a machine without I/O.
+//! - `nats` adds [`nats`]: a server that speaks the NATS protocol, as a machine without I/O.
 //! - `listen` adds that server on TCP, and the program `nats_front`.
 //!
 //! Without `shell` and `listen` the crate is `no_std` with `alloc`.
