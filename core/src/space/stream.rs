@@ -102,6 +102,7 @@ impl StreamTask {
     }
 
     /// The bucket of the values of projections.
+    #[cfg(feature = "driver")]
     pub(crate) fn values(wish: &SpaceWish, capabilities: &Capabilities, absent: Absent) -> Self {
         let ns = &wish.namespace;
         let replicas = replicas(wish, capabilities);
