@@ -77,7 +77,7 @@ pub(crate) fn call<S: Shell>(
             .fetch_add(u64::from(failed), Ordering::Relaxed);
         let delivery = match called {
             Called::Done => Delivery::Done,
-            Called::Again => Delivery::Again,
+            Called::Again => Delivery::Failed,
             Called::Undeliverable(cause) => Delivery::Undeliverable { cause },
             Called::Aside(letter) => {
                 let deadline = world.now() + store_timeout.saturating_mul(2);
@@ -89,7 +89,9 @@ pub(crate) fn call<S: Shell>(
                     }
                     Ok(Delivery::Undeliverable { cause }) => Delivery::Undeliverable { cause },
                     // What has no room among those put aside stays with the log, and is tried again.
-                    Ok(Delivery::Rejected { .. } | Delivery::Again) | Err(_) => Delivery::Again,
+                    Ok(Delivery::Rejected { .. } | Delivery::Again | Delivery::Failed) | Err(_) => {
+                        Delivery::Failed
+                    }
                 }
             }
         };

@@ -71,7 +71,7 @@ impl Outbox {
             }),
             Err(error) => {
                 tracing::warn!(%kind, %error, "message_not_decrypted");
-                Err(Delivery::Again)
+                Err(Delivery::Failed)
             }
         }
     }
@@ -252,28 +252,28 @@ fn delivery(answered: Answered) -> Delivery {
             | Refusal::Metadata(_) => true,
             Refusal::Conflict { .. }
             | Refusal::Contended { .. }
-            | Refusal::Unknown
+            | Refusal::Failed(_)
+            | Refusal::Fold(_)
+            | Refusal::Damaged(_) => return Delivery::Failed,
+            Refusal::Unknown
             | Refusal::Deadline
             | Refusal::Ahead { .. }
             | Refusal::Overloaded
             | Refusal::NotOwner
             | Refusal::NotLeased
-            | Refusal::Failed(_)
-            | Refusal::Fold(_)
-            | Refusal::Damaged(_)
             | Refusal::Store(_) => false,
         },
         Denial::UnknownKind { .. }
         | Denial::UnknownMessage { .. }
         | Denial::WrongSchema { .. }
         | Denial::Undecodable { .. } => true,
-        // The rest passes, or is of actors. A reply that cannot be sent is that of a command that ran:
-        // it is found by its id.
-        Denial::Overloaded
-        | Denial::Panicked { .. }
+        // A reply that cannot be sent is that of a command that ran: it is found by its id.
+        Denial::Panicked { .. }
         | Denial::Failed { .. }
         | Denial::Reply { .. }
-        | Denial::Start { .. }
+        | Denial::Start { .. } => return Delivery::Failed,
+        // The rest passes, or is of actors.
+        Denial::Overloaded
         | Denial::Dropped(_)
         | Denial::Deadline
         | Denial::Cycle { .. }

@@ -154,8 +154,12 @@ pub enum Delivery {
         /// Why, for people.
         cause: String,
     },
-    /// It was not delivered, or nobody knows: it is sent again, with back-off.
+    /// It was not delivered, or nobody knows: it is sent again, with back-off, and what comes after it to
+    /// the same entity waits with it.
     Again,
+    /// Its receiver was reached and could not do it; or it is an effect, each of which stands for itself. It
+    /// is sent again, with a back-off of its own, and others pass it.
+    Failed,
 }
 
 /// What came of a [`Work`](super::Work).

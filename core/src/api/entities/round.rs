@@ -141,7 +141,11 @@ impl<A: Aggregate> Round<'_, A> {
             .and_then(|encoded| encoded.map_err(|e| e.to_string()))
             .map_err(|cause| format!("event {name:?} cannot be encoded: {cause}"))?;
         let part = PayloadPart::Event(name, schema);
-        let data = self.cipher.encrypt(self.whose(), part, data);
+        // That an entity is deleted is the framework's to read, and has nothing of the user's in it.
+        let data = match deletion::is_told(name, schema) {
+            true => Ok(data),
+            false => self.cipher.encrypt(self.whose(), part, data),
+        };
         Ok(NewEvent {
             version: None,
             name: name.into(),

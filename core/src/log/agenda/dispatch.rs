@@ -47,14 +47,17 @@ impl Shard {
             // Sent when this node owned the shard before: whoever owns it now sends it again.
             return;
         };
-        let again = match &delivery {
-            Delivery::Again => true,
-            Delivery::Undeliverable { .. } => agenda.intents.failed() >= failed_max,
-            Delivery::Done | Delivery::Rejected { .. } => false,
+        let alone = match &delivery {
+            Delivery::Again => Some(false),
+            Delivery::Failed => Some(true),
+            Delivery::Undeliverable { .. } => {
+                (agenda.intents.failed() >= failed_max).then_some(true)
+            }
+            Delivery::Done | Delivery::Rejected { .. } => None,
         };
-        if again {
+        if let Some(alone) = alone {
             reached!(t.cx, "later: a message is sent again");
-            return agenda.intents.try_again(now, place, limits);
+            return agenda.intents.try_again(now, place, alone, limits);
         }
         let Some(dispatch) = agenda.intents.remove(now, place, limits) else {
             return;
@@ -75,7 +78,7 @@ impl Shard {
                 agenda.intents.fail(place, *dispatch, cause.clone());
                 t.note(Note::IntentFailed { entity, cause });
             }
-            Delivery::Again => {}
+            Delivery::Again | Delivery::Failed => {}
         }
     }
 
@@ -174,6 +177,10 @@ impl Shard {
             let dispatch = dispatch(key, kind, commit, (index, intent));
             agenda.intents.add(place, receiver, dispatch, wanted.tries);
             agenda.intents.came(now, wanted);
+        }
+        // Another commit is in its place, after a lost tail.
+        for gone in wanted.into_values() {
+            agenda.intents.came(now, gone);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The messages of a shard's commits that are not done.
 
 use super::lines::{Lines, TakeOff};
-use super::{ByOp, ByTime, take_due};
+use super::{ByOp, ByTime, backed_off, take_due};
 use crate::format::{Intent, IntentPlace, Receiver, ShelvedReceiver};
 use crate::id::{OpId, Sequence};
 use crate::log::Dispatch;
@@ -18,6 +18,8 @@ struct Undone {
     dispatch: Box<Dispatch>,
     receiver: Receiver,
     tries: u32,
+    /// It failed by itself, and waits by itself.
+    alone: bool,
 }
 
 /// A message that could not be delivered as things were.
@@ -60,6 +62,9 @@ pub(super) struct Intents {
     pub(super) absent_since: Option<Time>,
 }
 
+/// What the kinds of effects begin with.
+const OUTSIDE: &str = "effect-";
+
 /// How much of a reason is kept, in bytes.
 const CAUSE_BYTES_MAX: usize = 512;
 
@@ -97,7 +102,7 @@ impl Intents {
     /// longest; whether there is room now. With nothing in memory there is.
     pub(super) fn make_room(&mut self, now: Time, more: usize, held_max: usize) -> bool {
         while self.held() > 0 && self.held() + more > held_max {
-            let Some((_, place)) = self.again.pop_last() else {
+            let Some(place) = self.take_last() else {
                 return false;
             };
             if let Some(undone) = self.undone.remove(&place) {
@@ -108,6 +113,17 @@ impl Intents {
             }
         }
         true
+    }
+
+    /// Takes out what waits the longest; of its receiver's the last one, so that none passes it.
+    fn take_last(&mut self) -> Option<IntentPlace> {
+        let (_, place) = *self.again.last()?;
+        let of = |place: &IntentPlace| self.undone.get(place).map(|undone| undone.receiver);
+        let receiver = of(&place);
+        let same = self.again.iter().filter(|(_, it)| of(it) == receiver);
+        let last = *same.max_by_key(|(_, place)| *place)?;
+        self.again.remove(&last);
+        Some(last.1)
     }
 
     /// A message of a commit that is stored.
@@ -124,12 +140,14 @@ impl Intents {
         {
             return;
         }
+        let outside = is_outside(&dispatch);
         let undone = Undone {
             dispatch: dispatch.into(),
             receiver,
             tries,
+            alone: false,
         };
-        self.lines.add(receiver, place);
+        self.lines.add(receiver, place, outside);
         self.undone.insert(place, undone);
         self.ready.insert(place);
     }
@@ -146,8 +164,12 @@ impl Intents {
         if !self.lines.follows_aside(receiver, place) {
             return self.add(place, receiver, dispatch, 0);
         }
-        if !self.undone.contains_key(&place) && !self.failed.contains_key(&place) {
-            self.lines.add(receiver, place);
+        let IntentPlace { sequence, index } = place;
+        let wanted = self.wanted.get(&sequence);
+        let is_wanted = wanted.is_some_and(|wanted| wanted.contains_key(&index));
+        let is_known = self.undone.contains_key(&place) || self.failed.contains_key(&place);
+        if !is_wanted && !is_known {
+            self.lines.add(receiver, place, is_outside(&dispatch));
             self.lines.put_aside(now, receiver, place, 0);
         }
     }
@@ -313,26 +335,50 @@ impl Intents {
         });
     }
 
-    /// It was sent in vain, and waits.
-    pub(super) fn try_again(&mut self, now: Time, place: IntentPlace, limits: &Limits) {
+    /// It was sent in vain, and waits: by itself if it failed by itself, else with its receiver.
+    pub(super) fn try_again(
+        &mut self,
+        now: Time,
+        place: IntentPlace,
+        alone: bool,
+        limits: &Limits,
+    ) {
         let Some(undone) = self.undone.get_mut(&place) else {
             return;
         };
+        let (min, max) = (limits.retry_delay_min, limits.later_delay_max);
+        let by_itself = now + backed_off(undone.tries, min, max);
         undone.tries = undone.tries.saturating_add(1);
-        let (until, stalled) = self.lines.missed(now, undone.receiver, limits);
-        let waiting = stalled.into_iter().chain([place]);
-        self.again.extend(waiting.map(|place| (until, place)));
+        undone.alone = alone;
+        let (receiver, ways) = (undone.receiver, limits.dispatches_max);
+        if !alone {
+            let (until, stalled) = self.lines.missed(now, receiver, limits);
+            let waiting = stalled.into_iter().chain([place]);
+            return self.again.extend(waiting.map(|place| (until, place)));
+        }
+        self.again.insert((by_itself, place));
+        if is_outside(&undone.dispatch) {
+            // Whether others of its name can be done is not known.
+            self.lines.missed(now, receiver, limits);
+            return;
+        }
+        let (was_away, next) = self.lines.there(now, receiver, ways);
+        self.ready.extend(next);
+        if was_away {
+            self.wake_all_to(receiver);
+        }
     }
 
     /// A receiver is there again: what waited for it goes in its order.
     fn wake_all_to(&mut self, receiver: Receiver) {
         let (undone, ready) = (&self.undone, &mut self.ready);
         self.again.retain(|(_, place)| {
-            let is_to = undone.get(place).is_some_and(|it| it.receiver == receiver);
-            if is_to {
+            let waits = |it: &Undone| it.receiver == receiver && !it.alone;
+            let goes = undone.get(place).is_some_and(waits);
+            if goes {
                 ready.insert(*place);
             }
-            !is_to
+            !goes
         });
     }
 
@@ -370,6 +416,11 @@ impl Intents {
     pub(super) fn shelved(&self) -> Vec<ShelvedReceiver> {
         self.lines.shelved().collect()
     }
+}
+
+/// Whether a message is an effect: those of a name stand for themselves, in no order.
+fn is_outside(dispatch: &Dispatch) -> bool {
+    dispatch.intent.kind.as_str().starts_with(OUTSIDE)
 }
 
 impl Dispatch {

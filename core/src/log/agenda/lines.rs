@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 struct Line {
+    /// Its messages are effects, in no order: each that fails waits by itself, and others pass it.
+    outside: bool,
     /// Those in memory.
     held: BTreeSet<IntentPlace>,
     /// Of those, how many are on their way; and whether the one that is tells whether it is there again.
@@ -163,8 +165,9 @@ impl Lines {
     }
 
     /// A message of it is in memory.
-    pub(super) fn add(&mut self, receiver: Receiver, place: IntentPlace) {
+    pub(super) fn add(&mut self, receiver: Receiver, place: IntentPlace, outside: bool) {
         let line = self.lines.entry(receiver).or_default();
+        line.outside = outside;
         line.held.insert(place);
         line.top = line.top.max(place.sequence);
     }
@@ -211,7 +214,7 @@ impl Lines {
     }
 
     /// Whether one of it may be on its way. A receiver that answers leaves a quarter of the ways to others;
-    /// all that do not have half of them together, one each.
+    /// all that do not have half of them together, one each. Effects of a name that fail have an eighth.
     pub(super) fn take_off(
         &mut self,
         receiver: Receiver,
@@ -221,7 +224,7 @@ impl Lines {
         let Some(line) = self.lines.get_mut(&receiver) else {
             return TakeOff::Goes;
         };
-        if line.missed > 0 {
+        if line.missed > 0 && !line.outside {
             if line.flying > 0 || line.held.first() != Some(&place) {
                 return TakeOff::Waits;
             }
@@ -230,7 +233,7 @@ impl Lines {
             }
             self.probes += 1;
             line.probed = true;
-        } else if line.flying >= Line::ways(dispatches_max) {
+        } else if line.flying >= line.ways(dispatches_max) {
             line.stalled.insert(place);
             return TakeOff::Stalls;
         }
@@ -269,6 +272,23 @@ impl Lines {
         self.aside == 0 && self.shelved.is_empty()
     }
 
+    /// It was there. Whether it was away before, and those that stalled and may be sent now.
+    pub(super) fn there(
+        &mut self,
+        now: Time,
+        receiver: Receiver,
+        dispatches_max: usize,
+    ) -> (bool, Vec<IntentPlace>) {
+        let Some(line) = self.lines.get_mut(&receiver) else {
+            return (false, Vec::new());
+        };
+        let was_away = core::mem::take(&mut line.missed) > 0;
+        line.until = now;
+        let next = line.next(dispatches_max);
+        self.look(now, receiver);
+        (was_away, next)
+    }
+
     /// A message of it came to its end. Whether it was away, and those that stalled and may be sent now.
     pub(super) fn reached(
         &mut self,
@@ -276,16 +296,12 @@ impl Lines {
         (receiver, place): (Receiver, IntentPlace),
         dispatches_max: usize,
     ) -> (bool, Vec<IntentPlace>) {
-        let Some(line) = self.lines.get_mut(&receiver) else {
-            return (false, Vec::new());
-        };
-        line.held.remove(&place);
-        let was_away = core::mem::take(&mut line.missed) > 0;
-        line.until = now;
-        let next = line.next(dispatches_max);
-        self.look(now, receiver);
+        if let Some(line) = self.lines.get_mut(&receiver) {
+            line.held.remove(&place);
+        }
+        let there = self.there(now, receiver, dispatches_max);
         self.rest(now, receiver);
-        (was_away, next)
+        there
     }
 
     /// It was not reached: until when it is left alone, and those that wait for that with it. Those that
@@ -304,7 +320,11 @@ impl Lines {
             line.missed = line.missed.saturating_add(1);
             line.until = now + wait;
         }
-        let (until, stalled) = (line.until, core::mem::take(&mut line.stalled));
+        let until = line.until;
+        let stalled = match line.outside {
+            true => BTreeSet::new(),
+            false => core::mem::take(&mut line.stalled),
+        };
         self.look(until, receiver);
         (until, stalled)
     }
@@ -418,14 +438,17 @@ impl Line {
         !self.aside.is_empty() || self.shelf.is_some()
     }
 
-    /// How many of one that answers may be on their way at once.
-    fn ways(dispatches_max: usize) -> usize {
-        dispatches_max - dispatches_max / 4
+    /// How many of it may be on their way at once, of one that answers or of effects.
+    fn ways(&self, dispatches_max: usize) -> usize {
+        match self.missed {
+            0 => dispatches_max - dispatches_max / 4,
+            _ => dispatches_max.div_ceil(8),
+        }
     }
 
     /// Those that have waited for others of it, and may be sent now.
     fn next(&mut self, dispatches_max: usize) -> Vec<IntentPlace> {
-        let free = Self::ways(dispatches_max).saturating_sub(self.flying);
+        let free = self.ways(dispatches_max).saturating_sub(self.flying);
         let next = core::iter::from_fn(|| self.stalled.pop_first());
         next.take(free).collect()
     }

@@ -14,7 +14,7 @@ mod lanes;
 mod later;
 mod leases;
 mod moves;
-mod nodes;
+pub(crate) mod nodes;
 mod overload;
 mod places;
 mod refusals;

@@ -1,8 +1,8 @@
 //! A receiver that is away for long holds up nobody else of its shard.
 
 use super::{SOON, until};
+use crate::cluster::nodes::{self, wait};
 use crate::common::{World, on_both_shells};
-use crate::effects::nodes::{self, wait};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

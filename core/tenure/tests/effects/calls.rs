@@ -1,8 +1,8 @@
 //! Handlers of effects: at least once with one key, tried again, put aside, replayed.
 
 use super::until;
+use crate::cluster::nodes::{self, wait};
 use crate::common::{World, on_both_shells};
-use crate::effects::nodes::{self, wait};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

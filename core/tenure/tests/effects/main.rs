@@ -1,9 +1,5 @@
 //! Effects outside, and sagas over several entities.
 
-#[allow(dead_code, reason = "the tests of clusters use the rest")]
-#[path = "../cluster/nodes.rs"]
-mod nodes;
-
 mod away;
 mod bad_input;
 mod calls;

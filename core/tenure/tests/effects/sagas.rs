@@ -1,8 +1,8 @@
 //! Sagas: done as a whole, or undone, whatever happens to nodes.
 
 use super::{SOON, until};
+use crate::cluster::nodes::{self, wait};
 use crate::common::{World, on_both_shells};
-use crate::effects::nodes::{self, wait};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

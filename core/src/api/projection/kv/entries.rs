@@ -26,8 +26,7 @@ pub struct KvEntries<V> {
 struct Slot<V> {
     /// What is folded into.
     base: Entry,
-    /// What is stored, where it is of this life, and the place that it has.
-    stored: Option<Value>,
+    /// The place of what is stored.
     at: Sequence,
     now: Entry,
     value: Option<V>,
@@ -87,16 +86,15 @@ impl<V: KvValue> KvEntries<V> {
     pub(super) fn read(&mut self, mut found: BTreeMap<String, Placed>) -> Result<(), StoreError> {
         for key in std::mem::take(&mut self.missing) {
             let none = Entry::none(self.life);
-            let (base, stored, at) = match found.remove(&key) {
+            let (base, at) = match found.remove(&key) {
                 // A former life has no part in this one.
-                Some(Placed { entry, at }) if entry.life < self.life => (none, None, at),
-                Some(Placed { entry, at }) => (entry.clone(), Some(entry.value), at),
-                None => (none, Some(Value::Null), Sequence::NONE),
+                Some(Placed { entry, at }) if entry.life < self.life => (none, at),
+                Some(Placed { entry, at }) => (entry, at),
+                None => (none, Sequence::NONE),
             };
             let slot = Slot {
                 now: base.clone(),
                 base,
-                stored,
                 at,
                 value: None,
             };
@@ -133,10 +131,6 @@ impl<V: KvValue> KvEntries<V> {
             }
             let value = slot.value.map_or(Ok(Value::Null), serde_json::to_value);
             let value = value.map_err(|error| of_key(&key, &error.to_string()))?;
-            if slot.stored.as_ref() == Some(&value) {
-                // Whatever comes again changes nothing again.
-                continue;
-            }
             let entry = slot.now.with(value);
             let bytes = entry.encode().len();
             if bytes > bytes_max {
