@@ -11,4 +11,5 @@ mod messages;
 mod program;
 mod python;
 mod server;
+mod started;
 mod streams;
