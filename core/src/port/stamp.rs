@@ -4,30 +4,69 @@ use crate::id::WallTime;
 use alloc::format;
 use alloc::string::String;
 
-/// Reads a stamp such as `2026-11-21T13:36:15.531092016Z`; servers write UTC only.
+/// Reads a stamp such as `2026-11-21T13:36:15.531092016Z`. Servers write UTC, clients also other zones
+/// (`+01:00`).
 pub fn parse(text: &str) -> Option<WallTime> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let mut clock = clock.splitn(3, ':').map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let (text, zone_minutes) = zone(text)?;
+    let (date, time) = text.split_once('T')?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
     let valid = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
+        && (1..=month_days(year, month)).contains(&day)
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
         && (0..=60).contains(&second)
-        && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        && is_number(fraction);
     if !valid {
         return None;
     }
     let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    let stamp = seconds
-        .checked_mul(1_000)?
-        .checked_add(millis.parse().ok()?)?;
+    let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - zone_minutes;
+    let stamp = (minutes * 60 + second) * 1_000 + millis.parse::<i64>().ok()?;
     // Go's zero time, the year 1, stands for "never" in a server's answers.
     Some(WallTime(u64::try_from(stamp).unwrap_or(0)))
+}
+
+/// What comes before the zone, and how many minutes that is ahead of UTC.
+fn zone(text: &str) -> Option<(&str, i64)> {
+    if let Some(text) = text.strip_suffix('Z') {
+        return Some((text, 0));
+    }
+    let (text, zone) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+    let (sign, zone) = match zone.strip_prefix('+') {
+        Some(zone) => (1, zone),
+        None => (-1, zone.strip_prefix('-')?),
+    };
+    let [hours, minutes] = numbers(zone, ':', [2, 2])?;
+    Some((text, sign * (hours * 60 + minutes)))
+}
+
+/// Numbers of so many digits each, with something between them.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.splitn(N, between);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        *number = part
+            .parse()
+            .ok()
+            .filter(|_| part.len() == digits && is_number(part))?;
+    }
+    Some(found)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(leaps),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// The last millisecond that four digits of a year are enough for.
@@ -90,6 +129,14 @@ mod tests {
             Some(WallTime(1_795_268_175_531))
         );
         assert_eq!(parse("0001-01-01T00:00:00Z"), Some(WallTime(0)));
+        assert_eq!(
+            parse("2000-02-29T13:30:15.5+01:00"),
+            parse("2000-02-29T12:30:15.5Z")
+        );
+        assert_eq!(
+            parse("2000-02-28T22:00:15-14:30"),
+            parse("2000-02-29T12:30:15Z")
+        );
     }
 
     #[test]
@@ -109,7 +156,15 @@ mod tests {
             "Z",
             "2026-11-21",
             "2026-13-01T00:00:00Z",
-            "2026-11-21T13:36:15+01:00",
+            "2026-02-29T00:00:00Z",
+            "2026-1-01T00:00:00Z",
+            "+026-11-21T13:36:15Z",
+            "10000-01-01T00:00:00Z",
+            "9223372036854775807-01-01T00:00:00Z",
+            "2026-11-21T13:36:15",
+            "2026-11-21T13:36:15.Z",
+            "2026-11-21T13:36:15+1:00",
+            "2026-11-21T13:36:15é00:00",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
