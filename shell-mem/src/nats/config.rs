@@ -34,10 +34,15 @@ pub struct FrontConfig {
     pub pings_out_max: u32,
     /// How long a server that ends keeps its connections after it told them, in milliseconds.
     pub lame_duck_grace_ms: u64,
+    /// How long a write to a connection may take before that is closed, in milliseconds (the server's default:
+    /// 10,000).
+    pub write_deadline_ms: u64,
     /// How many consumers a stream may have.
     pub consumers_max: usize,
     /// How many streams there may be.
     pub streams_max: usize,
+    /// How many subjects a stream may have, and how many filters a consumer.
+    pub filters_max: usize,
 }
 
 impl Default for FrontConfig {
@@ -59,8 +64,10 @@ impl Default for FrontConfig {
             ping_interval_ms: 120_000,
             pings_out_max: 2,
             lame_duck_grace_ms: 10_000,
+            write_deadline_ms: 10_000,
             consumers_max: 100_000,
             streams_max: 100_000,
+            filters_max: 10_000,
         }
     }
 }

@@ -29,7 +29,7 @@ impl Front {
                 if let Some(there) = self.connections.get_mut(&connection) {
                     wire::pong(&mut there.waiting);
                 }
-                self.name_ready(connection);
+                self.written(connection);
             }
             // It was heard, which is all that is asked for.
             Operation::Pong => {}
@@ -75,7 +75,7 @@ impl Front {
             && there.options.verbose
         {
             wire::ok(&mut there.waiting);
-            self.name_ready(connection);
+            self.written(connection);
         }
     }
 
@@ -83,7 +83,7 @@ impl Front {
     fn tell_error(&mut self, connection: ConnectionId, text: &str) {
         if let Some(there) = self.connections.get_mut(&connection) {
             wire::error(&mut there.waiting, text);
-            self.name_ready(connection);
+            self.written(connection);
         }
     }
 
@@ -208,7 +208,6 @@ impl Front {
         id: SubscriptionId,
         message: &Publication,
     ) -> bool {
-        let pending_bytes_max = self.config.pending_bytes_max;
         let Some(subscription) = self.router.get_mut(id) else {
             return false;
         };
@@ -229,13 +228,7 @@ impl Front {
         };
         let headers = there.options.headers;
         wire::deliver(&mut there.waiting, &subscription.sid, delivered, headers);
-        let slow = there.waiting.len() > pending_bytes_max;
-        if slow {
-            there.waiting.clear();
-            self.end(connection, Some("Slow Consumer"));
-        } else {
-            self.name_ready(connection);
-        }
+        self.written(connection);
         if over {
             self.end_subscription(id);
         }

@@ -23,6 +23,8 @@ pub enum Input {
     Received(ConnectionId, BytesMut),
     /// When a client is gone.
     Closed(ConnectionId),
+    /// When a client took nothing of what was written to it for too long: it is forgotten.
+    Stuck(ConnectionId),
     /// When time passed: what was due until then happens.
     Woken,
     /// When the server is to end: clients are told, nobody connects any more, and all connections end after
@@ -49,7 +51,12 @@ pub struct Front {
     /// When connections are looked at next for those that are silent: no later than any is due.
     looks: WallTime,
     refused: u64,
+    /// How many streams the message has gone through that one takes in now.
+    pub(crate) hops: u32,
 }
+
+/// How much room a connection keeps when nothing waits for it, in bytes.
+const ROOM_KEPT: usize = 64 << 10;
 
 impl Front {
     /// A server without streams and connections.
@@ -68,6 +75,7 @@ impl Front {
             ends: None,
             looks: WallTime(u64::MAX),
             refused: 0,
+            hops: 0,
             config,
         }
     }
@@ -79,6 +87,10 @@ impl Front {
             Input::Opened(connection) => self.open(connection),
             Input::Received(connection, bytes) => self.receive(connection, bytes),
             Input::Closed(connection) => self.forget(connection),
+            Input::Stuck(connection) => {
+                self.refused += 1;
+                self.forget(connection);
+            }
             Input::Woken => self.expire(),
             Input::LameDuck => self.end_slowly(),
         }
@@ -87,7 +99,11 @@ impl Front {
 
     /// When time alone changes something next.
     pub fn next_wake(&self) -> Option<WallTime> {
-        let ends = self.ends.filter(|_| !self.connections.is_empty());
+        let ends = self.ends.filter(|_| {
+            // One that ends already waits for being taken, and for no time.
+            let mut all = self.connections.values();
+            all.any(|there| !there.ends)
+        });
         let looks = Some(self.looks).filter(|looks| looks.0 < u64::MAX);
         let work = [
             ends,
@@ -116,6 +132,9 @@ impl Front {
             };
         };
         let bytes = there.waiting.split().freeze();
+        if there.waiting.capacity() > ROOM_KEPT {
+            there.waiting = BytesMut::new();
+        }
         let ends = there.ends;
         if ends {
             self.forget(connection);
@@ -138,6 +157,11 @@ impl Front {
     /// because there were too many.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// How long a write to a connection may take, in milliseconds, for who writes.
+    pub fn write_deadline_ms(&self) -> u64 {
+        self.config.write_deadline_ms
     }
 
     /// The store behind it.
@@ -163,6 +187,9 @@ impl Front {
         let Some(there) = self.connections.get_mut(&connection) else {
             return;
         };
+        if there.ends {
+            return;
+        }
         there.heard = self.at;
         there.pings_out = 0;
         if there.came.is_empty() {
@@ -210,7 +237,19 @@ impl Front {
         self.name_ready(connection);
     }
 
-    pub(crate) fn name_ready(&mut self, connection: ConnectionId) {
+    /// Something was written to a connection, which is closed when it does not take what is its own.
+    pub(crate) fn written(&mut self, connection: ConnectionId) {
+        let pending_bytes_max = self.config.pending_bytes_max;
+        match self.connections.get_mut(&connection) {
+            Some(there) if !there.ends && there.waiting.len() > pending_bytes_max => {
+                there.waiting = BytesMut::new();
+                self.end(connection, Some("Slow Consumer"));
+            }
+            Some(_) | None => self.name_ready(connection),
+        }
+    }
+
+    fn name_ready(&mut self, connection: ConnectionId) {
         if let Some(there) = self.connections.get_mut(&connection)
             && !core::mem::replace(&mut there.is_ready, true)
         {
@@ -238,14 +277,15 @@ impl Front {
         if self.ends.is_some() {
             return;
         }
-        self.ends = Some(WallTime(self.at.0 + self.config.lame_duck_grace_ms));
+        let grace_ms = self.config.lame_duck_grace_ms;
+        self.ends = Some(WallTime(self.at.0.saturating_add(grace_ms)));
         let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for connection in all {
             let info = self.info(connection, true);
             if let Some(there) = self.connections.get_mut(&connection) {
                 wire::info(&mut there.waiting, &info);
             }
-            self.name_ready(connection);
+            self.written(connection);
         }
     }
 
@@ -287,7 +327,7 @@ impl Front {
         } else {
             there.pings_out += 1;
             wire::ping(&mut there.waiting);
-            self.name_ready(connection);
+            self.written(connection);
         }
     }
 }

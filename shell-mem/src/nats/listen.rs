@@ -14,6 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How many bytes are read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -130,13 +131,13 @@ impl Listener {
             connection
         };
         self.step(Input::Opened(connection));
-        tokio::select! {
+        let end = tokio::select! {
             biased;
-            () = self.write(connection, &notify, to) => {}
-            () = self.read(connection, from) => {}
-        }
+            end = self.write(connection, &notify, to) => end,
+            () = self.read(connection, from) => Input::Closed(connection),
+        };
         self.state().writers.remove(&connection);
-        self.step(Input::Closed(connection));
+        self.step(end);
     }
 
     async fn read(&self, connection: ConnectionId, mut from: OwnedReadHalf) {
@@ -151,16 +152,27 @@ impl Listener {
         }
     }
 
-    async fn write(&self, connection: ConnectionId, notify: &Notify, mut to: OwnedWriteHalf) {
+    /// Writes what there is for a connection, until it ends: how it does.
+    async fn write(
+        &self,
+        connection: ConnectionId,
+        notify: &Notify,
+        mut to: OwnedWriteHalf,
+    ) -> Input {
+        let deadline = Duration::from_millis(self.with_front(Front::write_deadline_ms));
         loop {
             let Outgoing { bytes, ends } = self.state().front.take(connection);
-            if !bytes.is_empty() && to.write_all(&bytes).await.is_err() {
-                return;
+            if !bytes.is_empty() {
+                match timeout(deadline, to.write_all(&bytes)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Input::Closed(connection),
+                    Err(_) => return Input::Stuck(connection),
+                }
             }
             if ends {
                 // It is closed in any case.
                 let _ = to.shutdown().await;
-                return;
+                return Input::Closed(connection);
             }
             if bytes.is_empty() {
                 notify.notified().await;

@@ -2,8 +2,8 @@
 
 use super::connection::ConnectionId;
 use super::wire::Text;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use crate::store::FilterTree;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// One subscription, over all connections.
@@ -24,25 +24,16 @@ pub(crate) struct Subscription {
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
-    root: Node,
+    places: FilterTree<Members>,
     last: u64,
+    removed: u64,
 }
 
-/// The subscriptions whose subjects begin alike.
-#[derive(Debug, Default)]
-struct Node {
-    literal: BTreeMap<Box<str>, Node>,
-    any: Option<Box<Node>>,
-    /// Those that end here.
-    here: Members,
-    /// Those that take in all that goes on from here.
-    tail: Members,
-}
-
+/// The subscriptions of one filter.
 #[derive(Debug, Default)]
 struct Members {
-    plain: Vec<SubscriptionId>,
-    groups: BTreeMap<Text, Vec<SubscriptionId>>,
+    plain: BTreeSet<SubscriptionId>,
+    groups: BTreeMap<Text, BTreeSet<SubscriptionId>>,
 }
 
 /// The subscriptions of one subject.
@@ -57,17 +48,20 @@ impl Router {
     pub(crate) fn add(&mut self, subscription: Subscription) -> SubscriptionId {
         self.last += 1;
         let id = SubscriptionId(self.last);
-        self.root
-            .members(&subscription.subject)
-            .add(&subscription.queue, id);
+        let members = self.places.get_or_default(&subscription.subject);
+        members.of(&subscription.queue).insert(id);
         self.subscriptions.insert(id, subscription);
         id
     }
 
     pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
         let subscription = self.subscriptions.remove(&id)?;
-        self.root
-            .remove(Some(&subscription.subject), &subscription.queue, id);
+        self.removed += 1;
+        if let Some(members) = self.places.get_mut(&subscription.subject)
+            && members.remove(&subscription.queue, id)
+        {
+            self.places.remove(&subscription.subject);
+        }
         Some(subscription)
     }
 
@@ -79,32 +73,37 @@ impl Router {
         self.subscriptions.get(&id)
     }
 
-    /// Whether there are so many subscriptions, and no more places for them than they need.
+    /// How many subscriptions ended until now: who listened may listen no more when it has changed.
+    pub(crate) fn removed(&self) -> u64 {
+        self.removed
+    }
+
+    /// Whether there are so many subscriptions, and no more places than they need with three tokens each.
     #[cfg(test)]
     pub(crate) fn is_only(&self, count: usize) -> bool {
-        self.subscriptions.len() == count && self.root.literal.len() <= count
+        self.subscriptions.len() == count && self.places.nodes() <= 1 + 3 * count
     }
 
     /// Adds the subscriptions of a subject to `found`.
     pub(crate) fn find(&self, subject: &str, found: &mut Matching) {
-        self.root.find(Some(subject), found);
+        self.places.any(subject, |members| {
+            members.found(found);
+            false
+        });
+        found.unite();
     }
 
     /// Whether somebody would get a message of a subject.
     pub(crate) fn listens(&self, subject: &str) -> bool {
-        let mut found = Matching::default();
-        self.find(subject, &mut found);
-        !found.plain.is_empty() || !found.groups.is_empty()
+        self.places.any(subject, |_| true)
     }
 
     /// Whether a group has a member that would get a message of a subject, or somebody outside of groups.
-    pub(crate) fn listens_in(&self, subject: &str, group: Option<&str>) -> bool {
-        let mut found = Matching::default();
-        self.find(subject, &mut found);
-        match group {
-            None => !found.plain.is_empty(),
-            Some(group) => found.groups.iter().any(|(name, _)| **name == *group),
-        }
+    pub(crate) fn listens_in(&self, subject: &str, group: Option<&Text>) -> bool {
+        self.places.any(subject, |members| match group {
+            None => !members.plain.is_empty(),
+            Some(group) => members.groups.contains_key(group),
+        })
     }
 }
 
@@ -113,110 +112,47 @@ impl Matching {
         self.plain.clear();
         self.groups.clear();
     }
-}
 
-impl Node {
-    /// The members of a filter; their place is made where there is none.
-    fn members(&mut self, filter: &str) -> &mut Members {
-        let mut node = self;
-        for token in filter.split('.') {
-            node = match token {
-                ">" => return &mut node.tail,
-                "*" => node.any.get_or_insert_default(),
-                literal => node.literal.entry(literal.into()).or_default(),
-            };
-        }
-        &mut node.here
-    }
-
-    fn remove(&mut self, rest: Option<&str>, queue: &Option<Text>, id: SubscriptionId) {
-        let Some((token, rest)) = split(rest) else {
-            self.here.remove(queue, id);
-            return;
-        };
-        match token {
-            ">" => self.tail.remove(queue, id),
-            "*" => {
-                if let Some(node) = &mut self.any {
-                    node.remove(rest, queue, id);
-                    if node.is_empty() {
-                        self.any = None;
-                    }
-                }
+    /// Makes the members of a group that listen to different filters one.
+    fn unite(&mut self) {
+        self.groups.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.groups.dedup_by(|(later, more), (name, members)| {
+            let same = later == name;
+            if same {
+                members.append(more);
             }
-            literal => {
-                if let Some(node) = self.literal.get_mut(literal) {
-                    node.remove(rest, queue, id);
-                    if node.is_empty() {
-                        self.literal.remove(literal);
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        let members = [&self.here, &self.tail];
-        self.literal.is_empty()
-            && self.any.is_none()
-            && members
-                .iter()
-                .all(|it| it.plain.is_empty() && it.groups.is_empty())
-    }
-
-    fn find(&self, rest: Option<&str>, found: &mut Matching) {
-        let Some((token, rest)) = split(rest) else {
-            self.here.found(found);
-            return;
-        };
-        self.tail.found(found);
-        if let Some(node) = self.literal.get(token) {
-            node.find(rest, found);
-        }
-        if let Some(node) = &self.any {
-            node.find(rest, found);
-        }
+            same
+        });
     }
 }
 
 impl Members {
-    fn add(&mut self, queue: &Option<Text>, id: SubscriptionId) {
+    fn of(&mut self, queue: &Option<Text>) -> &mut BTreeSet<SubscriptionId> {
         match queue {
-            None => self.plain.push(id),
-            Some(queue) => self.groups.entry(queue.clone()).or_default().push(id),
+            None => &mut self.plain,
+            Some(queue) => self.groups.entry(queue.clone()).or_default(),
         }
     }
 
-    fn remove(&mut self, queue: &Option<Text>, id: SubscriptionId) {
-        let Some(queue) = queue else {
-            self.plain.retain(|other| *other != id);
-            return;
-        };
-        if let Some(group) = self.groups.get_mut(queue) {
-            group.retain(|other| *other != id);
-            if group.is_empty() {
-                self.groups.remove(queue);
-            }
+    /// Removes one; whether none is left.
+    fn remove(&mut self, queue: &Option<Text>, id: SubscriptionId) -> bool {
+        let members = self.of(queue);
+        members.remove(&id);
+        if let Some(queue) = queue
+            && members.is_empty()
+        {
+            self.groups.remove(queue);
         }
+        self.plain.is_empty() && self.groups.is_empty()
     }
 
     fn found(&self, found: &mut Matching) {
-        found.plain.extend_from_slice(&self.plain);
-        for (name, members) in &self.groups {
-            match found.groups.iter_mut().find(|(other, _)| other == name) {
-                Some((_, there)) => there.extend_from_slice(members),
-                None => found.groups.push((name.clone(), members.clone())),
-            }
-        }
+        found.plain.extend(&self.plain);
+        let groups = self.groups.iter();
+        let groups =
+            groups.map(|(name, members)| (name.clone(), members.iter().copied().collect()));
+        found.groups.extend(groups);
     }
-}
-
-/// The first token of a subject and what follows it; `None` behind its end.
-fn split(rest: Option<&str>) -> Option<(&str, Option<&str>)> {
-    Some(match rest?.split_once('.') {
-        Some((token, rest)) => (token, Some(rest)),
-        None => (rest?, None),
-    })
 }
 
 #[cfg(test)]
@@ -253,10 +189,11 @@ mod tests {
             .collect();
         assert_eq!(sizes.iter().sum::<usize>(), 3);
         assert!(sizes.contains(&2) && found.plain.is_empty());
-        assert!(router.listens_in("a.b", Some("q")) && !router.listens_in("a.b", None));
+        let group = "q".into();
+        assert!(router.listens_in("a.b", Some(&group)) && !router.listens_in("a.b", None));
         router.remove(one);
         router.remove(other);
-        assert!(!router.listens_in("a.b", Some("q")) && router.listens("a.b"));
+        assert!(!router.listens_in("a.b", Some(&group)) && router.listens("a.b"));
     }
 
     fn filter() -> impl Strategy<Value = alloc::string::String> {
@@ -292,7 +229,7 @@ mod tests {
             for (id, ..) in all {
                 router.remove(id);
             }
-            prop_assert!(router.root.is_empty());
+            prop_assert!(router.is_only(0));
         }
     }
 }

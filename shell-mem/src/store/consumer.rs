@@ -98,7 +98,8 @@ impl Store {
         let Some(stream) = self.streams.get_mut(&settings.stream) else {
             return Outcome::Refused(Refused::NoStream);
         };
-        if overlap_each_other(&settings.filters) {
+        let mut filters = settings.filters.iter().map(Subject::as_str);
+        if filter::first_overlap(&mut filters).is_some() {
             let text = "consumer subject filters cannot overlap".into();
             return Outcome::Refused(Refused::BadRequest(text));
         }
@@ -318,11 +319,4 @@ impl Filters {
             Self::Some(set) => set.takes_in(subject),
         }
     }
-}
-
-fn overlap_each_other(filters: &[Subject]) -> bool {
-    filters.iter().enumerate().any(|(n, one)| {
-        let earlier = &filters[..n];
-        earlier.iter().any(|other| filter::overlap(other, one))
-    })
 }

@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) headers: Bytes,
     /// The subjects of a filter end at this sequence together.
     pub(crate) filter_last: Option<(Subject, Sequence)>,
+    /// The stream ends at this sequence, beside what its subject is expected to.
+    pub(crate) stream_last: Option<Sequence>,
     /// The stream's last message came with this deduplication id.
     pub(crate) last_id: Option<Bytes>,
     /// All messages before it go, of whatever subject.
@@ -154,30 +156,6 @@ impl Store {
         all.map(kept)
     }
 
-    /// Changes a stream's settings.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, its subjects are another stream's, or what does not change would.
-    pub(crate) fn update_stream(&mut self, asked: &StreamSettings) -> Result<(), Refused> {
-        let settings = self.complete(asked)?;
-        let others = self
-            .streams
-            .iter()
-            .filter(|(name, _)| **name != settings.name);
-        let taken = others.flat_map(|(_, other)| &other.settings.subjects);
-        let overlaps = |taken| {
-            let mut new = settings.subjects.iter();
-            new.any(|new| filter::overlap(new, taken))
-        };
-        if taken.into_iter().any(|taken| overlaps(taken)) {
-            return Err(Refused::SubjectOverlap);
-        }
-        let stream = self.streams.get_mut(&settings.name);
-        stream.ok_or(Refused::NoStream)?.set(settings);
-        Ok(())
-    }
-
     /// Removes a stream with all that is in it; whether it was there.
     pub(crate) fn delete_stream(&mut self, stream: &str) -> bool {
         self.streams.remove(stream).is_some()
@@ -239,19 +217,31 @@ impl Store {
         stream: &str,
         drafts: &[Draft],
     ) -> Result<Vec<Written>, Refused> {
+        self.check_drafts(at, stream, drafts)?;
         let stream = self.streams.get_mut(stream).ok_or(Refused::NoResponders)?;
         stream.forget_ids(at);
+        let stored = drafts.iter().map(|draft| stream.store_draft(at, draft));
+        Ok(stored.collect())
+    }
+
+    /// Checks the messages of a batch.
+    pub(crate) fn check_drafts(
+        &self,
+        at: WallTime,
+        stream: &str,
+        drafts: &[Draft],
+    ) -> Result<(), Refused> {
+        let stream = self.streams.get(stream).ok_or(Refused::NoResponders)?;
         if drafts.len() > batch::MESSAGES_MAX {
             return Err(Refused::BatchTooLarge);
         }
         for draft in drafts {
             draft_size(stream.now(), draft)?;
+            lasting_allowed(stream.now(), draft)?;
             beyond_port(stream.now(), draft)?;
         }
         let messages: Vec<Publish> = drafts.iter().map(|it| it.publish.clone()).collect();
-        batch::check(stream.now(), at, &NOTHING, &messages)?;
-        let stored = drafts.iter().map(|draft| stream.store_draft(at, draft));
-        Ok(stored.collect())
+        batch::check(stream.now(), at, &NOTHING, &messages)
     }
 }
 
@@ -265,6 +255,7 @@ fn kept(stored: &Stored) -> Kept<'_> {
 fn check_draft(view: View<'_>, at: WallTime, draft: &Draft) -> Result<(), Not> {
     draft_size(view, draft)?;
     check::named_stream(view, &draft.publish)?;
+    lasting_allowed(view, draft)?;
     beyond_port(view, draft)?;
     check::beside_size(view, at, &draft.publish)?;
     let bytes = draft.stored_bytes(view.settings());
@@ -282,6 +273,14 @@ fn draft_size(view: View<'_>, draft: &Draft) -> Result<(), Refused> {
     }
 }
 
+/// A message that stays for good has a time to live like others.
+fn lasting_allowed(view: View<'_>, draft: &Draft) -> Result<(), Refused> {
+    match draft.lasts && !view.settings().allow_ttl {
+        true => Err(Refused::TtlDisabled),
+        false => Ok(()),
+    }
+}
+
 /// The expectations that the port has no words for.
 fn beyond_port(view: View<'_>, draft: &Draft) -> Result<(), Refused> {
     if let Some((filter, expected)) = &draft.filter_last {
@@ -290,6 +289,14 @@ fn beyond_port(view: View<'_>, draft: &Draft) -> Result<(), Refused> {
         let last = matching.filter_map(|(_, index)| index.live.last()).max();
         let actual = last.map_or(Sequence::NONE, Sequence);
         if actual != *expected {
+            return Err(Refused::WrongLast {
+                actual: Some(actual),
+            });
+        }
+    }
+    if let Some(expected) = draft.stream_last {
+        let actual = Sequence(view.last());
+        if actual != expected {
             return Err(Refused::WrongLast {
                 actual: Some(actual),
             });
@@ -311,9 +318,19 @@ fn beyond_port(view: View<'_>, draft: &Draft) -> Result<(), Refused> {
     Ok(())
 }
 
-fn header<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
-    let mut lines = core::str::from_utf8(block).ok()?.lines();
-    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
+/// The first value of a header; one that is no text is none.
+pub(super) fn header<'a>(block: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut lines = block.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let value = line.strip_prefix(name.as_bytes())?.strip_prefix(b":")?;
+        core::str::from_utf8(value).ok().map(str::trim)
+    })
+}
+
+/// Whether a message says itself that what was there is gone, so that no marker follows when it goes.
+fn says_gone(headers: &[u8]) -> bool {
+    header(headers, "Nats-Marker-Reason").is_some_and(|reason| !reason.is_empty())
+        || header(headers, "KV-Operation") == Some("PURGE")
 }
 
 impl Draft {
@@ -337,6 +354,7 @@ impl Stream {
         if draft.lasts {
             stored.expires = None;
         }
+        stored.says_gone |= says_gone(&draft.headers);
         let (sequence, announcement) = self.take_in(at, &draft.publish, stored);
         while draft.rolls_up_all
             && let Some(oldest) = self.oldest().map(|stored| stored.message.sequence.0)

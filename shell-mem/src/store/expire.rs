@@ -65,8 +65,8 @@ impl Stream {
         ttl_s.saturating_mul(1_000)
     }
 
-    /// Removes one message. The last of its subject leaves a marker where the stream has those, and
-    /// a marker goes silently. A stream that is full and refuses new messages refuses the marker
+    /// Removes one message. The last of its subject leaves a marker where the stream has those; a
+    /// marker, and a message that says itself that its subject is gone, go silently. A stream that is full and refuses new messages refuses the marker
     /// too, and the message stays.
     fn expire(&mut self, at: WallTime, sequence: u64) -> Option<Announcement> {
         let stored = self.now().at(sequence)?;
@@ -77,7 +77,7 @@ impl Stream {
             .sequence
             .0;
         let unmarked = self.settings.marker_ttl_s == 0 || last != sequence;
-        if unmarked || stored.message.expired_marker {
+        if unmarked || stored.says_gone {
             self.remove(sequence, self.last());
             return None;
         }
@@ -90,7 +90,7 @@ impl Stream {
         };
         let bytes = marker_bytes(&self.settings, &message.subject);
         if !self.has_space(1, bytes) {
-            self.postpone(sequence, WallTime(at.0 + SWEEP_MS));
+            self.set_expiry(sequence, Some(WallTime(at.0 + SWEEP_MS)));
             return None;
         }
         let announcement = self.announcement(&message);
@@ -101,6 +101,7 @@ impl Stream {
             message,
             bytes,
             expires,
+            says_gone: true,
             #[cfg(feature = "nats")]
             headers: None,
         });
@@ -110,7 +111,18 @@ impl Stream {
 
 fn marker_bytes(settings: &StreamSettings, subject: &str) -> u64 {
     const HEADERS: usize =
-        "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: s\r\nNats-Rollup: sub\r\n\r\n".len();
-    let headers = HEADERS + digits(settings.marker_ttl_s);
+        "NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: \r\nNats-Rollup: sub\r\n\r\n".len();
+    let headers = HEADERS + written(settings.marker_ttl_s);
     stored_bytes(settings.storage, subject.len(), headers, 0)
+}
+
+/// How many bytes a span has as the server writes it: `90` is `1m30s`.
+fn written(seconds: u64) -> usize {
+    let part = |number| digits(number) + 1;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => part(seconds),
+        (0, _) => part(minutes) + part(seconds),
+        _ => part(hours) + part(minutes) + part(seconds),
+    }
 }

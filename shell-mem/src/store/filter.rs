@@ -1,7 +1,6 @@
 //! Subject filters: what a stream takes in, what a scan looks at, and where republish sends.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use super::tree::FilterTree;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -118,59 +117,46 @@ impl Republished {
 
 /// The filters of one stream, for a quick answer however many they are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FilterSet {
-    literal: BTreeMap<String, FilterSet>,
-    any: Option<Box<FilterSet>>,
-    tail: bool,
-    end: bool,
-}
+pub(crate) struct FilterSet(FilterTree<()>);
 
 impl FilterSet {
     pub(crate) fn new<'a>(filters: impl Iterator<Item = &'a str>) -> Self {
-        let mut root = Self::default();
+        let mut set = Self::default();
         for filter in filters {
-            let mut node = &mut root;
-            let mut tail = false;
-            for token in filter.split('.') {
-                node = match token {
-                    ">" => {
-                        tail = true;
-                        break;
-                    }
-                    "*" => node.any.get_or_insert_default(),
-                    literal => node.literal.entry(literal.into()).or_default(),
-                };
-            }
-            if tail {
-                node.tail = true;
-            } else {
-                node.end = true;
-            }
+            set.add(filter);
         }
-        root
+        set
+    }
+
+    pub(crate) fn add(&mut self, filter: &str) {
+        self.0.get_or_default(filter);
     }
 
     pub(crate) fn takes_in(&self, subject: &str) -> bool {
-        self.walk(Some(subject))
+        self.0.any(subject, |()| true)
     }
 
-    fn walk(&self, rest: Option<&str>) -> bool {
-        let Some(rest) = rest else { return self.end };
-        if self.tail {
-            return true;
-        }
-        let (token, rest) = match rest.split_once('.') {
-            Some((token, rest)) => (token, Some(rest)),
-            None => (rest, None),
-        };
-        self.literal.get(token).is_some_and(|node| node.walk(rest))
-            || self.any.as_ref().is_some_and(|node| node.walk(rest))
+    /// Whether some literal subject is one of a filter's and of these.
+    pub(crate) fn overlaps(&self, filter: &str) -> bool {
+        self.0.overlaps(filter)
     }
+}
+
+/// The first filter that overlaps with one before it.
+pub(crate) fn first_overlap<'a>(filters: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut set = FilterSet::default();
+    for filter in filters {
+        if set.overlaps(filter) {
+            return Some(filter);
+        }
+        set.add(filter);
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FilterSet, Republished, literal, matches, overlap, valid};
+    use super::{FilterSet, Republished, first_overlap, literal, matches, overlap, valid};
 
     #[test]
     fn a_filter_takes_in_its_subjects() {
@@ -210,9 +196,11 @@ mod tests {
         ];
         for (a, b) in yes {
             assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+            assert_eq!(first_overlap([a, b].into_iter()), Some(b));
         }
         for (a, b) in no {
             assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+            assert_eq!(first_overlap([a, b].into_iter()), None);
         }
     }
 

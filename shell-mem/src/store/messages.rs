@@ -133,6 +133,7 @@ mod tests {
             },
             bytes: 1,
             expires: None,
+            says_gone: false,
             #[cfg(feature = "nats")]
             headers: None,
         }

@@ -25,10 +25,15 @@ mod read;
 mod room;
 mod settings;
 mod size;
+#[cfg(feature = "nats")]
+pub(crate) mod stay;
 mod stream;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod tree;
+#[cfg(feature = "nats")]
+mod update;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -45,7 +50,9 @@ pub use proposal::ProposalId;
 
 pub use filter::matches;
 #[cfg(feature = "nats")]
-pub(crate) use filter::{FilterSet, literal, overlap, valid};
+pub(crate) use filter::{FilterSet, first_overlap, literal, overlap, valid};
+#[cfg(feature = "nats")]
+pub(crate) use tree::FilterTree;
 
 /// What the modelled server is, and the limits of the model itself.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use tenure_core::id::{Sequence, WallTime};
+#[cfg(feature = "nats")]
+use tenure_core::port::Subject;
 use tenure_core::port::{Discard, Message, Publish, Rollup, StreamSettings};
 
 /// The deduplication ids of one stream, for as long as its window says.
@@ -133,6 +135,7 @@ impl Stream {
                 publish.payload.len(),
             ),
             expires: self.expires(at, publish.ttl_s),
+            says_gone: publish.rollup == Rollup::Purge,
             message: Message {
                 subject: publish.subject.clone(),
                 sequence: Sequence(self.last() + 1),
@@ -170,6 +173,24 @@ impl Stream {
 
     /// Drops the oldest messages beyond the limits; with `discard: new` the write was refused before.
     fn enforce_limits(&mut self, subject: &str, by: u64) {
+        self.enforce_limit_of(subject, by);
+        self.enforce_limits_of_all(by);
+    }
+
+    /// The same for all that is there.
+    #[cfg(feature = "nats")]
+    pub(super) fn enforce_all_limits(&mut self) {
+        let by = self.last();
+        if limit(self.settings.messages_per_subject_max) < u64::MAX {
+            let subjects: Vec<Subject> = self.subjects().map(|(it, _)| it.clone()).collect();
+            for subject in subjects {
+                self.enforce_limit_of(&subject, by);
+            }
+        }
+        self.enforce_limits_of_all(by);
+    }
+
+    fn enforce_limit_of(&mut self, subject: &str, by: u64) {
         let per_subject = limit(self.settings.messages_per_subject_max);
         while per_subject < u64::MAX
             && self.count_of(subject) > per_subject
@@ -177,6 +198,9 @@ impl Stream {
         {
             self.remove(oldest, by);
         }
+    }
+
+    fn enforce_limits_of_all(&mut self, by: u64) {
         if self.settings.discard == Discard::New {
             return;
         }

@@ -3,6 +3,7 @@
 use super::Store;
 use super::filter;
 use super::stream::Stream;
+use alloc::string::String;
 use alloc::vec;
 use tenure_core::id::WallTime;
 use tenure_core::port::{Persist, Refused, StoreDone, StoreReply, StreamSettings};
@@ -26,17 +27,7 @@ impl Store {
                 Outcome::Refused(Refused::StreamExists)
             };
         }
-        let taken = self
-            .streams
-            .values()
-            .flat_map(|stream| &stream.settings.subjects);
-        let overlaps = |taken| {
-            settings
-                .subjects
-                .iter()
-                .any(|new| filter::overlap(new, taken))
-        };
-        if taken.into_iter().any(|taken| overlaps(taken)) {
+        if self.takes_subjects_of_others(&settings) {
             return Outcome::Refused(Refused::SubjectOverlap);
         }
         if settings.replicas > self.config.servers {
@@ -47,6 +38,18 @@ impl Store {
         let info = stream.now().info();
         self.streams.insert(info.settings.name.clone(), stream);
         Outcome::Done(StoreDone::Stream(info))
+    }
+
+    /// Whether a stream of these settings would take in what another one does.
+    pub(super) fn takes_subjects_of_others(&self, settings: &StreamSettings) -> bool {
+        let mut others = self
+            .streams
+            .iter()
+            .filter(|(name, _)| **name != settings.name);
+        others.any(|(_, other)| {
+            let mut new = settings.subjects.iter();
+            new.any(|new| other.filters.overlaps(new))
+        })
     }
 
     /// The settings with what the server fills in.
@@ -90,10 +93,7 @@ impl Store {
 /// Whether the server refuses the settings as they are (10052).
 fn contradicts_itself(settings: &StreamSettings) -> bool {
     let subjects = &settings.subjects;
-    let twice = subjects.iter().enumerate().any(|(n, subject)| {
-        let earlier = &subjects[..n];
-        earlier.iter().any(|other| filter::overlap(other, subject))
-    });
+    let twice = filter::first_overlap(subjects.iter().map(String::as_str)).is_some();
     let cycle = settings.republish.as_ref().is_some_and(|republish| {
         subjects
             .iter()

@@ -30,6 +30,8 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
     /// When its own time to live is over.
     pub(super) expires: Option<WallTime>,
+    /// It says that what was there is gone, as a key that is purged: no marker follows when it goes.
+    pub(super) says_gone: bool,
     /// The block of headers that a client sent it with; none where the port's requests say it all.
     #[cfg(feature = "nats")]
     pub(super) headers: Option<Box<Bytes>>,
@@ -52,7 +54,7 @@ pub(super) struct Stream {
     /// When each open batch that nobody finished was begun.
     pub(super) open_batches: VecDeque<WallTime>,
     pub(super) consumers: Consumers,
-    filters: FilterSet,
+    pub(super) filters: FilterSet,
     pub(super) republished: Option<Republished>,
     last: u64,
     bytes: u64,
@@ -94,17 +96,6 @@ impl Stream {
             #[cfg(feature = "nats")]
             gone: None,
         }
-    }
-
-    /// Takes other settings, with which it goes on from here.
-    #[cfg(feature = "nats")]
-    pub(super) fn set(&mut self, settings: StreamSettings) {
-        self.filters = FilterSet::new(settings.subjects.iter().map(String::as_str));
-        self.republished = settings
-            .republish
-            .as_ref()
-            .map(|it| Republished::new(&it.source, &it.destination));
-        self.settings = settings;
     }
 
     /// The subjects of which it has messages, or had.
@@ -214,15 +205,17 @@ impl Stream {
         self.expiries.first().copied()
     }
 
-    /// Puts off the end of a message that could not go.
-    pub(super) fn postpone(&mut self, sequence: u64, until: WallTime) {
+    /// Says when a message's time is over.
+    pub(super) fn set_expiry(&mut self, sequence: u64, expires: Option<WallTime>) {
         let Some(stored) = self.messages.get_mut(sequence) else {
             return;
         };
-        if let Some(expires) = stored.expires.replace(until) {
-            self.expiries.remove(&(expires, sequence));
+        if let Some(before) = core::mem::replace(&mut stored.expires, expires) {
+            self.expiries.remove(&(before, sequence));
         }
-        self.expiries.insert((until, sequence));
+        if let Some(expires) = expires {
+            self.expiries.insert((expires, sequence));
+        }
     }
 
     /// Removes one message. `by` is the first state of the stream that lacks it.

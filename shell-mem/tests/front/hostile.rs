@@ -2,6 +2,7 @@
 
 use crate::line::{CONNECT, Line};
 use crate::server::FrontServer;
+use std::time::Duration;
 use tenure_mem::nats::FrontConfig;
 
 #[tokio::test]
@@ -75,4 +76,36 @@ async fn who_is_silent_is_asked_and_let_go() {
     let mut line = Line::open(&front.url).await;
     let told = line.until_end().await;
     assert_eq!(told, ["PING", "PING", "-ERR 'Stale Connection'"]);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_too_long_is_let_go() {
+    let mut config = FrontConfig::default();
+    config.write_deadline_ms = 200;
+    let front = FrontServer::with(config).await;
+    let mut stuck = Line::open(&front.url).await;
+    stuck.send(CONNECT).await;
+    stuck.send("SUB flood 1\r\n").await;
+    stuck.flush().await;
+    let mut line = Line::connect(&front.url).await;
+    // More than the operating system holds for a connection, and less than what may wait.
+    let body = "x".repeat(1_000_000);
+    for _ in 0..40 {
+        line.publish("flood", "", &[], &body).await;
+    }
+    line.flush().await;
+    let gone = || front.listener.with_front(|front| front.connections() == 1);
+    till(gone).await;
+    assert_eq!(front.listener.with_front(|front| front.refused()), 1);
+}
+
+/// Waits until something is so, for as long as a scene may take.
+async fn till(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let so = tokio::time::timeout(Duration::from_secs(30), so).await;
+    so.expect("it is so in time");
 }

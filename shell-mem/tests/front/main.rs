@@ -10,6 +10,8 @@ mod line;
 mod messages;
 mod program;
 mod python;
+mod refusals;
 mod server;
 mod started;
 mod streams;
+mod updates;

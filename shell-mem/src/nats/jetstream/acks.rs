@@ -57,7 +57,7 @@ impl Front {
         let Some(consumer) = self.jetstream.consumer_mut(stream, name) else {
             return;
         };
-        consumer.used = at;
+        consumer.used_by_ack(at);
         consumer.acked.at = Some(at);
         let settled: Vec<u64> = consumer.acknowledge_as_asked(sequence);
         for sequence in settled {
@@ -73,7 +73,7 @@ impl Front {
         let Some(consumer) = self.jetstream.consumer_mut(stream, name) else {
             return;
         };
-        consumer.used = at;
+        consumer.used_by_ack(at);
         let delay: Option<Delay> = serde_json::from_slice(rest).ok();
         match delay
             .map(|it| ConsumerConfig::millis(it.delay))
@@ -87,7 +87,7 @@ impl Front {
     fn in_progress(&mut self, (stream, name): (&str, &str), sequence: u64) {
         let at = self.at;
         if let Some(consumer) = self.jetstream.consumer_mut(stream, name) {
-            consumer.used = at;
+            consumer.used_by_ack(at);
             consumer.wait_for_ack(sequence, at);
         }
     }

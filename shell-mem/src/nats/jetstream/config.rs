@@ -1,7 +1,7 @@
 //! A stream's settings as JSON, what the server fills in, and what it refuses.
 
 use super::error::ApiError;
-use crate::store::{overlap, valid};
+use crate::store::{first_overlap, overlap, valid};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -12,7 +12,9 @@ use tenure_core::port::{Discard, Persist, Republish, Retention, Storage, StreamS
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// How long a name is at most.
-const NAME_LEN_MAX: usize = 255;
+pub(super) const NAME_LEN_MAX: usize = 255;
+/// How long a description is at most.
+pub(super) const DESCRIPTION_LEN_MAX: usize = 4_096;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($variant:ident $word:literal),* }) => {
@@ -133,8 +135,8 @@ pub(crate) struct ConsumerLimits {
 }
 
 impl StreamConfig {
-    /// The settings as the server takes them.
-    pub(crate) fn complete(mut self) -> Result<Self, ApiError> {
+    /// The settings as the server takes them, of at most so many subjects.
+    pub(crate) fn complete(mut self, subjects_max: usize) -> Result<Self, ApiError> {
         if !is_name(&self.name) {
             return Err(ApiError::new(
                 400,
@@ -174,6 +176,12 @@ impl StreamConfig {
                 max_age => max_age.min(window),
             };
         }
+        if self.subjects.len() > subjects_max {
+            return Err(ApiError::stream_config(format_args!(
+                "more than {subjects_max} subjects are not offered by the front: use wildcards"
+            )));
+        }
+        self.check_subjects()?;
         self.check()?;
         Ok(self)
     }
@@ -200,23 +208,53 @@ impl StreamConfig {
         }
     }
 
+    fn check_subjects(&self) -> Result<(), ApiError> {
+        let mut subjects = self.subjects.iter().map(String::as_str);
+        if subjects.clone().any(|subject| !valid(subject)) {
+            return Err(ApiError::stream_config("invalid subject"));
+        }
+        if let Some(subject) = first_overlap(&mut subjects.clone()) {
+            let text = format!("subject {subject:?} overlaps with {subject:?}");
+            return Err(ApiError::stream_config(text));
+        }
+        match subjects.any(|subject| overlap(subject, "$JS.>")) {
+            true => Err(ApiError::stream_config(
+                "subjects that overlap with jetstream api require no-ack to be true",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Where a stream republishes to must be a subject, of which the front fills in the end only.
+    fn check_republish(&self) -> Result<(), ApiError> {
+        let Some(WireRepublish { src, dest, .. }) = self.republishes() else {
+            return Ok(());
+        };
+        if self.subjects.iter().any(|subject| overlap(dest, subject)) {
+            return Err(ApiError::stream_config(
+                "stream configuration for republish destination forms a cycle",
+            ));
+        }
+        let tail = |filter: &str| filter == ">" || filter.ends_with(".>");
+        let wild = dest.split('.').any(|token| token == "*");
+        if !valid(src) || !valid(dest) || wild || tail(src) != tail(dest) {
+            return Err(ApiError::stream_config(format_args!(
+                "stream configuration for republish with transform from '{src}' to '{dest}' not valid"
+            )));
+        }
+        match dest.contains(['$', '{']) {
+            true => Err(ApiError::stream_config(
+                "a place holder in republish.dest is not offered by the front: leave it out",
+            )),
+            false => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), ApiError> {
-        for (n, subject) in self.subjects.iter().enumerate() {
-            if !valid(subject) {
-                return Err(ApiError::stream_config("invalid subject"));
-            }
-            if self.subjects[..n]
-                .iter()
-                .any(|other| overlap(other, subject))
-            {
-                let text = format!("subject {subject:?} overlaps with {subject:?}");
-                return Err(ApiError::stream_config(text));
-            }
-            if overlap(subject, "$JS.>") {
-                return Err(ApiError::stream_config(
-                    "subjects that overlap with jetstream api require no-ack to be true",
-                ));
-            }
+        if self.description.len() > DESCRIPTION_LEN_MAX {
+            return Err(ApiError::stream_config(format_args!(
+                "stream description is too long, maximum allowed is {DESCRIPTION_LEN_MAX}"
+            )));
         }
         if self.allow_rollup_hdrs && self.deny_purge {
             return Err(ApiError::stream_config(
@@ -236,15 +274,7 @@ impl StreamConfig {
         if self.max_age > 0 && self.max_age < NANOS_PER_SECOND / 10 {
             return Err(ApiError::stream_config("max age needs to be >= 100ms"));
         }
-        let cycle = |republish: &WireRepublish| {
-            let mut subjects = self.subjects.iter();
-            subjects.any(|subject| overlap(&republish.dest, subject))
-        };
-        if self.republish.as_ref().is_some_and(cycle) {
-            return Err(ApiError::stream_config(
-                "stream configuration for republish destination forms a cycle",
-            ));
-        }
+        self.check_republish()?;
         if !matches!(self.compression.as_str(), "none" | "s2") {
             let text = format!("unknown compression {:?}", self.compression);
             return Err(ApiError::invalid_json(text));
@@ -290,6 +320,11 @@ impl StreamConfig {
         }
     }
 
+    /// Where it republishes to; an empty destination is none.
+    fn republishes(&self) -> Option<&WireRepublish> {
+        self.republish.as_ref().filter(|it| !it.dest.is_empty())
+    }
+
     /// What the store knows of it.
     pub(crate) fn settings(&self) -> StreamSettings {
         StreamSettings {
@@ -313,7 +348,7 @@ impl StreamConfig {
             marker_ttl_s: self.subject_delete_marker_ttl / NANOS_PER_SECOND,
             dedup_window_ns: self.duplicate_window,
             persist: self.persist_mode.read(),
-            republish: self.republish.as_ref().map(|republish| Republish {
+            republish: self.republishes().map(|republish| Republish {
                 source: republish.src.clone(),
                 destination: republish.dest.clone(),
             }),

@@ -6,6 +6,7 @@ use super::push::Flow;
 use crate::store::{FilterSet, literal};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::vec::Vec;
 use tenure_core::id::WallTime;
 
 /// A place in a stream and the number that a consumer gave to what is there.
@@ -28,6 +29,8 @@ pub(super) enum Filter {
 #[derive(Clone, Copy, Debug)]
 struct Unacked {
     number: u64,
+    /// Since when it is waited for.
+    since: WallTime,
     /// When it is delivered again; none while it waits for that.
     due: Option<WallTime>,
 }
@@ -40,7 +43,7 @@ pub(super) struct Consumer {
     /// All before is behind it.
     pub(super) next: u64,
     /// What it gives before: the last messages of subjects, where it begins with those.
-    pub(super) first: VecDeque<u64>,
+    pub(super) first: BTreeSet<u64>,
     /// How many messages it has not given yet.
     pub(super) pending: u64,
     pub(super) delivered: Place,
@@ -52,8 +55,11 @@ pub(super) struct Consumer {
     deliveries: BTreeMap<u64, u64>,
     pub(super) pulls: VecDeque<Pull>,
     pub(super) flow: Flow,
-    /// When it was used last.
+    /// When somebody pulled or acknowledged last.
     pub(super) used: WallTime,
+    idle_jitter_ms: u64,
+    /// When it is looked at whether nobody uses it; none while somebody listens to what it pushes.
+    pub(super) idle_due: Option<WallTime>,
     pub(super) paused_until: Option<WallTime>,
     /// When it is looked at next without a reason.
     pub(super) due: Option<WallTime>,
@@ -79,14 +85,16 @@ impl Filter {
 }
 
 impl Consumer {
-    pub(super) fn new(config: ConsumerConfig, at: WallTime) -> Self {
-        Self {
+    pub(super) fn new(config: ConsumerConfig, at: WallTime, jitter_ms: u64) -> Self {
+        let mut new = Self {
             filter: Filter::new(&config),
             flow: Flow::new(at),
+            idle_jitter_ms: if config.pushes() { 0 } else { jitter_ms },
+            idle_due: None,
             config,
             created: at,
             next: 1,
-            first: VecDeque::new(),
+            first: BTreeSet::new(),
             pending: 0,
             delivered: Place::default(),
             acked: Place::default(),
@@ -98,12 +106,14 @@ impl Consumer {
             used: at,
             paused_until: None,
             due: None,
-        }
+        };
+        new.idle_due = new.idle_end(at);
+        new
     }
 
     /// The sequence before what it looks at next.
     pub(super) fn looked(&self) -> u64 {
-        self.first.front().unwrap_or(&self.next).saturating_sub(1)
+        self.first.first().unwrap_or(&self.next).saturating_sub(1)
     }
 
     pub(super) fn unacked(&self) -> usize {
@@ -140,11 +150,10 @@ impl Consumer {
 
     /// A message was delivered for the first time: its number.
     pub(super) fn deliver(&mut self, sequence: u64, at: WallTime) -> u64 {
-        match self.first.front() {
-            Some(first) if *first == sequence => {
-                self.first.pop_front();
-            }
-            Some(_) | None => self.next = sequence + 1,
+        if self.first.first() == Some(&sequence) {
+            self.first.pop_first();
+        } else {
+            self.next = sequence + 1;
         }
         self.pending = self.pending.saturating_sub(1);
         self.count(sequence, at);
@@ -152,7 +161,12 @@ impl Consumer {
         if self.config.ack_policy == AckPolicy::None {
             self.acked = self.delivered;
         } else {
-            self.unacked.insert(sequence, Unacked { number, due: None });
+            let unacked = Unacked {
+                number,
+                since: at,
+                due: None,
+            };
+            self.unacked.insert(sequence, unacked);
             self.wait_for_ack(sequence, at);
         }
         number
@@ -173,16 +187,24 @@ impl Consumer {
             sequence,
             at: Some(at),
         };
-        self.used = at;
     }
 
     /// It waits for an acknowledgement from now on.
     pub(super) fn wait_for_ack(&mut self, sequence: u64, at: WallTime) {
+        if let Some(unacked) = self.unacked.get_mut(&sequence) {
+            unacked.since = at;
+        }
+        self.set_due(sequence, Some(self.waits_until(sequence, at)));
+    }
+
+    /// Until when an acknowledgement is waited for that is since a time.
+    fn waits_until(&self, sequence: u64, since: WallTime) -> WallTime {
         let times = usize::try_from(self.times(sequence)).unwrap_or(usize::MAX);
         let backoff = &self.config.backoff;
         let wait = backoff.get(times - 1).or(backoff.last());
-        let wait_ms = ConsumerConfig::millis(*wait.unwrap_or(&self.config.ack_wait));
-        self.set_due(sequence, Some(WallTime(at.0.saturating_add(wait_ms))));
+        // A wait of nothing would never let time go on.
+        let wait_ms = ConsumerConfig::millis(*wait.unwrap_or(&self.config.ack_wait)).max(1);
+        WallTime(since.0.saturating_add(wait_ms))
     }
 
     fn set_due(&mut self, sequence: u64, due: Option<WallTime>) {
@@ -208,20 +230,24 @@ impl Consumer {
             && due <= at
         {
             self.ask_again(sequence);
+            if let Some(unacked) = self.unacked.get_mut(&sequence) {
+                unacked.since = at;
+            }
         }
     }
 
-    /// Queues a message to be delivered again, unless it was often enough.
+    /// Queues a message to be delivered again. One that was often enough is waited for no more, and stays counted.
     pub(super) fn ask_again(&mut self, sequence: u64) {
         if !self.unacked.contains_key(&sequence) {
             return;
         }
+        self.set_due(sequence, None);
         let max = u64::try_from(self.config.max_deliver).unwrap_or(u64::MAX);
         if max > 0 && self.times(sequence) >= max {
-            self.acknowledge(sequence);
+            self.again.remove(&sequence);
+            self.unacked.remove(&sequence);
             return;
         }
-        self.set_due(sequence, None);
         self.again.insert(sequence);
     }
 
@@ -232,9 +258,9 @@ impl Consumer {
     }
 
     /// Takes an acknowledgement; what is acknowledged by it.
-    pub(super) fn acknowledge_as_asked(&mut self, sequence: u64) -> alloc::vec::Vec<u64> {
+    pub(super) fn acknowledge_as_asked(&mut self, sequence: u64) -> Vec<u64> {
         let acknowledged = match self.config.ack_policy {
-            AckPolicy::None => alloc::vec::Vec::new(),
+            AckPolicy::None => Vec::new(),
             AckPolicy::Explicit => {
                 let there = self.unacked.contains_key(&sequence);
                 there.then_some(sequence).into_iter().collect()
@@ -273,17 +299,74 @@ impl Consumer {
         if !self.filter.takes_in(subject) {
             return;
         }
-        let before = self.first.len();
-        self.first.retain(|first| *first != sequence);
-        if self.next <= sequence || self.first.len() < before {
+        if self.first.remove(&sequence) || self.next <= sequence {
             self.pending = self.pending.saturating_sub(1);
         }
         self.acknowledge(sequence);
     }
 
-    /// When it is over, where nobody uses it.
-    pub(super) fn idle_end(&self) -> Option<WallTime> {
+    /// Takes other settings, and what follows from them for what it waits for.
+    pub(super) fn set(&mut self, config: ConsumerConfig, at: WallTime) {
+        let before = core::mem::replace(&mut self.config, config);
+        self.filter = Filter::new(&self.config);
+        if before.ack_wait != self.config.ack_wait || before.backoff != self.config.backoff {
+            let waited_for = self.unacked.iter().filter(|(_, it)| it.due.is_some());
+            let since: Vec<(u64, WallTime)> = waited_for.map(|(n, it)| (*n, it.since)).collect();
+            for (sequence, since) in since {
+                self.wait_for_ack(sequence, since);
+            }
+        }
+        let again: Vec<u64> = self.again.iter().copied().collect();
+        for sequence in again {
+            self.ask_again(sequence);
+        }
+        if before.inactive_threshold != self.config.inactive_threshold && !self.flow.has_listener {
+            self.idle_due = self.idle_end(at);
+        }
+    }
+
+    /// When it is over if it is used at a time and not afterwards, where it ends by itself.
+    fn idle_end(&self, used: WallTime) -> Option<WallTime> {
         let idle_ms = ConsumerConfig::millis(self.config.inactive_threshold);
-        (idle_ms > 0).then(|| WallTime(self.used.0.saturating_add(idle_ms)))
+        let end = used
+            .0
+            .saturating_add(idle_ms)
+            .saturating_add(self.idle_jitter_ms);
+        (idle_ms > 0).then_some(WallTime(end))
+    }
+
+    /// Somebody acknowledged something.
+    pub(super) fn used_by_ack(&mut self, at: WallTime) {
+        self.used = at;
+        if self.idle_due.is_some() {
+            self.idle_due = self.idle_end(at);
+        }
+    }
+
+    /// Somebody listens to what it pushes from now on, or nobody does.
+    pub(super) fn note_listener(&mut self, listens: bool, at: WallTime) {
+        if self.flow.has_listener != listens {
+            self.flow.has_listener = listens;
+            self.idle_due = self.idle_end(at).filter(|_| !listens);
+        }
+    }
+
+    /// Whether nobody used it for as long as it asks for. Who pulled counts as one who will acknowledge.
+    pub(super) fn is_over(&mut self, at: WallTime) -> bool {
+        if self.idle_due.is_none_or(|due| due > at) {
+            return false;
+        }
+        if self.config.pushes() {
+            return !self.flow.has_listener;
+        }
+        let used = self.idle_end(self.used).filter(|end| *end > at);
+        let waits = || self.idle_end(at).filter(|_| !self.pulls.is_empty());
+        let acks = || {
+            let all = self.unacked.iter();
+            let ends = all.map(|(sequence, unacked)| self.waits_until(*sequence, unacked.since));
+            self.idle_end(ends.max()?).filter(|end| *end > at)
+        };
+        self.idle_due = used.or_else(waits).or_else(acks);
+        self.idle_due.is_none()
     }
 }

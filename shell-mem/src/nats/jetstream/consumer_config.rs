@@ -1,8 +1,10 @@
 //! A consumer's settings as JSON, what the server fills in, and what it refuses.
 
-use super::config::{is_default, is_name, words};
+use super::config::{
+    DESCRIPTION_LEN_MAX, NAME_LEN_MAX, StreamConfig, WireRetention, is_default, words,
+};
 use super::error::ApiError;
-use crate::store::{literal, overlap, valid};
+use crate::store::{first_overlap, literal, overlap, valid};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -147,16 +149,34 @@ impl ConsumerConfig {
             .chain(self.filter_subjects.iter().map(String::as_str))
     }
 
-    /// The settings as the server takes them. Its name is given before.
-    pub(super) fn complete(mut self, takes_work: bool) -> Result<Self, ApiError> {
+    /// The settings as the server takes them on a stream, with at most so many filters. Its name is given before.
+    pub(super) fn complete(
+        mut self,
+        stream: &StreamConfig,
+        filters_max: usize,
+    ) -> Result<Self, ApiError> {
         self.refuse_other()?;
-        self.check_times()?;
-        if let [first, ..] = self.backoff[..] {
-            self.ack_wait = first;
+        if self.filter_subjects.len() > filters_max {
+            let text = alloc::format!(
+                "more than {filters_max} filter_subjects are not offered by the front: use wildcards"
+            );
+            return Err(ApiError::told(500, 10_012, text));
         }
+        if !self.name.is_empty() {
+            Self::check_name(&self.name)?;
+        }
+        if self.description.len() > DESCRIPTION_LEN_MAX {
+            let text = alloc::format!(
+                "consumer description is too long, maximum allowed is {DESCRIPTION_LEN_MAX}"
+            );
+            return Err(ApiError::told(400, 10_107, text));
+        }
+        self.check_times()?;
         let acked = self.ack_policy != AckPolicy::None;
-        if self.ack_wait == 0 && acked {
-            self.ack_wait = ACK_WAIT;
+        match self.backoff[..] {
+            [first, ..] => self.ack_wait = first,
+            [] if self.ack_wait == 0 && acked => self.ack_wait = ACK_WAIT,
+            [] => {}
         }
         if self.max_deliver <= 0 {
             self.max_deliver = -1;
@@ -177,7 +197,7 @@ impl ConsumerConfig {
                 "replicas > 1 not supported in non-clustered mode",
             ));
         }
-        self.check_kind(takes_work)?;
+        self.check_kind(stream)?;
         self.check_filters()?;
         self.check_start()?;
         Ok(self)
@@ -208,7 +228,7 @@ impl ConsumerConfig {
         if self.backoff.iter().any(|wait| *wait < 0) {
             return Err(ApiError::new(
                 400,
-                10_189,
+                10_184,
                 "consumer backoff needs to be positive",
             ));
         }
@@ -230,13 +250,25 @@ impl ConsumerConfig {
         Ok(())
     }
 
-    fn check_kind(&self, takes_work: bool) -> Result<(), ApiError> {
+    fn check_kind(&self, stream: &StreamConfig) -> Result<(), ApiError> {
         let unacked = self.ack_policy == AckPolicy::None;
+        let takes_work = stream.retention == WireRetention::WorkQueue;
+        let to = self.deliver_subject.as_str();
         let push: &[(bool, u32, &'static str)] = &[
             (
-                !literal(&self.deliver_subject),
+                to.split('.').any(|token| matches!(token, "*" | ">")),
                 10_079,
                 "consumer deliver subject has wildcards",
+            ),
+            (
+                !literal(to),
+                10_112,
+                "invalid push consumer deliver subject",
+            ),
+            (
+                stream.subjects.iter().any(|subject| overlap(subject, to)),
+                10_081,
+                "consumer deliver subject forms a cycle",
             ),
             (
                 self.max_waiting != 0,
@@ -280,6 +312,11 @@ impl ConsumerConfig {
                 10_114,
                 "consumer max request batch needs to be > 0",
             ),
+            (
+                self.max_expires != 0 && self.max_expires < NANOS_PER_MS as i64,
+                10_115,
+                "consumer max request expires needs to be >= 1ms",
+            ),
         ];
         let refused = if self.pushes() { push } else { pull };
         match refused.iter().find(|(wrong, ..)| *wrong) {
@@ -303,20 +340,17 @@ impl ConsumerConfig {
                 "consumer filter in FilterSubjects cannot be empty",
             ));
         }
-        let filters: Vec<&str> = self.filters().collect();
-        for (n, filter) in filters.iter().enumerate() {
-            if !valid(filter) {
-                return Err(ApiError::stream_config("invalid subject"));
-            }
-            if filters[..n].iter().any(|other| overlap(other, filter)) {
-                return Err(ApiError::new(
-                    400,
-                    10_138,
-                    "consumer subject filters cannot overlap",
-                ));
-            }
+        if self.filters().any(|filter| !valid(filter)) {
+            return Err(ApiError::stream_config("invalid subject"));
         }
-        Ok(())
+        match first_overlap(self.filters()) {
+            Some(_) => Err(ApiError::new(
+                400,
+                10_138,
+                "consumer subject filters cannot overlap",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check_start(&self) -> Result<(), ApiError> {
@@ -398,14 +432,21 @@ impl ConsumerConfig {
 
     /// Whether the name can be one.
     pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
-        match is_name(name) {
-            true => Ok(()),
-            false => Err(ApiError::new(
-                400,
-                10_103,
-                "durable name can not contain '.', '*', '>', path separators or white space",
-            )),
+        if name.contains(['/', '\\']) {
+            let text = "Consumer name can not contain path separators";
+            return Err(ApiError::new(400, 10_127, text));
         }
+        if name.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
+            return Err(ApiError::stream_config(
+                "consumer name can not contain '.', '*', '>', '\\', '/'",
+            ));
+        }
+        // The server names a folder for it.
+        if name.contains('\0') || name.len() > NAME_LEN_MAX {
+            let text = "error creating store for consumer";
+            return Err(ApiError::new(500, 10_012, text));
+        }
+        Ok(())
     }
 
     /// A span in milliseconds, at least one where there is any.

@@ -8,6 +8,7 @@ use super::consumer_config::{ConsumerConfig, DeliverPolicy};
 use super::error::{ApiError, NO_CONSUMER, NO_STREAM, NOT_EMPTY, STREAM_MISMATCH};
 use super::streams::{Paging, is_empty, read, read_or_default};
 use super::time;
+use crate::store::FilterSet;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,6 +22,9 @@ use tenure_core::port::stamp;
 const NAMES_MAX: usize = 1_024;
 /// How many descriptions one answer has at most.
 const LIST_MAX: usize = 256;
+/// How much longer than it asks for a consumer that is pulled from stays unused, at least and by chance.
+const IDLE_JITTER_MS_MIN: u64 = 100;
+const IDLE_JITTER_MS: usize = 900;
 /// How long a name is that the server gives.
 const NAME_LEN: usize = 8;
 
@@ -156,9 +160,13 @@ impl Front {
 
     fn make_consumer(&mut self, stream: &str, create: Create) -> Result<Value, ApiError> {
         let there = self.named_stream(stream)?;
-        let takes_work = there.config.retention == WireRetention::WorkQueue;
-        let config = create.config.complete(takes_work)?;
+        let filters_max = self.config.filters_max;
+        let mut config = create.config.complete(&there.config, filters_max)?;
         let known = self.jetstream.consumer(stream, &config.name);
+        if let Some(known) = known {
+            // What pauses goes on by a request of its own.
+            config.pause_until = known.config.pause_until.clone();
+        }
         match (known, create.action.as_str()) {
             (Some(known), "create") if known.config != config => {
                 return Err(ApiError::new(400, 10_148, "consumer already exists"));
@@ -192,7 +200,8 @@ impl Front {
             config.name = self.dice.name(NAME_LEN);
         }
         let name = config.name.clone();
-        let mut consumer = Consumer::new(config, self.at);
+        let jitter_ms = IDLE_JITTER_MS_MIN + self.dice.below(IDLE_JITTER_MS) as u64;
+        let mut consumer = Consumer::new(config, self.at, jitter_ms);
         self.begin(stream, &mut consumer)?;
         consumer.paused_until = until(consumer.config.pause_until.as_deref())?;
         if consumer.config.pushes() {
@@ -239,14 +248,11 @@ impl Front {
                 "multiple non-filtered consumers not allowed on workqueue stream",
             ));
         }
+        let own = FilterSet::new(config.filters());
         let mut others = there.consumers.values();
         let shared = others.any(|other| {
             let mut theirs = other.config.filters().peekable();
-            theirs.peek().is_none()
-                || theirs.any(|their| {
-                    let mut own = config.filters();
-                    own.any(|own| crate::store::overlap(own, their))
-                })
+            theirs.peek().is_none() || theirs.any(|their| own.overlaps(their))
         });
         match shared {
             true => Err(ApiError::new(
@@ -307,7 +313,6 @@ impl Front {
             return Ok(());
         }
         consumer.config.may_become(&config)?;
-        let paused_until = until(config.pause_until.as_deref())?;
         let key = (stream.into(), config.name.as_str().into());
         if consumer.config.deliver_subject != config.deliver_subject {
             let before = consumer.config.deliver_subject.clone();
@@ -322,9 +327,7 @@ impl Front {
         let Some(mut consumer) = self.take_consumer(&key) else {
             return Err(NO_CONSUMER);
         };
-        consumer.paused_until = paused_until;
-        consumer.filter = super::consumer::Filter::new(&config);
-        consumer.config = config;
+        consumer.set(config, self.at);
         let all = self.store.kept_from(stream, consumer.next);
         let matching = all.filter(|kept| consumer.filter.takes_in(&kept.message.subject));
         consumer.pending = matching.count() as u64 + consumer.first.len() as u64;
@@ -383,7 +386,7 @@ impl Front {
     /// For how many more nanoseconds a consumer pauses.
     fn pause_left(&self, consumer: &Consumer) -> Option<u64> {
         let until = consumer.paused_until.filter(|until| *until > self.at)?;
-        Some((until.0 - self.at.0).saturating_mul(1_000_000))
+        Some(nanos_until(self.at, until))
     }
 
     fn delete_consumer(
@@ -470,10 +473,16 @@ impl Front {
         let left = paused_until.filter(|until| *until > at);
         let mut answer = json!({ "paused": left.is_some(), "pause_until": told });
         if let Some(until) = left {
-            answer["pause_remaining"] = ((until.0 - at.0) * 1_000_000).into();
+            answer["pause_remaining"] = nanos_until(at, until).into();
         }
         Ok(answer)
     }
+}
+
+/// How long it is until a time, in nanoseconds; no longer than the server can say.
+fn nanos_until(at: WallTime, until: WallTime) -> u64 {
+    let nanos = until.0.saturating_sub(at.0).saturating_mul(1_000_000);
+    nanos.min(i64::MAX as u64)
 }
 
 /// Until when a consumer pauses; what never was is no pause.

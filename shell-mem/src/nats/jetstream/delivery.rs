@@ -47,7 +47,7 @@ impl Front {
     }
 
     /// Names the consumers that a new message is for.
-    pub(super) fn signal(&mut self, stream: &str, subject: &str) {
+    pub(super) fn signal(&mut self, stream: &str, sequence: u64, subject: &str) {
         let Some((name, there)) = self.jetstream.streams.get_key_value(stream) else {
             return;
         };
@@ -57,7 +57,8 @@ impl Front {
         }
         let there = self.jetstream.streams.get_mut(stream);
         let all = there.into_iter().flat_map(|there| &mut there.consumers);
-        let wanting = all.filter(|(_, consumer)| consumer.filter.takes_in(subject));
+        // One that begins later does not wait for it.
+        let wanting = all.filter(|(_, at)| at.next <= sequence && at.filter.takes_in(subject));
         for (consumer, at) in wanting {
             at.pending += 1;
             self.jetstream.work.insert((name.clone(), consumer.clone()));
@@ -94,7 +95,12 @@ impl Front {
         } else {
             self.give_all(key, &mut consumer);
         }
-        if consumer.idle_end().is_some_and(|end| end <= at) && !is_used(&consumer) {
+        if consumer.idle_due.is_some_and(|due| due <= at) {
+            // Who is gone waits for nothing.
+            let pulls = &mut consumer.pulls;
+            pulls.retain(|pull| self.router.listens(&pull.reply));
+        }
+        if consumer.is_over(at) {
             self.put_consumer(key, consumer);
             self.end_consumer(&key.0, &key.1);
             return;
@@ -111,22 +117,16 @@ impl Front {
 
     fn push_all(&mut self, key: &ConsumerKey, consumer: &mut Consumer) {
         let at = self.at;
-        let group = Some(consumer.config.deliver_group.as_str()).filter(|it| !it.is_empty());
-        let listens = self
-            .router
-            .listens_in(&consumer.config.deliver_subject, group);
-        consumer.flow.has_listener = listens;
-        if !listens {
-            return;
-        }
-        consumer.used = at;
+        consumer.note_listener(self.hears(consumer), at);
         let heartbeat_ms = ConsumerConfig::millis(consumer.config.idle_heartbeat);
         let to = Text::from(consumer.config.deliver_subject.as_str());
         let mut sent = false;
         let stalls = |consumer: &Consumer| {
             is_paused(consumer, at) || (consumer.config.flow_control && consumer.flow.is_full())
         };
-        while !stalls(consumer)
+        let mut ended = self.router.removed();
+        while consumer.flow.has_listener
+            && !stalls(consumer)
             && let Some(next) = self.next(key, consumer)
         {
             let (message, bytes) = self.delivery(key, consumer, next);
@@ -135,8 +135,12 @@ impl Front {
             if consumer.config.flow_control && consumer.flow.sent(bytes) {
                 self.ask_flow(&key.0, &key.1, consumer);
             }
+            // Who listened may have had the last message that he wanted.
+            if core::mem::replace(&mut ended, self.router.removed()) != self.router.removed() {
+                consumer.note_listener(self.hears(consumer), at);
+            }
         }
-        if heartbeat_ms == 0 {
+        if heartbeat_ms == 0 || !consumer.flow.has_listener {
             return;
         }
         let due = WallTime(at.0 + heartbeat_ms);
@@ -146,6 +150,17 @@ impl Front {
             consumer.flow.beats = due;
             self.beat(consumer, &to);
         }
+    }
+
+    /// Whether somebody listens to what a consumer pushes.
+    fn hears(&self, consumer: &Consumer) -> bool {
+        let ConsumerConfig {
+            deliver_subject: to,
+            deliver_group,
+            ..
+        } = &consumer.config;
+        let group = Some(deliver_group.as_str()).filter(|group| !group.is_empty());
+        self.router.listens_in(to, group.map(Text::from).as_ref())
     }
 
     /// Tells who listens that a consumer lives, and where it is.
@@ -254,7 +269,7 @@ impl Front {
         if !consumer.has_room() {
             return None;
         }
-        let kept = match consumer.first.front() {
+        let kept = match consumer.first.first() {
             Some(first) => self.store.kept(stream, *first),
             None => self.seek(stream, consumer),
         };
@@ -346,11 +361,6 @@ fn is_paused(consumer: &Consumer, at: WallTime) -> bool {
     consumer.paused_until.is_some_and(|until| until > at)
 }
 
-/// Whether somebody waits for its messages.
-fn is_used(consumer: &Consumer) -> bool {
-    consumer.flow.has_listener || !consumer.pulls.is_empty()
-}
-
 /// When a consumer is to be looked at without a reason.
 fn next_due(consumer: &Consumer, at: WallTime) -> Option<WallTime> {
     let beats = consumer.config.idle_heartbeat > 0 && consumer.flow.has_listener;
@@ -358,12 +368,11 @@ fn next_due(consumer: &Consumer, at: WallTime) -> Option<WallTime> {
         .pulls
         .iter()
         .flat_map(|pull| [pull.ends, pull.beats]);
-    let idle = consumer.idle_end().filter(|_| !is_used(consumer));
     let own = [
         consumer.first_due(),
         consumer.paused_until.filter(|until| *until > at),
         beats.then_some(consumer.flow.beats),
-        idle,
+        consumer.idle_due,
     ];
     pulls.chain(own).flatten().min()
 }

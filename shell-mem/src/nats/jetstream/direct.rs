@@ -3,7 +3,7 @@
 use super::super::front::Front;
 use super::super::wire::{HeaderBlock, Publication, Text, status};
 use crate::store::draft::Kept;
-use crate::store::{literal, matches};
+use crate::store::{FilterSet, literal, matches};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -177,14 +177,14 @@ impl Front {
             (None, 0) => last,
             (None, up_to) => up_to.min(last),
         };
-        let mut subjects = BTreeSet::new();
-        for filter in &get.multi_last {
-            let new = self.store.subjects_of(stream, filter);
-            if literal(filter) {
-                subjects.insert(filter.as_str());
-            } else {
-                subjects.extend(new.map(|(subject, _)| subject.as_str()));
-            }
+        let asked = get.multi_last.iter().map(String::as_str);
+        let (literals, wild): (Vec<&str>, Vec<&str>) = asked.partition(|filter| literal(filter));
+        let mut subjects: BTreeSet<&str> = literals.into_iter().collect();
+        if !wild.is_empty() {
+            let wild = FilterSet::new(wild.into_iter());
+            let all = self.store.subjects_of(stream, ">");
+            let all = all.map(|(subject, _)| subject.as_str());
+            subjects.extend(all.filter(|subject| wild.takes_in(subject)));
         }
         let last_up_to = |subject: &&str| {
             let newest = self.store.kept_last(stream, subject)?.message.sequence.0;

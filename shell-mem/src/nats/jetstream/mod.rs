@@ -37,6 +37,7 @@ pub(crate) type ConsumerKey = (StreamName, ConsumerName);
 #[derive(Debug, Default)]
 pub(crate) struct JetStream {
     streams: BTreeMap<StreamName, StreamAt>,
+    batches: Batches,
     /// When each consumer is to be looked at.
     timers: BTreeSet<(WallTime, ConsumerKey)>,
     /// Those to be looked at in this step.
@@ -47,12 +48,11 @@ pub(crate) struct JetStream {
     errors: u64,
 }
 
-/// A stream's settings as its creator gave them, its consumers, and batches that are not whole.
+/// A stream's settings as its creator gave them, and its consumers.
 #[derive(Debug)]
 struct StreamAt {
     config: StreamConfig,
     consumers: BTreeMap<ConsumerName, Consumer>,
-    batches: Batches,
 }
 
 /// The answer to a request, with the name of its kind.

@@ -5,21 +5,27 @@ use super::super::wire::{HeaderBlock, Publication, Text};
 use super::error::ApiError;
 use crate::store::check::Not;
 use crate::store::draft::{Draft, Written};
+use crate::store::stay::Stay;
 use crate::store::{Announcement, literal};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::json;
 use tenure_core::id::Sequence;
 use tenure_core::port::{Expect, Fence, Publish, Refused, Rollup, Subject, stamp};
+
+/// How many streams a message goes through that each republish into the next.
+const HOPS_MAX: u32 = 16;
 
 /// A message's place in a batch that is stored as one.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) id: String,
-    pub(super) number: u64,
+    /// From 1; none where the message does not say it.
+    pub(super) number: Option<u64>,
     pub(super) end: Option<End>,
 }
 
@@ -30,6 +36,8 @@ pub(super) enum End {
     Here,
     /// With the one before: this is not stored.
     Before,
+    /// In a way that the server does not know.
+    Unknown,
 }
 
 impl Front {
@@ -40,13 +48,10 @@ impl Front {
         };
         let block = HeaderBlock::new(&publication.headers);
         let answer = match part(block) {
-            Err(error) => Some(Err(error)),
-            Ok(Some(part)) => self.take_part(&stream, publication, part),
-            Ok(None) => Some(self.take_one(&stream, publication)),
+            Some(part) => self.take_part(&stream, publication, part),
+            None => self.take_one(&stream, publication),
         };
-        if let Some(answer) = answer {
-            self.acknowledge_publish(&stream, publication, answer);
-        }
+        self.acknowledge_publish(&stream, publication, answer);
         true
     }
 
@@ -69,7 +74,7 @@ impl Front {
 
     /// Tells those who listen, and the stream's consumers, of a message that was stored.
     pub(super) fn stored(&mut self, stream: &str, draft: &Draft, written: Written) {
-        self.signal(stream, &draft.publish.subject);
+        self.signal(stream, written.sequence.0, &draft.publish.subject);
         if let Some(announcement) = written.announcement {
             let headers = draft.headers.clone();
             self.republish(stream, &announcement, (headers, written.previous));
@@ -113,7 +118,12 @@ impl Front {
             },
         };
         self.route(None, &announced);
-        self.take_in(&announced);
+        // Streams that republish into each other would go on for ever.
+        if self.hops < HOPS_MAX {
+            self.hops += 1;
+            self.take_in(&announced);
+            self.hops -= 1;
+        }
     }
 
     /// Removes what is over, stores the markers of it, and tells both.
@@ -131,9 +141,11 @@ impl Front {
             let gone = self.store.take_removals(stream);
             self.removed(stream, &gone);
             let markers = self.store.kept_from(stream, last + 1);
-            let markers: Vec<Subject> = markers.map(|kept| kept.message.subject.clone()).collect();
-            for subject in markers {
-                self.signal(stream, &subject);
+            let markers: Vec<(u64, Subject)> = markers
+                .map(|kept| (kept.message.sequence.0, kept.message.subject.clone()))
+                .collect();
+            for (sequence, subject) in markers {
+                self.signal(stream, sequence, &subject);
             }
             ends.extend(
                 gone.into_iter()
@@ -169,7 +181,8 @@ impl Front {
         let text = match answer {
             Ok(Stored::Part) => String::new(),
             Ok(Stored::One(sequence)) => {
-                format!("{{\"stream\":\"{stream}\",\"seq\":{}}}", sequence.0)
+                let seq = sequence.0;
+                serde_json::to_string(&PubAck { stream, seq }).unwrap_or_default()
             }
             Ok(Stored::Duplicate(sequence)) => {
                 json!({ "stream": stream, "seq": sequence.0, "duplicate": true }).to_string()
@@ -187,6 +200,13 @@ impl Front {
     }
 }
 
+/// The acknowledgement of one message.
+#[derive(Debug, Serialize)]
+struct PubAck<'a> {
+    stream: &'a str,
+    seq: u64,
+}
+
 /// What became of a message.
 #[derive(Clone, Debug)]
 pub(super) enum Stored {
@@ -202,58 +222,81 @@ pub(super) enum Stored {
     },
 }
 
-/// What a message's headers ask for.
+/// What the headers of a message ask for, each by its first value.
+#[derive(Debug, Default)]
+struct Asked<'a> {
+    stream: Option<&'a str>,
+    id: Option<&'a str>,
+    stream_last: Option<&'a str>,
+    last: Option<&'a str>,
+    last_of: Option<&'a str>,
+    last_id: Option<&'a str>,
+    rollup: Option<&'a str>,
+    stay: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn read(block: HeaderBlock<'a>) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in block.iter() {
+            let place = match name {
+                "Nats-Expected-Stream" => &mut asked.stream,
+                "Nats-Msg-Id" => &mut asked.id,
+                "Nats-Expected-Last-Sequence" => &mut asked.stream_last,
+                "Nats-Expected-Last-Subject-Sequence" => &mut asked.last,
+                "Nats-Expected-Last-Subject-Sequence-Subject" => &mut asked.last_of,
+                "Nats-Expected-Last-Msg-Id" => &mut asked.last_id,
+                "Nats-Rollup" => &mut asked.rollup,
+                "Nats-TTL" => &mut asked.stay,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        asked
+    }
+}
+
+/// A message with what its headers ask for.
 pub(super) fn draft(stream: &str, publication: &Publication) -> Result<Draft, ApiError> {
-    let block = HeaderBlock::new(&publication.headers);
-    let subject: Subject = publication.subject.as_str().into();
+    let asked = Asked::read(HeaderBlock::new(&publication.headers));
+    let some = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(String::from);
+    let (last, stream_last) = (asked.last.map(sequence), asked.stream_last.map(sequence));
     let mut draft = Draft {
         publish: Publish {
-            stream: stream.into(),
-            subject: subject.clone(),
+            stream: asked.stream.unwrap_or(stream).into(),
+            subject: publication.subject.as_str().into(),
             expect: Expect::Nothing,
             rollup: Rollup::No,
-            dedup: None,
+            dedup: some(asked.id),
             ttl_s: None,
             // It must not hold on to all that came with it.
             payload: Bytes::copy_from_slice(&publication.payload),
         },
         headers: Bytes::copy_from_slice(&publication.headers),
         filter_last: None,
-        last_id: None,
+        stream_last: None,
+        last_id: some(asked.last_id).map(Bytes::from),
         rolls_up_all: false,
         lasts: false,
     };
-    let (mut last, mut last_of) = (None, None);
-    for (name, value) in block.iter() {
-        match name {
-            "Nats-Expected-Stream" => draft.publish.stream = value.into(),
-            "Nats-Msg-Id" if !value.is_empty() => draft.publish.dedup = Some(value.into()),
-            "Nats-Expected-Last-Sequence" => {
-                let sequence = Sequence(sequence(value)?);
-                draft.publish.expect = Expect::StreamLast(sequence);
-            }
-            "Nats-Expected-Last-Subject-Sequence" => last = Some(Sequence(sequence(value)?)),
-            "Nats-Expected-Last-Subject-Sequence-Subject" => last_of = Some(value),
-            "Nats-Expected-Last-Msg-Id" if !value.is_empty() => {
-                draft.last_id = Some(Bytes::copy_from_slice(value.as_bytes()));
-            }
-            "Nats-Rollup" => {
-                draft.publish.rollup = Rollup::Subject;
-                match value {
-                    "sub" => {}
-                    "all" => draft.rolls_up_all = true,
-                    other => {
-                        let text = format!("rollup value invalid: {other:?}");
-                        return Err(ApiError::told(500, 10_111, text));
-                    }
-                }
-            }
-            "Nats-TTL" if value == "never" => draft.lasts = true,
-            "Nats-TTL" => draft.publish.ttl_s = Some(ttl_s(value).unwrap_or(0)),
-            _ => {}
+    match asked.rollup {
+        None => {}
+        Some("sub") => draft.publish.rollup = Rollup::Subject,
+        Some("all") => {
+            draft.publish.rollup = Rollup::Subject;
+            draft.rolls_up_all = true;
+        }
+        Some(other) => {
+            let text = format!("rollup value invalid: {other:?}");
+            return Err(ApiError::told(500, 10_111, text));
         }
     }
-    match (last, last_of) {
+    match asked.stay.map(Stay::read) {
+        None => {}
+        Some(Stay::Always) => draft.lasts = true,
+        Some(Stay::Seconds(ttl_s)) => draft.publish.ttl_s = Some(ttl_s),
+    }
+    match (last, asked.last_of) {
         (None, None) => {}
         (None, Some(_)) => {
             let text = "missing sequence for expected last sequence per subject";
@@ -266,100 +309,33 @@ pub(super) fn draft(stream: &str, publication: &Publication) -> Result<Draft, Ap
         }
         (Some(last), Some(filter)) => draft.filter_last = Some((filter.into(), last)),
     }
+    match (&draft.publish.expect, stream_last) {
+        (_, None) => {}
+        (Expect::Nothing, Some(last)) => draft.publish.expect = Expect::StreamLast(last),
+        (Expect::OwnLast(_) | Expect::Fence(_) | Expect::StreamLast(_), last) => {
+            draft.stream_last = last;
+        }
+    }
     Ok(draft)
 }
 
-fn sequence(value: &str) -> Result<u64, ApiError> {
-    value.parse().map_err(|_| super::error::BAD_REQUEST)
-}
-
-/// A time to live in seconds: a number of them, or a duration as Go writes it. A part of a second does not
-/// count.
-fn ttl_s(value: &str) -> Option<u32> {
-    if let Ok(seconds) = value.parse() {
-        return Some(seconds);
-    }
-    let (mut nanos, mut rest) = (0_u64, value);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest.get(..digits)?.parse().ok()?;
-        rest = rest.get(digits..)?;
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let scale = match rest.get(..unit)? {
-            "h" => 3_600_000_000_000,
-            "m" => 60_000_000_000,
-            "s" => 1_000_000_000,
-            "ms" => 1_000_000,
-            "us" | "µs" => 1_000,
-            "ns" => 1,
-            _ => return None,
-        };
-        nanos = nanos.checked_add(number.checked_mul(scale)?)?;
-        rest = rest.get(unit..)?;
-    }
-    u32::try_from(nanos / 1_000_000_000).ok()
+/// A sequence. What is none is one that no message has.
+fn sequence(value: &str) -> Sequence {
+    Sequence(value.parse().unwrap_or(u64::MAX))
 }
 
 /// A message's place in a batch, if it is in one.
-fn part(block: HeaderBlock<'_>) -> Result<Option<Part>, ApiError> {
-    let Some(id) = block.value("Nats-Batch-Id").filter(|id| !id.is_empty()) else {
-        return Ok(None);
-    };
-    if id.len() > BATCH_ID_LEN_MAX {
-        return Err(ApiError::new(
-            400,
-            10_179,
-            "atomic publish batch ID is invalid",
-        ));
-    }
+fn part(block: HeaderBlock<'_>) -> Option<Part> {
+    let id = block.value("Nats-Batch-Id").filter(|id| !id.is_empty())?;
     let number = block.value("Nats-Batch-Sequence");
-    let number = number
-        .and_then(|number| number.parse().ok())
-        .filter(|number| *number > 0);
-    let number = number.ok_or(ApiError::new(
-        400,
-        10_175,
-        "atomic publish sequence is missing",
-    ))?;
-    let end = match block.value("Nats-Batch-Commit") {
-        None => None,
-        Some("1") => Some(End::Here),
-        Some("eob") => Some(End::Before),
-        Some(_) => {
-            let text = "atomic publish batch commit is invalid";
-            return Err(ApiError::new(400, 10_200, text));
-        }
-    };
-    Ok(Some(Part {
+    let end = block.value("Nats-Batch-Commit").map(|end| match end {
+        "1" => End::Here,
+        "eob" => End::Before,
+        _ => End::Unknown,
+    });
+    Some(Part {
         id: id.into(),
-        number,
+        number: number.and_then(|number| number.parse().ok()),
         end,
-    }))
-}
-
-/// How long the name of a batch is at most.
-const BATCH_ID_LEN_MAX: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::ttl_s;
-
-    #[test]
-    fn a_time_to_live_is_in_whole_seconds() {
-        for (text, seconds) in [
-            ("5", Some(5)),
-            ("5s", Some(5)),
-            ("1m30s", Some(90)),
-            ("1500ms", Some(1)),
-            ("500ms", Some(0)),
-            ("-1", None),
-            ("5x", None),
-            ("s", None),
-            ("99999999999h", None),
-        ] {
-            assert_eq!(ttl_s(text), seconds, "{text}");
-        }
-    }
+    })
 }

@@ -2,7 +2,6 @@
 
 use super::super::front::Front;
 use super::super::wire::Publication;
-use super::batches::Batches;
 use super::config::{StreamConfig, is_name};
 use super::error::{ApiError, BAD_REQUEST, NO_STREAM, NOT_EMPTY, STREAM_MISMATCH};
 use super::{StreamAt, time};
@@ -102,7 +101,7 @@ impl Front {
         if config.name != name {
             return Err(STREAM_MISMATCH);
         }
-        let config = config.complete()?;
+        let config = config.complete(self.config.filters_max)?;
         match self.jetstream.streams.get(name) {
             Some(there) if there.config == config => {}
             Some(_) => return Err(Refused::StreamExists.into()),
@@ -130,7 +129,6 @@ impl Front {
         let there = StreamAt {
             config,
             consumers: BTreeMap::new(),
-            batches: Batches::default(),
         };
         self.jetstream.streams.insert(name, there);
         Ok(())
@@ -141,11 +139,12 @@ impl Front {
         if config.name != name {
             return Err(STREAM_MISMATCH);
         }
-        let config = config.complete()?;
+        let config = config.complete(self.config.filters_max)?;
         let there = self.jetstream.streams.get_mut(name).ok_or(NO_STREAM)?;
         there.config.may_become(&config)?;
         self.store.update_stream(&config.settings())?;
         there.config = config;
+        self.changed(name);
         Ok(self.describe_stream(name, None))
     }
 
@@ -220,6 +219,7 @@ impl Front {
             self.end_consumer(name, &consumer);
         }
         self.jetstream.streams.remove(name);
+        self.jetstream.batches.end_of(name);
         self.store.delete_stream(name);
         Ok(Success { success: true })
     }

@@ -19,12 +19,12 @@ impl<'a> HeaderBlock<'a> {
         Self(block)
     }
 
-    /// The headers in their order; lines that are none are left out.
+    /// The headers in their order; lines that are none, or no text, are left out.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let text = core::str::from_utf8(self.0).unwrap_or_default();
-        let lines = text.split(END).skip(1);
+        let lines = self.0.split(|byte| *byte == b'\n').skip(1);
         lines.filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (name, value) = core::str::from_utf8(line).ok()?.split_once(':')?;
             Some((name, value.trim_matches([' ', '\t'])))
         })
     }
@@ -70,10 +70,10 @@ mod tests {
 
     #[test]
     fn headers_are_read_and_added_at_the_end() {
-        let block = HeaderBlock::new(b"NATS/1.0\r\nA: 1\r\na:2 \r\nA: 3\r\nodd\r\n\r\n");
+        let block = HeaderBlock::new(b"NATS/1.0\r\nA: 1\r\na:2 \r\nA: 3\r\nodd\r\nX: \xff\r\n\r\n");
         assert_eq!(block.value("A"), Some("1"));
         assert_eq!(block.value("a"), Some("2"));
-        assert_eq!(block.value("odd"), None);
+        assert_eq!((block.value("odd"), block.value("X")), (None, None));
         let more = block.with(&[("B", &4)]);
         assert_eq!(HeaderBlock::new(&more).value("B"), Some("4"));
         assert_eq!(HeaderBlock::new(&more).value("A"), Some("1"));
