@@ -384,16 +384,24 @@ impl Shard {
                 return;
             }
             Outcome::Refused(refused) => {
-                if refused.settles(self.shape.replicated) {
-                    for (slot, draft) in drafts {
-                        self.refused_for_good(t, slot, draft, refused.clone());
-                    }
-                } else {
-                    for (_, draft) in &mut drafts {
-                        draft.doubt = true;
-                        draft.refused = Some(refused.clone());
-                    }
-                    self.look_all(t, drafts, epoch);
+                let settled = refused.settles(self.shape.replicated);
+                let is_sure = |(_, draft): &(Slot, Box<Draft>)| settled && !draft.doubt;
+                let (sure, mut doubtful): (Vec<_>, Vec<_>) = drafts.into_iter().partition(is_sure);
+                for (slot, draft) in sure {
+                    self.refused_for_good(t, slot, draft, refused.clone());
+                }
+                // An earlier attempt of it may be stored yet, where its messages would be overlooked.
+                sometimes!(
+                    t.cx,
+                    settled && !doubtful.is_empty(),
+                    "owned: a commit in doubt was refused for good"
+                );
+                for (_, draft) in &mut doubtful {
+                    draft.doubt = true;
+                    draft.refused = Some(refused.clone());
+                }
+                if !settled || !doubtful.is_empty() {
+                    self.look_all(t, doubtful, epoch);
                 }
                 self.break_pledges(t, pledged, &Refusal::Store(refused));
             }

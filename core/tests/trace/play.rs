@@ -335,6 +335,7 @@ fn refusal_of(word: &str) -> Result<Refused, String> {
         "NoResponders" => Refused::NoResponders,
         "NotConnected" => Refused::NotConnected,
         "NoSpace" => Refused::NoSpace,
+        "Denied" => Refused::Denied("not allowed".into()),
         "WrongLast" => Refused::WrongLast { actual: None },
         _ => return Err(format!("{word:?} is no refusal that scripts know")),
     })
@@ -353,6 +354,7 @@ fn fate_of(words: &[&str]) -> Result<Fate, String> {
         ["stale", sequence] => Fate::Stale(sequence_of(sequence)?),
         ["refused", what] => Fate::Refused(refusal_of(what)?),
         ["heard", what] => Fate::Heard(refusal_of(what)?),
+        ["late", what] => Fate::LateRefused(refusal_of(what)?),
         _ => {
             return Err(
                 "held, slow, answer-lost, lost, late, corrupt, fails, absent, stale, refused or heard"

@@ -83,6 +83,8 @@ pub(crate) enum Fate {
     Refused(Refused),
     /// A leader that is replaced says no, and its successor carries it out.
     Heard(Refused),
+    /// It is refused, and its bytes come to the store later.
+    LateRefused(Refused),
     /// It is answered by a server that knows the stream up to here only.
     Stale(Sequence),
     /// What it brings has a wrong byte.

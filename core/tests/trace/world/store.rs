@@ -128,6 +128,11 @@ impl World {
                 self.late.push(job(request));
                 Outcome::Unknown
             }
+            Some(Fate::LateRefused(refused)) => {
+                self.line(node, 'x', &format!("{op:?} is late for a successor"));
+                self.late.push(job(request));
+                Outcome::Refused(refused)
+            }
             Some(Fate::Refused(refused)) => Outcome::Refused(refused),
             Some(Fate::Heard(refused)) => {
                 let answer = self.apply(&request);
