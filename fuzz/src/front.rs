@@ -11,7 +11,7 @@ const HOSTILE: ConnectionId = ConnectionId(1);
 const OTHER: ConnectionId = ConnectionId(2);
 
 /// Pieces of what clients say, so that chance gets beyond the first line.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 46] = [
     "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n",
     "PING\r\n",
     "PONG\r\n",
@@ -23,10 +23,10 @@ const WORDS: [&str; 40] = [
     "UNSUB 0 2\r\n",
     "PUB s.a in.1 2\r\nhi\r\n",
     "PUB s.b in.2 0\r\n\r\n",
-    "HPUB s.a in.3 40 42\r\nNATS/1.0\r\nNats-Msg-Id: 1\r\nNats-TTL: 1s\r\n\r\nhi\r\n",
-    "HPUB s.a in.3 34 36\r\nNATS/1.0\r\nNats-Rollup: sub\r\nA: 1\r\n\r\nhi\r\n",
-    "HPUB s.a in.4 59 61\r\nNATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 1\r\nA: 1\r\n\r\nhi\r\n",
-    "HPUB s.a in.5 52 54\r\nNATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\n\r\nhi\r\n",
+    "HPUB s.a in.3 42 44\r\nNATS/1.0\r\nNats-Msg-Id: 1\r\nNats-TTL: 1s\r\n\r\nhi\r\n",
+    "HPUB s.a in.3 36 38\r\nNATS/1.0\r\nNats-Rollup: sub\r\nA: 1\r\n\r\nhi\r\n",
+    "HPUB s.a in.4 58 60\r\nNATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 1\r\nA: 1\r\n\r\nhi\r\n",
+    "HPUB s.a in.5 54 56\r\nNATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\n\r\nhi\r\n",
     "HPUB s.b in.5 76 78\r\nNATS/1.0\r\nNats-Batch-Id: b\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\n\r\nhi\r\n",
     "$JS.API.INFO",
     "$JS.API.STREAM.CREATE.S",
@@ -52,10 +52,16 @@ const WORDS: [&str; 40] = [
     "HPUB s.a 9 5\r\n",
     "SUB a..b 1\r\n",
     "\r\n",
+    "HPUB s.a in.5 76 78\r\nNATS/1.0\r\nNats-Batch-Id: c\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1\r\n\r\nhi\r\n",
+    "HPUB t.a in.6 50 52\r\nNATS/1.0\r\nNats-TTL: never\r\nKV-Operation: PURGE\r\n\r\nhi\r\n",
+    "$JS.API.STREAM.CREATE.T",
+    "$JS.API.STREAM.UPDATE.T",
+    "$JS.API.CONSUMER.CREATE.S",
+    "$JS.API.CONSUMER.DURABLE.CREATE.S.c",
 ];
 
 /// Bodies of requests.
-const BODIES: [&str; 18] = [
+const BODIES: [&str; 26] = [
     "",
     "{}",
     "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"allow_direct\":true,\"allow_atomic\":true,\
@@ -77,7 +83,32 @@ const BODIES: [&str; 18] = [
     "-NAK {\"delay\":1000000}",
     "+NXT 2",
     "+TERM",
+    "{\"name\":\"T\",\"subjects\":[\"t.>\"],\"republish\":{\"src\":\">\",\"dest\":\"s.>\"}}",
+    "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"republish\":{\"src\":\"s.>\",\"dest\":\"t.>\"}}",
+    "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"republish\":{\"src\":\"s.a\",\"dest\":\"x\\r\\nPING\"}}",
+    "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"max_msgs\":2,\"max_age\":100000000,\"duplicate_window\":100000000}",
+    "{\"stream_name\":\"S\",\"config\":{\"name\":\"c\\r\\nPING\\r\\n\",\"ack_policy\":\"explicit\"}}",
+    "{\"stream_name\":\"S\",\"config\":{\"name\":\"c\",\"durable_name\":\"c\",\"ack_policy\":\"explicit\",\
+     \"backoff\":[0,1],\"pause_until\":\"9999-12-31T23:59:59.999Z\"}}",
+    "{\"pause_until\":\"10000-01-01T00:00:00Z\"}",
+    DEEP,
 ];
+
+/// More tokens than a stack has room for.
+const DEEP: &str = "deep";
+
+/// A body as it is sent.
+fn body(chance: &mut Chance) -> String {
+    match BODIES[chance.below(BODIES.len() as u64) as usize] {
+        DEEP => {
+            let deep = "a.".repeat(100_000) + "a";
+            format!(
+                "{{\"stream_name\":\"S\",\"config\":{{\"filter_subjects\":[\"{deep}\",\"b\"]}}}}"
+            )
+        }
+        body => body.into(),
+    }
+}
 
 /// What a client says next: words, requests, and noise.
 fn said(chance: &mut Chance) -> BytesMut {
@@ -91,7 +122,7 @@ fn said(chance: &mut Chance) -> BytesMut {
         _ => {
             let word = WORDS[chance.below(WORDS.len() as u64) as usize];
             if word.starts_with('$') {
-                let body = BODIES[chance.below(BODIES.len() as u64) as usize];
+                let body = body(chance);
                 let line = format!("PUB {word} in.9 {}\r\n{body}\r\n", body.len());
                 said.put_slice(line.as_bytes());
             } else {
@@ -115,6 +146,34 @@ fn take(front: &mut Front, of: ConnectionId) -> (Vec<u8>, bool) {
         }
     }
     (told, ends)
+}
+
+/// What a server writes must be protocol, whatever it was told.
+fn is_protocol(mut told: &[u8]) {
+    const LINES: [&[u8]; 5] = [b"INFO {", b"-ERR '", b"+OK\r\n", b"PING\r\n", b"PONG\r\n"];
+    while !told.is_empty() {
+        let end = told.windows(2).position(|two| two == b"\r\n");
+        let end = end.expect("a line has an end") + 2;
+        let line = std::str::from_utf8(&told[..end]).expect("a line is text");
+        let rest = &told[end..];
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (size, count) = match words.as_slice() {
+            ["MSG", _, _, rest @ ..] => (rest.last(), rest.len()),
+            ["HMSG", _, _, rest @ ..] => (rest.last(), rest.len() - 1),
+            _ => {
+                assert!(
+                    LINES.iter().any(|it| line.as_bytes().starts_with(it)),
+                    "{line:?}"
+                );
+                told = rest;
+                continue;
+            }
+        };
+        assert!((1..=2).contains(&count), "{line:?}");
+        let size: usize = size.and_then(|it| it.parse().ok()).expect("a size");
+        assert_eq!(rest.get(size..size + 2), Some(&b"\r\n"[..]), "{line:?}");
+        told = &rest[size + 2..];
+    }
 }
 
 /// Plays what a hostile connection says, and looks whether another one is served.
@@ -151,7 +210,8 @@ pub(crate) fn play(data: &[u8]) {
             }
             _ => front.step(at, Input::Received(HOSTILE, said(&mut chance))),
         }
-        let (_, ended) = take(&mut front, HOSTILE);
+        let (told, ended) = take(&mut front, HOSTILE);
+        is_protocol(&told);
         open &= !ended;
         // Time that is due never stands still.
         for _ in 0..64 {

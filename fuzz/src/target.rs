@@ -21,7 +21,7 @@ pub struct Target {
 pub const TARGETS: [Target; 12] = [
     target("actor", 1, 2_000, actor::play),
     target("decode", 1, 300, decode::play),
-    target("front", 1, 600, front::play),
+    target("front", 2, 600, front::play),
     target("group", 2, 1_500, group::play),
     target("lease", 1, 120, lease::play),
     target("log", 1, 800, log::play),
