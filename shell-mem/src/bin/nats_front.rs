@@ -2,9 +2,11 @@
 //! in memory and ends with it.
 
 use std::env;
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use tenure_mem::nats::{Front, FrontConfig, serve};
+use tenure_mem::nats::{Front, FrontConfig, Listener};
+use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: nats_front [--port PORT] [--host ADDRESS] [--seed NUMBER]";
 
@@ -38,9 +40,17 @@ fn run() -> Result<(), String> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    println!("listening at nats://{at}");
-    let served = runtime.block_on(serve(Front::new(config), at));
+    let served = runtime.block_on(listen(config, at));
     served.map_err(|error| format!("{at} cannot be listened to: {error}"))
+}
+
+/// Serves at an address, which may leave the port to the operating system, and says where.
+async fn listen(mut config: FrontConfig, at: SocketAddr) -> io::Result<()> {
+    let socket = TcpListener::bind(at).await?;
+    let at = socket.local_addr()?;
+    config.port = at.port();
+    println!("listening at nats://{at}");
+    Listener::new(Front::new(config)).serve(socket).await
 }
 
 fn main() -> ExitCode {

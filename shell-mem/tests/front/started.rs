@@ -1,7 +1,6 @@
 //! The program `nats_front`, started for a test or a benchmark.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 /// The program, which ends with this.
@@ -12,11 +11,8 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
         let child = Command::new(env!("CARGO_BIN_EXE_nats_front"))
-            .args(["--port", &port.to_string()])
+            .args(["--port", "0"])
             .stdout(Stdio::piped())
             .spawn();
         let mut child = child.expect("it starts");
@@ -24,7 +20,10 @@ impl Program {
         let mut line = String::new();
         BufReader::new(told).read_line(&mut line).expect("a line");
         let url = line.trim_start_matches("listening at ").trim().to_owned();
-        assert_eq!(url, format!("nats://127.0.0.1:{port}"));
+        assert!(
+            url.starts_with("nats://127.0.0.1:") && !url.ends_with(":0"),
+            "{line:?}"
+        );
         Self { child, url }
     }
 
