@@ -81,6 +81,15 @@ impl Store {
         Some(found.0)
     }
 
+    /// Whether a stream can have these settings, beside what others take in.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub(crate) fn takes_settings(&self, asked: &StreamSettings) -> Result<(), Refused> {
+        self.complete(asked).map(drop)
+    }
+
     /// Begins to note what is removed from a stream.
     pub(crate) fn note_removals(&mut self, stream: &str) {
         if let Some(stream) = self.streams.get_mut(stream) {

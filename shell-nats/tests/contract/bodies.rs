@@ -2,7 +2,7 @@
 //! one may expire itself; nothing else goes (S20).
 
 use crate::alphabet::message;
-use crate::stage::Stage;
+use crate::stage::{Place, Stage};
 use crate::table::Table;
 use crate::world::until;
 use bytes::Bytes;
@@ -11,13 +11,12 @@ use tenure_core::port::{
     Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings,
 };
 use tenure_core::step::Outcome;
-use tenure_nats_server::NatsServer;
 
 /// Bodies of two versions of one entity, one of another, and one of a third that expires: the
 /// first is deleted, the last lives until its time, and the other two stay.
-pub(crate) async fn deleted_and_expired(table: &mut Table) {
+pub(crate) async fn deleted_and_expired(place: Place, table: &mut Table) {
     let settings = StreamSettings::snapshots("S".into(), vec!["s.>".into()], 1);
-    let mut stage = Stage::new("bodies", NatsServer::builder(), settings).await;
+    let mut stage = Stage::at(place, "bodies", settings).await;
     let body = |subject: &str, ttl_s| {
         StoreRequest::Publish(Publish {
             expect: Expect::OwnLast(Sequence::NONE),

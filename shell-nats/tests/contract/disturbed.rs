@@ -42,7 +42,32 @@ pub(crate) async fn all(cluster: &Cluster, seed: u64) -> Table {
         &mut table,
     )
     .await;
+    hung(cluster).await;
     table
+}
+
+/// The first trap of `traps`: a wrong `Nats-Expected-Last-Msg-Id` is refused on a replicated stream, which then
+/// answers no writer any more.
+async fn hung(cluster: &Cluster) {
+    println!("scene: hung by a last id");
+    let shell = NatsShell::connect(NatsOptions::new(cluster.url())).await;
+    let shell = shell.expect("the cluster is there");
+    let create = StoreRequest::CreateStream(settings("H", 3));
+    until(&shell, &create, |reply| matches!(reply, Outcome::Done(_))).await;
+    let publish = StoreRequest::Publish(message("H", "h.0"));
+    until(&shell, &publish, |reply| matches!(reply, Outcome::Done(_))).await;
+    let client = async_nats::ConnectOptions::new().request_timeout(Some(Duration::from_secs(2)));
+    let client = client.connect(cluster.servers()[0].url()).await;
+    let client = client.expect("the cluster is there");
+    let mut wrong = async_nats::HeaderMap::new();
+    wrong.insert("Nats-Expected-Last-Msg-Id", "none");
+    let refused = client.request_with_headers("h.0", wrong, "".into()).await;
+    let refused = refused.expect("it is refused").payload;
+    let text = String::from_utf8_lossy(&refused);
+    assert!(text.contains("10070"), "{text}");
+    let after = client.request("h.0", "".into()).await;
+    let told = after.expect_err("no answer comes");
+    assert_eq!(told.kind(), async_nats::RequestErrorKind::TimedOut);
 }
 
 async fn scene(

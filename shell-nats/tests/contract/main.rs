@@ -1,7 +1,8 @@
 //! T4, the contract test: what the model store allows is what a real nats-server answers.
 //!
-//! The same random requests go to both, one by one and several at once, to a single server and to
-//! a stream with three replicas; scripted scenes reach what random requests cannot. At the end
+//! The same random requests go to both, one by one and several at once, to a single server, to a stream with
+//! three replicas and to the front, which is one server; scripted scenes reach what random requests cannot,
+//! and the traps of servers and client are scenes of their own (`traps`). At the end
 //! each pair of a request and a class of its answers was seen, or is listed as impossible with its
 //! reason.
 //!
@@ -12,6 +13,7 @@ mod alphabet;
 mod bodies;
 mod cursor;
 mod disturbed;
+mod front;
 mod history;
 mod reach;
 mod relation;
@@ -19,6 +21,7 @@ mod same;
 mod scenes;
 mod stage;
 mod table;
+mod traps;
 mod world;
 
 use table::Table;
@@ -33,8 +36,9 @@ fn the_model_allows_what_a_real_server_answers() {
     println!("TENURE_SEED={}", run.seed);
     let single = std::thread::spawn(move || single(run));
     let cluster = std::thread::spawn(move || cluster(run));
+    let front = std::thread::spawn(move || of_front(run));
     let mut table = Table::default();
-    for world in [single, cluster] {
+    for world in [single, cluster, front] {
         table.merge(world.join().expect("a world ends well"));
     }
     let (text, wrong) = table.report();
@@ -54,6 +58,17 @@ fn cluster(run: Run) -> Table {
     let mut table = world::block_on(world::random(&cluster.url(), 3, run));
     table.merge(world::block_on(disturbed::all(&cluster, run.seed)));
     table
+}
+
+fn of_front(run: Run) -> Table {
+    let table = world::block_on(async {
+        let front = front::FrontServer::start().await;
+        let mut table = world::random(front.url(), 1, run).await;
+        drop(front);
+        table.merge(scenes::all_on_front().await);
+        table
+    });
+    table.of_front()
 }
 
 /// How a run of the contract is to be.

@@ -118,6 +118,31 @@ fn refusal(request: Request, refused: R) -> (&'static [Request], &'static str) {
     }
 }
 
+/// Whether the front answers so, by chance or in a scene; else why it does not.
+pub(crate) fn on_front(class: Class) -> Result<(), &'static str> {
+    let Class(request, answer) = class;
+    if let Some(reason) = impossible(class) {
+        return Err(reason);
+    }
+    match answer {
+        Answer::Unknown => Err("it is not frozen: a server is"),
+        Answer::Refused(R::Denied) => Err("it has no users"),
+        Answer::Refused(R::NoJetStream) => Err("it has no accounts"),
+        Answer::Refused(R::NoResponders) if !random(class, false) => {
+            Err("it has JetStream as long as it is there")
+        }
+        Answer::Refused(R::DuplicateInProcess) => Err("it replicates nothing"),
+        Answer::Refused(R::InProcess) if request == Publish => Err("it replicates nothing"),
+        Answer::Refused(R::NoSpace) if request == CreateStream => {
+            Err("it has no limit over all streams")
+        }
+        Answer::Refused(R::NotConnected | R::NoResponders) if request == Capabilities => {
+            Err("what it tells of itself is known as long as it is connected")
+        }
+        Answer::Done | Answer::Duplicate | Answer::Refused(_) => Ok(()),
+    }
+}
+
 /// Whether random requests reach a row in the end; the others need a scene.
 pub(crate) fn random(class: Class, replicated: bool) -> bool {
     let Class(request, answer) = class;

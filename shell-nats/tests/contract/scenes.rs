@@ -5,7 +5,7 @@
 use crate::alphabet::{Random, message, settings};
 use crate::bodies;
 use crate::relation::Observed;
-use crate::stage::{Stage, batch, is_of_a_consumer, one_of_each};
+use crate::stage::{Place, Stage, batch, is_of_a_consumer, one_of_each};
 use crate::table::{Answer, Class, Table};
 use crate::world::{ask, until};
 use futures_util::StreamExt as _;
@@ -19,19 +19,32 @@ use tenure_core::port::{
 use tenure_core::step::{Outcome, Span};
 use tenure_nats_server::NatsServer;
 
+/// Those that do nothing to a server, on the front.
+pub(crate) async fn all_on_front() -> Table {
+    let mut table = Table::default();
+    let front = Place::Front;
+    open_batches(front, &mut table).await;
+    dedup_window(front, &mut table).await;
+    late_marker(front, &mut table).await;
+    bodies::deleted_and_expired(front, &mut table).await;
+    age(front, &mut table).await;
+    crate::front::scenes(&mut table).await;
+    table
+}
+
 /// All scenes with one server.
 pub(crate) async fn all(seed: u64) -> Table {
     let mut table = Table::default();
-    open_batches(&mut table).await;
+    open_batches(Place::Server, &mut table).await;
     full_queue(&mut table).await;
     small_disk(&mut table).await;
     without_jetstream(&mut table).await;
     account_without_jetstream(&mut table).await;
     without_rights(&mut table).await;
-    dedup_window(&mut table).await;
-    late_marker(&mut table).await;
-    bodies::deleted_and_expired(&mut table).await;
-    age(&mut table).await;
+    dedup_window(Place::Server, &mut table).await;
+    late_marker(Place::Server, &mut table).await;
+    bodies::deleted_and_expired(Place::Server, &mut table).await;
+    age(Place::Server, &mut table).await;
     frozen(&mut table).await;
     restarted(&mut table).await;
     restored(seed, &mut table).await;
@@ -40,9 +53,9 @@ pub(crate) async fn all(seed: u64) -> Table {
 }
 
 /// Fifty batches that nobody goes on with stop all others for ten seconds (H15).
-async fn open_batches(table: &mut Table) {
-    let mut stage = Stage::plain("open batches").await;
-    let client = async_nats::connect(stage.server.url())
+async fn open_batches(place: Place, table: &mut Table) {
+    let mut stage = Stage::at(place, "open batches", settings("S", 1)).await;
+    let client = async_nats::connect(stage.url())
         .await
         .expect("the server is there");
     for n in 0..50 {
@@ -125,8 +138,10 @@ async fn small_disk(table: &mut Table) {
 /// The server comes back without JetStream: nobody answers.
 async fn without_jetstream(table: &mut Table) {
     let stage = Stage::plain("server without JetStream").await;
-    stage.server.set(NatsServer::builder().without_jetstream());
-    stage.server.restart().expect("it restarts");
+    stage
+        .server()
+        .set(NatsServer::builder().without_jetstream());
+    stage.server().restart().expect("it restarts");
     let nobody = |request: &StoreRequest, reply: &StoreReply| {
         // A consumer for which nobody answers is gone.
         let refused = if matches!(request, StoreRequest::Fetch { .. }) {
@@ -151,8 +166,8 @@ async fn account_without_jetstream(table: &mut Table) {
     };
     let stream = settings("S", 1);
     let mut stage = Stage::new("account without JetStream", accounts("u", "v"), stream).await;
-    stage.server.set(accounts("v", "u"));
-    stage.server.restart().expect("it restarts");
+    stage.server().set(accounts("v", "u"));
+    stage.server().restart().expect("it restarts");
     stage.model.config_mut().capabilities.jetstream = false;
     let ready = StoreRequest::StreamInfo { stream: "S".into() };
     let wanted = Outcome::Refused(Refused::NoJetStream);
@@ -175,8 +190,8 @@ async fn without_rights(table: &mut Table) {
     };
     let stage = Stage::new("missing rights", user(""), settings("S", 1)).await;
     let deny = ", permissions: { publish: { deny: [\"s.>\", \"$JS.API.>\"] } }";
-    stage.server.set(user(deny));
-    stage.server.restart().expect("it restarts");
+    stage.server().set(user(deny));
+    stage.server().restart().expect("it restarts");
     let denied = |_: &StoreRequest, reply: &StoreReply| {
         matches!(reply, Outcome::Refused(Refused::Denied(_)))
     };
@@ -191,12 +206,12 @@ async fn without_rights(table: &mut Table) {
 }
 
 /// A deduplication id is known for its window at least, and forgotten in the end.
-async fn dedup_window(table: &mut Table) {
+async fn dedup_window(place: Place, table: &mut Table) {
     let stream = StreamSettings {
         dedup_window_ns: 1_000_000_000,
         ..settings("S", 1)
     };
-    let mut stage = Stage::new("deduplication window", NatsServer::builder(), stream).await;
+    let mut stage = Stage::at(place, "deduplication window", stream).await;
     let request = StoreRequest::Publish(Publish {
         dedup: Some("id".into()),
         ..message("S", "s.0")
@@ -217,7 +232,7 @@ async fn dedup_window(table: &mut Table) {
 
 /// A message whose time is over leaves a marker some time later, which goes silently; both are
 /// announced as the model says (K6).
-async fn late_marker(table: &mut Table) {
+async fn late_marker(place: Place, table: &mut Table) {
     let bucket = StreamSettings {
         allow_ttl: true,
         marker_ttl_s: 2,
@@ -228,8 +243,8 @@ async fn late_marker(table: &mut Table) {
         }),
         ..settings("S", 1)
     };
-    let mut stage = Stage::new("late marker", NatsServer::builder(), bucket).await;
-    let client = async_nats::connect(stage.server.url())
+    let mut stage = Stage::at(place, "late marker", bucket).await;
+    let client = async_nats::connect(stage.url())
         .await
         .expect("the server is there");
     let mut heard = client.subscribe("said.>").await.expect("it is heard");
@@ -287,13 +302,13 @@ async fn late_marker(table: &mut Table) {
 }
 
 /// A stream with an age forgets all that is older, and its sequences go on.
-async fn age(table: &mut Table) {
+async fn age(place: Place, table: &mut Table) {
     let aged = StreamSettings {
         age_max_ns: 1_000_000_000,
         dedup_window_ns: 1_000_000_000,
         ..settings("S", 1)
     };
-    let mut stage = Stage::new("age", NatsServer::builder(), aged).await;
+    let mut stage = Stage::at(place, "age", aged).await;
     stage.store(5).await;
     let info = StoreRequest::StreamInfo { stream: "S".into() };
     let empty = |reply: &StoreReply| matches!(reply, Outcome::Done(StoreDone::Stream(info)) if info.messages == 0);
@@ -309,7 +324,7 @@ async fn age(table: &mut Table) {
 async fn frozen(table: &mut Table) {
     let mut stage = Stage::plain("frozen server").await;
     stage.store(3).await;
-    stage.server.pause().expect("it is frozen");
+    stage.server().pause().expect("it is frozen");
     let (_, _, seen) = ask(
         &stage.shell,
         [one_of_each(), vec![StoreRequest::Capabilities]].concat(),
@@ -319,7 +334,7 @@ async fn frozen(table: &mut Table) {
         assert_eq!(reply, Outcome::Unknown, "{request:?}");
         table.around(stage.name, Class::of(&request, &reply));
     }
-    stage.server.resume().expect("it goes on");
+    stage.server().resume().expect("it goes on");
     let info = StoreRequest::StreamInfo { stream: "S".into() };
     let done = |reply: &StoreReply| matches!(reply, Outcome::Done(_));
     let reply = until(&stage.shell, &info, done).await;
@@ -339,8 +354,8 @@ async fn restarted(table: &mut Table) {
     let mut stage = Stage::plain("killed and restarted server").await;
     for _ in 0..3 {
         stage.store(20).await;
-        stage.server.kill().expect("it is killed");
-        stage.server.restart().expect("it restarts");
+        stage.server().kill().expect("it is killed");
+        stage.server().restart().expect("it restarts");
         stage.model.forget_consumers();
         let info = StoreRequest::StreamInfo { stream: "S".into() };
         until(&stage.shell, &info, |reply| {
@@ -355,8 +370,8 @@ async fn restarted(table: &mut Table) {
         let [open, fetch, _] = consumer.collect::<Vec<_>>().try_into().expect("three");
         stage.both(table, open).await;
         stage.both(table, fetch.clone()).await;
-        stage.server.kill().expect("it is killed");
-        stage.server.restart().expect("it restarts");
+        stage.server().kill().expect("it is killed");
+        stage.server().restart().expect("it restarts");
         stage.model.forget_consumers();
         until(&stage.shell, &info, |reply| {
             matches!(reply, Outcome::Done(_))
@@ -372,17 +387,20 @@ async fn restarted(table: &mut Table) {
 async fn restored(seed: u64, table: &mut Table) {
     let mut stage = Stage::plain("restored store").await;
     stage.store(10).await;
-    stage.server.stop().expect("it stops");
-    let backup = stage.server.folder("backup").expect("a folder");
-    stage.server.save_store(&backup).expect("it is saved");
-    stage.server.restart().expect("it restarts");
+    stage.server().stop().expect("it stops");
+    let backup = stage.server().folder("backup").expect("a folder");
+    stage.server().save_store(&backup).expect("it is saved");
+    stage.server().restart().expect("it restarts");
     let info = StoreRequest::StreamInfo { stream: "S".into() };
     let done = |reply: &StoreReply| matches!(reply, Outcome::Done(_));
     until(&stage.shell, &info, done).await;
     stage.store(7).await;
-    stage.server.stop().expect("it stops");
-    stage.server.restore_store(&backup).expect("it is restored");
-    stage.server.restart().expect("it restarts");
+    stage.server().stop().expect("it stops");
+    stage
+        .server()
+        .restore_store(&backup)
+        .expect("it is restored");
+    stage.server().restart().expect("it restarts");
     until(&stage.shell, &info, done).await;
     stage.model.lose_tail("S", Sequence(10));
     let last = StoreRequest::Publish(Publish {
@@ -413,7 +431,7 @@ async fn restored(seed: u64, table: &mut Table) {
 /// The server is gone: nothing is handed over.
 async fn gone(table: &mut Table) {
     let stage = Stage::plain("server gone").await;
-    stage.server.kill().expect("it is killed");
+    stage.server().kill().expect("it is killed");
     let not_connected =
         |_: &StoreRequest, reply: &StoreReply| *reply == Outcome::Refused(Refused::NotConnected);
     stage.all_become(table, not_connected).await;

@@ -1,6 +1,7 @@
 //! Where a scene plays: a server with one stream, the same in the model, and a shell in between.
 
 use crate::alphabet::{message, settings};
+use crate::front::FrontServer;
 use crate::same::same;
 use crate::table::{Class, Table};
 use crate::world::{config, until};
@@ -14,10 +15,22 @@ use tenure_mem::store::Store;
 use tenure_nats::{NatsOptions, NatsShell};
 use tenure_nats_server::{NatsServer, NatsServerBuilder};
 
+/// Where a scene plays that does nothing to its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Server,
+    Front,
+}
+
+enum Serving {
+    Server(Box<NatsServer>),
+    Front(FrontServer),
+}
+
 /// A server with one stream, the same in the model, and a shell in between.
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
-    pub(crate) server: NatsServer,
+    serving: Serving,
     pub(crate) shell: NatsShell,
     pub(crate) model: Store,
 }
@@ -28,9 +41,13 @@ impl Stage {
         server: NatsServerBuilder,
         stream: StreamSettings,
     ) -> Self {
-        println!("scene: {name}");
         let server = server.start().expect("a server");
-        let options = NatsOptions::new(server.url()).user("u", "p");
+        Self::on(name, Serving::Server(Box::new(server)), stream).await
+    }
+
+    async fn on(name: &'static str, serving: Serving, stream: StreamSettings) -> Self {
+        println!("scene: {name}");
+        let options = NatsOptions::new(serving.url()).user("u", "p");
         let options = options.store_timeout(Span::from_secs(1));
         let shell = NatsShell::connect(options)
             .await
@@ -44,7 +61,7 @@ impl Stage {
         );
         Self {
             name,
-            server,
+            serving,
             shell,
             model,
         }
@@ -52,6 +69,29 @@ impl Stage {
 
     pub(crate) async fn plain(name: &'static str) -> Self {
         Self::new(name, NatsServer::builder(), settings("S", 1)).await
+    }
+
+    /// A server as it is, or a front.
+    pub(crate) async fn at(place: Place, name: &'static str, stream: StreamSettings) -> Self {
+        match place {
+            Place::Server => Self::new(name, NatsServer::builder(), stream).await,
+            Place::Front => {
+                let front = FrontServer::start().await;
+                Self::on(name, Serving::Front(front), stream).await
+            }
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.serving.url()
+    }
+
+    /// The server, in a scene that does something to it.
+    pub(crate) fn server(&self) -> &NatsServer {
+        match &self.serving {
+            Serving::Server(server) => server,
+            Serving::Front(_) => panic!("{} does something to a server", self.name),
+        }
     }
 
     /// Asks both, and notes an answer that is the same.
@@ -90,6 +130,15 @@ impl Stage {
         for request in one_of_each() {
             let reply = until(&self.shell, &request, |reply| wanted(&request, reply)).await;
             table.around(self.name, Class::of(&request, &reply));
+        }
+    }
+}
+
+impl Serving {
+    fn url(&self) -> String {
+        match self {
+            Self::Server(server) => server.url(),
+            Self::Front(front) => front.url().into(),
         }
     }
 }

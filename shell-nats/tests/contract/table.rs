@@ -130,6 +130,8 @@ const REQUESTS: [Request; 12] = [
 pub(crate) struct Table {
     unreplicated: BTreeMap<Class, u64>,
     replicated: BTreeMap<Class, u64>,
+    /// By the front, at random and in scenes.
+    front: BTreeMap<Class, u64>,
     scenes: BTreeMap<Class, BTreeSet<String>>,
 }
 
@@ -165,8 +167,22 @@ impl Table {
         for (class, count) in other.replicated {
             *self.replicated.entry(class).or_default() += count;
         }
+        for (class, count) in other.front {
+            *self.front.entry(class).or_default() += count;
+        }
         for (class, names) in other.scenes {
             self.scenes.entry(class).or_default().extend(names);
+        }
+    }
+
+    /// The same as what the front answered.
+    pub(crate) fn of_front(mut self) -> Self {
+        for (class, scenes) in core::mem::take(&mut self.scenes) {
+            *self.unreplicated.entry(class).or_default() += scenes.len() as u64;
+        }
+        Self {
+            front: self.unreplicated,
+            ..Self::default()
         }
     }
 
@@ -185,22 +201,24 @@ impl Table {
     /// impossible, and rows that are called impossible and were seen.
     pub(crate) fn report(&self) -> (String, Vec<String>) {
         let mut text = String::from(
-            "R1, R3: random requests that were answered so. Names: scenes; those in brackets are\n\
-             answers of the world around a store, which the model does not give.\n",
+            "R1, R3: random requests that were answered so; front: requests and scenes to it. Names: scenes;\n\
+             those in brackets are answers of the world around a store, which the model does not give.\n",
         );
         writeln!(
             text,
-            "{:<13} {:<19} {:>7} {:>7}",
-            "request", "class", "R1", "R3"
+            "{:<13} {:<19} {:>7} {:>7} {:>7}",
+            "request", "class", "R1", "R3", "front"
         )
         .unwrap();
         let mut wrong = Vec::new();
         for class in Class::all() {
             let unreplicated = self.unreplicated.get(&class).copied().unwrap_or(0);
             let replicated = self.replicated.get(&class).copied().unwrap_or(0);
+            let front = self.front.get(&class).copied().unwrap_or(0);
             let scenes = self.scenes.get(&class);
             let impossible = crate::reach::impossible(class);
             let reached = unreplicated + replicated > 0 || scenes.is_some();
+            let by_front = crate::reach::on_front(class);
             let Class(request, answer) = class;
             let answer = match answer {
                 Answer::Refused(class) => format!("{class:?}"),
@@ -222,7 +240,24 @@ impl Table {
                     "NOT SEEN".into()
                 }
             };
-            writeln!(text, "{row} {unreplicated:>7} {replicated:>7}  {how}").unwrap();
+            match (front > 0, by_front) {
+                (true, Ok(())) | (false, Err(_)) => {}
+                (true, Err(reason)) => {
+                    wrong.push(format!("{row} was seen on the front, though {reason}"))
+                }
+                (false, Ok(())) => wrong.push(format!("{row} was not seen on the front")),
+            }
+            let how = match by_front {
+                Err(reason) if impossible.is_none() => {
+                    format!("{how} (not on the front: {reason})")
+                }
+                Ok(()) | Err(_) => how,
+            };
+            writeln!(
+                text,
+                "{row} {unreplicated:>7} {replicated:>7} {front:>7}  {how}"
+            )
+            .unwrap();
         }
         (text, wrong)
     }

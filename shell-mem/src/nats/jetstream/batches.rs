@@ -105,6 +105,9 @@ impl Front {
         if !config.allow_atomic {
             return Err(Refused::BatchDisabled.into());
         }
+        if self.store.config().in_flight_max == 0 {
+            return Err(Refused::Overloaded.into());
+        }
         if part.id.len() > ID_LEN_MAX {
             let text = "atomic publish batch ID is invalid";
             return Err(ApiError::new(400, 10_179, text));

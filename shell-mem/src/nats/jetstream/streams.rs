@@ -102,6 +102,7 @@ impl Front {
             return Err(STREAM_MISMATCH);
         }
         let config = config.complete(self.config.filters_max)?;
+        self.store.takes_settings(&config.settings())?;
         match self.jetstream.streams.get(name) {
             Some(there) if there.config == config => {}
             Some(_) => return Err(Refused::StreamExists.into()),
