@@ -92,6 +92,10 @@ impl<'k, A: Aggregate> Recalled<'k, A> {
     async fn fold(mut self, mut pages: Pages, first: HistoryPage) -> Result<Loaded<A>, LoadError> {
         let mut next = Some(first);
         while let Some(page) = next {
+            if page.deleted {
+                // What would lead to the place is gone.
+                return Err(not_found(pages.whom()));
+            }
             for logged in page.commits {
                 self = self.after(&logged, &pages)?;
             }

@@ -114,6 +114,33 @@ fn a_head_that_no_scan_reaches_is_damage() {
     damaged(&page, "no replica has the commits up to it");
 }
 
+/// What is deleted while it is read backwards ends there, in the middle of a page as between two.
+#[test]
+fn a_deletion_ends_what_is_read_backwards() {
+    let mut world = World::new(150);
+    let page = world.page(Cursor::Newest, 64, |_, _| None).unwrap();
+    assert!(page.commits.len() == 64 && !page.deleted);
+    let (next, before) = (page.next.unwrap(), world.store.clone());
+    let last = world.sequence(149);
+    world.delete();
+    let page = world.page(next, 64, |_, _| None).unwrap();
+    assert_eq!(page.commits.len(), 0);
+    assert!(page.deleted && page.next.is_none());
+    let mut ask = world.ask(Cursor::Newest, Range::default(), 64);
+    ask.at_least = last;
+    let (page, _) = world.page_of(ask, |_, request| match request {
+        StoreRequest::Get { sequence, .. } if sequence.0 + 10 < last.0 => None,
+        StoreRequest::Latest { .. } | StoreRequest::Get { .. } => {
+            Some(before.answer_as_of(WallTime(1), last, request))
+        }
+        _ => None,
+    });
+    let page = page.unwrap();
+    let versions: Vec<u64> = page.commits.iter().map(|it| it.commit.last.0).collect();
+    assert_eq!(versions, (140..=150).rev().collect::<Vec<u64>>());
+    assert!(page.deleted && page.next.is_none());
+}
+
 /// An absent commit is asked elsewhere, and is damage when it stays absent; it is never left out.
 #[test]
 fn a_listed_commit_that_is_absent_is_asked_again_then_damage() {

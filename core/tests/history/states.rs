@@ -191,6 +191,43 @@ fn bodies_of_no_use_cost_little() {
     assert!(cost.requests <= 1 + 3 + 2 + 1, "{cost:?}");
 }
 
+/// An entity that is deleted while the commits of a state are read has no such state any more.
+#[test]
+fn a_deletion_meanwhile_leaves_no_state() {
+    let mut world = World::new(100);
+    let (before, last) = (world.store.clone(), world.sequence(99));
+    world.delete();
+    for upper in [at_version(50), at_version(99), at_time(40)] {
+        let range = Range {
+            lower: Bounds::default(),
+            upper,
+        };
+        let mut ask = world.ask(Cursor::State(Some(World::bodies())), range, 256);
+        ask.at_least = last;
+        let mut stale = true;
+        let (page, _) = world.page_of(ask, |_, request| {
+            let head = matches!(request, StoreRequest::Latest { .. });
+            let first = stale && head;
+            stale &= !head;
+            first.then(|| before.answer_as_of(WallTime(1), last, request))
+        });
+        let page = page.unwrap();
+        assert!(page.commits.is_empty() && page.next.is_none(), "{upper:?}");
+        assert_eq!(page.snapshot, None);
+    }
+    // What lies far back is left to pages, of which the next one tells.
+    let upper = at_version(99);
+    let lower = Bounds::default();
+    let after = Cursor::After {
+        head: last,
+        sequence: Sequence(20),
+        version: Version(19),
+    };
+    let ask = world.ask(after, Range { lower, upper }, 256);
+    let page = world.page_of(ask, |_, _| None).0.unwrap();
+    assert!(page.commits.is_empty() && page.deleted);
+}
+
 /// What was deleted is gone, at any place before; what came after follows it.
 #[test]
 fn a_deleted_entity_has_no_past() {

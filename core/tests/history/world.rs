@@ -166,6 +166,15 @@ impl World {
         });
     }
 
+    /// Deletes the entity.
+    pub(crate) fn delete(&mut self) {
+        self.commit(|commit| {
+            commit.earlier = Vec::new().into();
+            commit.snapshot = None;
+            commit.tombstone = true;
+        });
+    }
+
     /// A commit of events at these versions; none is one that only recorded something.
     pub(crate) fn commit_at(&mut self, versions: &[u64]) {
         self.commit(|commit| {

@@ -11,6 +11,16 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
+/// What an answer to a link comes to.
+pub(super) enum Linked {
+    /// The chain goes on.
+    On,
+    /// The commit at a sequence is absent wherever it is asked for.
+    Absent(Sequence),
+    /// The page ends.
+    End(Next),
+}
+
 impl History {
     /// A page backward from a commit on, which is in the range if it is not below it.
     pub(super) fn backward_from(&mut self, cx: &mut Cx<'_>, logged: LoggedCommit) -> Next {
@@ -54,16 +64,16 @@ impl History {
         usize::try_from(versions).map_or(room, |versions| versions.min(room))
     }
 
-    /// Takes in one fetched commit; what that comes to, if not that the chain goes on.
+    /// Takes in one fetched commit.
     pub(super) fn linked(
         &mut self,
         cx: &mut Cx<'_>,
         op: OpId,
         chain: &mut Chain,
         reply: StoreReply,
-    ) -> Option<Next> {
+    ) -> Linked {
         let Some(link) = chain.asked(op) else {
-            return Some(Next::Halt(HaltReason::UnknownOp(op)));
+            return Linked::End(Next::Halt(HaltReason::UnknownOp(op)));
         };
         let LinkState::Asked {
             source,
@@ -71,17 +81,19 @@ impl History {
             ..
         } = link.state
         else {
-            return Some(Next::Halt(HaltReason::UnknownOp(op)));
+            return Linked::End(Next::Halt(HaltReason::UnknownOp(op)));
         };
         let refused = match reply {
             Outcome::Done(StoreDone::Message(message)) if message.sequence == link.sequence => {
                 match self.decode(&message) {
                     Ok(logged) => link.state = LinkState::Found(Box::new(logged)),
-                    Err(damage) => return Some(Next::Done(Err(HistoryRefusal::Damaged(damage)))),
+                    Err(damage) => {
+                        return Linked::End(Next::Done(Err(HistoryRefusal::Damaged(damage))));
+                    }
                 }
-                return None;
+                return Linked::On;
             }
-            Outcome::Done(_) => return Some(Next::Halt(HaltReason::WrongAnswer(op))),
+            Outcome::Done(_) => return Linked::End(Next::Halt(HaltReason::WrongAnswer(op))),
             Outcome::Refused(refused) => Some(refused),
             Outcome::Unknown => None,
         };
@@ -90,13 +102,11 @@ impl History {
             Some(Refused::NotFound) => {
                 let since = *absent_since.get_or_insert(cx.now);
                 if cx.now.since(since) > self.limits.absent_patience {
-                    let what = "a later commit lists it, and it is absent".into();
-                    let damage = self.damage(link.sequence, what);
-                    return Some(Next::Done(Err(HistoryRefusal::Damaged(damage))));
+                    return Linked::Absent(link.sequence);
                 }
             }
             Some(refused) if !refused.passes() => {
-                return Some(Next::Done(Err(HistoryRefusal::Store(refused))));
+                return Linked::End(Next::Done(Err(HistoryRefusal::Store(refused))));
             }
             Some(_) | None => {}
         }
@@ -108,7 +118,7 @@ impl History {
             },
             absent_since,
         };
-        None
+        Linked::On
     }
 
     /// Goes on when all commits of a chain are here.
@@ -179,6 +189,7 @@ impl History {
             next,
             snapshot: None,
             last: self.last,
+            deleted: false,
         }
     }
 }

@@ -111,7 +111,7 @@ impl History {
                 && first.commit.tombstone
             {
                 // It was deleted since, and what is left to be read with it.
-                return Next::Done(Ok(self.page(commits, None)));
+                return self.deleted(cx, commits);
             }
             crate::reached!(
                 cx,

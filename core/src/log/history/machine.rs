@@ -1,7 +1,9 @@
 //! The machine: prove the head, find the place, then scan forward, follow the lists backward, or
 //! gather what a state is made of.
 
+use super::backward::Linked;
 use super::chain::{Chain, LinkState, Then};
+use super::deleted::Missed;
 use super::forward::Scan;
 use super::seek::{Goal, Seek};
 use super::state::Recall;
@@ -33,6 +35,8 @@ pub struct History {
     pub(super) current: Option<SnapshotRef>,
     state: State,
     ops: u64,
+    /// Operations up to this one are not waited for any more.
+    left: u64,
     tries: u32,
 }
 
@@ -67,6 +71,8 @@ pub(super) enum Plan {
     Scan(Scan),
     /// The body of a snapshot.
     Body(Box<Recall>, SnapshotRef),
+    /// The entity's first commit: whether it was deleted since.
+    First(Box<Missed>),
 }
 
 /// What a step comes to, when it is not over.
@@ -94,6 +100,7 @@ impl History {
             current: None,
             state: State::Over,
             ops: 0,
+            left: 0,
             tries: 0,
         };
         let begin = |plan| State::Wanted {
@@ -178,6 +185,7 @@ impl History {
             }),
             Plan::Scan(scan) => Some(self.scan_request(scan)),
             Plan::Body(recall, named) => self.body_request(recall, named),
+            Plan::First(_) => Some(self.first_request()),
         }
     }
 
@@ -188,11 +196,19 @@ impl History {
         reply: StoreReply,
         out: &mut Effects<HistoryEffect>,
     ) {
+        if op.0 <= self.left {
+            return;
+        }
         let next = match core::mem::replace(&mut self.state, State::Over) {
             State::Asked { op: asked, plan } if asked == op => self.planned(cx, op, plan, reply),
-            State::Chain { mut chain, then } => self
-                .linked(cx, op, &mut chain, reply)
-                .unwrap_or_else(|| self.fetched(cx, chain, then)),
+            State::Chain { mut chain, then } => match self.linked(cx, op, &mut chain, reply) {
+                Linked::On => self.fetched(cx, chain, then),
+                Linked::Absent(sequence) => {
+                    self.left = self.ops;
+                    self.missed(cx, sequence, chain, then)
+                }
+                Linked::End(next) => next,
+            },
             // An answer that comes after the end is of no use to anyone.
             State::Over => return,
             State::Wanted { .. } | State::Asked { .. } => Next::Halt(HaltReason::UnknownOp(op)),
@@ -223,7 +239,8 @@ impl History {
                 }
             }
             (Ok(StoreDone::Page(page)), Plan::Scan(scan)) => self.scanned(cx, &page, scan),
-            (Ok(_), Plan::Head(_) | Plan::Scan(_) | Plan::Body(..)) => {
+            (Ok(StoreDone::Page(page)), Plan::First(missed)) => self.first(cx, &page, *missed),
+            (Ok(_), Plan::Head(_) | Plan::Scan(_) | Plan::Body(..) | Plan::First(_)) => {
                 Next::Halt(HaltReason::WrongAnswer(op))
             }
             // The anchor is there always: this replica is behind.
@@ -233,7 +250,7 @@ impl History {
             }
             (Err(Some(refused)), plan) if refused.passes() => self.again(cx, plan),
             (Err(Some(_)), Plan::Body(recall, named)) => self.useless(cx, *recall, named),
-            (Err(Some(refused)), Plan::Head(_) | Plan::Scan(_)) => {
+            (Err(Some(refused)), Plan::Head(_) | Plan::Scan(_) | Plan::First(_)) => {
                 Next::Done(Err(HistoryRefusal::Store(refused)))
             }
             (Err(None), plan) => self.again(cx, plan),

@@ -11,6 +11,7 @@
 
 mod backward;
 mod chain;
+mod deleted;
 mod forward;
 mod machine;
 mod range;
@@ -137,6 +138,9 @@ pub struct HistoryPage {
     /// The version of the entity's last commit, where the page had to look at it;
     /// [`Version::ABSENT`] when it has none.
     pub last: Option<Version>,
+    /// The entity was deleted while it was read: what is not in this page or one before it went with it,
+    /// and this page is the last one.
+    pub deleted: bool,
 }
 
 /// One input of [`History`].
