@@ -1,15 +1,15 @@
 //! The end of an import: all is read back and compared, the shards get their indexes, and the import's record
 //! says that it is done (X4, X5).
 
+use super::fold::Fold;
 use super::importer::{Answer, Importer, ImporterEffect, Job, Phase};
 use super::pages::{Leg, Reading, Turned};
 use super::{ImportPlan, TransferFault};
 use crate::format::{
-    Barrier, ExportTotals, ExportedCommit, Import, IntentPlace, Selection, ShardIndex, TakeOver,
-    Unknown, WriteMode,
+    Barrier, ExportTotals, ExportedCommit, Import, Receiver, Selection, TakeOver, Unknown,
+    WriteMode,
 };
-use crate::id::{Sequence, ShardId};
-use crate::log::ArmedTimers;
+use crate::id::{CommitId, Sequence, ShardId};
 use crate::port::{
     Expect, Message, Publish, Refused, Rollup, StoreDone, StoreRequest, StreamName, Subject,
 };
@@ -20,6 +20,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// The messages of each commit that are not done; those that failed with the reason.
+pub(super) type Undone = BTreeMap<CommitId, Vec<(u32, Option<String>)>>;
 
 /// How far the end of an import is.
 #[derive(Clone, Debug)]
@@ -43,16 +46,6 @@ enum Stage {
     /// What is not written yet.
     Puts(BTreeSet<usize>),
     Mark,
-}
-
-/// What a shard has to do later.
-#[derive(Clone, Debug, Default)]
-struct Fold {
-    timers: ArmedTimers,
-    undone: Vec<IntentPlace>,
-    failed: Vec<(IntentPlace, String)>,
-    /// The last commit that has timers or messages, or deletes its entity.
-    later: Sequence,
 }
 
 /// A message that replaces its predecessor.
@@ -123,7 +116,7 @@ impl Closing {
     fn take(
         &mut self,
         plan: &ImportPlan,
-        undone: &BTreeMap<crate::id::CommitId, Vec<(u32, Option<String>)>>,
+        (undone, away): (&Undone, &BTreeSet<Receiver>),
         exported: &ExportedCommit,
     ) {
         self.totals.add(exported);
@@ -136,27 +129,8 @@ impl Closing {
         let commit = &exported.commit;
         let shard = plan.target.layout.shard_of(kind.placement, &commit.entity);
         let fold = self.shards.entry((kind.class, shard)).or_default();
-        if commit.tombstone {
-            fold.timers.clear(&exported.kind, &commit.entity);
-        }
-        if let Some(later) = &commit.later {
-            let whose = (&exported.kind, &commit.entity);
-            let most = plan.target.limits.shard_timers_max;
-            fold.timers.absorb(whose, later, most);
-        }
-        if commit.tombstone || commit.later.is_some() {
-            fold.later = fold.later.max(exported.sequence);
-        }
-        for (index, cause) in undone.get(&commit.id).into_iter().flatten() {
-            let place = IntentPlace {
-                sequence: exported.sequence,
-                index: *index,
-            };
-            match cause {
-                None => fold.undone.push(place),
-                Some(cause) => fold.failed.push((place, cause.clone())),
-            }
-        }
+        let undone = undone.get(&commit.id).map_or(&[][..], |undone| undone);
+        fold.take(plan, (undone, away), exported);
     }
 
     /// What is to be written of each shard.
@@ -192,38 +166,6 @@ impl Closing {
             }
         }
         Ok(())
-    }
-}
-
-impl Fold {
-    /// The shard's index. Timers that have no room are found again in the log.
-    fn index(
-        self,
-        plan: &ImportPlan,
-        shard: ShardId,
-        watermark: Sequence,
-    ) -> Result<Bytes, TransferFault> {
-        let bytes_max = plan.target.bytes_max();
-        let mut index = ShardIndex {
-            layout: plan.target.layout.id,
-            watermark,
-            horizon: self.timers.horizon(),
-            timers: self.timers.all(),
-            undone: self.undone,
-            failed: self.failed,
-            shelved: Vec::new(),
-            unknown: Unknown::default(),
-        };
-        index.cut(bytes_max);
-        let bytes = index.encoded_len_max();
-        if bytes > bytes_max {
-            return Err(TransferFault::IndexTooLarge {
-                shard,
-                bytes,
-                bytes_max,
-            });
-        }
-        Ok(index.encode())
     }
 }
 
@@ -341,7 +283,10 @@ impl Importer {
         for message in messages {
             let read = closing.reading.read(&self.plan.target, partition, message);
             match read {
-                Ok(exported) => closing.take(&self.plan, &self.undone, &exported),
+                Ok(exported) => {
+                    let later = (&self.undone, &self.away);
+                    closing.take(&self.plan, later, &exported);
+                }
                 Err(fault) => return self.fail(fault, out),
             }
         }

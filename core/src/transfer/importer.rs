@@ -1,6 +1,6 @@
 //! The machine that imports.
 
-use super::done::Closing;
+use super::done::{Closing, Undone};
 use super::entity::{Entity, Key};
 use super::{ImportPlan, TransferFault};
 use crate::asks::{Asks, Whose};
@@ -12,7 +12,7 @@ use crate::id::{CommitId, OpId, Sequence, ShardId, WallTime};
 use crate::port::{Refused, StoreDone, StoreReply, StoreRequest};
 use crate::step::{Cx, Deadline, Effects, Machine, Outcome, Time};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
@@ -40,8 +40,10 @@ pub struct Importer {
     /// How far each event stream is known to reach.
     pub(super) reach: Vec<Sequence>,
     agendas: BTreeMap<(TakeOver, ShardId), ExportedAgenda>,
+    /// Receivers of which later messages were left in the log.
+    pub(super) away: BTreeSet<Receiver>,
     /// The messages that are not done, by commit; those that failed with the reason.
-    pub(super) undone: BTreeMap<CommitId, Vec<(u32, Option<String>)>>,
+    pub(super) undone: Undone,
     undone_count: usize,
     /// What the file holds.
     pub(super) file: ExportTotals,
@@ -132,6 +134,7 @@ impl Importer {
             queued_bytes: 0,
             reach: alloc::vec![Sequence::NONE; streams],
             agendas: BTreeMap::new(),
+            away: BTreeSet::new(),
             undone: BTreeMap::new(),
             undone_count: 0,
             file: ExportTotals::default(),
@@ -355,6 +358,8 @@ impl Machine for Importer {
             ImporterInput::Agenda(mut agenda) => {
                 agenda.undone.sort_unstable();
                 agenda.failed.sort_unstable();
+                let away = agenda.shelved.iter().map(|shelved| shelved.receiver);
+                self.away.extend(away);
                 self.agendas.insert((agenda.class, agenda.shard), agenda);
             }
             ImporterInput::Commit(exported) => {

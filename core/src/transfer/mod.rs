@@ -32,6 +32,7 @@ mod done;
 mod entity;
 mod exporter;
 mod fault;
+mod fold;
 mod importer;
 mod pages;
 mod plan;
