@@ -9,6 +9,7 @@ use crate::format::{Codec, EventRecord, ExportRecord};
 use crate::id::Version;
 use crate::log::{Expected, FoldError};
 use crate::name::{EntityId, KindName, NameError};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -37,9 +38,23 @@ pub enum RestoreError {
     /// The events were not stored; a rejection is an event that this build cannot read.
     #[error(transparent)]
     Execute(#[from] ExecuteError<FoldError>),
+    /// The file has more events than one commit has room for, and only the first of them were stored.
+    #[error(
+        "{kind} {id:?} is restored up to version {version} only: {cause}; delete it and restore it again"
+    )]
+    Partly {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// Its version by then.
+        version: Version,
+        /// Why the next ones were not, or perhaps not.
+        cause: ExecuteError<FoldError>,
+    },
 }
 
-/// The events of one entity in a file, as one command.
+/// Some of the events of one entity in a file, as one command.
 struct Restore {
     facts: Arc<KindFacts>,
     entity: EntityId,
@@ -62,7 +77,8 @@ impl<A: Aggregate> Decider<A> for Restore {
     }
 }
 
-/// Stores the events of an entity that a file has as one commit.
+/// Stores the events of an entity that a file has: as one commit, or as several where they are more than
+/// one message has room for.
 pub(in crate::api) async fn restore<A: Aggregate>(
     kind: &KindHandle<A>,
     entity: EntityId,
@@ -86,21 +102,52 @@ pub(in crate::api) async fn restore<A: Aggregate>(
         codec: codec.unwrap_or(kind.facts.codec),
         ..KindFacts::clone(&kind.facts)
     };
-    let decider = Restore {
-        facts: Arc::new(facts),
-        entity: entity.clone(),
-        events,
-    };
-    let sending = Sending {
-        kind,
-        entity,
-        id: None,
-        expected: Expected::Exactly(Version::ABSENT),
-        create: true,
-        metadata: None,
-        timeout: kind.tenure.inner.timeout,
-    };
-    Ok(sending.run(decider).await?)
+    let facts = Arc::new(facts);
+    let mut parts = VecDeque::from([events]);
+    let mut stored: Option<Receipt<u64>> = None;
+    while let Some(part) = parts.pop_front() {
+        let before = stored.as_ref();
+        let sending = Sending {
+            kind,
+            entity: entity.clone(),
+            id: None,
+            expected: Expected::Exactly(before.map_or(Version::ABSENT, |it| it.version)),
+            create: before.is_none(),
+            metadata: None,
+            timeout: kind.tenure.inner.timeout,
+        };
+        let decider = Restore {
+            facts: Arc::clone(&facts),
+            entity: entity.clone(),
+            events: part.clone(),
+        };
+        match (sending.run(decider).await, before) {
+            (Ok(receipt), before) => {
+                let reply = receipt.reply + before.map_or(0, |before| before.reply);
+                stored = Some(Receipt { reply, ..receipt });
+            }
+            (Err(ExecuteError::TooLarge { bytes, bytes_max }), _) if part.len() > 1 => {
+                let most = part.len().div_ceil(bytes / bytes_max.max(1) + 1);
+                for smaller in part.chunks(most).rev() {
+                    parts.push_front(smaller.to_vec());
+                }
+            }
+            (Err(error), None) => return Err(error.into()),
+            (Err(cause), Some(before)) => {
+                return Err(RestoreError::Partly {
+                    kind: of.clone(),
+                    id: entity,
+                    version: before.version,
+                    cause,
+                });
+            }
+        }
+    }
+    stored.ok_or_else(|| RestoreError::NotThere {
+        path: path.to_owned(),
+        kind: of.clone(),
+        id: entity,
+    })
 }
 
 /// The events of an entity, but for that of its deletion, and how they are encoded.

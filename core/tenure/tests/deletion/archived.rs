@@ -8,6 +8,7 @@ use tenure::transfer::{ExportOptions, ImportOptions, RestoreError, TransferError
 
 on_both_shells!(
     what_was_archived_is_restored,
+    what_is_more_than_a_message_is_restored_in_parts,
     what_cannot_be_restored_is_refused,
     a_deleted_entity_is_exported_and_imported_as_deleted,
 );
@@ -67,6 +68,27 @@ async fn what_was_archived_is_restored(world: &World) {
         accounts.load("alice").await.unwrap().state.cents,
         was.cents + 1
     );
+}
+
+async fn what_is_more_than_a_message_is_restored_in_parts(world: &World) {
+    let accounts = world.accounts().await;
+    let owner = "x".repeat(300_000);
+    for _ in 0..2 {
+        accounts.create("alice", open(&owner, 1)).await.unwrap();
+        for _ in 0..6 {
+            accounts.execute("alice", open(&owner, 1)).await.unwrap();
+        }
+        accounts.execute("alice", Move { cents: 1 }).await.unwrap();
+        let was = accounts.load("alice").await.unwrap().state;
+        let file = Scratch::new();
+        archive(world, &accounts, "alice", &file).await;
+        let restored = accounts.restore("alice", &file.0).await.unwrap();
+        assert_eq!(restored.reply, 15);
+        let elsewhere = world.accounts().await.load("alice").await.unwrap();
+        assert_eq!(elsewhere.state, was);
+        assert_eq!(elsewhere.version, restored.version);
+        accounts.delete("alice").await.unwrap();
+    }
 }
 
 async fn what_cannot_be_restored_is_refused(world: &World) {
