@@ -20,7 +20,7 @@ use tenure_core::id::{
     PublicationId, Sequence, ShardId, SnapshotTag, Version, WallTime,
 };
 use tenure_core::lease::Terms;
-use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal};
+use tenure_core::log::{Damage, Expected, FoldError, Freshness, Refusal, Undelivered};
 use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace, TimerName};
 use tenure_core::node::{About, Role};
 use tenure_core::port::Refused;
@@ -725,6 +725,10 @@ fn denials() -> Vec<(u64, Denial)> {
             sends_max: 256,
         },
         Refusal::Unowned,
+        Refusal::Undelivered(Undelivered {
+            messages: 3,
+            to: "k/x".to_owned(),
+        }),
     ];
     let calls = [
         Denial::UnknownKind { kind: text() },

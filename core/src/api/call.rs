@@ -379,6 +379,11 @@ pub(crate) fn execute_error<E>(id: CommandId, whom: Whom, refusal: Refusal) -> E
         Refusal::Contended { tries } => ExecuteError::Contended { tries },
         Refusal::Unknown => ExecuteError::Unknown { id },
         Refusal::Deadline => ExecuteError::Deadline,
+        Refusal::Undelivered(undelivered) => ExecuteError::Undelivered {
+            kind: whom.kind,
+            id: whom.id,
+            undelivered,
+        },
         Refusal::Expired { horizon } => ExecuteError::Expired { id, horizon },
         Refusal::Ahead {
             ahead_ms,

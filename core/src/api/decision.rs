@@ -98,9 +98,10 @@ impl<A: Aggregate, R> Decision<A, R> {
     /// Afterwards the entity is absent, as one that never was: its state is the first one, its reminders
     /// and snapshots are gone, and it may be created anew. Its versions go on, so none comes twice. The
     /// ids of recent commands are kept, without what they were answered: one that is sent again is told
-    /// [`Deleted`](super::ExecuteError::Deleted). Messages that it sent are delivered before: a deletion
-    /// waits for them, as long as its caller does. On an absent entity a decision without events comes to
-    /// nothing.
+    /// [`Deleted`](super::ExecuteError::Deleted). Messages that it sent to others are delivered before: a
+    /// deletion waits for them, as long as its caller does, and is decided anew then; meanwhile others are
+    /// served. In vain it is told [`Undelivered`](super::ExecuteError::Undelivered). What it sent to itself
+    /// goes with it. On an absent entity a decision without events comes to nothing.
     ///
     /// What a consumer had not read by then it does not get. What the server has on its disk, in backups
     /// and on replicas goes when the server cleans up.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// }
 /// assert_eq!(PersonEvent::Deleted.name(), DELETED);
 /// ```
-pub const DELETED: &str = "tenure-deleted";
+pub const DELETED: &str = crate::log::DELETED;
 
 /// The version of [`DELETED`].
 const DELETED_VERSION: u16 = 1;

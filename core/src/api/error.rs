@@ -5,7 +5,7 @@ use crate::driver::NotSent;
 use crate::driver::host::KindEntry;
 use crate::format::MetadataError;
 use crate::id::{CommandId, Version, WallTime};
-use crate::log::{Damage, FoldError};
+use crate::log::{Damage, FoldError, Undelivered};
 use crate::name::{EntityId, KindName, NameError};
 use crate::port::Refused;
 use crate::space::SpaceError;
@@ -86,6 +86,18 @@ pub enum ExecuteError<E> {
     /// The deadline came before anything was sent. Nothing happened.
     #[error("the deadline came before anything was sent; nothing happened, send it again")]
     Deadline,
+    /// The command deletes the entity, and waited in vain for messages that it sent. Nothing happened.
+    #[error(
+        "{kind} {id:?} was not deleted, as {undelivered}; nothing happened: send it again when they are"
+    )]
+    Undelivered {
+        /// The kind.
+        kind: KindName,
+        /// The entity.
+        id: EntityId,
+        /// What it waited for.
+        undelivered: Undelivered,
+    },
     /// The id is older than what the entity remembers, so it cannot be told whether it took effect
     /// before. It was not run.
     #[error(
@@ -258,6 +270,7 @@ impl<E> ExecuteError<E> {
             Self::Contended { .. }
             | Self::Unknown { .. }
             | Self::Deadline
+            | Self::Undelivered { .. }
             | Self::Overloaded
             | Self::NotOwner => true,
             Self::Store(refused) => refused.passes(),

@@ -126,6 +126,7 @@ fn refused(refusal: Refusal, whom: Whom) -> LoadError {
         Refusal::Failed(cause) => LoadError::Failed(cause),
         refusal @ (Refusal::Conflict { .. }
         | Refusal::Contended { .. }
+        | Refusal::Undelivered(_)
         | Refusal::Expired { .. }
         | Refusal::Ahead { .. }
         | Refusal::TooLarge { .. }

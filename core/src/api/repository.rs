@@ -194,8 +194,8 @@ impl<A: Aggregate> Repository<A> {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute). [`Deadline`](super::ExecuteError::Deadline) also when messages of
-    /// the entity could not be delivered until then.
+    /// As [`execute`](Self::execute). [`Undelivered`](super::ExecuteError::Undelivered) when messages of
+    /// the entity could not be delivered until the deadline.
     pub fn delete(&self, id: impl AsRef<str>) -> ExecuteCommand<A, Delete> {
         self.execute(id, Delete)
     }
@@ -205,15 +205,17 @@ impl<A: Aggregate> Repository<A> {
     /// entity or of more ([`transfer`](super::transfer)); it is read in this task.
     ///
     /// The events are stored as this build reads them, in one commit of now: their times, command ids and
-    /// metadata are in the file. Reminders and messages are not stored.
+    /// metadata are in the file. Reminders and messages are not stored. Where they are more than one message has
+    /// room for, they are several commits: others see a part of them meanwhile, and when it ends in between
+    /// ([`RestoreError::Partly`], or the process dies) the entity is to be deleted and restored again.
     ///
-    /// Dropping the future gives up the answer, not the command.
+    /// Dropping the future gives up the answer, not the command; what would follow it is not stored.
     ///
     /// # Errors
     ///
     /// When the file is not whole or has no event of the entity, the entity exists
     /// ([`AlreadyExists`](super::ExecuteError::AlreadyExists)), an event cannot be read by this build
-    /// ([`Rejected`](super::ExecuteError::Rejected)), or all of them are more than one message has room for.
+    /// ([`Rejected`](super::ExecuteError::Rejected)), or it ends in between ([`RestoreError::Partly`]).
     pub async fn restore(
         &self,
         id: impl AsRef<str>,

@@ -257,6 +257,7 @@ fn delivery(answered: Answered) -> Delivery {
             | Refusal::Damaged(_) => return Delivery::Failed,
             Refusal::Unknown
             | Refusal::Deadline
+            | Refusal::Undelivered(_)
             | Refusal::Ahead { .. }
             | Refusal::Overloaded
             | Refusal::NotOwner

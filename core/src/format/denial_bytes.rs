@@ -7,7 +7,7 @@ use super::fields::Values;
 use super::metadata::MetadataError;
 use super::reader::Reader;
 use crate::id::{Sequence, Version, WallTime};
-use crate::log::{Damage, FoldError, Refusal};
+use crate::log::{Damage, FoldError, Refusal, Undelivered};
 use crate::port::Refused;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -135,6 +135,9 @@ fn log(refusal: &Refusal, values: &mut Values<'_>) {
         Refusal::TooManyTimers { timers, timers_max } => sizes(17, *timers, *timers_max, values),
         Refusal::TooManySends { sends, sends_max } => sizes(18, *sends, *sends_max, values),
         Refusal::Unowned => plain(19, values),
+        Refusal::Undelivered(Undelivered { messages, to }) => {
+            values.array(3).uint(20).uint(*messages as u64).text(to);
+        }
         Refusal::Fold(error) => fold(error, values.array(7).uint(13)),
         Refusal::Damaged(Damage {
             stream,
@@ -403,6 +406,10 @@ fn known_log(number: u64, p: &mut Parts<'_, '_>) -> Result<Option<Refusal>, Form
             sends_max: p.number()?,
         },
         19 => Refusal::Unowned,
+        20 => Refusal::Undelivered(Undelivered {
+            messages: p.number()?,
+            to: p.text()?,
+        }),
         _ => return Ok(None),
     }))
 }

@@ -112,7 +112,7 @@ impl Shard {
         );
         let named = Named::new(kind, id);
         let known = self.index.get(&named).copied();
-        let waiting = known.map_or(0, |slot| self.entity(slot).queue.len());
+        let waiting = known.map_or(0, |slot| self.entity(slot).waiting());
         let refusal = if deadline <= t.cx.now {
             Some(Refusal::Deadline)
         } else if self.is_turned_away() {
@@ -255,7 +255,10 @@ impl Shard {
             t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
             return self.leave_idle_load(t, slot);
         }
-        match &mut entity.phase {
+        if self.delete_in_vain(t, slot, ticket) {
+            return;
+        }
+        match &mut self.entity(slot).phase {
             Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {
                 members.retain(|member| member.command.ticket != ticket);
                 t.reply(self, ticket, Reply::Refused(Refusal::Deadline));

@@ -16,10 +16,6 @@ impl Shard {
         if !self.is_checked(slot) {
             return self.check_anew(t, slot);
         }
-        // Who leaves sends no messages any more for which it could wait.
-        if self.is_held_up(slot) && self.owned.leave.is_none() {
-            return self.delete_later(t, slot);
-        }
         match self.config.mode {
             WriteMode::Direct => self.send_direct(t, slot),
             WriteMode::Owned => self.line_up(t, slot),

@@ -1,5 +1,6 @@
 //! Deciding: which commands go into one commit, and what their verdicts lead to (S5, S19).
 
+use super::agenda::Sent;
 use super::entity::{Caller, Command, Draft, Held, Member, Moment, Phase, Promise, Stage, Why};
 use super::ids::Known;
 use super::shard::{Op, Shard, Turn};
@@ -198,11 +199,18 @@ impl Shard {
             self.requeue(slot, members);
             return self.next(t, slot);
         }
+        let mut decided = decided;
+        if let [alone] = &mut decided[..] {
+            self.spare(slot, &mut alone.verdict);
+        }
         let deletion = decided.iter().position(|it| it.verdict.deletes());
         if let Some(place) = deletion
             && members.len() > 1
         {
             return self.delete_alone(t, slot, members, place);
+        }
+        if deletion.is_some() && !matches!(self.sent(slot), Sent::Delivered) {
+            return self.step_aside(t, slot, members);
         }
         let round = self.round(slot, members, decided);
         if let Some((ticket, refusal)) = round.barred {
@@ -449,6 +457,10 @@ impl Shard {
             true => (None, Arc::default()),
             false => self.name_snapshot(slot, t.cx.now),
         };
+        let gone = match round.delete {
+            true => self.sent_to_itself(slot),
+            false => Vec::new(),
+        };
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
         let after = held.sequence;
@@ -458,6 +470,16 @@ impl Shard {
             .events
             .last()
             .map_or(held.version, |event| event.version);
+        // What it sent to itself goes with it: a copy that is on its way finds that.
+        let gone = gone
+            .into_iter()
+            .filter(|id| held.ids.look(*id) == Known::New);
+        let mut commands = round.commands;
+        commands.extend(gone.map(|id| CommandRecord {
+            id,
+            version: held.version,
+            outcome: Bytes::new(),
+        }));
         let mut later = round.later;
         if let Some(later) = &mut later {
             later.leased = class == TakeOver::Leased;
@@ -476,7 +498,7 @@ impl Shard {
                 earlier,
                 snapshot,
                 horizon: held.ids.horizon(),
-                commands: round.commands,
+                commands,
                 events: round.events,
                 tombstone: round.delete,
                 metadata: round.metadata,

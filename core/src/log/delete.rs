@@ -13,10 +13,10 @@
 //! - V5: bodies of its snapshots are deleted after it is acknowledged. Whoever loads a deleted entity looks
 //!   for those that were left.
 
-use super::entity::{Draft, Member, Phase, Stage};
+use super::entity::{Draft, Member};
 use super::load::{Floor, LoadStage};
 use super::shard::{Op, Shard, Turn};
-use super::{Refusal, Reply};
+use super::{Refusal, Reply, Verdict};
 use crate::format::SnapshotRef;
 use crate::id::{Sequence, Slot, SnapshotTag};
 use crate::port::Rollup;
@@ -33,36 +33,26 @@ impl Draft {
     }
 }
 
-impl Shard {
-    /// Whether a draft is a tombstone and has to wait (V2): for messages of its entity, or until this
-    /// owner knows of all of them.
-    pub(super) fn is_held_up(&self, slot: Slot) -> bool {
-        let Some(entity) = self.entities.get(slot) else {
-            return false;
-        };
-        let deletes = match &entity.phase {
-            Phase::Commit(draft, _) => draft.commit.tombstone,
-            Phase::Idle
-            | Phase::Load(..)
-            | Phase::Decide { .. }
-            | Phase::Barrier(_)
-            | Phase::Answer { .. }
-            | Phase::Encode => false,
-        };
-        let Some(agenda) = self.agenda.as_ref().filter(|_| deletes) else {
-            return false;
-        };
-        let kind = &self.kind_of(slot).record.name;
-        !agenda.is_done_with(kind, &entity.id)
-    }
+/// The name of the event of a deletion that has no other.
+pub(crate) const DELETED: &str = "tenure-deleted";
 
-    /// Looks again after a while.
-    pub(super) fn delete_later(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
-        reached!(t.cx, "log: a deletion waits for messages to be delivered");
-        if let Phase::Commit(_, stage) = &mut self.entity(slot).phase {
-            *stage = Stage::Waiting;
+impl Shard {
+    /// A deletion of an entity of which nothing is stored is none, unless it has events of its own. What
+    /// has no version may have timers and messages all the same.
+    pub(super) fn spare(&mut self, slot: Slot, verdict: &mut Verdict) {
+        let held = self.entity(slot).held.as_ref();
+        let bare = held.is_none_or(|held| match held.is_deleted() {
+            true => held.sequence == held.tombstone,
+            false => held.commit.is_none(),
+        });
+        if let Verdict::Accepted { events, delete, .. } = verdict
+            && *delete
+            && bare
+            && events.iter().all(|event| event.name == DELETED)
+        {
+            events.clear();
+            *delete = false;
         }
-        self.back_off(t, slot);
     }
 
     /// A load came to a tombstone: nothing before it is there, and nothing of that is waited for.

@@ -6,6 +6,7 @@ use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
 use super::timers::ArmedTimers;
+use super::undelivered::Deletions;
 use super::{Expected, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
@@ -32,6 +33,8 @@ pub(super) struct Entity {
     pub(super) subject: Subject,
     /// Callers in the order of arrival.
     pub(super) queue: VecDeque<Caller>,
+    /// Deletions that others pass until its messages are delivered.
+    pub(super) deletions: Option<Box<Deletions>>,
     /// What the host holds the state of; `None` when it holds none.
     pub(super) held: Option<Held>,
     /// What the host is to be told of the state that it decided last.
@@ -65,6 +68,9 @@ pub(super) struct Held {
     pub(super) tombstone: Sequence,
     /// The version at which it was deleted: it is until it has another one.
     pub(super) deleted_at: Version,
+    /// The last commit of which messages may be undelivered, whatever is in memory of them: none is after
+    /// it.
+    pub(super) sent: Sequence,
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
     pub(super) chain: Chain,
     pub(super) snapshot: Option<SnapshotRef>,
@@ -310,6 +316,7 @@ impl Entity {
             id,
             subject,
             queue: VecDeque::new(),
+            deletions: None,
             held: None,
             provisional: Provisional::Dropped,
             phase: Phase::Idle,
@@ -331,6 +338,20 @@ impl Entity {
     /// The same as users see it: a deleted entity is absent, while its versions go on (V3).
     pub(super) fn shown(&self) -> Version {
         self.held.as_ref().map_or(Version::ABSENT, Held::shown)
+    }
+
+    /// Takes out everyone who waits.
+    pub(super) fn take_callers(&mut self) -> Vec<Caller> {
+        let deletions = self.deletions.take();
+        let deletions = deletions.into_iter().flat_map(|it| it.into_callers());
+        let queue = core::mem::take(&mut self.queue);
+        queue.into_iter().chain(deletions).collect()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        let deletions = self.deletions.as_ref();
+        self.queue.len() + deletions.map_or(0, |deletions| deletions.count())
     }
 
     /// What a read of the log must take in to serve everyone who waits; `lost` is when the stream
@@ -373,6 +394,7 @@ impl Entity {
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
             && self.queue.is_empty()
+            && self.deletions.is_none()
             && matches!(self.snapshot, Taking::No | Taking::Stored(_))
     }
 }
@@ -391,6 +413,7 @@ impl Held {
             commit: None,
             tombstone: Sequence::NONE,
             deleted_at: Version::ABSENT,
+            sent: snapshot.sequence,
             chain: Chain::default(),
             snapshot: before,
             snapshot_time: WallTime::default(),
@@ -455,11 +478,15 @@ impl Held {
             // What was before it is nobody's past any more: a sweep finds it.
             self.tombstone = sequence;
             self.deleted_at = commit.last;
+            self.sent = Sequence::NONE;
             self.older.clear();
             self.timers.clear();
         }
         if let Some(later) = &commit.later {
             self.timers.absorb(later);
+            if !later.sends.is_empty() {
+                self.sent = sequence;
+            }
         }
         let counted = commit.earlier.len() < limits.chain_max && !self.snapshot_broken;
         self.since_snapshot = if counted {

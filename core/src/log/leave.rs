@@ -89,7 +89,7 @@ impl Shard {
     /// Sends an entity's callers elsewhere, but for those whose command was sent to the store.
     pub(super) fn turn_away(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
         let entity = self.entity(slot);
-        let queue = core::mem::take(&mut entity.queue);
+        let queue = entity.take_callers();
         for caller in queue {
             t.reply(self, caller.ticket(), Reply::Refused(Refusal::NotOwner));
         }

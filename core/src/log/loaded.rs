@@ -178,7 +178,7 @@ impl Shard {
         let entity = self.entity(slot);
         entity.tries = 0;
         let phase = core::mem::replace(&mut entity.phase, Phase::Idle);
-        let queue = core::mem::take(&mut entity.queue);
+        let queue = entity.take_callers();
         if let Phase::Load(_, why) = phase {
             match why {
                 Why::Open => {}

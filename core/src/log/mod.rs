@@ -69,6 +69,7 @@ mod snapshot;
 mod sweep;
 mod tail;
 mod timers;
+mod undelivered;
 
 pub use agenda::LaterCounts;
 pub use effect::{Base, Dispatch, Effect, Firing, Note, Provisional, StoredCommit, Work};
@@ -81,12 +82,13 @@ pub use input::{
     Decided, Delivery, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict,
 };
 pub use policy::{SnapshotPolicy, SnapshotPolicyError};
-pub use reply::{Damage, Refusal, Reply};
+pub use reply::{Damage, Refusal, Reply, Undelivered};
 pub use rest::{CacheCounts, Stock};
 pub use shard::Shard;
 
 pub(crate) use agenda::Timers as ArmedTimers;
 pub(crate) use decide::HEADER_BYTES_MAX;
+pub(crate) use delete::DELETED;
 
 use crate::format::{KindRecord, LayoutKey, TakeOver, WriteMode};
 use crate::id::{Incarnation, LayoutId, Partition, ShardId};

@@ -530,7 +530,7 @@ impl Shard {
     pub(super) fn disown_entity(&mut self, t: &mut Turn<'_, '_>, slot: Slot, refusal: &Refusal) {
         self.abandon_load(slot);
         let entity = self.entity(slot);
-        let queue = core::mem::take(&mut entity.queue);
+        let queue = entity.take_callers();
         match core::mem::replace(&mut entity.phase, Phase::Idle) {
             Phase::Idle | Phase::Load(_, Why::Open) | Phase::Barrier(Pledge::Readers) => {}
             Phase::Load(_, Why::Confirm(members)) | Phase::Barrier(Pledge::Replies(members)) => {

@@ -6,6 +6,7 @@ use crate::id::{Sequence, Version, WallTime};
 use crate::port::Refused;
 use alloc::string::String;
 use bytes::Bytes;
+use core::fmt;
 
 /// The answer to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub enum Refusal {
     Unknown,
     /// The deadline came before anything was sent; nothing happened.
     Deadline,
+    /// A deletion's deadline came while it waited for messages of its entity (V2); nothing happened.
+    Undelivered(Undelivered),
     /// The command id is older than what the entity remembers; it is not run (S19).
     Expired {
         /// Unknown ids up to this time are refused.
@@ -129,6 +132,31 @@ pub enum Refusal {
     Damaged(Damage),
     /// The store refuses for good.
     Store(Refused),
+}
+
+/// What a deletion waited for in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Undelivered {
+    /// How many messages of the entity are known to be not delivered. None are while its owner still reads
+    /// what its shard has to send, or to whom.
+    pub messages: usize,
+    /// The receiver of the first one, as `kind/id`.
+    pub to: String,
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, to } = self;
+        match messages {
+            0 => f.write_str("what it sent is still being read"),
+            1 => write!(f, "a message to {to} is not delivered"),
+            _ => write!(
+                f,
+                "{messages} of its messages are not delivered, the first one to {to}"
+            ),
+        }
+    }
 }
 
 /// What is wrong with an entity's stored commits.

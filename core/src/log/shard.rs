@@ -199,6 +199,8 @@ pub(super) enum Op {
     Wanted,
     /// Messages to a receiver that was away are being read.
     Shelf,
+    /// Commits of an entity that is to be deleted are being read.
+    Sent(Slot),
     /// The index is being stored by itself, under an epoch, in a stay as an owner.
     Index(Epoch, u64),
     /// Its asker does not wait any more.
@@ -210,6 +212,7 @@ pub(super) enum Op {
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Retry {
     Entity(Slot),
+    Deletion(Slot),
     Pump,
     Claim,
 }
@@ -434,6 +437,7 @@ impl Shard {
             self.retries.pop_first();
             match retry {
                 Retry::Entity(slot) => self.go_on(t, slot),
+                Retry::Deletion(slot) => self.delete_again(t, slot, at),
                 Retry::Pump => self.pump(t),
                 Retry::Claim => {
                     self.claim_on(t);
@@ -458,6 +462,9 @@ impl Shard {
         entity.provisional = Provisional::Dropped;
         entity.replayed = false;
         entity.swept = false;
+        if let Some(deletions) = &mut entity.deletions {
+            deletions.begin_anew();
+        }
     }
 
     /// Repeats an entity's next request after a wait that grows with each repetition.
@@ -598,6 +605,7 @@ impl Shard {
             Op::Tail => self.on_tail(t, op, reply),
             Op::Wanted => self.on_wanted(t, op, reply),
             Op::Shelf => self.on_shelf(t, op, reply),
+            Op::Sent(slot) => self.on_sent(t, slot, op, reply),
             Op::Index(epoch, generation) => {
                 self.on_index_stored(t, (epoch, generation), reply);
             }
@@ -638,6 +646,7 @@ impl Shard {
                 | Op::Tail
                 | Op::Wanted
                 | Op::Shelf
+                | Op::Sent(_)
                 | Op::Index(..),
                 _,
             ) => t.out.push(Effect::Halt(HaltReason::WrongAnswer(op))),
@@ -699,6 +708,7 @@ impl Machine for Shard {
             at: *at,
             timer: match retry {
                 Retry::Entity(_) => "retry",
+                Retry::Deletion(_) => "deletion",
                 Retry::Pump => "retry pump",
                 Retry::Claim => "retry claim",
             },

@@ -138,7 +138,7 @@ pub use tenure_core::id::{
     Version, WallTime,
 };
 pub use tenure_core::lease::Terms;
-pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError};
+pub use tenure_core::log::{Damage, FoldError, SnapshotPolicy, SnapshotPolicyError, Undelivered};
 pub use tenure_core::name::{EntityId, KindName, NameError, Namespace};
 pub use tenure_core::node::{JoinError, Standing};
 pub use tenure_core::port::{Refused as StoreRefused, StoreRequest};

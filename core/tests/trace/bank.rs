@@ -366,7 +366,7 @@ impl State {
                 };
                 self.balance += if name == "deposited" { amount } else { -amount };
             }
-            "wrote" | "closed" => {}
+            "wrote" | "closed" | "tenure-deleted" => {}
             _ => {
                 return Err(FoldError::UnknownEvent {
                     name,
@@ -421,7 +421,9 @@ impl State {
                 return (Verdict::Failed(text.clone()), text);
             }
             Order::Novelty => (vec![event("novelty", "")], false),
-            Order::Close if self.shown() == Version::ABSENT => (Vec::new(), false),
+            Order::Close if self.shown() == Version::ABSENT => {
+                (vec![event("tenure-deleted", "")], false)
+            }
             Order::Close => (vec![event("closed", "")], false),
             Order::Later(_) => unreachable!("decided above"),
             Order::Ask => unreachable!("a question is never decided"),
@@ -441,10 +443,11 @@ impl State {
             self.close();
         }
         let outcome = format!("balance {}", self.balance);
+        let bare = events.iter().any(|event| event.name == "tenure-deleted");
         let said = match (&order, events.is_empty(), record) {
             (Order::Letter(bytes), ..) => format!("wrote {bytes} bytes"),
-            (Order::Close, true, _) => "there is nothing to close".to_owned(),
-            (Order::Close, false, _) => "closed".to_owned(),
+            (Order::Close, ..) if bare => "closed, if there is anything".to_owned(),
+            (Order::Close, ..) => "closed".to_owned(),
             (_, true, false) => format!("greeted, {outcome}"),
             (_, true, true) => format!("greeted for the record, {outcome}"),
             (_, false, _) => outcome.clone(),

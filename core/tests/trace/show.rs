@@ -469,6 +469,9 @@ fn refusal_text(refusal: &Refusal) -> String {
         Refusal::Contended { tries } => format!("others won {tries} times"),
         Refusal::Unknown => "unknown whether it happened".to_owned(),
         Refusal::Deadline => "its deadline came, nothing happened".to_owned(),
+        Refusal::Undelivered(undelivered) => {
+            format!("its deadline came, nothing happened: {undelivered}")
+        }
         Refusal::Expired { horizon } => {
             let ago_ms = WALL_START_MS.saturating_sub(horizon.0);
             format!("its id may be forgotten (horizon {ago_ms} ms before the start)")

@@ -159,7 +159,12 @@ impl World {
         let owed = match &told.reply {
             Reply::Refused(Refusal::Unknown) => asked.wish.id.is_some(),
             // Nothing happened, so it may be sent again without an id too (H13).
-            Reply::Refused(Refusal::NotOwner | Refusal::Overloaded | Refusal::Deadline) => true,
+            Reply::Refused(
+                Refusal::NotOwner
+                | Refusal::Overloaded
+                | Refusal::Deadline
+                | Refusal::Undelivered(_),
+            ) => true,
             Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => {
                 asked.wish.id.is_some() && self.draws.chance(What::Again, asked.wish.row, 30)
             }

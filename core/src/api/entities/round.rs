@@ -83,8 +83,9 @@ impl<A: Aggregate> Round<'_, A> {
         outcome: Result<Bytes, CodecError>,
         (record, delete): (bool, bool),
     ) -> Result<Verdict, String> {
-        // There is nothing to delete, and nothing to tell of it.
-        let delete = delete && !(self.scene.version == Version::ABSENT && events.is_empty());
+        // Where nothing is stored the log makes nothing of it; but then it records no version either.
+        let is_new = self.scene.version == Version::ABSENT && events.is_empty();
+        let delete = delete && !(is_new && record);
         let outcome = outcome.map_err(|e| format!("the reply cannot be encoded: {e}"))?;
         let stores = delete || record || later.is_some() || !events.is_empty();
         let outcome = match self.encrypted(outcome, stores) {

@@ -64,6 +64,7 @@ impl Shard {
         };
         agenda.changed(now);
         let entity = dispatch.intent.entity.clone();
+        let sender = (dispatch.kind.clone(), dispatch.sender.clone());
         match delivery {
             Delivery::Done => {
                 reached!(t.cx, "later: a message was delivered");
@@ -80,6 +81,7 @@ impl Shard {
             }
             Delivery::Again | Delivery::Failed => {}
         }
+        self.delete_after(t, (&sender.0, &sender.1));
     }
 
     /// Takes in the messages of a stored commit; whether there was room for all.
@@ -200,7 +202,10 @@ impl Shard {
 }
 
 /// The messages of a commit, each with its place in it and its receiver.
-fn sends_of(key: LayoutKey, commit: &Commit) -> impl Iterator<Item = (u32, Receiver, &Intent)> {
+pub(super) fn sends_of(
+    key: LayoutKey,
+    commit: &Commit,
+) -> impl Iterator<Item = (u32, Receiver, &Intent)> {
     let sends = commit.later.as_ref().map_or(&[][..], |later| &later.sends);
     (0..).zip(sends).map(move |(index, intent)| {
         let receiver = Receiver::of(key, &intent.kind, &intent.entity);

@@ -13,7 +13,7 @@ use crate::reached;
 use crate::step::Span;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// The mark of a ticket that no caller has.
@@ -263,6 +263,7 @@ impl Due {
 fn failure(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::Failed(cause) => Some(cause.clone()),
+        Refusal::Undelivered(undelivered) => Some(undelivered.to_string()),
         Refusal::TooLarge { .. }
         | Refusal::OutcomeTooLarge { .. }
         | Refusal::VersionNotRising { .. }

@@ -2,7 +2,7 @@
 
 use super::lines::{Lines, TakeOff};
 use super::{ByOp, ByTime, backed_off, take_due};
-use crate::format::{Intent, IntentPlace, Receiver, ShelvedReceiver};
+use crate::format::{IntentPlace, Receiver, ShelvedReceiver};
 use crate::id::{OpId, Sequence};
 use crate::log::Dispatch;
 use crate::name::{EntityId, KindName};
@@ -295,19 +295,24 @@ impl Intents {
         self.failed.insert(place, Failed { cause, sender });
     }
 
-    /// Whether all is delivered that an entity sent to others. What failed is not, and neither is what it
-    /// sent to itself; both go with it. Of what is put aside or left in the log nobody knows whose it is.
-    pub(super) fn is_done_with(&self, kind: &KindName, entity: &EntityId) -> bool {
-        let mut waiting = self.undone.values().filter(|undone| {
-            let Intent {
-                kind: to_kind,
-                entity: to,
-                ..
-            } = &undone.dispatch.intent;
-            undone.dispatch.is_of(kind, entity) && (to_kind, to) != (kind, entity)
-        });
-        let known = self.wanted.is_empty() && self.lines.are_in_memory();
-        known && waiting.next().is_none()
+    /// What is in memory of an entity's messages that are not done.
+    pub(super) fn of(&self, kind: &KindName, entity: &EntityId) -> impl Iterator<Item = &Dispatch> {
+        let undone = self.undone.values().map(|undone| &*undone.dispatch);
+        undone.filter(move |dispatch| dispatch.is_of(kind, entity))
+    }
+
+    /// The first commit that may have a message which is not done and not in memory.
+    pub(super) fn first_unread(&self) -> Option<Sequence> {
+        let wanted = self.next_wanted();
+        wanted.into_iter().chain(self.lines.first_unread()).min()
+    }
+
+    /// Whether a message of a commit is not done, though it is not in memory.
+    pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
+        let IntentPlace { sequence, index } = place;
+        let wanted = self.wanted.get(&sequence);
+        wanted.is_some_and(|wanted| wanted.contains_key(&index))
+            || self.lines.is_left(receiver, place)
     }
 
     /// The entity was deleted by the commit at a sequence: what is left of its messages before goes.
@@ -427,5 +432,10 @@ impl Dispatch {
     /// Whether it is of an entity.
     fn is_of(&self, kind: &KindName, entity: &EntityId) -> bool {
         self.kind == *kind && self.sender == *entity
+    }
+
+    /// Whether its sender is its receiver.
+    pub(super) fn is_to_itself(&self) -> bool {
+        self.is_of(&self.intent.kind, &self.intent.entity)
     }
 }

@@ -267,9 +267,21 @@ impl Lines {
         }
     }
 
-    /// Whether all that is not done is in memory.
-    pub(super) fn are_in_memory(&self) -> bool {
-        self.aside == 0 && self.shelved.is_empty()
+    /// The first commit that may have a message which is put aside or left in the log.
+    pub(super) fn first_unread(&self) -> Option<Sequence> {
+        if self.aside == 0 && self.shelved.is_empty() {
+            return None;
+        }
+        let first = self.lines.values().filter_map(Line::first_unread);
+        first.min()
+    }
+
+    /// Whether a message of a commit is put aside or left in the log.
+    pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
+        self.lines.get(&receiver).is_some_and(|line| {
+            let shelf = line.shelf.as_ref();
+            line.aside.contains_key(&place) || shelf.is_some_and(|it| place.sequence > it.after)
+        })
     }
 
     /// It was there. Whether it was away before, and those that stalled and may be sent now.
@@ -431,6 +443,17 @@ impl Line {
     /// How many of it are known to be not done.
     fn undone(&self) -> usize {
         self.held.len() + self.aside.len() + self.coming
+    }
+
+    /// The first commit that may have one of it which is not in memory, those left out that are on their
+    /// way back.
+    fn first_unread(&self) -> Option<Sequence> {
+        let aside = self
+            .aside
+            .first_key_value()
+            .map(|(place, _)| place.sequence);
+        let shelf = self.shelf.as_ref().map(|it| Sequence(it.after.0 + 1));
+        aside.into_iter().chain(shelf).min()
     }
 
     /// Whether there is something of it that is not in memory.

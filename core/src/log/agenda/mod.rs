@@ -29,17 +29,18 @@ mod fire;
 mod index;
 mod intents;
 mod lines;
+mod sent;
 mod shelf;
 mod tail;
 mod timers;
 
 use crate::id::{OpId, Sequence, WallTime};
-use crate::name::{EntityId, KindName};
 use crate::step::{Deadline, Limits, Span, Time};
 use alloc::collections::BTreeMap;
 use intents::Intents;
 
 pub(super) use fire::{Due, INTERNAL};
+pub(super) use sent::Sent;
 pub(crate) use timers::Timers;
 
 /// What is to be done later in one shard.
@@ -168,16 +169,6 @@ impl Agenda {
             failed: self.intents.failed(),
             shelved: self.intents.lines.shelved_count(),
         }
-    }
-
-    /// Whether all that an entity sent to others is delivered, as far as this owner can know: all that was
-    /// stored is taken in (V2).
-    pub(super) fn is_done_with(&self, kind: &KindName, entity: &EntityId) -> bool {
-        let live = match &self.stage {
-            Stage::Live => true,
-            Stage::Off | Stage::Index(_) | Stage::Behind(_) => false,
-        };
-        live && self.intents.is_done_with(kind, entity)
     }
 
     /// What the index says has changed.

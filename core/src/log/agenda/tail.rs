@@ -272,7 +272,10 @@ impl Shard {
     }
 
     /// What a message of the shard says of timers and messages of this class; `None` when nothing.
-    pub(super) fn stored(&self, message: &Message) -> Result<Option<(KindName, Commit)>, String> {
+    pub(in crate::log) fn stored(
+        &self,
+        message: &Message,
+    ) -> Result<Option<(KindName, Commit)>, String> {
         let commit = Commit::decode(&message.payload).map_err(|error| error.to_string())?;
         if commit.layout != self.config.layout {
             return Err(format!("it was written under layout {}", commit.layout));

@@ -10,6 +10,7 @@ use tenure::{Cluster, Delete};
 on_both_shells!(
     any_node_deletes_and_the_owner_does_it,
     messages_are_delivered_and_reminders_go,
+    a_deletion_in_vain_says_what_it_waited_for,
     an_entity_deletes_itself_by_a_reminder,
     an_entity_deletes_another_by_a_message,
 );
@@ -71,6 +72,8 @@ macro_rules! message {
 }
 
 message!(Take { tell: Option<String>, delete: Option<String>, after_ms: u64, then_delete: bool }, "take");
+message!(Choke { other: String }, "choke");
+message!(Swallow {}, "swallow");
 message!(Look {}, "look");
 
 impl Take {
@@ -105,6 +108,24 @@ impl Decide<Take> for Note {
     }
 }
 
+impl Decide<Choke> for Note {
+    type Reply = ();
+    type Error = Never;
+
+    fn decide(&self, choke: &Choke, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+        Ok(Decision::event(Noted).send::<Self>(&choke.other, Swallow {}))
+    }
+}
+
+impl Decide<Swallow> for Note {
+    type Reply = ();
+    type Error = Never;
+
+    fn decide(&self, _: &Swallow, _: &DecideCx<'_>) -> Result<Decision<Self, ()>, Never> {
+        panic!("it chokes")
+    }
+}
+
 impl Answer<Look> for Note {
     type Reply = u32;
 
@@ -115,7 +136,11 @@ impl Answer<Look> for Note {
 
 impl Entity for Note {
     fn messages() -> Messages<Self> {
-        Messages::new().command::<Take>().query::<Look>()
+        Messages::new()
+            .command::<Take>()
+            .command::<Choke>()
+            .command::<Swallow>()
+            .query::<Look>()
     }
 }
 
@@ -156,6 +181,44 @@ async fn messages_are_delivered_and_reminders_go(world: &World) {
     until(&node, "carol", 2).await;
     assert_eq!(alice.read(Look {}).await.unwrap(), 0);
     assert_eq!(node.counters().await.halts, 0);
+}
+
+async fn a_deletion_in_vain_says_what_it_waited_for(world: &World) {
+    let mut nodes = Vec::new();
+    for name in ["a", "b"] {
+        let cluster = Cluster::named(name).settle(Duration::from_millis(50));
+        let node = Tenure::builder().namespace("bank").shards(2).streams(1);
+        nodes.push(world.start(node.cluster(cluster).serve::<Note>()).await);
+    }
+    let other = "bob".to_owned();
+    let choke = nodes[0].entity::<Note>("alice").ask(Choke { other });
+    choke.timeout(SOON).await.unwrap();
+    for (noted, node) in (2..).zip(&nodes) {
+        let alice = node.entity::<Note>("alice");
+        let told = async {
+            loop {
+                let deleted = alice.delete().timeout(Duration::from_secs(2)).await;
+                match deleted.unwrap_err() {
+                    AskError::Execute(ExecuteError::Undelivered { undelivered, .. }) => {
+                        return undelivered;
+                    }
+                    // A machine under load may be late.
+                    error @ (AskError::Execute(_) | AskError::Route(_) | _) => {
+                        assert!(error.is_unknown(), "{error}");
+                    }
+                }
+            }
+        };
+        // Others pass it.
+        let others = async {
+            let ask = alice.ask(Take::plain()).timeout(SOON);
+            assert_eq!(ask.await.unwrap(), noted);
+            until(node, "alice", noted).await;
+        };
+        let (undelivered, ()) = tokio::join!(told, others);
+        assert_eq!((undelivered.messages, &*undelivered.to), (1, "note/bob"));
+    }
+    assert_eq!(nodes[0].counters().await.halts, 0);
 }
 
 async fn an_entity_deletes_itself_by_a_reminder(world: &World) {

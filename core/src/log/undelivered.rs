@@ -1,0 +1,281 @@
+//! Deletions that wait until the entity's messages are delivered (V2), while others are served.
+//!
+//! A deletion whose entity has sent what is not delivered yet steps aside: reads and commands of the entity
+//! pass it, and it is decided anew when nothing is left to wait for. Where messages of the shard are not in
+//! memory, the entity's own commits are read for whose they are.
+
+use super::agenda::Sent;
+use super::entity::{Caller, Command, Member};
+use super::shard::{Named, Op, Retry, Shard, Turn};
+use super::{KindIndex, Refusal, Reply, Undelivered};
+use crate::id::{OpId, Sequence, Slot, Ticket};
+use crate::name::{EntityId, KindName};
+use crate::port::{Page, StoreDone, StoreReply, StoreRequest};
+use crate::reached;
+use crate::step::{Outcome, Span, Time};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Deletions of one entity that wait for its messages.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Deletions {
+    /// In the order in which they were decided, each with its caller's deadline.
+    waiting: VecDeque<(Command, Time)>,
+    /// What they wait for.
+    undelivered: Undelivered,
+    /// What the entity sent in commits up to here is delivered.
+    clear: Sequence,
+    /// The read of its commits, and the last of them when it was sent.
+    reading: Option<(OpId, Sequence)>,
+    /// When it is looked at again, after so many times.
+    again: Option<Time>,
+    tries: u32,
+}
+
+/// How much earlier than its deadline a caller is told, so that one of another node still hears it.
+const TOLD_BEFORE: Span = Span::from_millis(100);
+
+impl Deletions {
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn into_callers(self) -> impl Iterator<Item = Caller> {
+        let waiting = self.waiting.into_iter();
+        waiting.map(|(command, _)| Caller::Command(command))
+    }
+
+    /// What was read counts no more: the log may be another one.
+    pub(super) fn begin_anew(&mut self) {
+        self.clear = Sequence::NONE;
+        self.reading = None;
+    }
+}
+
+impl Shard {
+    /// What a deletion has to wait for (V2): messages that its entity sent to others, or that this owner
+    /// takes in all that was stored.
+    pub(super) fn sent(&self, slot: Slot) -> Sent {
+        let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
+            return Sent::Delivered;
+        };
+        let deletions = entity.deletions.as_ref();
+        let clear = deletions.map_or(Sequence::NONE, |it| it.clear);
+        let last = entity.held.as_ref().map_or(Sequence::NONE, |it| it.sent);
+        let kind = &self.kind_of(slot).record.name;
+        agenda.sent((kind, &entity.id), last, clear)
+    }
+
+    /// A deletion was decided and cannot be stored yet: those behind it go first.
+    pub(super) fn step_aside(&mut self, t: &mut Turn<'_, '_>, slot: Slot, members: Vec<Member>) {
+        reached!(t.cx, "log: a deletion waits for messages to be delivered");
+        for Member { command, .. } in members {
+            let ticket = command.ticket;
+            let Some((_, deadline)) = self.callers.get(&ticket).copied() else {
+                continue;
+            };
+            let early = deadline.since(t.cx.now).as_nanos() / 4;
+            let early = Span::from_nanos(early.min(TOLD_BEFORE.as_nanos()));
+            self.put_off(ticket, slot, deadline - early);
+            let deletions = self.entity(slot).deletions.get_or_insert_default();
+            deletions.waiting.push_back((command, deadline));
+        }
+        self.delete_on(t, slot);
+        self.next(t, slot);
+    }
+
+    /// Gives a caller another deadline.
+    fn put_off(&mut self, ticket: Ticket, slot: Slot, deadline: Time) {
+        if let Some((_, before)) = self.callers.insert(ticket, (slot, deadline)) {
+            self.deadlines.remove(&(before, ticket));
+        }
+        self.deadlines.insert((deadline, ticket), ());
+    }
+
+    /// Has deletions decided anew if they may go on; else finds out what they wait for.
+    fn delete_on(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let sent = self.sent(slot);
+        let Some(deletions) = &mut self.entity(slot).deletions else {
+            return;
+        };
+        match sent {
+            Sent::Delivered => {}
+            Sent::Waits(undelivered) => {
+                // The end of each message that is known has it looked at again.
+                let again = undelivered.messages == 0;
+                deletions.undelivered = undelivered;
+                deletions.again = None;
+                if again {
+                    self.delete_later(t, slot);
+                }
+                return;
+            }
+            Sent::Unread { .. } if deletions.reading.is_some() => return,
+            Sent::Unread { from } => return self.read_sent(t, slot, from),
+        }
+        let Some(deletions) = self.entity(slot).deletions.take() else {
+            return;
+        };
+        for (command, deadline) in deletions.waiting.into_iter().rev() {
+            self.put_off(command.ticket, slot, deadline);
+            let caller = Caller::Command(command);
+            self.entity(slot).queue.push_front(caller);
+        }
+        self.next(t, slot);
+    }
+
+    /// Looks again after a while.
+    fn delete_later(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        let tries = self
+            .entity(slot)
+            .deletions
+            .as_ref()
+            .map_or(0, |it| it.tries);
+        let at = t.cx.now + self.delay(t, tries);
+        if let Some(deletions) = &mut self.entity(slot).deletions {
+            deletions.tries = tries.saturating_add(1);
+            deletions.again = Some(at);
+            self.retries.insert((at, Retry::Deletion(slot)));
+        }
+    }
+
+    /// It is time to look again.
+    pub(super) fn delete_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot, at: Time) {
+        let entity = self.entities.get(slot);
+        let deletions = entity.and_then(|entity| entity.deletions.as_ref());
+        if deletions.is_some_and(|deletions| deletions.again == Some(at)) {
+            self.delete_on(t, slot);
+        }
+    }
+
+    /// A message came to its end: a deletion of its sender may have waited for it.
+    pub(super) fn delete_after(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        (kind, sender): (&KindName, &EntityId),
+    ) {
+        let kind = self.kinds.iter().position(|it| it.record.name == *kind);
+        let Some(kind) = kind.and_then(|kind| u16::try_from(kind).ok()) else {
+            return;
+        };
+        let named = Named::new(KindIndex(kind), sender.clone());
+        let Some(slot) = self.index.get(&named).copied() else {
+            return;
+        };
+        if let Some(deletions) = &mut self.entity(slot).deletions {
+            deletions.tries = 0;
+            self.delete_on(t, slot);
+        }
+    }
+
+    /// A deletion's deadline passed while it waited; whether it did.
+    pub(super) fn delete_in_vain(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        ticket: Ticket,
+    ) -> bool {
+        let Some(deletions) = &mut self.entity(slot).deletions else {
+            return false;
+        };
+        let mut waiting = deletions.waiting.iter();
+        let Some(place) = waiting.position(|(command, _)| command.ticket == ticket) else {
+            return false;
+        };
+        reached!(t.cx, "log: a deletion waited in vain");
+        deletions.waiting.remove(place);
+        let refusal = Refusal::Undelivered(deletions.undelivered.clone());
+        if deletions.waiting.is_empty() {
+            self.entity(slot).deletions = None;
+        }
+        t.reply(self, ticket, Reply::Refused(refusal));
+        // It may be that nobody else wants the entity.
+        self.next(t, slot);
+        true
+    }
+
+    /// Reads the entity's commits from one on, for messages that are not in memory.
+    fn read_sent(&mut self, t: &mut Turn<'_, '_>, slot: Slot, from: Sequence) {
+        let entity = self.entity(slot);
+        let last = entity.held.as_ref().map_or(from, |held| held.sequence);
+        let request = StoreRequest::Scan {
+            filter: entity.subject.clone(),
+            stream: self.names.stream.clone(),
+            from,
+            messages_max: self.limits.index_page,
+        };
+        let op = self.ask(t, Op::Sent(slot), request);
+        if let Some(deletions) = &mut self.entity(slot).deletions {
+            deletions.reading = Some((op, last));
+        }
+    }
+
+    /// Commits of an entity that is to be deleted.
+    pub(super) fn on_sent(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        op: OpId,
+        reply: StoreReply,
+    ) {
+        let Some(entity) = self.entities.get_mut(slot) else {
+            return;
+        };
+        let Some(deletions) = &mut entity.deletions else {
+            return;
+        };
+        let Some((_, last)) = deletions.reading.take_if(|(asked, _)| *asked == op) else {
+            return;
+        };
+        match reply {
+            Outcome::Done(StoreDone::Page(page)) => self.on_sent_page(t, slot, &page, last),
+            Outcome::Done(_) => t.halt("the answer to a scan is another kind"),
+            Outcome::Refused(_) | Outcome::Unknown => self.delete_later(t, slot),
+        }
+    }
+
+    fn on_sent_page(&mut self, t: &mut Turn<'_, '_>, slot: Slot, page: &Page, last: Sequence) {
+        reached!(t.cx, "log: a deletion reads what its entity sent");
+        let mut clear = Sequence::NONE;
+        let mut left = Undelivered::default();
+        for message in &page.messages {
+            let Ok(stored) = self.stored(message) else {
+                break;
+            };
+            if let Some((_, commit)) = stored {
+                left = self.left_of(message.sequence, &commit);
+            }
+            if left.messages > 0 {
+                break;
+            }
+            clear = message.sequence;
+        }
+        let whole = page
+            .messages
+            .last()
+            .map_or(Sequence::NONE, |it| it.sequence)
+            == clear;
+        if whole && !page.more && !self.shape.replicated {
+            // The one server knew all that was acknowledged when it was asked.
+            clear = clear.max(last);
+        }
+        let entity = self.entity(slot);
+        let Some(deletions) = &mut entity.deletions else {
+            return;
+        };
+        deletions.clear = deletions.clear.max(clear);
+        if let Some(held) = &mut entity.held
+            && held.sent <= clear
+        {
+            // It is so for good.
+            held.sent = Sequence::NONE;
+        }
+        if whole && (page.more || clear >= last) {
+            return self.delete_on(t, slot);
+        }
+        // One of them is not delivered or cannot be read, or a replica lags.
+        deletions.undelivered = left;
+        self.delete_later(t, slot);
+    }
+}
