@@ -406,10 +406,10 @@ impl super::world::State {
         self.schedule_faults();
     }
 
-    /// The log as it is now.
+    /// All that was stored so far, what was deleted among it.
     pub(super) fn log(&self) -> Result<Log, Violation> {
-        let streams = self.plan.event_streams();
-        let messages = streams.iter().flat_map(|it| self.store.messages(it));
+        self.ever.judge(&self.namespace, &self.store)?;
+        let messages = self.ever.records().map(|record| &record.message);
         Log::read(&self.namespace, messages, &self.voids)
     }
 }

@@ -149,7 +149,12 @@ impl Log {
 }
 
 fn versions(previous: Option<&Commit>, commit: &Commit) -> Result<(), String> {
-    let last = previous.map_or(Version::ABSENT, |previous| previous.last);
+    let last = match previous {
+        Some(previous) => previous.last,
+        // What was before a tombstone may be gone where nobody wrote it down.
+        None if commit.tombstone => commit.before,
+        None => Version::ABSENT,
+    };
     if commit.before != last {
         let before = commit.before;
         return Err(format!(

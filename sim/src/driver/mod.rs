@@ -8,6 +8,7 @@
 mod beliefs;
 mod cluster;
 mod event;
+mod ever;
 mod executor;
 mod faults;
 mod left;

@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) corruption: Option<Corruption>,
     /// What reads what is written.
     pub(crate) readers: Readers,
+    /// Whether callers delete entities.
+    pub(crate) deletes: bool,
 }
 
 /// What runs on the nodes of a run and reads what its callers write.
@@ -190,6 +192,8 @@ impl Plan {
             | Profile::Group => {}
         }
         let readers = with_readers(profile, &mut faults, &mut draws);
+        // What reads would have to know what it may miss.
+        let deletes = readers == Readers::default() && draws.chance(What::Plan, 424, 500);
         spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
         // What is older than a receiver remembers is not delivered; here nothing is.
@@ -224,6 +228,7 @@ impl Plan {
             within: Span::from_secs(3_600),
             corruption: None,
             readers,
+            deletes,
         }
     }
 

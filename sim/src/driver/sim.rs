@@ -78,6 +78,10 @@ impl Turn {
         self.client
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     fn row(&self) -> u64 {
         (self.client + 1) << 40 | self.number << 1
     }

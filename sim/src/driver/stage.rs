@@ -105,6 +105,14 @@ impl Stage for Arc<World> {
         self.state().records.clone()
     }
 
+    fn deletes(&self) -> bool {
+        self.state().plan.deletes
+    }
+
+    fn stored(&self) -> Vec<Record> {
+        self.state().ever.records().cloned().collect()
+    }
+
     fn on_bus(&self) -> Vec<Message> {
         let state = self.state();
         let stream = state.namespace.bus_stream();

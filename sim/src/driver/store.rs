@@ -266,11 +266,15 @@ impl State {
         }
     }
 
-    /// Writes down what was stored in the consumers' stream, where somebody asks for it.
+    /// Writes down what was stored in a stream of events, and where somebody asks for it in that of the
+    /// consumers.
     fn writes_down(&mut self, stream: &str, reply: &StoreReply) {
         let Outcome::Done(StoreDone::Published(ack)) = reply else {
             return;
         };
+        if self.plan.event_streams().iter().any(|it| it == stream) {
+            self.ever.take(self.now, &self.store, stream);
+        }
         let readers = self.plan.readers;
         let asked = readers.groups || readers.projections;
         if !asked || stream != self.namespace.consumer_stream().as_str() {

@@ -3,6 +3,7 @@
 
 use super::beliefs::Beliefs;
 use super::event::Event;
+use super::ever::Ever;
 use super::executor::{Ready, TaskId, Work};
 use super::network::Network;
 use super::plan::{Plan, REMOVED_MAX};
@@ -200,6 +201,8 @@ pub(super) struct State {
     pub(super) network: Network,
     /// What was stored in the consumers' stream.
     pub(super) records: Vec<Record>,
+    /// What was stored in the streams of events, what was deleted since among it.
+    pub(super) ever: Ever,
     next_task: TaskId,
     changes: Changes,
     pub(super) program: Program,
@@ -254,6 +257,7 @@ impl State {
             wire: Wire::default(),
             network: Network::default(),
             records: Vec::new(),
+            ever: Ever::default(),
             next_task: 1,
             changes: Changes::default(),
             program,

@@ -125,6 +125,17 @@ pub trait Stage: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether callers delete entities: where what was deleted is written down.
+    fn deletes(&self) -> bool {
+        false
+    }
+
+    /// What was stored in the streams of events, each with when it was, those of one stream in their order,
+    /// what was deleted since among it; none of it in a world that does not write that down.
+    fn stored(&self) -> Vec<Record> {
+        Vec::new()
+    }
+
     /// What is stored in the stream of the bus.
     fn on_bus(&self) -> Vec<Message> {
         Vec::new()

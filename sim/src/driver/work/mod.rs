@@ -1,12 +1,13 @@
 //! What the cluster of the driver world is asked by its own callers, and what must come of it: counters
 //! with command ids and repetitions, registers whose answers some order has to explain, transfers whose sum
-//! stays, reminders, actors of which one at a time acts, a bus, and what reads all of it: consumers, groups
+//! stays, reminders, mortals that are deleted and begin anew, actors of which one at a time acts, a bus, and what reads all of it: consumers, groups
 //! of them and projections.
 
 mod alarm;
 mod bus;
 mod consume;
 mod counter;
+mod mortal;
 mod operations;
 mod project;
 mod purse;
@@ -28,5 +29,7 @@ pub(super) fn served(cluster: SimCluster) -> SimCluster {
         .serve::<register::Kept>()
         .serve::<purse::Purse>()
         .serve::<alarm::Alarm>()
+        .serve::<mortal::Mortal>()
+        .serve::<mortal::Heir>()
         .actor::<sentry::Sentry>()
 }

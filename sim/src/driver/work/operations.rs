@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenure_core::api::{
-    Aggregate as _, Answer, AskError, Decide, Entity, ExecuteError, LoadError, Message, Never,
-    ReadError, Tenure,
+    Aggregate as _, Answer, AskError, Decide, Delete, Entity, ExecuteError, LoadError, Message,
+    Never, ReadError, Tenure,
 };
 use tenure_core::id::CommandId;
 use tenure_core::log::Freshness;
@@ -58,6 +58,8 @@ pub(super) enum Wish {
     Look,
     Write(u64),
     Swap(u64, u64),
+    /// Deletes it: it holds then what it held at first.
+    Delete,
 }
 
 /// What came of one sending.
@@ -137,11 +139,13 @@ impl Operations {
                     // No two write the same, but for what is there at first.
                     let value = client << 32 | number << 4 | (part + 1);
                     let held = self.page().held.get(&key).copied().unwrap_or(0);
-                    let wish = match turn.random(8) {
+                    let wishes = if sim.deletes() { 9 } else { 8 };
+                    let wish = match turn.random(wishes) {
                         0 | 1 => Wish::Read(Freshness::Linearizable),
                         2 => Wish::Read(kind.freshest()),
                         3 => Wish::Look,
                         4 | 5 => Wish::Write(value),
+                        8 => Wish::Delete,
                         _ => Wish::Swap(held, value),
                     };
                     (key, wish)
@@ -193,6 +197,7 @@ impl Operations {
             Wish::Read(_) | Wish::Look => (RegisterInput::Read, true),
             Wish::Write(value) => (RegisterInput::Write(value), false),
             Wish::Swap(from, to) => (RegisterInput::Swap(from, to), false),
+            Wish::Delete => (RegisterInput::Write(0), false),
         };
         let mut page = self.page();
         if let Some(held) = holds(input, output) {
@@ -351,6 +356,10 @@ async fn to_owner<A: Entity + Holds + Answer<Held, Reply = u64>>(
             let sent = ask::<A, _>(tenure, key, Swap { from, to }, id).await;
             sent.map(RegisterOutput::Swapped)
         }
+        Wish::Delete => {
+            let sent = ask::<A, _>(tenure, key, Delete, id).await;
+            sent.map(|()| RegisterOutput::Done)
+        }
     }
 }
 
@@ -394,6 +403,10 @@ async fn directly(tenure: &Tenure, key: &str, wish: Wish, id: CommandId) -> Sent
         Wish::Swap(from, to) => {
             let sent = execute(tenure, key, Swap { from, to }, id).await;
             sent.map(RegisterOutput::Swapped)
+        }
+        Wish::Delete => {
+            let sent = execute(tenure, key, Delete, id).await;
+            sent.map(|()| RegisterOutput::Done)
         }
     }
 }

@@ -7,7 +7,7 @@ use super::counter::{Book, Counter, Held};
 use super::operations::{Judged, Kind, Operations, Wish};
 use super::project::Projections;
 use super::witness::{Disorder, Witness};
-use super::{alarm, consume, purse, sentry};
+use super::{alarm, consume, mortal, purse, sentry};
 use crate::oracle::{Class, Violation};
 use crate::voids::Voids;
 use std::time::Duration;
@@ -64,6 +64,11 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
         let hailer = sentry::hailer(client(number), until, SENTRIES);
         callers.push(sim.spawn(hailer));
     }
+    let mortals = mortal::Book::default();
+    for number in (12..14).filter(|_| sim.deletes()) {
+        let mortals = mortals.clone();
+        callers.push(sim.spawn(mortals.caller(client(number), until, ENTITIES)));
+    }
     let posts = consume::Posts::at_work(&sim, until);
     let crews = consume::Crews::at_work(&sim, until);
     let projections = Projections::at_work(&sim, until);
@@ -79,7 +84,8 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     }
     last_round(&sim, &book).await?;
     last_operations(&sim, &operations).await?;
-    finish(&sim).await?;
+    last_lives(&sim, &mortals).await?;
+    finish(&sim, &mortals).await?;
     bus.is_quiet().await;
     consume::finish(posts).await?;
     crews.finish(&core).await?;
@@ -89,7 +95,7 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     judge(&sim, &book, &witness)?;
     reached!(sim.probe(), "world: run to its end");
     Ok(Verdict {
-        asked: book.asked() + operations.asked(),
+        asked: book.asked() + operations.asked() + mortals.asked(),
     })
 }
 
@@ -126,7 +132,12 @@ async fn last_operations(sim: &Sim, operations: &Operations) -> Result<(), Viola
                 Wish::Swap(first, second),
                 Wish::Look,
                 Wish::Read(Freshness::Linearizable),
+                Wish::Delete,
+                Wish::Look,
             ] {
+                if matches!(wish, Wish::Delete) && !sim.deletes() {
+                    break;
+                }
                 let key = kind.key(number);
                 until_done(sim, &key, || {
                     operations.carry_out(turn, kind, key.clone(), wish)
@@ -136,6 +147,47 @@ async fn last_operations(sim: &Sim, operations: &Operations) -> Result<(), Viola
         }
     }
     Ok(())
+}
+
+/// Every mortal acts, and is deleted.
+async fn last_lives(sim: &Sim, mortals: &mortal::Book) -> Result<(), Violation> {
+    for number in (0..ENTITIES).filter(|_| sim.deletes()) {
+        until_done(sim, &format!("mortal-{number}"), || {
+            // What it does is another thing each time.
+            let turn = sim.turn(LAST + 5 + mortals.asked() as u64, number);
+            async move { mortals.last(&turn, number).await }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the lives of mortals, and how much of the last ones is to come; nothing is known of
+/// them where what they rest on is void.
+fn lives(sim: &Sim, mortals: &mortal::Book) -> Result<usize, Violation> {
+    if !sim.deletes() || sim.may_be_damaged() {
+        return Ok(0);
+    }
+    let judged = mortal::judge(&sim.stage.stored(), mortals);
+    if let Some(what) = judged.wrong {
+        return Err(safety("lives", what));
+    }
+    if judged.ended > 0 {
+        reached!(sim.probe(), "world: a mortal's life ended");
+    }
+    if judged.unheard > 0 {
+        reached!(
+            sim.probe(),
+            "world: a mortal was deleted before it heard from itself"
+        );
+    }
+    if judged.unrung > 0 {
+        reached!(
+            sim.probe(),
+            "world: a mortal was deleted before its alarm rang"
+        );
+    }
+    Ok(judged.open)
 }
 
 /// One order explains what the callers of each register were told (P4, P5).
@@ -174,7 +226,7 @@ async fn until_done<F: Future<Output = bool>>(
 }
 
 /// What was sent is taken, and what was set rings.
-async fn finish(sim: &Sim) -> Result<(), Violation> {
+async fn finish(sim: &Sim, mortals: &mortal::Book) -> Result<(), Violation> {
     // Timers and messages of a stream that came back without its end may have been lost with it.
     if sim.voids().tail_lost() {
         return Ok(());
@@ -196,11 +248,14 @@ async fn finish(sim: &Sim) -> Result<(), Violation> {
             let what = format!("{gave} was given, and {took} taken");
             return Err(safety("transfers", what));
         }
-        if took == gave && silent == 0 {
+        let open = lives(sim, mortals)?;
+        if took == gave && silent == 0 && open == 0 {
             return Ok(());
         }
         if sim.now() >= until {
-            let what = format!("{gave} was given, and {took} taken; {silent} alarms did not ring");
+            let what = format!(
+                "{gave} was given, and {took} taken; {silent} alarms did not ring; mortals wait for {open}"
+            );
             return Err(liveness("finished", what));
         }
         sim.sleep(Duration::from_millis(200)).await;
@@ -273,6 +328,11 @@ impl Sim {
     pub(super) fn may_be_damaged(&self) -> bool {
         let voids = self.voids();
         voids.tail_lost() || voids.unfenced_any()
+    }
+
+    /// Whether callers delete entities.
+    pub(super) fn deletes(&self) -> bool {
+        self.stage.deletes()
     }
 
     /// How many shards there are of each class.
