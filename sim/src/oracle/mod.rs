@@ -28,7 +28,8 @@ use crate::profile::Plan;
 use std::collections::BTreeSet;
 use std::fmt;
 use tenure_core::format::{LayoutKey, WriteMode};
-use tenure_core::id::{Sequence, WallTime};
+use tenure_core::id::{Sequence, Ticket, WallTime};
+use tenure_core::log::Freshness;
 
 /// Something that happened, as oracles see it.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,26 @@ pub enum Happened<'a> {
         at: u64,
         /// Until when it may act, in true nanoseconds; `None`: it may not.
         until: Option<u64>,
+    },
+    /// A log begins to answer readers of a leased shard from what it holds.
+    Answers {
+        /// The shard, by its index in the plan.
+        shard: usize,
+        /// The node and which of its lives.
+        node: (usize, u32),
+        /// When, in true nanoseconds.
+        at: u64,
+        /// Who asks.
+        readers: &'a [Ticket],
+    },
+    /// A log told such a reader.
+    Answered {
+        /// The node and which of its lives.
+        node: (usize, u32),
+        /// Who asked.
+        reader: Ticket,
+        /// What the answer rests on.
+        freshness: Freshness,
     },
     /// An ownership record was stored.
     Claimed {

@@ -206,6 +206,7 @@ impl World {
             self.tell(place, Kind::Does, || {
                 format!("{place} -> {}", brief::effect(&effect))
             });
+            self.answers_by_effect(place, shard, &effect)?;
             self.begin(place, shard, effect)?;
         }
         self.wake(place);

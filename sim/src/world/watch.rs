@@ -101,7 +101,7 @@ impl World {
 
     /// Lets the oracles judge something that concerns no single commit or caller.
     pub(super) fn judge(&mut self, seen: Seen<'_>) -> Result<(), Violation> {
-        if let Seen::Cluster(Happened::Acts { shard, .. }) = seen
+        if let Seen::Cluster(Happened::Acts { shard, .. } | Happened::Answers { shard, .. }) = seen
             && (self.leased_void || self.unfenced.contains(&shard))
         {
             return Ok(());

@@ -7,7 +7,7 @@ use crate::world::event::Place;
 use std::collections::BTreeMap;
 use tenure_core::Time;
 use tenure_core::format::TakeOver;
-use tenure_core::log;
+use tenure_core::log::{self, Reply, Work};
 use tenure_core::shard::{Order, Report};
 
 /// What one node's lanes know of what they may do.
@@ -77,6 +77,40 @@ impl World {
             | Report::Failed { .. } => false,
         };
         self.change_hold(place, shard, |hold| hold.owned = owned && !hold.leaving)
+    }
+
+    /// What a log answers readers by its lease, as far as it concerns who acts beside it.
+    pub(in crate::world) fn answers_by_effect(
+        &mut self,
+        place: Place,
+        shard: usize,
+        effect: &log::Effect,
+    ) -> Result<(), Violation> {
+        if self.nodes[place.node].seats.is_none() || self.spot(shard).class != TakeOver::Leased {
+            return Ok(());
+        }
+        let node = (place.node, place.life);
+        let happened = match effect {
+            log::Effect::Run {
+                work: Work::Answer { tickets, .. },
+                ..
+            } => Happened::Answers {
+                shard,
+                node,
+                at: self.now,
+                readers: tickets,
+            },
+            log::Effect::Reply {
+                ticket,
+                reply: Reply::Read { freshness, .. },
+            } => Happened::Answered {
+                node,
+                reader: *ticket,
+                freshness: *freshness,
+            },
+            _ => return Ok(()),
+        };
+        self.judge(Seen::Cluster(happened))
     }
 
     fn change_hold(
