@@ -86,7 +86,7 @@ impl Oracle for Lease {
                 }
                 Ok(())
             }
-            Happened::Claimed { .. } => Ok(()),
+            Happened::Claimed { .. } | Happened::Departs { .. } => Ok(()),
         }
     }
 }

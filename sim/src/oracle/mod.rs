@@ -28,7 +28,7 @@ use crate::profile::Plan;
 use std::collections::BTreeSet;
 use std::fmt;
 use tenure_core::format::{LayoutKey, WriteMode};
-use tenure_core::id::{Sequence, Ticket, WallTime};
+use tenure_core::id::{Incarnation, Sequence, Ticket, WallTime};
 use tenure_core::log::Freshness;
 
 /// Something that happened, as oracles see it.
@@ -102,6 +102,17 @@ pub enum Happened<'a> {
         reader: Ticket,
         /// What the answer rests on.
         freshness: Freshness,
+    },
+    /// A log sends the record that ends its ownership of a shard.
+    Departs {
+        /// The shard, by its index in the plan.
+        shard: usize,
+        /// The run that it is of.
+        run: Incarnation,
+        /// The last record that the shard may have by then.
+        over: Sequence,
+        /// The shard's records.
+        claims: &'a [Claim],
     },
     /// An ownership record was stored.
     Claimed {

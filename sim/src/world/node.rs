@@ -207,6 +207,7 @@ impl World {
                 format!("{place} -> {}", brief::effect(&effect))
             });
             self.answers_by_effect(place, shard, &effect)?;
+            self.departs_by_effect(place, shard, &effect)?;
             self.begin(place, shard, effect)?;
         }
         self.wake(place);

@@ -6,8 +6,9 @@ use crate::world::World;
 use crate::world::event::Place;
 use std::collections::BTreeMap;
 use tenure_core::Time;
-use tenure_core::format::TakeOver;
+use tenure_core::format::{Ownership, TakeOver};
 use tenure_core::log::{self, Reply, Work};
+use tenure_core::port::{Expect, StoreRequest};
 use tenure_core::shard::{Order, Report};
 
 /// What one node's lanes know of what they may do.
@@ -111,6 +112,43 @@ impl World {
             _ => return Ok(()),
         };
         self.judge(Seen::Cluster(happened))
+    }
+
+    /// A log that ends its ownership does so with a record that names another run, or none.
+    pub(in crate::world) fn departs_by_effect(
+        &mut self,
+        place: Place,
+        shard: usize,
+        effect: &log::Effect,
+    ) -> Result<(), Violation> {
+        let Some(seats) = &self.nodes[place.node].seats else {
+            return Ok(());
+        };
+        let log::Effect::Store {
+            request: StoreRequest::Publish(publish),
+            ..
+        } = effect
+        else {
+            return Ok(());
+        };
+        let (run, subject) = (seats.incarnation, self.ownership(shard));
+        let Expect::OwnLast(over) = publish.expect else {
+            return Ok(());
+        };
+        if publish.subject != *subject {
+            return Ok(());
+        }
+        let record = Ownership::decode(&publish.payload);
+        if record.is_ok_and(|record| record.owner == Some(run)) {
+            return Ok(());
+        }
+        let claims = self.ledger.claims(subject).to_vec();
+        self.judge(Seen::Cluster(Happened::Departs {
+            shard,
+            run,
+            over,
+            claims: &claims,
+        }))
     }
 
     fn change_hold(
