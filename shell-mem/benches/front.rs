@@ -2,12 +2,16 @@
 //! alternating turns of one run. Printed as ratios to the server as well.
 //!
 //! `cargo bench -p tenure-mem --features listen --bench front -- [operations] [turns]`
+//!
+//! `cargo bench -p tenure-mem --features listen --bench front -- --seconds 600` loads the front alone for so long
+//! and prints how much memory it has: requests, stored messages and what a consumer is given, each round over
+//! connections of its own.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 #[path = "../tests/front/started.rs"]
 mod started;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::{self, consumer, stream};
 use futures_util::{StreamExt as _, stream as futures};
 use started::Program;
 use std::time::{Duration, Instant};
@@ -18,14 +22,39 @@ const OUTSTANDING: usize = 256;
 
 fn main() {
     // `cargo bench` passes `--bench`.
+    let lasts = std::env::args().any(|word| word == "--seconds");
     let mut numbers = std::env::args().filter_map(|text| text.parse::<usize>().ok());
-    let count = numbers.next().unwrap_or(20_000);
+    let count = numbers.next();
     let turns = numbers.next().unwrap_or(3);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(measure(count, turns));
+    match count {
+        Some(seconds) if lasts => runtime.block_on(last(Duration::from_secs(seconds as u64))),
+        _ => runtime.block_on(measure(count.unwrap_or(20_000), turns)),
+    }
+}
+
+/// Loads the front for a while, and tells its memory ten times.
+async fn last(length: Duration) {
+    /// How many of each there are in a round.
+    const COUNT: usize = 1_000;
+    let front = Program::start();
+    let began = Instant::now();
+    let (mut rounds, mut told) = (0_u64, 0);
+    while told <= 10 {
+        asks(&front.url, COUNT).await;
+        publishes(&front.url, COUNT).await;
+        consumes(&front.url, COUNT).await;
+        rounds += 1;
+        // The first time is after the first round, when all that it needs is there.
+        if began.elapsed() >= length / 10 * told {
+            let (seconds, memory) = (began.elapsed().as_secs(), front.memory_kib());
+            println!("after {seconds} s and {rounds} rounds the front has {memory} KiB");
+            told += 1;
+        }
+    }
 }
 
 async fn measure(count: usize, turns: usize) {
@@ -77,17 +106,37 @@ async fn asks(url: &str, count: usize) -> f64 {
     rate
 }
 
-/// Messages that were stored and acknowledged, in a second.
-async fn publishes(url: &str, count: usize) -> f64 {
-    let js = jetstream::new(async_nats::connect(url).await.expect("it connects"));
-    let config = stream::Config {
+/// The stream of the load.
+fn stored() -> stream::Config {
+    stream::Config {
         name: "S".into(),
         subjects: vec!["s.>".into()],
         storage: stream::StorageType::Memory,
         max_messages: 1_000,
         ..stream::Config::default()
-    };
-    js.get_or_create_stream(config).await.expect("a stream");
+    }
+}
+
+/// Takes and acknowledges so many messages by a consumer of its own.
+async fn consumes(url: &str, count: usize) {
+    let js = jetstream::new(async_nats::connect(url).await.expect("it connects"));
+    let stream = js.get_or_create_stream(stored()).await.expect("a stream");
+    let config = consumer::pull::Config::default();
+    let consumer = stream.create_consumer(config).await.expect("a consumer");
+    let fetched = consumer.fetch().max_messages(count).messages().await;
+    let mut messages = fetched.expect("messages").take(count);
+    while let Some(message) = messages.next().await {
+        let message = message.expect("it is read");
+        message.ack().await.expect("it is acknowledged");
+    }
+    let name = &consumer.cached_info().name;
+    stream.delete_consumer(name).await.expect("it is there");
+}
+
+/// Messages that were stored and acknowledged, in a second.
+async fn publishes(url: &str, count: usize) -> f64 {
+    let js = jetstream::new(async_nats::connect(url).await.expect("it connects"));
+    js.get_or_create_stream(stored()).await.expect("a stream");
     let body = vec![b'x'; 256];
     rate(count, || async {
         let sent = js
