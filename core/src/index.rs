@@ -10,6 +10,8 @@ pub(crate) struct Index {
     /// A power of two of places, at most three quarters of them taken; or none.
     places: Vec<(u64, u32)>,
     len: usize,
+    /// How far a hash is shifted to be the number of a place.
+    shift: u32,
 }
 
 /// The slot of a place that is free.
@@ -20,9 +22,9 @@ impl Index {
         self.len
     }
 
+    #[inline]
     pub(crate) fn find(&self, number: u64) -> Option<u32> {
-        let place = self.place(number)?;
-        let (_, slot) = self.places[place];
+        let (_, slot) = self.place(number)?;
         (slot != FREE).then_some(slot)
     }
 
@@ -32,8 +34,8 @@ impl Index {
         if 4 * (self.len + 1) > 3 * self.places.len() {
             self.grow();
         }
-        let place = self.place(number).expect("a free place");
-        if self.places[place].1 != FREE {
+        let (place, before) = self.place(number).expect("a free place");
+        if before != FREE {
             return false;
         }
         self.places[place] = (number, slot);
@@ -42,8 +44,7 @@ impl Index {
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<u32> {
-        let place = self.place(number)?;
-        let (_, slot) = self.places[place];
+        let (place, slot) = self.place(number)?;
         if slot == FREE {
             return None;
         }
@@ -52,25 +53,24 @@ impl Index {
         Some(slot)
     }
 
-    /// Where a number is, or would be.
-    fn place(&self, number: u64) -> Option<usize> {
-        let mut place = self.home(number)?;
+    /// Where a number is, or would be, and the slot that is there; `None` without any place.
+    #[inline]
+    fn place(&self, number: u64) -> Option<(usize, u32)> {
+        let mut place = self.home(number);
         loop {
-            let (other, slot) = self.places[place];
+            let (other, slot) = *self.places.get(place)?;
             if slot == FREE || other == number {
-                return Some(place);
+                return Some((place, slot));
             }
             place = self.after(place);
         }
     }
 
     /// The place that a number begins to look at.
-    fn home(&self, number: u64) -> Option<usize> {
+    #[inline]
+    fn home(&self, number: u64) -> usize {
         const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-        let bits = self.places.len().checked_ilog2()?;
-        let hash = number.wrapping_mul(GOLDEN);
-        // With one place there is no bit to shift in.
-        Some(hash.checked_shr(64 - bits).unwrap_or(0) as usize)
+        (number.wrapping_mul(GOLDEN) >> self.shift) as usize
     }
 
     fn after(&self, place: usize) -> usize {
@@ -82,7 +82,7 @@ impl Index {
         let mask = self.places.len() - 1;
         let mut place = self.after(free);
         while self.places[place].1 != FREE {
-            let home = self.home(self.places[place].0).expect("there are places");
+            let home = self.home(self.places[place].0);
             // How far each is behind the home: what is at or behind the free place may move there.
             if place.wrapping_sub(home) & mask >= place.wrapping_sub(free) & mask {
                 self.places[free] = self.places[place];
@@ -95,10 +95,11 @@ impl Index {
 
     fn grow(&mut self) {
         let places = (2 * self.places.len()).max(16);
+        self.shift = u64::BITS - places.ilog2();
         let before = core::mem::replace(&mut self.places, vec![(0, FREE); places]);
         for (number, slot) in before {
             if slot != FREE {
-                let place = self.place(number).expect("a free place");
+                let (place, _) = self.place(number).expect("a free place");
                 self.places[place] = (number, slot);
             }
         }

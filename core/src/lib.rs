@@ -44,6 +44,7 @@ pub mod lease;
 pub mod log;
 pub mod name;
 pub mod node;
+mod places;
 pub mod port;
 pub mod projection;
 pub mod route;

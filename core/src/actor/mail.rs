@@ -15,7 +15,8 @@ impl Scheduler {
             let broken = "a ticket comes once, of a kind that is known";
             return self.halt(HaltReason::Broken(broken), out);
         }
-        let refusal = match self.gate(ask.place) {
+        let gate = self.gate(ask.place);
+        let refusal = match gate {
             _ if self.stopping => Some(Refusal::Stopped),
             _ if ask.deadline <= cx.now => Some(Refusal::Deadline),
             Gate::Shut => Some(Refusal::NotOwner),
@@ -24,7 +25,7 @@ impl Scheduler {
             }
             Gate::Open | Gate::Stash(_) => self.against_trail(&ask),
         };
-        match (refusal, self.gate(ask.place)) {
+        match (refusal, gate) {
             (Some(refusal), _) => refuse(ticket, refusal, out),
             (None, Gate::Stash(place)) => self.stash(cx, place, ask, out),
             (None, Gate::Open | Gate::Shut) => self.deliver(cx, ask, out),

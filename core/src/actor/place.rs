@@ -48,7 +48,7 @@ impl Scheduler {
             return Gate::Open;
         };
         let leased = self.lease.is_some_and(|until| self.now < until);
-        match self.places.get(&place) {
+        match self.places.get(place) {
             Some(Held::Owned(_)) if leased => Gate::Open,
             Some(Held::HandingOver { .. }) if leased => Gate::Stash(place),
             Some(_) | None => Gate::Shut,
@@ -58,7 +58,7 @@ impl Scheduler {
     /// A place is held, under this epoch from now on. A hand-over goes on under it: only the loss of
     /// the place ends one.
     pub(super) fn own(&mut self, cx: &mut Cx<'_>, place: Place, epoch: Epoch) {
-        let held = self.places.entry(place).or_insert(Held::Owned(epoch));
+        let held = self.places.get_or_insert_with(place, || Held::Owned(epoch));
         match held {
             Held::Owned(held) => *held = epoch,
             Held::HandingOver { epoch: held, .. } => {
@@ -73,7 +73,7 @@ impl Scheduler {
         // It is not handed over any more, so that nobody is told it is drained.
         if let Some(Held::HandingOver {
             until: Some(until), ..
-        }) = self.places.remove(&place)
+        }) = self.places.remove(place)
         {
             self.leaving.remove(&(until, place));
         }
@@ -81,7 +81,7 @@ impl Scheduler {
     }
 
     fn take_stash(&mut self, place: Place) -> BTreeMap<Ticket, Ask> {
-        match self.places.get_mut(&place) {
+        match self.places.get_mut(place) {
             Some(Held::HandingOver { stash, .. }) => core::mem::take(stash),
             Some(Held::Owned(_)) | None => BTreeMap::new(),
         }
@@ -166,12 +166,12 @@ impl Scheduler {
     }
 
     fn all_places(&self) -> Vec<Place> {
-        self.places.keys().copied().collect()
+        self.places.keys().collect()
     }
 
     /// Why nothing of a place is to stay, if that is so.
     pub(super) fn must_leave(&self, place: Option<Place>) -> Option<Why> {
-        let held = place.and_then(|place| self.places.get(&place));
+        let held = place.and_then(|place| self.places.get(place));
         match held {
             _ if self.stopping => Some(Why::NodeStops),
             Some(Held::HandingOver { .. }) => Some(Why::HandOver),
@@ -180,7 +180,7 @@ impl Scheduler {
     }
 
     pub(super) fn hand_over(&mut self, cx: &mut Cx<'_>, place: Place, out: &mut Effects<Effect>) {
-        let epoch = match self.places.get(&place) {
+        let epoch = match self.places.get(place) {
             Some(Held::HandingOver { .. }) => return,
             Some(Held::Owned(epoch)) => Some(*epoch),
             None => None,
@@ -212,7 +212,7 @@ impl Scheduler {
                 stash,
                 drained: false,
                 until: Some(of),
-            }) = self.places.get_mut(&place)
+            }) = self.places.get_mut(place)
             else {
                 continue;
             };
@@ -262,7 +262,7 @@ impl Scheduler {
         if self.members.contains_key(&place) {
             return;
         }
-        if let Some(Held::HandingOver { drained, until, .. }) = self.places.get_mut(&place)
+        if let Some(Held::HandingOver { drained, until, .. }) = self.places.get_mut(place)
             && !*drained
         {
             *drained = true;
@@ -372,7 +372,7 @@ impl Scheduler {
         ask: Ask,
         out: &mut Effects<Effect>,
     ) {
-        let full = match self.places.get(&place) {
+        let full = match self.places.get(place) {
             Some(Held::HandingOver { stash, .. }) => stash.len() >= self.limits.stash_max,
             Some(Held::Owned(_)) | None => true,
         };
@@ -386,14 +386,14 @@ impl Scheduler {
 
     fn put_in_stash(&mut self, place: Place, ask: Ask) {
         let (ticket, deadline) = (ask.ticket, ask.deadline);
-        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(&place) {
+        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(place) {
             stash.insert(ticket, ask);
         }
         self.wait(ticket, deadline, Spot::Stash(place));
     }
 
     pub(super) fn unstash(&mut self, place: Place, ticket: Ticket) {
-        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(&place) {
+        if let Some(Held::HandingOver { stash, .. }) = self.places.get_mut(place) {
             stash.remove(&ticket);
         }
     }

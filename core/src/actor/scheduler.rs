@@ -9,6 +9,7 @@ use super::{Effect, Input, KindConfig};
 use crate::id::{Epoch, OpId, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::EntityId;
+use crate::places::Places;
 use crate::shard::Place;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Time};
 use crate::tickets::Tickets;
@@ -42,7 +43,7 @@ pub struct Scheduler {
     pub(super) deadlines: Alarms<Ticket>,
     /// What activations wait for by themselves.
     pub(super) alarms: Alarms<u32>,
-    pub(super) places: BTreeMap<Place, Held>,
+    pub(super) places: Places<Held>,
     /// Until when the actors of a place have time to end.
     pub(super) leaving: BTreeSet<(Time, Place)>,
     pub(super) lease: Option<Time>,
@@ -103,7 +104,7 @@ impl Scheduler {
             tickets: Tickets::default(),
             deadlines: Alarms::new(),
             alarms: Alarms::new(),
-            places: BTreeMap::new(),
+            places: Places::default(),
             leaving: BTreeSet::new(),
             lease: None,
             pauses: BTreeMap::new(),
@@ -122,7 +123,7 @@ impl Scheduler {
 
     /// The epoch under which a place is held, also while it is handed over.
     pub fn epoch(&self, place: Place) -> Option<Epoch> {
-        self.places.get(&place).and_then(Held::epoch)
+        self.places.get(place).and_then(Held::epoch)
     }
 
     /// Whether an activation of a place is there still, also when the place was lost (A1).

@@ -25,7 +25,7 @@ impl Scheduler {
 
     fn begin_turn(&mut self, cx: &mut Cx<'_>, index: u32, out: &mut Effects<Effect>) {
         let place = self.peek(index).place;
-        let held = place.is_none_or(|place| self.places.contains_key(&place));
+        let held = place.is_none_or(|place| self.places.contains(place));
         always!(cx, held, "actor: A5, a turn begins in a place that is held");
         let (letter, caller) = loop {
             let Some(what) = self.take(index, out) else {

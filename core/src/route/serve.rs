@@ -16,7 +16,11 @@ use slab::Slab;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Serves {
     running: Slab<Serve>,
-    callers: BTreeMap<Address, Caller>,
+    callers: Slab<Caller>,
+    /// The slot of each caller.
+    known: BTreeMap<Address, usize>,
+    /// Who asked last: the requests of a frame are of one lane.
+    latest: Option<(Address, usize)>,
     deadlines: Timers,
     /// How many there were: the upper bits of the next ticket.
     tickets: u64,
@@ -26,6 +30,8 @@ pub(super) struct Serves {
 struct Serve {
     ticket: Ticket,
     from: Address,
+    /// Its slot.
+    caller: usize,
     op: OpId,
     target: Target,
 }
@@ -70,7 +76,8 @@ impl Router {
         };
         let serves = &mut self.serves;
         let running = serves.running.len();
-        let caller = serves.caller(from, callers_max, cx.now);
+        let at = serves.caller(from, callers_max, cx.now);
+        let caller = &mut serves.callers[at];
         if !caller.came.first(op) {
             reached!(cx, "a request came twice");
             return;
@@ -97,12 +104,11 @@ impl Router {
         entry.insert(Serve {
             ticket,
             from,
+            caller: at,
             op,
             target,
         });
-        if let Some(caller) = serves.callers.get_mut(&from) {
-            caller.running.insert(op.0, slot);
-        }
+        caller.running.insert(op.0, slot);
         serves.deadlines.set(slot, deadline);
         out.push(Effect::Serve {
             ticket,
@@ -137,22 +143,35 @@ impl Serves {
         self.running.len()
     }
 
-    /// A lane that asks, known from now on.
-    fn caller(&mut self, from: Address, callers_max: usize, now: Time) -> &mut Caller {
-        if !self.callers.contains_key(&from) && self.callers.len() >= callers_max {
-            let idle = self.callers.iter().filter(|(_, c)| c.running.len() == 0);
-            let oldest = idle.min_by_key(|(_, caller)| caller.last);
-            if let Some(oldest) = oldest.map(|(from, _)| *from) {
-                self.callers.remove(&oldest);
+    /// The slot of a lane that asks, which is known from now on.
+    fn caller(&mut self, from: Address, callers_max: usize, now: Time) -> usize {
+        let latest = self.latest.filter(|(latest, _)| *latest == from);
+        let at = latest.map(|(_, at)| at);
+        let at = at.or_else(|| self.known.get(&from).copied());
+        let at = at.unwrap_or_else(|| self.add_caller(from, callers_max, now));
+        self.latest = Some((from, at));
+        self.callers[at].last = now;
+        at
+    }
+
+    /// A lane asks for the first time. Without room for another one the idle one goes that asked longest
+    /// ago.
+    fn add_caller(&mut self, from: Address, callers_max: usize, now: Time) -> usize {
+        if self.callers.len() >= callers_max {
+            let known = self.known.iter().map(|(from, at)| (*from, *at));
+            let idle = known.filter(|(_, at)| self.callers[*at].running.len() == 0);
+            if let Some((oldest, at)) = idle.min_by_key(|(_, at)| self.callers[*at].last) {
+                self.known.remove(&oldest);
+                self.callers.remove(at);
             }
         }
-        let caller = self.callers.entry(from).or_insert_with(|| Caller {
+        let at = self.callers.insert(Caller {
             came: Window::new(),
             running: Index::default(),
             last: now,
         });
-        caller.last = now;
-        caller
+        self.known.insert(from, at);
+        at
     }
 
     /// Takes out what is served under a ticket, if it still is.
@@ -164,9 +183,7 @@ impl Serves {
         }
         self.running.remove(slot as usize);
         self.deadlines.clear(slot);
-        if let Some(caller) = self.callers.get_mut(&serve.from) {
-            caller.running.remove(serve.op.0);
-        }
+        self.callers[serve.caller].running.remove(serve.op.0);
         Some(serve)
     }
 
@@ -185,7 +202,8 @@ impl Serves {
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        let caller = self.caller(from, callers_max, now);
+        let at = self.caller(from, callers_max, now);
+        let caller = &mut self.callers[at];
         caller.came.first(op);
         let running = caller.running.find(op.0);
         let serve = running.and_then(|slot| self.running.get(slot as usize));
@@ -222,10 +240,17 @@ impl Serves {
     /// Of the nodes that are not in the view only those are kept in mind that asked lately: what they
     /// asked for may still come a second time (R6).
     pub(super) fn forget(&mut self, is_there: impl Fn(Incarnation) -> bool, now: Time) {
-        self.callers.retain(|from, caller| {
-            is_there(from.incarnation)
+        let callers = &mut self.callers;
+        self.known.retain(|from, at| {
+            let caller = &callers[*at];
+            let kept = is_there(from.incarnation)
                 || caller.running.len() > 0
-                || now.since(caller.last) < GONE_KEPT
+                || now.since(caller.last) < GONE_KEPT;
+            if !kept {
+                callers.remove(*at);
+            }
+            kept
         });
+        self.latest = None;
     }
 }

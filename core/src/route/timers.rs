@@ -8,8 +8,11 @@ use alloc::vec::Vec;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    /// The slots of each millisecond.
+    /// The slots of each millisecond other than the latest.
     due: BTreeMap<u64, List>,
+    /// The millisecond for which a timer was set last, and its slots: requests that come together have one
+    /// deadline mostly.
+    latest: (u64, List),
     links: Links,
     /// In which millisecond each slot is.
     of: Vec<u64>,
@@ -31,7 +34,19 @@ impl Timers {
         }
         debug_assert_eq!(self.of[place], NONE, "a slot has one timer");
         self.of[place] = bucket;
-        self.links.push(self.due.entry(bucket).or_default(), slot);
+        if self.latest.0 != bucket {
+            self.turn_to(bucket);
+        }
+        self.links.push(&mut self.latest.1, slot);
+    }
+
+    /// Makes a bucket the latest one.
+    fn turn_to(&mut self, bucket: u64) {
+        let list = self.due.remove(&bucket).unwrap_or_default();
+        let (before, list) = core::mem::replace(&mut self.latest, (bucket, list));
+        if !list.is_empty() {
+            self.due.insert(before, list);
+        }
     }
 
     /// Takes back the timer of a slot, if it has one.
@@ -40,7 +55,12 @@ impl Timers {
             return;
         };
         let bucket = core::mem::replace(of, NONE);
-        if let Some(list) = self.due.get_mut(&bucket) {
+        if bucket == NONE {
+            return;
+        }
+        if bucket == self.latest.0 {
+            self.links.remove(&mut self.latest.1, slot);
+        } else if let Some(list) = self.due.get_mut(&bucket) {
             self.links.remove(list, slot);
             if list.is_empty() {
                 self.due.remove(&bucket);
@@ -50,9 +70,9 @@ impl Timers {
 
     /// A slot whose deadline has passed; its timer is taken back.
     pub(super) fn pop(&mut self, now: Time) -> Option<u32> {
-        let (bucket, list) = self.due.first_key_value()?;
+        let (bucket, list) = self.first()?;
         let slot = list.first()?;
-        if end(*bucket) > now {
+        if end(bucket) > now {
             return None;
         }
         self.clear(slot);
@@ -61,7 +81,17 @@ impl Timers {
 
     /// When the first deadline will have passed.
     pub(super) fn next(&self) -> Option<Time> {
-        self.due.first_key_value().map(|(bucket, _)| end(*bucket))
+        self.first().map(|(bucket, _)| end(bucket))
+    }
+
+    /// The first bucket in which a slot is.
+    fn first(&self) -> Option<(u64, List)> {
+        let due = self.due.first_key_value();
+        let due = due.map(|(bucket, list)| (*bucket, *list));
+        let latest = Some(self.latest).filter(|(_, list)| !list.is_empty());
+        due.into_iter()
+            .chain(latest)
+            .min_by_key(|(bucket, _)| *bucket)
     }
 }
 
@@ -72,8 +102,9 @@ fn end(bucket: u64) -> Time {
 
 #[cfg(test)]
 mod tests {
-    use super::Timers;
-    use crate::step::{Span, Time};
+    use super::{BITS, Timers};
+    use crate::step::{Dice, Purpose, Span, Time};
+    use alloc::collections::BTreeSet;
 
     #[test]
     fn a_timer_fires_within_two_milliseconds_after_its_deadline() {
@@ -91,5 +122,35 @@ mod tests {
         assert_eq!(timers.pop(at(29)), None);
         timers.clear(0);
         assert_eq!((timers.pop(at(99)), timers.next()), (None, None));
+    }
+
+    #[test]
+    fn they_are_the_same_as_an_ordered_set() {
+        let dice = Dice::new(31);
+        let (mut timers, mut set) = (Timers::default(), BTreeSet::new());
+        for n in 0..20_000_u64 {
+            let roll = |what, below| dice.below(Purpose::World, 4 * n + what, below);
+            let (slot, bucket) = (roll(0, 24) as u32, n / 100 + roll(1, 4));
+            let at = |bucket: u64| Time::from_nanos(bucket << BITS);
+            match set.iter().find(|(_, of)| *of == slot).copied() {
+                None => {
+                    timers.set(slot, at(bucket));
+                    set.insert((bucket, slot));
+                }
+                Some(entry) if roll(2, 2) == 0 => {
+                    timers.clear(slot);
+                    set.remove(&entry);
+                }
+                Some(_) => {}
+            }
+            let first = set.first().map(|(bucket, _)| *bucket);
+            assert_eq!(timers.next(), first.map(|first| at(first + 1)));
+            while let Some(slot) = timers.pop(at(n / 100)) {
+                let entry = set.iter().find(|(_, of)| *of == slot).copied();
+                let entry = entry.expect("a timer that was set");
+                assert!(entry.0 < n / 100 && set.remove(&entry));
+            }
+            assert!(set.first().is_none_or(|(bucket, _)| *bucket >= n / 100));
+        }
     }
 }

@@ -212,9 +212,6 @@ impl Router {
             return;
         }
         self.table_revision = Some(table.revision);
-        if let Some(place) = table.rows.keys().max_by_key(|place| place.shard) {
-            self.ways.of_mut(Target::Place(*place));
-        }
         for place in table.rows.keys() {
             self.ways.of_mut(Target::Place(*place));
         }

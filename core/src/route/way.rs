@@ -2,19 +2,17 @@
 
 use super::Target;
 use super::list::List;
-use crate::format::TakeOver;
 use crate::id::{Incarnation, Ticket};
+use crate::places::Places;
 use crate::shard::{Place, Row};
 use crate::step::{Span, Time};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 /// All targets, found in constant time where they are places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ways {
-    fenced: Vec<Way>,
-    leased: Vec<Way>,
+    places: Places<Way>,
     nodes: BTreeMap<Incarnation, Way>,
     none: Way,
 }
@@ -65,27 +63,17 @@ pub(super) struct Behind {
 impl Ways {
     pub(super) fn of(&self, target: Target) -> &Way {
         let found = match target {
-            Target::Place(Place { class, shard }) => match class {
-                TakeOver::Fenced => self.fenced.get(usize::from(shard.0)),
-                TakeOver::Leased => self.leased.get(usize::from(shard.0)),
-            },
+            Target::Place(place) => self.places.get(place),
             Target::Node(node) => self.nodes.get(&node),
         };
         found.unwrap_or(&self.none)
     }
 
     pub(super) fn of_mut(&mut self, target: Target) -> &mut Way {
-        let (places, shard) = match target {
-            Target::Place(Place { class, shard }) => match class {
-                TakeOver::Fenced => (&mut self.fenced, usize::from(shard.0)),
-                TakeOver::Leased => (&mut self.leased, usize::from(shard.0)),
-            },
-            Target::Node(node) => return self.nodes.entry(node).or_default(),
-        };
-        if shard >= places.len() {
-            places.resize_with(shard + 1, Way::default);
+        match target {
+            Target::Place(place) => self.places.get_or_insert_with(place, Way::default),
+            Target::Node(node) => self.nodes.entry(node).or_default(),
         }
-        &mut places[shard]
     }
 
     /// Forgets a node for which nothing is under way.
@@ -98,12 +86,8 @@ impl Ways {
     }
 
     /// All places that there has been something to know of.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        let of = |class, len: usize| {
-            let place = move |shard| Place { class, shard };
-            (0..=u16::MAX).take(len).map(crate::id::ShardId).map(place)
-        };
-        of(TakeOver::Fenced, self.fenced.len()).chain(of(TakeOver::Leased, self.leased.len()))
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.places.keys()
     }
 }
 
