@@ -88,6 +88,7 @@ pub use shard::Shard;
 
 pub(crate) use agenda::Timers as ArmedTimers;
 pub(crate) use decide::HEADER_BYTES_MAX;
+#[cfg(feature = "driver")]
 pub(crate) use delete::DELETED;
 
 use crate::format::{KindRecord, LayoutKey, TakeOver, WriteMode};

@@ -128,12 +128,14 @@ fn a_deletion_ends_what_is_read_backwards() {
     assert!(page.deleted && page.next.is_none());
     let mut ask = world.ask(Cursor::Newest, Range::default(), 64);
     ask.at_least = last;
-    let (page, _) = world.page_of(ask, |_, request| match request {
-        StoreRequest::Get { sequence, .. } if sequence.0 + 10 < last.0 => None,
-        StoreRequest::Latest { .. } | StoreRequest::Get { .. } => {
-            Some(before.answer_as_of(WallTime(1), last, request))
-        }
-        _ => None,
+    let (page, _) = world.page_of(ask, |_, request| {
+        let late =
+            matches!(request, StoreRequest::Get { sequence, .. } if sequence.0 + 10 < last.0);
+        let reads = matches!(
+            request,
+            StoreRequest::Latest { .. } | StoreRequest::Get { .. }
+        );
+        (reads && !late).then(|| before.answer_as_of(WallTime(1), last, request))
     });
     let page = page.unwrap();
     let versions: Vec<u64> = page.commits.iter().map(|it| it.commit.last.0).collect();

@@ -91,27 +91,30 @@ impl World {
             return Ok(());
         }
         let node = (place.node, place.life);
-        let happened = match effect {
-            log::Effect::Run {
-                work: Work::Answer { tickets, .. },
-                ..
-            } => Happened::Answers {
+        if let log::Effect::Run {
+            work: Work::Answer { tickets, .. },
+            ..
+        } = effect
+        {
+            return self.judge(Seen::Cluster(Happened::Answers {
                 shard,
                 node,
                 at: self.now,
                 readers: tickets,
-            },
-            log::Effect::Reply {
-                ticket,
-                reply: Reply::Read { freshness, .. },
-            } => Happened::Answered {
-                node,
-                reader: *ticket,
-                freshness: *freshness,
-            },
-            _ => return Ok(()),
+            }));
+        }
+        let log::Effect::Reply {
+            ticket,
+            reply: Reply::Read { freshness, .. },
+        } = effect
+        else {
+            return Ok(());
         };
-        self.judge(Seen::Cluster(happened))
+        self.judge(Seen::Cluster(Happened::Answered {
+            node,
+            reader: *ticket,
+            freshness: *freshness,
+        }))
     }
 
     /// A log that ends its ownership does so with a record that names another run, or none.
