@@ -9,6 +9,7 @@ mod consumers;
 mod delivery;
 mod direct;
 mod error;
+mod fault;
 mod messages;
 mod publish;
 mod pull;
