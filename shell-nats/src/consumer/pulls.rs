@@ -54,6 +54,8 @@ pub(super) struct Pulls {
     large: bool,
     /// When the server said something, or was asked.
     heard: Instant,
+    /// It said that it has nothing more, since a message came last.
+    dry: bool,
 }
 
 /// How much a fetch takes.
@@ -73,6 +75,7 @@ impl Pulls {
             left: Credit::default(),
             large: false,
             heard: now,
+            dry: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl Pulls {
 
     /// A message came; `bytes` is about what the server counts for it.
     pub(super) fn delivered(&mut self, bytes: u64) {
+        self.dry = false;
         self.left.messages = self.left.messages.saturating_sub(1);
         self.left.bytes = self.left.bytes.saturating_sub(bytes);
         if self.left.messages == 0 {
@@ -143,6 +147,17 @@ impl Pulls {
     /// The server said something.
     pub(super) fn hear(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// The server said that it has nothing more for the consumer.
+    pub(super) fn has_no_more(&mut self) {
+        self.dry = true;
+    }
+
+    /// Whether the server said so, and no message came since. That nothing came says nothing: its way may
+    /// be held up.
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry
     }
 
     /// When the consumer counts as dead if nothing is heard until then; `None` when it owes nothing.
@@ -193,6 +208,17 @@ mod tests {
         // Half of the bytes is as good as half of the messages.
         pulls.delivered(6 * MIB);
         assert_eq!(pulls.next(limits(10), now).unwrap().0, 3);
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_server_says_so_and_not_before() {
+        let mut pulls = Pulls::new(now());
+        pulls.next(limits(10), now());
+        assert!(!pulls.is_dry());
+        pulls.has_no_more();
+        assert!(pulls.is_dry());
+        pulls.delivered(100);
+        assert!(!pulls.is_dry());
     }
 
     #[test]

@@ -238,7 +238,10 @@ impl Tap {
         let text = message.description.as_deref().unwrap_or_default();
         match status.as_u16() {
             100 => self.lives(message),
-            404 | 408 => self.ended(message, false),
+            404 | 408 => {
+                self.pulls.has_no_more();
+                self.ended(message, false);
+            }
             409 if text == "Batch Completed" => self.ended(message, false),
             409 if text == "Message Size Exceeds MaxBytes" => self.ended(message, true),
             // A limit of the account or of the server for what consumers may ask: it lasts, and says what it is.
@@ -268,7 +271,9 @@ impl Tap {
             let heard = self.heard;
             tracing::debug!(subject = %self.subject, sent, heard, "messages of a consumer were lost");
             self.end = Some(End::Lost);
+            return;
         }
+        self.pulls.has_no_more();
     }
 
     fn ended(&mut self, message: &Message, by_size: bool) {
@@ -291,7 +296,9 @@ impl Tap {
     fn answer(&mut self, ask: Ask) -> StoreReply {
         let count = self.taken.len().min(ask.messages_max as usize);
         let mut messages = Vec::with_capacity(count);
-        let (mut bytes, mut pending) = (0, 0);
+        let mut bytes = 0;
+        // Something may be on its way, as long as the server does not say that there is nothing.
+        let mut pending = u64::from(!self.pulls.is_dry());
         while messages.len() < count
             && let Some((delivered, follow)) = self.taken.pop_front()
         {

@@ -84,7 +84,8 @@ fn fetched_from(
         return None;
     }
     let Some((last, before)) = fetched.messages.split_last() else {
-        return (fetched.pending == 0).then(|| store.clone());
+        // That there is no more is known when the server says so, which it does now and then.
+        return (fetched.pending <= 1).then(|| store.clone());
     };
     let mut store = store.clone();
     let mut point = 0;
