@@ -24,11 +24,14 @@ pub enum WorldKind {
     /// The same over madsim's network, each run in a process of its own: it is [`process`](crate::process)
     /// that builds and runs it.
     Madsim,
+    /// As that one, with the shell on NATS and its client: nodes speak NATS to servers over madsim's
+    /// connections.
+    Nats,
 }
 
 impl WorldKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pure, Self::Driver, Self::Madsim];
+    pub const ALL: [Self; 4] = [Self::Pure, Self::Driver, Self::Madsim, Self::Nats];
 
     /// Its name on the command line and in a repro.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl WorldKind {
             Self::Pure => "pure",
             Self::Driver => "driver",
             Self::Madsim => "madsim",
+            Self::Nats => "nats",
         }
     }
 
@@ -45,6 +49,7 @@ impl WorldKind {
             Self::Pure => &Profile::OF_MACHINES,
             Self::Driver => &driver::PROFILES,
             Self::Madsim => &driver::SHARED,
+            Self::Nats => &driver::ON_ONE_SERVER,
         }
     }
 
@@ -58,6 +63,10 @@ impl WorldKind {
             Self::Pure => Profile::OF_MACHINES.contains(&profile),
             Self::Driver => driver::has(profile),
             Self::Madsim => driver::has(profile) && profile != Profile::Group,
+            Self::Nats => {
+                let apart = [Profile::Group, Profile::Replicated];
+                driver::has(profile) && !apart.contains(&profile)
+            }
         };
         if has {
             return Ok(());
@@ -78,6 +87,9 @@ impl WorldKind {
     /// When they cannot.
     pub fn check_corruption(self, corruption: Corruption) -> Result<(), String> {
         match self {
+            Self::Nats => Err(format!(
+                "the {self} world has no corruption {corruption}: its servers keep their word"
+            )),
             Self::Driver | Self::Madsim if !corruption.is_of_store() => {
                 let of_store = Corruption::ALL.into_iter().filter(|it| it.is_of_store());
                 let names: Vec<_> = of_store.map(|it| it.to_string()).collect();
@@ -294,7 +306,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => format!("{:#?}", Plan::new(self.seed, self.profile)),
             WorldKind::Driver => driver::plan_of(self),
-            WorldKind::Madsim => stage::plan_text(self),
+            WorldKind::Madsim | WorldKind::Nats => stage::plan_text(self),
         }
     }
 
@@ -303,7 +315,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => Plan::new(self.seed, self.profile).nodes,
             WorldKind::Driver => driver::nodes_of(self),
-            WorldKind::Madsim => stage::nodes_of(self),
+            WorldKind::Madsim | WorldKind::Nats => stage::nodes_of(self),
         }
     }
 
@@ -312,13 +324,13 @@ impl Case {
         SipHasher24::new().hash(self.plan().as_bytes())
     }
 
-    /// Runs it. In the madsim world that is a process of its own, whose program is built at first;
+    /// Runs it. In the worlds on madsim that is a process of its own, whose program is built at first;
     /// [`process::ready`] tells beforehand when it cannot be.
     pub fn run(&self) -> Report {
         match self.world {
             WorldKind::Pure => self.world().run(),
             WorldKind::Driver => driver::run(self, Keep::Nothing),
-            WorldKind::Madsim => process::run(self, Keep::Nothing),
+            WorldKind::Madsim | WorldKind::Nats => process::run(self, Keep::Nothing),
         }
     }
 
@@ -327,7 +339,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => self.world().traced().run(),
             WorldKind::Driver => driver::run(self, Keep::Story),
-            WorldKind::Madsim => process::run(self, Keep::Story),
+            WorldKind::Madsim | WorldKind::Nats => process::run(self, Keep::Story),
         }
     }
 
@@ -336,7 +348,7 @@ impl Case {
     pub(crate) fn run_with_changes(&self, events: BTreeSet<u64>) -> Report {
         match self.world {
             WorldKind::Pure => self.world().traced_with_changes(events).run(),
-            WorldKind::Driver | WorldKind::Madsim => self.run_traced(),
+            WorldKind::Driver | WorldKind::Madsim | WorldKind::Nats => self.run_traced(),
         }
     }
 
@@ -345,7 +357,7 @@ impl Case {
         match self.world {
             WorldKind::Pure => self.world().printing().run(),
             WorldKind::Driver => driver::run(self, Keep::Printed),
-            WorldKind::Madsim => process::run(self, Keep::Printed),
+            WorldKind::Madsim | WorldKind::Nats => process::run(self, Keep::Printed),
         }
     }
 

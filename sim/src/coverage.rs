@@ -17,6 +17,8 @@ pub enum SeenIn {
     Rarely,
     /// Where the driver runs: tests of the driver, and worlds that run it.
     Driver,
+    /// Where nodes speak NATS to servers.
+    Nats,
     /// By properties and traces of its machine alone: no world does what leads there.
     Alone,
 }
@@ -36,8 +38,9 @@ pub fn sites() -> BTreeMap<&'static str, SeenIn> {
             "pure" => SeenIn::Pure,
             "rarely" => SeenIn::Rarely,
             "driver" => SeenIn::Driver,
+            "nats" => SeenIn::Nats,
             "alone" => SeenIn::Alone,
-            other => panic!("{other:?} is nowhere: pure, rarely, driver or alone"),
+            other => panic!("{other:?} is nowhere: pure, rarely, driver, nats or alone"),
         };
         (name, seen)
     };
@@ -50,6 +53,7 @@ pub fn missing(world: WorldKind, probe: &CountingProbe) -> Vec<&'static str> {
     let own = match world {
         WorldKind::Pure => SeenIn::Pure,
         WorldKind::Driver | WorldKind::Madsim => SeenIn::Driver,
+        WorldKind::Nats => SeenIn::Nats,
     };
     wanted.retain(|_, seen| *seen == own);
     for (site, held, _) in probe.counts() {

@@ -129,6 +129,14 @@ pub(crate) enum What {
     Consumers,
     /// Which message of a fetch is lost.
     Delivery,
+    /// When and whose connection is half open.
+    HalfOpen,
+    /// When and which node takes nothing, and for how long.
+    SlowReader,
+    /// When all connections break.
+    ConnectionStorm,
+    /// When the servers are started again, and for how long they are gone.
+    ServerRestart,
 }
 
 /// Rows of draws.
@@ -156,6 +164,10 @@ impl What {
             | Self::Removed
             | Self::Consumers
             | Self::Delivery
+            | Self::HalfOpen
+            | Self::SlowReader
+            | Self::ConnectionStorm
+            | Self::ServerRestart
             | Self::Dying
             | Self::NodeKey
             | Self::Fate

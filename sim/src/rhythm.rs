@@ -120,7 +120,11 @@ impl Rhythm {
             | Fault::DyingLink
             | Fault::LateLink
             | Fault::GivenUp
-            | Fault::LostMessage => return None,
+            | Fault::LostMessage
+            | Fault::HalfOpen
+            | Fault::SlowReader
+            | Fault::ConnectionStorm
+            | Fault::ServerRestart => return None,
         };
         Some(Self {
             fault,

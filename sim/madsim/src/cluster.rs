@@ -1,24 +1,22 @@
-//! The nodes of a run, each a node of madsim, beside one for the store's server; and the cluster as
+//! The nodes of a run, each a node of madsim, beside those of the store's servers; and the cluster as
 //! its callers see it.
 
-use crate::server::Proposals;
-use crate::shell::NodeShell;
-use crate::{link, server};
+use crate::model::Model;
+use crate::nats::Servers;
+use crate::{model, nats};
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
 use madsim::time::TimeHandle;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenure_core::api::{Tenure, start_with};
-use tenure_core::driver::Shell as _;
-use tenure_core::id::{OpId, WallTime};
-use tenure_core::port::{Message, Subject};
-use tenure_core::step::Span;
-use tenure_mem::MemShell;
-use tenure_mem::store::{Store, StoreConfig};
-use tenure_sim::stage::{REMOVED_MAX, Setting};
-use tenure_sim::{Kind, Lane};
+use tenure_core::driver::Shell;
+use tenure_core::id::WallTime;
+use tenure_core::port::Message;
+use tenure_core::step::{Span, Time};
+use tenure_mem::store::Store;
+use tenure_sim::stage::Setting;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -30,15 +28,23 @@ pub(crate) struct Cluster {
     callers: NodeHandle,
     setting: Mutex<Setting>,
     nodes: Mutex<Vec<Node>>,
-    /// The store's own node.
-    pub(crate) server: NodeId,
-    /// The store, as its server's disk keeps it.
-    pub(crate) store: MemShell,
-    pub(crate) proposals: Mutex<Proposals>,
+    /// Where the nodes' store is.
+    pub(crate) store: Place,
     ups: watch::Sender<u64>,
     /// Changes whenever a clock goes otherwise than before.
     clocks: watch::Sender<u64>,
 }
+
+/// Where the nodes' store is.
+pub(crate) enum Place {
+    /// The shell in memory behind an address of madsim's.
+    Model(Model),
+    /// Servers that speak NATS.
+    Nats(Box<Servers>),
+}
+
+/// What ends with a node's present life.
+pub(crate) type End = Box<dyn FnOnce() + Send>;
 
 /// One node.
 struct Node {
@@ -46,7 +52,8 @@ struct Node {
     life: u64,
     /// Its program runs.
     runs: bool,
-    shell: Option<NodeShell>,
+    /// What ends with its present life, if it has begun.
+    end: Option<End>,
     /// The handle of its program, once it is up.
     tenure: Option<Tenure>,
     /// For how many reasons it does nothing.
@@ -60,47 +67,24 @@ impl Cluster {
     pub(crate) fn new(setting: Setting) -> Arc<Self> {
         let handle = Handle::current();
         let count = setting.nodes();
-        let mut config = match setting.servers() {
-            1 => StoreConfig::default(),
-            servers => StoreConfig::clustered(servers),
-        };
-        config.removed_max = REMOVED_MAX;
-        Arc::new_cyclic(|cluster: &std::sync::Weak<Self>| {
-            let serves = cluster.clone();
-            let server = handle
-                .create_node()
-                .name("store")
-                .ip([10, 0, 0, 1].into())
-                .init(move || {
-                    let serves = serves.clone();
-                    async move {
-                        if let Some(cluster) = serves.upgrade() {
-                            server::serve(cluster).await;
-                        }
-                    }
-                })
-                .build();
+        let cluster = Arc::new_cyclic(|cluster: &Weak<Self>| {
+            let store = match setting.wire() {
+                None => Place::Model(Model::new(&handle, cluster, &setting)),
+                Some(wire) => Place::Nats(Box::new(Servers::new(&handle, cluster, wire))),
+            };
             let node = |number: usize| {
                 let last = u8::try_from(number + 1).expect("few nodes");
-                let runs = cluster.clone();
                 let node = handle
                     .create_node()
                     .name(format!("n{number}"))
                     .ip([10, 0, 1, last].into())
-                    .init(move || {
-                        let runs = runs.clone();
-                        async move {
-                            if let Some(cluster) = runs.upgrade() {
-                                program(cluster, number).await;
-                            }
-                        }
-                    })
+                    .init(in_cluster(cluster, move |cluster| program(cluster, number)))
                     .build();
                 Node {
                     id: node.id(),
                     life: 0,
                     runs: true,
-                    shell: None,
+                    end: None,
                     tenure: None,
                     still: 0,
                     held: watch::Sender::new(0),
@@ -108,17 +92,19 @@ impl Cluster {
             };
             Self {
                 nodes: Mutex::new((0..count).map(node).collect()),
-                server: server.id(),
+                store,
                 time: TimeHandle::current(),
                 callers: handle.create_node().name("callers").build(),
-                store: MemShell::on(Store::new(config)),
                 setting: Mutex::new(setting),
-                proposals: Mutex::default(),
                 ups: watch::Sender::new(0),
                 clocks: watch::Sender::new(0),
                 handle: handle.clone(),
             }
-        })
+        });
+        if let Place::Nats(_) = &cluster.store {
+            cluster.beside(nats::wake(Arc::clone(&cluster)));
+        }
+        cluster
     }
 
     /// True time since the start of the run, in nanoseconds.
@@ -137,23 +123,13 @@ impl Cluster {
         lock(&self.nodes)
     }
 
-    /// A node hands a frame over; where the story tells of it.
-    pub(crate) fn sends(&self, node: usize, op: OpId, to: &Subject, frame: &[u8]) -> u64 {
-        let mut setting = self.setting();
-        setting.note(4, &[node as u64, op.0]);
-        setting.bytes(frame);
-        setting.tells((Lane::Node(node), Kind::Does), 0, || {
-            format!("n{node} sends {op:?} to {to}")
-        })
-    }
-
     /// Changes whenever a program is up, or is not any more.
     pub(crate) fn ups(&self) -> watch::Receiver<u64> {
         self.ups.subscribe()
     }
 
     /// Changes whenever a clock goes otherwise than before.
-    pub(crate) fn clocks(&self) -> watch::Receiver<u64> {
+    fn clocks(&self) -> watch::Receiver<u64> {
         self.clocks.subscribe()
     }
 
@@ -165,15 +141,57 @@ impl Cluster {
     /// What the store's wall clock shows.
     pub(crate) fn store_wall(&self) -> WallTime {
         let skew_ms = self.setting().store_skew_ms();
-        WallTime(self.store.wall().0 + skew_ms)
+        WallTime(wall().0 + skew_ms)
+    }
+
+    /// What a node's wall clock shows.
+    pub(crate) fn wall_of(&self, node: usize) -> WallTime {
+        let skew_ms = self.setting().skew_ms(node);
+        WallTime(wall().0 + skew_ms)
+    }
+
+    /// Ends when a node's clock shows a time.
+    pub(crate) async fn sleeps_until(&self, node: usize, at: Time) {
+        let mut changes = self.clocks();
+        loop {
+            changes.borrow_and_update();
+            let when = {
+                let setting = self.setting();
+                if setting.shown(node) >= at {
+                    return;
+                }
+                setting.when(node, at)
+            };
+            let over = async {
+                match when {
+                    Some(when) => {
+                        let left = when.saturating_sub(self.now()).max(1);
+                        sleep(Duration::from_nanos(left)).await;
+                    }
+                    // It stands still.
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // The cluster has the other end.
+                _ = changes.changed() => {}
+                () = over => {}
+            }
+        }
+    }
+
+    /// Looks at the store, or changes it.
+    pub(crate) fn with_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
+        match &self.store {
+            Place::Model(model) => model.store.with_store(look),
+            Place::Nats(servers) => servers.with_store(look),
+        }
     }
 
     /// Which programs run.
     pub(crate) fn lives(&self) -> Vec<bool> {
-        self.state()
-            .iter()
-            .map(|node| node.shell.is_some())
-            .collect()
+        self.state().iter().map(|node| node.end.is_some()).collect()
     }
 
     /// A node's name in madsim.
@@ -184,6 +202,11 @@ impl Cluster {
     /// A node's link breaks, and it gets no other before a true time.
     pub(crate) fn hold_link(&self, node: usize, until: u64) {
         self.state()[node].held.send_replace(until);
+    }
+
+    /// Until when a node's link is held down, in true nanoseconds.
+    pub(crate) fn held(&self, node: usize) -> watch::Receiver<u64> {
+        self.state()[node].held.subscribe()
     }
 
     /// Runs something beside the nodes.
@@ -204,22 +227,26 @@ impl Cluster {
         });
     }
 
-    fn begins(self: &Arc<Self>, node: usize) -> (NodeShell, watch::Receiver<u64>) {
+    /// A node's next life begins: which one it is, and where its tasks run.
+    pub(crate) fn begins(&self, node: usize) -> (u64, NodeHandle) {
         let mut state = self.state();
         let begins = &mut state[node];
         begins.life += 1;
         // It runs: what made an earlier life stand still is over.
         begins.still = 0;
-        let tasks: NodeHandle = self.handle.get_node(begins.id).expect("a node of this run");
-        let shell = NodeShell::new(self, node, begins.life, tasks);
-        begins.shell = Some(shell.clone());
-        let held = begins.held.subscribe();
+        begins.end = Some(Box::new(|| {}));
+        let tasks = self.handle.get_node(begins.id).expect("a node of this run");
         let life = begins.life;
         drop(state);
         let mut setting = self.setting();
         setting.boots(node);
         setting.tell(node, || format!("n{node}.{life} starts"));
-        (shell, held)
+        (life, tasks)
+    }
+
+    /// What ends with a node's present life.
+    pub(crate) fn ends_with(&self, node: usize, end: impl FnOnce() + Send + 'static) {
+        self.state()[node].end = Some(Box::new(end));
     }
 
     fn is_up(&self, node: usize, tenure: Tenure) {
@@ -237,10 +264,10 @@ impl Cluster {
         }
         dead.runs = false;
         dead.still = 0;
-        let (id, shell, tenure) = (dead.id, dead.shell.take(), dead.tenure.take());
+        let (id, end, tenure) = (dead.id, dead.end.take(), dead.tenure.take());
         drop(state);
-        if let Some(shell) = shell {
-            shell.end();
+        if let Some(end) = end {
+            end();
         }
         drop(tenure);
         // What waited while it stood still is dropped with the rest.
@@ -270,22 +297,30 @@ impl Cluster {
         self.handle.restart(id);
     }
 
-    /// The store's server is killed; what it stored is kept.
-    pub(crate) fn kills_server(&self) {
-        // What waited while it stood still is dropped with the rest.
-        self.handle.resume(self.server);
-        self.handle.kill(self.server);
-        // Whoever was to commit them is gone.
-        lock(&self.proposals).clear();
-        self.store.with_store(Store::drop_proposals);
+    /// The store's servers are killed; what they stored is kept.
+    pub(crate) fn kills_servers(&self) {
+        match &self.store {
+            Place::Model(model) => model.kills_server(&self.handle),
+            Place::Nats(servers) => servers.kill_all(self),
+        }
     }
 
-    /// The store's server goes on, or is started again where it was killed: one that runs would lose
+    /// The store's servers go on, or are started again where they were killed: one that runs would lose
     /// its address by that.
-    pub(crate) fn server_is_back(&self) {
-        self.handle.resume(self.server);
-        if self.handle.is_exit(self.server) {
-            self.handle.restart(self.server);
+    pub(crate) fn servers_are_back(&self) {
+        for server in self.servers() {
+            self.handle.resume(server);
+            if self.handle.is_exit(server) {
+                self.handle.restart(server);
+            }
+        }
+    }
+
+    /// The nodes that the store's servers are.
+    pub(crate) fn servers(&self) -> Vec<NodeId> {
+        match &self.store {
+            Place::Model(model) => vec![model.server],
+            Place::Nats(servers) => servers.nodes.clone(),
         }
     }
 
@@ -366,9 +401,25 @@ impl Cluster {
     /// All messages of the event streams, as they are stored now.
     pub(crate) fn messages(&self) -> Vec<Message> {
         let streams = self.setting().event_streams();
-        self.store.with_store(|store| {
+        self.with_store(|store| {
             let messages = streams.iter().flat_map(|it| store.messages(it));
             messages.cloned().collect()
+        })
+    }
+}
+
+/// What a node of madsim runs whenever it is started.
+pub(crate) fn in_cluster<F: Future<Output = ()> + Send + 'static>(
+    cluster: &Weak<Cluster>,
+    runs: impl Fn(Arc<Cluster>) -> F + Send + Sync + Clone + 'static,
+) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static {
+    let cluster = cluster.clone();
+    move || {
+        let (cluster, runs) = (cluster.clone(), runs.clone());
+        Box::pin(async move {
+            if let Some(cluster) = cluster.upgrade() {
+                runs(cluster).await;
+            }
         })
     }
 }
@@ -379,21 +430,10 @@ async fn program(cluster: Arc<Cluster>, node: usize) {
         let wait = cluster.setting().first_boot(node);
         sleep(wait.into()).await;
     }
-    let (shell, held) = cluster.begins(node);
-    let life = shell.life;
-    shell.tasks.spawn(link::keep(shell.clone(), held));
-    let options = cluster.setting().options(node);
-    let tenure = loop {
-        match start_with(shell.clone(), options.clone()).await {
-            Ok(tenure) => break tenure,
-            Err(error) => {
-                let told = error.to_string();
-                cluster
-                    .setting()
-                    .tell(node, || format!("n{node} does not start: {told}"));
-            }
-        }
-        sleep(Duration::from_millis(100)).await;
+    let (life, tasks) = cluster.begins(node);
+    let tenure = match &cluster.store {
+        Place::Model(_) => model::starts(&cluster, node, life, tasks).await,
+        Place::Nats(_) => nats::starts(&cluster, node, tasks).await,
     };
     cluster.is_up(node, tenure.clone());
     let mut members = tenure.cluster().expect("a node of a cluster");
@@ -403,6 +443,42 @@ async fn program(cluster: Arc<Cluster>, node: usize) {
     cluster.setting().counted(node, &counted);
     drop(tenure);
     cluster.ends(node, life, Some(Span::from_millis(500)));
+}
+
+/// Starts a node with a shell, and again until that is no failure.
+pub(crate) async fn started<S: Shell, F: Future<Output = Result<S, String>> + Send>(
+    cluster: &Arc<Cluster>,
+    node: usize,
+    shell: impl Fn() -> F + Send,
+) -> Tenure {
+    let options = cluster.setting().options(node);
+    loop {
+        let started = match shell().await {
+            Ok(shell) => start_with(shell, options.clone())
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(tenure) => return tenure,
+            Err(told) => cluster
+                .setting()
+                .tell(node, || format!("n{node} does not start: {told}")),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The true wall time.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the world is where the wall clock is read; it is madsim's"
+)]
+fn wall() -> WallTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A panic elsewhere ends the run in any case.

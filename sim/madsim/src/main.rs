@@ -1,22 +1,18 @@
-//! One run of the madsim world in a process of its own: `cargo sim run --world madsim` builds it with
-//! `--cfg madsim`, starts it and reads the line of JSON that it prints at last.
+//! One run of a world on madsim in a process of its own: `cargo sim run --world madsim` and `--world nats`
+//! build it with `--cfg madsim`, start it and read the line of JSON that it prints at last.
 
 #[cfg(madsim)]
 mod cluster;
 #[cfg(madsim)]
-mod link;
+mod model;
+#[cfg(madsim)]
+mod nats;
 #[cfg(madsim)]
 mod run;
-#[cfg(madsim)]
-mod server;
-#[cfg(madsim)]
-mod shell;
 #[cfg(madsim)]
 mod stage;
 #[cfg(madsim)]
 mod trouble;
-#[cfg(madsim)]
-mod wire;
 
 use std::process::ExitCode;
 
@@ -27,6 +23,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(madsim))]
 fn main() -> ExitCode {
-    eprintln!("error: this is a build without --cfg madsim; use `cargo sim run --world madsim`");
+    eprintln!("error: this is a build without --cfg madsim; use `cargo sim run --world nats`");
     ExitCode::from(2)
 }

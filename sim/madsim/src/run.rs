@@ -51,6 +51,9 @@ fn run_one(case: &Case, keep: Keep) -> Result<Report, String> {
         runtime.block_on(async move {
             let mut setting = setting;
             trouble::set_weather(setting.weather(case.profile));
+            if let Some(bytes) = setting.wire().and_then(|wire| wire.piece_max) {
+                tokio::net::set_piece_max(bytes);
+            }
             let until = setting.until();
             let cluster = Cluster::new(setting);
             *crate::cluster::lock(&built) = Some(Arc::clone(&cluster));

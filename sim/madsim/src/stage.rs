@@ -85,7 +85,7 @@ impl Stage for Seen {
     fn ends(&self) -> Vec<Sequence> {
         let streams = self.0.setting().event_streams();
         let last = |store: &mut _| streams.iter().map(|it| Store::last(store, it)).collect();
-        self.0.store.with_store(last)
+        self.0.with_store(last)
     }
 
     fn shards(&self) -> u16 {

@@ -1,7 +1,8 @@
 //! How what befalls the cluster comes about: nodes of madsim are killed, paused and started again,
 //! their links are clogged, and the network is slow and loses.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Place};
+use crate::nats::Way as Turn;
 use madsim::net::NetSim;
 use std::sync::Arc;
 use tenure_core::id::Sequence;
@@ -62,10 +63,14 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
         Befalls::Stops { node, away } => stop(cluster, node, away),
         Befalls::StoreGone { killed, length } => {
             match killed {
-                true => cluster.kills_server(),
-                false => cluster.handle.pause(cluster.server),
+                true => cluster.kills_servers(),
+                false => {
+                    for server in cluster.servers() {
+                        cluster.handle.pause(server);
+                    }
+                }
             }
-            cluster.after(length, |cluster| cluster.server_is_back());
+            cluster.after(length, |cluster| cluster.servers_are_back());
         }
         Befalls::Loses {
             stream,
@@ -73,9 +78,9 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
             links,
         } => {
             if links {
-                cluster.kills_server();
+                cluster.kills_servers();
             }
-            let lost: Vec<_> = cluster.store.with_store(|store| {
+            let lost: Vec<_> = cluster.with_store(|store| {
                 let last = store.last(&stream).0;
                 let keep_up_to = Sequence(last.saturating_sub(messages).max(u64::from(links)));
                 let lost = store
@@ -92,19 +97,17 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
             drop(setting);
             if links {
                 let length = Span::from_millis(20);
-                cluster.after(length, |cluster| cluster.server_is_back());
+                cluster.after(length, |cluster| cluster.servers_are_back());
             }
         }
         Befalls::Slows { node, length } => cluster.slows(node, length),
         Befalls::Leads { stream } => {
-            cluster
-                .store
-                .with_store(|store| store.drop_proposals_of(&stream));
+            cluster.with_store(|store| store.drop_proposals_of(&stream));
         }
         Befalls::LosesRecord { stream, index } => {
             let namespace = cluster.setting().namespace().clone();
             let messages = cluster.messages();
-            let deleted = cluster.store.with_store(|store| {
+            let deleted = cluster.with_store(|store| {
                 let records = ownership_records(&namespace, store.messages(&stream));
                 let index = usize::try_from(index).expect("a small number");
                 let (subject, sequence) = records.get(index % records.len().max(1))?;
@@ -115,10 +118,21 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
                 cluster.setting().record_is_deleted(&messages, &record);
             }
         }
-        Befalls::ForgetsConsumers { stream } => {
-            cluster
+        Befalls::ForgetsConsumers { stream } => match &cluster.store {
+            Place::Model(model) => model
                 .store
-                .with_store(|store| store.forget_consumers_of(&stream));
+                .with_store(|store| store.forget_consumers_of(&stream)),
+            Place::Nats(servers) => servers.forget_consumers_of(&stream),
+        },
+        Befalls::HalfOpen { node } => cluster.nats().turn(node, Turn::Dead),
+        Befalls::TakesNothing { node, length } => {
+            let until = cluster.now() + length.as_nanos();
+            cluster.nats().turn(node, Turn::Stalled(until));
+        }
+        Befalls::AllLinksBreak => cluster.nats().end_all(),
+        Befalls::Restarts { length } => {
+            cluster.nats().restart(cluster);
+            cluster.after(length, |cluster| cluster.servers_are_back());
         }
         Befalls::ClockJumps { .. } => cluster.clock_changed(),
         Befalls::ClockStops { node, length } => {
@@ -173,8 +187,9 @@ fn stop(cluster: &Arc<Cluster>, node: usize, away: Span) {
 pub(crate) fn heal(cluster: &Arc<Cluster>, all: bool) -> Vec<usize> {
     let (core, rest) = cluster.setting().heal(all);
     set_weather(Weather::FAIR);
+    tokio::net::set_piece_max(usize::MAX);
     let net = NetSim::current();
-    cluster.server_is_back();
+    cluster.servers_are_back();
     for (node, dead) in rest {
         match dead {
             true => cluster.ends(node, cluster.life(node), None),

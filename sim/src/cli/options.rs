@@ -42,8 +42,9 @@ pub(crate) enum Action {
 /// What a run is a function of, beside its seed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
-    /// In which world: pure (the machines), driver (the real driver and handlers), or madsim (the same
-    /// over madsim's network, each run in a process of its own)
+    /// In which world: pure (the machines), driver (the real driver and handlers), madsim (the same over
+    /// madsim's network, each run in a process of its own), or nats (as madsim, with the shell on NATS and
+    /// its client)
     #[arg(long, default_value_t)]
     pub(crate) world: WorldKind,
     /// How the world breaks its word behind the oracles' back, such as `unchecked`: to see them speak

@@ -12,7 +12,7 @@ use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind, process, trace
 pub(super) fn world(world: WorldKind) -> String {
     match world {
         WorldKind::Pure => String::new(),
-        WorldKind::Driver | WorldKind::Madsim => format!(" --world {world}"),
+        WorldKind::Driver | WorldKind::Madsim | WorldKind::Nats => format!(" --world {world}"),
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn check(which: &Which, profile: Option<Profile>) -> Result<(), Strin
 fn ready(world: WorldKind) -> Result<(), String> {
     match world {
         WorldKind::Pure | WorldKind::Driver => Ok(()),
-        WorldKind::Madsim => process::ready(),
+        WorldKind::Madsim | WorldKind::Nats => process::ready(),
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn repro_path(folder: &Path, case: &Case) -> PathBuf {
     let corrupt = corrupt.unwrap_or_default();
     let world = match case.world {
         WorldKind::Pure => String::new(),
-        WorldKind::Driver | WorldKind::Madsim => format!("{}-", case.world),
+        WorldKind::Driver | WorldKind::Madsim | WorldKind::Nats => format!("{}-", case.world),
     };
     folder.join(format!(
         "{world}{}-{}{corrupt}.repro",

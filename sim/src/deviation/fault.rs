@@ -169,6 +169,14 @@ faults! {
     ConsumerLost "consumer-lost" voids [],
     /// A message that a fetch brings is lost on its way, and one behind it comes.
     LostMessage "lost-message" voids [],
+    /// The way between a node and its server ends, and neither end is told.
+    HalfOpen "half-open" voids [],
+    /// A node takes nothing of what its server has for it.
+    SlowReader "slow-reader" voids [],
+    /// All nodes' connections break at once.
+    ConnectionStorm "connection-storm" voids [],
+    /// All servers are started again without what they had in memory alone.
+    ServerRestart "server-restart" voids [],
 }
 
 impl fmt::Display for Fault {

@@ -29,7 +29,7 @@ mod world;
 pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
 pub use log::Log;
-pub(crate) use plan::{PROFILES, SHARED};
+pub(crate) use plan::{ON_ONE_SERVER, PROFILES, SHARED};
 pub use seeds::{Found, Seeds, Verdict};
 pub use shell::SimShell;
 pub use sim::{Sim, SimTask};

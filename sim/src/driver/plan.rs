@@ -81,6 +81,20 @@ pub(crate) const SHARED: [Profile; 11] = [
     Profile::Consume,
 ];
 
+/// The profiles of a world that runs the driver, and whose store is no cluster of servers.
+pub(crate) const ON_ONE_SERVER: [Profile; 10] = [
+    Profile::Calm,
+    Profile::Churn,
+    Profile::Cluster,
+    Profile::Partition,
+    Profile::Drift,
+    Profile::TakeOver,
+    Profile::Kill,
+    Profile::Storm,
+    Profile::Tail,
+    Profile::Consume,
+];
+
 /// The profiles that the driver world has.
 pub(crate) const PROFILES: [Profile; 12] = [
     Profile::Calm,

@@ -1,4 +1,4 @@
-//! The madsim world: a program of this workspace, built with `--cfg madsim` into a folder of its own, of
+//! The worlds on madsim: a program of this workspace, built with `--cfg madsim` into a folder of its own, of
 //! which each run is a process. It is told a case as a line of JSON, and tells a report as one.
 
 mod wire;
@@ -22,13 +22,13 @@ static BUILT: OnceLock<Result<Process, String>> = OnceLock::new();
 /// What a line with a report begins with: no line of a story does.
 const REPORT: char = '\u{1e}';
 
-/// The program of the madsim world.
+/// The program of the worlds on madsim.
 #[derive(Debug)]
 pub(crate) struct Process {
     path: PathBuf,
 }
 
-/// Builds the program of the madsim world, unless that was done before.
+/// Builds the program of the worlds on madsim, unless that was done before.
 ///
 /// # Errors
 ///
@@ -68,7 +68,8 @@ impl Process {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         if !here.join("madsim/Cargo.toml").is_file() {
             return Err(
-                "the madsim world is built from Tenure's own workspace, which is not here".into(),
+                "the worlds on madsim are built from Tenure's own workspace, which is not here"
+                    .into(),
             );
         }
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
@@ -89,7 +90,7 @@ impl Process {
             .status()
             .map_err(|error| format!("cargo: {error}"))?;
         if !status.success() {
-            return Err("the madsim world does not build: cargo says why above".into());
+            return Err("the worlds on madsim do not build: cargo says why above".into());
         }
         let name = format!("tenure-sim-madsim{}", std::env::consts::EXE_SUFFIX);
         let path = target.join("debug").join(name);

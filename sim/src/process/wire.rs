@@ -1,8 +1,8 @@
-//! What this program and that of the madsim world tell each other. Both are of one build of the same
+//! What this program and that of the worlds on madsim tell each other. Both are of one build of the same
 //! sources, so it has no versions.
 
 use super::REPORT;
-use crate::case::{Case, WorldKind};
+use crate::case::Case;
 use crate::driver::Keep;
 use crate::oracle::{Class, Violation};
 use crate::world::{Bar, Kept, Kind, Lane, Line, Report, Sort};
@@ -20,10 +20,11 @@ static TEXTS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 /// Places of another process, kept for good.
 static SITES: Mutex<BTreeSet<&'static Site>> = Mutex::new(BTreeSet::new());
 
-/// A case for a process of the madsim world, and what it is to keep of its story.
+/// A case for a process of a world on madsim, and what it is to keep of its story.
 pub fn order(case: &Case, keep: Keep) -> String {
     let only = case.only.as_ref();
     json!({
+        "world": case.world.to_string(),
         "seed": case.seed,
         "profile": case.profile.to_string(),
         "corruption": case.corruption.map(|it| it.to_string()),
@@ -49,7 +50,7 @@ pub fn read_order(text: &str) -> Result<(Case, Keep), String> {
     let keeps = [Keep::Nothing, Keep::Story, Keep::Printed];
     let keep = keeps.into_iter().find(|it| keep_name(*it) == keep);
     let case = Case {
-        world: WorldKind::Madsim,
+        world: parsed(&order["world"])?,
         seed: number(&order["seed"])?,
         profile: parsed(&order["profile"])?,
         corruption: corruption.transpose()?,
@@ -68,7 +69,7 @@ const fn keep_name(keep: Keep) -> &'static str {
     }
 }
 
-/// The line with which a process of the madsim world tells its report.
+/// The line with which a process of a world on madsim tells its report.
 pub fn told(report: &Report) -> String {
     let Report {
         violation,
@@ -352,7 +353,11 @@ mod tests {
             until: Some(u64::MAX),
             ..all.clone()
         };
-        for case in [all, some] {
+        let nats = Case {
+            world: WorldKind::Nats,
+            ..Case::new(5, Profile::Storm)
+        };
+        for case in [all, some, nats] {
             let read = read_order(&order(&case, Keep::Story));
             assert_eq!(read, Ok((case, Keep::Story)));
         }

@@ -113,6 +113,25 @@ pub enum Befalls {
         /// For how long.
         length: Span,
     },
+    /// The way between a node and its server ends, and neither end is told.
+    HalfOpen {
+        /// The node.
+        node: usize,
+    },
+    /// A node takes nothing of what its server has for it.
+    TakesNothing {
+        /// The node.
+        node: usize,
+        /// How long.
+        length: Span,
+    },
+    /// All nodes' links break at once, and each may have another at once.
+    AllLinksBreak,
+    /// All servers are killed, and are back after a time without what they had in memory alone.
+    Restarts {
+        /// How long.
+        length: Span,
+    },
     /// The store forgets the consumers of a stream.
     ForgetsConsumers {
         /// The stream.

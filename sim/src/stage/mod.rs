@@ -2,17 +2,21 @@
 //! tests, ask and wait in whichever world they are.
 
 mod faults;
+mod operation;
 mod passage;
 mod setting;
+mod wire;
 
 pub use crate::apart::Way;
 pub use crate::driver::plan::{REMOVED_MAX, Readers};
 pub use crate::driver::{Keep, Log};
 pub use crate::voids::Voids;
 pub use faults::{Befalls, ownership_records};
+pub use operation::{Brought, Operation};
 pub use passage::{Passage, Reach};
 pub use setting::{Setting, Weather, callers};
 pub(crate) use setting::{nodes_of, plan_text};
+pub use wire::{Carriage, Carried, WirePlan};
 
 use crate::oracle::Violation;
 use std::future::Future;

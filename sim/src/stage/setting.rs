@@ -2,9 +2,10 @@
 //! names as in the driver world. How a node dies or bytes are late is that world's own.
 
 use super::faults::Befalls;
+use super::wire::{self, WirePlan};
 use super::{Readers, Stage, Stretches};
 use crate::apart::Apart;
-use crate::case::Case;
+use crate::case::{Case, WorldKind};
 use crate::clock::Clock;
 use crate::deviation::{Deviation, Fault, Promise};
 use crate::draw::{Draws, What};
@@ -47,6 +48,8 @@ impl Weather {
 /// What a run draws, and what happened in it so far.
 pub struct Setting {
     pub(super) plan: Plan,
+    /// How nodes are connected, where they speak NATS.
+    pub(super) wire: Option<WirePlan>,
     serves: Vec<Serves>,
     namespace: Namespace,
     pub(super) draws: Draws,
@@ -83,7 +86,7 @@ impl Setting {
             case.world.check_corruption(corruption)?;
         }
         let cluster = cluster_of(case);
-        let (mut draws, plan) = (Draws::new(case.seed), plan_of(&cluster, case.profile));
+        let (mut draws, plan) = (Draws::new(case.seed), plan_of(&cluster, case));
         if let Some(only) = &plan.only {
             draws.deviations.restrict(only.clone());
         }
@@ -103,6 +106,7 @@ impl Setting {
             trace: Trace::new(keep.into()),
             voids: Voids::default(),
             broken: None,
+            wire: WirePlan::of(case),
             plan,
         })
     }
@@ -408,12 +412,13 @@ impl Setting {
 
     /// What befalls the cluster when a fault of a rhythm of its own is due.
     pub fn befall(&mut self, fault: Fault, lives: &[bool]) -> Option<Befalls> {
-        super::faults::befall(self, fault, lives)
+        let of_all = super::faults::befall(self, fault, lives);
+        of_all.or_else(|| wire::befall(self, fault, lives))
     }
 
     /// How long until a kind of fault comes next; `None`: it does not.
     pub fn wait(&mut self, fault: Fault) -> Option<Span> {
-        super::faults::wait(self, fault)
+        super::faults::wait(self, fault).or_else(|| wire::wait(self, fault))
     }
 
     /// Whether no fault comes any more.
@@ -441,7 +446,11 @@ pub(crate) fn plan_text(case: &Case) -> String {
         until: None,
         ..case.clone()
     };
-    format!("{:#?}", plan_of(&cluster_of(&case), case.profile))
+    let plan = plan_of(&cluster_of(&case), &case);
+    match WirePlan::of(&case) {
+        None => format!("{plan:#?}"),
+        Some(wire) => format!("{plan:#?}\n{wire:#?}"),
+    }
 }
 
 /// How many nodes a run of such a world has.
@@ -449,10 +458,13 @@ pub(crate) fn nodes_of(case: &Case) -> usize {
     cluster_of(case).plan().nodes
 }
 
-fn plan_of(cluster: &SimCluster, profile: Profile) -> Plan {
+fn plan_of(cluster: &SimCluster, case: &Case) -> Plan {
     let mut plan = cluster.plan();
     let mut draws = Draws::new(plan.seed);
-    super::faults::plan(&mut plan, profile, &mut draws);
+    super::faults::plan(&mut plan, case.profile, &mut draws);
+    if case.world == WorldKind::Nats {
+        WirePlan::adapt(&mut plan);
+    }
     plan
 }
 

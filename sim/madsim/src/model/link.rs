@@ -1,9 +1,9 @@
 //! A node's link to the store's server, as a client keeps one: it connects again when it breaks, asks
 //! whether the other end lives, and tells its node.
 
+use super::shell::NodeShell;
+use super::wire::{AskId, Down, EarId, SERVER, Up};
 use crate::cluster::lock;
-use crate::shell::NodeShell;
-use crate::wire::{AskId, Down, EarId, SERVER, Up};
 use bytes::Bytes;
 use madsim::net::{self, Endpoint, Sender};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The store's server: the shell in memory behind an address. Each connection has a link of the
 //! shell's own, so who listens where, and who hears that nobody does, is the shell's.
 
+use super::wire::{AskId, Down, EarId, Passing, SERVER, Up};
 use crate::cluster::{Cluster, lock};
-use crate::wire::{AskId, Down, EarId, Passing, SERVER, Up};
 use bytes::Bytes;
 use madsim::net::{Endpoint, Receiver, Sender};
 use std::collections::{BTreeMap, VecDeque};
@@ -64,7 +64,7 @@ impl Connection {
         Self {
             cluster: Arc::clone(cluster),
             node: 0,
-            shell: cluster.store.beside(),
+            shell: cluster.model().store.beside(),
             downs,
             told,
             ears: BTreeMap::new(),
@@ -97,7 +97,6 @@ impl Connection {
             Up::Ready => {
                 let server = self
                     .cluster
-                    .store
                     .with_store(|store| store.config().capabilities.clone());
                 self.tell(Down::Welcome(server));
             }
@@ -225,7 +224,7 @@ impl Connection {
                 let _ = self.shell.send(op, &to, &back, wrapped);
                 continue;
             }
-            let server = self.cluster.store.clone();
+            let server = self.cluster.model().store.clone();
             madsim::task::spawn(async move {
                 sleep(after.into()).await;
                 let _ = server.send(op, &to, &back, wrapped);
@@ -272,6 +271,7 @@ fn comes_through(cluster: &Cluster, node: usize, bytes: Bytes) -> Option<Deliver
             // Whoever listens at `back` hears that nobody does at this address.
             let (nowhere, back) = (NOWHERE.into(), passing.back);
             let _ = cluster
+                .model()
                 .store
                 .send(passing.op, &nowhere, &back, Bytes::new());
             None
@@ -283,7 +283,7 @@ fn comes_through(cluster: &Cluster, node: usize, bytes: Bytes) -> Option<Deliver
 fn last_of(cluster: &Cluster, request: &StoreRequest) -> Sequence {
     let stream = request.stream();
     stream.map_or(Sequence::NONE, |stream| {
-        cluster.store.with_store(|store| store.last(stream))
+        cluster.with_store(|store| store.last(stream))
     })
 }
 
@@ -320,7 +320,7 @@ async fn passes(
         Passage::Stale { there, up_to } => {
             pass(there).await;
             let wall = cluster.store_wall();
-            let reply = cluster.store.with_store(|store| {
+            let reply = cluster.with_store(|store| {
                 if request.moves_consumer() {
                     store.apply_as_of(wall, up_to, request)
                 } else {
@@ -421,7 +421,7 @@ async fn answer(
     request: &StoreRequest,
 ) -> Option<(StoreReply, u64)> {
     let wall = cluster.store_wall();
-    let proposed = cluster.store.with_store(|store| {
+    let proposed = cluster.with_store(|store| {
         if store.next_expiry().is_some_and(|expiry| expiry <= wall) {
             store.expire(wall);
         }
@@ -432,7 +432,7 @@ async fn answer(
         match proposed {
             Ok(id) => {
                 let stream = store.proposal_stream(id).expect("it was just proposed");
-                let reply = lock(&cluster.proposals).add(stream, id);
+                let reply = lock(&cluster.model().proposals).add(stream, id);
                 Ok((stream.to_owned(), reply))
             }
             Err(reply) => {
@@ -470,8 +470,8 @@ fn answers(cluster: &Cluster, by: By, reply: &StoreReply) -> u64 {
 /// A quorum has the oldest proposal of a stream.
 fn commit(cluster: &Arc<Cluster>, stream: &str) {
     let wall = cluster.store_wall();
-    cluster.store.with_store(|store| {
-        let (oldest, lost) = lock(&cluster.proposals).oldest(stream, store);
+    cluster.with_store(|store| {
+        let (oldest, lost) = lock(&cluster.model().proposals).oldest(stream, store);
         for _ in 0..lost {
             cluster.setting().proposal_was_lost();
         }

@@ -1,14 +1,13 @@
 //! The shell of one life of a node: madsim's tasks and clock, and a link to the store's server over
 //! madsim's network.
 
+use super::link::Link;
 use crate::cluster::{Cluster, lock};
-use crate::link::Link;
 use bytes::Bytes;
 use madsim::runtime::NodeHandle;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
@@ -75,16 +74,8 @@ impl Shell for NodeShell {
         self.cluster.setting().shown(self.node)
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a shell is where the wall clock is read; it is madsim's"
-    )]
     fn wall(&self) -> WallTime {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let skew_ms = self.cluster.setting().skew_ms(self.node);
-        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX) + skew_ms)
+        self.cluster.wall_of(self.node)
     }
 
     fn seed(&self) -> u128 {
@@ -93,35 +84,7 @@ impl Shell for NodeShell {
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send {
         let (cluster, node) = (Arc::clone(&self.cluster), self.node);
-        async move {
-            let mut changes = cluster.clocks();
-            loop {
-                changes.borrow_and_update();
-                let when = {
-                    let setting = cluster.setting();
-                    if setting.shown(node) >= at {
-                        return;
-                    }
-                    setting.when(node, at)
-                };
-                let over = async {
-                    match when {
-                        Some(when) => {
-                            let left = when.saturating_sub(cluster.now()).max(1);
-                            tokio::time::sleep(Duration::from_nanos(left)).await;
-                        }
-                        // It stands still.
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    // The cluster has the other end.
-                    _ = changes.changed() => {}
-                    () = over => {}
-                }
-            }
-        }
+        async move { cluster.sleeps_until(node, at).await }
     }
 
     fn during(&self, link: LinkNumber) -> Self {
