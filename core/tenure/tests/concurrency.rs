@@ -2,7 +2,8 @@
 //! that is its own.
 
 use crate::common::{
-    Account, AccountEvent, Fate, FaultyShell, Move, Owned, World, idle, on_both_shells,
+    Account, AccountEvent, Fate, FaultyShell, Move, Owned, World, idle,
+    on_both_shells_and_the_front,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -15,7 +16,7 @@ use tenure_core::step::{Dice, Purpose};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     each_caller_gets_its_own_answer,
     callers_that_go_leave_nothing_behind,
     no_task_is_left_behind,

@@ -1,10 +1,12 @@
 //! Entities that are asked, on a node that is in no cluster.
 
-use crate::common::{Account, Count, Move, Put, Till, TooLittle, World, on_both_shells};
+use crate::common::{
+    Account, Count, Move, Put, Till, TooLittle, World, on_both_shells_and_the_front,
+};
 use tenure::prelude::*;
 use tenure::{KindError, RouteError};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     what_is_asked_is_decided_and_answered,
     an_id_takes_effect_once_however_it_is_asked,
     what_is_told_takes_effect,

@@ -1,10 +1,10 @@
 //! An entity's history: forward and backward, in pages, past snapshots and gaps.
 
-use crate::common::{Account, AccountEvent, Move, World, on_both_shells, open};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells_and_the_front, open};
 use tenure::prelude::*;
 use tenure::{Codec, CodecError, RawEvent, SnapshotPolicy};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     a_long_history_is_the_same_forward_and_backward,
     pages_hold_as_many_commits_as_asked_for,
     a_history_ends_where_it_began_to_be_read,

@@ -1,11 +1,11 @@
 //! The log below aggregates: expectations, versions of one's own, gaps, and what it refuses.
 
-use crate::common::{Account, AccountEvent, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells_and_the_front};
 use std::collections::BTreeMap;
 use tenure::prelude::*;
 use tenure::{AppendError, Codec, KindError, Log, RawEvent};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     events_are_appended_and_read_as_they_are,
     an_expectation_is_kept,
     versions_rise_or_nothing_is_stored,

@@ -1,11 +1,13 @@
 //! A repository: execute, create, load, transact, versions.
 
-use crate::common::{Account, Balance, Move, Open, Refused, World, on_both_shells, open};
+use crate::common::{
+    Account, Balance, Move, Open, Refused, World, on_both_shells_and_the_front, open,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::prelude::*;
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     a_command_is_decided_committed_and_read_back_by_another_node,
     creating_twice_says_that_it_exists,
     a_rejection_stores_nothing,

@@ -1,12 +1,12 @@
 //! What is published durably, and who comes later.
 
 use super::{Paid, SOON, Shipped, next, soon};
-use crate::common::{World, on_both_shells};
+use crate::common::{World, on_both_shells_and_the_front};
 use std::sync::{Arc, Mutex};
 use tenure::bus::{Bus, DurableError, Published};
 use tenure::consumer::{ConsumerError, ConsumerHandle, Fault, Policy, Start, Then};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     who_comes_later_gets_what_was_stored_and_goes_on_where_it_stood,
     who_listens_hears_what_is_durable_when_it_is_stored,
     the_same_id_is_stored_once,

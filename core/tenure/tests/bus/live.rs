@@ -1,12 +1,12 @@
 //! What is published live.
 
 use super::{Paid, Shipped, next, reached, soon};
-use crate::common::{World, on_both_shells};
+use crate::common::{World, on_both_shells_and_the_front};
 use std::num::NonZeroUsize;
 use tenure::bus::{Next, Overflow};
 use tenure::prelude::*;
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     an_event_reaches_all_who_listen_and_nobody_else,
     a_slow_subscriber_loses_the_oldest_and_is_told_how_many,
     a_slow_subscriber_that_wants_no_gap_loses_the_newest,

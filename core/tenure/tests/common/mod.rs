@@ -11,6 +11,8 @@
 mod account;
 mod far;
 mod faulty;
+#[cfg(feature = "nats")]
+mod front;
 mod places;
 mod tally;
 mod till;
@@ -19,6 +21,8 @@ mod witness;
 pub use account::*;
 pub use far::{Far, LEG};
 pub use faulty::{Fate, FaultyShell};
+#[cfg(feature = "nats")]
+pub use front::FrontServer;
 pub use places::*;
 pub use tally::*;
 pub use till::*;
@@ -32,6 +36,8 @@ pub struct World {
     place: String,
     #[cfg(feature = "nats")]
     server: Option<tenure_nats_server::NatsServer>,
+    #[cfg(feature = "nats")]
+    front: Option<FrontServer>,
 }
 
 impl World {
@@ -43,6 +49,8 @@ impl World {
             place: format!("mem:world-{n}"),
             #[cfg(feature = "nats")]
             server: None,
+            #[cfg(feature = "nats")]
+            front: None,
         }
     }
 
@@ -53,6 +61,18 @@ impl World {
         Self {
             place: server.url(),
             server: Some(server),
+            front: None,
+        }
+    }
+
+    /// On a front of its own, which is a server in memory for the client of real ones.
+    #[cfg(feature = "nats")]
+    pub fn front() -> Self {
+        let front = FrontServer::start();
+        Self {
+            place: front.url().into(),
+            server: None,
+            front: Some(front),
         }
     }
 
@@ -128,3 +148,21 @@ macro_rules! on_both_shells {
     };
 }
 pub(crate) use on_both_shells;
+
+/// The same, and on the front besides.
+macro_rules! on_both_shells_and_the_front {
+    ($($name:ident),* $(,)?) => {
+        crate::common::on_both_shells!($($name),*);
+
+        #[cfg(feature = "nats")]
+        mod front {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(&crate::common::World::front()).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_shells_and_the_front;

@@ -1,7 +1,7 @@
 //! Which events are handed over, in which order, and who waits for whom.
 
 use super::{Notes, SOON, moved, noting, soon};
-use crate::common::{Account, AccountEvent, Move, World, on_both_shells};
+use crate::common::{Account, AccountEvent, Move, World, on_both_shells_and_the_front};
 use std::sync::Arc;
 use std::time::Duration;
 use tenure::consumer::{Consumed, ConsumerError, Fault, SeenError, Start, State};
@@ -9,7 +9,7 @@ use tenure::prelude::*;
 use tenure::{RawEvent, Sequence};
 use tokio::sync::Semaphore;
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     events_of_an_entity_come_in_order_and_those_of_many_at_once,
     any_id_is_delivered,
     a_filter_lets_through_what_it_says,

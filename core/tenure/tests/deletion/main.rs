@@ -4,7 +4,7 @@ mod archived;
 mod owned;
 mod told;
 
-use crate::common::{Account, Balance, Move, World, on_both_shells, open};
+use crate::common::{Account, Balance, Move, World, on_both_shells_and_the_front, open};
 use std::time::Duration;
 use tenure::prelude::*;
 use tenure::{DELETED, SnapshotPolicy};
@@ -12,7 +12,7 @@ use tenure::{DELETED, SnapshotPolicy};
 /// How long a test waits for what must come.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     what_is_deleted_is_absent_and_may_begin_anew,
     what_does_not_exist_stays_so,
     an_expected_version_is_kept,

@@ -2,7 +2,7 @@
 
 use super::until;
 use crate::cluster::nodes::{self, wait};
-use crate::common::{World, on_both_shells};
+use crate::common::{World, on_both_shells_and_the_front};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use tenure::effect::{EffectCall, EffectPolicy};
 use tenure::prelude::*;
 use tenure::{Builder, Cluster};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     an_effect_is_called_with_a_key_that_says_whose_it_is,
     what_fails_is_tried_again_with_the_same_key,
     what_fails_for_the_last_time_is_put_aside_and_can_be_replayed,

@@ -1,7 +1,7 @@
 //! A value for each key in a bucket: each event once in it whatever ends, read by any client of NATS KV.
 
 use super::{SOON, brief, ending, moved, soon};
-use crate::common::{Account, AccountEvent, World, on_both_shells};
+use crate::common::{Account, AccountEvent, World, on_both_shells_and_the_front};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,7 +9,7 @@ use tenure::consumer::{Consumed, Then};
 use tenure::prelude::*;
 use tenure::projection::{Kv, KvEntries, Projection, ProjectionBuilder};
 
-on_both_shells!(
+on_both_shells_and_the_front!(
     values_are_what_the_log_holds_over_restarts_without_a_stop,
     a_fold_that_fails_leaves_no_trace,
     a_value_that_a_fold_deletes_is_gone_and_comes_again,
