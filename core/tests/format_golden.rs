@@ -13,7 +13,7 @@ use tenure_core::format::{
     Intent, IntentPlace, KindRecord, Later, Layout, LayoutKey, LifeStart, Mark, Member,
     MemberState, MessageRecord, Metadata, MetadataError, MetadataRecord, Ownership, Placement,
     Position, Publication, Receiver, Replaced, Return, ShardIndex, ShelvedReceiver, Snapshot,
-    SnapshotRef, StateAt, TakeOver, Timer, Unknown, WriteMode,
+    SnapshotRef, StateAt, TakeOver, Timer, Unknown, Witness, WriteMode,
 };
 use tenure_core::id::{
     ClaimId, CommandId, CommitId, Epoch, ExportId, Incarnation, KindId, LayoutId, OpId, Partition,
@@ -254,6 +254,10 @@ fn group_orders() -> GroupOrders {
         from: LifeStart::After(vec![Position::whole(Sequence(890)), Position::START]),
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
+        earlier: vec![
+            Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0006),
+            Incarnation(0x14c0_0000_0000_0000_0000_0000_0000_0005),
+        ],
         unknown: Unknown::default(),
     }
 }
@@ -264,6 +268,7 @@ fn group_orders_at() -> GroupOrders {
         paused: None,
         life: 3,
         from: LifeStart::At(WallTime(1_763_700_000_000)),
+        earlier: Vec::new(),
         ..group_orders()
     }
 }
@@ -284,7 +289,19 @@ fn checkpoint() -> Checkpoint {
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
         owner: None,
+        witnesses: Vec::new(),
         unknown: Unknown::default(),
+    }
+}
+
+/// One that knows a commit of its first stream, and of its second.
+fn checkpoint_with_witnesses() -> Checkpoint {
+    let witness = |sequence, id| Some(Witness::of(Sequence(sequence), CommitId(id)));
+    let first = witness(890, 0x14c0_0000_0000_0000_0000_0000_0000_0009);
+    let second = witness(7, 0x14c0_0000_0000_0000_1000_0000_0000_0008);
+    Checkpoint {
+        witnesses: vec![first, second, None],
+        ..checkpoint()
     }
 }
 
@@ -908,6 +925,12 @@ fn what_is_written_is_what_was_always_written() {
     check(
         "checkpoint",
         &checkpoint(),
+        Checkpoint::encode,
+        Checkpoint::decode,
+    );
+    check(
+        "checkpoint-witnesses",
+        &checkpoint_with_witnesses(),
         Checkpoint::encode,
         Checkpoint::decode,
     );

@@ -252,6 +252,20 @@ pub enum Fault {
         /// Where it ends.
         last: Sequence,
     },
+    /// A stream has another commit where one came that was read (S13).
+    #[error(
+        "stream {stream:?} has another commit at {sequence} than the consumer {name} read there, which has read up to {position}: the stream lost its tail and grew again; look at what the handler did with it, then start the consumer with a reset to a place before that, or restore the stream from a backup"
+    )]
+    TailReplaced {
+        /// The consumer.
+        name: ConsumerName,
+        /// The stream.
+        stream: String,
+        /// Up to where it was read.
+        position: Sequence,
+        /// Where it is another one.
+        sequence: Sequence,
+    },
     /// An event was not handled, and the policy is to stop.
     #[error(
         "the consumer {name} stopped at event {} of {} {:?} after {} tries, because {}: {}; mend it and start again, or choose another policy",

@@ -1,7 +1,7 @@
 //! One event stream: where it is read, and what of it is not handled (C1, C7).
 
 use super::queue::Item;
-use crate::format::Position;
+use crate::format::{Position, Witness};
 use crate::id::{Partition, Sequence};
 use crate::port::{self, StreamName, Subject};
 use crate::step::Time;
@@ -21,6 +21,12 @@ pub(super) struct Feed {
     pub(super) position: Position,
     /// Everything that matches up to here was fetched.
     pub(super) taken: Sequence,
+    /// A commit at or before the position, the last one as far as is known (C7).
+    pub(super) witness: Option<Witness>,
+    /// One that came after it, and takes its place when the position has passed it.
+    next_witness: Option<Witness>,
+    /// The last one that came.
+    came: Option<Witness>,
     /// Where the stream ended when it was looked at last.
     pub(super) head: Sequence,
     /// Its reader may be at a server that does not have all that its leader has.
@@ -93,6 +99,9 @@ impl Feed {
             from: None,
             position: Position::START,
             taken: Sequence::NONE,
+            witness: None,
+            next_witness: None,
+            came: None,
             head: Sequence::NONE,
             replicated: false,
             looked: false,
@@ -115,6 +124,7 @@ impl Feed {
     pub(super) fn begin(&mut self, place: Result<Position, port::Start>) {
         self.items.clear();
         self.bytes = 0;
+        (self.witness, self.next_witness, self.came) = (None, None, None);
         self.live_after = None;
         self.pending = 0;
         self.behind = 0;
@@ -181,6 +191,24 @@ impl Feed {
             },
         };
         self.position = self.position.max(reached);
+        let end = self.position.sequence;
+        let passed = |it: &Option<Witness>| it.is_some_and(|it| it.sequence <= end);
+        if passed(&self.came) {
+            (self.witness, self.next_witness) = (self.came, None);
+        } else if passed(&self.next_witness) {
+            self.witness = self.next_witness.take();
+        }
+    }
+
+    /// A commit was read.
+    pub(super) fn witnessed(&mut self, witness: Witness) {
+        self.came = Some(witness);
+        self.next_witness.get_or_insert(witness);
+    }
+
+    /// The last commit that this run, or the checkpoint that it began with, knows to have been there.
+    pub(super) fn last_known(&self) -> Option<Witness> {
+        self.came.or(self.witness)
     }
 
     /// Up to where there is nothing that matches and is not handled.

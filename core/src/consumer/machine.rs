@@ -87,6 +87,8 @@ pub(super) enum Job {
     Name,
     /// The end of an event stream.
     Look(u16),
+    /// The last commit that came of an event stream.
+    Recall(u16),
     /// An event stream is opened, for the how manieth time.
     Open(u16, u32),
     /// The next messages of that opening.
@@ -114,6 +116,7 @@ impl fmt::Display for Job {
             Self::Write => f.write_str("store the checkpoint"),
             Self::Name => f.write_str("store whose the name is"),
             Self::Look(feed) => write!(f, "tell the end of event stream {feed}"),
+            Self::Recall(feed) => write!(f, "tell what was read last of event stream {feed}"),
             Self::Open(feed, _) => write!(f, "open event stream {feed}"),
             Self::Fetch(feed, _) => write!(f, "send event stream {feed}"),
             Self::Close(_) => f.write_str("close a reader"),
@@ -194,6 +197,7 @@ impl Consumer {
             Job::Write => self.write_request(),
             Job::Name => Some(self.name_request()),
             Job::Look(feed) => self.look_request(feed),
+            Job::Recall(feed) => self.recall_request(feed),
             Job::Open(feed, opening) => self.open_request(cx, feed, opening),
             Job::Fetch(feed, opening) => self.fetch_request(cx, feed, opening),
             Job::Close(n) => self.close_request(n),
@@ -242,6 +246,7 @@ impl Consumer {
             Job::Write => self.was_written(cx, reply, out),
             Job::Name => self.was_named(cx, reply, out),
             Job::Look(feed) => self.looked(cx, feed, reply, out),
+            Job::Recall(feed) => self.recalled(cx, feed, reply, out),
             Job::Open(feed, opening) => self.opened(cx, feed, opening, reply, out),
             Job::Fetch(feed, opening) => self.fetched(cx, feed, opening, reply, out),
             // One that could not be removed goes by itself.

@@ -26,13 +26,15 @@
 //! - C6: an event that was in the log when the run, or its last rewind, began is never told as live; nor
 //!   is anything told as live twice once it was handled.
 //! - C7: a stream that ends before the consumer's position, or before what it was fetched from, lost its
-//!   tail (S13): that is an error, and nothing is stored after it.
+//!   tail (S13), and so did one that has another commit in the place of the last one that came: that is an
+//!   error, and nothing is stored after it.
 
 mod checkpoint;
 mod definition;
 mod dispatch;
 mod fault;
 mod feed;
+mod found;
 pub mod group;
 mod letters;
 mod machine;
@@ -40,6 +42,7 @@ mod open;
 mod orders;
 mod policy;
 mod queue;
+mod recall;
 mod rewind;
 mod status;
 mod take;

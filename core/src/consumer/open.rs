@@ -104,6 +104,12 @@ impl Consumer {
         for (n, place) in (0_u16..).zip(places) {
             self.begin_feed(cx, n, place, out);
         }
+        let witnesses = core::mem::take(&mut self.record.witnesses);
+        if self.watch.resumed {
+            for (feed, witness) in self.feeds.iter_mut().zip(witnesses) {
+                feed.witness = witness;
+            }
+        }
     }
 
     /// Where each stream begins; how many positions there are, when that is wrong.

@@ -5,7 +5,7 @@ use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::queue::{Content, Item, Work};
 use super::{Effect, Fault, Notice, Order, Reopened};
-use crate::format::{EventSubject, Position};
+use crate::format::{EventSubject, Position, Witness};
 use crate::id::{Sequence, ShardId};
 use crate::name::{EntityId, KindName};
 use crate::port::{
@@ -85,6 +85,7 @@ impl Consumer {
         }
         let opening = feed.openings;
         let way = core::mem::replace(&mut feed.way, Way::Closed);
+        self.asks.abandon(Job::Recall(n));
         self.asks.abandon(Job::Open(n, opening));
         self.asks.abandon(Job::Fetch(n, opening));
         match way {
@@ -164,9 +165,10 @@ impl Consumer {
                     super::Source::Bus(_) => info.first.0.saturating_sub(next.0),
                 };
                 feed.live_after.get_or_insert(last);
-                feed.openings += 1;
-                let opening = feed.openings;
-                self.ask(cx, Job::Open(n, opening), out);
+                match feed.last_known() {
+                    Some(_) => self.ask_once(cx, Job::Recall(n), out),
+                    None => self.open(cx, n, out),
+                }
                 if expired > 0 {
                     crate::reached!(
                         cx,
@@ -211,6 +213,15 @@ impl Consumer {
             last: feed.head,
         };
         self.fail(cx, fault, out);
+    }
+
+    /// The stream is the one that was read before.
+    pub(super) fn open(&mut self, cx: &mut Cx<'_>, n: u16, out: &mut Effects<Effect>) {
+        if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
+            feed.openings += 1;
+            let opening = feed.openings;
+            self.ask(cx, Job::Open(n, opening), out);
+        }
     }
 
     /// Each attempt has a name of its own: of two under one name nobody knows which moved it.
@@ -515,6 +526,9 @@ impl Consumer {
         self.queue.bytes += item.bytes;
         if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
             feed.bytes += item.bytes;
+            if let Content::Commit { commit, .. } = &item.content {
+                feed.witnessed(Witness::of(message.sequence, commit.id));
+            }
             feed.items.insert(message.sequence, item);
         }
         self.queue.push(&key, Work::Commit(n, message.sequence));

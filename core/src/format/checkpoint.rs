@@ -3,7 +3,7 @@
 use super::fields::{BITS128_LEN, Fields, HEAD_MAX, Values, map_len_max};
 use super::reader::Reader;
 use super::{FormatError, Unknown};
-use crate::id::{Incarnation, LayoutId, Partition, Sequence, WallTime};
+use crate::id::{CommitId, Incarnation, LayoutId, Partition, Sequence, WallTime};
 use crate::name::ConsumerName;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -94,6 +94,27 @@ impl fmt::Display for EventPlace {
     }
 }
 
+/// A commit that was handled, by which its stream is known again: one that lost its tail and grew again has
+/// another one at that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct Witness {
+    /// Where it is.
+    pub sequence: Sequence,
+    /// The lower half of its id.
+    pub tag: u64,
+}
+
+impl Witness {
+    /// A commit at a place.
+    pub fn of(sequence: Sequence, commit: CommitId) -> Self {
+        let bytes = commit.0.to_le_bytes();
+        let low = bytes.first_chunk().copied().unwrap_or_default();
+        let tag = u64::from_le_bytes(low);
+        Self { sequence, tag }
+    }
+}
+
 /// Up to where a consumer handled what is in the log, as stored on `<ns>.chk.<consumer>`, or a partition
 /// of a group, on `<ns>.grp.<group>.<partition>`; one is kept, and each is written by CAS on the one
 /// before it.
@@ -121,12 +142,15 @@ pub struct Checkpoint {
     /// Of a partition of a group: the run of the node that owns it. `None` when nobody does, and of a
     /// consumer that is in no group.
     pub owner: Option<Incarnation>,
+    /// Of each event stream, by its number, a commit at or before its position; empty when none is known.
+    pub witnesses: Vec<Option<Witness>>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
 
 const FORMAT: &str = "checkpoint";
 const POSITIONS: &str = "positions";
+const WITNESSES: &str = "witnesses";
 
 impl Checkpoint {
     /// The version of the format that this program writes and reads.
@@ -134,12 +158,12 @@ impl Checkpoint {
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        map_len_max(10, &self.unknown)
+        map_len_max(11, &self.unknown)
             + 3 * BITS128_LEN
-            + 7 * HEAD_MAX
+            + 8 * HEAD_MAX
             + self.consumer.as_str().len()
             + self.node.len()
-            + self.positions.len() * (1 + 2 * HEAD_MAX)
+            + (self.positions.len() + self.witnesses.len()) * (1 + 2 * HEAD_MAX)
     }
 
     /// The checkpoint's bytes.
@@ -157,6 +181,9 @@ impl Checkpoint {
         if let Some(owner) = self.owner {
             fields.key(10).bits128(owner.0);
         }
+        if self.witnesses.iter().any(Option::is_some) {
+            write_witnesses(&self.witnesses, &mut fields.key(11));
+        }
         fields.finish()
     }
 
@@ -171,7 +198,7 @@ impl Checkpoint {
         let (mut layout, mut consumer, mut definition, mut generation) = (None, None, None, None);
         let (mut run, mut ordinal, mut node, mut time) = (None, None, None, None);
         let mut owner = None;
-        let mut positions = Vec::new();
+        let (mut positions, mut witnesses) = (Vec::new(), Vec::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -185,6 +212,7 @@ impl Checkpoint {
                 8 => node = Some(r.text("node")?),
                 9 => time = Some(WallTime(r.uint("time")?)),
                 10 => owner = Some(Incarnation(r.bits128("owner")?)),
+                11 => witnesses = read_witnesses(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -199,9 +227,30 @@ impl Checkpoint {
             node: r.need("node", node)?,
             time: r.need("time", time)?,
             owner,
+            witnesses,
             unknown,
         })
     }
+}
+
+fn write_witnesses(witnesses: &[Option<Witness>], values: &mut Values<'_>) {
+    values.array(witnesses.len());
+    for witness in witnesses {
+        let (sequence, tag) = witness.map_or((0, 0), |it| (it.sequence.0, it.tag));
+        values.array(2).uint(sequence).uint(tag);
+    }
+}
+
+fn read_witnesses(r: &mut Reader<'_>) -> Result<Vec<Option<Witness>>, FormatError> {
+    let items = r.array(WITNESSES, 3)?;
+    let mut witnesses = Vec::with_capacity(items);
+    for _ in 0..items {
+        r.tuple(WITNESSES, 2)?;
+        let sequence = Sequence(r.uint(WITNESSES)?);
+        let tag = r.uint(WITNESSES)?;
+        witnesses.push(sequence.is_some().then_some(Witness { sequence, tag }));
+    }
+    Ok(witnesses)
 }
 
 /// Writes the positions of all event streams.

@@ -48,7 +48,7 @@ pub use anchor::Anchor;
 pub use answer::{Answered, Return};
 pub use barrier::Barrier;
 pub use call::{Call, CallTarget, Hop};
-pub use checkpoint::{Checkpoint, EventPlace, Position};
+pub use checkpoint::{Checkpoint, EventPlace, Position, Witness};
 pub use commit::{CommandRecord, Commit, EventRecord, SnapshotRef};
 pub use denial::{Denial, Dropped};
 pub use elsewhere::ElsewhereRecord;

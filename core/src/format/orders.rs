@@ -32,6 +32,9 @@ pub struct GroupOrders {
     pub node: String,
     /// When it was written, on that node's wall clock.
     pub time: WallTime,
+    /// The tokens of the records before it, the newest first, at most [`EARLIER_MAX`](Self::EARLIER_MAX): by
+    /// them a node whose order was replaced before it heard of it finds that it counted.
+    pub earlier: Vec<Incarnation>,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -49,10 +52,14 @@ pub enum LifeStart {
 }
 
 const FORMAT: &str = "group's orders";
+const EARLIER: &str = "earlier records";
 
 impl GroupOrders {
     /// The version of the format that this program writes and reads.
     pub const FORMAT_VERSION: u64 = 1;
+
+    /// How many records before it one names at most.
+    pub const EARLIER_MAX: usize = 32;
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
@@ -62,7 +69,8 @@ impl GroupOrders {
             LifeStart::After(positions) => positions.len() * (1 + 2 * HEAD_MAX),
             LifeStart::Defined | LifeStart::At(_) => 0,
         };
-        map_len_max(9, &self.unknown) + 2 * BITS128_LEN + 7 * HEAD_MAX + texts + paused + positions
+        let tokens = (2 + self.earlier.len()) * BITS128_LEN;
+        map_len_max(10, &self.unknown) + tokens + 8 * HEAD_MAX + texts + paused + positions
     }
 
     /// The record's bytes.
@@ -84,6 +92,13 @@ impl GroupOrders {
         }
         fields.key(8).text(&self.node);
         fields.key(9).uint(self.time.0);
+        if !self.earlier.is_empty() {
+            let mut tokens = fields.key(10);
+            tokens.array(self.earlier.len());
+            for token in &self.earlier {
+                tokens.bits128(token.0);
+            }
+        }
         fields.finish()
     }
 
@@ -97,7 +112,7 @@ impl GroupOrders {
         let r = &mut reader;
         let (mut layout, mut group, mut token, mut life) = (None, None, None, None);
         let (mut after, mut at, mut paused) = (None, None, None);
-        let (mut node, mut time) = (None, None);
+        let (mut node, mut time, mut earlier) = (None, None, Vec::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -110,6 +125,7 @@ impl GroupOrders {
                 7 => paused = Some(r.text("pause")?),
                 8 => node = Some(r.text("node")?),
                 9 => time = Some(WallTime(r.uint("time")?)),
+                10 => earlier = read_tokens(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -130,7 +146,19 @@ impl GroupOrders {
             from,
             node: r.need("node", node)?,
             time: r.need("time", time)?,
+            earlier,
             unknown,
         })
     }
+}
+
+fn read_tokens(r: &mut Reader<'_>) -> Result<Vec<Incarnation>, FormatError> {
+    let items = r.array(EARLIER, BITS128_LEN)?;
+    r.holds(
+        items <= GroupOrders::EARLIER_MAX,
+        "it names too many records before it",
+    )?;
+    (0..items)
+        .map(|_| Ok(Incarnation(r.bits128(EARLIER)?)))
+        .collect()
 }

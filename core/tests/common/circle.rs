@@ -20,7 +20,7 @@ use tenure_core::id::{
 use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace, NodeName};
 use tenure_core::node::{About, Peer, PeerState, Role, Standing, View};
 use tenure_core::port::{
-    Expect, Publish, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings, Subject,
+    Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, StreamSettings, Subject,
 };
 use tenure_core::space::SpaceWish;
 use tenure_core::step::{CountingProbe, Outcome};
@@ -90,6 +90,10 @@ pub(crate) enum Fate {
     Lost,
     /// It is given up, and arrives when it is let through.
     Late,
+    /// It is done, and its answer comes.
+    Done,
+    /// It is refused for good.
+    Forbidden,
 }
 
 /// A request that was not answered yet.
@@ -588,7 +592,8 @@ impl Circle {
         });
         let fate = fate.or(deaf);
         let reply = match fate {
-            None => {
+            Some(Fate::Forbidden) => Outcome::Refused(Refused::Forbidden),
+            None | Some(Fate::Done) => {
                 let reply = self.apply(&asked.request);
                 if let (StoreRequest::Fetch { wait, .. }, Outcome::Done(StoreDone::Fetched(it))) =
                     (&asked.request, &reply)
@@ -611,6 +616,7 @@ impl Circle {
                 Outcome::Unknown
             }
         };
+        let fate = fate.filter(|fate| *fate != Fate::Done);
         if let (Some(fate), StoreRequest::Publish(publish)) = (fate, &asked.request) {
             self.line(format!(
                 "~ {name}'s write of {} is {fate:?}",

@@ -1,6 +1,6 @@
 //! The commands of a story about groups of consumers.
 
-use crate::circle::{Circle, Fate};
+use crate::circle::{Circle, Fate, namespace};
 use crate::story::{Stage, span};
 use tenure_core::consumer::Start;
 use tenure_core::consumer::group::{GroupOrder, Input};
@@ -22,6 +22,11 @@ impl Stage for Circle {
             }
             ["all", "stand", "still", "for", by] => self.stand_still(span(by)?),
             ["run"] => self.run(),
+            ["the", "last", "record", "is", "lost"] => {
+                let stream = namespace().consumer_stream();
+                let last = self.store.last(&stream);
+                self.store.lose_tail(&stream, Sequence(last.0 - 1));
+            }
             ["groups", "begin", "with", "what", "is", "new"] => self.start = Start::New,
             ["records"] => {
                 for part in 0..2 {
@@ -116,7 +121,9 @@ impl Circle {
                     "unknown" => Fate::Unknown,
                     "lost" => Fate::Lost,
                     "late" => Fate::Late,
-                    _ => return Err("unknown, lost, late".into()),
+                    "done" => Fate::Done,
+                    "forbidden" => Fate::Forbidden,
+                    _ => return Err("unknown, lost, late, done, forbidden".into()),
                 };
                 let fates = &mut self.node(name).fates;
                 fates

@@ -3,7 +3,7 @@
 use super::machine::{Group, Job, Phase};
 use super::spot::{Hold, Spot};
 use super::{Effect, Notice};
-use crate::id::{GroupPart, Incarnation};
+use crate::id::{GroupPart, Incarnation, Sequence};
 use crate::node::{Peer, PeerState, Standing, View};
 use crate::shard::ShardMap;
 use crate::step::{Cx, Effects, Span, Time};
@@ -115,6 +115,10 @@ impl Group {
     pub(super) fn become_run(&mut self, run: Incarnation, out: &mut Effects<Effect>) {
         self.lapse(out);
         self.config.incarnation = run;
+        for spot in &mut self.spots {
+            // What is stored late names a run that is over.
+            spot.late = None;
+        }
         (self.claims_from, self.moves_from) = (None, None);
         self.doubt();
     }
@@ -132,7 +136,12 @@ impl Group {
                     spot.hold = Hold::Ending { release: false };
                     out.push(Effect::Drop { part });
                 }
-                Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => {
+                Hold::Claiming(pending) => {
+                    spot.late = Some(pending.over);
+                    spot.hold = Hold::No;
+                    self.asks.abandon(Job::Write(part));
+                }
+                Hold::Settling | Hold::Releasing(_) => {
                     spot.hold = Hold::No;
                     self.asks.abandon(Job::Write(part));
                 }
@@ -192,10 +201,8 @@ impl Group {
             Hold::Held => self.judge_held(now, spot),
             Hold::Claiming(_) | Hold::Ending { .. } | Hold::Releasing(_) => Verdict::Rest,
             // Its record is read first.
-            Hold::Settling => match spot.known {
-                Some(_) if !self.stale => Verdict::Release,
-                Some(_) | None => Verdict::Rest,
-            },
+            Hold::Settling if self.stale => Verdict::Rest,
+            Hold::Settling => Verdict::Release,
             Hold::No if self.stale || spot.unreadable || self.orders.unreadable => Verdict::Rest,
             Hold::No => self.judge_free(now, spot),
         }
@@ -238,9 +245,13 @@ impl Group {
         let owner = spot.owner();
         let mine = spot.best.as_ref() == Some(&self.config.node) && !self.is_leaving();
         if !mine {
-            return match owner == Some(self.config.incarnation) {
-                true => Verdict::Release,
-                false => Verdict::Rest,
+            // What may still be stored over the record that is there is stored now, and released.
+            let at = spot.known.as_ref().map_or(Sequence::NONE, |known| known.at);
+            let late = self.is_leaving() && spot.late == Some(at);
+            return match (owner == Some(self.config.incarnation), late) {
+                (true, _) => Verdict::Release,
+                (false, true) => Verdict::Claim,
+                (false, false) => Verdict::Rest,
             };
         }
         match self.claims_from {

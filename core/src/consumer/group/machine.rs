@@ -353,7 +353,9 @@ impl Group {
             }
             Phase::Waiting | Phase::Naming | Phase::Running => {
                 let until = cx.now + self.limits.hand_over_patience;
-                self.leave(until, true, Some(Box::new(fault)), out);
+                // A claim that is stored when nobody is here any more would leave its partition to nobody, as
+                // long as the node lives: it ends when it knows of each.
+                self.leave(until, false, Some(Box::new(fault)), out);
             }
         }
     }
@@ -450,9 +452,10 @@ impl Group {
         let given_up = gives_up && until <= cx.now;
         let me = self.config.incarnation;
         let done = |spot: &Spot| match spot.hold {
-            // Without a lease it is for the others to see that it is over.
-            Hold::No if self.lease.is_none() => true,
-            Hold::No => given_up || !self.stale && spot.owner() != Some(me),
+            // Without a lease it is for the others to see that it is over; the node may have it again soon.
+            Hold::No if self.lease.is_none() && (gives_up || until <= cx.now) => true,
+            Hold::No if given_up => true,
+            Hold::No => !self.stale && spot.owner() != Some(me) && spot.late.is_none(),
             Hold::Held | Hold::Ending { .. } => false,
             Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => given_up,
         };
@@ -460,7 +463,7 @@ impl Group {
             if let Phase::Leaving { fault, .. } = core::mem::replace(&mut self.phase, Phase::Over) {
                 out.push(Effect::Ended { fault });
             }
-        } else if gives_up {
+        } else if until > cx.now {
             self.wake_at(until);
         }
     }

@@ -34,6 +34,8 @@
 
 mod judge;
 mod machine;
+mod naming;
+mod order_record;
 mod records;
 mod spot;
 mod told;
@@ -238,6 +240,11 @@ pub enum GroupOrderRefusal {
     /// A stream ends before the place.
     #[error("event stream {} ends at {}, before {}: give a place that is there", .0.stream, .0.last, .0.wanted)]
     PastEnd(Place),
+    /// The store did not tell in time what became of it, and the record that stands there now does not say.
+    #[error(
+        "what became of the order is not known, and much was ordered since: look at the group's status, and order it again if it is still wanted"
+    )]
+    Forgotten,
     /// What the group was told before cannot be read by this build.
     #[error("what the group was told cannot be read ({0}): order it with the build that wrote it")]
     Unreadable(String),
@@ -301,6 +308,8 @@ pub enum Notice {
         /// What.
         order: GroupOrder,
     },
+    /// What the group was told last is not in the stream any more: what is there counts.
+    OrdersLost,
     /// What the group was told cannot be read by this build: nothing is claimed.
     OrdersUnreadable {
         /// What is wrong with it.

@@ -1,12 +1,11 @@
-//! The records: the group's own, made once, and those of its partitions, each written by CAS in the place
-//! of the one that it continues (Q3, Q6).
+//! The records of the partitions, each written by CAS in the place of the one that it continues (Q3).
 
-use super::machine::{Group, Job, Misfit};
+use super::machine::{Group, Job, Misfit, Phase};
 use super::spot::{Hold, Known, Pending};
 use super::{Effect, Notice, Share};
 use crate::consumer::Fault;
 use crate::consumer::fault::may_pass;
-use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Unknown};
+use crate::format::{Checkpoint, Unknown};
 use crate::id::{GroupPart, Incarnation, Sequence};
 use crate::port::{
     Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject,
@@ -15,165 +14,8 @@ use crate::step::{Cx, Effects, Outcome, Purpose, Span};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
-/// The group's own record.
-impl Group {
-    pub(super) fn name_request(&self) -> StoreRequest {
-        let ns = &self.config.wish.namespace;
-        StoreRequest::Latest {
-            stream: ns.consumer_stream(),
-            subjects: vec![ns.checkpoint_subject(&self.config.definition.name)],
-        }
-    }
-
-    pub(super) fn make_request(&self) -> Option<StoreRequest> {
-        let record = self.naming.as_ref()?;
-        let ns = &self.config.wish.namespace;
-        Some(StoreRequest::Publish(Publish {
-            stream: ns.consumer_stream(),
-            subject: ns.checkpoint_subject(&self.config.definition.name),
-            expect: Expect::OwnLast(Sequence::NONE),
-            rollup: Rollup::No,
-            dedup: None,
-            ttl_s: None,
-            payload: record.encode(),
-        }))
-    }
-
-    pub(super) fn name_was_read(
-        &mut self,
-        cx: &mut Cx<'_>,
-        reply: StoreReply,
-        out: &mut Effects<Effect>,
-    ) -> Result<(), Misfit> {
-        let found = match reply {
-            Outcome::Done(StoreDone::Latest(proof)) => proof.messages.into_iter().next(),
-            Outcome::Done(_) => return Err(Misfit),
-            Outcome::Refused(Refused::NotFound) => None,
-            Outcome::Refused(refused) if may_pass(&refused) => {
-                self.again(cx, Job::Name);
-                return Ok(());
-            }
-            Outcome::Refused(refused) => {
-                self.refused(cx, Job::Name, refused, out);
-                return Ok(());
-            }
-            Outcome::Unknown => {
-                self.again(cx, Job::Name);
-                return Ok(());
-            }
-        };
-        let Some(found) = found else {
-            // What was written by an attempt of unknown end is not there, or not seen: it is offered again.
-            self.naming.get_or_insert_with(|| {
-                Box::new(GroupRecord {
-                    layout: self.config.layout.id,
-                    group: self.config.definition.name.clone(),
-                    definition: self.hash,
-                    partitions: self.config.partitions,
-                    node: self.config.node.as_str().to_string(),
-                    time: self.wall,
-                    unknown: Unknown::default(),
-                })
-            });
-            self.ask(Job::Make, out);
-            return Ok(());
-        };
-        match self.differs(&found) {
-            Some(fault) => self.fail(cx, fault, out),
-            None => {
-                self.asks.done(Job::Make);
-                self.asks.done(Job::Name);
-                let made = self
-                    .naming
-                    .take()
-                    .is_some_and(|it| it.encode() == found.payload);
-                self.joined(made, out);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn name_was_made(
-        &mut self,
-        cx: &mut Cx<'_>,
-        reply: StoreReply,
-        out: &mut Effects<Effect>,
-    ) -> Result<(), Misfit> {
-        match reply {
-            Outcome::Done(StoreDone::Published(_)) => {
-                crate::reached!(cx, "group: made");
-                self.asks.done(Job::Make);
-                self.naming = None;
-                self.joined(true, out);
-            }
-            Outcome::Done(_) => return Err(Misfit),
-            // Another node made it, or I did by an attempt whose answer was lost.
-            Outcome::Refused(Refused::WrongLast { .. }) | Outcome::Unknown => {
-                self.again(cx, Job::Name);
-            }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Make),
-            Outcome::Refused(refused) => self.refused(cx, Job::Make, refused, out),
-        }
-        Ok(())
-    }
-
-    /// What is wrong when the name belongs to something else (Q6).
-    fn differs(&self, found: &Message) -> Option<Fault> {
-        let name = self.config.definition.name.clone();
-        let record = match GroupRecord::decode(&found.payload) {
-            Ok(record) => record,
-            Err(error) => {
-                return Some(match Checkpoint::decode(&found.payload) {
-                    Ok(_) => Fault::IsConsumer { name },
-                    Err(_) if ElsewhereRecord::decode(&found.payload).is_ok() => {
-                        Fault::IsElsewhere { name }
-                    }
-                    Err(_) => Fault::Format { name, error },
-                });
-            }
-        };
-        let (layout, partitions) = (self.config.layout.id, self.config.partitions);
-        if record.layout != layout {
-            return Some(Fault::OtherLayout {
-                name,
-                expected: layout,
-                found: record.layout,
-            });
-        }
-        if record.group != name {
-            let found = record.group;
-            return Some(Fault::OtherConsumer { name, found });
-        }
-        if record.partitions != partitions {
-            return Some(Fault::OtherPartitions {
-                name,
-                wanted: partitions,
-                found: record.partitions,
-                node: record.node,
-            });
-        }
-        (record.definition != self.hash).then_some(Fault::OtherGroup {
-            name,
-            wanted: self.hash,
-            found: record.definition,
-            node: record.node,
-        })
-    }
-
-    fn refused(&mut self, cx: &mut Cx<'_>, job: Job, refused: Refused, out: &mut Effects<Effect>) {
-        let fault = Fault::Store {
-            name: self.config.definition.name.clone(),
-            what: job.to_string(),
-            refused,
-        };
-        self.fail(cx, fault, out);
-    }
-}
-
-/// The records of the partitions.
 impl Group {
     fn part_subject(&self, part: GroupPart) -> Subject {
         let ns = &self.config.wish.namespace;
@@ -250,7 +92,12 @@ impl Group {
             Outcome::Done(StoreDone::Latest(proof)) => proof.messages,
             Outcome::Done(_) => return Err(Misfit),
             Outcome::Refused(Refused::NotFound) => Vec::new(),
-            Outcome::Refused(_) | Outcome::Unknown => {
+            Outcome::Refused(refused) => {
+                self.ends_without(&refused);
+                self.again(cx, Job::Read);
+                return Ok(());
+            }
+            Outcome::Unknown => {
                 self.again(cx, Job::Read);
                 return Ok(());
             }
@@ -275,6 +122,19 @@ impl Group {
         Ok(())
     }
 
+    /// Where it ends over a fault, and the store will not tell any more what became of what it wrote, it ends
+    /// without.
+    fn ends_without(&mut self, refused: &Refused) {
+        if let Phase::Leaving {
+            gives_up,
+            fault: Some(_),
+            ..
+        } = &mut self.phase
+        {
+            *gives_up |= matches!(refused, Refused::NoStream) || !may_pass(refused);
+        }
+    }
+
     /// A partition's record is there.
     fn meet(
         &mut self,
@@ -284,6 +144,7 @@ impl Group {
         out: &mut Effects<Effect>,
     ) {
         let (at, me) = (message.sequence, self.config.incarnation);
+        let patience = self.limits.lost_tail_patience;
         let record = match self.decode(message) {
             Ok(record) => record,
             Err(cause) => {
@@ -296,6 +157,8 @@ impl Group {
         };
         let Some(spot) = self.spot(part) else { return };
         (spot.was_there, spot.absent_since, spot.unreadable) = (true, None, false);
+        // Another one is in its place by now.
+        spot.late = spot.late.filter(|over| at <= *over);
         let met = spot.known.as_ref();
         let met = met.filter(|known| known.record.owner == record.owner);
         let met = met.and_then(|known| known.met);
@@ -317,6 +180,9 @@ impl Group {
         if !pending.doubt {
             return;
         }
+        if at >= pending.over {
+            pending.short_since = None;
+        }
         if (pending.record.run, pending.record.ordinal) == (run, ordinal) {
             crate::reached!(cx, "group: a record in doubt was stored");
             self.written(cx, part, at, out);
@@ -326,6 +192,10 @@ impl Group {
             self.again(cx, Job::Write(part));
         } else if at > pending.over {
             // Another one is in its place, so it never will be.
+            self.not_written(part);
+        } else if cx.now.since(*pending.short_since.get_or_insert(cx.now)) >= patience {
+            // No replica lags for so long: what it was to replace is gone with the stream's tail.
+            crate::reached!(cx, "group: the record that was to be replaced is lost");
             self.not_written(part);
         }
         // Else a replica that lags: it is read again.
@@ -365,6 +235,15 @@ impl Group {
             return;
         }
         crate::reached!(cx, "group: a partition's record is gone");
+        // What was to be written in its place never will be, and there is nothing to be released.
+        (spot.known, spot.late) = (None, None);
+        self.asks.abandon(Job::Write(part));
+        if let Some(spot) = self.spot(part) {
+            match spot.hold {
+                Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => spot.hold = Hold::No,
+                Hold::No | Hold::Held | Hold::Ending { .. } => {}
+            }
+        }
         let ns = &self.config.wish.namespace;
         let fault = Fault::PartitionGone {
             name: self.config.definition.name.clone(),
@@ -422,6 +301,7 @@ impl Group {
                     node,
                     time: wall,
                     owner,
+                    witnesses: Vec::new(),
                     unknown: Unknown::default(),
                 };
                 (Sequence::NONE, None, record)
@@ -438,7 +318,8 @@ impl Group {
                 };
                 if owner.is_some() && record.generation < life {
                     crate::reached!(cx, "group: a partition begins another life");
-                    (record.generation, record.positions) = (life, Vec::new());
+                    record.generation = life;
+                    (record.positions, record.witnesses) = (Vec::new(), Vec::new());
                 }
                 (at, from, record)
             }
@@ -448,6 +329,7 @@ impl Group {
             record: Box::new(record),
             from: from.filter(|from| Some(*from) != owner),
             doubt: false,
+            short_since: None,
         };
         spot.hold = match owner {
             Some(_) => Hold::Claiming(pending),
@@ -478,7 +360,18 @@ impl Group {
                 self.doubt();
             }
             Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Write(part)),
-            Outcome::Refused(refused) => self.refused(cx, Job::Write(part), refused, out),
+            Outcome::Refused(refused) => {
+                let releases = self.spot(part).map(|spot| &spot.hold);
+                let releases = matches!(releases, Some(Hold::Releasing(_)));
+                match releases {
+                    true => self.again(cx, Job::Write(part)),
+                    false => self.not_written(part),
+                }
+                self.refused(cx, Job::Write(part), refused.clone(), out);
+                if releases {
+                    self.ends_without(&refused);
+                }
+            }
         }
         Ok(())
     }
@@ -496,7 +389,7 @@ impl Group {
         let shards = self.shards_of(part);
         let (start, paused) = (self.start(), self.paused_by().cloned());
         let Some(spot) = self.spot(part) else { return };
-        spot.was_there = true;
+        (spot.was_there, spot.late) = (true, None);
         match core::mem::take(&mut spot.hold) {
             Hold::Claiming(Pending { record, from, .. }) => {
                 let known = Known {

@@ -21,6 +21,8 @@ pub(super) struct Spot {
     pub(super) hold: Hold,
     /// Who is to own it.
     pub(super) best: Option<NodeName>,
+    /// A claim over the record at this place was given up with the lease, and may be stored late.
+    pub(super) late: Option<Sequence>,
     /// When this node came to own it.
     pub(super) taken: Time,
     /// Its consumer was told to pause.
@@ -66,6 +68,8 @@ pub(super) struct Pending {
     pub(super) from: Option<Incarnation>,
     /// What became of it is not known: the record is to be read.
     pub(super) doubt: bool,
+    /// Since when a record is read that is before the one in whose place it is to be.
+    pub(super) short_since: Option<Time>,
 }
 
 impl Spot {

@@ -1,21 +1,17 @@
-//! What the group is told as a whole: one record beside those of the partitions, replaced by CAS, which
-//! every node reads with them (Q7, Q8).
+//! What the group is told as a whole: who wants it told what, and what its consumers here do then (Q7, Q8).
 
 use super::machine::{Group, Job, Misfit, Phase};
 use super::spot::Hold;
 use super::{Effect, GroupOrder, GroupOrderRefusal, Notice, Place};
 use crate::consumer::Start;
 use crate::consumer::fault::may_pass;
-use crate::format::{GroupOrders, LifeStart, Position, Unknown};
+use crate::format::{GroupOrders, LifeStart};
 use crate::id::{GroupPart, Incarnation, Partition, Sequence, Ticket};
-use crate::port::{
-    Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject,
-};
-use crate::step::{Cx, Effects, Outcome, Purpose};
+use crate::port::{StoreDone, StoreReply, StoreRequest, Subject};
+use crate::step::{Cx, Effects, Outcome, Time};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::string::String;
 
 /// Orders that wait for the one before them; a further one is refused.
 const ORDERS_MAX: usize = 16;
@@ -25,29 +21,31 @@ const ORDERS_MAX: usize = 16;
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Orders {
     /// The record as it was read or written last, and where it is.
-    known: Option<(Sequence, Box<GroupOrders>)>,
+    pub(super) known: Option<(Sequence, Box<GroupOrders>)>,
+    /// Since when a record is read that is before the known one, or none.
+    pub(super) short_since: Option<Time>,
     /// It cannot be read by this build.
     pub(super) unreadable: bool,
     /// The order that is being carried out.
-    now: Option<Order>,
+    pub(super) now: Option<Order>,
     waiting: VecDeque<(Ticket, GroupOrder)>,
     /// The ends of the streams as they are looked at.
-    ends: BTreeMap<u16, Option<Sequence>>,
+    pub(super) ends: BTreeMap<u16, Option<Sequence>>,
 }
 
 /// An order on its way into the record.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-struct Order {
+pub(super) struct Order {
     /// Who waits; the machine itself, where a new group begins with what is new.
-    ticket: Option<Ticket>,
-    wish: GroupOrder,
-    stage: Stage,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) wish: GroupOrder,
+    pub(super) stage: Stage,
 }
 
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
-enum Stage {
+pub(super) enum Stage {
     /// The ends of the streams are looked at.
     Look,
     /// The record is to be read.
@@ -55,6 +53,8 @@ enum Stage {
     /// One is being written in the place of another. In doubt: what became of it is not known.
     Write {
         over: Sequence,
+        /// The token of that one.
+        before: Option<Incarnation>,
         record: Box<GroupOrders>,
         doubt: bool,
     },
@@ -234,198 +234,8 @@ impl Group {
         }))
     }
 
-    /// The record was read with those of the partitions; `None`: there is none.
-    pub(super) fn orders_were_read(
-        &mut self,
-        cx: &mut Cx<'_>,
-        message: Option<&Message>,
-        out: &mut Effects<Effect>,
-    ) {
-        let at = message.map_or(Sequence::NONE, |message| message.sequence);
-        let before = self.orders.known.as_ref().map_or(Sequence::NONE, |it| it.0);
-        if at < before {
-            // A replica that lags, or a lost tail, which is told by the partitions' records.
-            return;
-        }
-        match message.map(|message| self.read_orders(message)) {
-            None => {}
-            Some(Ok(record)) => {
-                self.orders.unreadable = false;
-                self.orders.known = Some((at, Box::new(record)));
-            }
-            Some(Err(cause)) => {
-                if !core::mem::replace(&mut self.orders.unreadable, true) {
-                    out.push(Effect::Notice(Notice::OrdersUnreadable {
-                        cause: cause.clone(),
-                    }));
-                }
-                return self.refuse(GroupOrderRefusal::Unreadable(cause), out);
-            }
-        }
-        let token = self.orders.known.as_ref().map(|(_, record)| record.token);
-        let (stands, again) = match &mut self.orders.now {
-            None => return,
-            Some(order) => match &mut order.stage {
-                Stage::Look => return,
-                Stage::Read => (false, false),
-                Stage::Write { doubt: false, .. } => return,
-                Stage::Write {
-                    over,
-                    record,
-                    doubt,
-                } => {
-                    *doubt = false;
-                    (token == Some(record.token), at == *over)
-                }
-            },
-        };
-        match (stands, again) {
-            (true, _) => self.told(out),
-            // It may be stored later still; the same bytes under the same condition are stored once.
-            (false, true) => self.again(cx, Job::Orders),
-            // Of another node's one, or of none.
-            (false, false) => self.write_orders(cx, out),
-        }
-    }
-
-    fn read_orders(&self, message: &Message) -> Result<GroupOrders, String> {
-        let record = GroupOrders::decode(&message.payload).map_err(|error| error.to_string())?;
-        let layout = self.config.layout.id;
-        if record.layout != layout {
-            return Err(alloc::format!(
-                "it is of layout {}, not {layout}",
-                record.layout
-            ));
-        }
-        Ok(record)
-    }
-
-    /// Writes what is wanted in the place of what was read.
-    fn write_orders(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
-        self.runs += 1;
-        let token = Incarnation(cx.dice.roll128(Purpose::ConsumerRun, self.runs));
-        let known = self.orders.known.as_ref();
-        let (over, before) = match known {
-            Some((at, record)) => (*at, Some(record)),
-            None => (Sequence::NONE, None),
-        };
-        let life = before.map_or(1, |record| record.life);
-        let from = before.map_or(LifeStart::Defined, |record| record.from.clone());
-        let paused = before.and_then(|record| record.paused.clone());
-        let unknown = before.map_or_else(Unknown::default, |record| record.unknown.clone());
-        let Some(order) = &self.orders.now else {
-            return;
-        };
-        let first = order.ticket.is_none();
-        let (paused, life, from) = match &order.wish {
-            GroupOrder::Pause { by } => (paused.or_else(|| Some(by.clone())), life, from),
-            GroupOrder::Resume => (None, life, from),
-            GroupOrder::Rewind(to) => {
-                let life = if first { 1 } else { life + 1 };
-                (paused, life, self.life_start(to))
-            }
-        };
-        let stands = before.is_some_and(|record| {
-            (&record.paused, record.life) == (&paused, life) && record.from == from
-        });
-        if stands || first && before.is_some() {
-            return self.told(out);
-        }
-        let record = Box::new(GroupOrders {
-            layout: self.config.layout.id,
-            group: self.config.definition.name.clone(),
-            token,
-            paused,
-            life,
-            from,
-            node: self.config.node.as_str().to_string(),
-            time: self.wall,
-            unknown,
-        });
-        if let Some(order) = &mut self.orders.now {
-            order.stage = Stage::Write {
-                over,
-                record,
-                doubt: false,
-            };
-        }
-        self.ask(Job::Orders, out);
-    }
-
-    fn life_start(&self, to: &Start) -> LifeStart {
-        let streams = usize::from(self.config.layout.streams);
-        match to {
-            Start::Beginning => LifeStart::After(alloc::vec![Position::START; streams]),
-            Start::After(positions) => LifeStart::After(positions.clone()),
-            Start::At(time) => LifeStart::At(*time),
-            Start::New => {
-                let ends = self.orders.ends.values().flatten();
-                let ends: Vec<_> = ends.map(|last| Position::whole(*last)).collect();
-                LifeStart::After(ends)
-            }
-        }
-    }
-
-    pub(super) fn orders_request(&self) -> Option<StoreRequest> {
-        let Stage::Write { over, record, .. } = &self.orders.now.as_ref()?.stage else {
-            return None;
-        };
-        Some(StoreRequest::Publish(Publish {
-            stream: self.config.wish.namespace.consumer_stream(),
-            subject: self.orders_subject(),
-            expect: Expect::OwnLast(*over),
-            rollup: Rollup::Subject,
-            dedup: None,
-            ttl_s: None,
-            payload: record.encode(),
-        }))
-    }
-
-    pub(super) fn orders_were_written(
-        &mut self,
-        cx: &mut Cx<'_>,
-        reply: StoreReply,
-        out: &mut Effects<Effect>,
-    ) -> Result<(), Misfit> {
-        match reply {
-            Outcome::Done(StoreDone::Published(ack)) => {
-                if let Some(Order {
-                    stage: Stage::Write { record, .. },
-                    ..
-                }) = &self.orders.now
-                {
-                    self.orders.known = Some((ack.sequence, record.clone()));
-                }
-                self.told(out);
-            }
-            Outcome::Done(_) => return Err(Misfit),
-            // Somebody else's, or mine of an attempt whose answer was lost.
-            Outcome::Refused(Refused::WrongLast { .. }) | Outcome::Unknown => {
-                crate::reached!(cx, "group: an order's outcome is unknown");
-                if let Some(Order {
-                    stage: Stage::Write { doubt, .. },
-                    ..
-                }) = &mut self.orders.now
-                {
-                    *doubt = true;
-                }
-                match self.phase {
-                    Phase::Naming => self.ask(Job::Read, out),
-                    Phase::Waiting
-                    | Phase::Running
-                    | Phase::Leaving { .. }
-                    | Phase::Over
-                    | Phase::Halted => self.doubt(),
-                }
-            }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Orders),
-            Outcome::Refused(refused) => self.refuse(GroupOrderRefusal::Store(refused), out),
-        }
-        Ok(())
-    }
-
-    /// The group is told.
-    fn told(&mut self, out: &mut Effects<Effect>) {
+    /// The group is told, and what it was told begins or is of a life.
+    pub(super) fn told(&mut self, life: u64, out: &mut Effects<Effect>) {
         self.asks.abandon(Job::Orders);
         let Some(order) = self.orders.now.take() else {
             return;
@@ -433,14 +243,14 @@ impl Group {
         match order.ticket {
             Some(ticket) => {
                 out.push(Effect::Notice(Notice::Told { order: order.wish }));
-                answer(ticket, Ok(self.life()), out);
+                answer(ticket, Ok(life), out);
             }
             None => self.ask(Job::Name, out),
         }
     }
 
     /// It cannot be told.
-    fn refuse(&mut self, refusal: GroupOrderRefusal, out: &mut Effects<Effect>) {
+    pub(super) fn refuse(&mut self, refusal: GroupOrderRefusal, out: &mut Effects<Effect>) {
         let Some(order) = self.orders.now.take() else {
             return;
         };

@@ -481,6 +481,7 @@ fn count(counters: &mut Counters, notice: &Notice) {
         Notice::Joined { .. }
         | Notice::Released { .. }
         | Notice::Unreadable { .. }
+        | Notice::OrdersLost
         | Notice::OrdersUnreadable { .. } => {}
     }
 }
@@ -488,6 +489,7 @@ fn count(counters: &mut Counters, notice: &Notice) {
 fn note(group: &ConsumerName, notice: &Notice) {
     match notice {
         Notice::Told { order } => tracing::info!(%group, ?order, "group_told"),
+        Notice::OrdersLost => tracing::warn!(%group, "group_orders_lost"),
         Notice::OrdersUnreadable { cause } => {
             tracing::warn!(%group, cause, "group_orders_unreadable");
         }

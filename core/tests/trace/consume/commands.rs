@@ -28,9 +28,17 @@ impl Stage for Desk {
             }
             ["advance", by] => self.advance(self.now + span(by)?),
             ["run"] => self.run(),
+            ["tail", "consumers", keep] => {
+                let stream = namespace().consumer_stream();
+                self.store.lose_tail(&stream, Sequence(number(keep)?));
+            }
             ["tail", stream, keep] => {
                 let stream = namespace().event_stream(Partition(number(stream)?));
                 self.store.lose_tail(&stream, Sequence(number(keep)?));
+            }
+            ["delete", stream, at] => {
+                let stream = namespace().event_stream(Partition(number(stream)?));
+                self.store.delete(&stream, Sequence(number(at)?));
             }
             ["forget", "checkpoint", name] => {
                 let name = ConsumerName::new(name).map_err(|e| e.to_string())?;

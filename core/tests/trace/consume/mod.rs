@@ -72,7 +72,10 @@ impl Desk {
 
     /// Begins with so many event streams.
     fn make_streams(&mut self, streams: u16) {
-        self.store = Store::new(StoreConfig::default());
+        // What a lost end had replaced comes back.
+        let mut config = StoreConfig::default();
+        config.removed_max = 100;
+        self.store = Store::new(config);
         self.layout = layout(streams);
         let ns = namespace();
         for partition in self.layout.partitions() {

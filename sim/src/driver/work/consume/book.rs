@@ -104,7 +104,7 @@ impl Why {
         };
         if matches!(fault, Fault::Superseded { .. }) {
             Self::Superseded
-        } else if matches!(fault, Fault::TailLost { .. }) {
+        } else if matches!(fault, Fault::TailLost { .. } | Fault::TailReplaced { .. }) {
             Self::TailLost
         } else if matches!(fault, Fault::Poison { .. }) {
             Self::Poison

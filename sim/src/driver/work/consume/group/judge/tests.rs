@@ -48,6 +48,7 @@ fn record(run: u128, ordinal: u64, positions: &[u64]) -> Checkpoint {
         node: format!("n{run}"),
         time: WallTime(1),
         owner: Some(Incarnation(run)),
+        witnesses: Vec::new(),
         unknown: Unknown::default(),
     }
 }
