@@ -7,7 +7,7 @@ use tenure_core::format::{LayoutKey, Mark, Position, StateAt, Unknown};
 use tenure_core::id::{Incarnation, LayoutId, Sequence, WallTime};
 use tenure_core::name::{ConsumerName, Namespace};
 use tenure_core::port::{Refused, StoreReply, StoreRequest, StreamSettings, Subject};
-use tenure_core::projection::{Load, Loaded, Next, Save, Saved, StateFault};
+use tenure_core::projection::{Held, Hold, Load, Loaded, Next, Save, Saved, StateFault};
 use tenure_core::step::Outcome;
 use tenure_mem::store::{Store, StoreConfig};
 
@@ -289,4 +289,37 @@ fn parts_that_a_mark_in_doubt_names_stay() {
     assert!(parts(&world) > 1);
     let loaded = world.load().unwrap().expect("it was stored");
     world.check(&loaded);
+}
+
+/// Writes a mark over the one at a place, until it is there or cannot be; at most so many requests.
+fn held(world: &mut World, over: Sequence) -> Next<Held> {
+    let mut hold = Hold::new(namespace(), mark(1, 9), over);
+    for _ in 0..100 {
+        let reply = world.apply(&hold.request());
+        match hold.answered(reply) {
+            Next::Ask | Next::Wait => {}
+            done @ (Next::Done(_) | Next::Fail(_)) => return done,
+        }
+    }
+    Next::Wait
+}
+
+/// A mark in a bucket that somebody removed, or that its stream lost, is not waited for for ever.
+#[test]
+fn a_mark_that_is_gone_is_not_waited_for() {
+    let mut world = World::new();
+    let Next::Done(Held::At(first)) = held(&mut world, Sequence::NONE) else {
+        panic!("nothing is there")
+    };
+    let Next::Done(Held::At(second)) = held(&mut world, first) else {
+        panic!("it is this run's")
+    };
+    let gone = Next::Fail(StateFault::MarkGone {
+        projection: projection(),
+    });
+    let stream = namespace().consumer_stream();
+    world.store.lose_tail(&stream, first);
+    assert_eq!(held(&mut world, second), gone, "an older one is there");
+    world.store.lose_tail(&stream, Sequence::NONE);
+    assert_eq!(held(&mut world, second), gone, "none is there");
 }

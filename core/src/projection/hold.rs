@@ -10,12 +10,17 @@ use crate::step::Outcome;
 use alloc::string::String;
 use alloc::vec;
 
+/// How often a mark is looked for that is not there, or an older one is in its place: a replica may lag.
+const LOOKS_MAX: u32 = 12;
+
 /// Writes a mark in the place of the one before it.
 #[derive(Clone, Debug)]
 pub struct Hold {
     ns: Namespace,
     mark: Mark,
     over: Sequence,
+    /// How often the one that it replaces was not found.
+    looks: u32,
     stage: Stage,
 }
 
@@ -48,6 +53,7 @@ impl Hold {
             ns,
             mark,
             over,
+            looks: 0,
             stage,
         }
     }
@@ -112,18 +118,27 @@ impl Hold {
     }
 
     fn absent(&mut self) -> Next<Held> {
-        // Nothing was there, or a replica lags: the condition is the leader's.
-        self.stage = match self.over.is_some() {
-            true => Stage::Look,
-            false => Stage::Write,
-        };
+        if self.over.is_some() {
+            return self.gone();
+        }
+        // Nothing was there: the condition is the leader's.
+        self.stage = Stage::Write;
         Next::Wait
+    }
+
+    /// The mark that is to be replaced is not there, as a replica says that lags, or for good.
+    fn gone(&mut self) -> Next<Held> {
+        self.looks += 1;
+        if self.looks < LOOKS_MAX {
+            return Next::Wait;
+        }
+        let projection = self.mark.projection.clone();
+        Next::Fail(StateFault::MarkGone { projection })
     }
 
     fn looked(&mut self, at: Sequence, found: Result<Mark, FormatError>) -> Next<Held> {
         if at < self.over {
-            // A replica that lags.
-            return Next::Wait;
+            return self.gone();
         }
         if at == self.over {
             // It may be stored later still: the same bytes on the same condition are stored once.

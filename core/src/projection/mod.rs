@@ -112,6 +112,14 @@ pub enum StateFault {
         /// What is wrong.
         error: FormatError,
     },
+    /// Its mark is not there any more.
+    #[error(
+        "the mark of the projection {projection} is gone: its stream lost its tail, or somebody removed it; start the projection with a reset, so that it is built anew"
+    )]
+    MarkGone {
+        /// The projection.
+        projection: ConsumerName,
+    },
     /// Parts of it are gone or are not what was stored.
     #[error(
         "the state of the projection {projection} is damaged ({what}): start the projection with a reset, so that it is built anew from the log"

@@ -132,6 +132,56 @@ async fn a_crash_between_values_and_mark_changes_nothing() {
     second.stop().await.unwrap();
 }
 
+/// The run that another one takes over from writes its mark once more before the other one's: that goes on from
+/// there.
+#[tokio::test]
+async fn the_older_run_may_write_its_mark_while_it_is_taken_over() {
+    let shell = FaultyShell::new();
+    let builder = || Tenure::builder().namespace("bank");
+    let node = builder().start_with(shell.healthy()).await.unwrap();
+    let accounts = node.repository::<Account>().await.unwrap();
+    let first = balances(&node).start().await.unwrap();
+    moved(&accounts, "alice", 1..=20).await;
+    soon(first.live()).await.unwrap();
+    let healthy = shell.healthy();
+    let mut writes = 0_u32;
+    shell.set(move |request| {
+        if !is_on(request, ".mark") {
+            return None;
+        }
+        writes += 1;
+        if writes == 1 {
+            healthy.with_store(|store| {
+                let mark = store.last_of("bank_con", "bank.chk.balances.mark").unwrap();
+                let again = StoreRequest::Publish(Publish {
+                    stream: "bank_con".into(),
+                    subject: "bank.chk.balances.mark".into(),
+                    expect: Expect::OwnLast(mark.sequence),
+                    rollup: Rollup::Subject,
+                    dedup: None,
+                    ttl_s: None,
+                    payload: mark.payload.clone(),
+                });
+                let again = store.apply(mark.stored, &again);
+                assert!(matches!(again, tenure_core::step::Outcome::Done(_)));
+            });
+        }
+        None
+    });
+    let other = builder().start_with(shell).await.unwrap();
+    let second = balances(&other).start().await.unwrap();
+    soon(second.live()).await.unwrap();
+    let value = second.store().get("alice").await.unwrap().unwrap();
+    assert_eq!(
+        value,
+        Balance {
+            cents: 210,
+            moves: 20
+        }
+    );
+    second.stop().await.unwrap();
+}
+
 /// The answer to each second value is lost, whether it was stored or not.
 #[tokio::test]
 async fn the_answers_to_values_may_be_lost() {

@@ -164,8 +164,18 @@ impl<V: KvValue> Kv<V> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a run that is not green begins, and whether it does so beside what is there.
+    /// Where a run that is not green begins, and whether it does so beside what is there. The run that it
+    /// takes over from may write its mark meanwhile: then from there.
     async fn stand(&self, claim: &Claim) -> Result<(Bucket, Mark, bool), StoreError> {
+        loop {
+            match self.stand_now(claim).await {
+                Err(StoreError::Superseded { .. }) => {}
+                stands => return stands,
+            }
+        }
+    }
+
+    async fn stand_now(&self, claim: &Claim) -> Result<(Bucket, Mark, bool), StoreError> {
         let found = Bucket::mark(claim).await?;
         let standing = claim.judge(found.as_ref().map(|(_, mark)| mark))?;
         let bucket = Bucket::open(claim, found.is_some() && !claim.is_reset()).await?;
@@ -409,15 +419,21 @@ impl<V: KvValue> ProjectionStore for Kv<V> {
         let mut at = self.at.lock().await;
         let mark = self.stored().mark.clone();
         let mark = mark.unwrap_or_else(|| bucket.claim.first(opened.life));
-        // From here on no other run stores, and the bucket is of two lives until all is there.
-        let found = Bucket::mark(&bucket.claim).await?;
-        let over = found.map_or(Sequence::NONE, |(at, _)| at);
         let state = Some(switching(bucket.claim.keeper.key));
         let begun = Mark {
             state,
             ..mark.clone()
         };
-        *at = bucket.hold(begun, over).await?;
+        // From here on no other run stores, and the bucket is of two lives until all is there.
+        *at = loop {
+            let found = Bucket::mark(&bucket.claim).await?;
+            let over = found.map_or(Sequence::NONE, |(at, _)| at);
+            match bucket.hold(begun.clone(), over).await {
+                // The run in whose place it comes wrote its mark just then.
+                Err(StoreError::Superseded { .. }) => {}
+                held => break held?,
+            }
+        };
         self.fill(opened).await?;
         *at = bucket.hold(mark, *at).await?;
         drop(at);
