@@ -74,7 +74,8 @@ pub trait Cipher: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot be told now. What needs it fails, and may be tried again.
+    /// When it cannot be told now. What needs it fails, and may be tried again; consumers and projections ask
+    /// again by themselves, with growing waits up to 5 s, and count it as no failure of the event.
     fn decrypt(&self, of: &Payload<'_>, stored: &[u8]) -> Result<Decrypted, CipherError>;
 }
 

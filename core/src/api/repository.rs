@@ -327,7 +327,7 @@ impl<A: Aggregate> Repository<A> {
         let entity = EntityId::new(id.as_ref())?;
         let facts = Arc::clone(&self.kind.facts);
         let whose = entity.clone();
-        let decode = move |record: &_| super::entities::tell_event(&facts, &whose, record);
+        let decode = move |record: &_| Ok(super::entities::tell_event(&facts, &whose, record)?);
         let pages = self.pages(entity);
         Ok(History::new(pages, Box::new(decode), |event| event.name()))
     }

@@ -3,10 +3,12 @@
 use crate::common::{World, idle, on_both_shells};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure::consumer::Consumed;
 use tenure::prelude::*;
+use tenure::projection::Memory;
 use tenure::{
     Bytes, Cipher, CipherError, Codec, CodecError, Decrypted, FoldError, Payload, PayloadPart,
     SnapshotPolicy,
@@ -21,6 +23,7 @@ on_both_shells!(
     a_kind_that_names_it_goes_on_without_what_was_lost,
     a_kind_that_does_not_name_it_is_not_decided_on,
     consumers_are_told_and_go_on,
+    a_cipher_that_cannot_say_now_is_asked_again,
     a_cipher_that_fails_stores_nothing,
 );
 
@@ -29,6 +32,9 @@ on_both_shells!(
 struct Turned {
     forgotten: Arc<Mutex<BTreeSet<String>>>,
     parts: Arc<Mutex<BTreeSet<String>>>,
+    /// It cannot read anything now, and how often it was asked.
+    away: Arc<AtomicBool>,
+    asked: Arc<AtomicU32>,
 }
 
 impl Turned {
@@ -65,6 +71,10 @@ impl Cipher for Turned {
     }
 
     fn decrypt(&self, of: &Payload<'_>, stored: &[u8]) -> Result<Decrypted, CipherError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return Err(CipherError("the keys are away".into()));
+        }
         if self.is_forgotten(of.id.as_str()) {
             return Ok(Decrypted::Shredded);
         }
@@ -372,6 +382,34 @@ async fn consumers_are_told_and_go_on(world: &World) {
     let wanted = [("alice", true), ("bob", false), ("strict bob", false)];
     assert_eq!(told, wanted.map(|(id, shredded)| (id.to_owned(), shredded)));
     consumer.stop().await.unwrap();
+}
+
+async fn a_cipher_that_cannot_say_now_is_asked_again(world: &World) {
+    let cipher = Turned::default();
+    let node = node(world, &cipher).await;
+    let asked = node.entity::<Open>("alice").ask(note("red")).served();
+    let at = asked.await.unwrap().answer.sequence.unwrap();
+    cipher.away.store(true, Ordering::SeqCst);
+    let consumer = node.consumer("told");
+    let consumer = consumer.kind::<Open>(|_: Consumed<OpenEvent>| async {});
+    let consumer = consumer.start().await.unwrap();
+    let count = |count: &mut u32, _: &Consumed<OpenEvent>| *count += 1;
+    let projection = node.projection("count", Memory::<u32>::default());
+    let projection = projection.fold::<Open>(count).start().await.unwrap();
+    let asked = cipher.asked.load(Ordering::SeqCst);
+    // Each of the two was told so more often than one event is tried by their policies.
+    let again = async {
+        while cipher.asked.load(Ordering::SeqCst) < asked + 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, again).await.unwrap();
+    let status = consumer.status();
+    assert_eq!((status.failures, status.handled), (0, 0));
+    cipher.away.store(false, Ordering::SeqCst);
+    consumer.seen::<Open>("alice", at, SOON).await.unwrap();
+    projection.seen::<Open>("alice", at, SOON).await.unwrap();
+    assert_eq!(projection.read(|count| *count), 1);
 }
 
 async fn a_cipher_that_fails_stores_nothing(world: &World) {

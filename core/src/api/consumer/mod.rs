@@ -41,7 +41,7 @@ mod letters;
 mod middleware;
 mod route;
 
-pub(in crate::api) use route::decoded;
+pub(in crate::api) use route::{NotDecoded, decoded};
 
 pub use builder::ConsumerBuilder;
 pub use consumed::{Consumed, EventBatch};

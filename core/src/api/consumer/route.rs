@@ -3,7 +3,7 @@
 use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, EventInfo, Innermost, Next};
 use super::{Consumed, EventBatch, HandlerError};
-use crate::api::entities::{KindFacts, tell_event};
+use crate::api::entities::{KindFacts, Untold, tell_event};
 use crate::api::metadata::EMPTY;
 use crate::api::{Aggregate, EventType, RawEvent};
 use crate::consumer::{Batch, Given, Handled};
@@ -11,6 +11,7 @@ use crate::driver::consumer::{Clocked, ConsumerHost, Progress};
 use crate::format::Cause;
 use crate::log::FoldError;
 use crate::name::KindName;
+use crate::step::Span;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,31 +97,65 @@ pub(super) struct Typed<A: Aggregate, H> {
 }
 
 impl<A: Aggregate, H: Handler<A::Event>> Typed<A, H> {
-    fn decode(&self, given: &Given) -> Result<Vec<Consumed<A::Event>>, NotHandled> {
-        decoded::<A>(&self.facts, given).map_err(undecodable)
+    /// The current events that a stored one is. While its cipher cannot say, it is asked again.
+    async fn decode(
+        &self,
+        given: &Given,
+        clock: &Clocked,
+    ) -> Result<Vec<Consumed<A::Event>>, NotHandled> {
+        let mut wait = AWAY_MIN;
+        loop {
+            match decoded::<A>(&self.facts, given) {
+                Ok(events) => return Ok(events),
+                Err(NotDecoded::Never(text)) => return Err(undecodable(text)),
+                Err(NotDecoded::NotNow(error)) => {
+                    let (kind, place) = (&self.facts.kind, given.place);
+                    tracing::warn!(%kind, %place, error, "cipher_away");
+                }
+            }
+            clock.sleep_until(clock.now() + wait).await;
+            wait = wait.saturating_mul(2).min(AWAY_MAX);
+        }
     }
+}
+
+/// The first wait for a cipher that cannot say; it doubles.
+const AWAY_MIN: Span = Span::from_millis(50);
+
+/// The longest wait.
+const AWAY_MAX: Span = Span::from_secs(5);
+
+/// Why an event is not decoded.
+#[derive(Debug)]
+pub(in crate::api) enum NotDecoded {
+    /// Its kind's cipher cannot say now.
+    NotNow(String),
+    /// This build never will.
+    Never(String),
 }
 
 /// The current events that a stored one is; why it cannot be decoded.
 pub(in crate::api) fn decoded<A: Aggregate>(
     facts: &KindFacts,
     given: &Given,
-) -> Result<Vec<Consumed<A::Event>>, String> {
+) -> Result<Vec<Consumed<A::Event>>, NotDecoded> {
+    let never = |text: &str| NotDecoded::Never(text.to_owned());
     let record = given.commit.events.get(given.place.index as usize);
-    let record = record.ok_or("its commit has no such event")?;
+    let record = record.ok_or_else(|| never("its commit has no such event"))?;
     match tell_event::<A::Event>(facts, &given.subject.id, record) {
         Ok(events) => {
             let events = events.filter_map(|event| Consumed::new(given, event));
             Ok(events.collect())
         }
-        Err(FoldError::UnknownEvent { name, schema, .. }) => {
+        Err(Untold::Never(FoldError::UnknownEvent { name, schema, .. })) => {
             let event = EventType { name, schema };
-            Err(format!(
+            Err(NotDecoded::Never(format!(
                 "this build of kind {} has no event {event}; upgrade it, or let the kind skip unknown events",
                 facts.kind
-            ))
+            )))
         }
-        Err(error) => Err(error.to_string()),
+        Err(Untold::Never(error)) => Err(NotDecoded::Never(error.to_string())),
+        Err(Untold::NotNow(error)) => Err(NotDecoded::NotNow(error.to_string())),
     }
 }
 
@@ -132,10 +167,11 @@ impl<A: Aggregate, H: Handler<A::Event>> KindRoute for Typed<A, H> {
     ) -> BoxFuture<'a, Result<(), NotHandled>> {
         Box::pin(async move {
             // What cannot be decoded is no failure of the handler.
-            let decoded = Mutex::new(Some(self.decode(given)?));
+            let decoded = Mutex::new(Some(self.decode(given, &around.clock).await?));
             let run = RunTyped {
                 route: self,
                 given,
+                clock: &around.clock,
                 decoded,
             };
             Ok(around.run(given, &run).await?)
@@ -147,6 +183,7 @@ impl<A: Aggregate, H: Handler<A::Event>> KindRoute for Typed<A, H> {
 struct RunTyped<'a, A: Aggregate, H> {
     route: &'a Typed<A, H>,
     given: &'a Given,
+    clock: &'a Clocked,
     /// As it was decoded to see whether it can be; a second run decodes it again.
     decoded: Mutex<Option<Vec<Consumed<A::Event>>>>,
 }
@@ -160,7 +197,8 @@ impl<A: Aggregate, H: Handler<A::Event>> Innermost for RunTyped<'_, A, H> {
                 Some(events) => events,
                 None => self
                     .route
-                    .decode(self.given)
+                    .decode(self.given, self.clock)
+                    .await
                     .map_err(|failed| failed.text)?,
             };
             for event in events {

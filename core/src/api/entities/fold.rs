@@ -48,6 +48,29 @@ pub(crate) fn fold_event<A: Aggregate>(
     })
 }
 
+/// Why an event is not told.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    /// Its cipher cannot say now: it may be asked again.
+    NotNow(FoldError),
+    /// It stays so with this build.
+    Never(FoldError),
+}
+
+impl From<FoldError> for Untold {
+    fn from(error: FoldError) -> Self {
+        Self::Never(error)
+    }
+}
+
+impl From<Untold> for FoldError {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::NotNow(error) | Untold::Never(error) => error,
+        }
+    }
+}
+
 /// The current events that a stored one is, in order: none when it was dropped, or when the policy
 /// leaves it out. One whose key is gone is an error, unless the kind names [`SHREDDED`].
 pub(crate) fn decode_event<E: Event>(
@@ -55,8 +78,17 @@ pub(crate) fn decode_event<E: Event>(
     entity: &EntityId,
     record: &EventRecord,
 ) -> Result<Decoded<E>, FoldError> {
+    let read = read_event(facts, entity, record)?;
+    current(facts, record, read)
+}
+
+fn current<E: Event>(
+    facts: &KindFacts,
+    record: &EventRecord,
+    read: Read<E>,
+) -> Result<Decoded<E>, FoldError> {
     let version = record.version;
-    match (read_event(facts, entity, record)?, facts.unknown_events) {
+    match (read, facts.unknown_events) {
         (Read::Shredded(Some(events)) | Read::Plain(Reading::Known(events)), _) => Ok(events),
         (Read::Shredded(None), _) => Err(FoldError::Shredded {
             name: record.name.clone().into_owned(),
@@ -90,10 +122,11 @@ pub(crate) fn tell_event<E: Event>(
     facts: &KindFacts,
     entity: &EntityId,
     record: &EventRecord,
-) -> Result<Decoded<E>, FoldError> {
-    match decode_event(facts, entity, record) {
+) -> Result<Decoded<E>, Untold> {
+    let read = read_event(facts, entity, record)?;
+    match current(facts, record, read) {
         Err(FoldError::Shredded { .. }) => Ok(Decoded::none()),
-        told => told,
+        told => Ok(told?),
     }
 }
 
@@ -108,7 +141,7 @@ fn read_event<E: Event>(
     facts: &KindFacts,
     entity: &EntityId,
     record: &EventRecord,
-) -> Result<Read<E>, FoldError> {
+) -> Result<Read<E>, Untold> {
     let (name, schema, version) = (&*record.name, record.schema, record.version);
     let read = |name, schema, data: &[u8]| {
         let stored = StoredEvent {
@@ -121,7 +154,7 @@ fn read_event<E: Event>(
     };
     if deletion::is_told(name, schema) {
         // It says nothing of the entity but that it is gone, so that is told whoever has the key.
-        return read(name, schema, &record.data).map(Read::Plain);
+        return Ok(Read::Plain(read(name, schema, &record.data)?));
     }
     let part = PayloadPart::Event(name, schema);
     let undecodable = |cause: String| FoldError::Undecodable {
@@ -134,7 +167,7 @@ fn read_event<E: Event>(
         .cipher
         .decrypt((&facts.kind, entity), part, &record.data)
     {
-        Ok(Decrypted::Plain(data)) => read(name, schema, &data).map(Read::Plain),
+        Ok(Decrypted::Plain(data)) => Ok(Read::Plain(read(name, schema, &data)?)),
         Ok(Decrypted::Shredded) => {
             let nothing = facts.codec.encode(&());
             let nothing = nothing.map_err(|error| undecodable(error.to_string()))?;
@@ -145,6 +178,6 @@ fn read_event<E: Event>(
                 },
             ))
         }
-        Err(error) => Err(undecodable(error.to_string())),
+        Err(error) => Err(Untold::NotNow(undecodable(error.to_string()))),
     }
 }

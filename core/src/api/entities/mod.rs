@@ -5,7 +5,7 @@ mod round;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fold::{decode_event, fold_commits, fold_event, tell_event};
+pub(crate) use fold::{Untold, decode_event, fold_commits, fold_event, tell_event};
 
 use super::contexts::{Said, Scene};
 use super::entity::ServedHead;

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::api::Aggregate;
-use crate::api::consumer::{Consumed, HandlerError, HandlerOutcome, decoded};
+use crate::api::consumer::{Consumed, HandlerError, HandlerOutcome, NotDecoded, decoded};
 use crate::api::entities::KindFacts;
 use crate::consumer::Given;
 use crate::driver::host::caught;
@@ -169,7 +169,7 @@ trait Folded<S>: Send {
 /// The fold of a kind, whatever its type.
 pub(super) trait FoldRoute<S>: Send + Sync {
     /// Decodes an event.
-    fn decode(&self, given: &Given) -> Result<FoldEvent<S>, String>;
+    fn decode(&self, given: &Given) -> Result<FoldEvent<S>, NotDecoded>;
 }
 
 /// The fold of a kind's events.
@@ -194,7 +194,7 @@ impl<S, E: Send, F: Fold<S, E>> Folded<S> for TypedEvents<E, F> {
 }
 
 impl<S: 'static, A: Aggregate, F: Fold<S, A::Event>> FoldRoute<S> for TypedFold<A, F> {
-    fn decode(&self, given: &Given) -> Result<FoldEvent<S>, String> {
+    fn decode(&self, given: &Given) -> Result<FoldEvent<S>, NotDecoded> {
         let events = decoded::<A>(&self.facts, given)?;
         let record = given.commit.events.get(given.place.index as usize);
         let fold = Arc::clone(&self.fold);

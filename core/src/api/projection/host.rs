@@ -6,7 +6,7 @@ use super::fold::FoldBatch;
 use super::run::Plan;
 use super::store::ProjectionStore;
 use super::{ProjectionError, StoreError};
-use crate::api::consumer::{ConsumerError, ConsumerHandle};
+use crate::api::consumer::{ConsumerError, ConsumerHandle, NotDecoded};
 use crate::consumer::{Batch, Command, Handled};
 use crate::driver::consumer::{ConsumerHost, Progress};
 use crate::format::{Cause, Mark};
@@ -83,8 +83,8 @@ impl<St: ProjectionStore> Shared<St> {
         }
     }
 
-    /// Decodes a batch; the first event that cannot be, and why.
-    fn decode(&self, batch: &Batch) -> Result<FoldBatch<St::State>, String> {
+    /// Decodes a batch; why the first event is not that cannot be.
+    fn decode(&self, batch: &Batch) -> Result<FoldBatch<St::State>, NotDecoded> {
         let (mark, mut events) = (self.mark().clone(), Vec::with_capacity(batch.events.len()));
         for given in &batch.events {
             // The filter lets no kind through that has no fold.
@@ -112,12 +112,13 @@ impl<St: ProjectionStore> Shared<St> {
             return failed(Cause::Handler, text.to_owned());
         }
         loop {
-            let folds = match self.decode(&batch) {
-                Ok(folds) => folds,
-                Err(text) => return failed(Cause::Undecodable, text),
+            let (mark, stored) = match self.decode(&batch) {
+                Ok(folds) => (folds.mark().clone(), self.store.store(folds).await),
+                Err(NotDecoded::Never(text)) => return failed(Cause::Undecodable, text),
+                // As a store that is away: the projection waits, and says so.
+                Err(NotDecoded::NotNow(text)) => (self.mark().clone(), Err(StoreError::away(text))),
             };
-            let mark = folds.mark().clone();
-            match self.store.store(folds).await {
+            match stored {
                 Ok(()) => {
                     *self.mark() = mark;
                     self.trouble().away = None;
