@@ -326,6 +326,7 @@ pub(crate) fn conclude<R: DeserializeOwned, E>(
                         command: id,
                     });
                 }
+                Ok(Decrypted::Damaged(cause)) => Err(CodecError::new(cause)),
                 Err(error) => Err(CodecError::new(error.to_string())),
             };
             let reply = reply.map_err(|cause| ExecuteError::Reply { id, cause })?;

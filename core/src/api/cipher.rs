@@ -41,7 +41,8 @@ pub(super) const SHREDDED_VERSION: u16 = 1;
 /// are kept under command ids, reminders and messages go through it; ids, names, versions, times and metadata
 /// do not.
 ///
-/// It runs in the node's loop: it computes, and waits for nothing. Keys are fetched before. A panic is an error.
+/// It runs in the node's loop: it computes, and waits for nothing. Keys are fetched before. A panic while it
+/// encrypts is an error; what it panics at when it is read is [`Damaged`](Decrypted::Damaged).
 ///
 /// ```
 /// use tenure_core::api::{Bytes, Cipher, CipherError, Decrypted, Payload};
@@ -70,7 +71,8 @@ pub trait Cipher: Send + Sync + 'static {
     /// When there is no key; the command is refused, and nothing is stored.
     fn encrypt(&self, of: &Payload<'_>, plain: &[u8]) -> Result<Bytes, CipherError>;
 
-    /// What was stored, or that it is lost for good.
+    /// What was stored, or that it is lost for good. An event that is damaged goes by the consumer's policy for
+    /// what cannot be decoded; a reminder or message that is damaged stays, and is tried again.
     ///
     /// # Errors
     ///
@@ -114,6 +116,8 @@ pub enum Decrypted {
     Plain(Bytes),
     /// Its key is gone: nobody reads it any more.
     Shredded,
+    /// It is not what this cipher made of this part of this entity: altered, or made under another key.
+    Damaged(String),
 }
 
 /// Why a cipher cannot say.
@@ -181,7 +185,9 @@ impl Ciphered {
             return Ok(Decrypted::Plain(stored.clone()));
         };
         let of = Payload { kind, id, part };
-        caught(|| cipher.decrypt(&of, stored)).unwrap_or_else(panicked)
+        // It would at the next try as well.
+        caught(|| cipher.decrypt(&of, stored))
+            .unwrap_or_else(|panic| Ok(Decrypted::Damaged(format!("the cipher panicked: {panic}"))))
     }
 
     /// What is stored of a decision's reminders and messages.

@@ -254,7 +254,7 @@ pub enum Fault {
     },
     /// A stream has another commit where one came that was read (S13).
     #[error(
-        "stream {stream:?} has another commit at {sequence} than the consumer {name} read there, which has read up to {position}: the stream lost its tail and grew again; look at what the handler did with it, then start the consumer with a reset to a place before that, or restore the stream from a backup"
+        "stream {stream:?} has another commit at {sequence} than the consumer {name} read there, which has read up to {position}: the stream lost its tail and grew again; look at what the handler did with it, then start the consumer with a reset to a place before that (a group is rewound to one), or restore the stream from a backup"
     )]
     TailReplaced {
         /// The consumer.

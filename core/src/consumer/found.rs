@@ -10,6 +10,7 @@ use crate::id::Sequence;
 use crate::name::ConsumerName;
 use crate::port::{Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
 use crate::step::{Cx, Effects, Outcome};
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Consumer {

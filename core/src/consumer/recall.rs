@@ -2,6 +2,7 @@
 //! of it is read (C7).
 
 use super::fault::may_pass;
+use super::feed::Way;
 use super::machine::{Consumer, Job};
 use super::take::Misfit;
 use super::{Effect, Fault};
@@ -40,6 +41,14 @@ impl Consumer {
             Outcome::Refused(Refused::NotFound) => {
                 self.asks.done(job);
                 self.open(cx, n, out);
+            }
+            // As a server says, too, that may not know of it yet.
+            Outcome::Refused(Refused::NoStream) => {
+                if let Some(feed) = self.feeds.get_mut(usize::from(n)) {
+                    feed.way = Way::Looking;
+                }
+                self.asks.abandon(job);
+                self.again(cx, Job::Look(n));
             }
             Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),

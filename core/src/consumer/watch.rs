@@ -177,6 +177,7 @@ impl Consumer {
         let mut jobs = feeds.filter_map(|(n, feed)| {
             let job = match &feed.way {
                 Way::Unwanted => return None,
+                Way::Closed | Way::Looking if self.asks.tries(Job::Recall(n)) > 0 => Job::Recall(n),
                 Way::Closed | Way::Looking => Job::Look(n),
                 Way::Opening(_) => Job::Open(n, feed.openings),
                 Way::Open { .. } => {

@@ -69,6 +69,10 @@ impl Outbox {
             Ok(Decrypted::Shredded) => Err(Delivery::Rejected {
                 cause: "its sender's key is gone".to_owned(),
             }),
+            Ok(Decrypted::Damaged(cause)) => {
+                tracing::warn!(%kind, %cause, "message_damaged");
+                Err(Delivery::Failed)
+            }
             Err(error) => {
                 tracing::warn!(%kind, %error, "message_not_decrypted");
                 Err(Delivery::Failed)
@@ -254,10 +258,11 @@ fn delivery(answered: Answered) -> Delivery {
             | Refusal::Contended { .. }
             | Refusal::Failed(_)
             | Refusal::Fold(_)
+            // Its receiver is there, and serves others.
+            | Refusal::Undelivered(_)
             | Refusal::Damaged(_) => return Delivery::Failed,
             Refusal::Unknown
             | Refusal::Deadline
-            | Refusal::Undelivered(_)
             | Refusal::Ahead { .. }
             | Refusal::Overloaded
             | Refusal::NotOwner

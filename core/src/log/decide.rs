@@ -470,16 +470,18 @@ impl Shard {
             .events
             .last()
             .map_or(held.version, |event| event.version);
-        // What it sent to itself goes with it: a copy that is on its way finds that.
-        let gone = gone
-            .into_iter()
-            .filter(|id| held.ids.look(*id) == Known::New);
         let mut commands = round.commands;
-        commands.extend(gone.map(|id| CommandRecord {
-            id,
-            version: held.version,
-            outcome: Bytes::new(),
-        }));
+        // What it sent to itself goes with it: a copy that is on its way finds that.
+        for id in gone {
+            let is_new = held.ids.look(id) == Known::New;
+            if is_new && commands.iter().all(|command| command.id != id) {
+                commands.push(CommandRecord {
+                    id,
+                    version: held.version,
+                    outcome: Bytes::new(),
+                });
+            }
+        }
         let mut later = round.later;
         if let Some(later) = &mut later {
             later.leased = class == TakeOver::Leased;

@@ -260,6 +260,9 @@ impl Shard {
             // The one server knew all that was acknowledged when it was asked.
             clear = clear.max(last);
         }
+        let ends = clear >= last;
+        // What was stored since may be on its way into memory, or out of it again.
+        clear = clear.min(last);
         let entity = self.entity(slot);
         let Some(deletions) = &mut entity.deletions else {
             return;
@@ -271,7 +274,7 @@ impl Shard {
             // It is so for good.
             held.sent = Sequence::NONE;
         }
-        if whole && (page.more || clear >= last) {
+        if whole && (page.more || ends) {
             return self.delete_on(t, slot);
         }
         // One of them is not delivered or cannot be read, or a replica lags.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tenure::consumer::Consumed;
+use tenure::consumer::{Cause, Consumed, Policy, Then};
 use tenure::prelude::*;
 use tenure::projection::Memory;
 use tenure::{
@@ -24,6 +24,7 @@ on_both_shells!(
     a_kind_that_does_not_name_it_is_not_decided_on,
     consumers_are_told_and_go_on,
     a_cipher_that_cannot_say_now_is_asked_again,
+    what_is_damaged_goes_by_the_policy,
     a_cipher_that_fails_stores_nothing,
 );
 
@@ -79,7 +80,7 @@ impl Cipher for Turned {
             return Ok(Decrypted::Shredded);
         }
         let Some((7, turned)) = stored.split_last() else {
-            return Err(CipherError("it was not turned".into()));
+            return Ok(Decrypted::Damaged("it was not turned".into()));
         };
         let plain = turned.iter().map(|byte| !byte).collect();
         Ok(Decrypted::Plain(plain))
@@ -410,6 +411,31 @@ async fn a_cipher_that_cannot_say_now_is_asked_again(world: &World) {
     consumer.seen::<Open>("alice", at, SOON).await.unwrap();
     projection.seen::<Open>("alice", at, SOON).await.unwrap();
     assert_eq!(projection.read(|count| *count), 1);
+}
+
+async fn what_is_damaged_goes_by_the_policy(world: &World) {
+    // A node without the cipher stores what the cipher never made.
+    let bare = world.start(patient().serve::<Open>()).await;
+    bare.entity::<Open>("alice").ask(note("red")).await.unwrap();
+    bare.stop().await;
+    let node = node(world, &Turned::default()).await;
+    let asked = node.entity::<Open>("bob").ask(note("red")).served();
+    let at = asked.await.unwrap().answer.sequence.unwrap();
+    let consumer = node.consumer("told").undecodable(Policy {
+        then: Then::DeadLetter,
+        ..Policy::stop_at_once()
+    });
+    let consumer = consumer.kind::<Open>(|_: Consumed<OpenEvent>| async {});
+    let consumer = consumer.start().await.unwrap();
+    consumer.seen::<Open>("bob", at, SOON).await.unwrap();
+    let live = tokio::time::timeout(SOON, consumer.live()).await;
+    live.unwrap().unwrap();
+    let letters = consumer.dead_letters().all().await.unwrap();
+    let [letter] = &letters[..] else {
+        panic!("one event is damaged: {letters:?}");
+    };
+    assert_eq!(letter.cause, Cause::Undecodable);
+    assert!(letter.text.contains("it was not turned"), "{letter:?}");
 }
 
 async fn a_cipher_that_fails_stores_nothing(world: &World) {

@@ -63,16 +63,21 @@ impl Cipher for Keys {
     }
 
     fn decrypt(&self, of: &Payload<'_>, stored: &[u8]) -> Result<Decrypted, CipherError> {
-        let failed = |what: &str| CipherError(what.to_owned());
+        let damaged = |what: &str| Ok(Decrypted::Damaged(what.to_owned()));
         let Some(key) = self.of(of.id.as_str()) else {
             return Ok(Decrypted::Shredded);
         };
-        let parts = stored.split_at_checked(NONCE_BYTES);
-        let (nonce, msg) = parts.ok_or_else(|| failed("it is too short to be encrypted"))?;
+        let Some((nonce, msg)) = stored.split_at_checked(NONCE_BYTES) else {
+            return damaged("it is too short to be encrypted");
+        };
         let aad = &bound_to(of);
-        let nonce = XNonce::try_from(nonce).map_err(|_| failed("its nonce is too short"))?;
+        let Ok(nonce) = XNonce::try_from(nonce) else {
+            return damaged("its nonce is too short");
+        };
         let plain = XChaCha20Poly1305::new(&key).decrypt(&nonce, Sealed { msg, aad });
-        let plain = plain.map_err(|_| failed("it was altered, or is under another key"))?;
+        let Ok(plain) = plain else {
+            return damaged("it was altered, or is under another key");
+        };
         Ok(Decrypted::Plain(plain.into()))
     }
 }

@@ -178,6 +178,7 @@ fn read_event<E: Event>(
                 },
             ))
         }
+        Ok(Decrypted::Damaged(cause)) => Err(Untold::Never(undecodable(cause))),
         Err(error) => Err(Untold::NotNow(undecodable(error.to_string()))),
     }
 }

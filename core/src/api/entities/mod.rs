@@ -220,6 +220,7 @@ pub(crate) fn restore<A: Aggregate>(
             let cause = "its key is gone".to_owned();
             return Err(FoldError::Snapshot { cause });
         }
+        Ok(Decrypted::Damaged(cause)) => return Err(FoldError::Snapshot { cause }),
         Err(error) => {
             let cause = error.to_string();
             return Err(FoldError::Snapshot { cause });
@@ -326,6 +327,9 @@ impl<A: Aggregate> Host for Entities<A> {
             Ok(Decrypted::Plain(data)) => data,
             // Nobody will ever know what it was.
             Ok(Decrypted::Shredded) => return Verdict::Rejected,
+            Ok(Decrypted::Damaged(cause)) => {
+                return Verdict::Failed(format!("timer {timer}: {cause}"));
+            }
             Err(error) => return Verdict::Failed(format!("timer {timer}: {error}")),
         };
         let said = Said::new(firing.wall, None, None);

@@ -15,7 +15,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why an entity was not restored. Nothing was stored, unless [`Execute`](Self::Execute) says otherwise.
+/// Why an entity was not restored. Nothing was stored, unless [`Execute`](Self::Execute) or
+/// [`Partly`](Self::Partly) says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -38,7 +39,8 @@ pub enum RestoreError {
     /// The events were not stored; a rejection is an event that this build cannot read.
     #[error(transparent)]
     Execute(#[from] ExecuteError<FoldError>),
-    /// The file has more events than one commit has room for, and only the first of them were stored.
+    /// The file has more events than one commit has room for, and only the first of them were stored, or
+    /// perhaps stored.
     #[error(
         "{kind} {id:?} is restored up to version {version} only: {cause}; delete it and restore it again"
     )]
@@ -47,7 +49,7 @@ pub enum RestoreError {
         kind: KindName,
         /// The entity.
         id: EntityId,
-        /// Its version by then.
+        /// Its version by then, as far as it is known.
         version: Version,
         /// Why the next ones were not, or perhaps not.
         cause: ExecuteError<FoldError>,
@@ -132,12 +134,15 @@ pub(in crate::api) async fn restore<A: Aggregate>(
                     parts.push_front(smaller.to_vec());
                 }
             }
-            (Err(error), None) => return Err(error.into()),
-            (Err(cause), Some(before)) => {
+            // One that may be stored would be taken for all of it.
+            (Err(error), None) if parts.is_empty() || !error.is_unknown() => {
+                return Err(error.into());
+            }
+            (Err(cause), before) => {
                 return Err(RestoreError::Partly {
                     kind: of.clone(),
                     id: entity,
-                    version: before.version,
+                    version: before.map_or(Version::ABSENT, |before| before.version),
                     cause,
                 });
             }

@@ -203,8 +203,13 @@ impl Group {
             // Its record is read first.
             Hold::Settling if self.stale => Verdict::Rest,
             Hold::Settling => Verdict::Release,
-            Hold::No if self.stale || spot.unreadable || self.orders.unreadable => Verdict::Rest,
-            Hold::No => self.judge_free(now, spot),
+            Hold::No if self.stale || spot.unreadable => Verdict::Rest,
+            Hold::No => {
+                let verdict = self.judge_free(now, spot);
+                // In which life of the group it would be is not known.
+                let blind = self.orders.unreadable && matches!(verdict, Verdict::Claim);
+                if blind { Verdict::Rest } else { verdict }
+            }
         }
     }
 

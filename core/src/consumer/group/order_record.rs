@@ -61,6 +61,8 @@ impl Group {
                         // The one that it expects is gone with the tail.
                         Ordering::Less => End::Lost,
                         Ordering::Equal => End::Open,
+                        // Where the group begins is told once, by whomever.
+                        Ordering::Greater if order.ticket.is_none() => End::Lost,
                         Ordering::Greater => end_of(record, *before, known),
                     }
                 }

@@ -307,11 +307,13 @@ impl Intents {
         wanted.into_iter().chain(self.lines.first_unread()).min()
     }
 
-    /// Whether a message of a commit is not done, though it is not in memory.
+    /// Whether a message of a commit is not done. One in memory that its sender sent to itself goes with it.
     pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
         let IntentPlace { sequence, index } = place;
         let wanted = self.wanted.get(&sequence);
+        let undone = self.undone.get(&place);
         wanted.is_some_and(|wanted| wanted.contains_key(&index))
+            || undone.is_some_and(|undone| !undone.dispatch.is_to_itself())
             || self.lines.is_left(receiver, place)
     }
 

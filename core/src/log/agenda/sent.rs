@@ -77,7 +77,7 @@ impl Undelivered {
 }
 
 impl Shard {
-    /// The messages of a commit that are not done, though they are not in memory.
+    /// The messages of a commit that are not done, wherever they are by now.
     pub(in crate::log) fn left_of(&self, sequence: Sequence, commit: &Commit) -> Undelivered {
         let mut left = Undelivered::default();
         let Some(agenda) = &self.agenda else {

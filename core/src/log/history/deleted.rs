@@ -7,7 +7,7 @@ use super::{History, HistoryRefusal, LoggedCommit};
 use crate::id::Sequence;
 use crate::port::{Page, StoreRequest};
 use crate::reached;
-use crate::step::Cx;
+use crate::step::{Cx, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Missed {
     sequence: Sequence,
+    /// Since when it is asked for the first commit.
+    since: Option<Time>,
     /// What a backward page has beside it, or what the reader begins again with.
     of: Of,
 }
@@ -51,7 +53,11 @@ impl History {
         };
         Next::State(State::Wanted {
             at: cx.now,
-            plan: Plan::First(Box::new(Missed { sequence, of })),
+            plan: Plan::First(Box::new(Missed {
+                sequence,
+                since: None,
+                of,
+            })),
         })
     }
 
@@ -65,9 +71,20 @@ impl History {
     }
 
     /// Takes in the entity's first commit.
-    pub(super) fn first(&mut self, cx: &mut Cx<'_>, page: &Page, missed: Missed) -> Next {
-        let Missed { sequence, of } = missed;
+    pub(super) fn first(&mut self, cx: &mut Cx<'_>, page: &Page, mut missed: Missed) -> Next {
+        let sequence = missed.sequence;
         let first = page.messages.first().map(|message| self.decode(message));
+        let behind = match &first {
+            None => true,
+            Some(Ok(first)) => first.sequence <= sequence,
+            Some(Err(_)) => false,
+        };
+        let since = *missed.since.get_or_insert(cx.now);
+        if behind && cx.now.since(since) < self.limits.absent_patience {
+            // A replica that lags has what was before the deletion.
+            return self.again(cx, Plan::First(Box::new(missed)));
+        }
+        let Missed { of, .. } = missed;
         let deleted = matches!(&first, Some(Ok(first)) if first.commit.tombstone && first.sequence > sequence);
         match of {
             _ if !deleted => {
