@@ -124,9 +124,10 @@ impl World {
         shard: usize,
         effect: &log::Effect,
     ) -> Result<(), Violation> {
-        let Some(seats) = &self.nodes[place.node].seats else {
+        let node = &self.nodes[place.node];
+        if node.seats.is_none() {
             return Ok(());
-        };
+        }
         let log::Effect::Store {
             request: StoreRequest::Publish(publish),
             ..
@@ -134,7 +135,9 @@ impl World {
         else {
             return Ok(());
         };
-        let (run, subject) = (seats.incarnation, self.ownership(shard));
+        // That of the log, which hears later than its node that it is another one.
+        let run = node.shards[shard].seat.machine.config().incarnation;
+        let subject = self.ownership(shard);
         let Expect::OwnLast(over) = publish.expect else {
             return Ok(());
         };
