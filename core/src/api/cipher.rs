@@ -166,7 +166,8 @@ impl Ciphered {
             return Ok(plain);
         };
         let of = Payload { kind, id, part };
-        let stored = caught(|| cipher.encrypt(&of, &plain)).unwrap_or_else(panicked)?;
+        let stored = caught(|| cipher.encrypt(&of, &plain))
+            .unwrap_or_else(|panic| Err(CipherError(panicked(&panic))))?;
         match stored.is_empty() {
             // No bytes are what a tombstone keeps of a reply.
             true => Err(CipherError("it made nothing of some bytes".to_owned())),
@@ -187,7 +188,7 @@ impl Ciphered {
         let of = Payload { kind, id, part };
         // It would at the next try as well.
         caught(|| cipher.decrypt(&of, stored))
-            .unwrap_or_else(|panic| Ok(Decrypted::Damaged(format!("the cipher panicked: {panic}"))))
+            .unwrap_or_else(|panic| Ok(Decrypted::Damaged(panicked(&panic))))
     }
 
     /// What is stored of a decision's reminders and messages.
@@ -206,6 +207,6 @@ impl Ciphered {
     }
 }
 
-fn panicked<T>(panic: String) -> Result<T, CipherError> {
-    Err(CipherError(format!("it panicked: {panic}")))
+fn panicked(panic: &str) -> String {
+    format!("it panicked: {panic}")
 }

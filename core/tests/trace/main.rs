@@ -18,11 +18,16 @@ mod story;
 mod toy;
 mod world;
 
+use std::sync::{Mutex, PoisonError};
 use story::tell;
+
+/// One test at a time: a glob's failures are counted for whichever test has begun one last.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Runs every script that matches and compares it with its snapshot.
 macro_rules! stories {
     ($pattern:literal, $folder:literal, $stage:expr) => {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         insta::glob!($pattern, |path| {
             let script = std::fs::read_to_string(path).expect("a script that can be read");
             let name = path.file_stem().and_then(|name| name.to_str());

@@ -93,19 +93,13 @@ pub(in crate::api) async fn restore<A: Aggregate>(
             error,
         })
     })?;
-    if events.is_empty() {
-        return Err(RestoreError::NotThere {
-            path: path.to_owned(),
-            kind: of.clone(),
-            id: entity,
-        });
-    }
     let facts = KindFacts {
         codec: codec.unwrap_or(kind.facts.codec),
         ..KindFacts::clone(&kind.facts)
     };
     let facts = Arc::new(facts);
     let mut parts = VecDeque::from([events]);
+    parts.retain(|part| !part.is_empty());
     let mut stored: Option<Receipt<u64>> = None;
     while let Some(part) = parts.pop_front() {
         let before = stored.as_ref();

@@ -61,9 +61,11 @@ impl Group {
                         // The one that it expects is gone with the tail.
                         Ordering::Less => End::Lost,
                         Ordering::Equal => End::Open,
-                        // Where the group begins is told once, by whomever.
-                        Ordering::Greater if order.ticket.is_none() => End::Lost,
-                        Ordering::Greater => end_of(record, *before, known),
+                        Ordering::Greater => match (order.ticket, known) {
+                            // Where the group begins is told once, by whomever.
+                            (None, Some(known)) => End::Stored(known.life),
+                            _ => end_of(record, *before, known),
+                        },
                     }
                 }
             },
