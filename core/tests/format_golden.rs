@@ -187,9 +187,30 @@ fn commit_with_later() -> Commit {
             intent("p-7", Codec::Cbor, b"\xa0", None),
             intent("p-8", Codec::Json, b"{}", Some(said)),
         ],
+        carried: Vec::new(),
         leased: true,
     };
     Commit {
+        later: Some(Box::new(later)),
+        ..least_commit()
+    }
+}
+
+fn commit_with_carried() -> Commit {
+    let intent = Intent {
+        kind: KindName::new("payment").unwrap(),
+        entity: EntityId::new("p-7").unwrap(),
+        codec: Codec::Cbor,
+        message: message("pay", 1, b"\xa0"),
+        metadata: None,
+    };
+    let later = Later {
+        sends: vec![intent],
+        carried: vec![CommandId(0x019a_a692_5800_7000_8000_0000_0000_0007)],
+        ..Later::default()
+    };
+    Commit {
+        tombstone: true,
         later: Some(Box::new(later)),
         ..least_commit()
     }
@@ -891,6 +912,12 @@ fn what_is_written_is_what_was_always_written() {
     check(
         "commit-later",
         &commit_with_later(),
+        Commit::encode,
+        Commit::decode,
+    );
+    check(
+        "commit-carried",
+        &commit_with_carried(),
         Commit::encode,
         Commit::decode,
     );

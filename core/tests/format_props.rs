@@ -193,6 +193,7 @@ fn later() -> impl Strategy<Value = Later> {
     let cancelled = proptest::collection::btree_set("[A-Z]{1,3}", 0..3);
     (timers(), cancelled, vec(intent(), 0..3)).prop_map(|(armed, cancelled, sends)| Later {
         leased: !sends.is_empty() && armed.is_empty(),
+        carried: (0..sends.len() / 2).map(|n| CommandId(n as u128)).collect(),
         armed,
         cancelled: cancelled
             .iter()

@@ -89,9 +89,13 @@ pub(crate) fn call<S: Shell>(
                     }
                     Ok(Delivery::Undeliverable { cause }) => Delivery::Undeliverable { cause },
                     // What has no room among those put aside stays with the log, and is tried again.
-                    Ok(Delivery::Rejected { .. } | Delivery::Again | Delivery::Failed) | Err(_) => {
-                        Delivery::Failed
-                    }
+                    Ok(
+                        Delivery::Rejected { .. }
+                        | Delivery::Again
+                        | Delivery::Waits
+                        | Delivery::Failed,
+                    )
+                    | Err(_) => Delivery::Failed,
                 }
             }
         };

@@ -258,9 +258,8 @@ fn delivery(answered: Answered) -> Delivery {
             | Refusal::Contended { .. }
             | Refusal::Failed(_)
             | Refusal::Fold(_)
-            // Its receiver is there, and serves others.
-            | Refusal::Undelivered(_)
             | Refusal::Damaged(_) => return Delivery::Failed,
+            Refusal::Undelivered(_) => return Delivery::Waits,
             Refusal::Unknown
             | Refusal::Deadline
             | Refusal::Ahead { .. }

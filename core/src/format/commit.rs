@@ -297,6 +297,7 @@ impl Commit {
                 17 => later.cancelled = Later::read_cancelled(r)?,
                 18 => later.sends = Later::read_sends(r)?,
                 19 => later.leased = r.yes("class")?,
+                20 => later.carried = Later::read_carried(r)?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -335,6 +336,11 @@ impl Commit {
         )?;
         let sound = commit.later.as_ref().is_none_or(|later| later.is_sound());
         r.holds(sound, "it names a timer twice")?;
+        let there = commit
+            .later
+            .as_ref()
+            .is_none_or(|later| later.has_carried());
+        r.holds(there, "it has ids of messages that it has not")?;
         Ok(commit)
     }
 }
@@ -489,6 +495,7 @@ mod tests {
             armed: vec![timer("due", 2_000, 0), timer("tick", 3_000, 1_000)],
             cancelled: vec![TimerName::new("old").unwrap()],
             sends: vec![intent(None), intent(Some(Arc::new(said)))],
+            carried: vec![CommandId(8)],
             leased: true,
         }
     }
@@ -530,7 +537,15 @@ mod tests {
             cancelled: vec![TimerName::new("tick").unwrap()],
             ..later()
         };
+        let nowhere = Later {
+            sends: Vec::new(),
+            ..later()
+        };
         let wrong = [
+            Commit {
+                later: Some(Box::new(nowhere)),
+                ..commit()
+            },
             Commit {
                 last: Version(8),
                 ..commit()

@@ -1,11 +1,11 @@
 //! What a commit leaves to be done later: timers that it arms and cancels, and messages to other
 //! entities (S4, S18).
 
-use super::fields::{Fields, HEAD_MAX, Values};
+use super::fields::{BITS128_LEN, Fields, HEAD_MAX, Values};
 use super::metadata::Metadata;
 use super::reader::Reader;
 use super::{Codec, FormatError};
-use crate::id::WallTime;
+use crate::id::{CommandId, WallTime};
 use crate::name::{EntityId, KindName, TimerName};
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
@@ -25,6 +25,9 @@ pub struct Later {
     pub cancelled: Vec<TimerName>,
     /// Messages to entities.
     pub sends: Vec<Intent>,
+    /// In a tombstone: the ids of the first of them, which the entity sent before it and which go on under
+    /// those.
+    pub carried: Vec<CommandId>,
     /// The kind of the entity is of the leased class, so the owner of its shard in that class fires and
     /// sends; the log itself says so.
     pub leased: bool,
@@ -82,7 +85,14 @@ const INTENT_PARTS: usize = 7;
 impl Later {
     /// Whether nothing is left to be done.
     pub fn is_empty(&self) -> bool {
-        self.armed.is_empty() && self.cancelled.is_empty() && self.sends.is_empty()
+        let Self {
+            armed,
+            cancelled,
+            sends,
+            carried,
+            leased: _,
+        } = self;
+        armed.is_empty() && cancelled.is_empty() && sends.is_empty() && carried.is_empty()
     }
 
     /// Puts what the next decision of a commit wants after this.
@@ -101,12 +111,20 @@ impl Later {
         self.sends.extend(next.sends);
     }
 
+    /// Has messages that were sent before go on, under their ids.
+    pub(crate) fn carry(&mut self, sent: Vec<(CommandId, Intent)>) {
+        let (ids, sends): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+        self.carried.splice(..0, ids);
+        self.sends.splice(..0, sends);
+    }
+
     /// An upper bound for its fields, in bytes.
     pub(super) fn encoded_len_max(&self) -> usize {
         let names = self.cancelled.iter().map(|name| name.as_str().len());
         let intents = self.sends.iter().map(Intent::encoded_len_max);
-        3 * (1 + HEAD_MAX)
+        4 * (1 + HEAD_MAX)
             + 2
+            + self.carried.len() * BITS128_LEN
             + timers_len_max(&self.armed)
             + self.cancelled.len() * HEAD_MAX
             + names.sum::<usize>()
@@ -135,6 +153,13 @@ impl Later {
         if self.leased {
             fields.key(first + 3).yes();
         }
+        if !self.carried.is_empty() {
+            let mut values = fields.key(first + 4);
+            values.array(self.carried.len());
+            for id in &self.carried {
+                values.bits128(id.0);
+            }
+        }
     }
 
     pub(super) fn read_cancelled(r: &mut Reader<'_>) -> Result<Vec<TimerName>, FormatError> {
@@ -145,6 +170,18 @@ impl Later {
     pub(super) fn read_sends(r: &mut Reader<'_>) -> Result<Vec<Intent>, FormatError> {
         let items = r.array(SENDS, 1 + INTENT_PARTS)?;
         (0..items).map(|_| Intent::read(r)).collect()
+    }
+
+    pub(super) fn read_carried(r: &mut Reader<'_>) -> Result<Vec<CommandId>, FormatError> {
+        let items = r.array(CARRIED, 1)?;
+        (0..items)
+            .map(|_| Ok(CommandId(r.bits128(CARRIED)?)))
+            .collect()
+    }
+
+    /// Whether each message that goes on is there.
+    pub(super) fn has_carried(&self) -> bool {
+        self.carried.len() <= self.sends.len()
     }
 
     /// Whether each name is there once.
@@ -158,6 +195,7 @@ impl Later {
 
 const TIMERS: &str = "timers";
 const SENDS: &str = "messages";
+const CARRIED: &str = "ids of messages";
 
 /// An upper bound for armed timers, in bytes.
 pub(super) fn timers_len_max(timers: &[Timer]) -> usize {
@@ -219,7 +257,7 @@ impl MessageRecord {
 }
 
 impl Intent {
-    fn encoded_len_max(&self) -> usize {
+    pub(crate) fn encoded_len_max(&self) -> usize {
         let texts = self.kind.as_str().len() + self.entity.as_str().len();
         let metadata = self.metadata.as_ref();
         1 + INTENT_PARTS * HEAD_MAX

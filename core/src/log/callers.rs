@@ -166,6 +166,7 @@ impl Shard {
         if self.owned.leave.is_some() {
             return self.turn_away(t, slot);
         }
+        self.hold_back(slot);
         let entity = self.entity(slot);
         let Some(front) = entity.queue.front() else {
             if !self.take_after_load(t, slot) {
@@ -254,6 +255,11 @@ impl Shard {
             reached!(t.cx, "log: a caller's deadline passed in the queue");
             t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
             return self.leave_idle_load(t, slot);
+        }
+        let deletions = entity.deletions.as_mut();
+        if deletions.is_some_and(|deletions| deletions.part_with(ticket)) {
+            reached!(t.cx, "log: a caller's deadline passed behind a deletion");
+            return t.reply(self, ticket, Reply::Refused(Refusal::Deadline));
         }
         if self.delete_in_vain(t, slot, ticket) {
             return;

@@ -209,8 +209,11 @@ impl Shard {
         {
             return self.delete_alone(t, slot, members, place);
         }
-        if deletion.is_some() && !matches!(self.sent(slot), Sent::Delivered) {
-            return self.step_aside(t, slot, members);
+        if deletion.is_some() {
+            let sent = self.sent(slot);
+            if !matches!(sent, Sent::Delivered) {
+                return self.step_aside(t, slot, members, &sent);
+            }
         }
         let round = self.round(slot, members, decided);
         if let Some((ticket, refusal)) = round.barred {
@@ -457,9 +460,9 @@ impl Shard {
             true => (None, Arc::default()),
             false => self.name_snapshot(slot, t.cx.now),
         };
-        let gone = match round.delete {
-            true => self.sent_to_itself(slot),
-            false => Vec::new(),
+        let (gone, carried) = match round.delete {
+            true => (self.sent_to_itself(slot), self.carried(slot)),
+            false => (Vec::new(), Vec::new()),
         };
         let entity = self.entity(slot);
         let Some(held) = &entity.held else { return };
@@ -483,6 +486,10 @@ impl Shard {
             }
         }
         let mut later = round.later;
+        if !carried.is_empty() {
+            reached!(t.cx, "log: a tombstone has messages go on");
+            later.get_or_insert_default().carry(carried);
+        }
         if let Some(later) = &mut later {
             later.leased = class == TakeOver::Leased;
         }

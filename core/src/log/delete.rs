@@ -4,9 +4,9 @@
 //! S8). Its message carries `Nats-Rollup: sub`, so its subject has nothing else when it is
 //! acknowledged. It lists no earlier commits and names no snapshot.
 //!
-//! - V1: a tombstone has the events, timers and messages of one command, and is the first commit of what
-//!   the entity's log has from then on.
-//! - V2: it is sent only when all that the entity sent to others is delivered. Its armed timers, what it
+//! - V1: a tombstone has the events, timers and messages of one command, messages that go on (V7), and is the
+//!   first commit of what the entity's log has from then on.
+//! - V2: it is sent only when all that the entity sent to others is delivered or goes on (V7). Its armed timers, what it
 //!   sent to itself and what failed go with it.
 //! - V3: the entity is absent after it, as one that never was; its versions go on, so none comes twice.
 //! - V4: it remembers the command ids, without what they were answered: none takes effect again (P4).

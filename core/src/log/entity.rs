@@ -348,6 +348,13 @@ impl Entity {
         queue.into_iter().chain(deletions).collect()
     }
 
+    /// Puts commands before all that wait.
+    pub(super) fn first(&mut self, commands: impl DoubleEndedIterator<Item = Command>) {
+        for command in commands.rev() {
+            self.queue.push_front(Caller::Command(command));
+        }
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         let deletions = self.deletions.as_ref();

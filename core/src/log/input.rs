@@ -157,6 +157,9 @@ pub enum Delivery {
     /// It was not delivered, or nobody knows: it is sent again, with back-off, and what comes after it to
     /// the same entity waits with it.
     Again,
+    /// Its receiver is to be deleted by it, and waits for messages of its own until they are delivered (V7).
+    /// It is sent again as one that failed is. If its sender is deleted meanwhile, it goes on.
+    Waits,
     /// Its receiver was reached and could not do it; or it is an effect, each of which stands for itself. It
     /// is sent again, with a back-off of its own, and others pass it.
     Failed,

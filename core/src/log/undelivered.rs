@@ -3,6 +3,12 @@
 //! A deletion whose entity has sent what is not delivered yet steps aside: reads and commands of the entity
 //! pass it, and it is decided anew when nothing is left to wait for. Where messages of the shard are not in
 //! memory, the entity's own commits are read for whose they are.
+//!
+//! - V6: commands pass it only until what was sent when it came is delivered. What they sent meanwhile it
+//!   waits for with the gate shut: commands wait behind it, so that none sends more. The gate opens again after
+//!   a while, since what it waits for may have to pass such a gate as well.
+//! - V7: it does not wait for a message whose receiver is to be deleted by it and waits likewise: its
+//!   tombstone has that message go on, under the same id.
 
 use super::agenda::Sent;
 use super::entity::{Caller, Command, Member};
@@ -12,7 +18,7 @@ use crate::id::{OpId, Sequence, Slot, Ticket};
 use crate::name::{EntityId, KindName};
 use crate::port::{Page, StoreDone, StoreReply, StoreRequest};
 use crate::reached;
-use crate::step::{Outcome, Span, Time};
+use crate::step::{Outcome, Purpose, Span, Time};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -22,6 +28,9 @@ use alloc::vec::Vec;
 pub(super) struct Deletions {
     /// In the order in which they were decided, each with its caller's deadline.
     waiting: VecDeque<(Command, Time)>,
+    gate: Gate,
+    /// Commands that came to the gate while it was shut.
+    behind: VecDeque<Command>,
     /// What they wait for.
     undelivered: Undelivered,
     /// What the entity sent in commits up to here is delivered.
@@ -33,17 +42,46 @@ pub(super) struct Deletions {
     tries: u32,
 }
 
+/// Whether commands pass deletions that wait (V6).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+enum Gate {
+    /// They do, while a message of a commit up to this one is not delivered.
+    Open { known: Sequence },
+    /// They wait, until then at most.
+    Shut { until: Time },
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::Open {
+            known: Sequence::NONE,
+        }
+    }
+}
+
 /// How much earlier than its deadline a caller is told, so that one of another node still hears it.
 const TOLD_BEFORE: Span = Span::from_millis(100);
 
+/// How long commands wait behind deletions at most, before others pass again.
+const SHUT_MAX: Span = Span::from_secs(1);
+
 impl Deletions {
+    /// How many callers wait in it.
     pub(super) fn count(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.behind.len()
     }
 
-    pub(super) fn into_callers(self) -> impl Iterator<Item = Caller> {
-        let waiting = self.waiting.into_iter();
-        waiting.map(|(command, _)| Caller::Command(command))
+    pub(super) fn into_callers(self) -> impl DoubleEndedIterator<Item = Caller> {
+        let waiting = self.waiting.into_iter().map(|(command, _)| command);
+        waiting.chain(self.behind).map(Caller::Command)
+    }
+
+    /// Who waited behind it waits for it no more; whether it did.
+    pub(super) fn part_with(&mut self, ticket: Ticket) -> bool {
+        let mut behind = self.behind.iter();
+        let place = behind.position(|command| command.ticket == ticket);
+        place.and_then(|place| self.behind.remove(place)).is_some()
     }
 
     /// What was read counts no more: the log may be another one.
@@ -64,21 +102,38 @@ impl Shard {
         let clear = deletions.map_or(Sequence::NONE, |it| it.clear);
         let last = entity.held.as_ref().map_or(Sequence::NONE, |it| it.sent);
         let kind = &self.kind_of(slot).record.name;
-        agenda.sent((kind, &entity.id), last, clear)
+        agenda.sent((kind, &entity.id), (last, clear), self.carried_bytes_max())
     }
 
     /// A deletion was decided and cannot be stored yet: those behind it go first.
-    pub(super) fn step_aside(&mut self, t: &mut Turn<'_, '_>, slot: Slot, members: Vec<Member>) {
+    pub(super) fn step_aside(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        members: Vec<Member>,
+        sent: &Sent,
+    ) {
         reached!(t.cx, "log: a deletion waits for messages to be delivered");
+        let held = self.entity(slot).held.as_ref();
+        let known = held.map_or(Sequence::NONE, |held| held.sequence);
         for Member { command, .. } in members {
             let ticket = command.ticket;
             let Some((_, deadline)) = self.callers.get(&ticket).copied() else {
                 continue;
             };
+            if command.firing.is_some() && !self.give_way(ticket) {
+                reached!(t.cx, "later: a timer's deletion is tried again later");
+                let refusal = Refusal::Undelivered(sent.undelivered());
+                t.reply(self, ticket, Reply::Refused(refusal));
+                continue;
+            }
             let early = deadline.since(t.cx.now).as_nanos() / 4;
             let early = Span::from_nanos(early.min(TOLD_BEFORE.as_nanos()));
             self.put_off(ticket, slot, deadline - early);
             let deletions = self.entity(slot).deletions.get_or_insert_default();
+            if deletions.waiting.is_empty() {
+                deletions.gate = Gate::Open { known };
+            }
             deletions.waiting.push_back((command, deadline));
         }
         self.delete_on(t, slot);
@@ -101,15 +156,15 @@ impl Shard {
         };
         match sent {
             Sent::Delivered => {}
-            Sent::Waits(undelivered) => {
+            Sent::Waits { undelivered, first } => {
                 // The end of each message that is known has it looked at again.
                 let again = undelivered.messages == 0;
                 deletions.undelivered = undelivered;
                 deletions.again = None;
-                if again {
-                    self.delete_later(t, slot);
-                }
-                return;
+                return match again {
+                    true => self.delete_later(t, slot),
+                    false => self.shut_after(t, slot, first),
+                };
             }
             Sent::Unread { .. } if deletions.reading.is_some() => return,
             Sent::Unread { from } => return self.read_sent(t, slot, from),
@@ -117,10 +172,79 @@ impl Shard {
         let Some(deletions) = self.entity(slot).deletions.take() else {
             return;
         };
-        for (command, deadline) in deletions.waiting.into_iter().rev() {
-            self.put_off(command.ticket, slot, deadline);
-            let caller = Caller::Command(command);
+        self.forget_gate(slot, deletions.gate);
+        for (command, deadline) in &deletions.waiting {
+            self.put_off(command.ticket, slot, *deadline);
+        }
+        for caller in deletions.into_callers().rev() {
             self.entity(slot).queue.push_front(caller);
+        }
+        self.next(t, slot);
+    }
+
+    /// Shuts the gate when the first message that is not delivered is of a commit that passed (V6).
+    fn shut_after(&mut self, t: &mut Turn<'_, '_>, slot: Slot, first: Sequence) {
+        let ordinal = self.draw();
+        let Some(deletions) = self.entity(slot).deletions.as_deref() else {
+            return;
+        };
+        let front = deletions.waiting.front();
+        let (Gate::Open { known }, Some(ticket)) = (deletions.gate, front.map(|it| it.0.ticket))
+        else {
+            return;
+        };
+        let Some((_, deadline)) = self.callers.get(&ticket).copied() else {
+            return;
+        };
+        if first <= known {
+            return;
+        }
+        reached!(t.cx, "log: commands wait behind a deletion");
+        // Drawn, so that two that wait for each other do not always shut theirs together.
+        let quarter = deadline.since(t.cx.now).as_nanos() / 4;
+        let half = quarter.min(SHUT_MAX.as_nanos()) / 2;
+        let more = t.cx.dice.below(Purpose::RetryJitter, ordinal, half + 1);
+        let until = t.cx.now + Span::from_nanos(half + more);
+        self.retries.insert((until, Retry::Deletion(slot)));
+        if let Some(deletions) = &mut self.entity(slot).deletions {
+            deletions.gate = Gate::Shut { until };
+        }
+    }
+
+    /// Those at the front of an entity's queue pass its deletions, unless the gate is shut.
+    pub(super) fn hold_back(&mut self, slot: Slot) {
+        let entity = self.entity(slot);
+        let Some(deletions) = &mut entity.deletions else {
+            return;
+        };
+        if let Gate::Open { .. } = deletions.gate {
+            return;
+        }
+        for caller in core::mem::take(&mut entity.queue) {
+            match caller {
+                Caller::Command(command) => deletions.behind.push_back(command),
+                Caller::Reader(_) => entity.queue.push_back(caller),
+            }
+        }
+    }
+
+    /// Nothing is left to be opened.
+    fn forget_gate(&mut self, slot: Slot, gate: Gate) {
+        if let Gate::Shut { until } = gate {
+            self.retries.remove(&(until, Retry::Deletion(slot)));
+        }
+    }
+
+    /// Lets those pass who waited behind deletions.
+    fn open_gate(&mut self, t: &mut Turn<'_, '_>, slot: Slot) {
+        reached!(t.cx, "log: commands pass a deletion again");
+        let entity = self.entity(slot);
+        let known = entity.held.as_ref();
+        let known = known.map_or(Sequence::NONE, |held| held.sequence);
+        if let Some(deletions) = &mut entity.deletions {
+            deletions.gate = Gate::Open { known };
+            let behind = core::mem::take(&mut deletions.behind);
+            entity.first(behind.into_iter());
         }
         self.next(t, slot);
     }
@@ -140,12 +264,30 @@ impl Shard {
         }
     }
 
-    /// It is time to look again.
+    /// It is time to look again, or to let others pass.
     pub(super) fn delete_again(&mut self, t: &mut Turn<'_, '_>, slot: Slot, at: Time) {
         let entity = self.entities.get(slot);
-        let deletions = entity.and_then(|entity| entity.deletions.as_ref());
-        if deletions.is_some_and(|deletions| deletions.again == Some(at)) {
+        let Some(deletions) = entity.and_then(|entity| entity.deletions.as_ref()) else {
+            return;
+        };
+        let looks = deletions.again == Some(at);
+        if let Gate::Shut { until } = deletions.gate
+            && until == at
+        {
+            self.open_gate(t, slot);
+        }
+        if looks {
             self.delete_on(t, slot);
+        }
+    }
+
+    /// Nobody will tell the end of some message, or all are known anew: each deletion that waits looks again.
+    pub(super) fn delete_all_on(&mut self, t: &mut Turn<'_, '_>) {
+        for slot in self.slots() {
+            let entity = self.entities.get(slot);
+            if entity.is_some_and(|entity| entity.deletions.is_some()) {
+                self.delete_on(t, slot);
+            }
         }
     }
 
@@ -186,8 +328,10 @@ impl Shard {
         reached!(t.cx, "log: a deletion waited in vain");
         deletions.waiting.remove(place);
         let refusal = Refusal::Undelivered(deletions.undelivered.clone());
-        if deletions.waiting.is_empty() {
-            self.entity(slot).deletions = None;
+        let none = deletions.waiting.is_empty();
+        if let Some(deletions) = self.entity(slot).deletions.take_if(|_| none) {
+            self.forget_gate(slot, deletions.gate);
+            self.entity(slot).first(deletions.behind.into_iter());
         }
         t.reply(self, ticket, Reply::Refused(refusal));
         // It may be that nobody else wants the entity.

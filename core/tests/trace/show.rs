@@ -437,8 +437,13 @@ fn later_text(later: &Later) -> String {
     for name in &later.cancelled {
         text += &format!(" clears {name}");
     }
-    for intent in &later.sends {
-        text += &format!(" sends {}", intent_text(intent));
+    for (place, intent) in later.sends.iter().enumerate() {
+        let on = if place < later.carried.len() {
+            " on"
+        } else {
+            ""
+        };
+        text += &format!(" sends{on} {}", intent_text(intent));
     }
     text
 }

@@ -193,6 +193,7 @@ impl Step {
             armed: armed.into_iter().collect(),
             cancelled: cancelled.into_iter().collect(),
             sends: sends.collect(),
+            carried: Vec::new(),
             leased: kind.class == TakeOver::Leased,
         };
         let said = Metadata::new().correlation("work").header("by", "Zoë");

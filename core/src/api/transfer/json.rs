@@ -213,6 +213,8 @@ struct LaterLine {
     cancelled: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sends: Vec<SendLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    carried: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leased: bool,
 }
@@ -540,9 +542,8 @@ impl CommandLine {
     }
 
     fn read(self) -> Result<CommandRecord, Wrong> {
-        let id: Result<CommandId, _> = self.id.parse();
         Ok(CommandRecord {
-            id: id.map_err(|error| error.to_string())?,
+            id: command_id(&self.id)?,
             version: Version(self.version),
             outcome: self.outcome.bytes()?,
         })
@@ -647,6 +648,7 @@ impl LaterLine {
             armed: later.armed.iter().map(timer).collect(),
             cancelled: cancelled.map(|name| name.as_str().to_owned()).collect(),
             sends: later.sends.iter().map(send).collect(),
+            carried: later.carried.iter().map(CommandId::to_string).collect(),
             leased: later.leased,
         }
     }
@@ -672,9 +674,15 @@ impl LaterLine {
                     metadata: said.map(Arc::new),
                 })
             })?,
+            carried: each(self.carried, |id| command_id(&id))?,
             leased: self.leased,
         })
     }
+}
+
+fn command_id(text: &str) -> Result<CommandId, Wrong> {
+    let id: Result<CommandId, _> = text.parse();
+    id.map_err(|error| error.to_string())
 }
 
 fn message(name: String, schema: u16, data: Encoded) -> Result<MessageRecord, Wrong> {

@@ -49,7 +49,7 @@ impl Shard {
         };
         let alone = match &delivery {
             Delivery::Again => Some(false),
-            Delivery::Failed => Some(true),
+            Delivery::Failed | Delivery::Waits => Some(true),
             Delivery::Undeliverable { .. } => {
                 (agenda.intents.failed() >= failed_max).then_some(true)
             }
@@ -57,7 +57,14 @@ impl Shard {
         };
         if let Some(alone) = alone {
             reached!(t.cx, "later: a message is sent again");
-            return agenda.intents.try_again(now, place, alone, limits);
+            agenda.intents.try_again(now, place, alone, limits);
+            if delivery == Delivery::Waits
+                && let Some((kind, sender)) = agenda.intents.cross(place)
+            {
+                reached!(t.cx, "later: a message's receiver waits to be deleted");
+                self.delete_after(t, (&kind, &sender));
+            }
+            return;
         }
         let Some(dispatch) = agenda.intents.remove(now, place, limits) else {
             return;
@@ -79,7 +86,7 @@ impl Shard {
                 agenda.intents.fail(place, *dispatch, cause.clone());
                 t.note(Note::IntentFailed { entity, cause });
             }
-            Delivery::Again | Delivery::Failed => {}
+            Delivery::Again | Delivery::Failed | Delivery::Waits => {}
         }
         self.delete_after(t, (&sender.0, &sender.1));
     }
@@ -164,11 +171,16 @@ impl Shard {
         (held_max, undone_max)
     }
 
-    /// Takes in those messages of a commit that the index had as undone.
-    pub(super) fn take_wanted(&mut self, kind: &KindName, sequence: Sequence, commit: &Commit) {
+    /// Takes in those messages of a commit that the index had as undone; whether some are not in it.
+    pub(super) fn take_wanted(
+        &mut self,
+        kind: &KindName,
+        sequence: Sequence,
+        commit: &Commit,
+    ) -> bool {
         let (now, key) = (self.now, self.config.key);
         let Some(agenda) = &mut self.agenda else {
-            return;
+            return false;
         };
         let mut wanted = agenda.intents.take_wanted(sequence);
         for (index, receiver, intent) in sends_of(key, commit) {
@@ -181,9 +193,11 @@ impl Shard {
             agenda.intents.came(now, wanted);
         }
         // Another commit is in its place, after a lost tail.
+        let some = !wanted.is_empty();
         for gone in wanted.into_values() {
             agenda.intents.came(now, gone);
         }
+        some
     }
 
     /// Whether messages of a page that is behind have room.
@@ -221,12 +235,19 @@ fn dispatch(
     (index, intent): (u32, &Intent),
 ) -> Dispatch {
     Dispatch {
-        id: intent_id(key, commit, index),
+        id: message_id(key, commit, index),
         kind: kind.clone(),
         sender: commit.entity.clone(),
         intent: intent.clone(),
         tries: 0,
     }
+}
+
+/// The id of a message: one that goes on from before a tombstone has the one that it had.
+fn message_id(key: LayoutKey, commit: &Commit, index: u32) -> CommandId {
+    let later = commit.later.as_ref();
+    let carried = later.and_then(|later| later.carried.get(usize::try_from(index).ok()?));
+    carried.map_or_else(|| intent_id(key, commit, index), |id| *id)
 }
 
 /// Made of the commit's id, which is 128 random bits and the same over all attempts, and not of its

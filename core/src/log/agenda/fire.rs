@@ -212,6 +212,14 @@ impl Shard {
         agenda.timers.wait(key, at, tries.saturating_add(1));
     }
 
+    /// A firing that deletes its entity waits for messages, and gives its way to another one; whether it
+    /// may. Of more than so many each is tried again later.
+    pub(in crate::log) fn give_way(&mut self, ticket: Ticket) -> bool {
+        let most = self.limits.firings_max;
+        let agenda = self.agenda.as_mut();
+        agenda.is_some_and(|agenda| agenda.timers.give_way(ticket, most))
+    }
+
     /// The domain rejected a timer's message.
     pub(in crate::log) fn reject_firing(&mut self, ticket: Ticket) {
         if let Some(agenda) = &mut self.agenda {

@@ -20,6 +20,8 @@ struct Undone {
     tries: u32,
     /// It failed by itself, and waits by itself.
     alone: bool,
+    /// Its receiver is to be deleted by it, and waits for messages of its own (V7).
+    crossed: bool,
 }
 
 /// A message that could not be delivered as things were.
@@ -146,6 +148,7 @@ impl Intents {
             receiver,
             tries,
             alone: false,
+            crossed: false,
         };
         self.lines.add(receiver, place, outside);
         self.undone.insert(place, undone);
@@ -296,9 +299,26 @@ impl Intents {
     }
 
     /// What is in memory of an entity's messages that are not done.
-    pub(super) fn of(&self, kind: &KindName, entity: &EntityId) -> impl Iterator<Item = &Dispatch> {
-        let undone = self.undone.values().map(|undone| &*undone.dispatch);
-        undone.filter(move |dispatch| dispatch.is_of(kind, entity))
+    pub(super) fn of(
+        &self,
+        kind: &KindName,
+        entity: &EntityId,
+    ) -> impl Iterator<Item = (IntentPlace, &Dispatch)> {
+        let undone = self.undone.iter();
+        let undone = undone.map(|(place, undone)| (*place, &*undone.dispatch));
+        undone.filter(move |(_, dispatch)| dispatch.is_of(kind, entity))
+    }
+
+    /// Its receiver waits as well; whose it is.
+    pub(super) fn cross(&mut self, place: IntentPlace) -> Option<(KindName, EntityId)> {
+        let undone = self.undone.get_mut(&place)?;
+        undone.crossed = true;
+        let Dispatch { kind, sender, .. } = &*undone.dispatch;
+        Some((kind.clone(), sender.clone()))
+    }
+
+    pub(super) fn is_crossed(&self, place: IntentPlace) -> bool {
+        self.undone.get(&place).is_some_and(|undone| undone.crossed)
     }
 
     /// The first commit that may have a message which is not done and not in memory.
@@ -307,13 +327,14 @@ impl Intents {
         wanted.into_iter().chain(self.lines.first_unread()).min()
     }
 
-    /// Whether a message of a commit is not done. One in memory that its sender sent to itself goes with it.
+    /// Whether a message of a commit is not done. One in memory that its sender sent to itself goes with it,
+    /// and one whose receiver waits as well goes on.
     pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
         let IntentPlace { sequence, index } = place;
         let wanted = self.wanted.get(&sequence);
         let undone = self.undone.get(&place);
         wanted.is_some_and(|wanted| wanted.contains_key(&index))
-            || undone.is_some_and(|undone| !undone.dispatch.is_to_itself())
+            || undone.is_some_and(|it| !it.crossed && !it.dispatch.is_to_itself())
             || self.lines.is_left(receiver, place)
     }
 

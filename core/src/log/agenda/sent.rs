@@ -1,22 +1,27 @@
-//! What an entity sent before it is deleted, and what of it is not delivered (V2).
+//! What an entity sent before it is deleted, and what of it is not delivered (V2) or goes on (V7).
 
 use super::dispatch::sends_of;
 use super::{Agenda, Stage};
-use crate::format::{Commit, IntentPlace};
+use crate::format::{CommandRecord, Commit, Intent, IntentPlace};
 use crate::id::{CommandId, Sequence, Slot};
-use crate::log::Undelivered;
 use crate::log::shard::Shard;
+use crate::log::{Dispatch, Undelivered};
 use crate::name::{EntityId, KindName};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
 /// What became of all that an entity sent to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::log) enum Sent {
-    /// It is delivered, or failed.
+    /// It is delivered, or failed, or goes on in the tombstone.
     Delivered,
     /// Some of it is not, or nobody knows yet.
-    Waits(Undelivered),
+    Waits {
+        undelivered: Undelivered,
+        /// The first commit with such a message, as far as it is known.
+        first: Sequence,
+    },
     /// The entity's commits from one on may have sent what is not in memory.
     Unread {
         /// The first of them.
@@ -24,38 +29,63 @@ pub(in crate::log) enum Sent {
     },
 }
 
+impl Sent {
+    /// What is known to be not delivered.
+    pub(in crate::log) fn undelivered(&self) -> Undelivered {
+        match self {
+            Self::Waits { undelivered, .. } => undelivered.clone(),
+            Self::Delivered | Self::Unread { .. } => Undelivered::default(),
+        }
+    }
+}
+
 /// How many messages of an entity to itself go with it.
 const TO_ITSELF_MAX: usize = 256;
+
+/// How many messages go on in a tombstone.
+const CARRIED_MAX: usize = 64;
 
 impl Agenda {
     /// What became of what an entity sent to others: in commits up to `last`, of which those up to `clear`
     /// were read before. What failed is not delivered, and neither is what it sent to itself; both go with
-    /// it.
+    /// it. What its tombstone has room for, of so many bytes, goes on (V7).
     pub(in crate::log) fn sent(
         &self,
         (kind, entity): (&KindName, &EntityId),
-        last: Sequence,
-        clear: Sequence,
+        (last, clear): (Sequence, Sequence),
+        carried_bytes_max: usize,
     ) -> Sent {
         match &self.stage {
             Stage::Live => {}
             Stage::Off | Stage::Index(_) | Stage::Behind(_) => {
-                return Sent::Waits(Undelivered::default());
+                return Sent::Waits {
+                    undelivered: Undelivered::default(),
+                    first: Sequence::NONE,
+                };
             }
         }
+        let carried = self.carried((kind, entity), carried_bytes_max);
+        let carried: BTreeSet<_> = carried.map(|(place, _)| place).collect();
         let mut undelivered = Undelivered::default();
+        let mut first = Sequence::NONE;
         let mut to_itself = 0;
-        for dispatch in self.intents.of(kind, entity) {
+        for (place, dispatch) in self.intents.of(kind, entity) {
             if dispatch.is_to_itself() {
                 to_itself += 1;
                 if to_itself <= TO_ITSELF_MAX {
                     continue;
                 }
             }
+            if carried.contains(&place) {
+                continue;
+            }
+            if undelivered.messages == 0 {
+                first = place.sequence;
+            }
             undelivered.meet(&dispatch.intent.kind, &dispatch.intent.entity);
         }
         if undelivered.messages > 0 {
-            return Sent::Waits(undelivered);
+            return Sent::Waits { undelivered, first };
         }
         match self.intents.first_unread() {
             Some(first) if last >= first && last > clear => Sent::Unread {
@@ -63,6 +93,21 @@ impl Agenda {
             },
             Some(_) | None => Sent::Delivered,
         }
+    }
+
+    /// An entity's messages whose receivers wait as well, as far as a tombstone has room for them.
+    fn carried(
+        &self,
+        (kind, entity): (&KindName, &EntityId),
+        bytes_max: usize,
+    ) -> impl Iterator<Item = (IntentPlace, &Dispatch)> {
+        let mut bytes = 0;
+        let all = self.intents.of(kind, entity);
+        let crossed = all.filter(|(place, _)| self.intents.is_crossed(*place));
+        crossed.take(CARRIED_MAX).take_while(move |(_, dispatch)| {
+            bytes += CommandRecord::LEN_MAX + dispatch.intent.encoded_len_max();
+            bytes <= bytes_max
+        })
     }
 }
 
@@ -99,7 +144,23 @@ impl Shard {
         };
         let kind = &self.kind_of(slot).record.name;
         let undone = agenda.intents.of(kind, &entity.id);
-        let to_itself = undone.filter(|dispatch| dispatch.is_to_itself());
-        to_itself.map(|dispatch| dispatch.id).collect()
+        let to_itself = undone.filter(|(_, dispatch)| dispatch.is_to_itself());
+        to_itself.map(|(_, dispatch)| dispatch.id).collect()
+    }
+
+    /// The messages that a tombstone has go on, each with its id.
+    pub(in crate::log) fn carried(&self, slot: Slot) -> Vec<(CommandId, Intent)> {
+        let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
+            return Vec::new();
+        };
+        let kind = &self.kind_of(slot).record.name;
+        let carried = agenda.carried((kind, &entity.id), self.carried_bytes_max());
+        let carried = carried.map(|(_, dispatch)| (dispatch.id, dispatch.intent.clone()));
+        carried.collect()
+    }
+
+    /// How much of a tombstone messages that go on may take.
+    pub(in crate::log) fn carried_bytes_max(&self) -> usize {
+        self.shape.payload_bytes_max / 2
     }
 }

@@ -269,6 +269,8 @@ impl Shard {
         agenda.timers.looked(most);
         agenda.stage = Stage::Live;
         agenda.tries = 0;
+        // What they wait for may be none of it.
+        self.delete_all_on(t);
     }
 
     /// What a message of the shard says of timers and messages of this class; `None` when nothing.
@@ -336,7 +338,11 @@ impl Shard {
         };
         match reply {
             Outcome::Done(StoreDone::Message(message)) => match self.stored(&message) {
-                Ok(Some((kind, commit))) => self.take_wanted(&kind, sequence, &commit),
+                Ok(Some((kind, commit))) => {
+                    if self.take_wanted(&kind, sequence, &commit) {
+                        self.delete_all_on(t);
+                    }
+                }
                 Ok(None) | Err(_) => self.give_up_wanted(t, sequence),
             },
             Outcome::Done(_) => t.halt("the answer to a read by sequence is another kind"),
@@ -354,6 +360,7 @@ impl Shard {
                     agenda.intents.came(now, wanted);
                 }
                 agenda.changed(now);
+                self.delete_all_on(t);
             }
             Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
         }
@@ -375,5 +382,6 @@ impl Shard {
         }
         let cause = format!("commit {sequence}, which has undone messages, is unreadable");
         t.note(crate::log::Note::IndexFailed { cause });
+        self.delete_all_on(t);
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Timers {
     due: BTreeSet<(WallTime, TimerKey)>,
     again: ByTime<TimerKey>,
     firing: BTreeMap<Ticket, Fired>,
+    /// Those of them that delete their entity and wait for its messages.
+    aside: BTreeSet<Ticket>,
     /// Timers that are due then or later are left out.
     horizon: Option<WallTime>,
     /// Those of them that a reading of the whole log has found so far.
@@ -128,8 +130,21 @@ impl Timers {
         self.count
     }
 
+    /// How many fire, without those that wait for messages.
     pub(super) fn firing(&self) -> usize {
-        self.firing.len()
+        self.firing.len() - self.aside.len()
+    }
+
+    /// A firing waits for messages; whether it may, beside as many others.
+    pub(super) fn give_way(&mut self, ticket: Ticket, most: usize) -> bool {
+        if self.aside.contains(&ticket) {
+            return true;
+        }
+        let may = self.aside.len() < most && self.firing.contains_key(&ticket);
+        if may {
+            self.aside.insert(ticket);
+        }
+        may
     }
 
     /// What was left out is looked for: the log is read from its begin.
@@ -315,6 +330,7 @@ impl Timers {
 
     /// A firing ended.
     pub(super) fn end(&mut self, ticket: Ticket) -> Option<Fired> {
+        self.aside.remove(&ticket);
         self.firing.remove(&ticket)
     }
 

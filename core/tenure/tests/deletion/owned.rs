@@ -13,6 +13,8 @@ on_both_shells!(
     a_deletion_in_vain_says_what_it_waited_for,
     an_entity_deletes_itself_by_a_reminder,
     an_entity_deletes_another_by_a_message,
+    one_that_sends_with_each_command_is_deleted,
+    two_that_delete_each_other_are_deleted,
 );
 
 async fn any_node_deletes_and_the_owner_does_it(world: &World) {
@@ -245,6 +247,52 @@ async fn an_entity_deletes_another_by_a_message(world: &World) {
     };
     node.entity::<Note>("alice").ask(take).await.unwrap();
     until(&node, "bob", 0).await;
+}
+
+async fn one_that_sends_with_each_command_is_deleted(world: &World) {
+    let node = notes(world).await;
+    let alice = node.entity::<Note>("alice");
+    let busy = async || {
+        loop {
+            let take = Take {
+                tell: Some("bob".into()),
+                ..Take::plain()
+            };
+            // One that comes behind the deletion waits for it.
+            alice.ask(take).timeout(SOON).await.unwrap();
+        }
+    };
+    let deleted = async {
+        while node.entity::<Note>("bob").read(Look {}).await.unwrap() < 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        alice.delete().timeout(SOON).await
+    };
+    tokio::select! {
+        () = busy() => {}
+        () = busy() => {}
+        () = busy() => {}
+        () = busy() => {}
+        deleted = deleted => deleted.unwrap(),
+    }
+}
+
+async fn two_that_delete_each_other_are_deleted(world: &World) {
+    let node = notes(world).await;
+    let (alice, bob) = (node.entity::<Note>("alice"), node.entity::<Note>("bob"));
+    let take = |other: &str| Take {
+        delete: Some(other.into()),
+        ..Take::plain()
+    };
+    let both = tokio::join!(
+        async { alice.ask(take("bob")).timeout(SOON).await },
+        async { bob.ask(take("alice")).timeout(SOON).await },
+    );
+    both.0.unwrap();
+    both.1.unwrap();
+    until(&node, "alice", 0).await;
+    until(&node, "bob", 0).await;
+    assert_eq!(node.counters().await.halts, 0);
 }
 
 /// Streams of three replicas: a batch in owned mode, a single message in direct mode.

@@ -4,7 +4,7 @@ use super::{Fate, Job, Task, World};
 use crate::bank::Order;
 use tenure_core::Span;
 use tenure_core::id::{OpId, Sequence, Ticket};
-use tenure_core::log::{Delivery, Dispatch, Expected, Input, KindIndex, Reply, Submit};
+use tenure_core::log::{Delivery, Dispatch, Expected, Input, KindIndex, Refusal, Reply, Submit};
 
 /// Tickets from here on are of messages.
 const DISPATCHED: u64 = 5_000_000;
@@ -88,6 +88,7 @@ impl World {
                 cause: said.unwrap_or_default(),
             },
             Reply::Committed { .. } | Reply::Nothing { .. } | Reply::Found { .. } => Delivery::Done,
+            Reply::Refused(Refusal::Undelivered(_)) => Delivery::Waits,
             Reply::Read { .. } | Reply::Refused(_) => Delivery::Again,
         };
         self.job(&sender, op, Task::Delivered(delivery));
