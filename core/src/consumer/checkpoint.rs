@@ -161,7 +161,10 @@ impl Consumer {
             Outcome::Done(_) => return Err(Misfit),
             // Somebody else's, or mine of an attempt whose answer was lost, or of a leader that was
             // being replaced.
-            Outcome::Refused(Refused::WrongLast { .. }) => self.ask(cx, Job::Read, out),
+            Outcome::Refused(Refused::WrongLast { actual }) => match self.is_gone(cx.now, actual) {
+                true => self.gone(cx, out),
+                false => self.ask(cx, Job::Read, out),
+            },
             Outcome::Refused(refused) if may_pass(&refused) => {
                 self.again_after(cx, Job::Write, refused)
             }

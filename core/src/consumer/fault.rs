@@ -313,6 +313,14 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Whether the run's record is not where it wrote it last: another run's is there, or an older one, or none.
+    /// A group goes on from what is there.
+    pub fn loses_partition(&self) -> bool {
+        matches!(self, Self::Superseded { .. } | Self::CheckpointGone { .. })
+    }
+}
+
 /// Why a consumer was not rewound; it goes on as before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]

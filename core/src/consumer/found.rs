@@ -9,7 +9,7 @@ use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Position, Unknown}
 use crate::id::Sequence;
 use crate::name::ConsumerName;
 use crate::port::{Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
-use crate::step::{Cx, Effects, Outcome};
+use crate::step::{Cx, Effects, Outcome, Time};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -82,7 +82,7 @@ impl Consumer {
                 self.asks.done(Job::Read);
                 self.found(cx, at, checkpoint, out);
             }
-            (None, true) => self.absent(cx, out),
+            (None, true) => self.absent(cx),
             (Some((at, checkpoint)), true) => self.compare(cx, at, &checkpoint, out),
         }
         Ok(())
@@ -209,16 +209,29 @@ impl Consumer {
     }
 
     /// The record that is to be replaced is not there, or one is that it replaced.
-    fn absent(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+    fn absent(&mut self, cx: &mut Cx<'_>) {
         let since = *self.record.absent_since.get_or_insert(cx.now);
         if !self.record.at.is_some() {
             // Nobody else wrote one either, as far as this replica knows.
             return self.again(cx, Job::Write);
         }
-        if cx.now.since(since) < self.limits.absent_patience {
+        match cx.now.since(since) < self.limits.absent_patience {
             // A replica that lags says so, too.
-            return self.again(cx, Job::Read);
+            true => self.again(cx, Job::Read),
+            // However long: the leader says what is there when it is to be replaced.
+            false => self.again(cx, Job::Write),
         }
+    }
+
+    /// Whether the record that was to be replaced is gone: for a while nobody knew of it, and the leader
+    /// does not either.
+    pub(super) fn is_gone(&self, now: Time, actual: Option<Sequence>) -> bool {
+        let absent = self.record.absent_since;
+        let absent = absent.is_some_and(|it| now.since(it) >= self.limits.absent_patience);
+        absent && actual.is_none_or(|actual| actual < self.record.at)
+    }
+
+    pub(super) fn gone(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         crate::reached!(cx, "consumer: its checkpoint is gone");
         self.record.writing = None;
         let fault = Fault::CheckpointGone {
@@ -254,7 +267,7 @@ impl Consumer {
         }
         if at < self.record.at {
             // A replica that lags, or what a lost tail had replaced.
-            return self.absent(cx, out);
+            return self.absent(cx);
         }
         let takes_over = !self.record.mine && self.record.owner.is_none();
         if takes_over && matches!(self.phase, Phase::Claiming) {

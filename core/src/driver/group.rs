@@ -106,10 +106,10 @@ impl PartSeat {
         !self.runs && self.left.is_empty()
     }
 
-    /// Whether its consumer found another run's record in the place of its own.
-    pub(crate) fn is_superseded(&self) -> bool {
+    /// Whether its consumer ended because its record is another's, or is gone.
+    pub(crate) fn is_lost(&self) -> bool {
         match &self.held.told.borrow().ended {
-            Some(Ended::Fault(fault)) => matches!(**fault, Fault::Superseded { .. }),
+            Some(Ended::Fault(fault)) => fault.loses_partition(),
             Some(Ended::Stopped { .. } | Ended::Halted(_) | Ended::Cut) | None => false,
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Node {
     pub(crate) fates: BTreeMap<String, VecDeque<Fate>>,
     /// Writes that were given up, and may arrive.
     pub(crate) late: Vec<StoreRequest>,
+    /// Answers that are on their way.
+    slow: Vec<(Asked, StoreReply)>,
 }
 
 /// What becomes of a request.
@@ -92,6 +94,8 @@ pub(crate) enum Fate {
     Late,
     /// It is done, and its answer comes.
     Done,
+    /// It is done, and its answer comes when it is let through.
+    Slow,
     /// It is refused for good.
     Forbidden,
 }
@@ -129,8 +133,11 @@ impl Node {
 impl Circle {
     pub(crate) fn new(shards: u16) -> Self {
         let layout = Layout::new(LayoutId(7), LayoutKey(9), WallTime(BEGIN_MS), shards, 1);
+        let mut config = StoreConfig::default();
+        // What a lost tail had replaced is there again.
+        config.removed_max = 100;
         let mut this = Self {
-            store: Store::new(StoreConfig::default()),
+            store: Store::new(config),
             layout,
             limits: Limits::default(),
             now: Time::ZERO,
@@ -259,6 +266,7 @@ impl Circle {
             over: false,
             fates: BTreeMap::new(),
             late: Vec::new(),
+            slow: Vec::new(),
         };
         self.nodes.insert(name.to_owned(), node);
         self.renew(name);
@@ -493,8 +501,8 @@ impl Circle {
         let seat = self.node(name).parts.remove(&part);
         match seat {
             Some(seat) if !seat.ending => {
-                let superseded = true;
-                self.step(name, Input::Faulted { part, superseded });
+                let lost = true;
+                self.step(name, Input::Faulted { part, lost });
             }
             Some(_) | None => self.step(name, Input::Ended { part }),
         }
@@ -561,13 +569,12 @@ impl Circle {
                 if let Some(fault) = &fault {
                     self.line(format!("= {name} {part} ended: {fault}"));
                 }
-                let superseded =
-                    matches!(fault.as_deref(), Some(consumer::Fault::Superseded { .. }));
+                let lost = fault.is_some_and(|fault| fault.loses_partition());
                 let Some(seat) = self.node(name).parts.get_mut(&part) else {
                     return;
                 };
                 seat.over = true;
-                if seat.ending || superseded {
+                if seat.ending || lost {
                     self.part_gone(name, part);
                 }
             }
@@ -605,6 +612,11 @@ impl Circle {
                 }
                 reply
             }
+            Some(Fate::Slow) => {
+                let reply = self.apply(&asked.request);
+                self.node(name).slow.push((asked, reply));
+                return true;
+            }
             Some(Fate::Unknown) => {
                 self.apply(&asked.request);
                 Outcome::Unknown
@@ -623,6 +635,11 @@ impl Circle {
                 publish.subject
             ));
         }
+        self.hear(name, &asked, reply);
+        true
+    }
+
+    fn hear(&mut self, name: &str, asked: &Asked, reply: StoreReply) {
         let (op, wall) = (asked.op, self.wall());
         match asked.whose {
             Whose::Group => self.step(name, Input::Stored { op, reply, wall }),
@@ -633,11 +650,14 @@ impl Circle {
                 }
             }
         }
-        true
     }
 
-    /// A write that was given up arrives.
+    /// A write that was given up arrives, and answers that were on their way do.
     pub(crate) fn arrive(&mut self, name: &str) {
+        for (asked, reply) in std::mem::take(&mut self.node(name).slow) {
+            self.line(format!("~ {name} hears of its {}", asked.request.name()));
+            self.hear(name, &asked, reply);
+        }
         let late = std::mem::take(&mut self.node(name).late);
         for request in late {
             let reply = self.apply(&request);

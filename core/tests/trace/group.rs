@@ -122,8 +122,9 @@ impl Circle {
                     "lost" => Fate::Lost,
                     "late" => Fate::Late,
                     "done" => Fate::Done,
+                    "slow" => Fate::Slow,
                     "forbidden" => Fate::Forbidden,
-                    _ => return Err("unknown, lost, late, done, forbidden".into()),
+                    _ => return Err("unknown, lost, late, done, slow, forbidden".into()),
                 };
                 let fates = &mut self.node(name).fates;
                 fates
@@ -131,7 +132,10 @@ impl Circle {
                     .or_default()
                     .push_back(fate);
             }
-            ["arrives"] => self.arrive(name),
+            ["arrives"] => {
+                self.arrive(name);
+                self.run();
+            }
             // The last task of its handlers is gone.
             ["is", "through", "with", part] => {
                 let part = part.parse().map_err(|_| "a number")?;

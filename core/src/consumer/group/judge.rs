@@ -137,7 +137,8 @@ impl Group {
                     out.push(Effect::Drop { part });
                 }
                 Hold::Claiming(pending) => {
-                    spot.late = Some(pending.over);
+                    let over = pending.over;
+                    spot.leave_late(over);
                     spot.hold = Hold::No;
                     self.asks.abandon(Job::Write(part));
                 }
@@ -252,7 +253,7 @@ impl Group {
         if !mine {
             // What may still be stored over the record that is there is stored now, and released.
             let at = spot.known.as_ref().map_or(Sequence::NONE, |known| known.at);
-            let late = self.is_leaving() && spot.late == Some(at);
+            let late = self.is_leaving() && spot.is_late(at);
             return match (owner == Some(self.config.incarnation), late) {
                 (true, _) => Verdict::Release,
                 (false, true) => Verdict::Claim,

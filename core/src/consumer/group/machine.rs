@@ -410,11 +410,11 @@ impl Group {
     }
 
     /// A partition's consumer ended by itself.
-    fn faulted(&mut self, part: GroupPart, superseded: bool, out: &mut Effects<Effect>) {
+    fn faulted(&mut self, part: GroupPart, lost: bool, out: &mut Effects<Effect>) {
         let Some(spot) = self.spot(part) else {
             return self.halt(HaltReason::Broken("a partition that faults is one"), out);
         };
-        if !superseded {
+        if !lost {
             // It stays here, and stands: another node would come to the same event.
             return;
         }
@@ -500,7 +500,7 @@ impl Machine for Group {
                 self.wall = wall;
                 self.stored(cx, op, reply, out);
             }
-            Input::Faulted { part, superseded } => self.faulted(part, superseded, out),
+            Input::Faulted { part, lost } => self.faulted(part, lost, out),
             Input::Ended { .. } => {}
             Input::Order { ticket, order } => self.ordered(ticket, order, out),
             Input::Leave { until, gives_up } => {

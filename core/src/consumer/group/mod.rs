@@ -108,8 +108,9 @@ pub enum Input {
     Faulted {
         /// Which one.
         part: GroupPart,
-        /// Whether another run's record was found in the place of its own.
-        superseded: bool,
+        /// Whether its record is another's, or is gone ([`Fault::loses_partition`]): then the partition goes on
+        /// from what stands there.
+        lost: bool,
     },
     /// A partition's consumer that was to end has, and nothing of it acts any more.
     Ended {

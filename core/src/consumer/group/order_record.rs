@@ -136,13 +136,12 @@ impl Group {
                 (paused, life, self.life_start(to))
             }
         };
-        let stands = before.is_some_and(|record| {
-            (&record.paused, record.life) == (&paused, life) && record.from == from
-        });
-        if stands || first && before.is_some() {
+        if first && before.is_some() {
             let life = self.life();
             return self.told(life, out);
         }
+        // Also when it stands as it is to be: that is known by what was read, and somebody may have told the
+        // group something else since. That the record is stored says that nobody had.
         let record = Box::new(GroupOrders {
             layout: self.config.layout.id,
             group: self.config.definition.name.clone(),

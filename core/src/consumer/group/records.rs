@@ -157,8 +157,7 @@ impl Group {
         };
         let Some(spot) = self.spot(part) else { return };
         (spot.was_there, spot.absent_since, spot.unreadable) = (true, None, false);
-        // Another one is in its place by now.
-        spot.late = spot.late.filter(|over| at <= *over);
+        spot.meet_late(at, cx.now, patience);
         let met = spot.known.as_ref();
         let met = met.filter(|known| known.record.owner == record.owner);
         let met = met.and_then(|known| known.met);
@@ -361,14 +360,18 @@ impl Group {
             }
             Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Write(part)),
             Outcome::Refused(refused) => {
-                let releases = self.spot(part).map(|spot| &spot.hold);
-                let releases = matches!(releases, Some(Hold::Releasing(_)));
-                match releases {
+                // What names this run, or may yet, is not left to nobody.
+                let stays = self.spot(part).is_some_and(|spot| match &spot.hold {
+                    Hold::Releasing(_) => true,
+                    Hold::Claiming(pending) => spot.is_late(pending.over),
+                    Hold::No | Hold::Held | Hold::Ending { .. } | Hold::Settling => false,
+                });
+                match stays {
                     true => self.again(cx, Job::Write(part)),
                     false => self.not_written(part),
                 }
                 self.refused(cx, Job::Write(part), refused.clone(), out);
-                if releases {
+                if stays {
                     self.ends_without(&refused);
                 }
             }

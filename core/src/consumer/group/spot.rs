@@ -3,7 +3,7 @@
 use crate::format::Checkpoint;
 use crate::id::{Incarnation, Sequence};
 use crate::name::NodeName;
-use crate::step::Time;
+use crate::step::{Span, Time};
 use alloc::boxed::Box;
 
 /// What is known of a partition.
@@ -21,8 +21,8 @@ pub(super) struct Spot {
     pub(super) hold: Hold,
     /// Who is to own it.
     pub(super) best: Option<NodeName>,
-    /// A claim over the record at this place was given up with the lease, and may be stored late.
-    pub(super) late: Option<Sequence>,
+    /// A claim that was given up with the lease, and may be stored late.
+    pub(super) late: Option<Late>,
     /// When this node came to own it.
     pub(super) taken: Time,
     /// Its consumer was told to pause.
@@ -57,6 +57,16 @@ pub(super) enum Hold {
     Releasing(Pending),
 }
 
+/// A claim that may be stored late.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Late {
+    /// In the place of this record.
+    over: Sequence,
+    /// Since when a record is read that is before that one.
+    short_since: Option<Time>,
+}
+
 /// A record that is being written.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
@@ -78,12 +88,40 @@ impl Spot {
         self.known.as_ref().and_then(|known| known.record.owner)
     }
 
+    /// A claim in the place of a record is given up.
+    pub(super) fn leave_late(&mut self, over: Sequence) {
+        self.late = Some(Late {
+            over,
+            short_since: None,
+        });
+    }
+
+    /// Whether a claim in the place of a record may be stored late.
+    pub(super) fn is_late(&self, over: Sequence) -> bool {
+        self.late.is_some_and(|late| late.over == over)
+    }
+
+    /// The record is at a place. With another one in the place of the one that a late claim expects, it never
+    /// will be stored; nor if that one is gone with the stream's tail, which a replica that lags looks like
+    /// for a while.
+    pub(super) fn meet_late(&mut self, at: Sequence, now: Time, patience: Span) {
+        self.late = self.late.and_then(|mut late| {
+            if at >= late.over {
+                late.short_since = None;
+                return (at == late.over).then_some(late);
+            }
+            let since = *late.short_since.get_or_insert(now);
+            (now.since(since) < patience).then_some(late)
+        });
+    }
+
     /// Whether its record is to be read for this node's own sake.
     pub(super) fn is_in_doubt(&self) -> bool {
         match &self.hold {
             Hold::Claiming(pending) | Hold::Releasing(pending) => pending.doubt,
             Hold::Settling => true,
-            Hold::No | Hold::Held | Hold::Ending { .. } => false,
+            Hold::No => self.late.is_some_and(|late| late.short_since.is_some()),
+            Hold::Held | Hold::Ending { .. } => false,
         }
     }
 

@@ -364,9 +364,9 @@ impl<S: Shell> Lane<S> {
         if !seat.is_gone() {
             return;
         }
-        let (number, superseded, ending) = (seat.held.number, seat.is_superseded(), seat.ending);
+        let (number, lost, ending) = (seat.held.number, seat.is_lost(), seat.ending);
         self.parts.remove(&number);
-        if (ending || superseded)
+        if (ending || lost)
             && let Some(group) = self.groups.get_mut(&n)
         {
             group.parts.remove(&part);
@@ -375,7 +375,7 @@ impl<S: Shell> Lane<S> {
             n,
             match ending {
                 true => Input::Ended { part },
-                false => Input::Faulted { part, superseded },
+                false => Input::Faulted { part, lost },
             },
         );
     }

@@ -83,7 +83,11 @@ impl Stage for Desk {
                     "nobody" => Fate::Refused(Refused::NoResponders),
                     "full" => Fate::Refused(Refused::NoSpace),
                     "absent" => Fate::Refused(Refused::NoStream),
-                    _ => return Err("unknown, lost, torn, gone, nobody, full, absent".into()),
+                    "lacking" => Fate::Refused(Refused::NotFound),
+                    _ => {
+                        let known = "unknown, lost, torn, gone, nobody, full, absent, lacking";
+                        return Err(known.into());
+                    }
                 };
                 let fates = self.faults.entry(((*label).to_owned(), (*name).to_owned()));
                 fates.or_default().push_back(fate);
