@@ -323,3 +323,30 @@ fn a_mark_that_is_gone_is_not_waited_for() {
     world.store.lose_tail(&stream, Sequence::NONE);
     assert_eq!(held(&mut world, second), gone, "none is there");
 }
+
+/// A replica that lags has no mark: where there is known to be one it is looked for again, and not for
+/// ever.
+#[test]
+fn a_mark_that_a_replica_lacks_is_looked_for() {
+    let mut world = World::new();
+    assert!(matches!(
+        held(&mut world, Sequence::NONE),
+        Next::Done(Held::At(_))
+    ));
+    let lacking = || Outcome::Refused(Refused::NotFound);
+    let load = || Load::new(namespace(), projection(), KEY, true);
+    let (mut plain, mut known) = (load(), load().of_known());
+    for load in [&mut plain, &mut known] {
+        let stream = world.apply(&load.request());
+        assert!(matches!(load.answered(stream), Next::Ask));
+    }
+    assert!(matches!(plain.answered(lacking()), Next::Done(None)));
+    assert!(matches!(known.answered(lacking()), Next::Wait));
+    let shown = world.apply(&known.request());
+    assert!(matches!(known.answered(shown), Next::Done(Some(_))));
+    let mut gone = load().of_known();
+    let stream = world.apply(&gone.request());
+    assert!(matches!(gone.answered(stream), Next::Ask));
+    let looks = (1..100).find(|_| matches!(gone.answered(lacking()), Next::Done(None)));
+    assert!(looks.is_some_and(|looks| looks > 5), "{looks:?}");
+}

@@ -1,6 +1,6 @@
 //! The mark of a state that is elsewhere: written by the run that took it over, and by no other (J6).
 
-use super::{Next, StateFault};
+use super::{LOOKS_MAX, Next, StateFault};
 use crate::consumer::may_pass;
 use crate::format::{FormatError, Mark};
 use crate::id::{Incarnation, Sequence};
@@ -9,9 +9,6 @@ use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, Store
 use crate::step::Outcome;
 use alloc::string::String;
 use alloc::vec;
-
-/// How often a mark is looked for that is not there, or an older one is in its place: a replica may lag.
-const LOOKS_MAX: u32 = 12;
 
 /// Writes a mark in the place of the one before it.
 #[derive(Clone, Debug)]

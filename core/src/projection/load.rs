@@ -1,6 +1,6 @@
 //! One load: the mark, and the parts of the state when it is in several (J4).
 
-use super::{Next, StateFault};
+use super::{LOOKS_MAX, Next, StateFault};
 use crate::consumer::may_pass;
 use crate::format::{LayoutKey, Mark, StateAt};
 use crate::id::Sequence;
@@ -29,6 +29,8 @@ pub struct Load {
     key: LayoutKey,
     /// The mark is all that is wanted: it is to be replaced, whatever it is.
     mark_alone: bool,
+    /// How often a mark that is not there is looked for again.
+    looks: u32,
     tries: u32,
     stage: Stage,
 }
@@ -69,9 +71,17 @@ impl Load {
             projection,
             key,
             mark_alone,
+            looks: 0,
             tries: 0,
             stage: Stage::Stream,
         }
+    }
+
+    /// The mark is known to be there, or to have been: a replica that lags does not say that it is not.
+    #[must_use]
+    pub fn of_known(mut self) -> Self {
+        self.looks = LOOKS_MAX;
+        self
     }
 
     /// What is asked next.
@@ -108,7 +118,7 @@ impl Load {
             Outcome::Done(StoreDone::Page(page)) => self.parted(page.messages, page.more),
             Outcome::Done(_) => Next::Fail(self.misfit()),
             Outcome::Refused(Refused::NotFound) if matches!(self.stage, Stage::Mark) => {
-                Next::Done(None)
+                self.marked(None)
             }
             Outcome::Refused(Refused::NotFound) if matches!(self.stage, Stage::Parts { .. }) => {
                 self.parted(Vec::new(), false)
@@ -125,7 +135,11 @@ impl Load {
 
     fn marked(&mut self, message: Option<Message>) -> Next<Option<Loaded>> {
         let Some(message) = message else {
-            return Next::Done(None);
+            let looks = self.looks.checked_sub(1);
+            return looks.map_or(Next::Done(None), |looks| {
+                self.looks = looks;
+                Next::Wait
+            });
         };
         let mark = match Mark::decode(&message.payload) {
             Ok(mark) => mark,

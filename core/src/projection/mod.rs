@@ -39,6 +39,9 @@ use crate::name::ConsumerName;
 use crate::port::Refused;
 use alloc::string::String;
 
+/// How often a mark is looked for that is not there, or an older one is in its place: a replica may lag.
+const LOOKS_MAX: u32 = 12;
+
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {

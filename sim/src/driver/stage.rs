@@ -105,6 +105,12 @@ impl Stage for Arc<World> {
         self.state().records.clone()
     }
 
+    fn values(&self) -> Vec<Message> {
+        let state = self.state();
+        let stream = state.namespace.value_stream();
+        state.store.messages(&stream).cloned().collect()
+    }
+
     fn deletes(&self) -> bool {
         self.state().plan.deletes
     }

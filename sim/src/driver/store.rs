@@ -267,7 +267,7 @@ impl State {
     }
 
     /// Writes down what was stored in a stream of events, and where somebody asks for it in that of the
-    /// consumers.
+    /// consumers and in the bucket.
     fn writes_down(&mut self, stream: &str, reply: &StoreReply) {
         let Outcome::Done(StoreDone::Published(ack)) = reply else {
             return;
@@ -276,8 +276,10 @@ impl State {
             self.ever.take(self.now, &self.store, stream);
         }
         let readers = self.plan.readers;
-        let asked = readers.groups || readers.projections;
-        if !asked || stream != self.namespace.consumer_stream().as_str() {
+        let records = (readers.groups || readers.projections)
+            && stream == self.namespace.consumer_stream().as_str();
+        let values = readers.projections && stream == self.namespace.value_stream().as_str();
+        if !(records || values) {
             return;
         }
         let message = self.store.message(stream, ack.sequence).cloned();

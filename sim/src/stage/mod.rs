@@ -123,9 +123,14 @@ pub trait Stage: Send + Sync + 'static {
     /// What is to read what is written.
     fn readers(&self) -> Readers;
 
-    /// What was stored in the consumers' stream, each with when it was, oldest first; none of it in a world
-    /// that does not write that down.
+    /// What was stored in the consumers' stream and in the bucket of values, each with when it was, oldest
+    /// first; none of it in a world that does not write that down.
     fn records(&self) -> Vec<Record> {
+        Vec::new()
+    }
+
+    /// What is stored in the bucket of values.
+    fn values(&self) -> Vec<Message> {
         Vec::new()
     }
 

@@ -79,7 +79,20 @@ impl Bucket {
     pub(super) async fn mark(claim: &Claim) -> Result<Option<(Sequence, Mark)>, StoreError> {
         let keeper = &claim.keeper;
         let (ns, name) = (keeper.namespace.clone(), claim.projection.clone());
-        let mut load = Load::new(ns, name, keeper.key, true);
+        let load = Load::new(ns, name, keeper.key, true);
+        Self::loaded(claim, load).await
+    }
+
+    /// The same, where values say that there is one.
+    pub(super) async fn known_mark(claim: &Claim) -> Result<Option<(Sequence, Mark)>, StoreError> {
+        let keeper = &claim.keeper;
+        let (ns, name) = (keeper.namespace.clone(), claim.projection.clone());
+        let load = Load::new(ns, name, keeper.key, true).of_known();
+        Self::loaded(claim, load).await
+    }
+
+    async fn loaded(claim: &Claim, mut load: Load) -> Result<Option<(Sequence, Mark)>, StoreError> {
+        let keeper = &claim.keeper;
         let loading = keeper.run(claim.projection(), &mut load, Load::request, Load::answered);
         Ok(loading.await?.map(|loaded| (loaded.at, loaded.mark)))
     }

@@ -167,16 +167,31 @@ impl<V: KvValue> Kv<V> {
     /// Where a run that is not green begins, and whether it does so beside what is there. The run that it
     /// takes over from may write its mark meanwhile: then from there.
     async fn stand(&self, claim: &Claim) -> Result<(Bucket, Mark, bool), StoreError> {
+        let mut found = Bucket::mark(claim).await?;
         loop {
-            match self.stand_now(claim).await {
-                Err(StoreError::Superseded { .. }) => {}
-                stands => return stands,
+            match self.stand_on(claim, found).await {
+                Ok(Some(stands)) => return Ok(stands),
+                // A replica that lags has no mark either.
+                Ok(None) => {
+                    found = Bucket::known_mark(claim).await?;
+                    if found.is_none() {
+                        return Err(StoreError::failed(
+                            "the bucket has values of it, and its mark is gone: start the projection with a reset, so that they are built anew",
+                        ));
+                    }
+                }
+                Err(StoreError::Superseded { .. }) => found = Bucket::mark(claim).await?,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    async fn stand_now(&self, claim: &Claim) -> Result<(Bucket, Mark, bool), StoreError> {
-        let found = Bucket::mark(claim).await?;
+    /// The same on what was found of the mark; none where values say that there is one.
+    async fn stand_on(
+        &self,
+        claim: &Claim,
+        found: Option<(Sequence, Mark)>,
+    ) -> Result<Option<(Bucket, Mark, bool)>, StoreError> {
         let standing = claim.judge(found.as_ref().map(|(_, mark)| mark))?;
         let bucket = Bucket::open(claim, found.is_some() && !claim.is_reset()).await?;
         let switching = found.as_ref().is_some_and(|(_, mark)| is_switching(mark));
@@ -185,7 +200,7 @@ impl<V: KvValue> Kv<V> {
         let mark = match (standing, found) {
             (Standing::Goes(mark), _) if !switching => {
                 *at = bucket.hold(mark.clone(), *at).await?;
-                return Ok((bucket, mark, false));
+                return Ok(Some((bucket, mark, false)));
             }
             // What is in the bucket is partly of another life.
             (Standing::Goes(mark), _) => claim.first(mark.generation.saturating_add(1)),
@@ -197,18 +212,14 @@ impl<V: KvValue> Kv<V> {
                 match (all.is_empty(), claim.is_reset()) {
                     (true, _) => {
                         *at = bucket.hold(first.clone(), *at).await?;
-                        return Ok((bucket, first, false));
+                        return Ok(Some((bucket, first, false)));
                     }
                     (false, true) => claim.first(life.unwrap_or(0).saturating_add(1)),
-                    (false, false) => {
-                        return Err(StoreError::failed(
-                            "the bucket has values of it, and its mark is gone: start the projection with a reset, so that they are built anew",
-                        ));
-                    }
+                    (false, false) => return Ok(None),
                 }
             }
         };
-        Ok((bucket, mark, true))
+        Ok(Some((bucket, mark, true)))
     }
 
     /// Folds a batch into the values that it changes, until what was made of them is stored.

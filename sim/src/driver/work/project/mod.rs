@@ -1,24 +1,26 @@
-//! A projection at work on every node, as it is: its state in memory, with snapshots in the namespace that
-//! the nodes share. Folds fail and panic half way; nodes die and go on from what was stored; who wrote
+//! Two projections at work on the nodes, as they are: one with its state in memory, and snapshots in the
+//! namespace that the nodes share, the other with its values in a bucket. Folds fail and panic half way; nodes die and go on from what was stored; who wrote
 //! something waits until it is in the state. In the end every state is that of a replay from nothing (P6).
 
+mod fails;
 mod judge;
 mod run;
 mod tally;
+mod values;
 
 use super::super::sim::{Sim, SimTask};
 use crate::oracle::{Class, Violation};
-use siphasher::sip::SipHasher24;
+use fails::Fails;
 use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tally::Tally;
-use tenure_core::api::consumer::{Consumed, EventPlace};
+use tenure_core::api::consumer::Consumed;
 use tenure_core::api::projection::{Memory, Projection, Snapshots};
 use tenure_core::step::{Span, Time};
 use tenure_core::{Probe as _, reached};
 use tokio::sync::watch;
+use values::Values;
 
 /// The client that says what it is like.
 const CLIENT: u64 = 36;
@@ -29,11 +31,12 @@ const NAME: &str = "tally";
 /// What a state has beside its events where it is to be in several messages, in bytes.
 const BALLAST: usize = 600 << 10;
 
-/// The projection of a run.
+/// The one in memory of a run.
 #[derive(Clone)]
 struct View {
     sim: Sim,
     shape: Shape,
+    fails: Arc<Fails>,
     known: Arc<Mutex<Known>>,
 }
 
@@ -42,9 +45,6 @@ struct View {
 struct Shape {
     snapshots: Snapshots,
     ballast: usize,
-    fails_per_mille: u64,
-    /// What decides which folds fail.
-    key: u64,
 }
 
 /// What is known of it.
@@ -53,13 +53,12 @@ struct Known {
     /// The first thing that was wrong.
     wrong: Option<Violation>,
     running: BTreeMap<usize, Projection<Memory<Tally>>>,
-    /// How often each event was folded.
-    folds: BTreeMap<EventPlace, u64>,
 }
 
-/// It with the tasks of the nodes' programs.
+/// Both with the tasks of the nodes' programs.
 pub(super) struct Projections {
     view: Option<View>,
+    values: Option<Values>,
     runners: Vec<SimTask<()>>,
     /// Whether the run is at its end.
     over: watch::Sender<bool>,
@@ -70,34 +69,43 @@ impl Projections {
     pub(super) fn at_work(sim: &Sim, until: Time) -> Self {
         let over = watch::Sender::new(false);
         let view = sim.stage.readers().projections.then(|| View::draw(sim));
+        let values = sim.stage.readers().projections.then(|| Values::draw(sim));
         let mut runners = Vec::new();
-        if let Some(view) = &view {
-            for node in 0..sim.nodes() {
+        for node in 0..sim.nodes() {
+            if let Some(view) = &view {
                 let serves = view.clone().serves(node, until, over.subscribe());
+                runners.push(sim.spawn(serves));
+            }
+            if let Some(values) = &values {
+                let serves = values.clone().serves(node, until, over.subscribe());
                 runners.push(sim.spawn(serves));
             }
         }
         Self {
             view,
+            values,
             runners,
             over,
         }
     }
 
-    /// Lets it catch up on the nodes that are well, ends it, and judges it.
+    /// Lets them catch up on the nodes that are well, ends them, and judges them.
     pub(super) async fn finish(self, core: &[usize]) -> Result<(), Violation> {
-        let Some(view) = self.view else {
+        let (Some(view), Some(values)) = (self.view, self.values) else {
             return Ok(());
         };
         view.told()?;
         view.catches_up(core).await?;
+        values.catch_up(core).await?;
         self.over.send_replace(true);
         for runner in self.runners {
             runner.await;
         }
         view.told()?;
         let log = Tally::of(&view.sim.log()?);
-        judge::judge(&log, &view.sim.stage.records())
+        let records = view.sim.stage.records();
+        judge::judge(&log, &records)?;
+        values.finish(&log, &records)
     }
 }
 
@@ -117,9 +125,8 @@ impl View {
                     within: Duration::from_millis(one([200, 2_000, 30_000])),
                 },
                 ballast: if large { BALLAST } else { 0 },
-                fails_per_mille: one([0, 10, 60]),
-                key: of(u64::MAX),
             },
+            fails: Arc::new(Fails::new(one([0, 10, 60]), of(u64::MAX))),
             known: Arc::default(),
         }
     }
@@ -147,29 +154,8 @@ impl View {
         let view = self.clone();
         move |tally, event| {
             tally.take(event, view.shape.ballast);
-            match view.fate(event.place()) {
-                _ if view.shape.fails_per_mille == 0 => Ok(()),
-                0 => Err("not now".to_owned()),
-                // Without the hook: it is no mistake of this program.
-                1 => std::panic::resume_unwind(Box::new("not now")),
-                _ => Ok(()),
-            }
+            view.fails.befall(event.place())
         }
-    }
-
-    /// 0 and 1 for a fold that is to fail, in one way or the other.
-    fn fate(&self, place: EventPlace) -> u64 {
-        let mut known = self.known();
-        let nth = known.folds.entry(place).or_default();
-        *nth += 1;
-        let mut hasher = SipHasher24::new();
-        let EventPlace {
-            partition,
-            sequence,
-            index,
-        } = place;
-        (self.shape.key, partition.0, sequence.0, index, *nth).hash(&mut hasher);
-        hasher.finish() % (2_000 / self.shape.fails_per_mille.max(1))
     }
 
     /// Waits until the state of each node that is well is that of a replay from nothing (P6, P8).

@@ -16,8 +16,8 @@ use tenure_core::step::{Span, Time};
 use tokio::sync::watch;
 
 /// How long a start may take, how long somebody waits for an end, and for what they wrote to be there.
-const START: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const START: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 const SEEN: Duration = Duration::from_secs(1);
 
 impl View {
@@ -52,14 +52,8 @@ impl View {
     }
 
     async fn starts(&self, tenure: &Tenure) -> Result<Projection<Memory<Tally>>, ProjectionError> {
-        let tries = Policy {
-            retries_max: 1_000,
-            delay_min: Span::from_millis(1),
-            delay_max: Span::from_millis(20),
-            ..Policy::stop()
-        };
         let store = Memory::with(self.shape.snapshots);
-        let projection = tenure.projection(NAME, store).failing(tries);
+        let projection = tenure.projection(NAME, store).failing(tries());
         let projection = projection.fold::<Counter>(self.fold());
         let projection = projection.fold::<Purse>(self.fold());
         projection.start_timeout(START).start().await
@@ -139,26 +133,48 @@ impl View {
 
     /// It ends with its node, or over what the store says.
     fn ends(&self, error: &ProjectionError) {
-        let of_store = matches!(
-            error,
-            ProjectionError::Store {
-                error: StoreError::Away(_)
-                    | StoreError::NodeStopped
-                    | StoreError::State(StateFault::Store { .. }),
-                ..
-            }
-        );
-        let of_node = matches!(
-            error,
-            ProjectionError::Unsettled { .. } | ProjectionError::Kind(_)
-        );
-        let of_consumer = matches!(error, ProjectionError::Consumer(error) if is_reason(error));
-        let has_reason = of_store || of_node || of_consumer;
-        if !has_reason {
+        if !has_reason(error) {
             let what = format!("{NAME} ended without a reason: {error}");
             self.is_wrong(Class::Safety, "ended", what);
         }
     }
+}
+
+/// For as long as folds fail.
+pub(super) fn tries() -> Policy {
+    Policy {
+        retries_max: 1_000,
+        delay_min: Span::from_millis(1),
+        delay_max: Span::from_millis(20),
+        ..Policy::stop()
+    }
+}
+
+/// Whether a run ends so when its node or the store does.
+pub(super) fn has_reason(error: &ProjectionError) -> bool {
+    let of_store = matches!(
+        of_store(error),
+        Some(
+            StoreError::Away(_)
+                | StoreError::NodeStopped
+                | StoreError::State(StateFault::Store { .. })
+        )
+    );
+    let of_node = matches!(
+        error,
+        ProjectionError::Unsettled { .. } | ProjectionError::Kind(_)
+    );
+    let of_consumer = matches!(error, ProjectionError::Consumer(error) if is_reason(error));
+    of_store || of_node || of_consumer
+}
+
+/// What its store said at the end.
+pub(super) fn of_store(error: &ProjectionError) -> Option<&StoreError> {
+    let (ProjectionError::Store { error, .. } | ProjectionError::NotSettled { error, .. }) = error
+    else {
+        return None;
+    };
+    Some(error)
 }
 
 fn is_reason(error: &ConsumerError) -> bool {

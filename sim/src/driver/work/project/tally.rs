@@ -14,7 +14,7 @@ use tenure_core::id::{Partition, Sequence};
 const KINDS: [&str; 2] = [Counter::KIND, Purse::KIND];
 
 /// Where an event is: its stream, its commit, and its place there.
-type Place = (u16, u64, u32);
+pub(super) type Place = (u16, u64, u32);
 
 /// The places of the events of each entity, by its kind and id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,12 @@ impl Tally {
             entities: [(key.to_owned(), places)].into(),
             ballast: String::new(),
         }
+    }
+
+    /// The places of each entity's events.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &[Place])> {
+        let entities = self.entities.iter();
+        entities.map(|(key, places)| (key.as_str(), places.as_slice()))
     }
 
     /// How many events are in it.
