@@ -289,10 +289,10 @@ impl Alphabet {
                 Expect::StreamLast(Sequence(last.saturating_sub(random.below(2))))
             }
         };
-        let rollup = if random.permille(150) {
-            Rollup::Subject
-        } else {
-            Rollup::No
+        let rollup = match random.below(100) {
+            0..10 => Rollup::Subject,
+            10..17 => Rollup::Purge,
+            _ => Rollup::No,
         };
         let dedup = random
             .permille(150)
