@@ -64,6 +64,9 @@ impl Front {
             "client_id": connection.0,
             "api_lvl": API_LEVEL,
         });
+        if capabilities.clustered {
+            info["cluster"] = self.config.name.as_str().into();
+        }
         if ends {
             info["ldm"] = true.into();
         }

@@ -53,6 +53,21 @@ impl Mutant {
         last.trim_end_matches(['.', ')'])
     }
 
+    /// Whether it is one that any run finds: a hunt that does not find it finds nothing.
+    pub(crate) fn is_canary(&self) -> bool {
+        self.name.ends_with(":canary")
+    }
+
+    /// Whether a world of the simulator has to find it; none: whether no world has to that is a program of
+    /// its own, whose runs are so slow that they are asked for by its name.
+    pub(crate) fn is_of(&self, world: Option<&str>) -> bool {
+        let mut worlds = self.profiles().map(|(profile, _)| place(profile).0);
+        match world {
+            Some(world) => worlds.any(|of| of == world),
+            None => !worlds.any(is_apart),
+        }
+    }
+
     /// Whether the simulator has to find it.
     pub(crate) fn is_for_the_simulator(&self) -> bool {
         self.profiles().next().is_some()
@@ -79,6 +94,11 @@ impl fmt::Display for Killer {
 /// World and profile of a family of runs, as a list names it: that of the pure world by the profile alone.
 pub(crate) fn place(family: &str) -> (&str, &str) {
     family.split_once(':').unwrap_or(("pure", family))
+}
+
+/// Whether each run of a world is a process of another program.
+pub(crate) fn is_apart(world: &str) -> bool {
+    matches!(world, "madsim" | "nats")
 }
 
 /// What begins and ends the expression in a line of context.
@@ -207,7 +227,7 @@ fn killer(text: &str) -> Result<Killer, String> {
 #[cfg(test)]
 mod tests {
     use super::{Killer, all, place, read};
-    use crate::hunt::{BEGIN, CANARY, END, row_of_list};
+    use crate::hunt::{BEGIN, END, row_of_list};
     use std::path::PathBuf;
 
     #[test]
@@ -265,6 +285,7 @@ mod tests {
             "group",
             "projection",
             "bus",
+            "nats",
         ] {
             let of = |name: &str| name.starts_with(&format!("{machine}:"));
             assert!(mutants.iter().any(|one| of(&one.name)), "none of {machine}");
@@ -279,11 +300,27 @@ mod tests {
     }
 
     #[test]
+    fn a_world_that_is_a_program_of_its_own_is_asked_for_by_its_name() {
+        let block =
+            |name, found| format!("\n= {name}\nA (S1).\nin f\nfound by {found}\n- «a»\n+ b\n");
+        let text = block("m:pure", "trace, sim kill 50, sim driver:kill 50");
+        let text = text + &block("m:nats", "sim nats:storm 50") + &block("m:tests", "trace");
+        let mutants = read(&text).unwrap();
+        let of = |world| {
+            let of_it = mutants.iter().filter(|mutant| mutant.is_of(world));
+            of_it.map(|it| it.name.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(None), ["m:pure", "m:tests"]);
+        assert_eq!(of(Some("driver")), ["m:pure"]);
+        assert_eq!(of(Some("nats")), ["m:nats"]);
+    }
+
+    #[test]
     fn what_the_simulator_has_to_find_names_rule_and_oracle_and_stands_in_the_design() {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let mutants = all(&here.join("list")).unwrap();
         let hunted = mutants.iter().filter(|it| it.is_for_the_simulator());
-        let hunted: Vec<_> = hunted.filter(|it| it.name != CANARY).collect();
+        let hunted: Vec<_> = hunted.filter(|it| !it.is_canary()).collect();
         assert!(hunted.len() >= 40, "{} mutants are too few", hunted.len());
         let design = std::fs::read_to_string(here.join("../../DESIGN.md")).unwrap();
         let (_, table) = design.split_once(BEGIN).unwrap();

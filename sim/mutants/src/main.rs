@@ -8,11 +8,15 @@ mod plant;
 mod run;
 
 use clap::Parser;
-use hunt::{CANARY, Hunt};
-use list::Mutant;
+use clap::builder::PossibleValuesParser;
+use hunt::Hunt;
+use list::{Mutant, is_apart};
 use run::{Fate, Lab};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// The worlds of the simulator.
+const WORLDS: [&str; 4] = ["pure", "driver", "madsim", "nats"];
 
 /// Plants mistakes in a copy of the machines, and sees to it that the proof's layers find each.
 #[derive(Clone, Debug, Parser)]
@@ -28,6 +32,10 @@ struct Options {
     /// the run comes down
     #[arg(long)]
     sim: bool,
+    /// With --sim: only those that this world has to find. Without it none of those whose runs are processes of
+    /// their own
+    #[arg(long, requires = "sim", value_parser = PossibleValuesParser::new(WORLDS))]
+    world: Option<String>,
     /// With --sim: a mutant has to be found in so many seeds, whatever their profiles
     #[arg(long, default_value_t = 500, requires = "sim")]
     seeds: u32,
@@ -63,13 +71,16 @@ fn hunted(options: &Options) -> Result<u8, String> {
         false => (0, listed),
     };
     let hunted = all.iter().skip(first).take(hunted);
-    let mutants: Vec<&Mutant> = hunted
-        .filter(|mutant| mutant.name.starts_with(&options.only))
+    let named = hunted.filter(|mutant| mutant.name.starts_with(&options.only));
+    let world = options.world.as_deref();
+    let mutants: Vec<&Mutant> = named
+        .filter(|mutant| options.list && world.is_none() || mutant.is_of(world))
         .collect();
     if mutants.is_empty() {
         let only = &options.only;
+        let of = world.map_or(String::new(), |world| format!(" of the {world} world"));
         return Err(format!(
-            "--only {only:?} leaves no mutant; --list names them"
+            "--only {only:?} leaves no mutant{of}; --list names them"
         ));
     }
     if options.list {
@@ -85,8 +96,9 @@ fn hunted(options: &Options) -> Result<u8, String> {
     if options.sim {
         let of_sim = |mutant: &&&Mutant| mutant.is_for_the_simulator();
         let mutants: Vec<&Mutant> = mutants.iter().filter(of_sim).copied().collect();
-        let canary = all.iter().find(|mutant| mutant.name == CANARY);
-        let canary = canary.ok_or_else(|| format!("the list lacks {CANARY}"))?;
+        let mut canaries = all.iter().filter(|mutant| mutant.is_canary());
+        let canary = canaries.find(|canary| canary.is_of(world.filter(|it| is_apart(it))));
+        let canary = canary.ok_or("the list lacks a canary of this world")?;
         let hunt = Hunt {
             seeds_max: options.seeds,
             jobs: options.jobs,

@@ -1,7 +1,7 @@
 //! Mutants in their places: an expression becomes a choice between itself and the mistake.
 
 use crate::list::{Mutant, Place};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// The variable that chooses the mutant.
 pub(crate) const CHOICE: &str = "TENURE_MUTANT";
 
-/// The module of the copy that asks for the choice.
+/// The module that asks for the choice, in each package of the copy that has a mutant.
 pub(crate) const MODULE: &str = r#"//! Which mutant this process is.
 
 extern crate std;
@@ -22,6 +22,12 @@ pub fn is(name: &str) -> bool {
     chosen.as_deref() == Some(name)
 }
 "#;
+
+/// The folders of the packages that files are of.
+pub(crate) fn packages<'a>(files: impl Iterator<Item = &'a String>) -> BTreeSet<&'a str> {
+    let folders = files.filter_map(|file| file.split_once("/src/"));
+    folders.map(|(folder, _)| folder).collect()
+}
 
 /// A file, and its mutants by where they begin and end.
 struct Source<'a> {
@@ -112,7 +118,7 @@ fn place(text: &str, change: &Place) -> Result<Range<usize>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::{packages, place};
     use crate::list::Place;
 
     fn change(before: &str, expression: &str, after: &str) -> Place {
@@ -123,6 +129,18 @@ mod tests {
             after: after.to_owned(),
             instead: "x".to_owned(),
         }
+    }
+
+    #[test]
+    fn packages_are_told_by_their_files() {
+        let files = [
+            "core/src/log/mod.rs",
+            "core/src/lib.rs",
+            "core/tenure/src/a.rs",
+        ];
+        let files = files.map(str::to_owned);
+        let found: Vec<&str> = packages(files.iter()).into_iter().collect();
+        assert_eq!(found, ["core", "core/tenure"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The copy of the workspace, and what is run in it.
 
 use crate::list::{Killer, Mutant, place};
-use crate::plant::{CHOICE, MODULE, planted};
+use crate::plant::{CHOICE, MODULE, packages, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -51,18 +51,26 @@ impl Lab {
         let beside =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
         let copy = lab.unwrap_or_else(|| beside.join("mutants"));
+        // What runs in it is told where to build.
+        let copy = std::path::absolute(copy).map_err(|error| error.to_string())?;
         // Of its own: cargo tells the two workspaces' builds apart by nothing else, and one without
         // mutants must never be taken from here.
         let target = copy.join("target");
         let told = |error: io::Error| format!("{}: {error}", copy.display());
-        let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
-        for (file, text) in planted(root, mutants)? {
-            files.insert(copy.join(file), text);
+        let mut planted = planted(root, mutants)?;
+        let with_mutants = packages(planted.keys()).into_iter().map(str::to_owned);
+        for package in with_mutants.collect::<Vec<_>>() {
+            let lib = format!("{package}/src/lib.rs");
+            let text = match planted.remove(&lib) {
+                Some(text) => text,
+                None => fs::read_to_string(root.join(&lib)).map_err(told)?,
+            };
+            planted.insert(lib, format!("{text}\npub mod mutant;\n"));
+            planted.insert(format!("{package}/src/mutant.rs"), MODULE.to_owned());
         }
-        files.insert(copy.join("core/src/mutant.rs"), MODULE.to_owned());
-        let lib = "core/src/lib.rs";
-        let text = fs::read_to_string(root.join(lib)).map_err(told)?;
-        files.insert(copy.join(lib), format!("{text}\npub mod mutant;\n"));
+        let files = planted.into_iter();
+        let files: BTreeMap<PathBuf, String> =
+            files.map(|(file, text)| (copy.join(file), text)).collect();
         for name in COPIED {
             copied(&root.join(name), &copy.join(name), &files).map_err(told)?;
         }
@@ -100,6 +108,11 @@ impl Lab {
         let own = self.target.join("sim/tenure-sim-with-mutants");
         fs::copy(&built, &own).map_err(|error| format!("{}: {error}", built.display()))?;
         Ok(own)
+    }
+
+    /// Where cargo builds in the copy.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Where the hunt keeps what it writes.

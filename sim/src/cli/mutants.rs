@@ -8,6 +8,7 @@ use std::process::Command;
 pub(super) fn run(options: &Mutants) -> Result<u8, String> {
     let Mutants {
         only,
+        world,
         seeds,
         jobs,
         open,
@@ -29,6 +30,9 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
         .args(["run", "--quiet", "-p", "tenure-mutants", "--", "--sim"])
         .args(["--seeds", &seeds, "--jobs", &jobs, "--only", only])
         .current_dir(here);
+    if let Some(world) = world {
+        command.args(["--world", world.name()]);
+    }
     if *open {
         command.arg("--open");
     }
@@ -53,6 +57,7 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
 fn again(options: &Mutants) -> String {
     let Mutants {
         only,
+        world,
         seeds,
         jobs,
         open,
@@ -63,6 +68,9 @@ fn again(options: &Mutants) -> String {
     let mut line = format!("cargo sim mutants --seeds {seeds} --jobs {jobs}");
     if !only.is_empty() {
         line.push_str(&format!(" --only {only:?}"));
+    }
+    if let Some(world) = world {
+        line.push_str(&format!(" --world {world}"));
     }
     if let Some(file) = table {
         line.push_str(&format!(" --table {}", file.display()));

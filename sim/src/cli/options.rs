@@ -187,6 +187,10 @@ pub(crate) struct Mutants {
     /// Only mutants whose name begins so, such as `protocol:`
     #[arg(long, default_value = "")]
     pub(crate) only: String,
+    /// Only those that this world has to find. Without it none of those that only the NATS world finds,
+    /// where each run is a process of its own
+    #[arg(long)]
+    pub(crate) world: Option<WorldKind>,
     /// Each has to be found in so many seeds, whatever their profiles
     #[arg(long, default_value_t = 500, value_parser = some::<u32>())]
     pub(crate) seeds: u32,

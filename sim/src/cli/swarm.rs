@@ -280,6 +280,7 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "simulated_s": told::seconds(tally.simulated),
         "seconds": seconds,
         "seeds_per_s": per_second(tally.seeds, seconds),
+        "simulated_per_s": told::seconds(tally.simulated) / seconds.max(0.001),
     })
 }
 

@@ -77,6 +77,9 @@ impl Operation {
             // A delivered message keeps its own subject.
             "MSG" | "HMSG" if self.line().contains(" $JS.ACK.") => Some(Brought::Delivery),
             "MSG" if subject.starts_with("_INBOX.") => Some(Brought::Answer),
+            "HMSG" if subject.starts_with("_INBOX.") && self.has("\r\nNats-Sequence: ") => {
+                Some(Brought::Part)
+            }
             "HMSG" if !subject.starts_with("_INBOX.") && self.has("\r\nNats-Sequence: ") => {
                 Some(Brought::Announcement)
             }
@@ -105,6 +108,8 @@ fn payload(line: &[u8]) -> Option<usize> {
 pub enum Brought {
     /// All that it says to a request.
     Answer,
+    /// A stored message, of which an answer may have several.
+    Part,
     /// What a consumer has for who asked.
     Delivery,
     /// What was stored, for whoever hears it.
@@ -160,6 +165,12 @@ mod tests {
             brings("MSG _INBOX.a.1-2 1 0\r\n\r\n"),
             Some(Brought::Answer)
         );
+        let found = "NATS/1.0\r\nNats-Sequence: 7\r\n\r\n";
+        let length = found.len();
+        let found = format!("HMSG _INBOX.a.1-2 1 {length} {length}\r\n{found}\r\n");
+        assert_eq!(brings(&found), Some(Brought::Part));
+        let status = "HMSG _INBOX.a.1-2 1 16 16\r\nNATS/1.0 204\r\n\r\n\r\n";
+        assert_eq!(brings(status), None);
         let delivered = "MSG ns.ev.1 1 $JS.ACK.S.C.1.1.1.1.0 0\r\n\r\n";
         assert_eq!(brings(delivered), Some(Brought::Delivery));
         assert_eq!(brings("MSG node.1 1 0\r\n\r\n"), None);

@@ -5,7 +5,7 @@ use super::faults::Befalls;
 use super::wire::{self, WirePlan};
 use super::{Readers, Stage, Stretches};
 use crate::apart::Apart;
-use crate::case::{Case, WorldKind};
+use crate::case::Case;
 use crate::clock::Clock;
 use crate::deviation::{Deviation, Fault, Promise};
 use crate::draw::{Draws, What};
@@ -86,7 +86,7 @@ impl Setting {
             case.world.check_corruption(corruption)?;
         }
         let cluster = cluster_of(case);
-        let (mut draws, plan) = (Draws::new(case.seed), plan_of(&cluster, case));
+        let (mut draws, (plan, wire)) = (Draws::new(case.seed), plans_of(&cluster, case));
         if let Some(only) = &plan.only {
             draws.deviations.restrict(only.clone());
         }
@@ -106,7 +106,7 @@ impl Setting {
             trace: Trace::new(keep.into()),
             voids: Voids::default(),
             broken: None,
-            wire: WirePlan::of(case),
+            wire,
             plan,
         })
     }
@@ -446,10 +446,9 @@ pub(crate) fn plan_text(case: &Case) -> String {
         until: None,
         ..case.clone()
     };
-    let plan = plan_of(&cluster_of(&case), &case);
-    match WirePlan::of(&case) {
-        None => format!("{plan:#?}"),
-        Some(wire) => format!("{plan:#?}\n{wire:#?}"),
+    match plans_of(&cluster_of(&case), &case) {
+        (plan, None) => format!("{plan:#?}"),
+        (plan, Some(wire)) => format!("{plan:#?}\n{wire:#?}"),
     }
 }
 
@@ -458,14 +457,16 @@ pub(crate) fn nodes_of(case: &Case) -> usize {
     cluster_of(case).plan().nodes
 }
 
-fn plan_of(cluster: &SimCluster, case: &Case) -> Plan {
+/// What is fixed of a run before it begins; of its connections only where nodes speak NATS.
+fn plans_of(cluster: &SimCluster, case: &Case) -> (Plan, Option<WirePlan>) {
     let mut plan = cluster.plan();
     let mut draws = Draws::new(plan.seed);
     super::faults::plan(&mut plan, case.profile, &mut draws);
-    if case.world == WorldKind::Nats {
-        WirePlan::adapt(&mut plan);
+    let mut wire = WirePlan::of(case);
+    if let Some(wire) = &mut wire {
+        wire.adapt(&mut plan);
     }
-    plan
+    (plan, wire)
 }
 
 /// The driver world's own callers at work in another world: how many questions they asked.

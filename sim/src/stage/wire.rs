@@ -20,6 +20,9 @@ const LATE_MAX: Span = Span::from_secs(8);
 pub struct WirePlan {
     /// How many servers there are, of which a node is connected to one at a time.
     pub servers: usize,
+    /// Whether they say that they are a cluster, so that streams have replicas and what owners write comes in
+    /// batches (S8). What is stored is with all of them at once.
+    pub clustered: bool,
     /// How many bytes a connection takes or gives at once at most; `None`: all.
     pub piece_max: Option<usize>,
     /// How long it is between two of each on average; zero is never.
@@ -90,6 +93,7 @@ impl WirePlan {
         };
         let mut plan = Self {
             servers: usize::try_from(servers).expect("few servers"),
+            clustered: false,
             piece_max: None,
             half_open: every(433, 500, 2_000, 10_000),
             slow_reader: every(434, 500, 2_000, 10_000),
@@ -119,10 +123,10 @@ impl WirePlan {
         Some(plan)
     }
 
-    /// What of a plan is otherwise where servers speak NATS: what they store is on one of them, and timers
-    /// of a server go by its wall clock here.
-    pub(super) fn adapt(plan: &mut Plan) {
-        plan.replicated = false;
+    /// What of a plan is otherwise where servers speak NATS: no replica lags, and timers of a server go by its
+    /// wall clock here.
+    pub(super) fn adapt(&mut self, plan: &mut Plan) {
+        self.clustered = std::mem::take(&mut plan.replicated);
         let faults = &mut plan.faults;
         (faults.stale_read, faults.old_leader) = (0, 0);
         (faults.leader_change, faults.store_step) = (Span::ZERO, Span::ZERO);
@@ -284,6 +288,18 @@ impl Setting {
         vec![Span::ZERO]
     }
 
+    /// After how long, beside its way, a message of an answer gets to a node, if it does: a client that does
+    /// not keep up drops some.
+    pub fn part(&mut self, node: usize) -> Vec<Span> {
+        let row = (What::Fate, (node as u64) << 8 | 10);
+        // An answer has many.
+        if self.strikes(Fault::LostAnswer, row, self.plan.faults.lost_answer / 4) {
+            reached!(self, "fault: a part of an answer is lost");
+            return Vec::new();
+        }
+        vec![Span::ZERO]
+    }
+
     /// After how long, beside its way, what a consumer delivers gets to a node, if it does.
     pub fn delivery(&mut self, node: usize) -> Vec<Span> {
         let rate = self.plan.faults.lost_message;
@@ -354,6 +370,8 @@ mod tests {
             let has = |wire: &Option<super::WirePlan>| wire.is_some_and(|it| it.servers == servers);
             assert!(wires.iter().any(has), "no seed has {servers} servers");
         }
+        let clustered = wires.iter().filter(|it| it.is_some_and(|it| it.clustered));
+        assert!((1..20).contains(&clustered.count()));
     }
 
     #[test]
@@ -367,6 +385,7 @@ mod tests {
                     .all(|it| *it == Carriage::THERE)
             );
             assert_eq!(setting.delivery(0), [Span::ZERO]);
+            assert_eq!(setting.part(0), [Span::ZERO]);
             let lives = vec![true; setting.nodes()];
             for fault in Fault::ALL {
                 assert_eq!(setting.wait(fault), None);

@@ -4,6 +4,7 @@ mod harm;
 mod waits;
 
 use super::{ConnectionId, Front, FrontConfig, Input};
+use crate::store::StoreConfig;
 use alloc::format;
 use alloc::string::String;
 use bytes::BytesMut;
@@ -62,6 +63,28 @@ fn a_run_is_a_function_of_its_inputs() {
         all
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_cluster_says_that_it_is_one_and_has_streams_with_replicas() {
+    let config = |store| FrontConfig {
+        store,
+        ..FrontConfig::default()
+    };
+    for (store, clustered) in [
+        (StoreConfig::default(), false),
+        (StoreConfig::clustered(3), true),
+    ] {
+        let mut front = Front::new(config(store));
+        front.step(WallTime(0), Input::Opened(ALICE));
+        let info = told(&mut front);
+        assert_eq!(info.contains("\"cluster\":\"front\""), clustered, "{info}");
+        say(&mut front, 1, CONNECT);
+        say(&mut front, 1, "SUB in.* 0\r\n");
+        let create = "{\"name\":\"S\",\"subjects\":[\"s.>\"],\"num_replicas\":3}";
+        let told = say(&mut front, 1, &request("STREAM.CREATE.S", create));
+        assert_eq!(told.contains("\"err_code\":10074"), !clustered, "{told}");
+    }
 }
 
 #[test]

@@ -92,6 +92,10 @@ async fn connection(cluster: Arc<Cluster>, (server, node): (usize, usize), strea
             Way::Ended => break,
             Way::Dead => {
                 dead(&line, &ready).await;
+                // Its client finds out by itself.
+                while matches!(from.read_buf(&mut came).await, Ok(1..)) {
+                    came.clear();
+                }
                 break;
             }
         };
@@ -122,9 +126,11 @@ async fn connection(cluster: Arc<Cluster>, (server, node): (usize, usize), strea
 
 /// Nothing comes through any more: what there is for the node is lost until its server finds out.
 async fn dead(line: &Line, ready: &tokio::sync::Notify) {
-    while !line.cluster.nats().take(line.id).ends {
+    let servers = line.cluster.nats();
+    while !servers.take(line.id).ends {
         ready.notified().await;
     }
+    servers.close(&line.cluster, line.id);
 }
 
 impl Line {
@@ -182,6 +188,7 @@ impl Line {
             let copies = match operation.brings() {
                 None => vec![Span::ZERO],
                 Some(Brought::Answer) => setting.answer(node),
+                Some(Brought::Part) => setting.part(node),
                 Some(Brought::Delivery) => setting.delivery(node),
                 Some(Brought::Announcement) => setting.announcement(node),
             };

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tenure_core::api::Tenure;
 use tenure_core::id::WallTime;
 use tenure_mem::nats::{ConnectionId, Front, FrontConfig, Input, Outgoing};
-use tenure_mem::store::Store;
+use tenure_mem::store::{Store, StoreConfig};
 use tenure_nats::{NatsOptions, NatsShell};
 use tenure_sim::stage::WirePlan;
 use tokio::sync::{Notify, watch};
@@ -35,6 +35,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// How often a server asks a silent client whether it lives, in milliseconds.
 const PING_EVERY_MS: u64 = 2_000;
+
+/// How many replicas a stream of a cluster has.
+const REPLICAS: u32 = 3;
 
 /// How many bytes may wait for a client.
 const PENDING_BYTES_MAX: usize = 256 << 10;
@@ -93,6 +96,9 @@ impl Servers {
         config.seed = madsim::rand::random();
         config.ping_interval_ms = PING_EVERY_MS;
         config.pending_bytes_max = PENDING_BYTES_MAX;
+        if plan.clustered {
+            config.store = StoreConfig::clustered(REPLICAS);
+        }
         Self {
             state: Mutex::new(State {
                 front: Front::new(config),

@@ -3,13 +3,19 @@
 
 use super::results::{Caught, Fate};
 use super::simulator::{Failure, Simulator};
-use crate::list::Mutant;
+use crate::list::{Mutant, is_apart, place};
 
 /// Seeds of a profile before the next one has its turn; twice as many in each further round.
 const ROUND: u32 = 8;
 
+/// And so many at most.
+const ROUND_MAX: u32 = 128;
+
 /// A smaller run is looked for in so many runs.
 const RUNS_MAX: u32 = 300;
+
+/// In so many where each is a process of its own: a run takes a second there.
+const RUNS_APART_MAX: u32 = 30;
 
 /// A run that came down to so few is small enough; else another failing seed is made smaller, too.
 const FEW: u64 = 8;
@@ -61,7 +67,7 @@ impl Simulator {
                     }
                 }
             }
-            round *= 2;
+            round = ROUND_MAX.min(round * 2);
             if !tried {
                 others.sort_unstable();
                 others.dedup();
@@ -80,7 +86,11 @@ impl Simulator {
     ) -> Result<Fate, String> {
         let mut caught: Option<Caught> = None;
         let (mut failure, mut from) = (Some(first), trail.next);
-        for _ in 0..TRIES_MAX {
+        let (tries_max, runs_max) = match is_apart(place(trail.profile).0) {
+            true => (1, RUNS_APART_MAX),
+            false => (TRIES_MAX, RUNS_MAX),
+        };
+        for number in 1..=tries_max {
             let Some(Failure {
                 seed,
                 oracle,
@@ -90,7 +100,7 @@ impl Simulator {
             else {
                 break;
             };
-            let smaller = self.minimize(mutant, &repro, RUNS_MAX)?;
+            let smaller = self.minimize(mutant, &repro, runs_max)?;
             let one = Caught {
                 profile: trail.profile.to_owned(),
                 seeds,
@@ -103,7 +113,7 @@ impl Simulator {
             if best.is_none_or(|best| one.deviations < best) {
                 caught = Some(one);
             }
-            if caught.as_ref().is_some_and(|best| best.deviations <= FEW) {
+            if number == tries_max || caught.as_ref().is_some_and(|it| it.deviations <= FEW) {
                 break;
             }
             let more = self.swarm(Some(mutant), trail.profile, from, MORE)?;

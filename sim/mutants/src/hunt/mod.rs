@@ -18,9 +18,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// The mutant that any run finds: a hunt that does not find it finds nothing.
-pub(crate) const CANARY: &str = "protocol:canary";
-
 /// Seeds of each profile that have to be green without a mutant.
 const CALM_SEEDS: u32 = 40;
 
@@ -49,22 +46,23 @@ impl Hunt {
         canary: &Mutant,
         mutants: &[&Mutant],
     ) -> Result<u8, String> {
-        let simulator = Simulator::build(lab)?;
-        let results = lab.folder().join("results.jsonl");
-        let results = Results::open(&results, &simulator.fingerprint, self.resume)?;
         let of_all = mutants.iter().flat_map(|mutant| mutant.profiles());
         let profiles: BTreeSet<&str> = of_all.map(|(profile, _)| profile).collect();
+        let simulator = Simulator::build(lab, &profiles)?;
+        let results = lab.folder().join("results.jsonl");
+        let results = Results::open(&results, &simulator.fingerprint, self.resume)?;
         let results = Mutex::new(results);
         if let Some(code) = self.calm(&simulator, &profiles, &results)? {
             return Ok(code);
         }
         let Fate::Found(sings) = simulator.catch(canary, self.seeds_max)? else {
             return Err(format!(
-                "{CANARY} was not found: no mutant is in this build"
+                "{} was not found: no mutant is in this build",
+                canary.name
             ));
         };
-        println!("{CANARY}: found by {}", sings.oracle);
-        let hunted = mutants.iter().filter(|mutant| mutant.name != CANARY);
+        println!("{}: found by {}", canary.name, sings.oracle);
+        let hunted = mutants.iter().filter(|mutant| !mutant.is_canary());
         let hunted: Vec<&Mutant> = hunted.copied().collect();
         self.side_by_side(&hunted, |mutant| {
             let lock = || results.lock().map_err(|_| "a hunter panicked".to_owned());

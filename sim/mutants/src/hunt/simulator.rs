@@ -1,21 +1,25 @@
 //! The simulator with all mutants in it, as a program that is run with one of them.
 
-use crate::list::{Mutant, place};
+use crate::list::{Mutant, is_apart, place};
 use crate::plant::CHOICE;
 use crate::run::Lab;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// How long one of its runs may take, in seconds: a mutant that never comes to an end is no result.
-const PATIENCE_S: &str = "900";
+/// How long one of its swarms may take, in seconds, with what it has to build first: a mutant that never
+/// comes to an end is no result.
+const PATIENCE_S: &str = "1800";
 
 /// The program.
 #[derive(Debug)]
 pub(super) struct Simulator {
     program: PathBuf,
+    /// Where it builds the program of the worlds on madsim.
+    target: PathBuf,
     repros: PathBuf,
     /// A number that tells it from other builds.
     pub(super) fingerprint: String,
@@ -48,16 +52,28 @@ pub(super) struct Smaller {
 }
 
 impl Simulator {
-    pub(super) fn build(lab: &Lab) -> Result<Self, String> {
-        let program = lab.simulator()?;
-        let told = |error| format!("{}: {error}", program.display());
-        let mut hasher = DefaultHasher::new();
-        fs::read(&program).map_err(told)?.hash(&mut hasher);
-        Ok(Self {
+    /// Builds what runs of these profiles need.
+    pub(super) fn build(lab: &Lab, profiles: &BTreeSet<&str>) -> Result<Self, String> {
+        let mut simulator = Self {
+            program: lab.simulator()?,
+            target: lab.target().to_owned(),
             repros: lab.folder(),
-            fingerprint: format!("{:016x}", hasher.finish()),
-            program,
-        })
+            fingerprint: String::new(),
+        };
+        let mut hasher = DefaultHasher::new();
+        let mut hash = |path: &Path| {
+            let read = fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+            read.map(|bytes| bytes.hash(&mut hasher))
+        };
+        hash(&simulator.program)?;
+        let apart = |profile: &&str| is_apart(place(profile).0);
+        if let Some(profile) = profiles.iter().copied().find(apart) {
+            // It builds that program itself, before its first run.
+            simulator.swarm(None, profile, 0, 1)?;
+            hash(&simulator.target.join("madsim/debug/tenure-sim-madsim"))?;
+        }
+        simulator.fingerprint = format!("{:016x}", hasher.finish());
+        Ok(simulator)
     }
 
     /// Runs seeds of a profile until one fails.
@@ -144,6 +160,7 @@ impl Simulator {
             .arg(PATIENCE_S)
             .arg(&self.program)
             .args(args)
+            .env("CARGO_TARGET_DIR", &self.target)
             .env_remove(CHOICE)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null());
