@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tenure_core::driver::{Ear, Inbound, LinkNumber, Shell, TaskHandle};
+use tenure_core::driver::{Ear, Inbound, Launch, Launching, LinkNumber, Shell, TaskHandle};
 use tenure_core::id::{OpId, Sequence, WallTime};
 use tenure_core::port::{
     Delivery, Heard, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, Subject,
@@ -432,6 +432,10 @@ impl Shell for MemShell {
             payload,
         });
         Ok(())
+    }
+
+    fn launch(self, launch: Launch) -> Launching {
+        launch.on(self)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

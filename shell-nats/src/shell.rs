@@ -15,7 +15,9 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
+use tenure_core::driver::{
+    Completion, Ear, Inbound, Launch, Launching, LinkNumber, Shell, TaskHandle,
+};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{
     ConsumerName, Delivery, Refused, SendRefused, StoreDone, StoreReply, StoreRequest, StreamName,
@@ -375,6 +377,10 @@ impl Shell for NatsShell {
             Some(link) => cast_now(&link.client, to, payload),
             None => Err(SendRefused::NotConnected),
         }
+    }
+
+    fn launch(self, launch: Launch) -> Launching {
+        launch.on(self)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {

@@ -25,9 +25,9 @@ fn seeds_of_every_profile_break_nothing() {
         let swarm = Swarm {
             world: WorldKind::Driver,
             from: 1,
-            twice_every: 4,
+            twice_every: 2,
             failures_max: 1,
-            ..Swarm::new(*profile, 4)
+            ..Swarm::new(*profile, 2)
         };
         let tally = swarm.run();
         for failure in &tally.failures {

@@ -7,10 +7,10 @@ use tenure_sim::{Profile, Swarm};
 fn seeds_of_every_profile_break_nothing() {
     for profile in Profile::OF_MACHINES {
         // A cluster's run is some times as long.
-        let seeds = if profile.is_cluster() { 8 } else { 24 };
+        let seeds = if profile.is_cluster() { 4 } else { 12 };
         let swarm = Swarm {
             from: 1,
-            twice_every: 8,
+            twice_every: 4,
             failures_max: 1,
             ..Swarm::new(profile, seeds)
         };

@@ -2,13 +2,14 @@
 
 use super::effect::EffectHandler;
 use super::{Ciphers, Cluster, KindError, Serves, Tenure, tenure::Inner};
-use crate::driver::{Flights, Handle, Launch, LaunchFailure, Shell};
+use crate::driver::{Flights, Launch, LaunchFailure, Launching, Shell};
 use crate::format::LayoutKey;
 use crate::lease::TermsError;
-use crate::name::{NameError, Namespace};
+use crate::name::{NameError, Namespace, NodeName};
 use crate::node::JoinError;
 use crate::space::{SpaceError, SpaceWish};
 use crate::step::{Limits, Span};
+use futures_util::future::BoxFuture;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -139,11 +140,15 @@ pub enum StartError {
 ///
 /// When the namespace cannot be opened.
 pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Tenure, StartError> {
-    let StartOptions {
-        cluster, serves, ..
-    } = &options;
-    let (cluster, serves) = (cluster.clone(), serves.clone());
-    let effects = options.effects.clone();
+    let name = match &options.cluster {
+        Some(cluster) => Some(cluster.name(shell.seed())?),
+        None => None,
+    };
+    let launch = launch(&options, name.as_ref())?;
+    started(shell.launch(launch), name, options).await
+}
+
+fn launch(options: &StartOptions, name: Option<&NodeName>) -> Result<Launch, StartError> {
     let wish = SpaceWish {
         namespace: Namespace::new(&options.namespace)?,
         shards: options.shards,
@@ -157,57 +162,63 @@ pub async fn start_with<S: Shell>(shell: S, options: StartOptions) -> Result<Ten
     let mut limits = options.limits;
     limits.open_timeout = options.start_timeout.into();
     limits.entities_max = options.cache.unwrap_or(limits.entities_max);
-    if let Some(cluster) = &cluster {
+    if let Some(cluster) = &options.cluster {
         limits.settle = cluster.settle.unwrap_or(limits.settle);
     }
-    let name = match &cluster {
-        Some(cluster) => Some(cluster.name(shell.seed())?),
-        None => None,
-    };
-    let node = name.as_ref().map(ToString::to_string);
-    let launch = Launch {
+    Ok(Launch {
         wish,
-        node: node.unwrap_or(options.node),
+        node: name.map_or_else(|| options.node.clone(), ToString::to_string),
         lanes: options.lanes.get(),
         queue_max: options.queue_max.get(),
         limits,
-        flights: options.flights,
-    };
-    let launched = Handle::launch(shell, launch).await;
-    let handle = launched.map_err(|failure| match failure {
-        LaunchFailure::Space(error) => StartError::Space(error),
-        LaunchFailure::Halted(reason) => StartError::Halted { reason },
-        LaunchFailure::Timeout => StartError::Timeout(options.start_timeout),
-    })?;
-    handle.encrypt_by(options.ciphers.clone());
-    let tenure = Tenure {
-        inner: Arc::new(Inner {
-            handle,
-            timeout: options.timeout.into(),
-            stop_timeout: options.stop_timeout.into(),
-            limits,
-            bus_namespaces: options.bus_namespaces,
-            ciphers: options.ciphers,
-            skipped: Arc::default(),
-            owned: RwLock::default(),
-            types: Mutex::default(),
-            models: Mutex::default(),
-        }),
-    };
-    let patience = options.start_timeout;
-    // A node that does not get so far ends with its last handle.
-    let (registry, classes) = tenure.serve(serves, effects, patience).await?;
-    if let (Some(cluster), Some(name)) = (cluster, name) {
-        let kinds = registry.kinds.keys().chain(registry.actors.keys());
-        let served = (classes, kinds.cloned().collect());
-        let about = cluster.about(tenure.inner.handle.lanes(), served);
-        tenure
-            .join((name, about), &cluster, registry, patience)
-            .await?;
-    } else {
-        let handle = &tenure.inner.handle;
-        let deadline = handle.now() + Span::from(patience);
-        handle.serve_alone(registry, deadline).await;
-    }
-    Ok(tenure)
+        flights: options.flights.clone(),
+    })
+}
+
+/// What comes after a node's launch, compiled once and not for each world.
+fn started(
+    launching: Launching,
+    name: Option<NodeName>,
+    options: StartOptions,
+) -> BoxFuture<'static, Result<Tenure, StartError>> {
+    Box::pin(async move {
+        let limits = launching.limits;
+        let handle = launching.node.await.map_err(|failure| match failure {
+            LaunchFailure::Space(error) => StartError::Space(error),
+            LaunchFailure::Halted(reason) => StartError::Halted { reason },
+            LaunchFailure::Timeout => StartError::Timeout(options.start_timeout),
+        })?;
+        handle.encrypt_by(options.ciphers.clone());
+        let tenure = Tenure {
+            inner: Arc::new(Inner {
+                handle,
+                timeout: options.timeout.into(),
+                stop_timeout: options.stop_timeout.into(),
+                limits,
+                bus_namespaces: options.bus_namespaces,
+                ciphers: options.ciphers,
+                skipped: Arc::default(),
+                owned: RwLock::default(),
+                types: Mutex::default(),
+                models: Mutex::default(),
+            }),
+        };
+        let patience = options.start_timeout;
+        // A node that does not get so far ends with its last handle.
+        let serving = tenure.serve(options.serves, options.effects, patience);
+        let (registry, classes) = serving.await?;
+        if let (Some(cluster), Some(name)) = (options.cluster, name) {
+            let kinds = registry.kinds.keys().chain(registry.actors.keys());
+            let served = (classes, kinds.cloned().collect());
+            let about = cluster.about(tenure.inner.handle.lanes(), served);
+            tenure
+                .join((name, about), &cluster, registry, patience)
+                .await?;
+        } else {
+            let handle = &tenure.inner.handle;
+            let deadline = handle.now() + Span::from(patience);
+            handle.serve_alone(registry, deadline).await;
+        }
+        Ok(tenure)
+    })
 }

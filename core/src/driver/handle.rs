@@ -4,10 +4,11 @@ use super::bus::{Air, BusCounts};
 use super::cluster::Membership;
 use super::counters::Counters;
 use super::epochs::Epochs;
-use super::flight::{Flight, FlightFault, FlightFolder, FlightWriteError, Flights};
+use super::flight::{Flight, FlightFault, FlightFolder, FlightWriteError};
 use super::host::KindEntry;
 use super::intake::{Intake, IntakeEnd};
 use super::lane::{Lane, LaneParts, NodeFacts, Running, Who};
+use super::launch::{Launch, LaunchFailure};
 use super::link::{HighWater, Link, LinkState};
 use super::outbox::Outbox;
 use super::port::LanePort;
@@ -25,8 +26,8 @@ use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
 use crate::log::HistoryAsk;
 use crate::name::{EntityId, Namespace};
 use crate::port::{StoreReply, StoreRequest};
-use crate::space::{KindWish, SpaceError, SpaceWish};
-use crate::step::{Dice, Limits, Purpose, Span, Time};
+use crate::space::{KindWish, SpaceWish};
+use crate::step::{Dice, Purpose, Span, Time};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::fmt;
 use std::path::PathBuf;
@@ -34,28 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// What a node is started with.
-#[derive(Clone, Debug)]
-pub(crate) struct Launch {
-    pub(crate) wish: SpaceWish,
-    pub(crate) node: String,
-    pub(crate) lanes: usize,
-    pub(crate) queue_max: usize,
-    pub(crate) limits: Limits,
-    pub(crate) flights: Option<Flights>,
-}
-
 /// How much longer than the machine that opens the namespace and its kinds a caller waits.
 const GRACE: Span = Span::from_secs(1);
-
-/// Why a node did not start.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum LaunchFailure {
-    Space(SpaceError),
-    Halted(String),
-    /// The namespace was not open in time.
-    Timeout,
-}
 
 /// A request could not be handed to its lane; nothing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +119,7 @@ impl Handle {
     }
 
     /// Starts a node's lanes, and waits until the namespace is open.
-    pub(crate) async fn launch<S: Shell>(shell: S, launch: Launch) -> Result<Self, LaunchFailure> {
+    pub(super) async fn launch<S: Shell>(shell: S, launch: Launch) -> Result<Self, LaunchFailure> {
         let dice_key = shell.seed();
         let dice = Dice::new(dice_key);
         let high_water = Arc::new(HighWater::new(Layout::SHARDS_MAX));

@@ -24,6 +24,7 @@ pub(crate) mod host;
 mod intake;
 mod join;
 mod lane;
+mod launch;
 pub(crate) mod lease;
 mod link;
 mod outbox;
@@ -46,11 +47,13 @@ pub use flight::{
     Began, Flight, FlightError, FlightFault, FlightWriteError, Flights, Rerun, RerunStep, State,
     StepOutcome,
 };
+pub use launch::{Launch, Launching};
 pub use recorder::{Recorded, RecordedInput, Recording};
 pub use shell::{DELIVERIES_MAX, HEARD_MAX, Inbound, LinkNumber, Shell, TaskHandle};
 
 pub(crate) use consumer::ConsumeFailure;
 pub(crate) use flight::known_text;
-pub(crate) use handle::{Handle, Launch, LaunchFailure, NotSent, Sent};
+pub(crate) use handle::{Handle, NotSent, Sent};
 pub(crate) use join::NotJoined;
+pub(crate) use launch::LaunchFailure;
 pub(crate) use request::{EntityRequest, HistoryFailure, KindFailure, What};

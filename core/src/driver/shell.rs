@@ -2,6 +2,7 @@
 
 use super::completion::Completion;
 use super::ear::Ear;
+use super::launch::{Launch, Launching};
 use crate::id::{OpId, WallTime};
 use crate::port::{Capabilities, Delivery, Heard, SendRefused, StoreReply, StoreRequest, Subject};
 use crate::step::Time;
@@ -117,6 +118,15 @@ pub trait Shell: Clone + Send + Sync + 'static {
     ///
     /// When it was not handed over, and so is heard by nobody.
     fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused>;
+
+    /// Starts a node in this world.
+    ///
+    /// A shell that writes this method out, as it stands here, has the node compiled into its own crate;
+    /// otherwise each program that starts one compiles it anew, which takes most of the time that such a
+    /// program needs.
+    fn launch(self, launch: Launch) -> Launching {
+        launch.on(self)
+    }
 
     /// Runs a task until it ends or its handle aborts it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle;

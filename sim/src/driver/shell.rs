@@ -8,7 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tenure_core::driver::{Completion, Ear, Inbound, LinkNumber, Shell, TaskHandle};
+use tenure_core::driver::{
+    Completion, Ear, Inbound, Launch, Launching, LinkNumber, Shell, TaskHandle,
+};
 use tenure_core::id::{OpId, WallTime};
 use tenure_core::port::{Delivery, SendRefused, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Span, Time};
@@ -121,6 +123,10 @@ impl Shell for SimShell {
 
     fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused> {
         self.world.state().cast(self.home, to, payload)
+    }
+
+    fn launch(self, launch: Launch) -> Launching {
+        launch.on(self)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
