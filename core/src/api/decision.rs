@@ -100,8 +100,9 @@ impl<A: Aggregate, R> Decision<A, R> {
     /// ids of recent commands are kept, without what they were answered: one that is sent again is told
     /// [`Deleted`](super::ExecuteError::Deleted). Messages that it sent to others are delivered before: a
     /// deletion waits for them, as long as its caller does, and is decided anew then; meanwhile others are
-    /// served. In vain it is told [`Undelivered`](super::ExecuteError::Undelivered). What it sent to itself
-    /// goes with it. On an absent entity a decision without events comes to nothing.
+    /// served, until only what they sent is left to wait for. In vain it is told
+    /// [`Undelivered`](super::ExecuteError::Undelivered). Two that delete each other by messages are both
+    /// deleted: such a message stays in the log with the deletion. What it sent to itself goes with it. On an absent entity a decision without events comes to nothing.
     ///
     /// What a consumer had not read by then it does not get. What the server has on its disk, in backups
     /// and on replicas goes when the server cleans up.
