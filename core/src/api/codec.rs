@@ -1,5 +1,6 @@
 //! The one path between serde values and bytes.
 
+use super::cbor;
 use crate::driver::host::caught;
 use crate::format::Codec;
 use bytes::Bytes;
@@ -36,6 +37,10 @@ impl Codec {
     fn write<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, CodecError> {
         match self {
             Self::Cbor => written(|out| {
+                if cbor::write(value, out).is_ok() {
+                    return Ok(());
+                }
+                out.clear();
                 ciborium::into_writer(value, out).map_err(|error| match error {
                     ciborium::ser::Error::Io(error) => CodecError::new(error.to_string()),
                     ciborium::ser::Error::Value(what) => CodecError::new(what),
@@ -59,6 +64,9 @@ impl Codec {
     fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
         match self {
             Self::Cbor => {
+                if let Ok(value) = cbor::read(bytes) {
+                    return Ok(value);
+                }
                 let mut rest = bytes;
                 let value =
                     scratched(|scratch| ciborium::from_reader_with_buffer(&mut rest, scratch));

@@ -11,6 +11,7 @@ pub mod actor;
 mod aggregate;
 pub mod bus;
 mod call;
+mod cbor;
 mod cipher;
 mod cluster;
 mod codec;

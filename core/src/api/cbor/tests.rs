@@ -1,0 +1,244 @@
+//! What is written and read here is what `ciborium` writes and reads.
+
+use super::{read, write};
+use ciborium::Value;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Pair(u8, i16);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Wrapped(String);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Choice {
+    Nothing,
+    One(u64),
+    Two(i64, String),
+    Named {
+        left: Option<Box<Choice>>,
+        right: f64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(i64),
+    Text(String),
+    List(Vec<Untagged>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Rest {
+    first: bool,
+    #[serde(flatten)]
+    rest: BTreeMap<String, i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct All {
+    yes: bool,
+    small: i8,
+    number: u64,
+    negative: i64,
+    large: u128,
+    wide: i128,
+    short: f32,
+    long: f64,
+    letter: char,
+    text: String,
+    bytes: bytes::Bytes,
+    unit: Option<Unit>,
+    nothing: (),
+    pair: Option<Pair>,
+    wrapped: Option<Wrapped>,
+    choices: Vec<Choice>,
+    untagged: Option<Untagged>,
+    rest: Option<Rest>,
+    map: BTreeMap<i32, Option<char>>,
+}
+
+/// As [`crate::format::Codec`] has `ciborium` read.
+fn theirs<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut rest = bytes;
+    let value = ciborium::from_reader_with_buffer(&mut rest, &mut [0; 4_096]).ok()?;
+    rest.is_empty().then_some(value)
+}
+
+fn written<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(value, &mut bytes).unwrap();
+    bytes
+}
+
+/// Writes and reads a value both ways.
+fn same<T: Serialize + DeserializeOwned + Debug>(value: &T) {
+    let bytes = written(value);
+    let mut ours = Vec::new();
+    if write(value, &mut ours).is_ok() {
+        assert_eq!(ours, bytes, "{value:?}");
+    }
+    same_read::<T>(&bytes);
+}
+
+/// What is read here at all is what they read. (NaN is equal to nothing, so texts are compared.)
+fn same_read<T: DeserializeOwned + Debug>(bytes: &[u8]) {
+    if let Ok(value) = read::<T>(bytes) {
+        let theirs = theirs::<T>(bytes);
+        assert_eq!(format!("{:?}", Some(value)), format!("{theirs:?}"));
+    }
+}
+
+fn usual<T: Serialize + DeserializeOwned + Debug>(value: T) {
+    let mut bytes = Vec::new();
+    write(&value, &mut bytes).unwrap();
+    assert!(read::<T>(&bytes).is_ok(), "{value:?}");
+    same(&value);
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let leaf = prop_oneof![
+        Just(Choice::Nothing),
+        any::<u64>().prop_map(Choice::One),
+        any::<(i64, String)>().prop_map(|(number, text)| Choice::Two(number, text)),
+    ];
+    leaf.prop_recursive(4, 16, 1, |inner| {
+        (proptest::option::of(inner.prop_map(Box::new)), any::<f64>())
+            .prop_map(|(left, right)| Choice::Named { left, right })
+    })
+}
+
+prop_compose! {
+    fn all()(
+        (yes, small, number, negative) in any::<(bool, i8, u64, i64)>(),
+        (large, wide) in (any::<u64>(), any::<i64>()),
+        (short, long, letter, text) in any::<(f32, f64, char, String)>(),
+        payload in vec(any::<u8>(), 0..300),
+        (pair, wrapped) in (any::<Option<(u8, i16)>>(), any::<Option<String>>()),
+        choices in vec(choice(), 0..4),
+        list in vec(any::<i64>(), 0..30),
+        (first, rest) in any::<(bool, BTreeMap<String, i32>)>(),
+        map in any::<BTreeMap<i32, Option<char>>>(),
+    ) -> All {
+        let list = list.into_iter().map(Untagged::Number).collect();
+        All {
+            yes, small, number, negative,
+            large: large.into(),
+            wide: wide.into(),
+            short, long, letter, text,
+            bytes: payload.into(),
+            unit: yes.then_some(Unit),
+            nothing: (),
+            pair: pair.map(|(one, other)| Pair(one, other)),
+            wrapped: wrapped.map(Wrapped),
+            choices,
+            untagged: Some(Untagged::List(list)),
+            rest: Some(Rest { first, rest }),
+            map,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_usual_is_written_and_read_as_by_ciborium(value in all()) {
+        usual(value);
+    }
+
+    #[test]
+    fn what_was_changed_on_its_way_is_read_as_by_ciborium_or_left_to_it(
+        value in all(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        end in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let mut bytes = written(&value);
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if is_cut {
+            bytes.truncate(end.index(bytes.len()));
+        }
+        same_read::<All>(&bytes);
+        same_read::<Value>(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_read_as_by_ciborium_or_left_to_it(bytes in vec(any::<u8>(), 0..40)) {
+        same_read::<Value>(&bytes);
+        same_read::<Untagged>(&bytes);
+        same_read::<Choice>(&bytes);
+        same_read::<(i8, u128, Option<char>)>(&bytes);
+        same_read::<Vec<Option<i128>>>(&bytes);
+        same_read::<bytes::Bytes>(&bytes);
+        same_read::<f32>(&bytes);
+        same_read::<String>(&bytes);
+    }
+}
+
+#[test]
+fn the_ends_of_numbers_and_lengths() {
+    for number in [
+        0,
+        1,
+        23,
+        24,
+        255,
+        256,
+        65_535,
+        65_536,
+        u64::from(u32::MAX),
+        u64::MAX,
+    ] {
+        usual(number);
+        usual(number.cast_signed());
+        usual(number.cast_signed().wrapping_neg());
+        usual(-i128::from(number));
+    }
+    for len in [0, 23, 24, 255, 256, 4_095, 4_096, 4_097, 70_000] {
+        usual("é".repeat(len));
+        usual(vec![7_u8; len]);
+        same(&Value::Text("x".repeat(len)));
+        same(&Value::Bytes(vec![1; len]));
+    }
+    for number in [
+        0.0,
+        -0.0,
+        1.5,
+        0.1,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NAN,
+        65_504.0,
+        65_505.0,
+    ] {
+        usual(number);
+        usual(number as f32);
+    }
+}
+
+#[test]
+fn what_is_rare_is_left_to_ciborium() {
+    let mut out = Vec::new();
+    assert!(write(&u128::MAX, &mut out).is_err());
+    assert!(write(&i128::MIN, &mut out).is_err());
+    let tagged = Value::Tag(7, Box::new(Value::Null));
+    assert!(write(&tagged, &mut out).is_err());
+    assert!(read::<Value>(&written(&tagged)).is_err());
+    assert!(read::<u8>(&[1, 2]).is_err(), "something follows");
+    // A list in lists, deeper than they go.
+    let deep = |levels| [vec![0x81; levels], vec![0x80]].concat();
+    assert!(read::<Value>(&deep(255)).is_ok() && theirs::<Value>(&deep(255)).is_some());
+    assert!(read::<Value>(&deep(256)).is_err() && theirs::<Value>(&deep(256)).is_none());
+}
