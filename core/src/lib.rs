@@ -47,6 +47,7 @@ pub mod node;
 mod places;
 pub mod port;
 pub mod projection;
+mod rising;
 pub mod route;
 pub mod shard;
 #[cfg_attr(

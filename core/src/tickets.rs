@@ -1,7 +1,7 @@
 //! What is kept by ticket: a constant-time map for what comes and goes with each request.
 
 use crate::id::Ticket;
-use crate::index::Index;
+use crate::rising::Rising;
 use alloc::vec::Vec;
 use slab::Slab;
 
@@ -12,14 +12,14 @@ const ROOM_KEPT: usize = 4_096;
 /// the same for the same calls; [`take_all`](Self::take_all) in the order of the tickets.
 #[derive(Clone, Debug)]
 pub(crate) struct Tickets<V> {
-    index: Index,
+    index: Rising,
     entries: Slab<(Ticket, V)>,
 }
 
 impl<V> Default for Tickets<V> {
     fn default() -> Self {
         Self {
-            index: Index::default(),
+            index: Rising::default(),
             entries: Slab::new(),
         }
     }

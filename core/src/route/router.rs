@@ -8,7 +8,7 @@ use super::way::Ways;
 use super::window::SLOT_BITS;
 use super::{Effect, Input, Lost, Refusal, Repeat, Target};
 use crate::id::{Incarnation, OpId, Ticket};
-use crate::index::Index;
+use crate::rising::Rising;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Span, Time};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -49,7 +49,7 @@ pub struct Router {
     /// The targets for which something waits.
     pub(super) held: BTreeSet<Target>,
     pub(super) asks: Slab<Ask>,
-    pub(super) tickets: Index,
+    pub(super) tickets: Rising,
     pub(super) sent: Links,
     pub(super) deadlines: Timers,
     pub(super) alarms: BTreeSet<(Time, Target)>,
@@ -103,7 +103,7 @@ impl Router {
             ways: Ways::default(),
             held: BTreeSet::new(),
             asks: Slab::new(),
-            tickets: Index::default(),
+            tickets: Rising::default(),
             sent: Links::default(),
             deadlines: Timers::default(),
             alarms: BTreeSet::new(),

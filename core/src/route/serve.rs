@@ -5,7 +5,7 @@ use super::timers::Timers;
 use super::window::{SLOT_BITS, Window};
 use super::{Address, Declined, Effect, Target};
 use crate::id::{Incarnation, OpId, Ticket};
-use crate::index::Index;
+use crate::rising::Rising;
 use crate::step::{Cx, Effects, Span, Time};
 use crate::{reached, sometimes};
 use alloc::collections::BTreeMap;
@@ -45,7 +45,7 @@ const GONE_KEPT: Span = Span::from_secs(60);
 struct Caller {
     came: Window,
     /// Its requests that run, by operation.
-    running: Index,
+    running: Rising,
     /// When it asked last.
     last: Time,
 }
@@ -167,7 +167,7 @@ impl Serves {
         }
         let at = self.callers.insert(Caller {
             came: Window::new(),
-            running: Index::default(),
+            running: Rising::default(),
             last: now,
         });
         self.known.insert(from, at);
