@@ -2,7 +2,8 @@
 
 use super::flight::{Began, MARKS_MAX, Mark, Recall, State, marks_of};
 use super::packed::{
-    pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route, unpack_submit,
+    HEAD, pack, pack_actors, pack_route, pack_submit, unpack, unpack_actors, unpack_route,
+    unpack_submit,
 };
 use crate::actor;
 use crate::bus;
@@ -199,16 +200,14 @@ enum Kept {
     /// A message was stored.
     Published(OpId, Sequence),
     /// So many of routing and of actors, of which there are several for each request: each as its length
-    /// in two bytes, the number of its machine, how many marks it has, its packed bytes, and the marks.
+    /// in two bytes, the number of its machine, and how many marks it has, which are its `HEAD`, its packed
+    /// bytes, and the marks.
     Run(u32),
 }
 
 /// The numbers of machines in runs.
 const ROUTER: u8 = 0;
 const ACTORS: u8 = 1;
-
-/// What is before an input's bytes in a run: their length, the number of the machine, and the marks'.
-const HEAD: usize = 4;
 
 impl<M> Entry<M> {
     /// How many of its bytes are packed.
@@ -406,11 +405,17 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         let Some(last) = self.ring.back_mut() else {
             return;
         };
-        let count = effects.len().min(MARKS_MAX);
+        // Nearly every step has one effect.
+        let count = if let [effect] = effects {
+            self.packed.extend_from_slice(&effect.mark().to_le_bytes());
+            1
+        } else {
+            for mark in marks_of(effects) {
+                self.packed.extend_from_slice(&mark.to_le_bytes());
+            }
+            effects.len().min(MARKS_MAX)
+        };
         let marks = u8::try_from(count).expect("fewer marks than 255");
-        for mark in marks_of(effects) {
-            self.packed.extend_from_slice(&mark.to_le_bytes());
-        }
         match self.head {
             Some(head) => self.packed[head + HEAD - 1] = marks,
             None => last.marks = marks,
@@ -484,14 +489,14 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         pack: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> bool {
         let head = self.packed.len();
-        self.packed.extend_from_slice(&[0, 0, number, NONE]);
         if !pack(&mut self.packed) {
-            self.packed.truncate(head);
             return false;
         }
         let bytes = self.packed.len() - head;
-        let len = u16::try_from(bytes - HEAD).expect("a key is short");
-        self.packed[head..head + 2].copy_from_slice(&len.to_le_bytes());
+        let [low, high] = u16::try_from(bytes - HEAD)
+            .expect("a key is short")
+            .to_le_bytes();
+        self.packed[head..head + HEAD].copy_from_slice(&[low, high, number, NONE]);
         self.named[usize::from(number)] = Some(machine);
         let head = self.room(bytes, head);
         self.head = Some(head);

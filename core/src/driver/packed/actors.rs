@@ -1,6 +1,6 @@
 //! Inputs of actors as plain bytes.
 
-use super::{Rest, place_bytes, place_of};
+use super::{HEAD, Rest, place_bytes, place_of};
 use crate::actor::{Ask, Ending, Input, Trail};
 use crate::id::{OpId, Slot, Ticket};
 use crate::log::KindIndex;
@@ -11,10 +11,12 @@ const TURN: u8 = 0;
 const ASK: u8 = 1;
 const DONE: u8 = 2;
 
-/// Appends an input to a buffer; whether it is one of those that come with each message.
+/// Appends an input to a buffer, behind a `HEAD` that is free; whether it is one of those that come with
+/// each message.
+#[inline]
 pub(in crate::driver) fn pack_actors(input: &Input, into: &mut Vec<u8>) -> bool {
     if let Input::Turn = input {
-        into.push(TURN);
+        into.extend_from_slice(&[TURN; HEAD + 1]);
     } else if let Input::Ask(Ask {
         ticket,
         kind,
@@ -27,12 +29,12 @@ pub(in crate::driver) fn pack_actors(input: &Input, into: &mut Vec<u8>) -> bool 
     }) = input
         && trail.hops().is_empty()
     {
-        let mut bytes = [ASK; 23];
-        bytes[1] = u8::from(*answered);
-        bytes[2..5].copy_from_slice(&place_bytes(*place));
-        bytes[5..7].copy_from_slice(&kind.0.to_le_bytes());
-        bytes[7..15].copy_from_slice(&ticket.0.to_le_bytes());
-        bytes[15..].copy_from_slice(&deadline.as_nanos().to_le_bytes());
+        let mut bytes = [ASK; HEAD + 23];
+        bytes[HEAD + 1] = u8::from(*answered);
+        bytes[HEAD + 2..HEAD + 5].copy_from_slice(&place_bytes(*place));
+        bytes[HEAD + 5..HEAD + 7].copy_from_slice(&kind.0.to_le_bytes());
+        bytes[HEAD + 7..HEAD + 15].copy_from_slice(&ticket.0.to_le_bytes());
+        bytes[HEAD + 15..].copy_from_slice(&deadline.as_nanos().to_le_bytes());
         into.extend_from_slice(&bytes);
         into.extend_from_slice(key.as_str().as_bytes());
     } else if let Input::Done {
@@ -44,9 +46,9 @@ pub(in crate::driver) fn pack_actors(input: &Input, into: &mut Vec<u8>) -> bool 
     } = input
         && orders.is_empty()
     {
-        let mut bytes = [DONE; 17];
-        bytes[1..9].copy_from_slice(&slot.0.to_le_bytes());
-        bytes[9..].copy_from_slice(&op.0.to_le_bytes());
+        let mut bytes = [DONE; HEAD + 17];
+        bytes[HEAD + 1..HEAD + 9].copy_from_slice(&slot.0.to_le_bytes());
+        bytes[HEAD + 9..].copy_from_slice(&op.0.to_le_bytes());
         into.extend_from_slice(&bytes);
     } else {
         return false;
@@ -54,7 +56,7 @@ pub(in crate::driver) fn pack_actors(input: &Input, into: &mut Vec<u8>) -> bool 
     true
 }
 
-/// The input again; `None` when the bytes are not of [`pack_actors`].
+/// The input again; `None` when the bytes are not what [`pack_actors`] has behind its head.
 pub(in crate::driver) fn unpack_actors(bytes: &[u8]) -> Option<Input> {
     let mut rest = Rest(bytes);
     let [tag] = rest.array()?;
@@ -90,7 +92,7 @@ pub(in crate::driver) fn unpack_actors(bytes: &[u8]) -> Option<Input> {
 
 #[cfg(test)]
 mod tests {
-    use super::{pack_actors, unpack_actors};
+    use super::{HEAD, pack_actors, unpack_actors};
     use crate::actor::{Ask, Ending, Hop, Input, Order, Trail};
     use crate::format::TakeOver;
     use crate::id::{OpId, ShardId, Slot, Ticket};
@@ -131,7 +133,7 @@ mod tests {
         for input in packed {
             let mut bytes = Vec::new();
             assert!(pack_actors(&input, &mut bytes), "{input:?}");
-            assert_eq!(unpack_actors(&bytes), Some(input));
+            assert_eq!(unpack_actors(&bytes[HEAD..]), Some(input));
         }
         let kind = KindName::new("cart").unwrap();
         let trail = Trail::default().and(Hop { kind, key });
@@ -147,7 +149,11 @@ mod tests {
             done(Ending::Ok, Vec::new(), 1),
         ];
         for input in kept_whole {
-            assert!(!pack_actors(&input, &mut Vec::new()), "{input:?}");
+            let mut bytes = Vec::new();
+            assert!(
+                !pack_actors(&input, &mut bytes) && bytes.is_empty(),
+                "{input:?}"
+            );
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::format::TakeOver;
 use crate::id::ShardId;
 use crate::shard::Place;
 
+/// What packing an input of routing or of actors leaves free before it, for the recorder's own.
+pub(super) const HEAD: usize = 4;
+
 /// The bytes of one place.
 fn place_bytes(place: Place) -> [u8; 3] {
     let [low, high] = place.shard.0.to_le_bytes();

@@ -1,6 +1,6 @@
 //! Inputs of routing as plain bytes.
 
-use super::{Rest, place_bytes, place_of};
+use super::{HEAD, Rest, place_bytes, place_of};
 use crate::id::{Incarnation, OpId, Ticket};
 use crate::route::{Address, Asked, Input, Repeat, Returned, Target};
 use crate::step::{Span, Time};
@@ -10,7 +10,9 @@ const ANSWER: u8 = 1;
 const REQUEST: u8 = 2;
 const SERVED: u8 = 3;
 
-/// Appends an input to a buffer; whether it is one of those that come with each request.
+/// Appends an input to a buffer, behind a `HEAD` that is free; whether it is one of those that come with
+/// each request.
+#[inline]
 pub(in crate::driver) fn pack_route(input: &Input, into: &mut Vec<u8>) -> bool {
     if let Input::Ask(Asked {
         ticket,
@@ -27,13 +29,13 @@ pub(in crate::driver) fn pack_route(input: &Input, into: &mut Vec<u8>) -> bool {
             Repeat::ById => 1,
             Repeat::Reads => 2,
         };
-        let mut bytes = [ASK; 30];
-        bytes[1] = repeat;
-        bytes[2] = u8::from(*answered);
-        bytes[3..6].copy_from_slice(&place_bytes(*place));
-        bytes[6..14].copy_from_slice(&ticket.0.to_le_bytes());
-        bytes[14..22].copy_from_slice(&key.to_le_bytes());
-        bytes[22..].copy_from_slice(&deadline.as_nanos().to_le_bytes());
+        let mut bytes = [ASK; HEAD + 30];
+        bytes[HEAD + 1] = repeat;
+        bytes[HEAD + 2] = u8::from(*answered);
+        bytes[HEAD + 3..HEAD + 6].copy_from_slice(&place_bytes(*place));
+        bytes[HEAD + 6..HEAD + 14].copy_from_slice(&ticket.0.to_le_bytes());
+        bytes[HEAD + 14..HEAD + 22].copy_from_slice(&key.to_le_bytes());
+        bytes[HEAD + 22..].copy_from_slice(&deadline.as_nanos().to_le_bytes());
         into.extend_from_slice(&bytes);
     } else if let Input::Returned {
         op,
@@ -48,12 +50,12 @@ pub(in crate::driver) fn pack_route(input: &Input, into: &mut Vec<u8>) -> bool {
         ttl,
     } = input
     {
-        let mut bytes = [REQUEST; 38];
-        bytes[1..4].copy_from_slice(&place_bytes(*place));
-        bytes[4..6].copy_from_slice(&from.lane.to_le_bytes());
-        bytes[6..14].copy_from_slice(&op.0.to_le_bytes());
-        bytes[14..22].copy_from_slice(&ttl.as_nanos().to_le_bytes());
-        bytes[22..].copy_from_slice(&from.incarnation.0.to_le_bytes());
+        let mut bytes = [REQUEST; HEAD + 38];
+        bytes[HEAD + 1..HEAD + 4].copy_from_slice(&place_bytes(*place));
+        bytes[HEAD + 4..HEAD + 6].copy_from_slice(&from.lane.to_le_bytes());
+        bytes[HEAD + 6..HEAD + 14].copy_from_slice(&op.0.to_le_bytes());
+        bytes[HEAD + 14..HEAD + 22].copy_from_slice(&ttl.as_nanos().to_le_bytes());
+        bytes[HEAD + 22..].copy_from_slice(&from.incarnation.0.to_le_bytes());
         into.extend_from_slice(&bytes);
     } else if let Input::Served(ticket) = input {
         numbered(into, SERVED, ticket.0);
@@ -64,12 +66,12 @@ pub(in crate::driver) fn pack_route(input: &Input, into: &mut Vec<u8>) -> bool {
 }
 
 fn numbered(into: &mut Vec<u8>, tag: u8, number: u64) {
-    let mut bytes = [tag; 9];
-    bytes[1..].copy_from_slice(&number.to_le_bytes());
+    let mut bytes = [tag; HEAD + 9];
+    bytes[HEAD + 1..].copy_from_slice(&number.to_le_bytes());
     into.extend_from_slice(&bytes);
 }
 
-/// The input again; `None` when the bytes are not of [`pack_route`].
+/// The input again; `None` when the bytes are not what [`pack_route`] has behind its head.
 pub(in crate::driver) fn unpack_route(bytes: &[u8]) -> Option<Input> {
     let mut rest = Rest(bytes);
     let [tag] = rest.array()?;
@@ -115,7 +117,7 @@ pub(in crate::driver) fn unpack_route(bytes: &[u8]) -> Option<Input> {
 
 #[cfg(test)]
 mod tests {
-    use super::{pack_route, unpack_route};
+    use super::{HEAD, pack_route, unpack_route};
     use crate::format::TakeOver;
     use crate::id::{Incarnation, OpId, ShardId, Ticket};
     use crate::route::{Address, Asked, Input, Lost, Repeat, Returned, Target};
@@ -167,8 +169,9 @@ mod tests {
         for input in asks.into_iter().chain(rest) {
             let mut bytes = Vec::new();
             assert!(pack_route(&input, &mut bytes), "{input:?}");
-            assert_eq!(unpack_route(&bytes), Some(input));
-            assert_eq!(unpack_route(&bytes[..bytes.len() - 1]), None, "cut short");
+            let (cut, bytes) = (&bytes[HEAD..bytes.len() - 1], &bytes[HEAD..]);
+            assert_eq!(unpack_route(bytes), Some(input));
+            assert_eq!(unpack_route(cut), None, "cut short");
         }
         let doubt = Some(Lost::Deadline);
         let kept_whole = [
@@ -183,7 +186,11 @@ mod tests {
             },
         ];
         for input in kept_whole {
-            assert!(!pack_route(&input, &mut Vec::new()), "{input:?}");
+            let mut bytes = Vec::new();
+            assert!(
+                !pack_route(&input, &mut bytes) && bytes.is_empty(),
+                "{input:?}"
+            );
         }
     }
 }
