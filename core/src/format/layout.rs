@@ -7,7 +7,6 @@ use crate::id::{LayoutId, Partition, ShardId, WallTime};
 use crate::name::EntityId;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 /// The key under which placement keys are hashed.
@@ -39,9 +38,7 @@ impl LayoutKey {
     /// SipHash-2-4 with 64 bits of output. The hash's key is this number's 16 bytes, the most
     /// significant first, which is how they are stored.
     pub fn hash(self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.0.to_be_bytes());
-        hasher.write(bytes);
-        hasher.finish()
+        SipHasher24::new_with_key(&self.0.to_be_bytes()).hash(bytes)
     }
 
     /// The same with 128 bits, of bytes that a mark keeps apart from those of another use.

@@ -19,6 +19,7 @@ const UINT: u8 = 0x00;
 const BYTES: u8 = 0x40;
 const TEXT: u8 = 0x60;
 const ARRAY: u8 = 0x80;
+const MAP: u8 = 0xA0;
 
 /// Reads one map, field by field.
 pub(super) struct Reader<'b> {
@@ -62,8 +63,16 @@ impl<'b> Reader<'b> {
             left: 0,
             last: 0,
         };
-        let entries = reader.decoder.map();
-        let entries = reader.told("head", entries)?;
+        let entries = match reader.head(MAP) {
+            Some((entries, end)) => {
+                reader.decoder.set_position(end);
+                Some(entries)
+            }
+            None => {
+                let entries = reader.decoder.map();
+                reader.told("head", entries)?
+            }
+        };
         reader.left = reader.counted("head", entries, 2)? as u64;
         if reader.left == 0 || reader.uint("version")? != 0 {
             return Err(reader.damaged("version", "key 0, the format's version, must come first"));
@@ -111,24 +120,37 @@ impl<'b> Reader<'b> {
 
     #[inline]
     pub(super) fn uint(&mut self, field: &'static str) -> Result<u64, FormatError> {
-        if let Some((value, end)) = self.head(UINT) {
-            self.decoder.set_position(end);
-            return Ok(value);
+        match self.head(UINT) {
+            Some((value, end)) => {
+                self.decoder.set_position(end);
+                Ok(value)
+            }
+            None => self.no_uint(field),
         }
+    }
+
+    #[cold]
+    fn no_uint(&mut self, field: &'static str) -> Result<u64, FormatError> {
         let value = self.decoder.u64();
         self.told(field, value)
     }
 
     /// The count or number of a head of a type, and where it ends; nothing for what is no such head.
     ///
-    /// Nearly all that is read is read in this way. What is left to the decoder is refused, or of types
-    /// that are rare.
+    /// Nearly all that is read is read in this way, and most of it is a head of one byte. What is left to
+    /// the decoder is refused, or of types that are rare.
     #[inline]
     fn head(&self, kind: u8) -> Option<(u64, usize)> {
         let at = self.decoder.position();
-        let (head, rest) = self.bytes.get(at..)?.split_first()?;
-        Some(match head.wrapping_sub(kind) {
-            short @ 0..=23 => (u64::from(short), at + 1),
+        match self.decoder.input().get(at)?.wrapping_sub(kind) {
+            short @ 0..=23 => Some((u64::from(short), at + 1)),
+            form => self.longer_head(form, at),
+        }
+    }
+
+    fn longer_head(&self, form: u8, at: usize) -> Option<(u64, usize)> {
+        let (_, rest) = self.decoder.input().get(at..)?.split_first()?;
+        Some(match form {
             24 => (u64::from(*rest.first()?), at + 2),
             25 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), at + 3),
             26 => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), at + 5),
@@ -142,7 +164,7 @@ impl<'b> Reader<'b> {
     fn run(&self, kind: u8) -> Option<(&'b [u8], usize)> {
         let (len, begin) = self.head(kind)?;
         let end = begin.checked_add(usize::try_from(len).ok()?)?;
-        Some((self.bytes.get(begin..end)?, end))
+        Some((self.decoder.input().get(begin..end)?, end))
     }
 
     /// An unsigned number of a smaller type.
@@ -156,6 +178,7 @@ impl<'b> Reader<'b> {
     }
 
     /// One of a few choices, by its number.
+    #[inline]
     pub(super) fn choice<C: Copy, const N: usize>(
         &mut self,
         field: &'static str,
@@ -168,6 +191,7 @@ impl<'b> Reader<'b> {
         }
     }
 
+    #[inline]
     pub(super) fn bits128(&mut self, field: &'static str) -> Result<u128, FormatError> {
         if let Some((value, end)) = self.run(BYTES)
             && let Ok(bytes) = value.try_into()
@@ -175,6 +199,11 @@ impl<'b> Reader<'b> {
             self.decoder.set_position(end);
             return Ok(u128::from_be_bytes(bytes));
         }
+        self.no_bits128(field)
+    }
+
+    #[cold]
+    fn no_bits128(&mut self, field: &'static str) -> Result<u128, FormatError> {
         let value = self.decoder.bytes();
         let value = self.told(field, value)?;
         match value.try_into() {
@@ -184,17 +213,26 @@ impl<'b> Reader<'b> {
     }
 
     /// Bytes, shared with what is read.
+    #[inline]
     pub(super) fn bytes(&mut self, field: &'static str) -> Result<Bytes, FormatError> {
-        if let Some((value, end)) = self.run(BYTES) {
-            self.decoder.set_position(end);
-            return Ok(self.bytes.slice(end - value.len()..end));
+        match self.run(BYTES) {
+            Some((value, end)) => {
+                self.decoder.set_position(end);
+                Ok(self.bytes.slice(end - value.len()..end))
+            }
+            None => self.no_bytes(field),
         }
+    }
+
+    #[cold]
+    fn no_bytes(&mut self, field: &'static str) -> Result<Bytes, FormatError> {
         let value = self.decoder.bytes();
         let len = self.told(field, value)?.len();
         let end = self.decoder.position();
         Ok(self.bytes.slice(end - len..end))
     }
 
+    #[inline]
     pub(super) fn str(&mut self, field: &'static str) -> Result<&'b str, FormatError> {
         if let Some((value, end)) = self.run(TEXT)
             && let Ok(text) = core::str::from_utf8(value)
@@ -202,6 +240,11 @@ impl<'b> Reader<'b> {
             self.decoder.set_position(end);
             return Ok(text);
         }
+        self.no_str(field)
+    }
+
+    #[cold]
+    fn no_str(&mut self, field: &'static str) -> Result<&'b str, FormatError> {
         let value = self.decoder.str();
         self.told(field, value)
     }
@@ -264,22 +307,30 @@ impl<'b> Reader<'b> {
     }
 
     /// The length of an array whose items take at least `item_len_min` bytes each.
+    #[inline]
     pub(super) fn array(
         &mut self,
         field: &'static str,
         item_len_min: usize,
     ) -> Result<usize, FormatError> {
-        let items = if let Some((items, end)) = self.head(ARRAY) {
-            self.decoder.set_position(end);
-            Some(items)
-        } else {
-            let items = self.decoder.array();
-            self.told(field, items)?
-        };
+        match self.head(ARRAY) {
+            Some((items, end)) => {
+                self.decoder.set_position(end);
+                self.counted(field, Some(items), item_len_min)
+            }
+            None => self.no_array(field, item_len_min),
+        }
+    }
+
+    #[cold]
+    fn no_array(&mut self, field: &'static str, item_len_min: usize) -> Result<usize, FormatError> {
+        let items = self.decoder.array();
+        let items = self.told(field, items)?;
         self.counted(field, items, item_len_min)
     }
 
     /// An array of a fixed number of values.
+    #[inline]
     pub(super) fn tuple(&mut self, field: &'static str, items: usize) -> Result<(), FormatError> {
         let found = self.array(field, 1)?;
         if found == items {
@@ -289,6 +340,7 @@ impl<'b> Reader<'b> {
         }
     }
 
+    #[cold]
     pub(super) fn damaged(&self, field: &'static str, problem: &'static str) -> FormatError {
         FormatError::Damaged {
             format: self.format,
@@ -334,6 +386,7 @@ impl<'b> Reader<'b> {
     }
 
     /// A claimed count, which the bytes that follow must be able to hold.
+    #[inline]
     fn counted(
         &self,
         field: &'static str,
