@@ -131,6 +131,11 @@ impl Scheduler {
         self.members.contains_key(&place)
     }
 
+    /// How many callers and watchers wait.
+    pub fn waiting(&self) -> usize {
+        self.tickets.len()
+    }
+
     /// How many of what there are.
     pub fn census(&self) -> Census {
         Census {
@@ -138,7 +143,7 @@ impl Scheduler {
             resting: self.kinds.iter().map(|kind| kind.rest.len()).sum(),
             ready: self.ready.len(),
             letters: self.letters.len(),
-            waiting: self.tickets.len(),
+            waiting: self.waiting(),
         }
     }
 

@@ -105,7 +105,7 @@ impl<M: Message> Said<M> {
                 metadata,
                 trail: trail.unwrap_or_default(),
             },
-            gone: gone.flag(),
+            gone: Some(gone.flag()),
             caller: Recipient::Here(caller),
         }))
     }

@@ -93,7 +93,8 @@ impl ActorSeat {
             Act::Message { ticket, .. } => Some(*ticket),
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
-        let gone = self.gone_of(whose);
+        let known = whose.and_then(|ticket| self.callers.gone(ticket)).cloned();
+        let gone = known.unwrap_or_else(|| self.spare_flag());
         let nobody_waits = gone.get() || deadline.is_some_and(|at| at <= env.now);
         if nobody_waits && let Act::Message { ticket, .. } = act {
             return self.not_begun(env, (slot, op), kind, ticket);
@@ -140,14 +141,18 @@ impl ActorSeat {
         };
         env.counters.actor_tasks += 1;
         let task = self.stage.world.spawn(Box::pin(task));
-        let gone = self.gone_of(whose);
+        let known = whose.and_then(|ticket| self.callers.gone(ticket));
+        let gone = Arc::clone(known.unwrap_or(&self.spare));
         self.running.insert(slot, Running { op, task, gone });
     }
 
-    /// Whether the caller of a message has gone; of what nobody asked, nobody has.
-    fn gone_of(&self, ticket: Option<Ticket>) -> Arc<CallerGone> {
-        let gone = ticket.and_then(|ticket| self.callers.gone(ticket));
-        Arc::clone(gone.unwrap_or(&self.nobody))
+    /// The flag of a turn whose caller has none: the same for one turn after another, until one keeps it or
+    /// it is set.
+    fn spare_flag(&mut self) -> Arc<CallerGone> {
+        if Arc::strong_count(&self.spare) > 1 || self.spare.get() {
+            self.spare = Arc::default();
+        }
+        Arc::clone(&self.spare)
     }
 
     pub(super) fn finished(

@@ -23,7 +23,8 @@ pub(super) struct Waiting {
     pub(super) place: Option<Place>,
     pub(super) deadline: Time,
     pub(super) wants: Wants,
-    pub(super) gone: Arc<CallerGone>,
+    /// Set when it goes away; none of another lane's, which withdraws.
+    pub(super) gone: Option<Arc<CallerGone>>,
     pub(super) caller: Recipient,
 }
 
@@ -64,7 +65,7 @@ impl Callers {
 
     /// The flag of one who waits.
     pub(super) fn gone(&self, ticket: Ticket) -> Option<&Arc<CallerGone>> {
-        self.0.get(ticket).map(|waiting| &waiting.gone)
+        self.0.get(ticket)?.gone.as_ref()
     }
 
     /// Whether anybody waits for more than an end, which may never come.

@@ -272,8 +272,9 @@ pub(crate) struct ActorRequest {
     /// Whether a reply is wanted; else the caller is told when it is in the mailbox.
     pub(crate) answered: bool,
     pub(crate) mail: Mail,
-    /// Set when the caller goes away; what has not begun then is not run.
-    pub(crate) gone: Arc<CallerGone>,
+    /// Set when the caller goes away; what has not begun then is not run. None of another lane's, which
+    /// withdraws.
+    pub(crate) gone: Option<Arc<CallerGone>>,
     pub(crate) caller: Recipient,
 }
 

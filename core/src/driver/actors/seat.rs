@@ -96,8 +96,8 @@ pub(crate) struct ActorSeat {
     pub(super) running: BTreeMap<Slot, Running>,
     /// What ended in the lane and is not told yet.
     pub(super) ended: VecDeque<Input>,
-    /// The flag of turns for which nobody waits.
-    pub(super) nobody: Arc<CallerGone>,
+    /// The flag of turns whose caller has none.
+    pub(super) spare: Arc<CallerGone>,
     /// The actors, by the lower half of their slots, which is used again; the upper half tells the
     /// stay. Empty while code that owns the actor runs.
     pub(super) residents: Vec<Option<(u32, Box<dyn Any + Send>)>>,
@@ -153,7 +153,7 @@ impl ActorSeat {
             acts: VecDeque::new(),
             running: BTreeMap::new(),
             ended: VecDeque::new(),
-            nobody: Arc::default(),
+            spare: Arc::default(),
             residents: Vec::new(),
             outcome: None,
             lease: Reading::default(),
@@ -265,7 +265,7 @@ impl ActorSeat {
             place,
             deadline,
             wants: Wants::End(of),
-            gone: Arc::clone(&self.nobody),
+            gone: None,
             caller,
         };
         self.callers.admit(ticket, waiting);
@@ -463,7 +463,7 @@ impl ActorSeat {
 
     /// How many callers and watchers wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.machine.census().waiting
+        self.machine.waiting()
     }
 
     /// Whether nothing is under way that anybody waits for. Who watches waits for no work.

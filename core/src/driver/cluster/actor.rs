@@ -112,7 +112,8 @@ impl Routed for ActorAsk {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.request.gone.get()
+        let gone = self.request.gone.as_ref();
+        gone.is_some_and(|gone| gone.get())
     }
 }
 

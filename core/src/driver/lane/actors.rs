@@ -199,7 +199,7 @@ impl<S: Shell> Lane<S> {
                     metadata,
                     trail,
                 },
-                gone: Arc::default(),
+                gone: None,
                 caller,
             };
             self.with_actors(|seat, env| seat.ask(env, ticket, place, request));

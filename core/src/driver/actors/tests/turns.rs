@@ -12,7 +12,6 @@ use crate::format::Codec;
 use crate::id::{ShardId, Ticket};
 use crate::name::KindName;
 use crate::step::{Span, Time};
-use std::sync::Arc;
 use std::time::Duration;
 
 fn rig() -> Rig {
@@ -233,7 +232,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
                 metadata: None,
                 trail: Default::default(),
             },
-            gone: Arc::default(),
+            gone: None,
             caller: Recipient::Here(Box::new(Wired(tell.clone()))),
         };
         let ticket = crate::id::Ticket(1_000_000 + ticket);
