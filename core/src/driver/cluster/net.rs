@@ -3,13 +3,12 @@
 use super::courier::{Carried, Routed, Tray};
 use super::machine::MachineSeat;
 use super::post::Post;
-use super::wire::Wanted;
 use super::{Direction, Enrol, Enrolment, MemberState, Membership, Registry, Tiding};
 use crate::driver::group::GroupWish;
 use crate::driver::lane::{NodeFacts, Who};
 use crate::driver::shell::Shell;
-use crate::format::{Answered, Denial};
-use crate::id::{Incarnation, OpId, Sequence, Ticket};
+use crate::format::{Answered, Call};
+use crate::id::{Incarnation, OpId, Ticket};
 use crate::name::ConsumerName;
 use crate::node::{self, JoinError, Node, Standing, View};
 use crate::port::{Delivery, Heard};
@@ -45,10 +44,6 @@ pub(crate) struct Net {
     pub(crate) due: VecDeque<route::Input>,
     /// Requests of callers of this node that are with the router.
     pub(crate) asks: Tickets<Held>,
-    /// The request of another lane that is being taken in.
-    pub(crate) incoming: Option<Came>,
-    /// The answer that is being taken in.
-    pub(crate) returned: Option<(OpId, Bytes)>,
     /// What runs here for other lanes.
     pub(crate) serving: Tickets<Serving>,
     pub(crate) tray: Arc<Tray>,
@@ -71,15 +66,13 @@ pub(crate) struct Net {
     told: BTreeMap<Incarnation, Time>,
 }
 
-/// A request of another lane that came in.
-pub(crate) struct Came {
-    pub(crate) from: Address,
-    pub(crate) op: OpId,
-    /// Whether its caller waits for the answer.
-    pub(crate) answered: bool,
-    pub(crate) wanted: Result<Wanted, Denial>,
-    /// How far its caller's node knows the stream to reach (S13).
-    pub(crate) at_least: Sequence,
+/// What comes with an input of the router's, for the effect that it leads to.
+pub(crate) enum Along<'a> {
+    Nothing,
+    /// The request of another lane, until it is taken, and whether its caller waits for the answer.
+    Request(Option<Call<'a>>, bool),
+    /// The bytes of an answer.
+    Answer(OpId, Bytes),
 }
 
 /// A request of another lane that runs here, for as long as somebody waits for its answer.
@@ -320,8 +313,6 @@ impl Net {
             wanted: Vec::new(),
             due: VecDeque::new(),
             asks: Tickets::default(),
-            incoming: None,
-            returned: None,
             serving: Tickets::default(),
             tray: Arc::default(),
             carried: Vec::new(),
@@ -355,8 +346,6 @@ impl Net {
         self.post = Post::new(self.here, facts.namespace.clone());
         self.post.payload_bytes_max(payload_bytes_max);
         self.deliveries = shell.listen(self.post.subject().clone());
-        self.incoming = None;
-        self.returned = None;
         (self.seen_view, self.seen_table) = (None, None);
         self.told.clear();
     }

@@ -1,7 +1,7 @@
 //! What other lanes send: frames, and that nobody took one in.
 
 use super::Lane;
-use crate::driver::cluster::{Came, Tiding, wire};
+use crate::driver::cluster::{Along, Tiding, wire};
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Body, Call, Denial, FrameReader, Return};
 use crate::id::OpId;
@@ -71,11 +71,11 @@ impl<S: Shell> Lane<S> {
                 route::Input::Returned { op, returned }
             }
             Body::Answer { returned } => {
-                net.returned = Some((op, returned));
-                route::Input::Returned {
+                let answer = route::Input::Returned {
                     op,
                     returned: route::Returned::Answer,
-                }
+                };
+                return self.route_along(answer, Along::Answer(op, returned));
             }
             Body::NotOwner { owner } => {
                 self.counters.not_owner += 1;
@@ -109,19 +109,13 @@ impl<S: Shell> Lane<S> {
             }
         };
         let target = wire::target(&call, net.here.incarnation);
-        net.incoming = Some(Came {
-            from,
-            op,
-            answered,
-            at_least: call.at_least,
-            wanted: wire::wanted(call, &net.registry),
-        });
-        self.route(route::Input::Request {
+        let request = route::Input::Request {
             from,
             op,
             target,
             ttl: Span::from_millis(u64::from(ttl_ms)),
-        });
+        };
+        self.route_along(request, Along::Request(Some(call), answered));
     }
 
     /// A request whose target cannot be read goes past the router.

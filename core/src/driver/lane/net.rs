@@ -2,12 +2,12 @@
 
 use super::{BATCH_MAX, Env, Lane, SLICE_MAX, Who};
 use crate::driver::cluster::{
-    AskRequest, Came, Carried, Courier, Direction, Held, Incoming, Local, Net, NetEvent, Routed,
+    Along, AskRequest, Carried, Courier, Direction, Held, Incoming, Local, Net, NetEvent, Routed,
     Serving, Source, Tiding, Unrouted, place_in, wire,
 };
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
-use crate::format::{Answered, CallTarget, Denial, FrameFull, Return};
+use crate::format::{Answered, Call, CallTarget, Denial, FrameFull, Return};
 use crate::id::{OpId, Sequence, Ticket};
 use crate::log::Input;
 use crate::port::SendRefused;
@@ -185,6 +185,11 @@ impl<S: Shell> Lane<S> {
 
     /// Steps the router.
     pub(super) fn route(&mut self, input: route::Input) {
+        self.route_along(input, Along::Nothing);
+    }
+
+    /// Steps the router with what the effects of this input need beside them.
+    pub(super) fn route_along(&mut self, input: route::Input, mut along: Along<'_>) {
         let now = self.now;
         let Some(net) = &mut self.net else { return };
         let mut wanted = std::mem::take(&mut net.wanted);
@@ -195,12 +200,10 @@ impl<S: Shell> Lane<S> {
             &mut wanted,
         );
         for effect in wanted.drain(..) {
-            self.route_effect(effect);
+            self.route_effect(effect, &mut along);
         }
         if let Some(net) = &mut self.net {
             net.wanted = wanted;
-            net.incoming = None;
-            net.returned = None;
         }
         self.answer_unrouted();
         self.stepped.router = true;
@@ -209,7 +212,7 @@ impl<S: Shell> Lane<S> {
 
 /// What the router wants done.
 impl<S: Shell> Lane<S> {
-    fn route_effect(&mut self, effect: route::Effect) {
+    fn route_effect(&mut self, effect: route::Effect, along: &mut Along<'_>) {
         let now = self.now;
         let Some(net) = &mut self.net else { return };
         match effect {
@@ -228,16 +231,19 @@ impl<S: Shell> Lane<S> {
                 ttl,
             } => self.forward(ticket, op, to, ttl),
             route::Effect::Told { ticket, op, doubt } => {
-                let answer = net.returned.take().filter(|(of, _)| *of == op);
-                match (net.asks.remove(ticket), answer) {
-                    (Some(held), Some((_, bytes))) => {
+                let Some(held) = net.asks.remove(ticket) else {
+                    return;
+                };
+                match along {
+                    Along::Answer(of, bytes) if *of == op => {
                         let place = place_in(held.asked.target);
-                        let stored = returned(held.ask, &bytes, doubt);
+                        let stored = returned(held.ask, bytes, doubt);
                         self.heard_of(place, stored);
                     }
                     // Nobody was to answer: it is on its way.
-                    (Some(held), None) => held.ask.handed_over(),
-                    (None, _) => {}
+                    Along::Answer(..) | Along::Request(..) | Along::Nothing => {
+                        held.ask.handed_over();
+                    }
                 }
             }
             route::Effect::Refused { ticket, refusal } => {
@@ -248,15 +254,14 @@ impl<S: Shell> Lane<S> {
             route::Effect::Withdraw { to, op } => net.post.withdraw(to, op),
             route::Effect::Serve {
                 ticket,
-                from,
-                op,
                 target,
                 deadline,
+                ..
             } => {
-                let incoming = net.incoming.take();
-                let this = |came: &Came| (came.from, came.op) == (from, op);
-                if let Some(came) = incoming.filter(this) {
-                    self.serve(ticket, target, deadline, came);
+                if let Along::Request(call, answered) = along
+                    && let Some(call) = call.take()
+                {
+                    self.serve(ticket, target, (deadline, *answered), call);
                 }
             }
             // What runs goes on; nobody takes its answer.
@@ -358,14 +363,15 @@ impl<S: Shell> Lane<S> {
     }
 
     /// Runs a request of another lane.
-    fn serve(&mut self, ticket: Ticket, target: Target, deadline: Time, came: Came) {
-        let Came {
-            wanted,
-            answered,
-            at_least,
-            ..
-        } = came;
+    fn serve(
+        &mut self,
+        ticket: Ticket,
+        target: Target,
+        (deadline, answered): (Time, bool),
+        call: Call<'_>,
+    ) {
         let Some(net) = &mut self.net else { return };
+        let at_least = call.at_least;
         self.counters.served += 1;
         let serving = Serving {
             place: place_in(target),
@@ -373,7 +379,7 @@ impl<S: Shell> Lane<S> {
             answered: None,
         };
         net.serving.insert(ticket, serving);
-        let answered = match wanted {
+        let answered = match wire::wanted(call, &net.registry) {
             Err(denial) => Answered::Refused(denial),
             Ok(wire::Wanted::Entity(asking)) => {
                 let kind = net.registry.kinds.get(&asking.kind).cloned();
