@@ -109,7 +109,7 @@ impl LanePort {
     }
 
     /// Hands a request to the lane that routes it.
-    fn hand(&self, asked: Asked, ask: Box<dyn Routed>) -> Sent<'_> {
+    fn hand(&self, asked: Asked, ask: Box<dyn Routed>) -> Sent<'static> {
         let Some(intake) = self.intakes.get(self.lane_of(asked.target)) else {
             return Either::Left(ready(Err(NotSent::Stopped)));
         };
@@ -126,6 +126,7 @@ impl LanePort {
             Err(Declined::Shut) => return Either::Left(ready(Err(NotSent::Stopped))),
             Err(Declined::Full(request)) => request,
         };
+        let intake = Arc::clone(intake);
         self.in_time(asked.deadline, async move {
             let is_in = intake.put_in_time(request).await;
             is_in.then_some(()).ok_or(NotSent::Stopped)
@@ -133,21 +134,22 @@ impl LanePort {
     }
 
     /// What is to be sent when there is room, unless the deadline is first.
-    fn in_time<'a>(
-        &'a self,
+    fn in_time(
+        &self,
         deadline: Time,
-        sent: impl Future<Output = Result<(), NotSent>> + Send + 'a,
-    ) -> Sent<'a> {
+        sent: impl Future<Output = Result<(), NotSent>> + Send + 'static,
+    ) -> Sent<'static> {
+        let clock = Arc::clone(&self.clock);
         Either::Right(Box::pin(async move {
             tokio::select! {
                 biased;
                 sent = sent => sent,
-                () = self.clock.sleep_until(deadline) => Err(NotSent::Overloaded),
+                () = clock.sleep_until(deadline) => Err(NotSent::Overloaded),
             }
         }))
     }
 
-    fn send(&self, target: Target, request: Request, deadline: Time) -> Sent<'_> {
+    fn send(&self, target: Target, request: Request, deadline: Time) -> Sent<'static> {
         let lane = self.lanes.get(self.lane_of(target));
         let Some(lane) = lane.and_then(mpsc::WeakSender::upgrade) else {
             return Either::Left(ready(Err(NotSent::Stopped)));
@@ -188,7 +190,7 @@ impl Asker for LanePort {
         &self.node
     }
 
-    fn ask(&self, request: ActorRequest) -> Sent<'_> {
+    fn ask(&self, request: ActorRequest) -> Sent<'static> {
         let ActorRequest {
             kind, key, node, ..
         } = &request;
@@ -205,7 +207,7 @@ impl Asker for LanePort {
         }
     }
 
-    fn watch(&self, request: WatchRequest) -> Sent<'_> {
+    fn watch(&self, request: WatchRequest) -> Sent<'static> {
         let WatchRequest {
             kind, key, node, ..
         } = &request;
@@ -223,7 +225,7 @@ impl Asker for LanePort {
         }
     }
 
-    fn pace(&self, request: PaceRequest) -> Sent<'_> {
+    fn pace(&self, request: PaceRequest) -> Sent<'static> {
         let place = self.place(&request.kind, &request.key);
         let target = place.map_or(Target::Node(self.run()), Target::Place);
         let soon = self.clock.now() + PACE_PATIENCE;

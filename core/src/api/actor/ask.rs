@@ -1,8 +1,9 @@
 //! The builders of messages: each ends in an await.
 
-use super::caller::{Asking, Gone, ServedReply, Telling};
+use super::caller::{Asking, Gone, Telling};
 use super::handle::Aim;
 use super::job::Carried;
+use super::reply::{ActorReply, Asked, Awaiting, Waits};
 use super::told::NoReply;
 use super::{Actor, ActorError, Handle};
 use crate::api::{Message, Served};
@@ -10,6 +11,7 @@ use crate::driver::Sent;
 use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail, Recipient};
 use crate::format::{Codec, Metadata};
 use crate::step::Span;
+use futures_util::future::Either;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -45,7 +47,7 @@ struct Sending<A: Actor, M> {
 }
 
 /// What is said, and how.
-struct Said<M> {
+pub(super) struct Said<M> {
     message: M,
     timeout: Option<Span>,
     metadata: Option<Arc<Metadata>>,
@@ -72,15 +74,14 @@ impl<A: Actor, M> Sending<A, M> {
 }
 
 impl<M: Message> Said<M> {
-    /// Hands the message over, for a caller. The handle stays where it is: it is large, and each future
-    /// that held it would move it once more.
-    fn send<'a, E>(
+    /// Hands the message over, for a caller; what tells it comes back.
+    fn send<E, T>(
         self,
-        to: &'a Aim,
+        to: &Aim,
         answered: bool,
         gone: &Gone,
-        caller: impl FnOnce(Codec) -> Box<dyn ActorCaller>,
-    ) -> Result<Sent<'a>, NoReply<E>> {
+        caller: impl FnOnce(Codec) -> (Box<dyn ActorCaller>, T),
+    ) -> Result<(Sent<'static>, T), NoReply<E>> {
         let Self {
             message,
             timeout,
@@ -92,9 +93,9 @@ impl<M: Message> Said<M> {
             Err(why) => return Err(NoReply::Misdirected(why.clone())),
         };
         let own = to.asker.now() + timeout.unwrap_or(to.timeout);
-        let caller = caller(kind.codec);
+        let (caller, told) = caller(kind.codec);
         let trail = answered.then(|| to.trail.clone());
-        Ok(to.asker.ask(ActorRequest {
+        let sent = to.asker.ask(ActorRequest {
             kind,
             key,
             node: to.node.clone(),
@@ -107,35 +108,40 @@ impl<M: Message> Said<M> {
             },
             gone: Some(gone.flag()),
             caller: Recipient::Here(caller),
-        }))
+        });
+        Ok((sent, told))
     }
 
-    /// The reply, and on which other node and under which epoch it was given.
-    async fn ask<A: Handle<M>>(self, to: &Aim, served: bool) -> ServedReply<A::Reply, A::Error> {
+    /// Sends the message; what is to be waited for. `served`: whether its caller wants to know who served it.
+    pub(super) fn ask<A: Handle<M>>(self, to: &Aim, served: bool) -> Asked<A::Reply, A::Error> {
         let gone = Gone::within(to.within.clone());
-        let mut told = None;
-        let asking = |codec| {
-            let (asking, receiver) = Asking::<A::Reply, A::Error>::new(codec, served);
-            told = Some(receiver);
-            Box::new(asking) as Box<dyn ActorCaller>
+        let awaited = to.awaited();
+        let (sent, told) = self.send(to, true, &gone, |codec| {
+            let (asking, told) = Asking::<A::Reply, A::Error>::new(codec, served);
+            (Box::new(asking), told)
+        })?;
+        let room = match sent {
+            Either::Left(sent) => {
+                sent.into_inner().map_err(NoReply::NotSent)?;
+                None
+            }
+            Either::Right(room) => Some(room),
         };
-        let _waits = to.awaited();
-        let sent = self.send(to, true, &gone, asking)?;
-        sent.await.map_err(NoReply::NotSent)?;
-        // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
-        let answer = match told {
-            Some(told) => told.await.ok(),
-            None => None,
-        };
-        answer.unwrap_or(Err(NoReply::Lost))
+        Ok(Waits {
+            room,
+            told,
+            _gone: gone,
+            _awaited: awaited,
+        })
     }
 
     /// Ends when it is in the mailbox.
     async fn tell<A: Handle<M>>(self, to: &Aim) -> Result<(), NoReply<A::Error>> {
         let gone = Gone::default();
-        let (telling, told) = Telling::<A::Error>::new();
-        let telling = |_| Box::new(telling) as Box<dyn ActorCaller>;
-        let sent = self.send(to, false, &gone, telling)?;
+        let (sent, told) = self.send(to, false, &gone, |_| {
+            let (telling, told) = Telling::<A::Error>::new();
+            (Box::new(telling), told)
+        })?;
         sent.await.map_err(NoReply::NotSent)?;
         told.await.unwrap_or(Err(NoReply::Lost))
     }
@@ -169,8 +175,10 @@ impl<A: Handle<M>, M: Message> ActorAsk<A, M> {
 impl<A: Handle<M>, M: Message> ActorAskServed<A, M> {
     async fn run(self) -> Result<Served<A::Reply>, ActorError<A::Error>> {
         let Sending { to, said, .. } = self.0.0;
-        let reply = said.ask::<A>(&to, true).await;
-        let (answer, node, epoch) = reply.map_err(|why| why.of::<A>(&to))?;
+        let mut reply = Awaiting::<A, M>::new(to, said, true);
+        let told = (&mut reply).await;
+        let to = &reply.to;
+        let (answer, node, epoch) = told.map_err(|why| why.of::<A>(to))?;
         Ok(Served {
             answer,
             node: node.unwrap_or_else(|| to.asker.node().to_owned()),
@@ -205,17 +213,11 @@ impl<A: Handle<M>, M: Message> ActorTell<A, M> {
 
 impl<A: Handle<M>, M: Message> IntoFuture for ActorAsk<A, M> {
     type Output = Result<A::Reply, ActorError<A::Error>>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+    type IntoFuture = ActorReply<A, M>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Sending { to, said, .. } = self.0;
-            let reply = said
-                .ask::<A>(&to, false)
-                .await
-                .map_err(|why| why.of::<A>(&to));
-            reply.map(|(answer, _, _)| answer)
-        })
+        let Sending { to, said, .. } = self.0;
+        ActorReply::new(to, said)
     }
 }
 

@@ -52,6 +52,7 @@ mod handle;
 mod handlers;
 mod job;
 mod kind;
+mod reply;
 mod residents;
 mod settings;
 mod told;
@@ -63,6 +64,7 @@ pub use error::{ActorError, ActorId, InitError, LateAnswer};
 pub use handle::ActorHandle;
 pub use handlers::{Handlers, RawMessage};
 pub use kind::{ActorKindError, Watched};
+pub use reply::ActorReply;
 pub use settings::ActorSettings;
 
 pub use crate::actor::{Ended, OnPanic, OnStuck, Overflow, Why};

@@ -61,13 +61,13 @@ pub(crate) trait Asker: Send + Sync {
     fn node(&self) -> &str;
 
     /// Hands a message to the lane that routes it.
-    fn ask(&self, request: ActorRequest) -> Sent<'_>;
+    fn ask(&self, request: ActorRequest) -> Sent<'static>;
 
     /// Hands a wish to be told of an end to the lane that routes it.
-    fn watch(&self, request: WatchRequest) -> Sent<'_>;
+    fn watch(&self, request: WatchRequest) -> Sent<'static>;
 
     /// Hands a wish for a pace to the lane of its place on this node.
-    fn pace(&self, request: PaceRequest) -> Sent<'_>;
+    fn pace(&self, request: PaceRequest) -> Sent<'static>;
 }
 
 /// What all actors of a lane have in common.

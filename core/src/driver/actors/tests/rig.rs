@@ -128,7 +128,7 @@ impl Asker for Road {
         World::now(&self.hand)
     }
 
-    fn pace(&self, request: PaceRequest) -> Sent<'_> {
+    fn pace(&self, request: PaceRequest) -> Sent<'static> {
         drop(request);
         Either::Left(ready(Err(NotSent::Stopped)))
     }
@@ -149,12 +149,12 @@ impl Asker for Road {
         "here"
     }
 
-    fn ask(&self, request: ActorRequest) -> Sent<'_> {
+    fn ask(&self, request: ActorRequest) -> Sent<'static> {
         lock(&self.asked).push_back(request);
         Either::Left(ready(Ok(())))
     }
 
-    fn watch(&self, request: WatchRequest) -> Sent<'_> {
+    fn watch(&self, request: WatchRequest) -> Sent<'static> {
         lock(&self.watched).push_back(request);
         Either::Left(ready(Ok(())))
     }
