@@ -210,6 +210,11 @@ impl Plan {
         let deletes = readers == Readers::default() && draws.chance(What::Plan, 424, 500);
         spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
+        if profile == Profile::Group && draws.chance(What::Plan, 425, 250) {
+            // Runs come to own what others see before they have heard of the run.
+            faults.lost_announcement = 900;
+            limits.settle = Span::from_millis(100);
+        }
         // What is older than a receiver remembers is not delivered; here nothing is.
         limits.command_ids_max = 8_192;
         limits.command_id_age_ms = 120_000;

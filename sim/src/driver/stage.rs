@@ -101,8 +101,10 @@ impl Stage for Arc<World> {
         self.state().plan.readers
     }
 
-    fn records(&self) -> Vec<Record> {
-        self.state().records.clone()
+    fn records(&self, from: usize) -> Vec<Record> {
+        let state = self.state();
+        let records = state.records.get(from..);
+        records.unwrap_or_default().to_vec()
     }
 
     fn values(&self) -> Vec<Message> {

@@ -124,8 +124,8 @@ pub trait Stage: Send + Sync + 'static {
     fn readers(&self) -> Readers;
 
     /// What was stored in the consumers' stream and in the bucket of values, each with when it was, oldest
-    /// first; none of it in a world that does not write that down.
-    fn records(&self) -> Vec<Record> {
+    /// first and from the given one on; none of it in a world that does not write that down.
+    fn records(&self, _from: usize) -> Vec<Record> {
         Vec::new()
     }
 

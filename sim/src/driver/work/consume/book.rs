@@ -126,6 +126,8 @@ pub(super) struct Given {
     /// The how manieth time.
     pub(super) nth: u64,
     pub(super) poison: bool,
+    /// Nothing befalls the handler any more.
+    pub(super) well: bool,
 }
 
 /// What is known of one consumer.
@@ -141,6 +143,7 @@ struct Page {
     runs: u64,
     tries: BTreeMap<EventPlace, u64>,
     mended: BTreeSet<EventPlace>,
+    well: bool,
     in_hand: BTreeMap<(u64, String), EventPlace>,
     together: Option<String>,
 }
@@ -198,8 +201,14 @@ impl Book {
         Given {
             place,
             nth,
-            poison: poison && !page.mended.contains(&place),
+            poison: poison && !page.well && !page.mended.contains(&place),
+            well: page.well,
         }
+    }
+
+    /// From now on nothing befalls the handler, and it takes no longer than most of its tries do.
+    pub(super) fn heals(&self) {
+        self.page().well = true;
     }
 
     /// Whatever was tried can be handled.

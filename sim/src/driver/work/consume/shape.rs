@@ -8,6 +8,9 @@ use std::time::Duration;
 use tenure_core::api::consumer::{EventPlace, Pace, Policy, Then};
 use tenure_core::step::Span;
 
+/// The longest that a try takes which takes long.
+const LONG_MS: u64 = 6_000;
+
 /// Which events it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
@@ -38,6 +41,8 @@ pub(super) struct Shape {
     fails_per_mille: u64,
     poison_per_mille: u64,
     longest_ms: u64,
+    /// So many tries take long: longer than a node waits before it drops them, or than its lease.
+    pub(super) long_per_mille: u64,
     pub(super) batch: u32,
     pub(super) prefetch: u32,
     pub(super) checkpoint_every: u32,
@@ -99,6 +104,7 @@ impl Shape {
             fails_per_mille: one([0, 10, 80]),
             poison_per_mille: one([0, 3, 15]),
             longest_ms: one([2, 20, 60]),
+            long_per_mille: 0,
             batch: small(one([1, 3, 256])),
             prefetch: small(one([2, 16, 4_096])),
             checkpoint_every: small(one([1, 7, 1_000])),
@@ -154,6 +160,7 @@ impl Shape {
             fails_per_mille: 0,
             poison_per_mille: 0,
             longest_ms: 0,
+            long_per_mille: 0,
             batch: 1,
             prefetch: 2,
             checkpoint_every: 1,
@@ -176,6 +183,7 @@ impl Shape {
             fails_per_mille: 0,
             poison_per_mille: 0,
             longest_ms: 0,
+            long_per_mille: 0,
             ..self.clone()
         }
     }
@@ -188,8 +196,10 @@ impl Shape {
     /// What becomes of the how manieth try of an event, and how long it takes.
     pub(super) fn fate(&self, given: &Given) -> (Fate, Duration) {
         let mixed = self.mixed(given.place, given.nth);
-        let takes = Duration::from_micros(mixed / 8_000 % (self.longest_ms * 1_000 + 1));
-        let fails = given.poison || mixed % 1_000 < self.fails_per_mille;
+        let long = !given.well && mixed / 64_000_000 % 1_000 < self.long_per_mille;
+        let longest_ms = if long { LONG_MS } else { self.longest_ms };
+        let takes = Duration::from_micros(mixed / 8_000 % (longest_ms * 1_000 + 1));
+        let fails = given.poison || !given.well && mixed % 1_000 < self.fails_per_mille;
         let fate = match mixed / 1_000 % 8 {
             _ if !fails => Fate::Fine,
             0 | 1 => Fate::Panics,
@@ -218,5 +228,37 @@ impl Shape {
             Reads::Named(wanted) => wanted == name,
             Reads::Kind(wanted) => wanted == kind,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fate, LONG_MS, Shape};
+    use crate::driver::work::consume::book::Book;
+    use std::time::Duration;
+    use tenure_core::api::consumer::{EventPlace, Then};
+    use tenure_core::id::{Partition, Sequence};
+
+    #[test]
+    fn nothing_befalls_a_handler_once_all_is_well() {
+        let shape = Shape {
+            fails_per_mille: 1_000,
+            longest_ms: 2,
+            long_per_mille: 1_000,
+            ..Shape::plain(Then::Skip)
+        };
+        let place = |sequence| EventPlace {
+            partition: Partition(0),
+            sequence: Sequence(sequence),
+            index: 0,
+        };
+        let book = Book::new(|| 0);
+        let fates = || (1..50).map(|sequence| shape.fate(&book.tries(place(sequence), true)));
+        let longest = |all: Vec<(Fate, Duration)>| all.into_iter().map(|(_, takes)| takes).max();
+        assert!(fates().all(|(fate, _)| fate != Fate::Fine));
+        assert!(longest(fates().collect()) > Some(Duration::from_millis(LONG_MS / 2)));
+        book.heals();
+        assert!(fates().all(|(fate, _)| fate == Fate::Fine));
+        assert!(longest(fates().collect()) <= Some(Duration::from_millis(2)));
     }
 }

@@ -103,7 +103,7 @@ impl Projections {
         }
         view.told()?;
         let log = Tally::of(&view.sim.log()?);
-        let records = view.sim.stage.records();
+        let records = view.sim.stage.records(0);
         judge::judge(&log, &records)?;
         values.finish(&log, &records)
     }

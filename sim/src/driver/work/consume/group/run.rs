@@ -94,6 +94,7 @@ impl Crew {
         tokio::select! {
             biased;
             ended = part.handle.ended() => return self.ended(part, ended),
+            () = self.says(part.run, &part.handle) => {}
             _ = stopped => {}
             () = had_enough => {}
             // Without a sender the run is over.

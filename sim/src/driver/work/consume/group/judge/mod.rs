@@ -5,16 +5,22 @@ mod again;
 mod ahead;
 mod alone;
 mod continues;
+mod lives;
 mod past;
+mod paused;
 mod sequence;
 #[cfg(test)]
 mod tests;
+
+pub(super) use past::Stored;
 
 use super::super::book::Why;
 use super::super::judge::Wanted;
 use super::Crew;
 use crate::oracle::{Class, Violation};
 use past::Past;
+use std::sync::MutexGuard;
+use tenure_core::api::consumer::EventPlace;
 
 /// What is wrong, if something is.
 type Judged = Result<(), String>;
@@ -23,43 +29,52 @@ type Judged = Result<(), String>;
 pub(super) fn judge(crew: &Crew) -> Result<(), Violation> {
     let (sim, shape) = (&crew.post.sim, &crew.post.shape);
     let wanted = Wanted::of(shape, &sim.log()?);
-    let acts = crew.post.book.acts();
-    let nodes = crew.parts().nodes.clone();
-    let records = past::records(&shape.name, &sim.stage.records());
-    let void = sim.voids().leases();
-    let past = records.map(|records| Past {
-        acts: &acts,
-        nodes,
-        records,
-        void,
-        handled: super::super::judge::Past::new(shape, &wanted, &acts),
-        partitions: crew.count(),
-    });
-    let judged = past.map_err(|what| ("format", what)).and_then(|past| {
-        let together = crew.post.book.together().map_or(Ok(()), Err);
-        let oracles: [(&'static str, Judged); 7] = [
-            ("together", together),
-            ("sequence", sequence::judge(&past)),
-            ("acts-alone", alone::judge(&past)),
-            ("continues", continues::judge(&past)),
-            ("ahead", ahead::judge(&past)),
-            ("again", again::judge(&past)),
-            ("ended", ended(&past)),
-        ];
-        let told = |(oracle, judged): (_, Judged)| judged.map_err(|what| (oracle, what));
-        oracles.into_iter().try_for_each(told)
-    });
-    let Err((oracle, what)) = judged else {
+    let (acts, stored) = (crew.post.book.acts(), read(crew)?);
+    let past = Past::of(crew, &stored, (&wanted, &acts));
+    let together = crew.post.book.together().map_or(Ok(()), Err);
+    let oracles: [(&'static str, Judged); 9] = [
+        ("together", together),
+        ("sequence", sequence::judge(&past)),
+        ("acts-alone", alone::judge(&past)),
+        ("continues", continues::judge(&past)),
+        ("ahead", ahead::judge(&past)),
+        ("again", again::judge(&past)),
+        ("lives", lives::judge(&past)),
+        ("paused", paused::judge(&past)),
+        ("ended", ended(&past)),
+    ];
+    let mut all = oracles.into_iter();
+    let Some((oracle, Err(what))) = all.find(|(_, judged)| judged.is_err()) else {
         return Ok(());
     };
     for (at, act) in &acts {
         sim.note(&format!("{} at {at}: {act:?}", shape.name));
     }
-    Err(Violation {
+    Err(broken(crew, oracle, &what))
+}
+
+/// What is not done with, each event in the life that the group is in.
+pub(super) fn missing(crew: &Crew, wanted: &Wanted) -> Result<Vec<EventPlace>, Violation> {
+    let (acts, stored) = (crew.post.book.acts(), read(crew)?);
+    Ok(Past::of(crew, &stored, (wanted, &acts)).missing())
+}
+
+/// What was stored of a group by now.
+fn read(crew: &Crew) -> Result<MutexGuard<'_, Stored>, Violation> {
+    let mut stored = crew.stored();
+    let more = crew.post.sim.stage.records(stored.read);
+    let read = stored.read_on(&crew.post.shape.name, &more);
+    read.map_err(|what| broken(crew, "format", &what))?;
+    Ok(stored)
+}
+
+fn broken(crew: &Crew, oracle: &'static str, what: &str) -> Violation {
+    let name = &crew.post.shape.name;
+    Violation {
         class: Class::Safety,
         oracle,
-        what: format!("{}: {what}", shape.name),
-    })
+        what: format!("{name}: {what}"),
+    }
 }
 
 /// A node's part ends as it is told to, with its node, or over what the store says.

@@ -2,11 +2,13 @@
 //! records of its partitions, each with when it was stored.
 
 use super::super::super::book::{Act, Why};
-use super::super::super::judge::Past as Handled;
+use super::super::super::judge::{Past as Handled, Wanted, takes_in};
+use super::super::Crew;
+use super::super::orders::Ordered;
 use crate::stage::Record;
 use std::collections::BTreeMap;
-use tenure_core::api::consumer::EventPlace;
-use tenure_core::format::Checkpoint;
+use tenure_core::api::consumer::{EventPlace, Position};
+use tenure_core::format::{Checkpoint, GroupOrders, LifeStart};
 
 /// The records of each partition, oldest first, with when they were stored.
 pub(super) type Records = BTreeMap<u16, Vec<(u64, Checkpoint)>>;
@@ -16,7 +18,9 @@ pub(super) struct Past<'a> {
     pub(super) acts: &'a [(u64, Act)],
     /// The node of each run.
     pub(super) nodes: BTreeMap<u64, usize>,
-    pub(super) records: Records,
+    pub(super) stored: &'a Stored,
+    /// What people wanted to tell it.
+    pub(super) ordered: Ordered,
     /// Since when nothing is promised of leases.
     pub(super) void: Option<u64>,
     /// What was handled, as of every consumer.
@@ -24,25 +28,64 @@ pub(super) struct Past<'a> {
     pub(super) partitions: u16,
 }
 
-/// The records of a group's partitions among all that was stored in the consumers' stream.
-pub(super) fn records(group: &str, all: &[Record]) -> Result<Records, String> {
-    let mut records = Records::new();
-    for Record { at, message } in all {
-        let mut tokens = message.subject.split('.').skip(1);
-        if (tokens.next(), tokens.next()) != (Some("grp"), Some(group)) {
-            continue;
-        }
-        let subject = &message.subject;
-        let part = tokens.next().and_then(|part| part.parse().ok());
-        let part = part.ok_or_else(|| format!("{subject} is of no partition"))?;
-        let record = Checkpoint::decode(&message.payload);
-        let record = record.map_err(|error| format!("{subject}: {error}"))?;
-        records.entry(part).or_default().push((*at, record));
-    }
-    Ok(records)
+/// What was stored of a group, as far as it was read.
+#[derive(Debug, Default)]
+pub(in super::super) struct Stored {
+    pub(super) records: Records,
+    /// What the group was told, oldest first, with when it was stored.
+    pub(super) orders: Vec<(u64, GroupOrders)>,
+    /// When each life of a partition began.
+    lives: BTreeMap<(u16, u64), u64>,
+    /// How many messages of the consumers' stream were read.
+    pub(super) read: usize,
 }
 
-impl Past<'_> {
+impl Stored {
+    /// Takes in what was stored in the consumers' stream since it was read.
+    pub(super) fn read_on(&mut self, group: &str, more: &[Record]) -> Result<(), String> {
+        self.read += more.len();
+        for Record { at, message } in more {
+            let mut tokens = message.subject.split('.').skip(1);
+            if (tokens.next(), tokens.next()) != (Some("grp"), Some(group)) {
+                continue;
+            }
+            let subject = &message.subject;
+            let part = tokens.next();
+            if part == Some("orders") {
+                let told = GroupOrders::decode(&message.payload);
+                let told = told.map_err(|error| format!("{subject}: {error}"))?;
+                self.orders.push((*at, told));
+                continue;
+            }
+            let part = part.and_then(|part| part.parse().ok());
+            let part = part.ok_or_else(|| format!("{subject} is of no partition"))?;
+            let record = Checkpoint::decode(&message.payload);
+            let record = record.map_err(|error| format!("{subject}: {error}"))?;
+            self.lives.entry((part, record.generation)).or_insert(*at);
+            self.records.entry(part).or_default().push((*at, record));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Past<'a> {
+    /// That of a group, as of now.
+    pub(super) fn of(
+        crew: &'a Crew,
+        stored: &'a Stored,
+        (wanted, acts): (&'a Wanted, &'a [(u64, Act)]),
+    ) -> Self {
+        Self {
+            acts,
+            nodes: crew.parts().nodes.clone(),
+            stored,
+            ordered: crew.ordered().clone(),
+            void: crew.post.sim.voids().leases(),
+            handled: Handled::new(&crew.post.shape, wanted, acts),
+            partitions: crew.count(),
+        }
+    }
+
     /// The partition of an event; `None` of one that nobody is to read.
     pub(super) fn part_of(&self, place: EventPlace) -> Option<u16> {
         let wanted = self.handled.wanted;
@@ -53,9 +96,72 @@ impl Past<'_> {
 
     /// The record that a partition had at a time, before what was stored then.
     pub(super) fn record_at(&self, part: u16, at: u64) -> Option<&Checkpoint> {
-        let all = self.records.get(&part)?;
-        let before = all.partition_point(|(stored, _)| *stored < at);
-        before.checked_sub(1).map(|last| &all[last].1)
+        self.records_before(part, at).last().map(|(_, it)| it)
+    }
+
+    fn records_before(&self, part: u16, at: u64) -> &[(u64, Checkpoint)] {
+        let all = self.stored.records.get(&part);
+        let all = all.map_or(&[][..], Vec::as_slice);
+        &all[..all.partition_point(|(stored, _)| *stored < at)]
+    }
+
+    /// The life of a partition in which a run handles it at a time: that of its node's last claim, which is the
+    /// partition's own as long as leases mean something.
+    pub(super) fn life_of(&self, part: u16, run: u64, at: u64) -> u64 {
+        let node = self.nodes.get(&run).map(|node| format!("n{node}"));
+        let mut before = self.records_before(part, at).iter().rev();
+        let own = before.find(|(_, it)| it.owner.is_some() && Some(&it.node) == node.as_ref());
+        own.map_or(1, |(_, it)| it.generation)
+    }
+
+    /// The life that the group is in at a time, before what was stored then.
+    pub(super) fn life_at(&self, at: u64) -> u64 {
+        let orders = &self.stored.orders;
+        let before = orders.partition_point(|(stored, _)| *stored < at);
+        let last = orders[..before].last();
+        last.map_or(1, |(_, told)| told.life)
+    }
+
+    /// Where a life begins.
+    fn start_of(&self, life: u64) -> &[Position] {
+        let mut orders = self.stored.orders.iter();
+        let told = orders.find(|(_, told)| told.life == life);
+        match told.map(|(_, told)| &told.from) {
+            Some(LifeStart::After(positions)) => positions,
+            Some(LifeStart::Defined | LifeStart::At(_)) | None => &[],
+        }
+    }
+
+    /// Whether an event was done with by then, in a life of its partition: handled, given up as the policy says,
+    /// or before that life's start.
+    pub(super) fn is_done(&self, place: EventPlace, life: u64, by: usize) -> bool {
+        let begun = || {
+            let part = self.part_of(place)?;
+            self.stored.lives.get(&(part, life))
+        };
+        let from = match life {
+            1 => Some(0),
+            _ => begun().map(|at| self.after(*at)),
+        };
+        self.is_behind(place, life)
+            || from.is_some_and(|from| {
+                self.handled.is_handled(place, (from, by))
+                    || self.handled.is_given_up(place, (from, by))
+            })
+    }
+
+    /// Whether a life begins after an event.
+    pub(super) fn is_behind(&self, place: EventPlace, life: u64) -> bool {
+        takes_in(self.start_of(life), place)
+    }
+
+    /// Those that are not done with in the life that the group is in.
+    pub(super) fn missing(&self) -> Vec<EventPlace> {
+        let (life, by) = (self.life_at(u64::MAX), self.acts.len());
+        let places = self.handled.wanted.places.keys().copied();
+        places
+            .filter(|place| !self.is_done(*place, life, by))
+            .collect()
     }
 
     /// Whether leases still mean something at a time.

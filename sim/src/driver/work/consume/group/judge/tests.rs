@@ -4,11 +4,12 @@
 use super::super::super::book::{Act, Why};
 use super::super::super::judge::{Past as Handled, Wanted};
 use super::super::super::shape::Shape;
-use super::past::{Past, records};
-use super::{Judged, again, ahead, alone, continues, ended, sequence};
+use super::super::orders::Ordered;
+use super::past::{Past, Stored};
+use super::{Judged, again, ahead, alone, continues, ended, lives, paused, sequence};
 use crate::stage::Record;
 use tenure_core::api::consumer::{EventPlace, Position, Then};
-use tenure_core::format::{Checkpoint, Unknown};
+use tenure_core::format::{Checkpoint, GroupOrders, LifeStart, Unknown};
 use tenure_core::id::{Incarnation, LayoutId, Partition, Sequence, WallTime};
 use tenure_core::name::ConsumerName;
 use tenure_core::port::Message;
@@ -75,6 +76,34 @@ fn stored(at: u64, record: &Checkpoint) -> Record {
     }
 }
 
+/// The group was told to begin a life after a place.
+fn told(at: u64, life: u64, after: u64) -> Record {
+    let orders = GroupOrders {
+        layout: LayoutId(1),
+        group: ConsumerName::new("crew").expect("a name"),
+        token: Incarnation(at.into()),
+        paused: None,
+        life,
+        from: LifeStart::After(vec![Position::whole(Sequence(after))]),
+        node: "n1".into(),
+        time: WallTime(1),
+        earlier: Vec::new(),
+        unknown: Unknown::default(),
+    };
+    let mut record = stored(at, &record(1, 0, &[]));
+    record.message.subject = "sim.grp.crew.orders".into();
+    record.message.payload = orders.encode();
+    record
+}
+
+/// A record of a life.
+fn of_life(generation: u64, record: Checkpoint) -> Checkpoint {
+    Checkpoint {
+        generation,
+        ..record
+    }
+}
+
 fn handed(run: u64, sequence: u64) -> Act {
     Act::Handed {
         run,
@@ -96,11 +125,24 @@ fn said(
     stored: &[Record],
     void: Option<u64>,
 ) -> Judged {
+    said_of(judge, acts, stored, (void, Ordered::default()))
+}
+
+/// The same where people wanted to tell the group something.
+fn said_of(
+    judge: impl Fn(&Past<'_>) -> Judged,
+    acts: &[(u64, Act)],
+    stored: &[Record],
+    (void, ordered): (Option<u64>, Ordered),
+) -> Judged {
     let (shape, wanted) = (Shape::plain(Then::Stop), wanted());
+    let mut read = Stored::default();
+    read.read_on("crew", stored).expect("records");
     judge(&Past {
         acts,
         nodes: [(1, 1), (2, 2)].into(),
-        records: records("crew", stored).expect("records"),
+        stored: &read,
+        ordered,
         void,
         handled: Handled::new(&shape, &wanted, acts),
         partitions: 2,
@@ -141,6 +183,8 @@ fn a_group_that_is_handed_over_in_order_is_fine() {
         again::judge,
         alone::judge,
         continues::judge,
+        lives::judge,
+        paused::judge,
         sequence::judge,
         ended,
     ] {
@@ -218,4 +262,87 @@ fn a_part_that_ends_by_itself_is_seen() {
     let why = Why::Other("it halted".to_owned());
     let acts = [(20, Act::Ended { run: 1, why })];
     is_wrong(&said(ended, &acts, &[], None), "it halted");
+}
+
+#[test]
+fn what_is_not_handled_again_after_a_rewind_is_seen() {
+    let acts = [
+        (20, handed(1, 2)),
+        (21, handled(1, 2)),
+        (60, handed(2, 4)),
+        (61, handled(2, 4)),
+    ];
+    let stored = |after| {
+        [
+            stored(10, &record(1, 0, &[])),
+            told(30, 2, after),
+            stored(40, &released(3, 1, &[2])),
+            stored(50, &of_life(2, record(2, 0, &[]))),
+            stored(70, &of_life(2, record(2, 1, &[4]))),
+        ]
+    };
+    let rewound = || Ordered {
+        rewinds: 1,
+        begun: vec![(35, 2)],
+        ..Ordered::default()
+    };
+    let said = |judge: fn(&Past<'_>) -> Judged, after| {
+        said_of(judge, &acts, &stored(after), (None, rewound()))
+    };
+    is_wrong(&said(sequence::judge, 0), "0.2.0 is not handled");
+    is_wrong(&said(ahead::judge, 0), "0.2.0 is not handled");
+    for judge in [
+        sequence::judge,
+        ahead::judge,
+        continues::judge,
+        again::judge,
+        lives::judge,
+    ] {
+        assert_eq!(said(judge, 2), Ok(()), "the life begins after it");
+    }
+}
+
+#[test]
+fn a_rewind_that_counts_twice_is_seen() {
+    let twice = [told(30, 2, 0), told(31, 3, 0)];
+    let asked = |rewinds, begun: &[(u64, u64)]| Ordered {
+        rewinds,
+        begun: begun.to_vec(),
+        ..Ordered::default()
+    };
+    let said = |stored: &[Record], ordered| said_of(lives::judge, &[], stored, (None, ordered));
+    is_wrong(&said(&twice, asked(1, &[])), "1 rewinds were asked for");
+    assert_eq!(said(&twice, asked(2, &[(35, 2), (36, 3)])), Ok(()));
+    is_wrong(&said(&twice, asked(2, &[(35, 3), (36, 3)])), "two rewinds");
+    is_wrong(&said(&twice, asked(2, &[(30, 2)])), "has not begun");
+    is_wrong(&said(&[told(30, 3, 0)], asked(2, &[])), "from life 1 to 3");
+    let early = [stored(20, &of_life(2, record(1, 0, &[]))), told(30, 2, 0)];
+    is_wrong(&said(&early, asked(1, &[])), "is in life 2");
+    let late = [
+        stored(20, &record(1, 3, &[2])),
+        told(30, 2, 0),
+        stored(40, &of_life(2, record(1, 4, &[2]))),
+    ];
+    let said = said_of(continues::judge, &[], &late, (None, asked(1, &[])));
+    is_wrong(&said, "is no claim");
+}
+
+#[test]
+fn a_node_that_hands_over_while_it_says_that_it_is_paused_is_seen() {
+    let second = 1_000_000_000;
+    let says = |from, until| Ordered {
+        says: vec![(1, from, true), (1, until, false)],
+        ..Ordered::default()
+    };
+    let acts = [
+        (2 * second, handed(1, 2)),
+        (3 * second, handled(1, 2)),
+        (3 * second, handed(1, 3)),
+        (4 * second, handed(1, 4)),
+    ];
+    let said = |ordered| said_of(paused::judge, &acts, &[], (None, ordered));
+    is_wrong(&said(says(second, 5 * second)), "hands 0.4.0 over");
+    // One that was to begin before, and one of the same batch.
+    assert_eq!(said(says(second, 4 * second)), Ok(()));
+    assert_eq!(said(says(5 * second, 6 * second)), Ok(()));
 }
