@@ -439,7 +439,13 @@ impl Consumer {
         let began = asked.take().unwrap_or(cx.now);
         let nothing = messages.is_empty() && pending == 0;
         feed.dry |= nothing;
-        feed.pending = pending;
+        // What brings nothing and is held up on its way does not say how much there is.
+        let counts = nothing || !messages.is_empty();
+        feed.pending = if counts {
+            pending
+        } else {
+            pending.max(feed.pending)
+        };
         *fetch_at = cx.now;
         if messages.is_empty() {
             *fetch_at = cx.now.max(began + FETCH_EVERY);
@@ -473,7 +479,7 @@ impl Consumer {
             return self.reopen(cx, n, Reopened::Gap, out);
         }
         // What the store said at first was a hint, and what it counted may be gone.
-        feed.behind = feed.behind.min(pending);
+        feed.behind = feed.behind.min(feed.pending);
         if core::mem::take(&mut feed.looked) && nothing {
             feed.quiet = feed.quiet.max(feed.head);
         }

@@ -65,7 +65,7 @@ pub struct Fetched {
     /// In the stream's order; none when nothing came while the fetch waited.
     pub messages: Vec<Delivered>,
     /// How many messages of the filters followed the last of these when it was sent; where there is none,
-    /// 0 as long as the store says that it has no more, and else 1. A hint: a store may not have heard of
+    /// 0 as long as the store says that it has no more, and else 1, which is no count. A hint: a store may not have heard of
     /// the latest, and NATS miscounts at times.
     pub pending: u64,
 }

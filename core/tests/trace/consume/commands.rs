@@ -79,13 +79,15 @@ impl Stage for Desk {
                     "unknown" => Fate::Unknown,
                     "lost" => Fate::Lost,
                     "torn" => Fate::Torn,
+                    "held" => Fate::Held,
                     "gone" => Fate::Refused(Refused::NoConsumer),
                     "nobody" => Fate::Refused(Refused::NoResponders),
                     "full" => Fate::Refused(Refused::NoSpace),
                     "absent" => Fate::Refused(Refused::NoStream),
                     "lacking" => Fate::Refused(Refused::NotFound),
                     _ => {
-                        let known = "unknown, lost, torn, gone, nobody, full, absent, lacking";
+                        let known =
+                            "unknown, lost, torn, held, gone, nobody, full, absent, lacking";
                         return Err(known.into());
                     }
                 };

@@ -8,7 +8,7 @@ use tenure_core::consumer::{
 };
 use tenure_core::format::Cause;
 use tenure_core::id::{OpId, Sequence};
-use tenure_core::port::{Refused, StoreDone, StoreRequest, StreamName};
+use tenure_core::port::{Fetched, Refused, StoreDone, StoreRequest, StreamName};
 use tenure_core::space::SpaceWish;
 use tenure_core::step::{CountingProbe, Outcome};
 use tenure_core::{Cx, Dice, Effects, Machine, Span, Time};
@@ -40,6 +40,8 @@ pub(super) enum Fate {
     Lost,
     /// It is a fetch, and its first message is lost.
     Torn,
+    /// It is a fetch, and what it brings is held up until after its wait.
+    Held,
     /// It is refused.
     Refused(Refused),
 }
@@ -241,6 +243,11 @@ impl Desk {
                 }
             }
             Some(Fate::Lost) => (Outcome::Unknown, false),
+            Some(Fate::Held) => {
+                let (messages, pending) = (Vec::new(), 1);
+                let fetched = Fetched { messages, pending };
+                (Outcome::Done(StoreDone::Fetched(fetched)), false)
+            }
             Some(Fate::Refused(refused)) => (Outcome::Refused(refused.clone()), false),
         };
         if brought_nothing
