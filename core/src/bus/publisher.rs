@@ -61,6 +61,8 @@ pub struct Publisher {
     deadlines: BTreeSet<(Time, Ticket)>,
     /// The stream was there once, so it is not made anew.
     seen: bool,
+    /// It had more than one server when it was verified last.
+    replicated: bool,
 }
 
 impl Publisher {
@@ -74,6 +76,7 @@ impl Publisher {
             held: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             seen: false,
+            replicated: false,
         }
     }
 
@@ -199,6 +202,7 @@ impl Publisher {
             Next::Ask => self.ask(cx, Job::Stream, out),
             Next::Wait(_) => self.asks.wait(cx, &self.limits, Job::Stream),
             Next::Done(()) => {
+                self.replicated = task.ready().is_some_and(|replicas| replicas > 1);
                 self.asks.done(Job::Stream);
                 self.stream = Stream::Ready;
                 self.seen = true;
@@ -245,17 +249,24 @@ impl Publisher {
                 false
             }
             Outcome::Done(_) => return false,
-            // The store may make room, or be there again.
-            Outcome::Refused(refused) if refused.passes() || may_pass(&refused) => true,
             Outcome::Refused(refused) => {
-                // What an earlier attempt stored is refused by no later one, but answered as a duplicate.
-                let doubt = self.held.get(&ticket).is_some_and(|entry| entry.doubt);
-                let refusal = match doubt {
-                    true => Refusal::Unknown,
-                    false => Refusal::Store(refused),
-                };
-                self.answer(ticket, Err(refusal), out);
-                false
+                let entry = self.held.get_mut(&ticket);
+                // Who leads the stream by now may have stored it all the same.
+                let doubt = entry.is_some_and(|entry| {
+                    entry.doubt |= !refused.settles(self.replicated);
+                    entry.doubt
+                });
+                // The store may make room, or be there again.
+                let again = refused.passes() || may_pass(&refused);
+                if !again {
+                    // What an earlier attempt stored is refused by no later one, but answered as a duplicate.
+                    let refusal = match doubt {
+                        true => Refusal::Unknown,
+                        false => Refusal::Store(refused),
+                    };
+                    self.answer(ticket, Err(refusal), out);
+                }
+                again
             }
             Outcome::Unknown => {
                 if let Some(entry) = self.held.get_mut(&ticket) {

@@ -23,31 +23,25 @@ struct World {
     copies: BTreeMap<String, u64>,
     answers: BTreeMap<Ticket, Result<Sequence, Refusal>>,
     verified: bool,
-}
-
-fn wish() -> SpaceWish {
-    SpaceWish {
-        namespace: Namespace::new("bank").unwrap(),
-        shards: None,
-        streams: None,
-        replicas: None,
-        key: None,
-        create: true,
-        cluster: false,
-        import: None,
-    }
+    /// The stream has several servers, and what one that led it refuses its successor may store.
+    replicated: bool,
 }
 
 impl World {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, replicated: bool) -> Self {
+        let wish = SpaceWish {
+            replicas: Some(if replicated { 3 } else { 1 }),
+            ..SpaceWish::new(Namespace::new("bank").unwrap())
+        };
         let mut world = Self {
-            machine: Publisher::new(wish(), limits),
+            machine: Publisher::new(wish, limits),
             now: Time::from_nanos(1),
             asked: BTreeMap::new(),
             stored: BTreeMap::new(),
             copies: BTreeMap::new(),
             answers: BTreeMap::new(),
             verified: false,
+            replicated,
         };
         world.feed(Input::Up);
         world
@@ -86,6 +80,19 @@ impl World {
             keep_s: 60,
             deadline: self.now + within,
         }));
+    }
+
+    /// The oldest request is refused by a server that led the stream, and stored by its successor.
+    fn succeed(&mut self) {
+        if self.replicated
+            && let Some((op, StoreRequest::Publish(publish))) = self.asked.first_key_value()
+        {
+            let (op, id) = (*op, publish.dedup.clone().expect("D2: an id"));
+            self.asked.remove(&op);
+            let _ = self.store(id, true, true);
+            let reply = Outcome::Refused(Refused::NoSpace);
+            self.feed(Input::Stored { op, reply });
+        }
     }
 
     /// Answers the oldest request: carried out or not, and told or not.
@@ -182,6 +189,7 @@ fn capabilities() -> Capabilities {
 enum Act {
     Publish(u16),
     Answer(bool, bool),
+    Succeed,
     Wait(u64),
     Up,
 }
@@ -190,6 +198,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         2 => (1_u16..5_000).prop_map(Act::Publish),
         6 => (any::<bool>(), any::<bool>()).prop_map(|(a, b)| Act::Answer(a, b)),
+        1 => Just(Act::Succeed),
         2 => (0_u64..3_000).prop_map(Act::Wait),
         1 => Just(Act::Up),
     ];
@@ -198,8 +207,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 proptest! {
     #[test]
-    fn each_is_answered_once_and_stored_once_at_most(acts in acts()) {
-        let mut world = World::new(Limits::default());
+    fn each_is_answered_once_and_stored_once_at_most(acts in acts(), replicated in any::<bool>()) {
+        let mut world = World::new(Limits::default(), replicated);
         let mut published = 0;
         for act in acts {
             match act {
@@ -208,6 +217,7 @@ proptest! {
                     world.publish(published, Span::from_millis(u64::from(within_ms)));
                 }
                 Act::Answer(stores, tells) => world.answer(stores, tells),
+                Act::Succeed => world.succeed(),
                 Act::Wait(ms) => world.wait(Span::from_millis(ms)),
                 Act::Up => {
                     world.verified = false;
@@ -233,13 +243,31 @@ proptest! {
 
 /// A stream that is verified, and one publication of which nobody knows whether it is stored.
 fn in_doubt(within: Span) -> World {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(Limits::default(), false);
     for _ in 0..3 {
         world.answer(true, true);
     }
     world.publish(1, within);
     world.answer(true, false);
     world
+}
+
+/// What a publication is told that is refused once, and has no other answer until its deadline.
+fn refused_once(replicated: bool) -> Result<Sequence, Refusal> {
+    let mut world = World::new(Limits::default(), replicated);
+    for _ in 0..3 {
+        world.answer(true, true);
+    }
+    world.publish(1, Span::from_millis(1));
+    world.answer(false, true);
+    world.wait(Span::from_secs(1));
+    world.answers.remove(&Ticket(1)).expect("D1: an answer")
+}
+
+#[test]
+fn what_a_leader_refused_its_successor_may_have_stored() {
+    assert_eq!(refused_once(false), Err(Refusal::Deadline));
+    assert_eq!(refused_once(true), Err(Refusal::Unknown));
 }
 
 #[test]
@@ -274,7 +302,7 @@ fn nothing_is_sent_again_when_the_store_may_have_forgotten_its_id() {
 fn what_has_no_room_is_refused_and_the_rest_goes_on() {
     let mut limits = Limits::default();
     limits.publications_max = 2;
-    let mut world = World::new(limits);
+    let mut world = World::new(limits, false);
     let all: BTreeSet<u64> = (1..=3).collect();
     for n in &all {
         world.publish(*n, Span::from_secs(5));
@@ -291,7 +319,7 @@ fn what_has_no_room_is_refused_and_the_rest_goes_on() {
 
 #[test]
 fn a_stream_that_cannot_be_used_is_told_to_all() {
-    let mut world = World::new(Limits::default());
+    let mut world = World::new(Limits::default(), false);
     world.publish(1, Span::from_secs(5));
     world.answer(true, true);
     let (op, _) = world.asked.pop_first().unwrap();

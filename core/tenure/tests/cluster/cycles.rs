@@ -123,8 +123,8 @@ fn is_cycle(told: &str) -> bool {
 
 async fn two_that_ask_each_other_do_not_wait_for_their_deadlines(world: &World) {
     let nodes = guests(world, &["a", "b"]).await;
-    let mut places = std::collections::BTreeSet::new();
-    for n in 0..16 {
+    let mut met = [0, 0];
+    for n in 0..500 {
         let pair = [format!("x{n}"), format!("y{n}")];
         let place = |key: &String| {
             let place = nodes[0].actor::<Guest>(key).place().expect("a place");
@@ -132,7 +132,11 @@ async fn two_that_ask_each_other_do_not_wait_for_their_deadlines(world: &World) 
             let owner = view.owner(place).map(|(node, _)| node.name.to_owned());
             (owner, place.shard.0 % 2)
         };
-        places.insert(place(&pair[0]) == place(&pair[1]));
+        let met = &mut met[usize::from(place(&pair[0]) == place(&pair[1]))];
+        if *met == 8 {
+            continue;
+        }
+        *met += 1;
         let told = meet(world, &nodes[0], &pair, false).await;
         let cycles = told.iter().filter(|told| is_cycle(told)).count();
         assert!(cycles >= 1, "{told:?}");
@@ -140,7 +144,7 @@ async fn two_that_ask_each_other_do_not_wait_for_their_deadlines(world: &World) 
             assert!(is_cycle(told) || *told == format!("hello from {other}"));
         }
     }
-    assert_eq!(places.len(), 2, "on one lane and on several");
+    assert_eq!(met, [8, 8], "on several lanes and on one");
 }
 
 async fn a_ring_on_one_node_is_found(world: &World) {
