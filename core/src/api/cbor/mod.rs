@@ -2,8 +2,8 @@
 //! written and read twice on a request's way.
 //!
 //! What is written has the same bytes, and what is read is the same value by the same calls of the value's
-//! own code. Whatever is rare (tags, numbers of more than 64 bits) or wrong is [`Unusual`] here and goes to
-//! `ciborium` from the start, which does it, or says what is wrong.
+//! own code. Whatever is rare (tags; to be read, also numbers of more than 64 bits) or wrong is [`Unusual`] here
+//! and goes to `ciborium` from the start, which does it, or says what is wrong.
 
 mod read;
 mod write;
@@ -45,6 +45,11 @@ const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
 const MAP: u8 = 5;
+const TAG: u8 = 6;
+
+/// The tags of numbers of more than 64 bits.
+const BIG: u64 = 2;
+const BIG_NEGATIVE: u64 = 3;
 
 /// Whole first bytes.
 const FALSE: u8 = 0xF4;

@@ -1,8 +1,11 @@
 //! Values out of CBOR.
 
-use super::{ARRAY, BREAK, BYTES, F16, F32, F64, FALSE, MAP, NEGATIVE, NULL, OPEN, TAGGED, TEXT};
+mod several;
+
+use super::{ARRAY, BYTES, F16, F32, F64, FALSE, MAP, NEGATIVE, NULL, OPEN, TAGGED, TEXT};
 use super::{TRUE, UINT, UNDEFINED, Unusual};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Visitor};
+use serde::de::{self, DeserializeOwned, Visitor};
+use several::Several;
 
 /// As deep as `ciborium` goes into a value.
 const DEPTH_MAX: u16 = 256;
@@ -15,10 +18,11 @@ pub(in crate::api) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unusu
     let mut source = Source {
         rest: bytes,
         depth: DEPTH_MAX,
+        failed: false,
     };
     let value = T::deserialize(&mut source)?;
     match source.rest {
-        [] => Ok(value),
+        [] if !source.failed => Ok(value),
         _ => Err(Unusual),
     }
 }
@@ -28,6 +32,9 @@ struct Source<'b> {
     rest: &'b [u8],
     /// How much deeper it may go.
     depth: u16,
+    /// Something was not read, and the value's own code may have gone on without it: it stands elsewhere
+    /// than `ciborium` would.
+    failed: bool,
 }
 
 impl<'b> Source<'b> {
@@ -128,6 +135,180 @@ impl<'b> Source<'b> {
         value
     }
 
+    /// Notes when a value could not be read.
+    #[inline]
+    fn noted<T>(&mut self, read: Result<T, Unusual>) -> Result<T, Unusual> {
+        self.failed |= read.is_err();
+        read
+    }
+}
+
+/// Each kind of value.
+impl Source<'_> {
+    fn any<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        let before = self.rest;
+        let first = *before.first().ok_or(Unusual)?;
+        match first {
+            FALSE | TRUE => return self.bool(visitor),
+            NULL | UNDEFINED => return self.option(visitor),
+            F16 | F32 | F64 => return self.float(visitor),
+            _ => {}
+        }
+        match first >> 5 {
+            UINT => self.unsigned(visitor),
+            NEGATIVE => {
+                let (_, number) = self.head()?;
+                self.rest = before;
+                match i64::try_from(number) {
+                    Ok(_) => self.signed(visitor),
+                    Err(_) => self.wide_signed(visitor),
+                }
+            }
+            BYTES => match self.run(BYTES)? {
+                run if run.len() <= BORROWED_MAX => visitor.visit_bytes(run),
+                run => visitor.visit_byte_buf(run.to_vec()),
+            },
+            TEXT => match text(self.run(TEXT)?)? {
+                text if text.len() <= BORROWED_MAX => visitor.visit_str(text),
+                text => visitor.visit_string(text.to_owned()),
+            },
+            ARRAY => self.list(visitor),
+            MAP => self.map(visitor),
+            _ => Err(Unusual),
+        }
+    }
+
+    fn bool<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        if self.passes(FALSE) {
+            visitor.visit_bool(false)
+        } else if self.passes(TRUE) {
+            visitor.visit_bool(true)
+        } else {
+            Err(Unusual)
+        }
+    }
+
+    fn signed<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        let (kind, number) = self.head()?;
+        let number = i64::try_from(number).map_err(|_| Unusual)?;
+        match kind {
+            UINT => visitor.visit_i64(number),
+            NEGATIVE => visitor.visit_i64(!number),
+            _ => Err(Unusual),
+        }
+    }
+
+    fn wide_signed<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.head()? {
+            (UINT, number) => visitor.visit_i128(number.into()),
+            (NEGATIVE, number) => visitor.visit_i128(!i128::from(number)),
+            _ => Err(Unusual),
+        }
+    }
+
+    #[inline]
+    fn unsigned<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.head()? {
+            (UINT, number) => visitor.visit_u64(number),
+            _ => Err(Unusual),
+        }
+    }
+
+    fn wide_unsigned<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.head()? {
+            (UINT, number) => visitor.visit_u128(number.into()),
+            _ => Err(Unusual),
+        }
+    }
+
+    /// Of as few bytes as hold it, which is `ciborium`'s part.
+    fn float<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.rest.first() {
+            Some(&(F16 | F32 | F64)) => {
+                let number = ciborium::from_reader_with_buffer(&mut self.rest, &mut []);
+                visitor.visit_f64(number.map_err(|_| Unusual)?)
+            }
+            Some(_) | None => Err(Unusual),
+        }
+    }
+
+    fn char<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        let mut chars = text(self.run(TEXT)?)?.chars();
+        match (chars.next(), chars.next()) {
+            (Some(one), None) => visitor.visit_char(one),
+            (_, _) => Err(Unusual),
+        }
+    }
+
+    fn str<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        visitor.visit_str(text(self.short_run(TEXT)?)?)
+    }
+
+    fn string<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        visitor.visit_string(text(self.run(TEXT)?)?.to_owned())
+    }
+
+    fn bytes<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.rest.first() {
+            Some(first) if first >> 5 == ARRAY => self.list(visitor),
+            Some(_) | None => visitor.visit_bytes(self.short_run(BYTES)?),
+        }
+    }
+
+    fn byte_buf<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.rest.first() {
+            Some(first) if first >> 5 == ARRAY => self.list(visitor),
+            Some(_) | None => visitor.visit_byte_buf(self.run(BYTES)?.to_vec()),
+        }
+    }
+
+    fn option<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        if self.passes_null() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
+    }
+
+    fn unit<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        if self.passes_null() {
+            visitor.visit_unit()
+        } else {
+            Err(Unusual)
+        }
+    }
+
+    fn newtype<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    #[inline]
+    fn map<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        let left = self.open_count(MAP)?;
+        self.deeper(|source| visitor.visit_map(Several { source, left }))
+    }
+
+    fn choice<'de, V: Visitor<'de>>(
+        &mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Unusual> {
+        let is_text = self.rest.first().is_some_and(|first| first >> 5 == TEXT);
+        if name == TAGGED || !(is_text || self.count(MAP)? == 1) {
+            return Err(Unusual);
+        }
+        let left = Some(0);
+        self.deeper(|source| visitor.visit_enum(Several { source, left }))
+    }
+
+    #[inline]
+    fn identifier<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.rest.first() {
+            Some(first) if first >> 5 == BYTES => visitor.visit_bytes(self.short_run(BYTES)?),
+            Some(_) | None => self.str(visitor),
+        }
+    }
+
     /// Reads the values of a list.
     #[inline]
     fn list<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Unusual> {
@@ -142,11 +323,13 @@ fn text(bytes: &[u8]) -> Result<&str, Unusual> {
     str::from_utf8(bytes).map_err(|_| Unusual)
 }
 
-macro_rules! as_numbers {
-    ($($read:ident by $as:ident)+) => { $(
+/// Reads each kind, and notes when it could not.
+macro_rules! noted {
+    ($($read:ident($($what:ty)?) by $by:ident)+) => { $(
         #[inline]
-        fn $read<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-            self.$as(visitor)
+        fn $read<V: Visitor<'de>>(self, $(_: $what,)? visitor: V) -> Result<V::Value, Unusual> {
+            let read = self.$by(visitor);
+            self.noted(read)
         }
     )+ };
 }
@@ -154,171 +337,35 @@ macro_rules! as_numbers {
 impl<'de> de::Deserializer<'de> for &mut Source<'_> {
     type Error = Unusual;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let before = self.rest;
-        let first = *before.first().ok_or(Unusual)?;
-        match first {
-            FALSE | TRUE => return self.deserialize_bool(visitor),
-            NULL | UNDEFINED => return self.deserialize_option(visitor),
-            F16 | F32 | F64 => return self.deserialize_f64(visitor),
-            _ => {}
-        }
-        match first >> 5 {
-            UINT => self.deserialize_u64(visitor),
-            NEGATIVE => {
-                let (_, number) = self.head()?;
-                self.rest = before;
-                match i64::try_from(number) {
-                    Ok(_) => self.deserialize_i64(visitor),
-                    Err(_) => self.deserialize_i128(visitor),
-                }
-            }
-            BYTES => match self.run(BYTES)? {
-                run if run.len() <= BORROWED_MAX => visitor.visit_bytes(run),
-                run => visitor.visit_byte_buf(run.to_vec()),
-            },
-            TEXT => match text(self.run(TEXT)?)? {
-                text if text.len() <= BORROWED_MAX => visitor.visit_str(text),
-                text => visitor.visit_string(text.to_owned()),
-            },
-            ARRAY => self.deserialize_seq(visitor),
-            MAP => self.deserialize_map(visitor),
-            _ => Err(Unusual),
-        }
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        if self.passes(FALSE) {
-            visitor.visit_bool(false)
-        } else if self.passes(TRUE) {
-            visitor.visit_bool(true)
-        } else {
-            Err(Unusual)
-        }
-    }
-
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let (kind, number) = self.head()?;
-        let number = i64::try_from(number).map_err(|_| Unusual)?;
-        match kind {
-            UINT => visitor.visit_i64(number),
-            NEGATIVE => visitor.visit_i64(!number),
-            _ => Err(Unusual),
-        }
-    }
-
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.head()? {
-            (UINT, number) => visitor.visit_i128(number.into()),
-            (NEGATIVE, number) => visitor.visit_i128(!i128::from(number)),
-            _ => Err(Unusual),
-        }
-    }
-
-    #[inline]
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.head()? {
-            (UINT, number) => visitor.visit_u64(number),
-            _ => Err(Unusual),
-        }
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.head()? {
-            (UINT, number) => visitor.visit_u128(number.into()),
-            _ => Err(Unusual),
-        }
-    }
-
-    as_numbers! {
-        deserialize_i8 by deserialize_i64
-        deserialize_i16 by deserialize_i64
-        deserialize_i32 by deserialize_i64
-        deserialize_u8 by deserialize_u64
-        deserialize_u16 by deserialize_u64
-        deserialize_u32 by deserialize_u64
-        deserialize_f32 by deserialize_f64
-    }
-
-    /// Of as few bytes as hold it, which is `ciborium`'s part.
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.rest.first() {
-            Some(&(F16 | F32 | F64)) => {
-                let number = ciborium::from_reader_with_buffer(&mut self.rest, &mut []);
-                visitor.visit_f64(number.map_err(|_| Unusual)?)
-            }
-            Some(_) | None => Err(Unusual),
-        }
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let mut chars = text(self.run(TEXT)?)?.chars();
-        match (chars.next(), chars.next()) {
-            (Some(one), None) => visitor.visit_char(one),
-            (_, _) => Err(Unusual),
-        }
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        visitor.visit_str(text(self.short_run(TEXT)?)?)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        visitor.visit_string(text(self.run(TEXT)?)?.to_owned())
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.rest.first() {
-            Some(first) if first >> 5 == ARRAY => self.list(visitor),
-            Some(_) | None => visitor.visit_bytes(self.short_run(BYTES)?),
-        }
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.rest.first() {
-            Some(first) if first >> 5 == ARRAY => self.list(visitor),
-            Some(_) | None => visitor.visit_byte_buf(self.run(BYTES)?.to_vec()),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        if self.passes_null() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        if self.passes_null() {
-            visitor.visit_unit()
-        } else {
-            Err(Unusual)
-        }
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Unusual> {
-        self.deserialize_unit(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Unusual> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.list(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unusual> {
-        self.list(visitor)
+    noted! {
+        deserialize_any() by any
+        deserialize_bool() by bool
+        deserialize_i8() by signed
+        deserialize_i16() by signed
+        deserialize_i32() by signed
+        deserialize_i64() by signed
+        deserialize_i128() by wide_signed
+        deserialize_u8() by unsigned
+        deserialize_u16() by unsigned
+        deserialize_u32() by unsigned
+        deserialize_u64() by unsigned
+        deserialize_u128() by wide_unsigned
+        deserialize_f32() by float
+        deserialize_f64() by float
+        deserialize_char() by char
+        deserialize_str() by str
+        deserialize_string() by string
+        deserialize_bytes() by bytes
+        deserialize_byte_buf() by byte_buf
+        deserialize_option() by option
+        deserialize_unit() by unit
+        deserialize_unit_struct(&'static str) by unit
+        deserialize_newtype_struct(&'static str) by newtype
+        deserialize_seq() by list
+        deserialize_tuple(usize) by list
+        deserialize_map() by map
+        deserialize_identifier() by identifier
+        deserialize_ignored_any() by any
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -327,13 +374,7 @@ impl<'de> de::Deserializer<'de> for &mut Source<'_> {
         _: usize,
         visitor: V,
     ) -> Result<V::Value, Unusual> {
-        self.list(visitor)
-    }
-
-    #[inline]
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        let left = self.open_count(MAP)?;
-        self.deeper(|source| visitor.visit_map(Several { source, left }))
+        self.deserialize_seq(visitor)
     }
 
     #[inline]
@@ -352,118 +393,11 @@ impl<'de> de::Deserializer<'de> for &mut Source<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Unusual> {
-        let is_text = self.rest.first().is_some_and(|first| first >> 5 == TEXT);
-        if name == TAGGED || !(is_text || self.count(MAP)? == 1) {
-            return Err(Unusual);
-        }
-        let left = Some(0);
-        self.deeper(|source| visitor.visit_enum(Several { source, left }))
-    }
-
-    #[inline]
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.rest.first() {
-            Some(first) if first >> 5 == BYTES => visitor.visit_bytes(self.short_run(BYTES)?),
-            Some(_) | None => self.deserialize_str(visitor),
-        }
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.deserialize_any(visitor)
+        let read = self.choice(name, visitor);
+        self.noted(read)
     }
 
     fn is_human_readable(&self) -> bool {
         false
-    }
-}
-
-/// The values of a list or map, or of one variant of an enum. Those that nobody asks for are not passed,
-/// as by `ciborium`.
-struct Several<'s, 'b> {
-    source: &'s mut Source<'b>,
-    /// How many there are; `None`: until a `BREAK`.
-    left: Option<usize>,
-}
-
-impl Several<'_, '_> {
-    #[inline]
-    fn next<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Unusual> {
-        match &mut self.left {
-            Some(0) => return Ok(None),
-            Some(left) => *left -= 1,
-            None if self.source.passes(BREAK) => return Ok(None),
-            None => {}
-        }
-        seed.deserialize(&mut *self.source).map(Some)
-    }
-}
-
-impl<'de> de::SeqAccess<'de> for Several<'_, '_> {
-    type Error = Unusual;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Unusual> {
-        self.next(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.left
-    }
-}
-
-impl<'de> de::MapAccess<'de> for Several<'_, '_> {
-    type Error = Unusual;
-
-    #[inline]
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Unusual> {
-        self.next(seed)
-    }
-
-    #[inline]
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Unusual> {
-        seed.deserialize(&mut *self.source)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.left
-    }
-}
-
-impl<'de> de::EnumAccess<'de> for Several<'_, '_> {
-    type Error = Unusual;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Unusual> {
-        let variant = seed.deserialize(&mut *self.source)?;
-        Ok((variant, self))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Several<'_, '_> {
-    type Error = Unusual;
-
-    fn unit_variant(self) -> Result<(), Unusual> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Unusual> {
-        seed.deserialize(self.source)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unusual> {
-        de::Deserializer::deserialize_any(self.source, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unusual> {
-        de::Deserializer::deserialize_any(self.source, visitor)
     }
 }

@@ -1,13 +1,14 @@
 //! What is written and read here is what `ciborium` writes and reads.
 
 use super::{read, write};
+use crate::format::Codec;
 use ciborium::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Unit;
@@ -68,6 +69,57 @@ struct All {
     map: BTreeMap<i32, Option<char>>,
 }
 
+/// Whatever cannot be read is none, and its own code goes on.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lenient<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        Ok(Self(T::deserialize(source).ok()))
+    }
+}
+
+/// A list of what can be read of one.
+#[derive(Debug, PartialEq)]
+struct Readable(Vec<u64>);
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_seq(ReadableVisitor)
+    }
+}
+
+struct ReadableVisitor;
+
+impl<'de> Visitor<'de> for ReadableVisitor {
+    type Value = Readable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Readable, A::Error> {
+        let mut read = Vec::new();
+        loop {
+            match list.next_element() {
+                Ok(Some(one)) => read.push(one),
+                Ok(None) => return Ok(Readable(read)),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// It is there without a byte.
+#[derive(Debug)]
+struct Free;
+
+impl<'de> Deserialize<'de> for Free {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
+
 /// As [`crate::format::Codec`] has `ciborium` read.
 fn theirs<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let mut rest = bytes;
@@ -97,6 +149,43 @@ fn same_read<T: DeserializeOwned + Debug>(bytes: &[u8]) {
         let theirs = theirs::<T>(bytes);
         assert_eq!(format!("{:?}", Some(value)), format!("{theirs:?}"));
     }
+}
+
+fn ours<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(value, &mut bytes).unwrap();
+    bytes
+}
+
+/// A byte of numbers, tags, floats, lists and ends.
+fn lenient_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        0..26_u8,
+        Just(0x61_u8),
+        Just(0x81),
+        Just(0x9F),
+        Just(0xA1),
+        Just(0xC1),
+        0xF4..0xFC_u8,
+        Just(0xFF),
+    ]
+}
+
+/// Reads values whose code goes on after an error.
+fn same_lenient(bytes: &[u8]) {
+    fn same<T: DeserializeOwned + Debug>(bytes: &[u8]) {
+        same_read::<T>(bytes);
+        let read = Codec::Cbor.decode::<T>(bytes).ok();
+        assert_eq!(format!("{read:?}"), format!("{:?}", theirs::<T>(bytes)));
+    }
+    same::<Vec<Lenient<f64>>>(bytes);
+    same::<Vec<Lenient<bool>>>(bytes);
+    same::<Vec<Lenient<u64>>>(bytes);
+    same::<Vec<Lenient<Choice>>>(bytes);
+    same::<Vec<Lenient<(u8, String)>>>(bytes);
+    same::<BTreeMap<u64, Lenient<f64>>>(bytes);
+    same::<BTreeMap<Lenient<u8>, u64>>(bytes);
+    same::<BTreeMap<u64, Lenient<Vec<Lenient<bool>>>>>(bytes);
 }
 
 fn usual<T: Serialize + DeserializeOwned + Debug>(value: T) {
@@ -175,6 +264,29 @@ proptest! {
     }
 
     #[test]
+    fn large_numbers_are_written_as_by_ciborium(
+        large in any::<u128>(),
+        wide in any::<i128>(),
+        shift in 0..128_u32,
+    ) {
+        for number in [large, large >> shift] {
+            prop_assert_eq!(ours(&number), written(&number));
+        }
+        for number in [wide, wide >> shift] {
+            prop_assert_eq!(ours(&number), written(&number));
+        }
+    }
+
+    #[test]
+    fn what_goes_on_after_an_error_reads_what_ciborium_does(
+        kind in prop_oneof![Just(0x9F_u8), Just(0xBF), 0x80..0x88_u8, 0xA0..0xA4_u8],
+        rest in vec(lenient_byte(), 0..24),
+    ) {
+        let bytes = [vec![kind], rest].concat();
+        same_lenient(&bytes);
+    }
+
+    #[test]
     fn any_bytes_are_read_as_by_ciborium_or_left_to_it(bytes in vec(any::<u8>(), 0..40)) {
         same_read::<Value>(&bytes);
         same_read::<Untagged>(&bytes);
@@ -206,6 +318,20 @@ fn the_ends_of_numbers_and_lengths() {
         usual(number.cast_signed().wrapping_neg());
         usual(-i128::from(number));
     }
+    let past = u128::from(u64::MAX) + 1;
+    for number in [past - 1, past, u128::MAX >> 1, u128::MAX] {
+        same(&number);
+        assert_eq!(ours(&number), written(&number));
+    }
+    for number in [
+        i128::MIN,
+        -(past.cast_signed()),
+        -(past.cast_signed()) - 1,
+        i128::MAX,
+    ] {
+        same(&number);
+        assert_eq!(ours(&number), written(&number));
+    }
     for len in [0, 23, 24, 255, 256, 4_095, 4_096, 4_097, 70_000] {
         usual("é".repeat(len));
         usual(vec![7_u8; len]);
@@ -231,8 +357,6 @@ fn the_ends_of_numbers_and_lengths() {
 #[test]
 fn what_is_rare_is_left_to_ciborium() {
     let mut out = Vec::new();
-    assert!(write(&u128::MAX, &mut out).is_err());
-    assert!(write(&i128::MIN, &mut out).is_err());
     let tagged = Value::Tag(7, Box::new(Value::Null));
     assert!(write(&tagged, &mut out).is_err());
     assert!(read::<Value>(&written(&tagged)).is_err());
@@ -241,4 +365,36 @@ fn what_is_rare_is_left_to_ciborium() {
     let deep = |levels| [vec![0x81; levels], vec![0x80]].concat();
     assert!(read::<Value>(&deep(255)).is_ok() && theirs::<Value>(&deep(255)).is_some());
     assert!(read::<Value>(&deep(256)).is_err() && theirs::<Value>(&deep(256)).is_none());
+}
+
+#[test]
+fn what_goes_on_after_an_error_comes_to_an_end() {
+    let tagged = [0x83, 1, 0xC1, 2, 3];
+    for bytes in [
+        &[0x9F, 1, 0xFF][..],
+        &[0x9F],
+        &[0xBF],
+        &[0xBF, 1, 5, 2, 6, 0xFF],
+        &[0xBF, 1, 5, 2, 0xFB],
+        &[0x9F, 0xA2, 1, 2, 0xFF],
+        &tagged,
+    ] {
+        same_lenient(bytes);
+    }
+    let lenient = Codec::Cbor.decode::<Vec<Lenient<f64>>>(&[0x9F, 1, 0xFF]);
+    assert_eq!(lenient.unwrap(), [Lenient(None)]);
+    // With a tag they read the number, and nothing else than they do.
+    let read = Codec::Cbor.decode::<Vec<Lenient<u64>>>(&tagged).unwrap();
+    assert_eq!(read, [1, 2, 3].map(|one| Lenient(Some(one))));
+    let read = Codec::Cbor.decode::<Readable>(&[0x83, 1, 0xF4, 3]);
+    assert_eq!(read.unwrap(), Readable(vec![1, 3]));
+}
+
+#[test]
+fn what_reads_nothing_comes_to_an_end() {
+    for bytes in [&[0x9F][..], &[0x9F, 0x1C], &[0x9F, 1, 0xFF], &[0xBF]] {
+        assert!(read::<Vec<Free>>(bytes).is_err());
+    }
+    assert!(Codec::Cbor.decode::<Vec<Free>>(&[0x9F]).is_err());
+    assert!(Codec::Cbor.decode::<Vec<Free>>(&[0x9F, 0x1C]).is_err());
 }

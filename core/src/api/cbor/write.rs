@@ -1,7 +1,10 @@
 //! Values as CBOR.
 
 use super::Unusual;
-use super::{ARRAY, BREAK, BYTES, FALSE, MAP, NEGATIVE, NULL, OPEN, TAGGED, TEXT, TRUE, UINT};
+use super::{
+    ARRAY, BIG, BIG_NEGATIVE, BREAK, BYTES, FALSE, MAP, NEGATIVE, NULL, OPEN, TAG, TAGGED,
+};
+use super::{TEXT, TRUE, UINT};
 use serde::ser::{self, Serialize};
 
 /// Appends a value. What was appended of one that is [`Unusual`] is of no use.
@@ -49,6 +52,16 @@ impl<'v> Writer<'v> {
             out.push(kind | 27);
             out.extend_from_slice(&number.to_be_bytes());
         }
+    }
+
+    /// A number of more than 64 bits: bytes with a tag.
+    fn big(&mut self, tag: u64, number: u128) {
+        let number = number.to_be_bytes();
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let (_, number) = number.split_at(zeros);
+        self.head(TAG, tag);
+        self.head(BYTES, number.len() as u64);
+        self.0.extend_from_slice(number);
     }
 
     #[inline]
@@ -115,10 +128,14 @@ impl<'v> ser::Serializer for Writer<'v> {
     }
 
     fn serialize_i128(mut self, value: i128) -> Written {
-        let negative = value.is_negative();
-        let number = if negative { !value } else { value };
-        let number = u64::try_from(number).map_err(|_| Unusual)?;
-        self.head(if negative { NEGATIVE } else { UINT }, number);
+        let (kind, tag, number) = match u128::try_from(value) {
+            Ok(value) => (UINT, BIG, value),
+            Err(_) => (NEGATIVE, BIG_NEGATIVE, !value.cast_unsigned()),
+        };
+        match u64::try_from(number) {
+            Ok(number) => self.head(kind, number),
+            Err(_) => self.big(tag, number),
+        }
         Ok(())
     }
 
@@ -139,8 +156,12 @@ impl<'v> ser::Serializer for Writer<'v> {
         Ok(())
     }
 
-    fn serialize_u128(self, value: u128) -> Written {
-        self.serialize_u64(u64::try_from(value).map_err(|_| Unusual)?)
+    fn serialize_u128(mut self, value: u128) -> Written {
+        match u64::try_from(value) {
+            Ok(value) => self.head(UINT, value),
+            Err(_) => self.big(BIG, value),
+        }
+        Ok(())
     }
 
     fn serialize_f32(self, value: f32) -> Written {
