@@ -80,7 +80,9 @@ impl<W: Copy + Ord> Alarms<W> {
 mod tests {
     use super::{Alarms, STALE_MAX};
     use crate::step::Time;
-    use alloc::collections::BTreeSet;
+    use alloc::collections::{BTreeMap, BTreeSet};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn what_was_called_off_does_not_pile_up() {
@@ -111,5 +113,89 @@ mod tests {
             .min();
         assert_eq!(alarms.first(), earliest);
         assert_eq!(alarms.pop_due(at(0)), Some((at(0), 0)));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Set(Time, u8),
+        CallOff(u8),
+        PopDue(Time),
+        Sweep,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let at = || (0..40_u64).prop_map(Time::from_nanos);
+        prop_oneof![
+            12 => (at(), 0..20_u8).prop_map(|(at, whose)| Act::Set(at, whose)),
+            // As most are: later than those before.
+            12 => (40..44_u64, 0..20_u8).prop_map(|(at, n)| Act::Set(Time::from_nanos(at), n)),
+            2 => (0..20_u8).prop_map(Act::CallOff),
+            2 => at().prop_map(Act::PopDue),
+            1 => Just(Act::Sweep),
+        ]
+    }
+
+    /// All that are set and not taken out, with how often.
+    #[derive(Default)]
+    struct Model(BTreeMap<(Time, u8), usize>);
+
+    impl Model {
+        fn first(&self) -> Option<(Time, u8)> {
+            self.0.keys().next().copied()
+        }
+
+        fn pop(&mut self) {
+            if let Some(mut first) = self.0.first_entry() {
+                *first.get_mut() -= 1;
+                if *first.get() == 0 {
+                    first.remove();
+                }
+            }
+        }
+
+        fn count(&self, wanted: impl Fn(u8) -> bool) -> usize {
+            let wanted = self.0.iter().filter(|((_, whose), _)| wanted(*whose));
+            wanted.map(|(_, count)| count).sum()
+        }
+
+        fn sweep(&mut self, wanted: impl Fn(u8) -> bool) {
+            if self.count(|_| true) > 2 * self.count(&wanted) + STALE_MAX {
+                self.0.retain(|(_, whose), _| wanted(*whose));
+            }
+            while self.first().is_some_and(|(_, whose)| !wanted(whose)) {
+                self.pop();
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn they_are_as_an_ordered_multiset(acts in vec(act(), 0..400)) {
+            let (mut alarms, mut model) = (Alarms::new(), Model::default());
+            let mut off = BTreeSet::new();
+            for act in acts {
+                match act {
+                    Act::Set(at, whose) => {
+                        alarms.set(at, whose);
+                        *model.0.entry((at, whose)).or_default() += 1;
+                    }
+                    Act::CallOff(whose) => drop(off.insert(whose)),
+                    Act::PopDue(now) => {
+                        let due = model.first().filter(|(at, _)| *at <= now);
+                        prop_assert_eq!(alarms.pop_due(now), due);
+                        if due.is_some() {
+                            model.pop();
+                        }
+                    }
+                    Act::Sweep => {
+                        let wanted = |whose| !off.contains(&whose);
+                        alarms.sweep(model.count(wanted), |_, whose| wanted(whose));
+                        model.sweep(wanted);
+                    }
+                }
+                prop_assert_eq!(alarms.first(), model.first());
+                prop_assert_eq!(alarms.queue.len() + alarms.heap.len(), model.count(|_| true));
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod actors;
 mod bound;
 mod brittle;
+mod gone;
 mod late;
 mod life;
 mod rig;

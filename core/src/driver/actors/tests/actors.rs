@@ -24,6 +24,7 @@ messages! {
     Get "get" {},
     Nap "nap" { ms: u64 },
     NapAndTell "nap_and_tell" { ms: u64 },
+    NapAndNote "nap_and_note" { ms: u64 },
     Explode "explode" {},
     Deny "deny" { why: String },
     AskOther "ask_other" { key: String },
@@ -94,6 +95,7 @@ impl Actor for Counter {
             .on::<Get>()
             .on::<Nap>()
             .on::<NapAndTell>()
+            .on::<NapAndNote>()
             .on::<Explode>()
             .on::<Deny>()
             .on::<AskOther>()
@@ -144,6 +146,10 @@ handle!(Counter, Nap, bool, |_this, m, cx| {
 handle!(Counter, NapAndTell, bool, |_this, m, cx| {
     cx.sleep(Duration::from_millis(m.ms)).await;
     cx.me().tell(Add { by: 1 }).await.is_ok()
+});
+handle!(Counter, NapAndNote, (), |this, m, cx| {
+    cx.sleep(Duration::from_millis(m.ms)).await;
+    this.ends.push(format!("gone: {}", cx.caller_has_gone()));
 });
 handle!(Counter, Explode, u64, |this, _m, _cx| {
     this.count += 1_000;

@@ -1,10 +1,12 @@
 //! A lane of its own: a seat, a clock that is moved by hand, and tasks that are polled in order.
 
 use crate::actor::Refusal;
+use crate::api::Bytes;
 use crate::api::actor::{Actor, ActorHandle, entry_of};
 use crate::driver::NotSent;
 use crate::driver::actors::host::{
-    ActorAnswer, ActorEntry, ActorRequest, PaceRequest, WatchRequest,
+    ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, Mail, PaceRequest, Recipient,
+    WatchRequest,
 };
 use crate::driver::actors::stage::{Asker, World};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
@@ -21,7 +23,7 @@ use futures_util::future::{BoxFuture, Either, ready};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Context, Poll, Waker};
 
 /// The world: its clock and its tasks.
@@ -317,6 +319,36 @@ impl Rig {
             .expect("its answer, without time passing")
     }
 
+    /// A message of another lane comes in.
+    pub(super) fn wire(
+        &mut self,
+        ticket: Ticket,
+        (entry, key): (Arc<ActorEntry>, &str),
+        (name, data): (&'static str, Bytes),
+        (answered, caller): (bool, Box<dyn ActorCaller>),
+    ) {
+        let request = ActorRequest {
+            kind: entry,
+            key: Self::key(key),
+            node: None,
+            deadline: World::now(&self.hand) + Span::from_secs(5),
+            answered,
+            mail: Mail {
+                content: Content::Wire {
+                    name: name.into(),
+                    version: 1,
+                    data,
+                },
+                metadata: None,
+                trail: Default::default(),
+            },
+            gone: None,
+            caller: Recipient::Here(caller),
+        };
+        self.with(|seat, env| seat.ask(env, ticket, None, request));
+        self.pump();
+    }
+
     /// Takes in what is on the road; whether something was.
     fn take_in(&mut self) -> bool {
         let mut busy = false;
@@ -403,6 +435,15 @@ impl Rig {
         let mut counters = self.counters.clone();
         self.seat.count_into(&mut counters);
         counters
+    }
+}
+
+/// Whoever waits at another lane.
+pub(super) struct Wired(pub(super) mpsc::Sender<ActorAnswer>);
+
+impl ActorCaller for Wired {
+    fn finish(self: Box<Self>, answer: ActorAnswer) {
+        self.0.send(answer).expect("the test waits");
     }
 }
 

@@ -1,17 +1,15 @@
 //! Messages, replies, and what callers are told.
 
 use super::actors::*;
-use super::rig::{EPOCH, Kinds, Rig};
+use super::rig::{EPOCH, Kinds, Rig, Wired};
 use crate::api::Metadata;
 use crate::api::actor::{ActorError, ActorId, LateAnswer};
 use crate::driver::actors::ActorSeat;
-use crate::driver::actors::host::{
-    ActorAnswer, ActorCaller, ActorRequest, Content, Mail, Recipient,
-};
+use crate::driver::actors::host::ActorAnswer;
 use crate::format::Codec;
 use crate::id::{ShardId, Ticket};
 use crate::name::KindName;
-use crate::step::{Span, Time};
+use crate::step::Span;
 use std::time::Duration;
 
 fn rig() -> Rig {
@@ -204,40 +202,14 @@ fn alice() -> ActorId {
     }
 }
 
-struct Wired(std::sync::mpsc::Sender<ActorAnswer>);
-
-impl ActorCaller for Wired {
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
-        self.0.send(answer).expect("the test waits");
-    }
-}
-
 #[test]
 fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
     let mut rig = rig();
     let (tell, told) = std::sync::mpsc::channel();
-    let wire = |rig: &mut Rig, ticket: u64, name: &str, data| {
-        let request = ActorRequest {
-            kind: rig.entry::<Counter>(),
-            key: Rig::key("alice"),
-            node: None,
-            deadline: Time::ZERO + Span::from_secs(5),
-            answered: true,
-            mail: Mail {
-                content: Content::Wire {
-                    name: name.to_owned().into(),
-                    version: 1,
-                    data,
-                },
-                metadata: None,
-                trail: Default::default(),
-            },
-            gone: None,
-            caller: Recipient::Here(Box::new(Wired(tell.clone()))),
-        };
-        let ticket = crate::id::Ticket(1_000_000 + ticket);
-        rig.with(|seat, env| seat.ask(env, ticket, None, request));
-        rig.pump();
+    let wire = |rig: &mut Rig, ticket: u64, name, data| {
+        let (entry, caller) = (rig.entry::<Counter>(), Box::new(Wired(tell.clone())));
+        let ticket = Ticket(1_000_000 + ticket);
+        rig.wire(ticket, (entry, "alice"), (name, data), (true, caller));
     };
     let codec = Codec::Cbor;
     wire(&mut rig, 0, "add", codec.encode(&Add { by: 7 }).unwrap());
