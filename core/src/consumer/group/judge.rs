@@ -131,7 +131,7 @@ impl Group {
             let part = GroupPart(part);
             match &mut spot.hold {
                 Hold::No | Hold::Ending { release: false } => continue,
-                Hold::Held | Hold::Ending { release: true } => {
+                Hold::Held(_) | Hold::Ending { release: true } => {
                     dropped += 1;
                     spot.hold = Hold::Ending { release: false };
                     out.push(Effect::Drop { part });
@@ -199,7 +199,7 @@ impl Group {
             return Verdict::Rest;
         }
         match &spot.hold {
-            Hold::Held => self.judge_held(now, spot),
+            Hold::Held(_) => self.judge_held(now, spot),
             Hold::Claiming(_) | Hold::Ending { .. } | Hold::Releasing(_) => Verdict::Rest,
             // Its record is read first.
             Hold::Settling if self.stale => Verdict::Rest,

@@ -178,7 +178,7 @@ impl Group {
                 let record = &known.record;
                 record.owner.map(|_| record.node.clone())
             }),
-            held: matches!(spot.hold, Hold::Held),
+            held: matches!(spot.hold, Hold::Held(_)),
             best: spot.best.clone(),
         };
         let members = self.view.peers.iter();
@@ -401,7 +401,7 @@ impl Group {
         match spot.hold {
             Hold::Ending { release: true } => spot.hold = Hold::Settling,
             Hold::Ending { release: false } => spot.hold = Hold::No,
-            Hold::No | Hold::Claiming(_) | Hold::Held | Hold::Settling | Hold::Releasing(_) => {
+            Hold::No | Hold::Claiming(_) | Hold::Held(_) | Hold::Settling | Hold::Releasing(_) => {
                 self.halt(HaltReason::Broken("what ends was to end"), out);
                 return;
             }
@@ -418,7 +418,7 @@ impl Group {
             // It stays here, and stands: another node would come to the same event.
             return;
         }
-        if matches!(spot.hold, Hold::Held) {
+        if matches!(spot.hold, Hold::Held(_)) {
             spot.hold = Hold::No;
             out.push(Effect::Notice(Notice::Lost { part }));
             self.doubt();
@@ -456,7 +456,7 @@ impl Group {
             Hold::No if self.lease.is_none() && (gives_up || until <= cx.now) => true,
             Hold::No if given_up => true,
             Hold::No => !self.stale && spot.owner() != Some(me) && spot.late.is_none(),
-            Hold::Held | Hold::Ending { .. } => false,
+            Hold::Held(_) | Hold::Ending { .. } => false,
             Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => given_up,
         };
         if self.spots.iter().all(done) {

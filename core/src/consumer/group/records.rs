@@ -1,7 +1,7 @@
 //! The records of the partitions, each written by CAS in the place of the one that it continues (Q3).
 
 use super::machine::{Group, Job, Misfit, Phase};
-use super::spot::{Hold, Known, Pending};
+use super::spot::{Hold, Known, Own, Pending};
 use super::{Effect, Notice, Share};
 use crate::consumer::Fault;
 use crate::consumer::fault::may_pass;
@@ -162,12 +162,14 @@ impl Group {
         let met = met.filter(|known| known.record.owner == record.owner);
         let met = met.and_then(|known| known.met);
         let (run, ordinal) = (record.run, record.ordinal);
-        let taken =
-            record.owner != Some(me) && spot.known.as_ref().is_some_and(|known| known.at < at);
+        let own = record.owner == Some(me);
         let record = Box::new(record);
         spot.known = Some(Known { at, record, met });
-        if taken && matches!(spot.hold, Hold::Held) {
+        if let Hold::Held(mine) = &mut spot.hold
+            && mine.is_taken((own, at), cx.now, patience)
+        {
             // Nobody may, while this node holds its lease; but what stands there decides.
+            crate::reached!(cx, "group: a partition that is held is another's");
             spot.hold = Hold::Ending { release: false };
             out.push(Effect::Drop { part });
             out.push(Effect::Notice(Notice::Lost { part }));
@@ -240,7 +242,7 @@ impl Group {
         if let Some(spot) = self.spot(part) {
             match spot.hold {
                 Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => spot.hold = Hold::No,
-                Hold::No | Hold::Held | Hold::Ending { .. } => {}
+                Hold::No | Hold::Held(_) | Hold::Ending { .. } => {}
             }
         }
         let ns = &self.config.wish.namespace;
@@ -364,7 +366,7 @@ impl Group {
                 let stays = self.spot(part).is_some_and(|spot| match &spot.hold {
                     Hold::Releasing(_) => true,
                     Hold::Claiming(pending) => spot.is_late(pending.over),
-                    Hold::No | Hold::Held | Hold::Ending { .. } | Hold::Settling => false,
+                    Hold::No | Hold::Held(_) | Hold::Ending { .. } | Hold::Settling => false,
                 });
                 match stays {
                     true => self.again(cx, Job::Write(part)),
@@ -394,7 +396,9 @@ impl Group {
         let Some(spot) = self.spot(part) else { return };
         (spot.was_there, spot.late) = (true, None);
         match core::mem::take(&mut spot.hold) {
-            Hold::Claiming(Pending { record, from, .. }) => {
+            Hold::Claiming(Pending {
+                over, record, from, ..
+            }) => {
                 let known = Known {
                     at,
                     record: record.clone(),
@@ -405,7 +409,7 @@ impl Group {
                     // It is released in this step, and was never begun.
                     return;
                 }
-                spot.hold = Hold::Held;
+                spot.hold = Hold::Held(Own::over(over));
                 spot.taken = cx.now;
                 let record = *record;
                 spot.paused = paused.is_some();
@@ -426,7 +430,7 @@ impl Group {
                 });
                 out.push(Effect::Notice(Notice::Released { part }));
             }
-            other @ (Hold::No | Hold::Held | Hold::Ending { .. } | Hold::Settling) => {
+            other @ (Hold::No | Hold::Held(_) | Hold::Ending { .. } | Hold::Settling) => {
                 spot.hold = other;
             }
         }
@@ -440,7 +444,7 @@ impl Group {
                 Hold::Releasing(_) => Hold::Settling,
                 Hold::No
                 | Hold::Claiming(_)
-                | Hold::Held
+                | Hold::Held(_)
                 | Hold::Ending { .. }
                 | Hold::Settling => Hold::No,
             };

@@ -48,13 +48,23 @@ pub(super) enum Hold {
     /// A claim is being written.
     Claiming(Pending),
     /// Its consumer runs, or ended by itself.
-    Held,
+    Held(Own),
     /// Its consumer is to end; then the record is released, unless it is another's by now.
     Ending { release: bool },
     /// Nothing acts: the record is read, which this run wrote last.
     Settling,
     /// A record that names nobody is being written.
     Releasing(Pending),
+}
+
+/// A claim of this run that was stored.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Own {
+    /// In the place of this record.
+    over: Sequence,
+    /// Since when a record is read that is none of this run's, and not after that one.
+    gone_since: Option<Time>,
 }
 
 /// A claim that may be stored late.
@@ -80,6 +90,38 @@ pub(super) struct Pending {
     pub(super) doubt: bool,
     /// Since when a record is read that is before the one in whose place it is to be.
     pub(super) short_since: Option<Time>,
+}
+
+impl Own {
+    /// A claim that was stored in the place of a record.
+    pub(super) fn over(over: Sequence) -> Self {
+        Self {
+            over,
+            gone_since: None,
+        }
+    }
+
+    /// A record is read, of this run or not: whether it took the claim's place. One behind the record that the
+    /// claim replaced did. One that is not is what a replica that lags still has; after a while the claim is
+    /// gone with the stream's tail, and sequences are given again.
+    pub(super) fn is_taken(
+        &mut self,
+        (own, at): (bool, Sequence),
+        now: Time,
+        patience: Span,
+    ) -> bool {
+        if own {
+            self.gone_since = None;
+            return false;
+        }
+        let since = *self.gone_since.get_or_insert(now);
+        at > self.over || now.since(since) >= patience
+    }
+
+    /// Whether the record is to be read again, to know whether the claim is gone.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.gone_since.is_some()
+    }
 }
 
 impl Spot {
@@ -121,15 +163,49 @@ impl Spot {
             Hold::Claiming(pending) | Hold::Releasing(pending) => pending.doubt,
             Hold::Settling => true,
             Hold::No => self.late.is_some_and(|late| late.short_since.is_some()),
-            Hold::Held | Hold::Ending { .. } => false,
+            Hold::Held(own) => own.is_in_doubt(),
+            Hold::Ending { .. } => false,
         }
     }
 
     /// Whether anything of it acts here, or is about to.
     pub(super) fn acts(&self) -> bool {
         match self.hold {
-            Hold::Held | Hold::Ending { .. } => true,
+            Hold::Held(_) | Hold::Ending { .. } => true,
             Hold::No | Hold::Claiming(_) | Hold::Settling | Hold::Releasing(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Own;
+    use crate::id::Sequence;
+    use crate::step::{Span, Time};
+
+    const PATIENCE: Span = Span::from_secs(10);
+
+    fn after(seconds: u64) -> Time {
+        Time::ZERO + Span::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_record_behind_the_one_that_a_claim_replaced_has_taken_its_place() {
+        let mut own = Own::over(Sequence(20));
+        assert!(!own.is_taken((true, Sequence(21)), after(0), PATIENCE));
+        // The claim and its checkpoints had higher sequences; they are given again.
+        assert!(own.is_taken((false, Sequence(21)), after(1), PATIENCE));
+    }
+
+    #[test]
+    fn a_claim_that_a_replica_lacks_for_long_is_lost() {
+        let mut own = Own::over(Sequence(20));
+        assert!(!own.is_taken((false, Sequence(20)), after(1), PATIENCE));
+        assert!(own.is_in_doubt());
+        assert!(!own.is_taken((true, Sequence(21)), after(10), PATIENCE));
+        assert!(!own.is_in_doubt());
+        assert!(!own.is_taken((false, Sequence(18)), after(11), PATIENCE));
+        assert!(!own.is_taken((false, Sequence(20)), after(20), PATIENCE));
+        assert!(own.is_taken((false, Sequence(18)), after(21), PATIENCE));
     }
 }

@@ -286,7 +286,7 @@ impl Group {
     pub(super) fn obey(&mut self, out: &mut Effects<Effect>) {
         let by = self.paused_by().cloned();
         for (part, spot) in (0_u16..).zip(&mut self.spots) {
-            if matches!(spot.hold, Hold::Held) && spot.paused != by.is_some() {
+            if matches!(spot.hold, Hold::Held(_)) && spot.paused != by.is_some() {
                 spot.paused = by.is_some();
                 let (part, by) = (GroupPart(part), by.clone());
                 out.push(Effect::Pause { part, by });
