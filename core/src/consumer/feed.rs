@@ -48,7 +48,7 @@ pub(super) struct Feed {
     pub(super) items: BTreeMap<Sequence, Item>,
     /// Their bytes.
     pub(super) bytes: u64,
-    /// What matches and was not fetched, as of the last answer.
+    /// What matches and was not fetched, as of the last answer that said how much.
     pub(super) pending: u64,
     /// Commits that are to come until all has that was there when it was opened, or fell behind.
     pub(super) behind: u64,

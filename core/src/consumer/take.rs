@@ -440,12 +440,9 @@ impl Consumer {
         let nothing = messages.is_empty() && pending == 0;
         feed.dry |= nothing;
         // What brings nothing and is held up on its way does not say how much there is.
-        let counts = nothing || !messages.is_empty();
-        feed.pending = if counts {
-            pending
-        } else {
-            pending.max(feed.pending)
-        };
+        if nothing || !messages.is_empty() {
+            feed.pending = pending;
+        }
         *fetch_at = cx.now;
         if messages.is_empty() {
             *fetch_at = cx.now.max(began + FETCH_EVERY);
