@@ -6,7 +6,7 @@ use super::ids::CommandTable;
 use super::load::Load;
 use super::rest::Rested;
 use super::timers::ArmedTimers;
-use super::undelivered::Deletions;
+use super::undelivered::{Clear, Deletions};
 use super::{Expected, Freshness, KindIndex, Provisional, Reply, SnapshotPolicy, StoredCommit};
 use crate::format::{Commit, Metadata, Snapshot, SnapshotRef};
 use crate::id::{CommandId, CommitId, Epoch, Sequence, Ticket, Version, WallTime};
@@ -71,6 +71,8 @@ pub(super) struct Held {
     /// The last commit of which messages may be undelivered, whatever is in memory of them: none is after
     /// it.
     pub(super) sent: Sequence,
+    /// Which of those commits were read for it.
+    pub(super) clear: Option<Box<Clear>>,
     /// What the next commit lists: acknowledged commits since the snapshot, newest first (L5).
     pub(super) chain: Chain,
     pub(super) snapshot: Option<SnapshotRef>,
@@ -421,6 +423,7 @@ impl Held {
             tombstone: Sequence::NONE,
             deleted_at: Version::ABSENT,
             sent: snapshot.sequence,
+            clear: None,
             chain: Chain::default(),
             snapshot: before,
             snapshot_time: WallTime::default(),
@@ -486,6 +489,7 @@ impl Held {
             self.tombstone = sequence;
             self.deleted_at = commit.last;
             self.sent = Sequence::NONE;
+            self.clear = None;
             self.older.clear();
             self.timers.clear();
         }

@@ -10,7 +10,7 @@
 //! - V7: it does not wait for a message whose receiver is to be deleted by it and waits likewise: its
 //!   tombstone has that message go on, under the same id.
 
-use super::agenda::Sent;
+use super::agenda::{Left, Places, Sent};
 use super::entity::{Caller, Command, Member};
 use super::shard::{Named, Op, Retry, Shard, Turn};
 use super::{KindIndex, Refusal, Reply, Undelivered};
@@ -33,13 +33,21 @@ pub(super) struct Deletions {
     behind: VecDeque<Command>,
     /// What they wait for.
     undelivered: Undelivered,
-    /// What the entity sent in commits up to here is delivered.
-    clear: Sequence,
     /// The read of its commits, and the last of them when it was sent.
     reading: Option<(OpId, Sequence)>,
     /// When it is looked at again, after so many times.
     again: Option<Time>,
     tries: u32,
+}
+
+/// How far an entity's commits were read for its messages.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Clear {
+    /// What was sent in commits up to here is delivered, or excused.
+    up_to: Sequence,
+    /// Of those commits, the messages that are excused while they are in memory: they go on, or go with it.
+    excused: Places,
 }
 
 /// Whether commands pass deletions that wait (V6).
@@ -86,7 +94,6 @@ impl Deletions {
 
     /// What was read counts no more: the log may be another one.
     pub(super) fn begin_anew(&mut self) {
-        self.clear = Sequence::NONE;
         self.reading = None;
     }
 }
@@ -98,9 +105,12 @@ impl Shard {
         let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
             return Sent::Delivered;
         };
-        let deletions = entity.deletions.as_ref();
-        let clear = deletions.map_or(Sequence::NONE, |it| it.clear);
-        let last = entity.held.as_ref().map_or(Sequence::NONE, |it| it.sent);
+        let held = entity.held.as_ref();
+        let last = held.map_or(Sequence::NONE, |held| held.sent);
+        let clear = held.and_then(|held| held.clear.as_deref());
+        let clear = clear.map_or(Sequence::NONE, |it| {
+            agenda.still_clear(it.up_to, &it.excused)
+        });
         let kind = &self.kind_of(slot).record.name;
         agenda.sent((kind, &entity.id), (last, clear), self.carried_bytes_max())
     }
@@ -382,7 +392,8 @@ impl Shard {
     fn on_sent_page(&mut self, t: &mut Turn<'_, '_>, slot: Slot, page: &Page, last: Sequence) {
         reached!(t.cx, "log: a deletion reads what its entity sent");
         let mut clear = Sequence::NONE;
-        let mut left = Undelivered::default();
+        let mut left = Left::default();
+        let mut excused = Places::new();
         for message in &page.messages {
             let Ok(stored) = self.stored(message) else {
                 break;
@@ -390,9 +401,10 @@ impl Shard {
             if let Some((_, commit)) = stored {
                 left = self.left_of(message.sequence, &commit);
             }
-            if left.messages > 0 {
+            if left.undelivered.messages > 0 {
                 break;
             }
+            excused.append(&mut left.excused);
             clear = message.sequence;
         }
         let whole = page
@@ -407,22 +419,28 @@ impl Shard {
         let ends = clear >= last;
         // What was stored since may be on its way into memory, or out of it again.
         clear = clear.min(last);
-        let entity = self.entity(slot);
+        let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get_mut(slot)) else {
+            return;
+        };
         let Some(deletions) = &mut entity.deletions else {
             return;
         };
-        deletions.clear = deletions.clear.max(clear);
-        if let Some(held) = &mut entity.held
-            && held.sent <= clear
-        {
-            // It is so for good.
-            held.sent = Sequence::NONE;
+        if let Some(held) = &mut entity.held {
+            let known = held.clear.get_or_insert_default();
+            known.up_to = known.up_to.max(clear);
+            known.excused.append(&mut excused);
+            agenda.keep_excused(&mut known.excused);
+            if held.sent <= clear && known.excused.is_empty() {
+                // It is so for good.
+                held.sent = Sequence::NONE;
+                held.clear = None;
+            }
         }
         if whole && (page.more || ends) {
             return self.delete_on(t, slot);
         }
         // One of them is not delivered or cannot be read, or a replica lags.
-        deletions.undelivered = left;
+        deletions.undelivered = left.undelivered;
         self.delete_later(t, slot);
     }
 }

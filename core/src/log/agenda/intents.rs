@@ -327,15 +327,23 @@ impl Intents {
         wanted.into_iter().chain(self.lines.first_unread()).min()
     }
 
-    /// Whether a message of a commit is not done. One in memory that its sender sent to itself goes with it,
-    /// and one whose receiver waits as well goes on.
-    pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
+    /// Whether a message of a commit is not done and not in memory.
+    pub(super) fn is_unread(&self, receiver: Receiver, place: IntentPlace) -> bool {
         let IntentPlace { sequence, index } = place;
         let wanted = self.wanted.get(&sequence);
-        let undone = self.undone.get(&place);
         wanted.is_some_and(|wanted| wanted.contains_key(&index))
-            || undone.is_some_and(|it| !it.crossed && !it.dispatch.is_to_itself())
             || self.lines.is_left(receiver, place)
+    }
+
+    /// Whether a deletion of its sender waits for a message of a commit.
+    pub(super) fn is_left(&self, receiver: Receiver, place: IntentPlace) -> bool {
+        let undone = self.undone.get(&place);
+        undone.is_some_and(|it| !it.is_excused()) || self.is_unread(receiver, place)
+    }
+
+    /// Whether a message of a commit is not done, and no deletion waits for it while it is in memory.
+    pub(super) fn is_excused(&self, place: IntentPlace) -> bool {
+        self.undone.get(&place).is_some_and(Undone::is_excused)
     }
 
     /// The entity was deleted by the commit at a sequence: what is left of its messages before goes.
@@ -443,6 +451,14 @@ impl Intents {
     /// The receivers of which later messages are not taken in.
     pub(super) fn shelved(&self) -> Vec<ShelvedReceiver> {
         self.lines.shelved().collect()
+    }
+}
+
+impl Undone {
+    /// Its sender sent it to itself, so that it goes with it; or its receiver waits as well, so that it goes
+    /// on.
+    fn is_excused(&self) -> bool {
+        self.crossed || self.dispatch.is_to_itself()
     }
 }
 

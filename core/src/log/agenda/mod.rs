@@ -40,7 +40,7 @@ use alloc::collections::BTreeMap;
 use intents::Intents;
 
 pub(super) use fire::{Due, INTERNAL};
-pub(super) use sent::Sent;
+pub(super) use sent::{Left, Places, Sent};
 pub(crate) use timers::Timers;
 
 /// What is to be done later in one shard.

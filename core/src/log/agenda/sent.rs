@@ -2,12 +2,12 @@
 
 use super::dispatch::sends_of;
 use super::{Agenda, Stage};
-use crate::format::{CommandRecord, Commit, Intent, IntentPlace};
+use crate::format::{CommandRecord, Commit, Intent, IntentPlace, Receiver};
 use crate::id::{CommandId, Sequence, Slot};
 use crate::log::shard::Shard;
 use crate::log::{Dispatch, Undelivered};
 use crate::name::{EntityId, KindName};
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -37,6 +37,18 @@ impl Sent {
             Self::Delivered | Self::Unread { .. } => Undelivered::default(),
         }
     }
+}
+
+/// Messages of commits, each with its receiver.
+pub(in crate::log) type Places = BTreeMap<IntentPlace, Receiver>;
+
+/// What of a commit's messages is not done.
+#[derive(Clone, Debug, Default)]
+pub(in crate::log) struct Left {
+    /// What a deletion of their sender waits for.
+    pub(in crate::log) undelivered: Undelivered,
+    /// What it does not wait for while that is in memory.
+    pub(in crate::log) excused: Places,
 }
 
 /// How many messages of an entity to itself go with it.
@@ -95,6 +107,21 @@ impl Agenda {
         }
     }
 
+    /// How far an entity's commits are clear that were read up to `clear`: not beyond a message which was
+    /// excused, and was put aside since.
+    pub(in crate::log) fn still_clear(&self, clear: Sequence, excused: &Places) -> Sequence {
+        let mut places = excused.iter();
+        let aside = places.find(|(place, to)| self.intents.is_unread(**to, **place));
+        let before = |place: &IntentPlace| Sequence(place.sequence.0.saturating_sub(1));
+        aside.map_or(clear, |(place, _)| clear.min(before(place)))
+    }
+
+    /// Leaves out what was excused and is done.
+    pub(in crate::log) fn keep_excused(&self, excused: &mut Places) {
+        let intents = &self.intents;
+        excused.retain(|place, to| intents.is_excused(*place) || intents.is_left(*to, *place));
+    }
+
     /// An entity's messages whose receivers wait as well, as far as a tombstone has room for them.
     fn carried(
         &self,
@@ -123,15 +150,17 @@ impl Undelivered {
 
 impl Shard {
     /// The messages of a commit that are not done, wherever they are by now.
-    pub(in crate::log) fn left_of(&self, sequence: Sequence, commit: &Commit) -> Undelivered {
-        let mut left = Undelivered::default();
+    pub(in crate::log) fn left_of(&self, sequence: Sequence, commit: &Commit) -> Left {
+        let mut left = Left::default();
         let Some(agenda) = &self.agenda else {
             return left;
         };
         for (index, receiver, intent) in sends_of(self.config.key, commit) {
             let place = IntentPlace { sequence, index };
             if agenda.intents.is_left(receiver, place) {
-                left.meet(&intent.kind, &intent.entity);
+                left.undelivered.meet(&intent.kind, &intent.entity);
+            } else if agenda.intents.is_excused(place) {
+                left.excused.insert(place, receiver);
             }
         }
         left
