@@ -193,7 +193,7 @@ fn later() -> impl Strategy<Value = Later> {
     let cancelled = proptest::collection::btree_set("[A-Z]{1,3}", 0..3);
     (timers(), cancelled, vec(intent(), 0..3)).prop_map(|(armed, cancelled, sends)| Later {
         leased: !sends.is_empty() && armed.is_empty(),
-        carried: (0..sends.len() / 2).map(|n| CommandId(n as u128)).collect(),
+        carried: Vec::new(),
         armed,
         cancelled: cancelled
             .iter()
@@ -221,6 +221,11 @@ prop_compose! {
         let metadata = records(metadata, commands.len(), events.len());
         let steps: Vec<u64> = events.iter().map(|(step, ..)| *step).collect();
         let versions = rising(before, &steps);
+        let carried = if tombstone { later.sends.len() / 2 } else { 0 };
+        let later = Later {
+            carried: (0..carried).map(|n| CommandId(n as u128)).collect(),
+            ..later
+        };
         Commit {
             id: CommitId(id),
             layout: LayoutId(layout),

@@ -114,8 +114,9 @@ const LATER_KEY: u32 = 16;
 const BUFFER_BYTES_MAX: usize = 16 * 1_024;
 
 impl Commit {
-    /// The version of the format that this program writes and reads.
-    pub const FORMAT_VERSION: u64 = 1;
+    /// The highest version of the format that this program writes and reads. With messages that go on it is
+    /// 2, since a reader that passes over their ids sends them under others; without them it is 1.
+    pub const FORMAT_VERSION: u64 = 2;
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
@@ -187,7 +188,9 @@ impl Commit {
     /// When `earlier` does not strictly fall.
     pub(crate) fn encode_with(&self, buffer: &mut Vec<u8>, steps: Option<&Steps>) -> Bytes {
         let out = core::mem::take(buffer);
-        let mut fields = Fields::within(Self::FORMAT_VERSION, &self.unknown, out);
+        let carries = self.later.as_ref().is_some_and(|it| !it.carried.is_empty());
+        let version = if carries { 2 } else { 1 };
+        let mut fields = Fields::within(version, &self.unknown, out);
         fields.key(1).bits128(self.id.0);
         fields.key(2).bits128(self.layout.0);
         fields.key(3).bits128(self.kind.0);
@@ -261,10 +264,10 @@ impl Commit {
     ///
     /// When the bytes are no commit of this version, or one that contradicts itself: events rise
     /// strictly above `before`, `last` is the last event's version (`before` without events),
-    /// `earlier` strictly falls, metadata is of commands and events that are there, and each timer is
-    /// named once.
+    /// `earlier` strictly falls, metadata is of commands and events that are there, each timer is
+    /// named once, and messages go on in a tombstone alone, each with an id of its own.
     pub fn decode(bytes: &Bytes) -> Result<Self, FormatError> {
-        let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
+        let mut reader = Reader::open_up_to(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
         let (mut id, mut layout, mut kind, mut entity, mut epoch) = (None, None, None, None, None);
         let (mut time, mut before, mut last, mut snapshot) = (None, None, None, None);
@@ -339,8 +342,11 @@ impl Commit {
         let there = commit
             .later
             .as_ref()
-            .is_none_or(|later| later.has_carried());
-        r.holds(there, "it has ids of messages that it has not")?;
+            .is_none_or(|later| later.has_carried(commit.tombstone));
+        r.holds(
+            there,
+            "its ids of messages that go on are not those of some",
+        )?;
         Ok(commit)
     }
 }
@@ -537,11 +543,23 @@ mod tests {
             cancelled: vec![TimerName::new("tick").unwrap()],
             ..later()
         };
+        let one_id = Later {
+            carried: vec![CommandId(8), CommandId(8)],
+            ..later()
+        };
         let nowhere = Later {
             sends: Vec::new(),
             ..later()
         };
         let wrong = [
+            Commit {
+                tombstone: false,
+                ..commit()
+            },
+            Commit {
+                later: Some(Box::new(one_id)),
+                ..commit()
+            },
             Commit {
                 later: Some(Box::new(nowhere)),
                 ..commit()

@@ -179,9 +179,13 @@ impl Later {
             .collect()
     }
 
-    /// Whether each message that goes on is there.
-    pub(super) fn has_carried(&self) -> bool {
-        self.carried.len() <= self.sends.len()
+    /// Whether each message that goes on is there, under an id of its own, and in a tombstone.
+    pub(crate) fn has_carried(&self, tombstone: bool) -> bool {
+        let mut ids = self.carried.clone();
+        ids.sort_unstable();
+        (tombstone || ids.is_empty())
+            && ids.len() <= self.sends.len()
+            && ids.windows(2).all(|pair| pair.first() != pair.last())
     }
 
     /// Whether each name is there once.

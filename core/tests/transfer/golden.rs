@@ -6,6 +6,7 @@ use crate::world::World;
 use tenure_core::api::transfer::ExportFormat;
 use tenure_core::api::transfer::testing::{read, written};
 use tenure_core::format::{ExportRecord, Selection};
+use tenure_core::id::CommandId;
 
 fn records() -> Vec<ExportRecord> {
     let steps = [
@@ -58,4 +59,22 @@ fn a_cbor_sequence_is_what_it_always_was() {
     let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect();
     let lines: Vec<String> = bytes.chunks(32).map(hex).collect();
     insta::assert_snapshot!("export.cborseq", lines.join("\n"));
+}
+
+#[test]
+fn messages_go_on_in_a_tombstone_alone() {
+    let mut records = records();
+    for record in &mut records {
+        if let ExportRecord::Commit(exported) = record
+            && !exported.commit.tombstone
+            && let Some(later) = &mut exported.commit.later
+        {
+            later.carried = vec![CommandId(7)];
+        }
+    }
+    for format in [ExportFormat::JsonLines, ExportFormat::CborSequence] {
+        let bytes = written(format, &records).unwrap();
+        let error = format!("{:?}", read(&bytes).unwrap_err());
+        assert!(error.contains("messages that go on"), "{error}");
+    }
 }

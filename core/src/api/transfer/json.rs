@@ -504,6 +504,12 @@ impl CommitLine {
 
     fn read(self) -> Result<ExportedCommit, Wrong> {
         let later = self.later.map(LaterLine::read).transpose()?;
+        if later
+            .as_ref()
+            .is_some_and(|it| !it.has_carried(self.tombstone))
+        {
+            return Err("its ids of messages that go on are not those of some".into());
+        }
         Ok(ExportedCommit {
             kind: kind_name(&self.kind)?,
             commit: Commit {

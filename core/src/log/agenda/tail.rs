@@ -351,7 +351,8 @@ impl Shard {
                 if now.since(since) < patience {
                     return self.index_later(t);
                 }
-                // An entity is deleted only when its messages are delivered (V2).
+                // An entity is deleted only when its messages are delivered (V2), or go on in the tombstone
+                // (V7).
                 reached!(
                     t.cx,
                     "later: the commit of an undone message went with its entity"
