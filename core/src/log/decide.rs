@@ -530,7 +530,15 @@ impl Shard {
                 .bequeath(&mut draft.commit, bytes_max.saturating_sub(bytes));
         }
         if bytes > bytes_max {
-            return self.too_large(t, slot, draft.members, round.stored, bytes);
+            let mut members = draft.members;
+            if round.delete {
+                // Some of what was to go on is delivered instead.
+                members = match self.carry_fewer(t, slot, members, bytes - bytes_max) {
+                    Ok(()) => return,
+                    Err(members) => members,
+                };
+            }
+            return self.too_large(t, slot, members, round.stored, bytes);
         }
         entity.phase = Phase::Commit(draft, Stage::Ready);
         self.send(t, slot);

@@ -14,6 +14,7 @@ use super::agenda::{Left, Places, Sent};
 use super::entity::{Caller, Command, Member};
 use super::shard::{Named, Op, Retry, Shard, Turn};
 use super::{KindIndex, Refusal, Reply, Undelivered};
+use crate::format::{IntentPlace, Receiver};
 use crate::id::{OpId, Sequence, Slot, Ticket};
 use crate::name::{EntityId, KindName};
 use crate::port::{Page, StoreDone, StoreReply, StoreRequest};
@@ -33,6 +34,10 @@ pub(super) struct Deletions {
     behind: VecDeque<Command>,
     /// What they wait for.
     undelivered: Undelivered,
+    /// The room of a tombstone for messages that go on, in bytes, when not all of them had room.
+    carried_bytes_max: Option<usize>,
+    /// The first message that the last read found not to be delivered.
+    left: Option<(IntentPlace, Receiver)>,
     /// The read of its commits, and the last of them when it was sent.
     reading: Option<(OpId, Sequence)>,
     /// When it is looked at again, after so many times.
@@ -56,8 +61,8 @@ pub(super) struct Clear {
 enum Gate {
     /// They do, while a message of a commit up to this one is not delivered.
     Open { known: Sequence },
-    /// They wait, until then at most.
-    Shut { until: Time },
+    /// They wait, until then at most: of commits up to `known` all messages are delivered.
+    Shut { until: Time, known: Sequence },
 }
 
 impl Default for Gate {
@@ -94,6 +99,9 @@ impl Deletions {
 
     /// What was read counts no more: the log may be another one.
     pub(super) fn begin_anew(&mut self) {
+        self.left = None;
+        let (Gate::Open { known } | Gate::Shut { known, .. }) = &mut self.gate;
+        *known = Sequence::NONE;
         self.reading = None;
     }
 }
@@ -102,6 +110,14 @@ impl Shard {
     /// What a deletion has to wait for (V2): messages that its entity sent to others, or that this owner
     /// takes in all that was stored.
     pub(super) fn sent(&self, slot: Slot) -> Sent {
+        let deletions = self.entities.get(slot);
+        let deletions = deletions.and_then(|entity| entity.deletions.as_ref());
+        let fewer = deletions.and_then(|it| it.carried_bytes_max);
+        self.sent_beside(slot, fewer.unwrap_or(self.carried_bytes_max()))
+    }
+
+    /// The same when a tombstone has so much room for messages that go on.
+    fn sent_beside(&self, slot: Slot, carried_bytes_max: usize) -> Sent {
         let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
             return Sent::Delivered;
         };
@@ -112,7 +128,7 @@ impl Shard {
             agenda.still_clear(it.up_to, &it.excused)
         });
         let kind = &self.kind_of(slot).record.name;
-        agenda.sent((kind, &entity.id), (last, clear), self.carried_bytes_max())
+        agenda.sent((kind, &entity.id), (last, clear), carried_bytes_max)
     }
 
     /// A deletion was decided and cannot be stored yet: those behind it go first.
@@ -122,6 +138,34 @@ impl Shard {
         slot: Slot,
         members: Vec<Member>,
         sent: &Sent,
+    ) {
+        self.wait_for(t, slot, members, (sent, None));
+    }
+
+    /// A tombstone is too large by so many bytes: it waits for some of the messages that were to go on in it.
+    /// Gives the members back when it would be too large without them.
+    pub(super) fn carry_fewer(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        members: Vec<Member>,
+        over: usize,
+    ) -> Result<(), Vec<Member>> {
+        let Some(room) = self.carried_bytes(slot).checked_sub(over) else {
+            return Err(members);
+        };
+        reached!(t.cx, "log: a tombstone has no room for what is to go on");
+        let sent = self.sent_beside(slot, room);
+        self.wait_for(t, slot, members, (&sent, Some(room)));
+        Ok(())
+    }
+
+    fn wait_for(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        slot: Slot,
+        members: Vec<Member>,
+        (sent, carried_bytes_max): (&Sent, Option<usize>),
     ) {
         reached!(t.cx, "log: a deletion waits for messages to be delivered");
         let held = self.entity(slot).held.as_ref();
@@ -143,6 +187,9 @@ impl Shard {
             let deletions = self.entity(slot).deletions.get_or_insert_default();
             if deletions.waiting.is_empty() {
                 deletions.gate = Gate::Open { known };
+            }
+            if carried_bytes_max.is_some() {
+                deletions.carried_bytes_max = carried_bytes_max;
             }
             deletions.waiting.push_back((command, deadline));
         }
@@ -198,6 +245,7 @@ impl Shard {
         let Some(deletions) = self.entity(slot).deletions.as_deref() else {
             return;
         };
+        let mut left = deletions.left;
         let front = deletions.waiting.front();
         let (Gate::Open { known }, Some(ticket)) = (deletions.gate, front.map(|it| it.0.ticket))
         else {
@@ -206,7 +254,10 @@ impl Shard {
         let Some((_, deadline)) = self.callers.get(&ticket).copied() else {
             return;
         };
-        if first <= known {
+        if let Some(agenda) = &self.agenda {
+            left.take_if(|left| !agenda.is_left(*left));
+        }
+        if left.map_or(first, |(place, _)| place.sequence.min(first)) <= known {
             return;
         }
         reached!(t.cx, "log: commands wait behind a deletion");
@@ -217,7 +268,7 @@ impl Shard {
         let until = t.cx.now + Span::from_nanos(half + more);
         self.retries.insert((until, Retry::Deletion(slot)));
         if let Some(deletions) = &mut self.entity(slot).deletions {
-            deletions.gate = Gate::Shut { until };
+            deletions.gate = Gate::Shut { until, known };
         }
     }
 
@@ -240,7 +291,7 @@ impl Shard {
 
     /// Nothing is left to be opened.
     fn forget_gate(&mut self, slot: Slot, gate: Gate) {
-        if let Gate::Shut { until } = gate {
+        if let Gate::Shut { until, .. } = gate {
             self.retries.remove(&(until, Retry::Deletion(slot)));
         }
     }
@@ -281,7 +332,7 @@ impl Shard {
             return;
         };
         let looks = deletions.again == Some(at);
-        if let Gate::Shut { until } = deletions.gate
+        if let Gate::Shut { until, .. } = deletions.gate
             && until == at
         {
             self.open_gate(t, slot);
@@ -441,6 +492,15 @@ impl Shard {
         }
         // One of them is not delivered or cannot be read, or a replica lags.
         deletions.undelivered = left.undelivered;
+        deletions.left = left.first;
+        let gate = deletions.gate;
         self.delete_later(t, slot);
+        if let (Gate::Shut { known, .. }, Some((place, _))) = (gate, left.first)
+            && place.sequence <= known
+        {
+            // It was sent before those who wait behind the gate were told to.
+            self.forget_gate(slot, gate);
+            self.open_gate(t, slot);
+        }
     }
 }

@@ -47,6 +47,8 @@ pub(in crate::log) type Places = BTreeMap<IntentPlace, Receiver>;
 pub(in crate::log) struct Left {
     /// What a deletion of their sender waits for.
     pub(in crate::log) undelivered: Undelivered,
+    /// The first of that.
+    pub(in crate::log) first: Option<(IntentPlace, Receiver)>,
     /// What it does not wait for while that is in memory.
     pub(in crate::log) excused: Places,
 }
@@ -116,6 +118,11 @@ impl Agenda {
         aside.map_or(clear, |(place, _)| clear.min(before(place)))
     }
 
+    /// Whether a deletion of its sender waits for a message.
+    pub(in crate::log) fn is_left(&self, (place, receiver): (IntentPlace, Receiver)) -> bool {
+        self.intents.is_left(receiver, place)
+    }
+
     /// Leaves out what was excused and is done.
     pub(in crate::log) fn keep_excused(&self, excused: &mut Places) {
         let intents = &self.intents;
@@ -130,12 +137,19 @@ impl Agenda {
     ) -> impl Iterator<Item = (IntentPlace, &Dispatch)> {
         let mut bytes = 0;
         let all = self.intents.of(kind, entity);
-        let crossed = all.filter(|(place, _)| self.intents.is_crossed(*place));
+        let crossed = all.filter(|(place, dispatch)| {
+            self.intents.is_crossed(*place) && !dispatch.is_to_itself()
+        });
         crossed.take(CARRIED_MAX).take_while(move |(_, dispatch)| {
-            bytes += CommandRecord::LEN_MAX + dispatch.intent.encoded_len_max();
+            bytes += carried_len_max(dispatch);
             bytes <= bytes_max
         })
     }
+}
+
+/// How much room a message that goes on takes at most, in bytes.
+fn carried_len_max(dispatch: &Dispatch) -> usize {
+    CommandRecord::LEN_MAX + dispatch.intent.encoded_len_max()
 }
 
 impl Undelivered {
@@ -158,6 +172,7 @@ impl Shard {
         for (index, receiver, intent) in sends_of(self.config.key, commit) {
             let place = IntentPlace { sequence, index };
             if agenda.intents.is_left(receiver, place) {
+                left.first.get_or_insert((place, receiver));
                 left.undelivered.meet(&intent.kind, &intent.entity);
             } else if agenda.intents.is_excused(place) {
                 left.excused.insert(place, receiver);
@@ -179,13 +194,24 @@ impl Shard {
 
     /// The messages that a tombstone has go on, each with its id.
     pub(in crate::log) fn carried(&self, slot: Slot) -> Vec<(CommandId, Intent)> {
-        let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
-            return Vec::new();
-        };
-        let kind = &self.kind_of(slot).record.name;
-        let carried = agenda.carried((kind, &entity.id), self.carried_bytes_max());
-        let carried = carried.map(|(_, dispatch)| (dispatch.id, dispatch.intent.clone()));
+        let carried = self.carried_of(slot);
+        let carried = carried.map(|dispatch| (dispatch.id, dispatch.intent.clone()));
         carried.collect()
+    }
+
+    /// How much room they take at most, in bytes.
+    pub(in crate::log) fn carried_bytes(&self, slot: Slot) -> usize {
+        self.carried_of(slot).map(carried_len_max).sum()
+    }
+
+    fn carried_of(&self, slot: Slot) -> impl Iterator<Item = &Dispatch> {
+        let both = self.agenda.as_deref().zip(self.entities.get(slot));
+        let bytes_max = self.carried_bytes_max();
+        let carried = both.into_iter().flat_map(move |(agenda, entity)| {
+            let kind = &self.kind_of(slot).record.name;
+            agenda.carried((kind, &entity.id), bytes_max)
+        });
+        carried.map(|(_, dispatch)| dispatch)
     }
 
     /// How much of a tombstone messages that go on may take.
