@@ -72,9 +72,9 @@ fn messages_go_on_in_a_tombstone_alone() {
             later.carried = vec![CommandId(7)];
         }
     }
-    for format in [ExportFormat::JsonLines, ExportFormat::CborSequence] {
-        let bytes = written(format, &records).unwrap();
-        let error = format!("{:?}", read(&bytes).unwrap_err());
-        assert!(error.contains("messages that go on"), "{error}");
-    }
+    // What is written as JSON is read back at once.
+    assert!(written(ExportFormat::JsonLines, &records).is_err());
+    let bytes = written(ExportFormat::CborSequence, &records).unwrap();
+    let error = format!("{:?}", read(&bytes).unwrap_err());
+    assert!(error.contains("messages that go on"), "{error}");
 }
