@@ -32,7 +32,8 @@ pub struct ActorAsk<A: Actor, M>(Sending<A, M>);
 ///
 /// # Cancel safety
 ///
-/// Dropping the future gives up knowing, not the message.
+/// Dropping the future gives up knowing, not the message; before its node has room to take it in, the
+/// message too.
 #[must_use = "a message is sent when it is awaited"]
 pub struct ActorTell<A: Actor, M>(Sending<A, M>);
 

@@ -327,7 +327,8 @@ impl<S: Shell> Lane<S> {
         let Some(held) = net.asks.get_mut(ticket) else {
             return;
         };
-        if held.ask.is_abandoned() {
+        // Whoever tells gives up knowing, not the message.
+        if held.asked.answered && held.ask.is_abandoned() {
             net.asks.remove(ticket);
             return net.due.push_back(route::Input::Cancel(ticket));
         }

@@ -13,7 +13,10 @@ use tokio::task::JoinHandle;
 const PATIENCE_FOR_AN_OWNER: Duration = Duration::from_secs(4);
 
 /// What the long turns of each test wait for.
-static GO_ON: [Semaphore; 2] = [Semaphore::const_new(0), Semaphore::const_new(0)];
+static GO_ON: [Semaphore; 3] = [const { Semaphore::const_new(0) }; 3];
+
+/// The notes that came.
+static NOTED: Semaphore = Semaphore::const_new(0);
 
 struct Clerk;
 
@@ -24,6 +27,11 @@ struct Serve {
     long: Option<usize>,
 }
 
+/// Is told, and counted.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Message)]
+#[message(name = "note", version = 1)]
+struct Note;
+
 impl Actor for Clerk {
     const KIND: &'static str = "clerk";
 
@@ -32,7 +40,7 @@ impl Actor for Clerk {
     }
 
     fn handlers(handlers: Handlers<Self>) -> Handlers<Self> {
-        handlers.on::<Serve>()
+        handlers.on::<Serve>().on::<Note>()
     }
 }
 
@@ -51,6 +59,16 @@ impl Handle<Serve> for Clerk {
         }
         let shard = cx.shard().map_or(0, |shard| shard.0);
         Ok((shard, cx.node().to_owned()))
+    }
+}
+
+impl Handle<Note> for Clerk {
+    type Reply = ();
+    type Error = Never;
+
+    async fn handle(&mut self, _: Note, _: &mut ActorCx<Self>) -> Result<(), Never> {
+        NOTED.add_permits(1);
+        Ok(())
     }
 }
 
@@ -169,4 +187,20 @@ async fn they_are_served_where_they_are_when_the_turn_takes_too_long() {
     assert_eq!(scene.drains.await.unwrap(), Ok(()));
     let asked = ask(&scene.a, &scene.other, None).await.unwrap();
     assert_eq!(asked.unwrap().1, "b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_arrives_though_nobody_waits_to_know() {
+    let scene = scene(PATIENCE, 2).await;
+    let other = scene.a.actor::<Clerk>(&scene.other);
+    // It is sent when it is polled first.
+    let told = tokio::time::timeout(Duration::ZERO, other.tell(Note)).await;
+    assert!(told.is_err(), "{told:?}");
+    GO_ON[2].add_permits(1);
+    let asked = ask(&scene.a, &scene.other, None).await.unwrap();
+    assert_eq!(asked.unwrap().1, "b");
+    let noted = tokio::time::timeout(PATIENCE, NOTED.acquire()).await;
+    drop(noted.expect("it arrives").unwrap());
+    assert_eq!(scene.long.await.unwrap().unwrap().1, "a");
+    assert_eq!(scene.drains.await.unwrap(), Ok(()));
 }
