@@ -4,6 +4,7 @@
 
 mod fails;
 mod judge;
+mod life;
 mod run;
 mod tally;
 mod values;

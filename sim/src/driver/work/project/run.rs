@@ -2,9 +2,9 @@
 //! and those who read it there.
 
 use super::super::super::sim::Turn;
-use super::super::consume::within;
 use super::super::counter::Counter;
 use super::super::purse::Purse;
+use super::life::lasts;
 use super::tally::Tally;
 use super::{NAME, View};
 use crate::oracle::Class;
@@ -43,7 +43,11 @@ impl View {
             match self.starts(&tenure).await {
                 Ok(projection) => {
                     self.known().running.insert(node, projection.clone());
-                    self.lasts(&turn, &projection, well, &mut over).await;
+                    let reads = self.is_read(&turn, &projection);
+                    let ended = lasts(&sim, (&turn, well), &projection, reads, &mut over).await;
+                    if let Err(error) = ended {
+                        self.ends(&error);
+                    }
                     self.known().running.remove(&node);
                 }
                 Err(error) => self.ends(&error),
@@ -57,41 +61,6 @@ impl View {
         let projection = projection.fold::<Counter>(self.fold());
         let projection = projection.fold::<Purse>(self.fold());
         projection.start_timeout(START).start().await
-    }
-
-    /// It is read until it ends, or its program has enough of it.
-    async fn lasts(
-        &self,
-        turn: &Turn,
-        projection: &Projection<Memory<Tally>>,
-        well: bool,
-        over: &mut watch::Receiver<bool>,
-    ) {
-        let sim = &self.sim;
-        let stops = turn.random(3) == 0 && !well;
-        let time = Duration::from_millis(300 + turn.random(6_000));
-        let had_enough = async {
-            match stops {
-                true => sim.sleep(time).await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            ended = projection.ended() => {
-                if let Err(error) = ended {
-                    self.ends(&error);
-                }
-                return;
-            }
-            () = self.is_read(turn, projection) => {}
-            () = had_enough => {}
-            // Without a sender the run is over.
-            _ = over.wait_for(|over| *over) => {}
-        }
-        if let Some(Err(error)) = within(sim, PATIENCE, projection.stop()).await {
-            self.ends(&error);
-        }
     }
 
     /// Reads it again and again: what is in it stays there, and each event is in it once.

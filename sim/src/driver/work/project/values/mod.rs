@@ -5,11 +5,11 @@
 mod judge;
 
 use super::super::super::sim::{Sim, Turn};
-use super::super::consume::within;
 use super::super::counter::Counter;
 use super::super::purse::Purse;
 use super::fails::Fails;
-use super::run::{PATIENCE, START, has_reason, of_store, tries};
+use super::life::lasts;
+use super::run::{START, has_reason, of_store, tries};
 use super::tally::{Place, Tally};
 use crate::oracle::{Class, Violation};
 use crate::stage::Record;
@@ -90,9 +90,15 @@ impl Values {
                 continue;
             };
             self.known().running.insert(node);
-            match self.starts(&tenure).await {
-                Ok(projection) => self.lasts(&turn, &projection, well, &mut over).await,
-                Err(error) => self.ends(&error),
+            let ended = match self.starts(&tenure).await {
+                Ok(projection) => {
+                    let reads = self.is_read(&turn, &projection);
+                    lasts(&sim, (&turn, well), &projection, reads, &mut over).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                self.ends(&error);
             }
             self.known().running.remove(&node);
         }
@@ -133,41 +139,6 @@ impl Values {
                 }
                 fails.befall(place)
             })
-        }
-    }
-
-    /// It is read until it ends, or its program has enough of it.
-    async fn lasts(
-        &self,
-        turn: &Turn,
-        projection: &Projection<Kv<Recent>>,
-        well: bool,
-        over: &mut watch::Receiver<bool>,
-    ) {
-        let sim = &self.sim;
-        let stops = turn.random(3) == 0 && !well;
-        let time = Duration::from_millis(300 + turn.random(6_000));
-        let had_enough = async {
-            match stops {
-                true => sim.sleep(time).await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            ended = projection.ended() => {
-                if let Err(error) = ended {
-                    self.ends(&error);
-                }
-                return;
-            }
-            () = self.is_read(turn, projection) => {}
-            () = had_enough => {}
-            // Without a sender the run is over.
-            _ = over.wait_for(|over| *over) => {}
-        }
-        if let Some(Err(error)) = within(sim, PATIENCE, projection.stop()).await {
-            self.ends(&error);
         }
     }
 
