@@ -83,6 +83,10 @@ impl<A: Actor> ActorHost for Residents<A> {
         })
     }
 
+    fn waiting(&self) -> Vec<Ticket> {
+        self.mail.iter().map(|(ticket, _)| ticket).collect()
+    }
+
     fn begin(
         &mut self,
         scene: Scene,

@@ -180,9 +180,8 @@ impl<E> ActorError<E> {
             // Another node takes it over, which has its turn then.
             Denial::NoLease | Denial::Stopping => Self::NoOwner(actor),
             Denial::Halted { reason } => Self::Halted(reason),
-            Denial::Unusable { cause } => Self::Halted(cause),
             // Of an entity, or of a newer node: nobody knows what happened.
-            Denial::Log(_) | Denial::Newer { .. } => Self::lost(actor),
+            Denial::Log(_) | Denial::Unusable { .. } | Denial::Newer { .. } => Self::lost(actor),
         }
     }
 

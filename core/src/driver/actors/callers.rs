@@ -77,17 +77,8 @@ impl Callers {
         })
     }
 
-    /// Tells all that are left; how many messages they were.
-    pub(super) fn finish_all(
-        &mut self,
-        served: &mut Vec<Carried>,
-        answer: impl Fn() -> ActorAnswer,
-    ) -> u64 {
-        let mut count = 0;
-        for (_, waiting) in self.0.take_all() {
-            count += waiting.wants.counted();
-            served.extend(waiting.finish(answer()));
-        }
-        count
+    /// Takes all that are left, in the order in which they came.
+    pub(super) fn take_all(&mut self) -> Vec<(Ticket, Waiting)> {
+        self.0.take_all()
     }
 }

@@ -10,6 +10,7 @@ use crate::driver::host::caught;
 use crate::id::Ticket;
 use crate::log::KindIndex;
 use crate::step::{Cx, Effects, Machine};
+use std::collections::BTreeMap;
 
 impl ActorSeat {
     /// Steps the scheduler, which is told first how long the lease lasts by now (S16).
@@ -264,9 +265,35 @@ impl ActorSeat {
         }
         self.acts.clear();
         self.ended.clear();
-        let told = || ActorAnswer::Halted(reason.clone());
-        env.counters.actor_answers += self.callers.finish_all(&mut self.served, told);
+        self.end_all(env, || ActorAnswer::Halted(reason.clone()));
         self.halted = Some(reason);
+    }
+
+    /// Tells everyone who waits: `not_run` where the message still waits for its turn (R3), else that
+    /// nobody knows. What was taken without a caller, and does not run, is counted (A8).
+    pub(super) fn end_all(&mut self, env: &mut ActorEnv<'_>, not_run: impl Fn() -> ActorAnswer) {
+        let mut unrun = BTreeMap::new();
+        for (kind, hosted) in (0..).map(KindIndex).zip(&self.hosts) {
+            unrun.extend(hosted.host.waiting().into_iter().map(|ticket| (ticket, kind)));
+        }
+        for (ticket, waiting) in self.callers.take_all() {
+            env.counters.actor_answers += waiting.wants.counted();
+            let answer = match unrun.remove(&ticket) {
+                Some(kind) => {
+                    self.discard(kind, ticket);
+                    not_run()
+                }
+                None => ActorAnswer::Cut,
+            };
+            self.served.extend(waiting.finish(answer));
+        }
+        if !unrun.is_empty() {
+            tracing::warn!(messages = unrun.len(), "actor_messages_undelivered");
+        }
+        env.counters.actor_undelivered += unrun.len() as u64;
+        for (ticket, kind) in unrun {
+            self.discard(kind, ticket);
+        }
     }
 
     pub(super) fn discard(&mut self, kind: KindIndex, ticket: Ticket) {

@@ -27,6 +27,9 @@ pub(crate) trait ActorHost: Send {
     /// Gives back a message that does not run; nothing when it was taken before.
     fn give_back(&mut self, ticket: Ticket) -> Option<Mail>;
 
+    /// The messages that wait for their turn, by ticket.
+    fn waiting(&self) -> Vec<Ticket>;
+
     /// What is to be done, as a future. It owns the actor meanwhile.
     fn begin(
         &mut self,
@@ -254,11 +257,11 @@ pub(crate) enum ActorAnswer {
     NoNode(String),
     /// Routing found nobody for it, or lost its answer.
     Unrouted(crate::route::Refusal),
-    /// The scheduler halted while it was there; it may have run.
+    /// A machine of the node halted; it was not run.
     Halted(String),
     /// The node has stopped; it was not run.
     Stopped,
-    /// The node stopped while it was under way.
+    /// The scheduler halted, or the node stopped, while it was under way; it may have run.
     Cut,
 }
 

@@ -340,9 +340,7 @@ impl ActorSeat {
         self.running.clear();
         self.acts.clear();
         self.residents.clear();
-        env.counters.actor_answers += self
-            .callers
-            .finish_all(&mut self.served, || ActorAnswer::Cut);
+        self.end_all(env, || ActorAnswer::Stopped);
         self.cut = true;
         self.halted
             .get_or_insert_with(|| "the node has stopped".to_owned());

@@ -165,7 +165,10 @@ impl Routed for WatchAsk {
     fn unrouted(self: Box<Self>, why: Unrouted) {
         self.request.caller.tell(match why {
             Unrouted::Route(refusal) => ActorAnswer::Unrouted(refusal),
-            Unrouted::Unencodable(cause) => ActorAnswer::Halted(cause.to_string()),
+            Unrouted::Unencodable(cause) => {
+                let name = WATCH.to_owned();
+                ActorAnswer::NotUnderstood(NotUnderstood::Undecodable { name, cause })
+            }
             Unrouted::Halted(reason) => ActorAnswer::Halted(reason),
             Unrouted::Stopped => ActorAnswer::Stopped,
             Unrouted::Cut => ActorAnswer::Cut,

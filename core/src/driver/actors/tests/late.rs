@@ -3,7 +3,7 @@
 use super::actors::*;
 use super::rig::{Begun, Kinds, Rig};
 use crate::api::actor::{ActorError, LateAnswer};
-use crate::driver::actors::ActorSeat;
+use crate::driver::actors::{ActorEnv, ActorSeat};
 use crate::id::Ticket;
 use crate::step::Span;
 use std::time::Duration;
@@ -96,4 +96,40 @@ fn a_seat_is_broken_by_its_scheduler_and_not_by_the_end_of_its_node() {
     let mut stopped = rig();
     stopped.with(ActorSeat::cut);
     assert_eq!(stopped.seat.broken(), None);
+}
+
+/// What is told when all of a seat ends: of a turn that was begun, of a message behind it, and of two messages
+/// that nobody waits for, one of them of an actor that was begun to be made.
+fn ended_with(
+    end: impl FnOnce(&mut ActorSeat, &mut ActorEnv<'_>),
+) -> (Option<Told<bool>>, Option<Told<u64>>, u64) {
+    let mut rig = rig();
+    let alice = rig.actor::<Counter>("alice");
+    let mut nap = rig.begin(alice.ask(Nap { ms: 100 }));
+    let mut add = rig.begin(alice.ask(Add { by: 1 }));
+    assert_eq!(rig.begin(alice.tell(Add { by: 2 })).told(), Some(Ok(())));
+    let bob = rig.actor::<Counter>("bob").tell(Add { by: 2 });
+    let mut told = rig.send(bob);
+    assert_eq!(told.told(), Some(Ok(())));
+    rig.with(end);
+    rig.pump();
+    (nap.told(), add.told(), rig.counted().actor_undelivered)
+}
+
+#[test]
+fn nobody_is_told_that_a_turn_which_was_begun_did_not_run() {
+    let is_lost = |told: &Option<Told<bool>>| {
+        let lost = LateAnswer::Lost;
+        matches!(told, Some(Err(ActorError::Unknown { late, .. })) if *late == lost)
+    };
+    let (nap, add, undelivered) =
+        ended_with(|seat, env| seat.halt(env, "it cannot be".to_owned()));
+    assert!(is_lost(&nap), "{nap:?}");
+    assert_eq!(add, Some(Err(ActorError::Halted("it cannot be".to_owned()))));
+    assert_eq!(undelivered, 2);
+
+    let (nap, add, undelivered) = ended_with(ActorSeat::cut);
+    assert!(is_lost(&nap), "{nap:?}");
+    assert!(matches!(add, Some(Err(ActorError::Stopped(_)))), "{add:?}");
+    assert_eq!(undelivered, 2);
 }
