@@ -26,4 +26,6 @@ fn trips_are_booked_or_undone_in_memory() {
 fn trips_are_booked_or_undone_on_nats() {
     let server = tenure_nats_server::NatsServer::start().expect("a nats-server");
     books(&server.url());
+    // Another run finds what the first one left.
+    books(&server.url());
 }

@@ -47,4 +47,5 @@ fn who_is_forgotten_in_memory_is_forgotten() {
 fn who_is_forgotten_on_nats_is_forgotten() {
     let server = tenure_nats_server::NatsServer::start().expect("a nats-server");
     shredded(&server.url());
+    shredded(&server.url());
 }

@@ -15,7 +15,7 @@ use core::fmt::{self, Write};
 pub enum SpaceError {
     /// The wish itself cannot be.
     #[error(
-        "a namespace cannot have {shards} shards in {streams} event streams: ask for 1 to {shards_max} shards, and for 1 stream up to 1 per shard"
+        "a namespace cannot have {shards} shards in {streams} event streams: ask for 1 to {shards_max} shards, in no more streams than shards"
     )]
     BadWish {
         /// The shards wished for.

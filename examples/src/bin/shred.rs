@@ -1,19 +1,23 @@
 //! People's data under a key for each: to forget somebody is to delete a key.
 //!
-//! `shred [place]`, in memory or on a nats-server: people are registered, read and projected; then a key is
-//! deleted, and what the next node finds is shown. The keys of a real program are in a store of their own, and
-//! not in the backups of this one.
+//! People are registered, read and projected; then a key is deleted, and what the next node finds is shown. The
+//! keys of a real program are in a store of their own, and not in the backups of this one. Here they end with
+//! the process, so each run has a namespace of its own.
 
 use chacha20poly1305::aead::{Aead, Generate, Key, KeyInit, Payload as Sealed};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use clap::Parser;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tenure::consumer::Consumed;
 use tenure::prelude::*;
 use tenure::projection::{Memory, Projection};
 use tenure::{Bytes, Cipher, CipherError, Decrypted, Payload, PayloadPart};
+use tenure_examples::cli::failed;
+use tenure_examples::load::drawn_seed;
 
 /// The keys of people, by their ids.
 #[derive(Clone, Default)]
@@ -171,16 +175,31 @@ async fn show(node: &Tenure, people: &People) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Registers people under a key for each, deletes the key of one, and shows what is left of her.
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    /// Where the events are kept: mem:<name>, or a nats-server such as nats://localhost:4222
+    #[arg(default_value = "mem:people")]
+    place: String,
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let place = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "mem:people".to_owned());
+async fn main() -> ExitCode {
+    let Options { place } = Options::parse();
+    match run(&place).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("error: {error}")),
+    }
+}
+
+async fn run(place: &str) -> Result<(), Box<dyn Error>> {
+    let run = drawn_seed();
+    let namespace = format!("people-{run}");
     let keys = Keys::default();
     let builder = Tenure::builder()
-        .namespace("people")
+        .namespace(&*namespace)
         .cipher::<Person>(keys.clone());
-    let node = builder.start(&*place).await?;
+    let node = builder.start(place).await?;
     let people = node.repository::<Person>().await?;
     register(&people, "alice", "Alice Archer", "3 Elm Street").await?;
     register(&people, "bob", "Bob Baker", "5 Oak Lane").await?;
@@ -202,9 +221,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // What a node held in memory went with it.
     let builder = Tenure::builder()
-        .namespace("people")
+        .namespace(&*namespace)
         .cipher::<Person>(keys.clone());
-    let node = builder.start(&*place).await?;
+    let node = builder.start(place).await?;
     let people = node.repository::<Person>().await?;
     show(&node, &people).await?;
     let refused = register(&people, "alice", "Alice Archer", "3 Elm Street").await;

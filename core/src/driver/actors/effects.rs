@@ -274,7 +274,13 @@ impl ActorSeat {
     pub(super) fn end_all(&mut self, env: &mut ActorEnv<'_>, not_run: impl Fn() -> ActorAnswer) {
         let mut unrun = BTreeMap::new();
         for (kind, hosted) in (0..).map(KindIndex).zip(&self.hosts) {
-            unrun.extend(hosted.host.waiting().into_iter().map(|ticket| (ticket, kind)));
+            unrun.extend(
+                hosted
+                    .host
+                    .waiting()
+                    .into_iter()
+                    .map(|ticket| (ticket, kind)),
+            );
         }
         for (ticket, waiting) in self.callers.take_all() {
             env.counters.actor_answers += waiting.wants.counted();

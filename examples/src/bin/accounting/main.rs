@@ -26,8 +26,8 @@ use tracing_subscriber::filter::LevelFilter;
 ///
 /// Opens alice, bob and charlie with 100 each, deposits 50 to alice and 200 to charlie, withdraws 30
 /// from bob; lends 20 of alice to bob by a message from account to account, which bob pays back when a
-/// reminder is due; tries what an account refuses; and asks for the balances. Each line names the node
-/// that served it. Then the nodes stop, and the balances are read back by replay: with NATS by a second
+/// reminder is due; tries what an account refuses; and asks for the balances. What
+/// was done or read names the node that did it. Then the nodes stop, and the balances are read back by replay: with NATS by a second
 /// process, in memory by another node on the same store.
 ///
 /// It may be run again in the same namespace: each command has an id, and takes effect once.

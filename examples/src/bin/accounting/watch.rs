@@ -2,6 +2,7 @@
 
 use super::{Failure, Options, PATIENCE, start};
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::Stdio;
@@ -16,6 +17,10 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// How often the table is drawn at most.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
+
+/// So many tables of a process are shown before it is killed, and of the next one before no more money is
+/// moved.
+const TABLES: usize = 5;
 
 /// What the last line of a watching process begins with.
 const FINAL: &str = "balances at the end: ";
@@ -103,17 +108,22 @@ async fn show(projection: &Projection<Memory<Balances>>) -> Result<(), Failure> 
     }
 }
 
-/// Moves money while another process shows the balances, kills that process with SIGKILL halfway, starts it
-/// again, and holds its last table against the accounts.
+/// Moves money while another process shows the balances. That process is killed with SIGKILL meanwhile, and
+/// started again; its last table is held against the accounts.
 pub(super) async fn killed_and_started_again(options: &Options) -> Result<(), Failure> {
     let tenure = start(Tenure::builder(), options).await?;
-    let mut watcher = Watcher::start(options).await?;
-    move_money(&tenure).await?;
-    watcher.child.kill().await?;
-    println!("killed process {}", watcher.id);
-    move_money(&tenure).await?;
-    watcher = Watcher::start(options).await?;
-    move_money(&tenure).await?;
+    let over = Cell::new(false);
+    let killed = async {
+        let mut first = Watcher::start(options).await?;
+        first.tables(TABLES).await?;
+        first.child.kill().await?;
+        println!("killed process {} while money is moved", first.id);
+        let mut second = Watcher::start(options).await?;
+        second.tables(TABLES).await?;
+        over.set(true);
+        Ok(second)
+    };
+    let ((), mut watcher) = tokio::try_join!(move_money(&tenure, &over), killed)?;
     let mut balances = Balances::default();
     for owner in super::OWNERS {
         let read = tenure
@@ -133,8 +143,12 @@ pub(super) async fn killed_and_started_again(options: &Options) -> Result<(), Fa
     Ok(())
 }
 
-async fn move_money(tenure: &Tenure) -> Result<(), Failure> {
-    for n in 1..=100 {
+/// Moves money until it is told that it is over.
+async fn move_money(tenure: &Tenure, over: &Cell<bool>) -> Result<(), Failure> {
+    for n in (1..=100).cycle() {
+        if over.get() {
+            break;
+        }
         // Not all of it goes round.
         let interest = Deposit { amount: n };
         tenure.entity::<Account>("alice").ask(interest).await?;
@@ -178,12 +192,20 @@ impl Watcher {
         line.ok_or_else(|| "the other process ended".into())
     }
 
-    /// Waits until it shows a table.
+    /// Passes on the next tables that it shows.
+    async fn tables(&mut self, count: usize) -> Result<(), Failure> {
+        for _ in 0..count {
+            println!("{}", self.line().await?);
+        }
+        Ok(())
+    }
+
+    /// Passes on what it shows until that is this table.
     async fn shows(&mut self, table: &str) -> Result<(), Failure> {
         loop {
             let line = self.line().await?;
+            println!("{line}");
             if line == table {
-                println!("it shows {line}");
                 return Ok(());
             }
         }

@@ -132,6 +132,17 @@ impl Options {
         if !(1..=100_000).contains(&self.rate) {
             return Err(format!("--rate {}: give 1 to 100000", self.rate));
         }
+        if self.rate * self.seconds < 2 * self.keys as u64 {
+            let Self {
+                rate,
+                seconds,
+                keys,
+                ..
+            } = self;
+            return Err(format!(
+                "--rate {rate} for --seconds {seconds} is less than an ask for each of {keys} counters of two classes: give a higher rate, or fewer --keys"
+            ));
+        }
         if !(1..=100).contains(&self.floor) {
             return Err(format!("--floor {}: give 1 to 100", self.floor));
         }

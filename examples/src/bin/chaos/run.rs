@@ -5,7 +5,7 @@ use crate::faults::Scene;
 use crate::fleet::{Fleet, Start};
 use crate::history::{Class, History, Outcome};
 use crate::kinds::Live;
-use crate::load::Load;
+use crate::load::{Load, Loaded};
 use crate::options::Options;
 use crate::report::{Report, Wait};
 use crate::schedule::{Planned, plan};
@@ -136,7 +136,11 @@ async fn loaded(
     read_all(&asks).await;
     asks.history.end()?;
     let mut failures = std::mem::take(&mut scene.failures);
-    failures.extend(loaded.too_thin(options.floor));
+    // A load that was not made is not answered either.
+    let due = loaded.due.max(options.rate * options.seconds);
+    failures.extend(Loaded { due, ..loaded }.too_thin(options.floor));
+    let ended = scene.fleet.ended.iter();
+    failures.extend(ended.map(|node| format!("a node ended without being asked to: {node}")));
     let take_over = Wait::all(&scene.waits, options.bounds);
     let slow: Vec<String> = take_over.iter().filter_map(Wait::too_long).collect();
     if !options.bounds.report_only {

@@ -32,6 +32,7 @@ struct Desk {
 
 /// The body of an increment.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Increment {
     #[serde(default = "one")]
     amount: u64,

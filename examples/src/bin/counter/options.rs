@@ -10,7 +10,7 @@ use tenure_examples::load::Place;
 const NODES_MAX: usize = 64;
 
 /// As many shards as a namespace can have.
-const SHARDS_MAX: u16 = 16_384;
+const SHARDS_MAX: u16 = 4_096;
 
 /// Counters over HTTP, kept by a cluster of nodes: each counter is owned by one of them.
 ///

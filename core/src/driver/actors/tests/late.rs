@@ -122,10 +122,12 @@ fn nobody_is_told_that_a_turn_which_was_begun_did_not_run() {
         let lost = LateAnswer::Lost;
         matches!(told, Some(Err(ActorError::Unknown { late, .. })) if *late == lost)
     };
-    let (nap, add, undelivered) =
-        ended_with(|seat, env| seat.halt(env, "it cannot be".to_owned()));
+    let (nap, add, undelivered) = ended_with(|seat, env| seat.halt(env, "it cannot be".to_owned()));
     assert!(is_lost(&nap), "{nap:?}");
-    assert_eq!(add, Some(Err(ActorError::Halted("it cannot be".to_owned()))));
+    assert_eq!(
+        add,
+        Some(Err(ActorError::Halted("it cannot be".to_owned())))
+    );
     assert_eq!(undelivered, 2);
 
     let (nap, add, undelivered) = ended_with(ActorSeat::cut);
