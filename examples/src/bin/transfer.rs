@@ -201,7 +201,11 @@ fn code(error: &Failure) -> u8 {
     );
     // A server that is away says nothing of the namespace.
     let away = matches!(error, TransferError::Space(SpaceError::Timeout { .. }));
-    let space = matches!(error, TransferError::Space(_)) && !away;
+    let none = matches!(
+        error,
+        TransferError::NoNamespace { .. } | TransferError::Nothing { .. }
+    );
+    let space = none || matches!(error, TransferError::Space(_)) && !away;
     let differs = matches!(
         error,
         TransferError::Fault(

@@ -18,6 +18,20 @@ pub enum TransferError {
     /// The namespace cannot be opened, or cannot be used any more.
     #[error(transparent)]
     Space(SpaceError),
+    /// There is no such namespace.
+    #[error(
+        "there is no namespace {namespace} here, or not all of it: is the name right, and the server?"
+    )]
+    NoNamespace {
+        /// Its name.
+        namespace: String,
+    },
+    /// What was selected is not in the namespace. The file is empty.
+    #[error("there is nothing to export of {wanted}: are the names right?")]
+    Nothing {
+        /// What was to be exported.
+        wanted: String,
+    },
     /// The file cannot be used.
     #[error("{}: {error}", .path.display())]
     File {

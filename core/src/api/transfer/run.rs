@@ -7,11 +7,11 @@ use super::{
     TransferStage, VerifyOptions,
 };
 use crate::driver::Shell;
-use crate::driver::transfer::{Running, Station};
+use crate::driver::transfer::{NotOpen, Running, Station};
 use crate::format::{ExportHeader, ExportRecord, ExportTotals, Import, Selection};
 use crate::id::{ExportId, LayoutId, Ticket};
 use crate::name::Namespace;
-use crate::space::{KindWish, Opened, SpaceWish};
+use crate::space::{KindWish, Opened, SpaceError, SpaceWish};
 use crate::step::{Dice, Limits, Purpose};
 use crate::transfer::{
     Exporter, ExporterEffect, ExporterInput, ImportPlan, Importer, ImporterEffect, ImporterInput,
@@ -40,8 +40,8 @@ const PROGRESS_RECORDS: u64 = 1_024;
 ///
 /// # Errors
 ///
-/// When the namespace is not there, cannot be read or has a gap, or the file cannot be written or is another
-/// one.
+/// When the namespace is not there, cannot be read or has a gap, has nothing of what was selected, or the file
+/// cannot be written or is another one.
 pub async fn export_with<S: Shell>(
     shell: S,
     options: ExportOptions,
@@ -58,12 +58,14 @@ pub async fn export_with<S: Shell>(
     let dice = Dice::new(shell.seed());
     let wish = existing(&namespace)?;
     let limits = common.limits;
-    let (mut station, opened) = Station::open(shell, dice, wish, limits).await?;
+    let opened = Station::open(shell, dice, wish, limits).await;
+    let (mut station, opened) = opened.map_err(|error| unopened(&namespace, error))?;
     let source = source(&namespace, opened, &common)?;
     let begun = (
         ExportId(dice.roll128(Purpose::Layout, 2)),
         station.shell().wall(),
     );
+    let is_part = !selection.is_all();
     let new = Exporter::new(source.clone(), selection, begun);
     let file = OpenOptions::new()
         .read(true)
@@ -83,6 +85,7 @@ pub async fn export_with<S: Shell>(
             wanted: said(new.header()),
         });
     }
+    let wanted = said(new.header());
     // Before the first commit nothing is gained by what is in the file.
     let unfinished = unfinished.filter(|(_, resumed)| resumed.totals().commits > 0);
     let whole = unfinished.as_ref().map_or(0, |(read, _)| read.bytes());
@@ -123,6 +126,11 @@ pub async fn export_with<S: Shell>(
             Some(ExporterEffect::Failed(fault)) => return Err(fault.into()),
         }
     };
+    if is_part && totals.commits == 0 {
+        drop(writer);
+        cut(&file, 0).map_err(in_file)?;
+        return Err(TransferError::Nothing { wanted });
+    }
     writer.write(&ExportRecord::End(totals)).map_err(in_file)?;
     writer.flush().map_err(in_file)?;
     drop(writer);
@@ -279,7 +287,8 @@ pub async fn verify_with<S: Shell>(
     let selection = header.map(|header| header.selection).unwrap_or_default();
     let dice = Dice::new(shell.seed());
     let wish = existing(&namespace)?;
-    let (mut station, opened) = Station::open(shell, dice, wish, limits).await?;
+    let opened = Station::open(shell, dice, wish, limits).await;
+    let (mut station, opened) = opened.map_err(|error| unopened(&namespace, error))?;
     let source = source(&namespace, opened, &common)?;
     let begun = (
         ExportId(dice.roll128(Purpose::Layout, 2)),
@@ -312,6 +321,16 @@ fn existing(namespace: &str) -> Result<SpaceWish, TransferError> {
         create: false,
         ..SpaceWish::new(Namespace::new(namespace)?)
     })
+}
+
+/// Why it cannot be: one that is not there is not made here.
+fn unopened(namespace: &str, error: NotOpen) -> TransferError {
+    match error {
+        NotOpen::Space(SpaceError::StreamMissing { .. }) => TransferError::NoNamespace {
+            namespace: namespace.to_owned(),
+        },
+        NotOpen::Space(_) | NotOpen::Halted(_) => error.into(),
+    }
 }
 
 fn source(namespace: &str, opened: Opened, common: &Common) -> Result<Source, TransferError> {

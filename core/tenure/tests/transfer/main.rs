@@ -8,7 +8,9 @@ use crate::common::{Account, Move, World, on_both_shells, open};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tenure::prelude::*;
-use tenure::transfer::{ExportFormat, ExportOptions, ImportOptions, TransferReport, VerifyOptions};
+use tenure::transfer::{
+    ExportFormat, ExportOptions, ImportOptions, TransferError, TransferReport, VerifyOptions,
+};
 use tenure::{CommandId, TenureError};
 
 on_both_shells!(
@@ -151,7 +153,6 @@ async fn an_entity_or_a_kind_is_exported_alone(world: &World) {
             1,
         ),
         (ExportOptions::new("bank").kind("account").unwrap(), 3),
-        (ExportOptions::new("bank").kind("till").unwrap(), 0),
     ] {
         let file = Scratch::new();
         let exported = Tenure::export(world.place(), options, file.path())
@@ -166,6 +167,15 @@ async fn an_entity_or_a_kind_is_exported_alone(world: &World) {
         import(world, ImportOptions::new(target), &file)
             .await
             .unwrap();
+    }
+    let file = Scratch::new();
+    let nobody = || ExportOptions::new("bank").entity("account", "nobody");
+    for options in [ExportOptions::new("bank").kind("till"), nobody(), nobody()] {
+        let exported = Tenure::export(world.place(), options.unwrap(), file.path()).await;
+        let Err(TenureError::Transfer(TransferError::Nothing { wanted })) = exported else {
+            panic!("{exported:?}");
+        };
+        assert!(wanted.starts_with("namespace bank (layout "), "{wanted}");
     }
 }
 

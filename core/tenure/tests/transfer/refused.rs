@@ -82,7 +82,7 @@ async fn a_namespace_that_is_not_there_is_not_exported(world: &World) {
     assert!(
         matches!(
             &error,
-            TenureError::Transfer(TransferError::Space(SpaceError::StreamMissing { .. }))
+            TenureError::Transfer(TransferError::NoNamespace { namespace }) if namespace == "nowhere"
         ),
         "{error}"
     );
