@@ -1,7 +1,7 @@
 //! What is no name, no subject, or beyond a limit; and headers that contradict each other.
 
 use crate::line::Line;
-use crate::server::same;
+use crate::server::{FrontServer, same};
 
 const CREATE: &str = "$JS.API.STREAM.CREATE.S";
 
@@ -236,4 +236,93 @@ async fn a_part_that_is_refused_ends_its_batch() {
         told
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_wants_a_cluster_is_refused() {
+    same(async |url| {
+        let mut line = Line::connect(url).await;
+        let mut told = vec![stream(&mut line, "").await];
+        for request in [
+            "STREAM.LEADER.STEPDOWN.S",
+            "STREAM.LEADER.STEPDOWN.X",
+            "STREAM.PEER.REMOVE.S",
+            "STREAM.PEER.REMOVE.X",
+            "STREAM.PEER.EVACUATE.S",
+            "CONSUMER.LEADER.STEPDOWN.S.c",
+            "CONSUMER.PEER.REMOVE.S.c",
+            "CONSUMER.PEER.EVACUATE.S.c",
+        ] {
+            let request = format!("$JS.API.{request}");
+            for body in ["", "{}", "{\"peer\":\"x\"}", "nonsense"] {
+                told.push(line.ask(&request, body).await);
+            }
+        }
+        told
+    })
+    .await;
+}
+
+/// What is wrong with a request that the front does not serve is told as by the server.
+const NOT_SERVED: [(&str, &str); 22] = [
+    ("STREAM.SNAPSHOT.S", ""),
+    ("STREAM.SNAPSHOT.S", "{}"),
+    ("STREAM.SNAPSHOT.S", "nonsense"),
+    ("STREAM.SNAPSHOT.S", "{\"deliver_subject\":\"a.*\"}"),
+    ("STREAM.SNAPSHOT.S", "{\"deliver_subject\":\"a b\"}"),
+    ("STREAM.SNAPSHOT.S", "{\"deliver_subject\":5}"),
+    ("STREAM.SNAPSHOT.X", ""),
+    ("STREAM.SNAPSHOT.X", "{\"deliver_subject\":\"to\"}"),
+    ("STREAM.RESTORE.S", ""),
+    ("STREAM.RESTORE.S", "nonsense"),
+    ("STREAM.RESTORE.S", "{\"config\":{\"name\":\"S\"}}"),
+    ("STREAM.RESTORE.S", "{\"config\":{\"name\":\"X\"}}"),
+    (
+        "STREAM.RESTORE.S",
+        "{\"config\":{\"name\":\"S\",\"subjects\":[\"s..a\"]}}",
+    ),
+    ("STREAM.RESTORE.X", "{\"config\":{\"name\":\"S\"}}"),
+    ("CONSUMER.UNPIN.S.new", ""),
+    ("CONSUMER.UNPIN.S.new", "{}"),
+    ("CONSUMER.UNPIN.S.new", "{\"group\":\"g\"}"),
+    ("CONSUMER.UNPIN.S.none", "{\"group\":\"g\"}"),
+    ("CONSUMER.UNPIN.X.new", "{\"group\":\"g\"}"),
+    ("CONSUMER.RESET.S.new", "nonsense"),
+    ("CONSUMER.RESET.S.new", "{\"seq\":-1}"),
+    ("CONSUMER.RESET.S.new", "{\"seq\":2}"),
+];
+
+const NEW: &str =
+    "{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"new\",\"deliver_policy\":\"new\"}}";
+
+#[tokio::test]
+async fn what_is_wrong_is_told_of_what_is_not_served() {
+    same(async |url| {
+        let mut line = Line::connect(url).await;
+        let mut told = vec![stream(&mut line, "").await];
+        told.push(line.ask("$JS.API.CONSUMER.CREATE.S.new", NEW).await);
+        for (request, body) in NOT_SERVED {
+            told.push(line.ask(&format!("$JS.API.{request}"), body).await);
+        }
+        told
+    })
+    .await;
+}
+
+/// What a server does and the front has not got is refused at once, with the number of such a failure.
+#[tokio::test]
+async fn what_is_not_served_is_refused_by_name() {
+    let front = FrontServer::start().await;
+    let mut line = Line::connect(&front.url).await;
+    stream(&mut line, "").await;
+    line.ask("$JS.API.CONSUMER.CREATE.S.new", NEW).await;
+    for (request, body, number) in [
+        ("STREAM.SNAPSHOT.S", "{\"deliver_subject\":\"to\"}", "10064"),
+        ("STREAM.RESTORE.X", "{\"config\":{\"name\":\"X\"}}", "10062"),
+        ("CONSUMER.RESET.S.new", "", "10204"),
+    ] {
+        let told = line.ask(&format!("$JS.API.{request}"), body).await;
+        assert!(told.contains("not offered by the front"), "{told}");
+        assert!(told.contains(number), "{told}");
+    }
 }

@@ -81,7 +81,7 @@ impl Front {
                 let paused = self.pause_consumer(stream, name, body);
                 self.tell(publication, "consumer_pause", paused);
             }
-            _ => {}
+            _ => self.refuse_of_consumer(request, publication),
         }
     }
 

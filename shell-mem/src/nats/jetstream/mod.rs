@@ -14,6 +14,7 @@ mod messages;
 mod publish;
 mod pull;
 mod push;
+mod refused;
 mod retention;
 mod streams;
 

@@ -92,7 +92,7 @@ impl Front {
                 self.tell(publication, "stream_list", list);
             }
             "MSG" => self.answer_message(name, publication),
-            _ => {}
+            _ => self.refuse_of_stream(request, publication),
         }
     }
 
