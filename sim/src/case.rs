@@ -260,10 +260,19 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Whether another run broke the same: in the same way, for the same oracle.
+    /// Whether another run broke the same: in the same way, for the same oracle. Two panics are the same when
+    /// their texts are, apart from numbers: any code can panic.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.ending == other.ending && self.oracle == other.oracle
+        let same_panic = || worded(&self.what).eq(worded(&other.what));
+        self.ending == other.ending
+            && self.oracle == other.oracle
+            && (self.ending != Ending::Panic || same_panic())
     }
+}
+
+/// A text without its numbers.
+fn worded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| !c.is_ascii_digit())
 }
 
 impl fmt::Display for Broken {
@@ -407,10 +416,26 @@ pub fn trace_hash(case: &Case, story: &[Line]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Case, trace_hash};
+    use super::{Broken, Case, Ending, trace_hash};
     use crate::profile::Profile;
     use crate::world::Corruption;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn another_panic_is_another_failure() {
+        let ends = |ending, oracle: &str, what: &str| Broken {
+            ending,
+            oracle: oracle.to_owned(),
+            what: what.to_owned(),
+        };
+        let sum = |what| ends(Ending::Panic, "panic", what);
+        let lost = sum("the sum is 7, not 9");
+        assert!(lost.is_like(&sum("the sum is 12, not 9")));
+        assert!(!lost.is_like(&sum("no account 9")));
+        let once = |what| ends(Ending::Safety, "once", what);
+        assert!(once("c1 took effect twice").is_like(&once("it is at 3, and was at 4")));
+        assert!(!once("").is_like(&ends(Ending::Liveness, "once", "")));
+    }
 
     #[test]
     fn a_run_is_the_same_again_and_another_for_another_seed() {

@@ -57,19 +57,16 @@ fn slice(case: &Case, story: &Kept) -> BTreeSet<u64> {
     let Some(violation) = story.lines.iter().rfind(|it| it.kind == Kind::Violation) else {
         return BTreeSet::new();
     };
-    let named: Vec<&str> = violation
-        .text
-        .split(|c: char| c.is_whitespace() || c == '"')
-        .filter(|word| word.matches('.').count() >= 3)
-        .collect();
+    let named = Named::by(&violation.text);
     let matters = |text: &str| {
         let writes = [" publish ", " batch ", " Publish(", " Batch {"];
         let writes = writes.iter().any(|word| text.contains(word));
         let wrote = match case.test {
-            None => named.iter().any(|name| text.contains(name)),
+            None => named.is_written_in(text),
             Some(_) => text.contains(".ev."),
         };
-        writes && wrote || text.contains("Claimed(") || text.contains("Sealed(")
+        let asked = text.contains(" asks ") && named.is_asked_in(text);
+        writes && wrote || asked || text.contains("Claimed(") || text.contains("Sealed(")
     };
     let ends = story.lines.iter().filter(|line| {
         line.event == violation.event
@@ -90,6 +87,47 @@ fn slice(case: &Case, story: &Kept) -> BTreeSet<u64> {
         }
     }
     slice
+}
+
+/// The entities that a violation names: by their subjects, or, where a caller's answers are judged, by their ids.
+struct Named<'a> {
+    subjects: Vec<&'a str>,
+    ids: Vec<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn by(text: &'a str) -> Self {
+        let words = text.split(|c: char| c.is_whitespace() || c == '"');
+        let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+        let (subjects, rest) = words.partition(|word| word.matches('.').count() >= 3);
+        let rest: Vec<&str> = rest;
+        // As the workloads name them: `kept-0`, `counter-12`.
+        let is_id = |word: &&str| {
+            let number = word.rsplit_once('-').map(|(_, number)| number);
+            number.is_some_and(|number| number.parse::<u64>().is_ok())
+        };
+        Self {
+            subjects,
+            ids: rest.into_iter().filter(is_id).collect(),
+        }
+    }
+
+    fn is_written_in(&self, text: &str) -> bool {
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-');
+        let mut ids = self.ids.iter();
+        self.subjects.iter().any(|subject| text.contains(subject))
+            || ids.any(|id| {
+                let id = format!(".{id}");
+                let mut found = text.match_indices(&id);
+                found.any(|(at, id)| ends(&text[at + id.len()..]))
+            })
+    }
+
+    fn is_asked_in(&self, text: &str) -> bool {
+        self.ids
+            .iter()
+            .any(|id| text.contains(&format!("\"{id}\"")))
+    }
 }
 
 fn data(case: &Case, nodes: usize, report: &Report, slice: &BTreeSet<u64>) -> Value {
@@ -175,6 +213,7 @@ fn kind(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::Named;
     use super::{explain, slice};
     use crate::case::{Case, WorldKind};
     use crate::profile::Profile;
@@ -227,5 +266,20 @@ mod tests {
             assert!(!page.contains(foreign), "the page asks for {foreign}");
         }
         assert_eq!(page.matches("</script").count(), 1);
+    }
+
+    #[test]
+    fn an_entity_is_named_by_its_subject_or_by_its_id() {
+        let write = "n1.1 asks flight12 publish sim.ev.4.kept.kept-1 after #78";
+        let by_subject = Named::by("sim.ev.4.kept.kept-1 lacks #78");
+        assert!(by_subject.is_written_in(write));
+        let by_id =
+            Named::by("no order of the operations on kept-1 explains [6.8 s to 7.1 s] client 9");
+        assert!(by_id.is_written_in(write));
+        assert!(by_id.is_asked_in("op57: op24 asks kept \"kept-1\": look, id 018b"));
+        let other = "n1.1 asks flight12 publish sim.ev.4.kept.kept-12 after #78";
+        assert!(!by_id.is_written_in(other));
+        assert!(!by_id.is_asked_in("op57: op24 asks kept \"kept-12\": look, id 018b"));
+        assert!(!Named::by("it does not converge").is_written_in(write));
     }
 }

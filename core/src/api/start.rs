@@ -59,7 +59,7 @@ pub struct StartOptions {
     /// The other namespaces in the same place whose buses the node may use, `"*"` for all; none when it is
     /// not set. What the place itself allows, by its users' permissions, holds as well.
     pub bus_namespaces: Vec<String>,
-    /// Where flights of the recorder are written, when a machine halts, when code panics and when someone
+    /// Where flights of the recorder are written, when a machine halts, when an actor's code panics and when someone
     /// asks; without it they are kept in memory only.
     pub flights: Option<Flights>,
     /// The machines' limits; `start_timeout` takes the place of its `open_timeout`, and `cache` of

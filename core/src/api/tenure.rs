@@ -190,7 +190,7 @@ impl Tenure {
     }
 
     /// Writes what the flight recorder holds into the folder that the node was started with; the file. The
-    /// node does so by itself when a machine halts and when code panics.
+    /// node does so by itself when a machine halts and when an actor's code panics.
     ///
     /// # Errors
     ///

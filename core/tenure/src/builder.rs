@@ -216,7 +216,7 @@ impl Builder {
         self
     }
 
-    /// Where the node writes what its flight recorder held when a machine halts, when code panics and when
+    /// Where the node writes what its flight recorder held when a machine halts, when an actor's code panics and when
     /// someone [asks](tenure_core::api::Tenure::write_flight); `cargo sim replay` feeds such a file to the
     /// machines again. A node without a folder keeps its recordings in memory.
     ///

@@ -9,6 +9,7 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
     let Mutants {
         only,
         world,
+        list,
         seeds,
         jobs,
         open,
@@ -32,6 +33,9 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
         .current_dir(here);
     if let Some(world) = world {
         command.args(["--world", world.name()]);
+    }
+    if *list {
+        command.arg("--list");
     }
     if *open {
         command.arg("--open");
@@ -58,6 +62,7 @@ fn again(options: &Mutants) -> String {
     let Mutants {
         only,
         world,
+        list,
         seeds,
         jobs,
         open,
@@ -75,7 +80,13 @@ fn again(options: &Mutants) -> String {
     if let Some(file) = table {
         line.push_str(&format!(" --table {}", file.display()));
     }
-    for (given, option) in [(open, "--open"), (resume, "--resume"), (json, "--json")] {
+    let given = [
+        (list, "--list"),
+        (open, "--open"),
+        (resume, "--resume"),
+        (json, "--json"),
+    ];
+    for (given, option) in given {
         if *given {
             line.push(' ');
             line.push_str(option);

@@ -78,7 +78,7 @@ pub(crate) struct Run {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Swarm {
     /// How many seeds of each profile
-    #[arg(long, required_unless_present = "time", conflicts_with = "time", value_parser = some::<u64>())]
+    #[arg(long, required_unless_present_any = ["time", "until_covered"], conflicts_with = "time", value_parser = some::<u64>())]
     pub(crate) seeds: Option<u64>,
     /// For how long, such as 60s, 10m or 2h, divided among the profiles
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
@@ -101,7 +101,7 @@ pub(crate) struct Swarm {
     #[arg(long, default_value_t = 5, value_parser = some::<usize>())]
     pub(crate) failures_max: usize,
     /// Go on until each place that the world has to come by was passed, in so many seeds of each
-    /// profile or so long at most; some place that was not is exit code 14
+    /// profile or so long at most where that is given; some place that was not is exit code 14
     #[arg(long)]
     pub(crate) until_covered: bool,
     /// Print each place that was passed, and how often
@@ -191,6 +191,9 @@ pub(crate) struct Mutants {
     /// where each run is a process of its own
     #[arg(long)]
     pub(crate) world: Option<WorldKind>,
+    /// Name them, and run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
     /// Each has to be found in so many seeds, whatever their profiles
     #[arg(long, default_value_t = 500, value_parser = some::<u32>())]
     pub(crate) seeds: u32,

@@ -58,6 +58,8 @@ pub(super) fn run(options: &Replay) -> Result<u8, String> {
     }
     if let Some((lane, step)) = &tally.differs {
         print!("{}", difference(*lane, step));
+    } else if tally.same == 0 && until.is_some() {
+        println!("nothing was fed up to there");
     } else if tally.same == 0 {
         println!("nothing could be fed: no machine begins in this flight");
     } else {

@@ -33,7 +33,12 @@ pub(super) fn run(options: &Run) -> Result<u8, String> {
             told(&case, &report, which.json);
             ended(&case, report.broken().as_ref(), &which.repros)
         }
-        Err(broken) => ended(&case, Some(&broken), &which.repros),
+        Err(broken) => {
+            if which.json {
+                told::json_of_two(&case, &broken);
+            }
+            ended(&case, Some(&broken), &which.repros)
+        }
     }
 }
 

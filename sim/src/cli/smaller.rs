@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use tenure_sim::{Case, Deviation, Part, Progress, Repro, explain, explain_flight, minimize};
+use tenure_sim::{
+    Case, Deviation, Ending, Part, Progress, Repro, explain, explain_flight, minimize,
+};
 
 /// Makes one smaller.
 pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
@@ -24,6 +26,13 @@ pub(super) fn minimized(options: &Minimize) -> Result<u8, String> {
     };
     println!("cargo sim minimize {} --runs {runs}{keep}", file.display());
     let repro = told::read_repro(file)?;
+    if repro.expect.ending == Ending::Differed {
+        return Err(format!(
+            "{}: two runs of it differed, and it is not known over what: `{}` runs it twice again",
+            file.display(),
+            told::again(&repro.case)
+        ));
+    }
     let looked_at = std::io::stderr().is_terminal();
     let mut tell = |progress: Progress| {
         if looked_at {
@@ -161,6 +170,13 @@ pub(super) fn drawn(options: &Explain) -> Result<u8, String> {
     let repro = told::read_repro(file)?;
     let (page, report) = explain(&repro.case);
     told::write(&out, &page)?;
+    if repro.expect.ending == Ending::Differed {
+        match repro.case.run_twice() {
+            Ok(_) => println!("two runs of it are the same in this build"),
+            Err(broken) => println!("breaks {broken}"),
+        }
+        return Ok(0);
+    }
     match report.broken() {
         Some(broken) if broken.is_like(&repro.expect) => println!("breaks {broken}"),
         Some(broken) => println!("breaks something else in this build: {broken}"),

@@ -149,14 +149,25 @@ fn again(options: &Options) -> String {
         time,
         from,
         profile,
+        threads,
+        twice_every,
+        failures_max,
         which,
         ..
     } = options;
     let count = match (seeds, time) {
-        (Some(seeds), _) => format!("--seeds {seeds}"),
-        (None, Some(time)) => format!("--for {}s", time.as_secs()),
+        (Some(seeds), _) => format!(" --seeds {seeds}"),
+        (None, Some(time)) => format!(" --for {}s", time.as_secs()),
         (None, None) => String::new(),
     };
+    let usual = [(2, *threads, "threads"), (64, *twice_every, "twice-every")];
+    let failures = (5, *failures_max as u64, "failures-max");
+    let how: String = usual
+        .into_iter()
+        .chain([failures])
+        .filter(|(usual, given, _)| usual != given)
+        .map(|(_, given, option)| format!(" --{option} {given}"))
+        .collect();
     let profile = profile.map(|it| format!(" --profile {it}"));
     let corrupt = which.corrupt.map(|it| format!(" --corrupt {it}"));
     let (profile, corrupt) = (profile.unwrap_or_default(), corrupt.unwrap_or_default());
@@ -166,7 +177,7 @@ fn again(options: &Options) -> String {
         ""
     };
     let world = told::world(which.world);
-    format!("cargo sim swarm{world} {count} --from {from}{profile}{corrupt}{covered}")
+    format!("cargo sim swarm{world}{count} --from {from}{profile}{corrupt}{covered}{how}")
 }
 
 /// Runs a swarm, for so long at most, and says how far it is where people look on.

@@ -1,6 +1,7 @@
 //! What commands print, and the files that they write and read.
 
 use super::options::Which;
+use super::replay::is_flight;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,8 +102,15 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 pub(super) fn read_repro(path: &Path) -> Result<Repro, String> {
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if is_flight(&bytes) {
+        return Err(format!(
+            "{}: it is a flight of a node, and no repro: `cargo sim replay` feeds it to the machines, `cargo sim \
+             explain` draws it",
+            path.display()
+        ));
+    }
+    let text = String::from_utf8_lossy(&bytes);
     let repro = Repro::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let Some(test) = &repro.case.test else {
         ready(repro.case.world)?;
@@ -122,6 +130,19 @@ pub(super) fn read_repro(path: &Path) -> Result<Repro, String> {
 pub(super) fn json_of(case: &Case, report: &Report) {
     let hash = trace_hash(case, &report.story.lines);
     println!("{}", of_run(case, hash, report));
+}
+
+/// The same of two runs that were not the same.
+pub(super) fn json_of_two(case: &Case, broken: &Broken) {
+    let told = json!({
+        "world": case.world.name(),
+        "seed": case.seed,
+        "profile": case.profile.to_string(),
+        "ending": broken.ending.name(),
+        "oracle": broken.oracle,
+        "what": broken.what,
+    });
+    println!("{told}");
 }
 
 fn of_run(case: &Case, hash: u64, report: &Report) -> Value {

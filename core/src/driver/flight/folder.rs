@@ -1,4 +1,4 @@
-//! The folder of a node's flights: written when someone asks, when a machine halts and when code panics,
+//! The folder of a node's flights: written when someone asks, when a machine halts and when an actor's code panics,
 //! never more than so many, and without any harm to the node when that fails.
 
 use super::{Flight, FlightFault};
