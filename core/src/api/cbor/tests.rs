@@ -6,7 +6,8 @@ use ciborium::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 
@@ -365,6 +366,32 @@ fn what_is_rare_is_left_to_ciborium() {
     let deep = |levels| [vec![0x81; levels], vec![0x80]].concat();
     assert!(read::<Value>(&deep(255)).is_ok() && theirs::<Value>(&deep(255)).is_some());
     assert!(read::<Value>(&deep(256)).is_err() && theirs::<Value>(&deep(256)).is_none());
+}
+
+/// A list whose own code goes on after an element that was not written.
+struct Heedless(Vec<Value>);
+
+impl Serialize for Heedless {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for value in &self.0 {
+            let _ = list.serialize_element(value);
+        }
+        list.end()
+    }
+}
+
+#[test]
+fn what_goes_on_after_something_rare_is_left_to_ciborium() {
+    let number = |number: u8| Value::Integer(number.into());
+    let heedless = Heedless(vec![
+        number(1),
+        Value::Tag(7, Box::new(number(2))),
+        number(3),
+    ]);
+    assert!(write(&heedless, &mut Vec::new()).is_err());
+    let encoded = Codec::Cbor.encode(&heedless).unwrap();
+    assert_eq!(*encoded, [0x83, 1, 0xC7, 2, 3]);
 }
 
 #[test]

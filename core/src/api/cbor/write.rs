@@ -7,22 +7,39 @@ use super::{
 use super::{TEXT, TRUE, UINT};
 use serde::ser::{self, Serialize};
 
-/// Appends a value. What was appended of one that is [`Unusual`] is of no use.
+/// Appends a value. What was appended of one that is [`Unusual`] is of no use, also where the value's own
+/// code went on after that.
 pub(in crate::api) fn write<T: Serialize + ?Sized>(
     value: &T,
     out: &mut Vec<u8>,
 ) -> Result<(), Unusual> {
-    value.serialize(Writer(out))
+    let mut into = Out {
+        bytes: core::mem::take(out),
+        unusual: false,
+    };
+    let written = value.serialize(Writer(&mut into));
+    *out = into.bytes;
+    match into.unusual {
+        true => Err(Unusual),
+        false => written,
+    }
 }
 
 type Written = Result<(), Unusual>;
 
+/// What is written.
+struct Out {
+    bytes: Vec<u8>,
+    /// Something within it is not written here.
+    unusual: bool,
+}
+
 /// Writes one value.
-struct Writer<'v>(&'v mut Vec<u8>);
+struct Writer<'v>(&'v mut Out);
 
 /// Writes the values of a list or map.
 struct Several<'v> {
-    out: &'v mut Vec<u8>,
+    out: &'v mut Out,
     /// Its length was not given.
     open: bool,
 }
@@ -33,13 +50,13 @@ impl<'v> Writer<'v> {
     fn head(&mut self, kind: u8, number: u64) {
         let kind = kind << 5;
         match u8::try_from(number) {
-            Ok(short @ 0..24) => self.0.push(kind | short),
+            Ok(short @ 0..24) => self.0.bytes.push(kind | short),
             Ok(_) | Err(_) => self.longer_head(kind, number),
         }
     }
 
     fn longer_head(&mut self, kind: u8, number: u64) {
-        let out = &mut *self.0;
+        let out = &mut self.0.bytes;
         if let Ok(number) = u8::try_from(number) {
             out.extend_from_slice(&[kind | 24, number]);
         } else if let Ok(number) = u16::try_from(number) {
@@ -61,13 +78,13 @@ impl<'v> Writer<'v> {
         let (_, number) = number.split_at(zeros);
         self.head(TAG, tag);
         self.head(BYTES, number.len() as u64);
-        self.0.extend_from_slice(number);
+        self.0.bytes.extend_from_slice(number);
     }
 
     #[inline]
     fn text(&mut self, text: &str) {
         self.head(TEXT, text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
+        self.0.bytes.extend_from_slice(text.as_bytes());
     }
 
     /// The name of a variant, whose value comes next.
@@ -76,12 +93,19 @@ impl<'v> Writer<'v> {
         self.text(variant);
     }
 
+    /// The value is not written here, whatever becomes of this error.
+    #[cold]
+    fn unusual<T>(self) -> Result<T, Unusual> {
+        self.0.unusual = true;
+        Err(Unusual)
+    }
+
     /// Begins a list or a map.
     #[inline]
     fn several(mut self, kind: u8, len: Option<usize>) -> Several<'v> {
         match len {
             Some(len) => self.head(kind, len as u64),
-            None => self.0.push(kind << 5 | OPEN),
+            None => self.0.bytes.push(kind << 5 | OPEN),
         }
         Several {
             out: self.0,
@@ -102,7 +126,7 @@ impl<'v> ser::Serializer for Writer<'v> {
     type SerializeStructVariant = Several<'v>;
 
     fn serialize_bool(self, value: bool) -> Written {
-        self.0.push(if value { TRUE } else { FALSE });
+        self.0.bytes.push(if value { TRUE } else { FALSE });
         Ok(())
     }
 
@@ -170,7 +194,7 @@ impl<'v> ser::Serializer for Writer<'v> {
 
     /// In as few bytes as hold it, which is `ciborium`'s part.
     fn serialize_f64(self, value: f64) -> Written {
-        ciborium::into_writer(&value, self.0).map_err(|_| Unusual)
+        ciborium::into_writer(&value, &mut self.0.bytes).map_err(|_| Unusual)
     }
 
     fn serialize_char(self, value: char) -> Written {
@@ -184,12 +208,12 @@ impl<'v> ser::Serializer for Writer<'v> {
 
     fn serialize_bytes(mut self, value: &[u8]) -> Written {
         self.head(BYTES, value.len() as u64);
-        self.0.extend_from_slice(value);
+        self.0.bytes.extend_from_slice(value);
         Ok(())
     }
 
     fn serialize_none(self) -> Written {
-        self.0.push(NULL);
+        self.0.bytes.push(NULL);
         Ok(())
     }
 
@@ -225,7 +249,7 @@ impl<'v> ser::Serializer for Writer<'v> {
         value: &T,
     ) -> Written {
         if name == TAGGED {
-            return Err(Unusual);
+            return self.unusual();
         }
         self.variant(variant);
         value.serialize(self)
@@ -251,7 +275,7 @@ impl<'v> ser::Serializer for Writer<'v> {
         len: usize,
     ) -> Result<Several<'v>, Unusual> {
         if name == TAGGED {
-            return Err(Unusual);
+            return self.unusual();
         }
         self.variant(variant);
         Ok(self.several(ARRAY, Some(len)))
@@ -296,7 +320,7 @@ impl Several<'_> {
     #[inline]
     fn close(self) -> Written {
         if self.open {
-            self.out.push(BREAK);
+            self.out.bytes.push(BREAK);
         }
         Ok(())
     }
