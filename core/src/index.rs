@@ -109,33 +109,9 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::Index;
-    use crate::step::{Dice, Purpose};
-    use alloc::collections::BTreeMap;
 
     #[test]
     fn it_is_the_same_as_an_ordered_map() {
-        let dice = Dice::new(5);
-        let (mut index, mut map) = (Index::default(), BTreeMap::new());
-        assert_eq!((index.find(0), index.remove(0)), (None, None));
-        for n in 0..60_000_u64 {
-            let roll = |what, bound| dice.below(Purpose::World, 4 * n + what, bound);
-            // Some numbers have the same upper bits, some the same lower ones.
-            let number = roll(0, 300) << (roll(1, 2) * 40);
-            if roll(2, 100) < if (n / 2_000) % 2 == 0 { 60 } else { 40 } {
-                let slot = roll(3, 1_000) as u32;
-                let free = !map.contains_key(&number);
-                assert_eq!(index.insert(number, slot), free);
-                map.entry(number).or_insert(slot);
-            } else {
-                assert_eq!(index.remove(number), map.remove(&number));
-            }
-            assert_eq!(index.len(), map.len());
-            let other = roll(0, 300);
-            assert_eq!(index.find(other), map.get(&other).copied());
-        }
-        assert!(
-            map.iter()
-                .all(|(number, slot)| index.find(*number) == Some(*slot))
-        );
+        crate::slot_model::holds(Index::len, Index::find, Index::insert, Index::remove);
     }
 }

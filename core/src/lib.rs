@@ -50,6 +50,8 @@ pub mod projection;
 mod rising;
 pub mod route;
 pub mod shard;
+#[cfg(test)]
+mod slot_model;
 #[cfg_attr(
     not(feature = "driver"),
     allow(dead_code, reason = "the driver uses all of it")

@@ -105,34 +105,10 @@ impl Rising {
 #[cfg(test)]
 mod tests {
     use super::{PLACES_MIN, Rising};
-    use crate::step::{Dice, Purpose};
-    use alloc::collections::BTreeMap;
 
     #[test]
     fn it_is_the_same_as_an_ordered_map() {
-        let dice = Dice::new(5);
-        let (mut rising, mut map) = (Rising::default(), BTreeMap::new());
-        assert_eq!((rising.find(0), rising.remove(0)), (None, None));
-        for n in 0..60_000_u64 {
-            let roll = |what, bound| dice.below(Purpose::World, 4 * n + what, bound);
-            // Some numbers have the same upper bits, some the same lower ones.
-            let number = roll(0, 300) << (roll(1, 2) * 40);
-            if roll(2, 100) < if (n / 2_000) % 2 == 0 { 60 } else { 40 } {
-                let slot = roll(3, 1_000) as u32;
-                let free = !map.contains_key(&number);
-                assert_eq!(rising.insert(number, slot), free);
-                map.entry(number).or_insert(slot);
-            } else {
-                assert_eq!(rising.remove(number), map.remove(&number));
-            }
-            assert_eq!(rising.len(), map.len());
-            let other = roll(0, 300);
-            assert_eq!(rising.find(other), map.get(&other).copied());
-        }
-        assert!(
-            map.iter()
-                .all(|(number, slot)| rising.find(*number) == Some(*slot))
-        );
+        crate::slot_model::holds(Rising::len, Rising::find, Rising::insert, Rising::remove);
     }
 
     #[test]
