@@ -8,6 +8,8 @@
 
 #[path = "trace/bank.rs"]
 mod bank;
+#[path = "log_props/later.rs"]
+mod later;
 #[path = "trace/show.rs"]
 mod show;
 #[path = "trace/story.rs"]
@@ -20,10 +22,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use show::Class;
-use std::collections::BTreeMap;
-use tenure_core::format::{Commit, Snapshot, WriteMode};
-use tenure_core::id::{Sequence, Ticket, Version};
-use tenure_core::log::{Expected, Freshness, Input, Reply, SnapshotPolicy};
+use std::collections::{BTreeMap, BTreeSet};
+use tenure_core::format::{Commit, Snapshot, TakeOver, WriteMode};
+use tenure_core::id::{Incarnation, Sequence, Ticket, Version};
+use tenure_core::log::{Expected, Freshness, Input, Refusal, Reply, Shard, SnapshotPolicy, mark};
+use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamName};
 use tenure_core::{Limits, Span};
 use world::{Fate, Setup, World};
 
@@ -362,4 +365,121 @@ proptest! {
             prop_assert!(body.older.len() <= SnapshotPolicy::KEEP_MAX as usize);
         }
     }
+}
+
+/// How many of 100 entities stay in memory at rest, with names of so many bytes and so many commits with
+/// an id.
+fn at_rest(name_len: usize, commits: u64) -> usize {
+    let mut limits = Limits::default();
+    limits.resting_bytes_max = 60_000;
+    let mut world = World::new();
+    world.loud = false;
+    world.open(Setup {
+        nodes: vec![NODES[0].to_owned()],
+        limits,
+        ..Setup::default()
+    });
+    for n in 0..100 {
+        let name = format!("{n:0name_len$}");
+        for commit in 0..commits {
+            let (ticket, deadline) = (Ticket(n * commits + commit + 1), world.now() + PATIENCE);
+            let id = Some(world.command(&format!("{n} {commit}"), 0));
+            let (order, any, known) = (Order::Deposit(1), Expected::Any, Sequence::NONE);
+            world.submit(
+                NODES[0], ticket, &name, order, id, any, None, known, deadline,
+            );
+            world.run(None);
+        }
+    }
+    world.entities_held(NODES[0])
+}
+
+#[test]
+fn entities_at_rest_have_a_share_of_memory_by_what_is_kept_of_each() {
+    let few = at_rest(8, 1);
+    assert!((20..100).contains(&few), "{few} with little of each");
+    // Its name stands thrice, and an id takes some 32 bytes.
+    let named = at_rest(108, 1);
+    let per = 60_000 / named - 60_000 / few;
+    assert!((270..=330).contains(&per), "{per} bytes for 100 of a name");
+    let known = at_rest(8, 21);
+    let per = 60_000 / known - 60_000 / few;
+    assert!((20 * 40..20 * 70).contains(&per), "{per} bytes for 20 ids");
+}
+
+#[test]
+fn a_commit_may_take_all_of_a_message() {
+    let bytes_max = 4_096;
+    let mut world = World::new();
+    world.loud = false;
+    world.open(Setup {
+        nodes: vec![NODES[0].to_owned()],
+        payload_bytes_max: bytes_max,
+        ..Setup::default()
+    });
+    for len in 2_500..3_500 {
+        let (ticket, entity) = (Ticket(len as u64), format!("{len}"));
+        let (order, deadline) = (Order::Letter(len), world.now() + PATIENCE);
+        let (any, known) = (Expected::Any, Sequence::NONE);
+        world.submit(
+            NODES[0], ticket, &entity, order, None, any, None, known, deadline,
+        );
+        world.run(None);
+        match world.told(ticket) {
+            Some(Reply::Committed { .. }) => {}
+            other => {
+                // The first that has no room has one byte too many.
+                let bytes = bytes_max + 1;
+                let refusal = Refusal::TooLarge { bytes, bytes_max };
+                return assert_eq!(other, Some(&Reply::Refused(refusal)));
+            }
+        }
+    }
+    panic!("all of them had room");
+}
+
+#[test]
+fn logs_that_share_the_names_of_their_streams_have_them_once() {
+    let mut shared = BTreeSet::new();
+    let mut log = || {
+        let (mode, class) = (WriteMode::Direct, TakeOver::Fenced);
+        let config = world::place::shard(mode, class, Incarnation(1), NODES[0]);
+        let mut log = Shard::new(config, Limits::default());
+        log.share_names(&mut shared);
+        log
+    };
+    let (one, other) = (log(), log());
+    assert_eq!(one.stream(), other.stream());
+    assert_eq!(one.stream().as_ptr(), other.stream().as_ptr());
+    assert_eq!(shared.len(), 2, "the events' and the snapshots'");
+}
+
+#[test]
+fn writes_to_the_event_stream_and_nothing_else_raise_its_mark() {
+    let (events, snapshots): (StreamName, StreamName) = ("bank_ev_0".into(), "bank_snap".into());
+    let write = |stream| {
+        StoreRequest::Publish(Publish {
+            stream,
+            subject: "bank.own.f.0".into(),
+            expect: Expect::Nothing,
+            rollup: Rollup::No,
+            dedup: None,
+            ttl_s: None,
+            payload: "".into(),
+        })
+    };
+    let read = |stream| StoreRequest::StreamInfo { stream };
+    assert!(mark::counts(&events, &write(events.clone())));
+    assert!(!mark::counts(&events, &write(snapshots)));
+    assert!(!mark::counts(&events, &read(events.clone())));
+}
+
+#[test]
+fn a_loss_lowers_the_mark_that_it_is_of_and_no_other() {
+    let [low, was, high] = [2, 5, 9].map(Sequence);
+    assert_eq!(mark::after_loss(was, was, low), low);
+    // Others moved it since: down as well, or up.
+    assert_eq!(mark::after_loss(high, was, low), high);
+    assert_eq!(mark::after_loss(low, was, Sequence(1)), low);
+    assert_eq!(mark::after_loss(low, was, Sequence(3)), Sequence(3));
 }

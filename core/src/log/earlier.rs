@@ -113,6 +113,8 @@ mod tests {
                 let listed = chain.first(chain_max);
                 let steps = chain.steps_of(&listed).expect("this list").clone();
                 assert_eq!(steps.as_bytes(), Steps::of(&listed).as_bytes());
+                let kept = size_of_val(listed.as_slice()) + steps.as_bytes().len();
+                assert_eq!(chain.bytes(), kept);
                 // Steps of each length that one can have.
                 at += 1 + (dice.roll(Purpose::World, n) >> (8 * (1 + n % 7)));
                 let cut = if n % 50 == 49 {

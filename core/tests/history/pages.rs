@@ -239,3 +239,47 @@ fn an_answer_that_was_never_asked_for_is_a_halt() {
     machine.step(&mut cx, input, &mut out);
     assert!(matches!(out.as_slice(), [HistoryEffect::Halt(_)]));
 }
+
+#[test]
+fn a_repetition_waits_for_half_of_a_span_that_doubles_and_for_a_drawn_part_of_the_other_half() {
+    let (limits, world) = (Limits::default(), World::new(3));
+    let mut drawn = Vec::new();
+    for seed in 0..40 {
+        let ask = world.ask(Cursor::Oldest, Range::default(), 8);
+        let mut machine = History::new(ask, limits);
+        let (mut now, mut whole) = (Time::ZERO, limits.retry_delay_min);
+        let mut step = |now, input| {
+            let mut out = Effects::new(limits.effects_max);
+            let mut probe = SilentProbe;
+            let dice = Dice::new(seed);
+            let mut cx = Cx {
+                now,
+                dice,
+                probe: &mut probe,
+            };
+            machine.step(&mut cx, input, &mut out);
+            let asked = out.drain().find_map(|effect| match effect {
+                HistoryEffect::Store { op, .. } => Some(op),
+                HistoryEffect::Done(_) | HistoryEffect::Halt(_) => None,
+            });
+            (asked, machine.next_deadline())
+        };
+        for _ in 0..12 {
+            let (asked, _) = step(now, HistoryInput::Tick);
+            let op = asked.expect("a request");
+            let reply = Outcome::Unknown;
+            let (_, deadline) = step(now, HistoryInput::Stored { op, reply });
+            let again = deadline.expect("it is asked again").at;
+            let half = whole.as_nanos() / 2;
+            let jitter = again.since(now).as_nanos().checked_sub(half);
+            let jitter = jitter.expect("half of it at least");
+            assert!(jitter <= half);
+            drawn.push(4 * jitter / (half + 1));
+            now = again;
+            whole = whole.saturating_mul(2).min(limits.retry_delay_max);
+        }
+    }
+    for quarter in 0..4 {
+        assert!(drawn.contains(&quarter), "no wait in quarter {quarter}");
+    }
+}

@@ -1,7 +1,7 @@
 //! One machine of ownership by hand: answers that come after the order that they are of, and records
 //! that are gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tenure_core::format::{FrameVersions, Layout, LayoutKey, Ownership, TakeOver, Unknown};
 use tenure_core::id::{ClaimId, Epoch, Incarnation, LayoutId, OpId, Sequence, ShardId, WallTime};
@@ -17,6 +17,9 @@ const LAYOUT: LayoutId = LayoutId(1);
 
 struct Alone {
     owners: Owners,
+    dice: Dice,
+    /// Reads that are not answered.
+    asked: VecDeque<OpId>,
     now: Time,
     place: Place,
     limits: Limits,
@@ -50,6 +53,10 @@ fn peer(run: Incarnation) -> Peer {
 impl Alone {
     /// A node that is alone in its cluster of one shard, has its lease, and was ordered to claim.
     fn claiming(class: TakeOver) -> Self {
+        Self::drawing(class, Dice::new(1))
+    }
+
+    fn drawing(class: TakeOver, dice: Dice) -> Self {
         let limits = Limits::default();
         let name = NodeName::new("a").expect("a name");
         let layout = Layout::new(LAYOUT, LayoutKey(1), WallTime(0), 1, 1);
@@ -63,6 +70,8 @@ impl Alone {
         let shard = ShardId(0);
         let mut alone = Self {
             owners: Owners::new(config, limits),
+            dice,
+            asked: VecDeque::new(),
             now: Time::ZERO,
             place: Place { class, shard },
             limits,
@@ -89,11 +98,30 @@ impl Alone {
         let mut out = Effects::new(self.limits.effects_max);
         let mut cx = Cx {
             now: self.now,
-            dice: Dice::new(1),
+            dice: self.dice,
             probe: &mut probe,
         };
         self.owners.step(&mut cx, input, &mut out);
-        out.drain().collect()
+        let effects: Vec<_> = out.drain().collect();
+        for effect in &effects {
+            if let Effect::Store { op, .. } = effect {
+                self.asked.push_back(*op);
+            }
+        }
+        effects
+    }
+
+    /// Time passes until records are read; how long that took.
+    fn until_read(&mut self) -> Span {
+        let since = self.now;
+        for _ in 0..100 {
+            let next = self.owners.next_deadline().expect("it waits for something");
+            self.now = next.at;
+            if asks(&self.step(Input::Tick)) > 0 {
+                return self.now.since(since);
+            }
+        }
+        panic!("nothing is read");
     }
 
     fn pass(&mut self, span: Span) -> Vec<Order> {
@@ -106,21 +134,12 @@ impl Alone {
         orders(self.step(Input::Report { place, report }))
     }
 
-    /// The first read that was asked is answered, and so are those that follow from it.
+    /// The reads that were asked are answered, and so are those that follow from it.
     fn answer(&mut self, record: Option<Epoch>, up_to: u64) -> Vec<Order> {
         let mut told = Vec::new();
-        for op in 0..1_000 {
-            // An operation that was not asked halts the machine: each is tried on a copy first.
+        while let Some(op) = self.asked.pop_front() {
             let reply = self.reply(record, up_to);
-            let op = OpId(op);
-            let before = self.owners.clone();
-            let effects = self.step(Input::Stored { op, reply });
-            let is_asked = !effects.iter().any(|it| matches!(it, Effect::Halt(_)));
-            if is_asked {
-                told.extend(orders(effects));
-            } else {
-                self.owners = before;
-            }
+            told.extend(orders(self.step(Input::Stored { op, reply })));
         }
         told
     }
@@ -159,6 +178,24 @@ fn orders(effects: Vec<Effect>) -> Vec<Order> {
         }
     };
     effects.into_iter().filter_map(order).collect()
+}
+
+/// How many reads are asked for.
+fn asks(effects: &[Effect]) -> usize {
+    let asked = effects.iter();
+    asked
+        .filter(|it| matches!(it, Effect::Store { .. }))
+        .count()
+}
+
+/// All waits are in a range, and in each quarter of it some.
+fn are_spread(waits: &[Span], (least, most): (u64, u64)) {
+    let mut quarters = BTreeSet::new();
+    for wait in waits.iter().map(|wait| wait.as_nanos()) {
+        assert!((least..=most).contains(&wait), "{wait} in {least}..={most}");
+        quarters.insert(4 * (wait - least) / (most - least + 1));
+    }
+    assert_eq!(quarters.len(), 4, "{waits:?}");
 }
 
 const LOST: Report = Report::Lost {
@@ -205,4 +242,109 @@ fn what_is_held_under_a_record_that_is_gone_is_dropped() {
     // This one knows more than that record, and it is not there.
     alone.pass(Span::from_secs(10));
     assert_eq!(alone.answer(Some(epoch(2)), 9), [Order::Drop]);
+}
+
+#[test]
+fn a_record_that_is_gone_is_found_by_an_answer_as_of_its_place() {
+    let mut alone = Alone::claiming(TakeOver::Leased);
+    alone.report(Report::Owned(epoch(5)));
+    let (epoch_7, to) = (epoch(7), Incarnation(9));
+    alone.report(Report::HandedOver { epoch: epoch_7, to });
+    alone.pass(Span::from_secs(10));
+    assert!(alone.answer(Some(epoch(2)), 6).is_empty(), "it lags");
+    alone.pass(Span::from_secs(10));
+    let adopt = Order::Adopt(epoch(2));
+    assert_eq!(alone.answer(Some(epoch(2)), 7), [adopt]);
+}
+
+#[test]
+fn a_place_with_an_order_under_way_is_not_read() {
+    let mut alone = Alone::claiming(TakeOver::Fenced);
+    assert_eq!(alone.owners.orders_count(), 1);
+    // All that is known is doubted, and all places are due to be read again.
+    assert_eq!(asks(&alone.step(Input::Up)), 0);
+    alone.now = alone.now + alone.limits.owners_reread;
+    assert_eq!(asks(&alone.step(Input::Tick)), 0);
+    let (place, report) = (alone.place, LOST);
+    assert_eq!(asks(&alone.step(Input::Report { place, report })), 1);
+    assert_eq!(alone.owners.orders_count(), 0);
+}
+
+#[test]
+fn a_hand_over_that_came_to_nothing_is_put_off_for_twice_as_long_each_time() {
+    let mut alone = Alone::claiming(TakeOver::Fenced);
+    alone.report(Report::Owned(epoch(2)));
+    assert_eq!(orders(alone.step(Input::Drain)), [Order::Release]);
+    let mut after = alone.limits.hand_over_patience;
+    let nanosecond = Span::from_nanos(1);
+    for _ in 0..6 {
+        let epoch = epoch(2);
+        assert!(alone.report(Report::Kept { epoch }).is_empty());
+        assert_eq!(alone.owners.held_count(), 1, "it serves meanwhile");
+        assert!(
+            alone
+                .pass(Span::from_nanos(after.as_nanos() - 1))
+                .is_empty()
+        );
+        assert_eq!(alone.pass(nanosecond), [Order::Release]);
+        let longest = alone.limits.hand_over_again_max;
+        after = after.saturating_mul(2).min(longest);
+    }
+    assert_eq!(after, alone.limits.hand_over_again_max);
+}
+
+#[test]
+fn a_claim_that_came_to_nothing_waits_twice_as_long_each_time_and_half_of_it_is_drawn() {
+    let mut waits = [const { Vec::new() }; 11];
+    for seed in 0..30 {
+        let mut alone = Alone::drawing(TakeOver::Fenced, Dice::new(seed));
+        for wait in &mut waits {
+            let cause = "no room".to_owned();
+            let (place, report) = (alone.place, Report::Failed { cause });
+            assert_eq!(asks(&alone.step(Input::Report { place, report })), 0);
+            wait.push(alone.until_read());
+            let over = Sequence::NONE;
+            assert_eq!(alone.answer(None, 0), [Order::Claim { over }]);
+        }
+    }
+    let limits = Limits::default();
+    let mut full = limits.retry_delay_min;
+    for waits in &waits {
+        are_spread(waits, (full.as_nanos() / 2, full.as_nanos()));
+        full = full.saturating_mul(2).min(limits.retry_delay_max);
+    }
+}
+
+#[test]
+fn records_are_read_again_now_and_then() {
+    let mut waits = Vec::new();
+    for seed in 0..10 {
+        let mut alone = Alone::drawing(TakeOver::Fenced, Dice::new(seed));
+        alone.report(Report::Owned(epoch(2)));
+        for _ in 0..4 {
+            waits.push(alone.until_read());
+            assert!(alone.answer(Some(epoch(2)), 2).is_empty());
+        }
+    }
+    // The first was under way before it was owned.
+    let waits: Vec<_> = waits.chunks(4).flat_map(|of| &of[1..]).copied().collect();
+    let every = Limits::default().owners_reread.as_nanos();
+    are_spread(&waits, (every - every / 4, every + every / 4));
+}
+
+#[test]
+fn after_a_reconnect_not_all_nodes_read_at_once() {
+    let mut waits = Vec::new();
+    for seed in 0..30 {
+        let mut alone = Alone::drawing(TakeOver::Fenced, Dice::new(seed));
+        alone.report(Report::Owned(epoch(2)));
+        alone.until_read();
+        alone.answer(Some(epoch(2)), 2);
+        alone.step(Input::Down);
+        alone.now = alone.now + Span::from_secs(1);
+        alone.step(Input::Up);
+        waits.push(alone.until_read());
+    }
+    let most = Limits::default().retry_delay_max.as_nanos() / 4;
+    are_spread(&waits, (0, most));
 }

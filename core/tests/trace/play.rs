@@ -6,7 +6,7 @@ use crate::story::{Stage, span};
 use crate::world::{Fate, Setup, World};
 use tenure_core::Time;
 use tenure_core::format::{Metadata, TakeOver, WriteMode};
-use tenure_core::id::{CommandId, Sequence, Ticket, Version, WallTime};
+use tenure_core::id::{CommandId, LayoutId, Sequence, Ticket, Version, WallTime};
 use tenure_core::log::{Expected, Freshness, Input, SnapshotPolicy};
 use tenure_core::port::Refused;
 use tenure_core::shard::Order;
@@ -83,6 +83,11 @@ impl World {
             ["down"] => self.step(node, Input::Down),
             ["up"] => self.up(node),
             ["restarts"] => self.boot(node),
+            ["restarts", "without", "its", "kind"] => {
+                self.begin(node);
+                self.up(node);
+            }
+            ["learns", "its", "kind"] => self.learn(node),
             ["restarts", "with", settings @ ..] => {
                 for word in settings {
                     let (name, value) = word.split_once('=').ok_or("a setting, name=value")?;
@@ -223,6 +228,7 @@ fn set(setup: &mut Setup, name: &str, value: &str) -> Result<(), String> {
     let limits = &mut setup.limits;
     match name {
         "snapshots" => setup.snapshots = policy(value)?,
+        "layout" => setup.layout = LayoutId(number(value)?),
         "snapshot_schema" => setup.snapshot_schema = number(value)?,
         "snapshot_bodies_max" => limits.snapshot_bodies_max = number(value)?,
         "snapshot_chores_max" => limits.snapshot_chores_max = number(value)?,

@@ -2,7 +2,7 @@
 
 use crate::world::WALL_START_MS;
 use std::collections::BTreeMap;
-use tenure_core::format::{Commit, Intent, Later, Ownership, ShardIndex, Snapshot};
+use tenure_core::format::{Barrier, Commit, Intent, Later, Ownership, ShardIndex, Snapshot};
 use tenure_core::id::{ClaimId, CommitId, Epoch, Sequence, WallTime};
 use tenure_core::log::{Dispatch, Freshness, Note, Refusal, Reply};
 use tenure_core::port::{
@@ -208,9 +208,9 @@ impl Names {
                 Err(error) => format!("{target} {error}"),
             },
             Class::Index => format!("{target} {}", index(&publish.payload)),
+            Class::Barrier => format!("{target}{}", barrier(&publish.payload)),
             Class::Snapshot
             | Class::Erase
-            | Class::Barrier
             | Class::Batch
             | Class::Latest
             | Class::Body
@@ -301,6 +301,7 @@ impl Names {
                 record.map(|r| self.ownership(&r))
             }
             Some("idx") => Ok(index(&message.payload)),
+            Some("bar") => Ok(barrier(&message.payload).trim_start().to_owned()),
             Some("snap") if message.payload.is_empty() => Ok("deleted".to_owned()),
             Some("snap") => {
                 let body = Snapshot::decode(&message.payload);
@@ -424,6 +425,16 @@ fn index(bytes: &bytes::Bytes) -> String {
         text += &format!(", a receiver shelved after {:?}", shelved.after);
     }
     text
+}
+
+/// What a barrier says of timers and messages: up to where some are before its batch, and whether some
+/// are in it.
+fn barrier(bytes: &bytes::Bytes) -> String {
+    match Barrier::decode(bytes) {
+        Ok(barrier) if barrier.here => format!(" later up to {:?} and here", barrier.later),
+        Ok(barrier) => format!(" later up to {:?}", barrier.later),
+        Err(_) => String::new(),
+    }
 }
 
 fn later_text(later: &Later) -> String {

@@ -476,3 +476,32 @@ impl Line {
         next.take(free).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Lines, TakeOff};
+    use crate::format::{IntentPlace, Receiver};
+    use crate::id::Sequence;
+    use crate::step::{Limits, Time};
+
+    #[test]
+    fn a_receiver_of_which_nothing_is_left_is_forgotten() {
+        let (limits, now, bob) = (Limits::default(), Time::ZERO, Receiver(7));
+        let ways = limits.dispatches_max;
+        let place = |sequence| IntentPlace {
+            sequence: Sequence(sequence),
+            index: 0,
+        };
+        let mut lines = Lines::default();
+        lines.add(bob, place(1), false);
+        lines.add(bob, place(2), false);
+        lines.put_aside(now, bob, place(2), 1);
+        assert_eq!(lines.take_off(bob, place(1), ways), TakeOff::Goes);
+        lines.land(now, bob, ways);
+        lines.reached(now, (bob, place(1)), ways);
+        assert_eq!(lines.come_back(now, &limits), [(bob, place(2), 1)]);
+        lines.came(now, bob);
+        assert!(lines.lines.is_empty());
+        assert_eq!((lines.aside(), lines.next_due()), (0, None));
+    }
+}

@@ -27,15 +27,25 @@ impl World {
 
     /// Starts a node, or starts it again with nothing in memory.
     pub(crate) fn boot(&mut self, name: &str) {
+        self.begin(name);
+        self.learn(name);
+        self.up(name);
+    }
+
+    /// Starts a node that knows no kind yet.
+    pub(crate) fn begin(&mut self, name: &str) {
         self.boots += 1;
         self.jobs.retain(|job| job.node != name);
         self.held.retain(|job| job.node != name);
         self.slow.retain(|(node, ..)| node != name);
+        self.forget_messages(name);
+        self.strays.retain(|(node, _)| node != name);
         self.callers.retain(|_, node| node != name);
         let incarnation = Incarnation(u128::from(self.boots));
         let (mode, class) = (self.setup.mode, self.setup.class);
         let config = ShardConfig {
             later: self.setup.later,
+            layout: self.setup.layout,
             ..place::shard(mode, class, incarnation, name)
         };
         let mut cache = Cache::new(&self.setup.limits, 0, 1);
@@ -48,6 +58,11 @@ impl World {
         };
         self.nodes.insert(name.to_owned(), node);
         self.runs.insert(incarnation, name.to_owned());
+    }
+
+    /// A node is told of the kind.
+    pub(crate) fn learn(&mut self, name: &str) {
+        let (mode, class) = (self.setup.mode, self.setup.class);
         let kind = KindConfig {
             snapshot_schema: self.setup.snapshot_schema,
             cached: self.setup.cached,
@@ -55,7 +70,6 @@ impl World {
             ..place::kind(mode, class, self.setup.snapshots)
         };
         self.step(name, Input::Kind(kind));
-        self.up(name);
     }
 
     pub(crate) fn up(&mut self, name: &str) {

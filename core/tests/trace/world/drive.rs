@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tenure_core::format::Metadata;
 use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket};
-use tenure_core::log::{Effect, Expected, Freshness, Input, KindIndex, Read, Submit};
+use tenure_core::log::{Effect, Expected, Freshness, Input, KindIndex, Note, Read, Submit};
 use tenure_core::name::EntityId;
 use tenure_core::shard::Report;
 use tenure_core::{Cx, Effects, Machine, Time};
@@ -88,6 +88,7 @@ impl World {
         for effect in out.drain() {
             self.effect(name, effect);
         }
+        self.check_ways(name);
         if excess.is_some() {
             self.step(name, Input::Evict);
         }
@@ -137,6 +138,9 @@ impl World {
                 self.line(name, '!', &text);
             }
             Effect::Note(note) => {
+                if let Note::Claimed(_) = note {
+                    self.stray(name);
+                }
                 let text = self.names.note(&note);
                 self.line(name, '!', &text);
             }

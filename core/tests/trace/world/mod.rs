@@ -14,7 +14,7 @@ use crate::story::clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::{Cache, StockAt};
 use tenure_core::format::{TakeOver, WriteMode};
-use tenure_core::id::{CommandId, Incarnation, OpId, Sequence, Ticket, WallTime};
+use tenure_core::id::{CommandId, Incarnation, LayoutId, OpId, Sequence, Ticket, WallTime};
 use tenure_core::log::{Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
 use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::step::CountingProbe;
@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) class: TakeOver,
     /// Whether entities may have timers and send messages.
     pub(crate) later: bool,
+    /// The layout that nodes know which are started now.
+    pub(crate) layout: LayoutId,
     pub(crate) payload_bytes_max: usize,
 }
 
@@ -61,6 +63,7 @@ impl Default for Setup {
             local_replies: false,
             class: TakeOver::Fenced,
             later: false,
+            layout: LayoutId(1),
             payload_bytes_max: 1 << 20,
         }
     }
@@ -144,6 +147,8 @@ pub(crate) struct World {
     callers: BTreeMap<Ticket, String>,
     /// What each caller was told.
     told: BTreeMap<Ticket, Reply>,
+    /// Works and messages that nodes sent when they owned the shard before.
+    strays: BTreeSet<(String, OpId)>,
     /// Messages that are at their receiver: the sender, and its operation.
     dispatched: BTreeMap<Ticket, (String, OpId)>,
     commands: BTreeMap<String, CommandId>,
@@ -174,6 +179,7 @@ impl World {
             vanished: BTreeSet::new(),
             callers: BTreeMap::new(),
             told: BTreeMap::new(),
+            strays: BTreeSet::new(),
             dispatched: BTreeMap::new(),
             commands: BTreeMap::new(),
             boots: 0,
@@ -193,6 +199,12 @@ impl World {
 
     pub(crate) fn is_node(&self, name: &str) -> bool {
         self.nodes.contains_key(name)
+    }
+
+    /// How many entities a node has in memory.
+    #[allow(dead_code, reason = "stories tell which are forgotten")]
+    pub(crate) fn entities_held(&self, node: &str) -> usize {
+        self.nodes[node].shard.entities_held()
     }
 
     /// What a caller was told.

@@ -3,7 +3,7 @@
 use super::place::{event_stream, namespace};
 use super::{Fate, Job, Task, World};
 use crate::show::Class;
-use tenure_core::id::{OpId, Sequence};
+use tenure_core::id::{OpId, Sequence, Slot};
 use tenure_core::log::{Base, FoldError, Input, Ran, Work};
 use tenure_core::port::{Message, Refused, StoreDone, StoreReply, StoreRequest};
 use tenure_core::step::Outcome;
@@ -44,6 +44,12 @@ impl World {
             Task::Wall | Task::Delivered(_) => unreachable!("served above"),
             Task::Dispatch(dispatch) => self.deliver(&node, op, dispatch, fate),
             Task::Work(work) => match fate {
+                None if self.is_busy(&node, &work) => self.held.push(Job {
+                    node,
+                    op,
+                    task: Task::Work(work),
+                    released: true,
+                }),
                 None => {
                     let host = self.nodes.get_mut(&node).expect("a node");
                     let (ran, text) = host.bank.run(&work);
@@ -83,6 +89,16 @@ impl World {
             },
             Task::Store(request) => self.store_answers(&node, op, request, fate),
         }
+    }
+
+    /// Whether a node's host is slow with an earlier work of an entity: it does one after the other.
+    fn is_busy(&self, node: &str, work: &Work) -> bool {
+        let held = self.held.iter().filter(|job| job.node == node);
+        let mut earlier = held.filter_map(|job| match &job.task {
+            Task::Work(earlier) => Some(slot_of(earlier)),
+            Task::Store(_) | Task::Wall | Task::Dispatch(_) | Task::Delivered(_) => None,
+        });
+        earlier.any(|slot| slot == slot_of(work))
     }
 
     pub(super) fn store_answers(
@@ -177,7 +193,9 @@ impl World {
         let held = std::mem::take(&mut self.held);
         let (mine, rest): (Vec<_>, Vec<_>) = held.into_iter().partition(|job| job.node == node);
         self.held = rest;
-        self.jobs.extend(mine);
+        // They are older than what is on its way.
+        let since = std::mem::replace(&mut self.jobs, mine.into());
+        self.jobs.extend(since);
         let slow = std::mem::take(&mut self.slow);
         let (mine, rest): (Vec<_>, Vec<_>) = slow.into_iter().partition(|(name, ..)| name == node);
         self.slow = rest;
@@ -185,6 +203,17 @@ impl World {
             let text = self.names.answer(&reply);
             self.line(node, '<', &format!("{op:?} {text}"));
             self.step(node, Input::Stored { op, reply });
+        }
+    }
+
+    /// Nothing goes wrong any more: what was held up goes on, and everybody is there.
+    #[allow(dead_code, reason = "stories end what goes wrong one by one")]
+    pub(crate) fn heal(&mut self) {
+        self.faults.clear();
+        self.away.clear();
+        for node in self.setup.nodes.clone() {
+            self.release(&node);
+            self.arrive_late(&node);
         }
     }
 
@@ -230,6 +259,17 @@ impl World {
     }
 }
 
+/// Whose work it is.
+fn slot_of(work: &Work) -> Slot {
+    match work {
+        Work::Fold { slot, .. }
+        | Work::Decide { slot, .. }
+        | Work::Fire { slot, .. }
+        | Work::Answer { slot, .. }
+        | Work::Snapshot { slot, .. } => *slot,
+    }
+}
+
 /// Whether the user's code for snapshots runs in a work.
 fn is_of_snapshots(work: &Work) -> bool {
     match work {
@@ -256,8 +296,11 @@ fn corrupted(reply: StoreReply) -> StoreReply {
             proof.messages = proof.messages.into_iter().map(wrong).collect();
             StoreDone::Latest(proof)
         }
+        StoreDone::Page(mut page) => {
+            page.messages = page.messages.into_iter().map(wrong).collect();
+            StoreDone::Page(page)
+        }
         done @ (StoreDone::Published(_)
-        | StoreDone::Page(_)
         | StoreDone::Stream(_)
         | StoreDone::Capabilities(_)
         | StoreDone::Consumer(_)
