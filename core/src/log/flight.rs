@@ -149,7 +149,9 @@ impl Shard {
     /// waits for it.
     fn fly(&mut self, t: &mut Turn<'_, '_>, epoch: Epoch, commits: Vec<Slot>) {
         let replicated = self.shape.replicated;
-        let indexed = replicated && core::mem::take(&mut self.owned.index_due);
+        let due = core::mem::take(&mut self.owned.index_due);
+        // It may have become due while another batch was on its way.
+        let indexed = replicated && due && self.may_write_index();
         if commits.is_empty() && self.owned.pledged.is_empty() && !indexed {
             return;
         }

@@ -230,18 +230,13 @@ impl Shard {
         }
     }
 
-    /// Writes the index, unless one is on its way or what it would say is not known; whether it does.
+    /// Writes the index, unless one is on its way or what it would say is not known; whether it does. On a
+    /// replicated stream it rides in the next batch (S8), which under load follows the last one at once.
     pub(in crate::log) fn write_index(&mut self, t: &mut Turn<'_, '_>) -> bool {
-        let may = self.agenda.as_ref().is_some_and(|agenda| {
-            agenda.may_write() && agenda.written.flying.is_none() && agenda.retry.is_none()
-        });
-        if !may || !self.up {
+        if !self.may_write_index() || !self.up {
             return false;
         }
         if self.shape.replicated {
-            if self.owned.flying || self.waits_for_mark() {
-                return false;
-            }
             self.owned.index_due = true;
             self.pump(t);
             return self.owned.flying;
@@ -260,6 +255,13 @@ impl Shard {
             StoreRequest::Publish(publish),
         );
         true
+    }
+
+    /// Whether what an index would say is known, and none is on its way.
+    pub(in crate::log) fn may_write_index(&self) -> bool {
+        self.agenda.as_ref().is_some_and(|agenda| {
+            agenda.may_write() && agenda.written.flying.is_none() && agenda.retry.is_none()
+        })
     }
 
     /// How large an index may be.
