@@ -116,7 +116,7 @@ impl Shard {
         self.sent_beside(slot, fewer.unwrap_or(self.carried_bytes_max()))
     }
 
-    /// The same when a tombstone has so much room for messages that go on.
+    /// The same when a tombstone has so much room for messages that go on and for ids of those that do not.
     fn sent_beside(&self, slot: Slot, carried_bytes_max: usize) -> Sent {
         let (Some(agenda), Some(entity)) = (&self.agenda, self.entities.get(slot)) else {
             return Sent::Delivered;
@@ -142,7 +142,8 @@ impl Shard {
         self.wait_for(t, slot, members, (sent, None));
     }
 
-    /// A tombstone is too large by so many bytes: it waits for some of the messages that were to go on in it.
+    /// A tombstone is too large by so many bytes: it waits for some of the messages that were to go on in it,
+    /// or to go with the entity.
     /// Gives the members back when it would be too large without them.
     pub(super) fn carry_fewer(
         &mut self,

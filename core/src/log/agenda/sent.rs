@@ -53,7 +53,7 @@ pub(in crate::log) struct Left {
     pub(in crate::log) excused: Places,
 }
 
-/// How many messages of an entity to itself go with it.
+/// How many messages of an entity to itself go with it; their ids are in its tombstone, before what goes on.
 const TO_ITSELF_MAX: usize = 256;
 
 /// How many messages go on in a tombstone.
@@ -67,7 +67,7 @@ impl Agenda {
         &self,
         (kind, entity): (&KindName, &EntityId),
         (last, clear): (Sequence, Sequence),
-        carried_bytes_max: usize,
+        bytes_max: usize,
     ) -> Sent {
         match &self.stage {
             Stage::Live => {}
@@ -78,15 +78,15 @@ impl Agenda {
                 };
             }
         }
-        let carried = self.carried((kind, entity), carried_bytes_max);
+        let carried = self.carried((kind, entity), bytes_max);
         let carried: BTreeSet<_> = carried.map(|(place, _)| place).collect();
         let mut undelivered = Undelivered::default();
         let mut first = Sequence::NONE;
-        let mut to_itself = 0;
+        let (mut to_itself, to_itself_max) = (0, bytes_max / CommandRecord::LEN_MAX);
         for (place, dispatch) in self.intents.of(kind, entity) {
             if dispatch.is_to_itself() {
                 to_itself += 1;
-                if to_itself <= TO_ITSELF_MAX {
+                if to_itself <= TO_ITSELF_MAX.min(to_itself_max) {
                     continue;
                 }
             }
@@ -129,13 +129,20 @@ impl Agenda {
         excused.retain(|place, to| intents.is_excused(*place) || intents.is_left(*to, *place));
     }
 
+    /// How much room a tombstone has for the ids of what an entity sent to itself, in bytes.
+    fn ids_bytes(&self, (kind, entity): (&KindName, &EntityId)) -> usize {
+        let all = self.intents.of(kind, entity);
+        let to_itself = all.filter(|(_, dispatch)| dispatch.is_to_itself());
+        to_itself.count() * CommandRecord::LEN_MAX
+    }
+
     /// An entity's messages whose receivers wait as well, as far as a tombstone has room for them.
     fn carried(
         &self,
         (kind, entity): (&KindName, &EntityId),
         bytes_max: usize,
     ) -> impl Iterator<Item = (IntentPlace, &Dispatch)> {
-        let mut bytes = 0;
+        let mut bytes = self.ids_bytes((kind, entity));
         let all = self.intents.of(kind, entity);
         let crossed = all.filter(|(place, dispatch)| {
             self.intents.is_crossed(*place) && !dispatch.is_to_itself()
@@ -199,9 +206,14 @@ impl Shard {
         carried.collect()
     }
 
-    /// How much room they take at most, in bytes.
+    /// How much room they take at most, with the ids of what goes with the entity, in bytes.
     pub(in crate::log) fn carried_bytes(&self, slot: Slot) -> usize {
-        self.carried_of(slot).map(carried_len_max).sum()
+        let carried: usize = self.carried_of(slot).map(carried_len_max).sum();
+        let both = self.agenda.as_deref().zip(self.entities.get(slot));
+        both.map_or(carried, |(agenda, entity)| {
+            let kind = &self.kind_of(slot).record.name;
+            carried + agenda.ids_bytes((kind, &entity.id))
+        })
     }
 
     fn carried_of(&self, slot: Slot) -> impl Iterator<Item = &Dispatch> {
@@ -214,7 +226,7 @@ impl Shard {
         carried.map(|(_, dispatch)| dispatch)
     }
 
-    /// How much of a tombstone messages that go on may take.
+    /// How much of a tombstone messages that go on, and the ids of those that go with the entity, may take.
     pub(in crate::log) fn carried_bytes_max(&self) -> usize {
         self.shape.payload_bytes_max / 2
     }
