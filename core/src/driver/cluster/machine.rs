@@ -50,34 +50,43 @@ impl<M: Machine<Effect: Mark> + Recall> MachineSeat<M> {
         &mut self,
         env: &mut Env<'_>,
         input: M::Input,
-        record: impl FnOnce(&mut Recorder<Who>, Time, &M::Input),
+        record: impl Fn(&mut Recorder<Who>, Time, &M::Input),
+        wanted: &mut Vec<M::Effect>,
+    ) {
+        self.feed_all(env, [input], record, wanted);
+    }
+
+    /// The same with one input after another: nothing that they lead to is done before the last step.
+    pub(crate) fn feed_all(
+        &mut self,
+        env: &mut Env<'_>,
+        inputs: impl IntoIterator<Item = M::Input>,
+        record: impl Fn(&mut Recorder<Who>, Time, &M::Input),
         wanted: &mut Vec<M::Effect>,
     ) {
         if self.halted.is_some() {
             return;
         }
-        env.recorder.begin(
-            (env.now, self.who),
-            &mut self.began,
-            self.dice,
-            &self.machine,
-        );
-        record(env.recorder, env.now, &input);
+        let (now, recorder) = (env.now, &mut *env.recorder);
+        let me = (now, self.who);
+        recorder.begin(me, &mut self.began, self.dice, &self.machine);
         let mut cx = Cx {
-            now: env.now,
+            now,
             dice: self.dice,
             probe: &mut *env.probe,
         };
         let (machine, effects) = (&mut self.machine, &mut self.effects);
-        match caught(|| machine.step(&mut cx, input, effects)) {
-            Ok(()) => {
-                env.recorder.led_to(self.effects.as_slice());
-                self.effects.move_to(wanted);
+        let stepped = caught(|| {
+            for input in inputs {
+                record(recorder, now, &input);
+                machine.step(&mut cx, input, effects);
+                recorder.led_to(effects.as_slice());
+                effects.move_to(wanted);
             }
-            Err(panic) => {
-                self.effects.drain();
-                self.halt(env, format!("a step panicked: {panic}"));
-            }
+        });
+        if let Err(panic) = stepped {
+            self.effects.drain();
+            self.halt(env, format!("a step panicked: {panic}"));
         }
     }
 

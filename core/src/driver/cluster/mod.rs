@@ -17,7 +17,7 @@ pub(crate) use actor::{ActorAsk, WatchAsk, place_in, place_of};
 pub(crate) use call::{Asking, AskingActor, Incoming, Outcome, Returned, Wanted};
 pub(crate) use courier::{Carried, Courier, Local, Routed, Unrouted};
 pub(crate) use machine::MachineSeat;
-pub(crate) use net::{Along, Held, Net, NetEvent, Serving, Source};
+pub(crate) use net::{Along, Held, Net, NetEvent, Requested, Serving, Source};
 pub(crate) use wire::info_call;
 
 use crate::api::Serving as ServingKind;

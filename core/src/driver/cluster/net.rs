@@ -66,13 +66,36 @@ pub(crate) struct Net {
     told: BTreeMap<Incarnation, Time>,
 }
 
-/// What comes with an input of the router's, for the effect that it leads to.
-pub(crate) enum Along<'a> {
-    Nothing,
-    /// The request of another lane, until it is taken, and whether its caller waits for the answer.
-    Request(Option<Call<'a>>, bool),
-    /// The bytes of an answer.
-    Answer(OpId, Bytes),
+/// What comes with inputs of the router's, for the effects that they lead to.
+#[derive(Default)]
+pub(crate) struct Along<'a> {
+    /// The requests of another lane.
+    pub(crate) requests: VecDeque<Requested<'a>>,
+    /// The bytes of answers.
+    pub(crate) answers: VecDeque<(OpId, &'a Bytes)>,
+}
+
+/// A request of another lane, until the router says what to do with it.
+pub(crate) struct Requested<'a> {
+    /// Its operation there.
+    pub(crate) op: OpId,
+    pub(crate) call: Call<'a>,
+    /// Whether its caller waits for the answer.
+    pub(crate) answered: bool,
+}
+
+impl<'a> Along<'a> {
+    /// The request of an operation. They are looked for in their order, so it is mostly the first.
+    pub(crate) fn request(&mut self, op: OpId) -> Option<Requested<'a>> {
+        let nth = self.requests.iter().position(|one| one.op == op)?;
+        self.requests.remove(nth)
+    }
+
+    /// The bytes that answer an operation, in the same way.
+    pub(crate) fn answer(&mut self, op: OpId) -> Option<&'a Bytes> {
+        let nth = self.answers.iter().position(|(of, _)| *of == op)?;
+        self.answers.remove(nth).map(|(_, bytes)| bytes)
+    }
 }
 
 /// A request of another lane that runs here, for as long as somebody waits for its answer.
@@ -478,5 +501,34 @@ async fn lead_next(lead: &mut Option<Lead>) -> NetEvent {
         Some(heard) = lead.owned.recv() => NetEvent::OwnerHeard(heard),
         Some(heard) = lead.members.recv() => NetEvent::MemberHeard(heard),
         else => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Along, Requested};
+    use crate::format::{Call, CallTarget};
+    use crate::id::OpId;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_came_along_is_found_by_its_operation() {
+        let bytes = [1, 2, 3].map(|n| Bytes::from(vec![n]));
+        let mut along = Along::default();
+        for (op, bytes) in (1..).zip(&bytes) {
+            along.answers.push_back((OpId(op), bytes));
+            let call = Call::new(CallTarget::Node, "", 0, bytes.clone());
+            let answered = true;
+            let op = OpId(10 * op);
+            along.requests.push_back(Requested { op, call, answered });
+        }
+        // The router passes over the first, and asks for none twice.
+        assert_eq!(along.answer(OpId(2)), Some(&bytes[1]));
+        assert_eq!(along.answer(OpId(2)), None);
+        assert_eq!(along.answer(OpId(3)), Some(&bytes[2]));
+        let body = |along: &mut Along<'_>, op| along.request(OpId(op)).map(|one| one.call.body);
+        assert_eq!(body(&mut along, 1), None, "an answer's");
+        assert_eq!(body(&mut along, 30), Some(bytes[2].clone()));
+        assert_eq!(body(&mut along, 10), Some(bytes[0].clone()));
     }
 }

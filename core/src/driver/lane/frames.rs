@@ -1,9 +1,9 @@
 //! What other lanes send: frames, and that nobody took one in.
 
-use super::Lane;
-use crate::driver::cluster::{Along, Tiding, wire};
+use super::{Lane, PASS_MAX};
+use crate::driver::cluster::{Along, Requested, Tiding, wire};
 use crate::driver::shell::Shell;
-use crate::format::{Answered, Body, Call, Denial, FrameReader, Return};
+use crate::format::{Answered, Body, Call, Denial, Entry, FrameReader, Return};
 use crate::id::OpId;
 use crate::port::Delivery;
 use crate::route::{self, Address};
@@ -30,7 +30,7 @@ impl<S: Shell> Lane<S> {
 
     fn frame(&mut self, frame: &Bytes) {
         self.counters.frames_received += 1;
-        let reader = match FrameReader::open(frame) {
+        let mut reader = match FrameReader::open(frame) {
             Ok(reader) => reader,
             Err(cause) => {
                 self.counters.frames_unreadable += 1;
@@ -44,78 +44,109 @@ impl<S: Shell> Lane<S> {
         {
             net.tell(now, Tiding::Alive(from.incarnation));
         }
-        for entry in reader {
-            match entry {
-                Ok(entry) => self.entry(from, entry.op, entry.body),
-                Err(cause) => {
-                    self.counters.frames_unreadable += 1;
-                    tracing::warn!(%cause, "frame_unreadable");
+        let mut entries = Vec::new();
+        loop {
+            for entry in reader.by_ref().take(PASS_MAX) {
+                match entry {
+                    Ok(entry) => entries.push(entry),
+                    Err(cause) => {
+                        self.counters.frames_unreadable += 1;
+                        tracing::warn!(%cause, "frame_unreadable");
+                    }
                 }
             }
+            if entries.is_empty() {
+                return;
+            }
+            self.entries(from, &entries);
+            entries.clear();
         }
     }
 
-    fn entry(&mut self, from: Address, op: OpId, body: Body) {
-        let Some(net) = &mut self.net else { return };
-        self.counters.entries_received += 1;
-        let input = match body {
+    /// Some entries of a frame: the router is stepped for all of them, and then what it wants is done.
+    fn entries(&mut self, from: Address, entries: &[Entry]) {
+        self.counters.entries_received += entries.len() as u64;
+        let mut inputs = Vec::with_capacity(entries.len());
+        let mut along = Along::default();
+        for entry in entries {
+            inputs.extend(self.entry(from, entry, &mut along));
+        }
+        self.route_all(inputs, along);
+    }
+
+    /// What an entry says to routing, if it does.
+    fn entry<'a>(
+        &mut self,
+        from: Address,
+        entry: &'a Entry,
+        along: &mut Along<'a>,
+    ) -> Option<route::Input> {
+        let net = self.net.as_mut()?;
+        let op = entry.op;
+        let returned = match &entry.body {
             Body::Request { ttl_ms, call } => {
-                return self.request(from, op, (ttl_ms, true), &call);
+                return self.request(from, op, (*ttl_ms, true), call, along);
             }
             Body::Tell { ttl_ms, call } => {
-                return self.request(from, op, (ttl_ms, false), &call);
+                return self.request(from, op, (*ttl_ms, false), call, along);
             }
-            Body::Answer { returned } if Return::turns_away(&returned) => {
+            Body::Answer { returned } if Return::turns_away(returned) => {
                 self.counters.not_owner += 1;
-                let returned = route::Returned::NotOwner(None);
-                route::Input::Returned { op, returned }
+                route::Returned::NotOwner(None)
             }
             Body::Answer { returned } => {
-                let answer = route::Input::Returned {
-                    op,
-                    returned: route::Returned::Answer,
-                };
-                return self.route_along(answer, Along::Answer(op, returned));
+                along.answers.push_back((op, returned));
+                route::Returned::Answer
             }
             Body::NotOwner { owner } => {
                 self.counters.not_owner += 1;
-                route::Input::Returned {
-                    op,
-                    returned: route::Returned::NotOwner(owner),
-                }
+                route::Returned::NotOwner(*owner)
             }
-            Body::Withdraw => route::Input::Withdrawn { from, op },
-            Body::Ping => return net.post.pong(from, op),
+            Body::Withdraw => return Some(route::Input::Withdrawn { from, op }),
+            Body::Ping => {
+                net.post.pong(from, op);
+                return None;
+            }
             // That a frame came says that the node lives.
             Body::Pong => {
-                let now = self.now;
-                return net.tell(now, Tiding::Alive(from.incarnation));
+                net.tell(self.now, Tiding::Alive(from.incarnation));
+                return None;
             }
             Body::Newer { number } => {
-                return tracing::debug!(number, "entry_of_a_newer_program");
+                tracing::debug!(number, "entry_of_a_newer_program");
+                return None;
             }
         };
-        self.route(input);
+        Some(route::Input::Returned { op, returned })
     }
 
     /// A request of another lane, in its bytes.
-    fn request(&mut self, from: Address, op: OpId, (ttl_ms, answered): (u32, bool), call: &Bytes) {
-        let Some(net) = &mut self.net else { return };
+    fn request<'a>(
+        &mut self,
+        from: Address,
+        op: OpId,
+        (ttl_ms, answered): (u32, bool),
+        call: &'a Bytes,
+        along: &mut Along<'a>,
+    ) -> Option<route::Input> {
+        let net = self.net.as_mut()?;
         let call = match Call::decode(call) {
             Ok(call) => call,
             Err(cause) => {
                 self.counters.frames_unreadable += 1;
-                return self.unreadable(from, op, &cause.to_string());
+                self.unreadable(from, op, &cause.to_string());
+                return None;
             }
         };
         let target = wire::target(&call, net.here.incarnation);
-        let request = route::Input::Request {
+        along.requests.push_back(Requested { op, call, answered });
+        let ttl = Span::from_millis(u64::from(ttl_ms));
+        Some(route::Input::Request {
             from,
             op,
             target,
-            ttl: Span::from_millis(u64::from(ttl_ms)),
-        };
-        self.route_along(request, Along::Request(Some(call), answered));
+            ttl,
+        })
     }
 
     /// A request whose target cannot be read goes past the router.

@@ -93,6 +93,10 @@ const SLICE_MAX: Span = Span::from_millis(5);
 /// After so many answers or requests the clock is read again.
 const CLOCK_EVERY: usize = 16;
 
+/// So many entries of a frame go through routing together, each of its parts with all of them: one after
+/// another they would each fetch all the instructions of the way.
+const PASS_MAX: usize = 64;
+
 /// The shortest sleep, so that a machine whose deadline does not move cannot spin the loop.
 const SLEEP_MIN: Span = Span::from_micros(100);
 

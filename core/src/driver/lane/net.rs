@@ -1,10 +1,11 @@
 //! A lane's part in its node's cluster: requests on their way, frames, orders and reports.
 
-use super::{BATCH_MAX, Env, Lane, SLICE_MAX, Who};
+use super::{BATCH_MAX, CLOCK_EVERY, Env, Lane, SLICE_MAX, Who};
 use crate::driver::cluster::{
-    Along, AskRequest, Carried, Courier, Direction, Held, Incoming, Local, Net, NetEvent, Routed,
-    Serving, Source, Tiding, Unrouted, place_in, wire,
+    Along, AskRequest, Carried, Courier, Direction, Held, Incoming, Local, Net, NetEvent,
+    Requested, Routed, Serving, Source, Tiding, Unrouted, place_in, wire,
 };
+use crate::driver::recorder::Recorder;
 use crate::driver::seat::ShardKey;
 use crate::driver::shell::Shell;
 use crate::format::{Answered, Call, CallTarget, Denial, FrameFull, Return};
@@ -130,17 +131,16 @@ impl<S: Shell> Lane<S> {
         if let Some(net) = &mut self.net {
             net.sweep(now);
         }
-        for n in 1..=BATCH_MAX {
-            let Some(net) = &mut self.net else { return };
-            let mut input = net.due.pop_front();
-            if input.is_none() {
+        let mut routed = 0;
+        while routed < BATCH_MAX {
+            if !self.is_routing() {
                 self.take_carried();
-                let Some(net) = &mut self.net else { return };
-                input = net.due.pop_front();
             }
-            let Some(input) = input else { break };
-            self.route(input);
-            self.read_clock(n);
+            if !self.is_routing() {
+                break;
+            }
+            routed += self.route_due();
+            self.look_at_clock();
         }
         // What the last steps left is routing still.
         self.take_carried();
@@ -185,20 +185,39 @@ impl<S: Shell> Lane<S> {
 
     /// Steps the router.
     pub(super) fn route(&mut self, input: route::Input) {
-        self.route_along(input, Along::Nothing);
+        self.route_all(vec![input], Along::default());
     }
 
-    /// Steps the router with what the effects of this input need beside them.
-    pub(super) fn route_along(&mut self, input: route::Input, mut along: Along<'_>) {
+    /// Steps the router with one input after another, and then does what it wants with what came along.
+    pub(super) fn route_all(&mut self, inputs: Vec<route::Input>, along: Along<'_>) {
         let now = self.now;
         let Some(net) = &mut self.net else { return };
+        let (router, wanted) = (&mut net.router, &mut net.wanted);
+        router.feed_all(&mut env!(self, now), inputs, record_route, wanted);
+        self.do_wanted(along);
+    }
+
+    /// The same with what is due, until the clock is to be read again; how much that was.
+    fn route_due(&mut self) -> usize {
+        let now = self.now;
+        let Some(net) = &mut self.net else { return 0 };
+        let Net {
+            router,
+            due,
+            wanted,
+            ..
+        } = &mut **net;
+        let taken = due.len().min(CLOCK_EVERY);
+        let inputs = due.drain(..taken);
+        router.feed_all(&mut env!(self, now), inputs, record_route, wanted);
+        self.do_wanted(Along::default());
+        taken
+    }
+
+    /// Does what the router wants.
+    fn do_wanted(&mut self, mut along: Along<'_>) {
+        let Some(net) = &mut self.net else { return };
         let mut wanted = std::mem::take(&mut net.wanted);
-        net.router.feed(
-            &mut env!(self, now),
-            input,
-            |recorder, now, input| recorder.push_route(now, Who::Router, input),
-            &mut wanted,
-        );
         for effect in wanted.drain(..) {
             self.route_effect(effect, &mut along);
         }
@@ -208,6 +227,10 @@ impl<S: Shell> Lane<S> {
         self.answer_unrouted();
         self.stepped.router = true;
     }
+}
+
+fn record_route(recorder: &mut Recorder<Who>, now: Time, input: &route::Input) {
+    recorder.push_route(now, Who::Router, input);
 }
 
 /// What the router wants done.
@@ -234,16 +257,14 @@ impl<S: Shell> Lane<S> {
                 let Some(held) = net.asks.remove(ticket) else {
                     return;
                 };
-                match along {
-                    Along::Answer(of, bytes) if *of == op => {
+                match along.answer(op) {
+                    Some(bytes) => {
                         let place = place_in(held.asked.target);
                         let stored = returned(held.ask, bytes, doubt);
                         self.heard_of(place, stored);
                     }
                     // Nobody was to answer: it is on its way.
-                    Along::Answer(..) | Along::Request(..) | Along::Nothing => {
-                        held.ask.handed_over();
-                    }
+                    None => held.ask.handed_over(),
                 }
             }
             route::Effect::Refused { ticket, refusal } => {
@@ -254,14 +275,13 @@ impl<S: Shell> Lane<S> {
             route::Effect::Withdraw { to, op } => net.post.withdraw(to, op),
             route::Effect::Serve {
                 ticket,
+                op,
                 target,
                 deadline,
                 ..
             } => {
-                if let Along::Request(call, answered) = along
-                    && let Some(call) = call.take()
-                {
-                    self.serve(ticket, target, (deadline, *answered), call);
+                if let Some(Requested { call, answered, .. }) = along.request(op) {
+                    self.serve(ticket, target, (deadline, answered), call);
                 }
             }
             // What runs goes on; nobody takes its answer.

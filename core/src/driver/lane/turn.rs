@@ -111,11 +111,15 @@ impl<S: Shell> Lane<S> {
 
     pub(super) fn read_clock(&mut self, taken: usize) {
         if taken.is_multiple_of(CLOCK_EVERY) {
-            self.now = self.shell.now();
-            // A long turn holds no heartbeat up.
-            if self.member_due.is_some_and(|at| at <= self.now) {
-                self.member_tick();
-            }
+            self.look_at_clock();
+        }
+    }
+
+    pub(super) fn look_at_clock(&mut self) {
+        self.now = self.shell.now();
+        // A long turn holds no heartbeat up.
+        if self.member_due.is_some_and(|at| at <= self.now) {
+            self.member_tick();
         }
     }
 
