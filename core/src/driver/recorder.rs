@@ -148,13 +148,13 @@ pub(crate) struct Recorder<M> {
     inputs: usize,
     bytes: usize,
     /// The packed commands and verdicts of the ring's inputs, the oldest input's first.
-    packed: Vec<u8>,
-    /// Where they begin; what is before it is of inputs that are gone.
-    begin: usize,
+    packed: VecDeque<u8>,
+    /// Where inputs are packed: those of the run stay here until it is over.
+    scratch: Vec<u8>,
     /// The machines of inputs in runs, by their numbers.
     named: [Option<M>; 2],
-    /// Where the last input's head is, when it is in a run.
-    head: Option<usize>,
+    /// The run to which inputs are added; it is not in the ring yet.
+    run: Option<Run<M>>,
     /// Which machine halted last, and why.
     halt: Option<(M, String)>,
 }
@@ -203,6 +203,17 @@ enum Kept {
     /// in two bytes, the number of its machine, and how many marks it has, which are its `HEAD`, its packed
     /// bytes, and the marks.
     Run(u32),
+}
+
+/// Inputs of one moment, to which others may come still.
+#[derive(Clone, Copy)]
+struct Run<M> {
+    now: Time,
+    /// That of the first.
+    machine: M,
+    inputs: u32,
+    /// Where the head of its last input is.
+    head: usize,
 }
 
 /// The numbers of machines in runs.
@@ -363,10 +374,10 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             dropped: 0,
             inputs: 0,
             bytes: 0,
-            packed: Vec::new(),
-            begin: 0,
+            packed: VecDeque::new(),
+            scratch: Vec::new(),
             named: [None; 2],
-            head: None,
+            run: None,
             halt: None,
         }
     }
@@ -402,26 +413,23 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     /// Keeps the marks of what the last input led to.
     pub(crate) fn led_to<E: Mark>(&mut self, effects: &[E]) {
-        let Some(last) = self.ring.back_mut() else {
-            return;
-        };
-        // Nearly every step has one effect.
-        let count = if let [effect] = effects {
-            self.packed.extend_from_slice(&effect.mark().to_le_bytes());
-            1
-        } else {
-            for mark in marks_of(effects) {
-                self.packed.extend_from_slice(&mark.to_le_bytes());
-            }
-            effects.len().min(MARKS_MAX)
-        };
-        let marks = u8::try_from(count).expect("fewer marks than 255");
-        match self.head {
-            Some(head) => self.packed[head + HEAD - 1] = marks,
-            None => last.marks = marks,
+        let marks = effects.len().min(MARKS_MAX);
+        let count = u8::try_from(marks).expect("fewer marks than 255");
+        for mark in marks_of(effects) {
+            self.scratch.extend_from_slice(&mark.to_le_bytes());
         }
-        last.bytes += count * 4;
-        self.bytes += count * 4;
+        if let Some(run) = self.run {
+            self.scratch[run.head + HEAD - 1] = count;
+            return;
+        }
+        let bytes = self.take_packed();
+        let last = self
+            .ring
+            .back_mut()
+            .expect("an input came before it led to anything");
+        last.marks = count;
+        last.bytes += bytes;
+        self.bytes += bytes;
     }
 
     /// Keeps which machine halted, for the flight that is written of it.
@@ -441,16 +449,16 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
 
     /// The same for an input of a shard's log, of which there are many.
     pub(crate) fn push_log(&mut self, now: Time, machine: M, input: &Input) {
-        let end = self.packed.len();
+        self.end_run();
         let input = if let Input::Submit(submit) = input
-            && pack_submit(submit, &mut self.packed)
+            && pack_submit(submit, &mut self.scratch)
         {
             Kept::Submit
         } else if let Input::Ran {
             op,
             ran: Ran::Decided(decided),
         } = input
-            && pack(decided, &mut self.packed)
+            && pack(decided, &mut self.scratch)
         {
             Kept::Decided(*op)
         } else if let Input::Stored {
@@ -463,7 +471,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         } else {
             return self.push(now, machine, Recorded::Log(input.clone()));
         };
-        let bytes = self.packed.len() - end;
+        let bytes = self.take_packed();
         self.keep(now, machine, input, bytes);
     }
 
@@ -488,42 +496,59 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
         (machine, number): (M, u8),
         pack: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> bool {
-        let head = self.packed.len();
-        if !pack(&mut self.packed) {
+        let is_over = |run: Run<M>| run.now != now || run.inputs == RUN_MAX;
+        if self.run.is_some_and(is_over) {
+            self.end_run();
+        }
+        if self.inputs >= INPUTS_MAX {
+            self.drop_oldest(0);
+        }
+        let head = self.scratch.len();
+        if !pack(&mut self.scratch) {
             return false;
         }
-        let bytes = self.packed.len() - head;
-        let [low, high] = u16::try_from(bytes - HEAD)
-            .expect("a key is short")
-            .to_le_bytes();
-        self.packed[head..head + HEAD].copy_from_slice(&[low, high, number, NONE]);
-        self.named[usize::from(number)] = Some(machine);
-        let head = self.room(bytes, head);
-        self.head = Some(head);
+        let bytes = self.scratch.len() - head - HEAD;
+        let [low, high] = u16::try_from(bytes).expect("a key is short").to_le_bytes();
+        self.scratch[head..head + HEAD].copy_from_slice(&[low, high, number, NONE]);
+        self.named[usize::from(number)].get_or_insert(machine);
         self.inputs += 1;
-        self.bytes += bytes;
-        if let Some(last) = self.ring.back_mut()
-            && let Kept::Run(inputs) = &mut last.input
-            && last.now == now
-            && *inputs < RUN_MAX
-        {
-            *inputs += 1;
-            last.bytes += bytes;
-            return true;
-        }
-        self.ring.push_back(Entry {
+        let begun = Run {
             now,
             machine,
-            input: Kept::Run(1),
-            marks: NONE,
-            bytes,
-        });
+            inputs: 0,
+            head,
+        };
+        let run = self.run.get_or_insert(begun);
+        run.inputs += 1;
+        run.head = head;
         true
     }
 
+    /// Puts the run into the ring.
+    fn end_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let bytes = self.take_packed();
+        self.bytes += bytes;
+        self.ring.push_back(Entry {
+            now: run.now,
+            machine: run.machine,
+            input: Kept::Run(run.inputs),
+            marks: NONE,
+            bytes,
+        });
+    }
+
+    /// Moves what was packed behind what the ring has; how many bytes it is.
+    fn take_packed(&mut self) -> usize {
+        let bytes = self.scratch.len();
+        self.packed.extend(&self.scratch);
+        self.scratch.clear();
+        bytes
+    }
+
     fn keep(&mut self, now: Time, machine: M, input: Kept, bytes: usize) {
+        self.end_run();
         self.make_room(bytes);
-        self.head = None;
         self.inputs += 1;
         self.bytes += bytes;
         self.ring.push_back(Entry {
@@ -533,13 +558,6 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             marks: NONE,
             bytes,
         });
-    }
-
-    /// Room for one more input with so many bytes, which are packed already; where they begin then.
-    fn room(&mut self, bytes: usize, head: usize) -> usize {
-        let after = self.packed.len() - head;
-        self.make_room(bytes);
-        self.packed.len() - after
     }
 
     /// Room for one more input with so many bytes.
@@ -557,18 +575,13 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
             };
             self.bytes -= oldest.bytes;
             self.inputs -= oldest.inputs();
-            self.begin += oldest.packed();
             self.dropped += oldest.inputs() as u64;
-        }
-        // Seldom enough that it costs next to nothing: as much as is there was added since.
-        if self.begin > self.packed.len() / 2 {
-            self.packed.drain(..self.begin);
-            self.begin = 0;
+            self.packed.drain(..oldest.packed());
         }
     }
 
     pub(crate) fn dump(&self, lane: usize, dice_key: u128, boot: Time) -> Recording {
-        let mut packed = self.packed.iter().copied().skip(self.begin);
+        let mut packed = self.packed.iter().copied();
         let mut entries = Vec::with_capacity(self.inputs);
         for entry in &self.ring {
             let mut bytes: Vec<u8> = packed.by_ref().take(entry.packed()).collect();
@@ -596,7 +609,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                     })),
                 }),
                 Kept::Run(_) => {
-                    entries.extend(self.run(entry.now, &bytes));
+                    entries.extend(self.run_of(entry.now, &bytes));
                     continue;
                 }
             };
@@ -606,6 +619,9 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
                 input,
                 effects,
             });
+        }
+        if let Some(run) = self.run {
+            entries.extend(self.run_of(run.now, &self.scratch));
         }
         Recording {
             lane,
@@ -617,7 +633,7 @@ impl<M: fmt::Debug + Copy> Recorder<M> {
     }
 
     /// The inputs of a run.
-    fn run(&self, now: Time, mut bytes: &[u8]) -> Vec<RecordedInput> {
+    fn run_of(&self, now: Time, mut bytes: &[u8]) -> Vec<RecordedInput> {
         let mut inputs = Vec::new();
         while let Some(([low, high, number, count], rest)) = bytes.split_first_chunk::<HEAD>() {
             let (packed, rest) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])));
@@ -650,7 +666,7 @@ fn marks(count: u8, bytes: &[u8]) -> Option<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{INPUTS_MAX, Recorded, Recorder};
+    use super::{INPUTS_MAX, Recorded, Recorder, marks_of};
     use crate::actor;
     use crate::id::{OpId, Ticket, Version};
     use crate::log::{Decided, Input, Ran, Verdict};
@@ -679,8 +695,15 @@ mod tests {
             _ => Recorded::Router(Box::new(route::Input::Cancel(Ticket(n)))),
         };
         let now = |n: u64| Time::from_nanos(n / 200);
+        // Of a step that did not end there are none.
+        let effects = |n: u64| {
+            let effect = |of| route::Effect::Unserve {
+                ticket: Ticket(n + of),
+            };
+            (!n.is_multiple_of(5)).then(|| (0..n % 4).map(effect).collect::<Vec<_>>())
+        };
         let mut recorder = Recorder::new();
-        let pushed = 3 * INPUTS_MAX as u64;
+        let pushed = 3 * INPUTS_MAX as u64 + 7;
         for n in 0..pushed {
             match input(n) {
                 Recorded::Router(input) => recorder.push_route(now(n), "router", &input),
@@ -694,6 +717,9 @@ mod tests {
                 | Recorded::Node(_)
                 | Recorded::Owners(_)
                 | Recorded::Began(_) => unreachable!("it is of a router or of actors"),
+            }
+            if let Some(effects) = effects(n) {
+                recorder.led_to(&effects);
             }
         }
         let recording = recorder.dump(1, 7, Time::ZERO);
@@ -711,6 +737,8 @@ mod tests {
                 "\"router\""
             };
             assert_eq!((entry.now, &*entry.machine), (now(n), machine));
+            let marks = effects(n).map(|effects| marks_of(&effects).collect::<Vec<_>>());
+            assert_eq!(entry.effects, marks);
         }
     }
 
