@@ -1,14 +1,14 @@
 //! The builders of messages: each ends in an await.
 
-use super::caller::{Asking, Gone, Telling};
+use super::caller::{self, Desk, Waits};
 use super::handle::Aim;
 use super::job::Carried;
-use super::reply::{ActorReply, Asked, Awaiting, Waits};
+use super::reply::{ActorReply, Asked, Awaiting, InFlight};
 use super::told::NoReply;
 use super::{Actor, ActorError, Handle};
 use crate::api::{Message, Served};
 use crate::driver::Sent;
-use crate::driver::actors::host::{ActorCaller, ActorRequest, Content, Mail, Recipient};
+use crate::driver::actors::host::{ActorRequest, Caller, Content, Mail, Recipient, Waiter};
 use crate::format::{Codec, Metadata};
 use crate::step::Span;
 use futures_util::future::Either;
@@ -75,14 +75,13 @@ impl<A: Actor, M> Sending<A, M> {
 }
 
 impl<M: Message> Said<M> {
-    /// Hands the message over, for a caller; what tells it comes back.
-    fn send<E, T>(
+    /// Hands the message over, for a caller who sits at a desk; its end comes back.
+    fn send<E, T: Send + 'static>(
         self,
         to: &Aim,
         answered: bool,
-        gone: &Gone,
-        caller: impl FnOnce(Codec) -> (Box<dyn ActorCaller>, T),
-    ) -> Result<(Sent<'static>, T), NoReply<E>> {
+        desk: impl FnOnce(Codec) -> (Arc<Desk<T>>, Waits<T>),
+    ) -> Result<(Sent<'static>, Waits<T>), NoReply<E>> {
         let Self {
             message,
             timeout,
@@ -94,7 +93,7 @@ impl<M: Message> Said<M> {
             Err(why) => return Err(NoReply::Misdirected(why.clone())),
         };
         let own = to.asker.now() + timeout.unwrap_or(to.timeout);
-        let (caller, told) = caller(kind.codec);
+        let (desk, told) = desk(kind.codec);
         let trail = answered.then(|| to.trail.clone());
         let sent = to.asker.ask(ActorRequest {
             kind,
@@ -107,19 +106,17 @@ impl<M: Message> Said<M> {
                 metadata,
                 trail: trail.unwrap_or_default(),
             },
-            gone: Some(gone.flag()),
-            caller: Recipient::Here(caller),
+            caller: Recipient::Here(Caller::new(desk)),
         });
         Ok((sent, told))
     }
 
     /// Sends the message; what is to be waited for. `served`: whether its caller wants to know who served it.
     pub(super) fn ask<A: Handle<M>>(self, to: &Aim, served: bool) -> Asked<A::Reply, A::Error> {
-        let gone = Gone::within(to.within.clone());
         let awaited = to.awaited();
-        let (sent, told) = self.send(to, true, &gone, |codec| {
-            let (asking, told) = Asking::<A::Reply, A::Error>::new(codec, served);
-            (Box::new(asking), told)
+        let (sent, told) = self.send(to, true, |codec| {
+            let within = Waiter::within(to.within.clone());
+            Desk::new((codec, served), caller::reply::<A::Reply, A::Error>, within)
         })?;
         let room = match sent {
             Either::Left(sent) => {
@@ -128,20 +125,18 @@ impl<M: Message> Said<M> {
             }
             Either::Right(room) => Some(room),
         };
-        Ok(Waits {
+        Ok(InFlight {
             room,
             told,
-            _gone: gone,
             _awaited: awaited,
         })
     }
 
     /// Ends when it is in the mailbox.
     async fn tell<A: Handle<M>>(self, to: &Aim) -> Result<(), NoReply<A::Error>> {
-        let gone = Gone::default();
-        let (sent, told) = self.send(to, false, &gone, |_| {
-            let (telling, told) = Telling::<A::Error>::new();
-            (Box::new(telling), told)
+        let (sent, told) = self.send(to, false, |codec| {
+            let told = caller::receipt::<A::Error>;
+            Desk::new((codec, false), told, Waiter::default())
         })?;
         sent.await.map_err(NoReply::NotSent)?;
         told.await.unwrap_or(Err(NoReply::Lost))

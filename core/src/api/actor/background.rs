@@ -1,9 +1,10 @@
 //! What runs for an actor beside its turns: tasks, and watches of others.
 
+use super::caller::{Desk, Waits};
 use crate::actor::{Ended, Refusal};
 use crate::driver::TaskHandle;
 use crate::driver::actors::host::{
-    ActorAnswer, ActorCaller, ActorEntry, Recipient, WatchRequest, WatchWhom,
+    ActorAnswer, ActorEntry, Caller, Recipient, Waiter, WatchRequest, WatchWhom,
 };
 use crate::driver::actors::permitted::Permitted;
 use crate::driver::actors::stage::{Report, Stage};
@@ -19,7 +20,6 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
 /// How long one request of a watch waits before it is made again.
 const WATCH_ROUND: Span = Span::from_secs(30);
@@ -154,9 +154,10 @@ async fn until_ended(
 ) -> Ended {
     let mut lost = 0;
     let mut life = None;
-    let mut before: Option<oneshot::Receiver<ActorAnswer>> = None;
+    let mut before: Option<Waits<ActorAnswer>> = None;
     loop {
-        let (done, told) = oneshot::channel();
+        let as_it_is = |answer, _| answer;
+        let (desk, told) = Desk::new((kind.codec, false), as_it_is, Waiter::default());
         let next_at = stage.world.now() + WATCH_ROUND;
         let request = WatchRequest {
             kind: Arc::clone(kind),
@@ -164,7 +165,7 @@ async fn until_ended(
             node: node.clone(),
             deadline: next_at + WATCH_OVERLAP,
             of: life.map_or(WatchWhom::Who, WatchWhom::Life),
-            caller: Recipient::Here(Box::new(Told(done))),
+            caller: Recipient::Here(Caller::new(desk)),
         };
         let mut round = stage.asker.watch(request).await.is_ok().then_some(told);
         let mut next = stage.world.sleep_until(next_at);
@@ -228,19 +229,10 @@ async fn until_ended(
 }
 
 /// What a round is told; it is over then.
-async fn told_in(round: &mut Option<oneshot::Receiver<ActorAnswer>>) -> Option<ActorAnswer> {
+async fn told_in(round: &mut Option<Waits<ActorAnswer>>) -> Option<ActorAnswer> {
     match round {
-        Some(told) => told.await.ok(),
+        Some(told) => told.await,
         None => std::future::pending().await,
-    }
-}
-
-struct Told(oneshot::Sender<ActorAnswer>);
-
-impl ActorCaller for Told {
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
-        // A watch that was called off needs no answer.
-        let _ = self.0.send(answer);
     }
 }
 

@@ -1,83 +1,167 @@
-//! Who waits for an actor's reply in this process.
+//! Where callers of this process wait for what comes of their messages.
 
 use super::job::Came;
 use super::told::NoReply;
-use crate::driver::actors::host::{ActorAnswer, ActorCaller, CallerGone, NotUnderstood, Told};
+use crate::api::CodecError;
+use crate::driver::actors::host::{
+    ActorAnswer, ActorCaller, NotUnderstood, Presence, Told, Waiter,
+};
 use crate::format::Codec;
 use crate::id::Epoch;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// What a caller is told.
-type Reply<R, E> = Result<R, NoReply<E>>;
+pub(super) type Reply<R, E> = Result<R, NoReply<E>>;
 
 /// A reply, and on which other node and under which epoch it was given.
 pub(super) type ServedReply<R, E> = Result<(R, Option<String>, Option<Epoch>), NoReply<E>>;
 
-/// Who waits for a reply.
-pub(super) struct Asking<R, E> {
+/// Where one caller is told. Lanes on other threads have it too, so all that it takes is one piece of memory.
+pub(super) struct Desk<T> {
     codec: Codec,
-    /// Whether it wants to know who gave it.
-    served: bool,
-    done: oneshot::Sender<ServedReply<R, E>>,
+    wants_node: bool,
+    /// What an answer is to the caller.
+    read: fn(ActorAnswer, Codec) -> T,
+    caller: Waiter,
+    told: Mutex<State<T>>,
 }
 
-impl<R, E> Asking<R, E> {
-    pub(super) fn new(codec: Codec, served: bool) -> (Self, oneshot::Receiver<ServedReply<R, E>>) {
-        let (done, told) = oneshot::channel();
-        let asking = Self {
+enum State<T> {
+    /// It is told later, and then woken.
+    Open(Option<Waker>),
+    Told(T),
+    /// It is told nothing any more.
+    Over,
+}
+
+/// The caller's end: ends with what it is told, or with `None` when whoever had its message is gone. Dropped,
+/// it says that the caller has gone.
+pub(super) struct Waits<T>(Arc<Desk<T>>);
+
+impl<T> Desk<T> {
+    pub(super) fn new(
+        (codec, wants_node): (Codec, bool),
+        read: fn(ActorAnswer, Codec) -> T,
+        caller: Waiter,
+    ) -> (Arc<Self>, Waits<T>) {
+        let desk = Arc::new(Self {
             codec,
-            served,
-            done,
-        };
-        (asking, told)
+            wants_node,
+            read,
+            caller,
+            told: Mutex::new(State::Open(None)),
+        });
+        (Arc::clone(&desk), Waits(desk))
+    }
+
+    fn told(&self) -> MutexGuard<'_, State<T>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, end: State<T>) {
+        let before = std::mem::replace(&mut *self.told(), end);
+        if let State::Open(Some(waker)) = before {
+            waker.wake();
+        }
     }
 }
 
-impl<R, E> ActorCaller for Asking<R, E>
-where
-    R: DeserializeOwned + Send + 'static,
-    E: DeserializeOwned + Send + 'static,
-{
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
-        let told = match answer {
-            ActorAnswer::Ran(outcome, epoch) => {
-                let codec = self.codec;
-                let reply = match outcome.into_any().downcast::<Came<R, E>>() {
-                    Ok(came) => came.0.map_err(NoReply::Rejected),
-                    // A handler of other messages has bytes.
-                    Err(other) => match other.downcast::<super::job::CameRaw>() {
-                        Ok(raw) => decoded(codec, raw.told()),
-                        Err(_) => {
-                            let cause = crate::api::CodecError::new("it is of another type");
-                            Err(NoReply::Undecodable(cause))
-                        }
-                    },
-                };
-                reply.map(|reply| (reply, None, epoch))
-            }
-            ActorAnswer::Told(told, node, epoch) => {
-                decoded(self.codec, told).map(|reply| (reply, Some(node), epoch))
-            }
-            ActorAnswer::Taken
-            | ActorAnswer::Ended(_)
-            | ActorAnswer::Lives(_)
-            | ActorAnswer::Refused(_)
-            | ActorAnswer::NotUnderstood(_)
-            | ActorAnswer::Unrouted(_)
-            | ActorAnswer::NoNode(_)
-            | ActorAnswer::Denied(..)
-            | ActorAnswer::Halted(_)
-            | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
-        };
-        // A caller that went away needs no answer.
-        let _ = self.done.send(told);
+impl<T: Send + 'static> ActorCaller for Desk<T> {
+    fn finish(&self, answer: ActorAnswer) {
+        self.end(State::Told((self.read)(answer, self.codec)));
+    }
+
+    fn forget(&self) {
+        self.end(State::Over);
+    }
+
+    fn presence(self: Arc<Self>) -> Option<Arc<dyn Presence>> {
+        Some(self)
+    }
+
+    fn has_left(&self) -> bool {
+        self.caller.has_left()
     }
 
     fn wants_node(&self) -> bool {
-        self.served
+        self.wants_node
+    }
+}
+
+impl<T: Send> Presence for Desk<T> {
+    fn leave(&self) {
+        self.caller.leave();
+    }
+
+    fn has_left(&self) -> bool {
+        self.caller.has_left()
+    }
+}
+
+impl<T> Future for Waits<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut told = self.0.told();
+        match &mut *told {
+            State::Open(Some(waker)) => waker.clone_from(cx.waker()),
+            State::Open(none) => *none = Some(cx.waker().clone()),
+            State::Told(_) | State::Over => {
+                return Poll::Ready(match std::mem::replace(&mut *told, State::Over) {
+                    State::Told(told) => Some(told),
+                    State::Open(_) | State::Over => None,
+                });
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Waits<T> {
+    fn drop(&mut self) {
+        self.0.caller.leave();
+    }
+}
+
+/// What an answer is to who waits for a reply.
+pub(super) fn reply<R, E>(answer: ActorAnswer, codec: Codec) -> ServedReply<R, E>
+where
+    R: DeserializeOwned + 'static,
+    E: DeserializeOwned + 'static,
+{
+    match answer {
+        ActorAnswer::Ran(outcome, epoch) => {
+            let reply = match outcome.into_any().downcast::<Came<R, E>>() {
+                Ok(came) => came.0.map_err(NoReply::Rejected),
+                // A handler of other messages has bytes.
+                Err(other) => match other.downcast::<super::job::CameRaw>() {
+                    Ok(raw) => decoded(codec, raw.told()),
+                    Err(_) => {
+                        let cause = CodecError::new("it is of another type");
+                        Err(NoReply::Undecodable(cause))
+                    }
+                },
+            };
+            reply.map(|reply| (reply, None, epoch))
+        }
+        ActorAnswer::Told(told, node, epoch) => {
+            decoded(codec, told).map(|reply| (reply, Some(node), epoch))
+        }
+        ActorAnswer::Taken
+        | ActorAnswer::Ended(_)
+        | ActorAnswer::Lives(_)
+        | ActorAnswer::Refused(_)
+        | ActorAnswer::NotUnderstood(_)
+        | ActorAnswer::Unrouted(_)
+        | ActorAnswer::NoNode(_)
+        | ActorAnswer::Denied(..)
+        | ActorAnswer::Halted(_)
+        | ActorAnswer::Stopped
+        | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
     }
 }
 
@@ -97,57 +181,83 @@ fn decoded<R: DeserializeOwned, E: DeserializeOwned>(codec: Codec, told: Told) -
     }
 }
 
-/// Who waits until a message is in the mailbox.
-pub(super) struct Telling<E> {
-    done: oneshot::Sender<Reply<(), E>>,
-}
-
-impl<E> Telling<E> {
-    pub(super) fn new() -> (Self, oneshot::Receiver<Reply<(), E>>) {
-        let (done, told) = oneshot::channel();
-        (Self { done }, told)
+/// What an answer is to who waits until a message is in the mailbox.
+pub(super) fn receipt<E>(answer: ActorAnswer, _: Codec) -> Reply<(), E> {
+    match answer {
+        ActorAnswer::Taken => Ok(()),
+        ActorAnswer::Ran(..)
+        | ActorAnswer::Told(..)
+        | ActorAnswer::Ended(_)
+        | ActorAnswer::Lives(_)
+        | ActorAnswer::Refused(_)
+        | ActorAnswer::NotUnderstood(_)
+        | ActorAnswer::Unrouted(_)
+        | ActorAnswer::NoNode(_)
+        | ActorAnswer::Denied(..)
+        | ActorAnswer::Halted(_)
+        | ActorAnswer::Stopped
+        | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
     }
 }
 
-impl<E: Send + 'static> ActorCaller for Telling<E> {
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
-        let told = match answer {
-            ActorAnswer::Taken => Ok(()),
-            ActorAnswer::Ran(..)
-            | ActorAnswer::Told(..)
-            | ActorAnswer::Ended(_)
-            | ActorAnswer::Lives(_)
-            | ActorAnswer::Refused(_)
-            | ActorAnswer::NotUnderstood(_)
-            | ActorAnswer::Unrouted(_)
-            | ActorAnswer::NoNode(_)
-            | ActorAnswer::Denied(..)
-            | ActorAnswer::Halted(_)
-            | ActorAnswer::Stopped
-            | ActorAnswer::Cut => Err(NoReply::Answer(Box::new(answer))),
-        };
-        // A caller that went away needs no answer.
-        let _ = self.done.send(told);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::{Desk, Waits};
+    use crate::driver::actors::host::{
+        ActorAnswer, ActorCaller, Caller, Presence, Recipient, Waiter,
+    };
+    use crate::format::Codec;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
 
-/// Says that the caller has gone, when it is dropped.
-#[derive(Default)]
-pub(super) struct Gone(Arc<CallerGone>);
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
 
-impl Gone {
-    /// Of what is asked from within a turn, whose caller may go too.
-    pub(super) fn within(turn: Option<Arc<CallerGone>>) -> Self {
-        Self(Arc::new(CallerGone::within(turn)))
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn flag(&self) -> Arc<CallerGone> {
-        Arc::clone(&self.0)
+    fn desk(caller: Waiter) -> (Arc<Desk<bool>>, Waits<bool>) {
+        let taken = |answer, _| matches!(answer, ActorAnswer::Taken);
+        Desk::new((Codec::Cbor, false), taken, caller)
     }
-}
 
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.set();
+    fn poll(waits: &mut Waits<bool>, wakes: &Arc<Wakes>) -> Poll<Option<bool>> {
+        let waker = Waker::from(Arc::clone(wakes));
+        Pin::new(waits).poll(&mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn a_caller_is_woken_by_its_answer_and_when_nobody_will_give_one() {
+        let told: [(fn(Recipient), _); 2] =
+            [(|to| to.tell(ActorAnswer::Taken), Some(true)), (drop, None)];
+        for (tell, expected) in told {
+            let (desk, mut waits) = desk(Waiter::default());
+            let wakes = Arc::new(Wakes::default());
+            assert_eq!(poll(&mut waits, &wakes), Poll::Pending);
+            tell(Recipient::Here(Caller::new(desk)));
+            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+            assert_eq!(poll(&mut waits, &wakes), Poll::Ready(expected));
+        }
+    }
+
+    #[test]
+    fn it_leaves_with_its_end_or_with_the_turn_that_it_asks_from() {
+        let turn = Arc::new(Waiter::default());
+        let (of_turn, _waits) = desk(Waiter::within(Some(turn.clone())));
+        let (of_program, waits) = desk(Waiter::default());
+        let left = || [&of_turn, &of_program].map(|desk| ActorCaller::has_left(&**desk));
+        assert_eq!(left(), [false, false]);
+        turn.leave();
+        assert_eq!(left(), [true, false]);
+        drop(waits);
+        assert_eq!(left(), [true, true]);
+        // It is told all the same.
+        Recipient::Here(Caller::new(of_program)).tell(ActorAnswer::Taken);
     }
 }

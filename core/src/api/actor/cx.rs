@@ -141,7 +141,7 @@ impl<A: Actor> ActorCx<A> {
     /// Whether the caller has gone, by its deadline or by itself. What the handler returns then is
     /// for nobody; what it does to its state stays.
     pub fn caller_has_gone(&self) -> bool {
-        self.scene.gone.get() || self.scene.deadline.is_some_and(|at| at <= self.now())
+        self.scene.gone.has_left() || self.scene.deadline.is_some_and(|at| at <= self.now())
     }
 
     /// What the message says of itself: headers, trace context, correlation.

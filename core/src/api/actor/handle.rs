@@ -3,7 +3,7 @@
 use super::{Actor, ActorAsk, ActorId, ActorTell, Handle};
 use crate::actor::{Hop, Trail};
 use crate::api::Message;
-use crate::driver::actors::host::{ActorEntry, CallerGone, Pace, PaceRequest};
+use crate::driver::actors::host::{ActorEntry, Pace, PaceRequest, Presence};
 use crate::driver::actors::stage::Asker;
 use crate::driver::actors::waiting::{Awaited, Waiting};
 use crate::format::{Metadata, Placement};
@@ -50,8 +50,8 @@ pub(super) struct Aim {
     pub(super) waiting: Option<Arc<Waiting>>,
     /// When they give up.
     pub(super) deadline: Option<Time>,
-    /// Whether they have gone.
-    pub(super) within: Option<Arc<CallerGone>>,
+    /// Whether they are there still.
+    pub(super) within: Option<Arc<dyn Presence>>,
     pub(super) metadata: Option<Arc<Metadata>>,
     pub(super) timeout: Span,
 }

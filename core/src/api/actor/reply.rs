@@ -1,7 +1,7 @@
 //! A message whose reply is waited for, on its way.
 
 use super::ask::Said;
-use super::caller::{Gone, ServedReply};
+use super::caller::{ServedReply, Waits};
 use super::handle::Aim;
 use super::told::NoReply;
 use super::{ActorError, Handle};
@@ -15,7 +15,6 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::oneshot;
 
 /// Waits for an actor's reply: what an [`ActorAsk`](super::ActorAsk) becomes when it is awaited. Its message
 /// is sent when it is polled first; it is as cancel safe as the ask.
@@ -31,21 +30,20 @@ pub(super) struct Awaiting<A: Handle<M>, M: Message> {
 enum Stage<R, E, M> {
     /// It is not sent yet; whether its caller wants to know who served it.
     Said(Said<M>, bool),
-    Waits(Waits<R, E>),
+    InFlight(InFlight<R, E>),
     Over,
 }
 
 /// What is waited for.
-pub(super) struct Waits<R, E> {
+pub(super) struct InFlight<R, E> {
     /// It is put in as soon as its lane has room.
     pub(super) room: Option<BoxFuture<'static, Result<(), NotSent>>>,
-    pub(super) told: oneshot::Receiver<ServedReply<R, E>>,
-    pub(super) _gone: Gone,
+    pub(super) told: Waits<ServedReply<R, E>>,
     pub(super) _awaited: Option<Awaited>,
 }
 
 /// What is waited for, or why there will be no reply.
-pub(super) type Asked<R, E> = Result<Waits<R, E>, NoReply<E>>;
+pub(super) type Asked<R, E> = Result<InFlight<R, E>, NoReply<E>>;
 
 impl<A: Handle<M>, M: Message> ActorReply<A, M> {
     pub(super) fn new(to: Arc<Aim>, said: Said<M>) -> Self {
@@ -83,21 +81,21 @@ impl<A: Handle<M>, M: Message> Future for Awaiting<A, M> {
         if let Stage::Said(..) = stage
             && let Stage::Said(said, served) = mem::replace(stage, Stage::Over)
         {
-            *stage = Stage::Waits(said.ask::<A>(to, served)?);
+            *stage = Stage::InFlight(said.ask::<A>(to, served)?);
         }
-        let Stage::Waits(waits) = stage else {
+        let Stage::InFlight(sent) = stage else {
             panic!("it was polled after its end");
         };
-        if let Some(room) = &mut waits.room {
+        if let Some(room) = &mut sent.room {
             let put_in = ready!(room.as_mut().poll(cx));
-            waits.room = None;
+            sent.room = None;
             if let Err(why) = put_in {
                 *stage = Stage::Over;
                 return Poll::Ready(Err(NoReply::NotSent(why)));
             }
         }
         // No timer of its own: the scheduler, or routing, answers by the deadline (A4).
-        let answer = ready!(Pin::new(&mut waits.told).poll(cx));
+        let answer = ready!(Pin::new(&mut sent.told).poll(cx));
         *stage = Stage::Over;
         Poll::Ready(answer.unwrap_or(Err(NoReply::Lost)))
     }

@@ -1,6 +1,6 @@
 //! Users' code of a lane's actors: begun, run as tasks, ended and dropped.
 
-use super::host::{Act, CallerGone, Finished, Scene};
+use super::host::{Act, Finished, Presence, Scene};
 use super::permitted::Permitted;
 use super::seat::{ActorEnv, ActorSeat};
 use super::stage::{Report, Stage};
@@ -45,7 +45,7 @@ pub(super) struct Due {
 pub(super) struct Running {
     pub(super) op: OpId,
     pub(super) task: TaskHandle,
-    pub(super) gone: Arc<CallerGone>,
+    pub(super) gone: Arc<dyn Presence>,
 }
 
 impl ActorSeat {
@@ -93,9 +93,9 @@ impl ActorSeat {
             Act::Message { ticket, .. } => Some(*ticket),
             Act::Activate | Act::Timer { .. } | Act::Notice { .. } | Act::Stop(_) => None,
         };
-        let known = whose.and_then(|ticket| self.callers.gone(ticket)).cloned();
-        let gone = known.unwrap_or_else(|| self.spare_flag());
-        let nobody_waits = gone.get() || deadline.is_some_and(|at| at <= env.now);
+        let known = whose.and_then(|ticket| self.callers.presence(ticket));
+        let gone = known.unwrap_or_else(|| self.spare_caller());
+        let nobody_waits = gone.has_left() || deadline.is_some_and(|at| at <= env.now);
         if nobody_waits && let Act::Message { ticket, .. } = act {
             return self.not_begun(env, (slot, op), kind, ticket);
         }
@@ -141,18 +141,18 @@ impl ActorSeat {
         };
         env.counters.actor_tasks += 1;
         let task = self.stage.world.spawn(Box::pin(task));
-        let known = whose.and_then(|ticket| self.callers.gone(ticket));
-        let gone = Arc::clone(known.unwrap_or(&self.spare));
+        let known = whose.and_then(|ticket| self.callers.presence(ticket));
+        let gone = known.unwrap_or_else(|| self.spare.clone());
         self.running.insert(slot, Running { op, task, gone });
     }
 
-    /// The flag of a turn whose caller has none: the same for one turn after another, until one keeps it or
-    /// it is set.
-    fn spare_flag(&mut self) -> Arc<CallerGone> {
-        if Arc::strong_count(&self.spare) > 1 || self.spare.get() {
+    /// The caller of a turn of whose own nobody tells whether it is there: the same for one turn after
+    /// another, until one keeps it or it leaves.
+    fn spare_caller(&mut self) -> Arc<dyn Presence> {
+        if Arc::strong_count(&self.spare) > 1 || self.spare.has_left() {
             self.spare = Arc::default();
         }
-        Arc::clone(&self.spare)
+        self.spare.clone()
     }
 
     pub(super) fn finished(

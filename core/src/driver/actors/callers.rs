@@ -1,6 +1,6 @@
 //! Who waits for actors, and with what.
 
-use super::host::{ActorAnswer, ActorEntry, CallerGone, Recipient, WatchWhom};
+use super::host::{ActorAnswer, ActorEntry, Presence, Recipient, WatchWhom};
 use crate::driver::cluster::Carried;
 use crate::id::Ticket;
 use crate::log::KindIndex;
@@ -23,8 +23,6 @@ pub(super) struct Waiting {
     pub(super) place: Option<Place>,
     pub(super) deadline: Time,
     pub(super) wants: Wants,
-    /// Set when it goes away; none of another lane's, which withdraws.
-    pub(super) gone: Option<Arc<CallerGone>>,
     pub(super) caller: Recipient,
 }
 
@@ -63,9 +61,9 @@ impl Callers {
         self.0.remove(ticket)
     }
 
-    /// The flag of one who waits.
-    pub(super) fn gone(&self, ticket: Ticket) -> Option<&Arc<CallerGone>> {
-        self.0.get(ticket)?.gone.as_ref()
+    /// What tells whether one who waits is there still; none of another lane's.
+    pub(super) fn presence(&self, ticket: Ticket) -> Option<Arc<dyn Presence>> {
+        self.0.get(ticket)?.caller.presence()
     }
 
     /// Whether anybody waits for more than an end, which may never come.

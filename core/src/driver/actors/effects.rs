@@ -3,10 +3,11 @@
 use super::acts::Due;
 use super::callers::{Waiting, Wants};
 use super::host::{Act, ActorAnswer, ActorRequest, Life, WatchRequest};
-use super::seat::{ActorEnv, ActorEvent, ActorSeat, Recorded};
+use super::seat::{ActorEnv, ActorEvent, ActorSeat};
 use crate::actor::{Answer, Effect, Input, Letter, Note, Refusal};
 use crate::driver::counters::Counters;
 use crate::driver::host::caught;
+use crate::driver::lane::Who;
 use crate::id::Ticket;
 use crate::log::KindIndex;
 use crate::step::{Cx, Effects, Machine};
@@ -37,9 +38,9 @@ impl ActorSeat {
         self.now = self.now.max(env.now);
         env.now = self.now;
         if let Some(born) = self.born.take() {
-            (env.record)(env.now, Recorded::Born(self.dice, born));
+            env.recorder.born(env.now, Who::Actors, self.dice, born);
         }
-        (env.record)(env.now, Recorded::Input(&input));
+        env.recorder.push_actors(env.now, Who::Actors, &input);
         let mut cx = Cx {
             now: env.now,
             dice: self.dice,
@@ -48,7 +49,7 @@ impl ActorSeat {
         let mut effects = std::mem::replace(&mut self.effects, Effects::new(0));
         let stepped = caught(|| self.machine.step(&mut cx, input, &mut effects));
         if stepped.is_ok() {
-            (env.record)(env.now, Recorded::LedTo(effects.as_slice()));
+            env.recorder.led_to(effects.as_slice());
         }
         let mut halt = stepped
             .err()
@@ -121,7 +122,7 @@ impl ActorSeat {
                 if let Some(running) = self.running.get(&slot)
                     && running.op == op
                 {
-                    running.gone.set();
+                    running.gone.leave();
                 }
             }
             Effect::Forget { slot } => {
@@ -190,7 +191,6 @@ impl ActorSeat {
             place: _,
             deadline,
             wants,
-            gone,
             caller,
         } = waiting;
         let hosted = self.hosts.get_mut(usize::from(kind.0));
@@ -204,7 +204,6 @@ impl ActorSeat {
                     deadline,
                     answered: wants == Wants::Reply,
                     mail,
-                    gone,
                     caller,
                 };
                 ActorEvent::NotOwner(ticket, request)
@@ -259,7 +258,7 @@ impl ActorSeat {
     pub(super) fn halt(&mut self, env: &mut ActorEnv<'_>, reason: String) {
         tracing::error!(machine = "actors", reason, "machine_halted");
         env.counters.halts += 1;
-        (env.record)(env.now, Recorded::Halted(&reason));
+        env.recorder.halted(Who::Actors, &reason);
         for running in self.running.values() {
             running.task.abort();
         }

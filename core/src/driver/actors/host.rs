@@ -67,33 +67,45 @@ pub(crate) struct Scene {
     pub(crate) shard: Option<ShardId>,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) deadline: Option<Time>,
-    pub(crate) gone: Arc<CallerGone>,
+    pub(crate) gone: Arc<dyn Presence>,
     /// The lease under which it does that; `None` for what belongs to the node alone.
     pub(crate) permit: Option<Permit>,
 }
 
-/// Whether the caller of a turn has gone: by itself, or with the caller of the turn that it asks from.
-#[derive(Debug, Default)]
-pub(crate) struct CallerGone {
-    gone: AtomicBool,
-    within: Option<Arc<CallerGone>>,
+/// Whether the caller of a turn is there still.
+pub(crate) trait Presence: Send + Sync {
+    /// It goes away.
+    fn leave(&self);
+
+    /// Whether it has gone.
+    fn has_left(&self) -> bool;
 }
 
-impl CallerGone {
+/// A caller who goes away by itself, or with the caller of the turn that it asks from.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    gone: AtomicBool,
+    within: Option<Arc<dyn Presence>>,
+}
+
+impl Waiter {
     /// Of what is asked from within a turn.
-    pub(crate) fn within(turn: Option<Arc<CallerGone>>) -> Self {
+    pub(crate) fn within(turn: Option<Arc<dyn Presence>>) -> Self {
         Self {
             gone: AtomicBool::new(false),
             within: turn,
         }
     }
+}
 
-    pub(crate) fn set(&self) {
+impl Presence for Waiter {
+    fn leave(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
-    pub(crate) fn get(&self) -> bool {
-        self.gone.load(Ordering::Acquire) || self.within.as_ref().is_some_and(|turn| turn.get())
+    fn has_left(&self) -> bool {
+        let turn = self.within.as_ref();
+        self.gone.load(Ordering::Acquire) || turn.is_some_and(|turn| turn.has_left())
     }
 }
 
@@ -164,9 +176,22 @@ pub(crate) enum NotUnderstood {
 }
 
 /// A caller or watcher who waits.
-pub(crate) trait ActorCaller: Send {
-    /// Tells it how it ended; one that has gone away is told all the same.
-    fn finish(self: Box<Self>, answer: ActorAnswer);
+pub(crate) trait ActorCaller: Send + Sync {
+    /// Tells it how it ended, once; one that has gone away is told all the same.
+    fn finish(&self, answer: ActorAnswer);
+
+    /// Nobody will tell it.
+    fn forget(&self);
+
+    /// Whether it is there still, for its turn; of a watcher nobody asks.
+    fn presence(self: Arc<Self>) -> Option<Arc<dyn Presence>> {
+        None
+    }
+
+    /// Whether it has gone.
+    fn has_left(&self) -> bool {
+        false
+    }
 
     /// Whether it wants to know on which node a message ran.
     fn wants_node(&self) -> bool {
@@ -174,10 +199,37 @@ pub(crate) trait ActorCaller: Send {
     }
 }
 
+/// A caller or watcher, until it is told.
+pub(crate) struct Caller(Option<Arc<dyn ActorCaller>>);
+
+impl Caller {
+    pub(crate) fn new(caller: Arc<dyn ActorCaller>) -> Self {
+        Self(Some(caller))
+    }
+
+    fn finish(mut self, answer: ActorAnswer) {
+        if let Some(caller) = self.0.take() {
+            caller.finish(answer);
+        }
+    }
+
+    fn has(&self, what: impl FnOnce(&dyn ActorCaller) -> bool) -> bool {
+        self.0.as_deref().is_some_and(what)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(caller) = self.0.take() {
+            caller.forget();
+        }
+    }
+}
+
 /// Who is told what came of a message.
 pub(crate) enum Recipient {
     /// A caller of this process.
-    Here(Box<dyn ActorCaller>),
+    Here(Caller),
     /// Another lane, by the ticket under which this lane's routing serves it.
     Lane(Ticket),
 }
@@ -228,8 +280,24 @@ impl Recipient {
     /// Whether a caller of this process wants to know which node answered.
     pub(crate) fn wants_node(&self) -> bool {
         match self {
-            Self::Here(caller) => caller.wants_node(),
+            Self::Here(caller) => caller.has(|one| one.wants_node()),
             Self::Lane(_) => false,
+        }
+    }
+
+    /// Whether a caller of this process has gone. Another lane's withdraws.
+    pub(crate) fn has_left(&self) -> bool {
+        match self {
+            Self::Here(caller) => caller.has(|one| one.has_left()),
+            Self::Lane(_) => false,
+        }
+    }
+
+    /// What tells a turn whether a caller of this process is there still.
+    pub(crate) fn presence(&self) -> Option<Arc<dyn Presence>> {
+        match self {
+            Self::Here(Caller(caller)) => Arc::clone(caller.as_ref()?).presence(),
+            Self::Lane(_) => None,
         }
     }
 }
@@ -275,9 +343,7 @@ pub(crate) struct ActorRequest {
     /// Whether a reply is wanted; else the caller is told when it is in the mailbox.
     pub(crate) answered: bool,
     pub(crate) mail: Mail,
-    /// Set when the caller goes away; what has not begun then is not run. None of another lane's, which
-    /// withdraws.
-    pub(crate) gone: Option<Arc<CallerGone>>,
+    /// What has not begun when it has gone is not run.
     pub(crate) caller: Recipient,
 }
 

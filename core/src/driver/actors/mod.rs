@@ -13,4 +13,4 @@ mod tests;
 pub(crate) mod waiting;
 pub(crate) mod wire;
 
-pub(crate) use seat::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts, Recorded as ActorRecorded};
+pub(crate) use seat::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};

@@ -3,7 +3,7 @@
 use super::acts::{Due, Running};
 use super::callers::{Callers, Waiting, Wants};
 use super::host::{
-    ActorAnswer, ActorEntry, ActorHost, ActorRequest, CallerGone, Finished, Outcome, WatchRequest,
+    ActorAnswer, ActorEntry, ActorHost, ActorRequest, Finished, Outcome, Waiter, WatchRequest,
     WatchWhom,
 };
 use super::stage::{Asker, Report, Stage, World};
@@ -14,7 +14,9 @@ use crate::api::Inner;
 use crate::driver::cluster::Carried;
 use crate::driver::counters::Counters;
 use crate::driver::flight::State;
+use crate::driver::lane::Who;
 use crate::driver::lease::{LeaseEnd, Reading};
+use crate::driver::recorder::Recorder;
 use crate::id::{Epoch, Incarnation, Slot, Ticket};
 use crate::log::KindIndex;
 use crate::name::{EntityId, KindName};
@@ -32,18 +34,7 @@ pub(crate) struct ActorEnv<'a> {
     pub(crate) run: Incarnation,
     pub(crate) probe: &'a mut CountingProbe,
     pub(crate) counters: &'a mut Counters,
-    /// The flight recorder.
-    pub(crate) record: &'a mut dyn FnMut(Time, Recorded<'_>),
-}
-
-/// What the flight recorder keeps of the scheduler.
-pub(crate) enum Recorded<'a> {
-    /// It was made so, and has had no input yet.
-    Born(Dice, State),
-    Input(&'a Input),
-    /// What the last input led to.
-    LedTo(&'a [Effect]),
-    Halted(&'a str),
+    pub(crate) recorder: &'a mut Recorder<Who>,
 }
 
 /// What a seat is made with.
@@ -96,8 +87,8 @@ pub(crate) struct ActorSeat {
     pub(super) running: BTreeMap<Slot, Running>,
     /// What ended in the lane and is not told yet.
     pub(super) ended: VecDeque<Input>,
-    /// The flag of turns whose caller has none.
-    pub(super) spare: Arc<CallerGone>,
+    /// The caller of turns for whose callers nobody tells whether they are there.
+    pub(super) spare: Arc<Waiter>,
     /// The actors, by the lower half of their slots, which is used again; the upper half tells the
     /// stay. Empty while code that owns the actor runs.
     pub(super) residents: Vec<Option<(u32, Box<dyn Any + Send>)>>,
@@ -180,7 +171,6 @@ impl ActorSeat {
             deadline,
             answered,
             mail,
-            gone,
             caller,
         } = request;
         env.counters.actor_messages += 1;
@@ -208,7 +198,6 @@ impl ActorSeat {
             } else {
                 Wants::Receipt
             },
-            gone,
             caller,
         };
         self.callers.admit(ticket, waiting);
@@ -265,7 +254,6 @@ impl ActorSeat {
             place,
             deadline,
             wants: Wants::End(of),
-            gone: None,
             caller,
         };
         self.callers.admit(ticket, waiting);

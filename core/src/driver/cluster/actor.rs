@@ -112,8 +112,7 @@ impl Routed for ActorAsk {
     }
 
     fn is_abandoned(&self) -> bool {
-        let gone = self.request.gone.as_ref();
-        gone.is_some_and(|gone| gone.get())
+        self.request.caller.has_left()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::driver::actors::host::{
 };
 use crate::driver::actors::stage::Report as ActorReport;
 use crate::driver::actors::wire::{WATCH, watch_whom};
-use crate::driver::actors::{ActorEnv, ActorEvent, ActorRecorded, ActorSeat, ActorSeatParts};
+use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::cluster::{ActorAsk, AskingActor, Held, Routed, WatchAsk, place_in, place_of};
 use crate::driver::port::LanePort;
 use crate::driver::seat::ShardKey;
@@ -23,26 +23,6 @@ use std::sync::{Arc, Weak};
 
 /// The part of a lane's dice that its actors draw from.
 const DICE_PART: u64 = 1 << 35;
-
-/// Borrows what the seat of actors may use, beside the seat itself.
-macro_rules! actor_env {
-    ($lane:expr, $now:expr, $record:ident) => {{
-        let recorder = &mut $lane.flight.recorder;
-        $record = |now: Time, what: ActorRecorded<'_>| match what {
-            ActorRecorded::Born(dice, state) => recorder.born(now, Who::Actors, dice, state),
-            ActorRecorded::Input(input) => recorder.push_actors(now, Who::Actors, input),
-            ActorRecorded::LedTo(effects) => recorder.led_to(effects),
-            ActorRecorded::Halted(reason) => recorder.halted(Who::Actors, reason),
-        };
-        ActorEnv {
-            now: $now,
-            run: $lane.run,
-            probe: &mut $lane.probe,
-            counters: &mut $lane.counters,
-            record: &mut $record,
-        }
-    }};
-}
 
 /// What a lane gets its actors with.
 pub(crate) struct Stagecraft {
@@ -81,8 +61,13 @@ impl<S: Shell> Lane<S> {
         let Some(mut seat) = self.actors.take() else {
             return;
         };
-        let mut record;
-        let mut env = actor_env!(self, now, record);
+        let mut env = ActorEnv {
+            now,
+            run: self.run,
+            probe: &mut self.probe,
+            counters: &mut self.counters,
+            recorder: &mut self.flight.recorder,
+        };
         act(&mut seat, &mut env);
         self.now = env.now.max(self.now);
         let events = seat.take_events();
@@ -199,7 +184,6 @@ impl<S: Shell> Lane<S> {
                     metadata,
                     trail,
                 },
-                gone: None,
                 caller,
             };
             self.with_actors(|seat, env| seat.ask(env, ticket, place, request));

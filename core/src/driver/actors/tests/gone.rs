@@ -6,7 +6,7 @@ use crate::driver::actors::host::ActorAnswer;
 use crate::format::Codec;
 use crate::id::Ticket;
 use crate::step::Span;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 /// A turn of a second that a caller of another lane asked of alice, and withdrew.
 fn withdrawn() -> Rig {
@@ -29,7 +29,7 @@ fn nap(
 ) -> mpsc::Receiver<ActorAnswer> {
     let (tell, told) = mpsc::channel();
     let data = Codec::Cbor.encode(&NapAndNote { ms }).unwrap();
-    let (entry, caller) = (rig.entry::<Counter>(), Box::new(Wired(tell)));
+    let (entry, caller) = (rig.entry::<Counter>(), Arc::new(Wired(tell)));
     let message = ("nap_and_note", data);
     rig.wire(ticket, (entry, key), message, (answered, caller));
     told

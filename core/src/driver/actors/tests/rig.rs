@@ -5,14 +5,16 @@ use crate::api::Bytes;
 use crate::api::actor::{Actor, ActorHandle, entry_of};
 use crate::driver::NotSent;
 use crate::driver::actors::host::{
-    ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Content, Mail, PaceRequest, Recipient,
-    WatchRequest,
+    ActorAnswer, ActorCaller, ActorEntry, ActorRequest, Caller, Content, Mail, PaceRequest,
+    Recipient, WatchRequest,
 };
 use crate::driver::actors::stage::{Asker, World};
 use crate::driver::actors::{ActorEnv, ActorEvent, ActorSeat, ActorSeatParts};
 use crate::driver::counters::Counters;
 use crate::driver::handle::Sent;
+use crate::driver::lane::Who;
 use crate::driver::lease::LeaseEnd;
+use crate::driver::recorder::Recorder;
 use crate::driver::shell::TaskHandle;
 use crate::format::TakeOver;
 use crate::id::{ClaimId, Epoch, Incarnation, Sequence, ShardId, Ticket, WallTime};
@@ -171,6 +173,7 @@ pub(super) struct Rig {
     road: Arc<Road>,
     pub(super) counters: Counters,
     probe: CountingProbe,
+    recorder: Recorder<Who>,
     tickets: u64,
     /// Whether the actors are in the place of these tests, or belong to the node.
     pub(super) placed: bool,
@@ -241,6 +244,7 @@ impl Rig {
             road,
             counters: Counters::default(),
             probe: CountingProbe::default(),
+            recorder: Recorder::new(),
             tickets: 0,
             placed: false,
             drained: Vec::new(),
@@ -281,7 +285,7 @@ impl Rig {
             run: Incarnation(1),
             probe: &mut self.probe,
             counters: &mut self.counters,
-            record: &mut |_, _| {},
+            recorder: &mut self.recorder,
         };
         act(&mut self.seat, &mut env)
     }
@@ -325,7 +329,7 @@ impl Rig {
         ticket: Ticket,
         (entry, key): (Arc<ActorEntry>, &str),
         (name, data): (&'static str, Bytes),
-        (answered, caller): (bool, Box<dyn ActorCaller>),
+        (answered, caller): (bool, Arc<dyn ActorCaller>),
     ) {
         let request = ActorRequest {
             kind: entry,
@@ -342,8 +346,7 @@ impl Rig {
                 metadata: None,
                 trail: Default::default(),
             },
-            gone: None,
-            caller: Recipient::Here(caller),
+            caller: Recipient::Here(Caller::new(caller)),
         };
         self.with(|seat, env| seat.ask(env, ticket, None, request));
         self.pump();
@@ -442,9 +445,11 @@ impl Rig {
 pub(super) struct Wired(pub(super) mpsc::Sender<ActorAnswer>);
 
 impl ActorCaller for Wired {
-    fn finish(self: Box<Self>, answer: ActorAnswer) {
+    fn finish(&self, answer: ActorAnswer) {
         self.0.send(answer).expect("the test waits");
     }
+
+    fn forget(&self) {}
 }
 
 /// Something that is awaited.

@@ -10,6 +10,7 @@ use crate::format::Codec;
 use crate::id::{ShardId, Ticket};
 use crate::name::KindName;
 use crate::step::Span;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn rig() -> Rig {
@@ -207,7 +208,7 @@ fn a_message_from_the_wire_is_decoded_and_its_outcome_encoded() {
     let mut rig = rig();
     let (tell, told) = std::sync::mpsc::channel();
     let wire = |rig: &mut Rig, ticket: u64, name, data| {
-        let (entry, caller) = (rig.entry::<Counter>(), Box::new(Wired(tell.clone())));
+        let (entry, caller) = (rig.entry::<Counter>(), Arc::new(Wired(tell.clone())));
         let ticket = Ticket(1_000_000 + ticket);
         rig.wire(ticket, (entry, "alice"), (name, data), (true, caller));
     };
