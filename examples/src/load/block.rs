@@ -11,6 +11,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// So many times each worker keeps for itself before it counts them where all do, and so long at most: what
+/// many threads write costs each of them a good part of what an operation does.
+const KEPT_MAX: usize = 64;
+const KEPT_FOR: Duration = Duration::from_millis(100);
+
 /// Who does operations.
 pub trait Side: Send + Sync + 'static {
     /// Does one operation on what the key with this number has; returns when it is acknowledged.
@@ -159,6 +164,8 @@ pub async fn run<S: Side>(
             progress: progress.clone(),
             latencies: Arc::clone(&tally.latencies),
             slot: usize::try_from(number).expect("of a usize") % tally.latencies.len(),
+            kept: Vec::with_capacity(KEPT_MAX),
+            counted: begin,
         };
         workers.spawn(worker.work());
     }
@@ -196,6 +203,10 @@ struct Worker<S> {
     progress: Progress,
     latencies: Arc<[Mutex<Histogram<u64>>]>,
     slot: usize,
+    /// The times that are not counted yet.
+    kept: Vec<u64>,
+    /// When it counted last.
+    counted: Instant,
 }
 
 impl<S: Side> Worker<S> {
@@ -204,6 +215,7 @@ impl<S: Side> Worker<S> {
             self.pace.turn().await;
             let number = self.taken.fetch_add(1, Ordering::Relaxed);
             if number >= self.block.ops {
+                self.count();
                 return Ok(());
             }
             let key = if self.block.in_turn && number < self.keys {
@@ -213,13 +225,21 @@ impl<S: Side> Worker<S> {
             };
             let begin = self.pace.begin(number);
             self.side.operate(key).await?;
-            let nanos = u64::try_from(begin.elapsed().as_nanos())?;
-            let mut latencies = self.latencies[self.slot]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            self.kept.push(u64::try_from(begin.elapsed().as_nanos())?);
+            if self.kept.len() == KEPT_MAX || begin.duration_since(self.counted) > KEPT_FOR {
+                self.counted = begin;
+                self.count();
+            }
+        }
+    }
+
+    /// Counts the times that are kept.
+    fn count(&mut self) {
+        self.progress.add(self.kept.len() as u64);
+        let latencies = self.latencies[self.slot].lock();
+        let mut latencies = latencies.unwrap_or_else(PoisonError::into_inner);
+        for nanos in self.kept.drain(..) {
             latencies.saturating_record(nanos);
-            drop(latencies);
-            self.progress.one();
         }
     }
 }

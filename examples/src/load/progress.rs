@@ -71,7 +71,12 @@ impl Progress {
 
     /// One more operation is done.
     pub fn one(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// So many more operations are done.
+    pub(crate) fn add(&self, operations: u64) {
+        self.done.fetch_add(operations, Ordering::Relaxed);
     }
 }
 
