@@ -13,12 +13,14 @@ const SITES: &str = include_str!("sites.txt");
 pub enum SeenIn {
     /// In the pure world.
     Pure,
-    /// In the pure world, by so few seeds that no run is asked for it.
+    /// In some world, by so few seeds that no run is asked for it.
     Rarely,
-    /// Where the driver runs: tests of the driver, and worlds that run it.
+    /// In the worlds that run the driver.
     Driver,
     /// Where nodes speak NATS to servers.
     Nats,
+    /// By tests of the driver: no world does what leads there.
+    Tests,
     /// By properties and traces of its machine alone: no world does what leads there.
     Alone,
 }
@@ -39,8 +41,9 @@ pub fn sites() -> BTreeMap<&'static str, SeenIn> {
             "rarely" => SeenIn::Rarely,
             "driver" => SeenIn::Driver,
             "nats" => SeenIn::Nats,
+            "tests" => SeenIn::Tests,
             "alone" => SeenIn::Alone,
-            other => panic!("{other:?} is nowhere: pure, rarely, driver, nats or alone"),
+            other => panic!("{other:?} is nowhere: pure, rarely, driver, nats, tests or alone"),
         };
         (name, seen)
     };
