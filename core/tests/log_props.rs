@@ -26,7 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenure_core::format::{Commit, Snapshot, TakeOver, WriteMode};
 use tenure_core::id::{Incarnation, Sequence, Ticket, Version};
 use tenure_core::log::{Expected, Freshness, Input, Refusal, Reply, Shard, SnapshotPolicy, mark};
-use tenure_core::port::{Expect, Publish, Rollup, StoreRequest, StreamName};
+use tenure_core::port::{Ack, Expect, Publish, Rollup, StoreDone, StoreRequest, StreamName};
+use tenure_core::step::Outcome;
 use tenure_core::{Limits, Span};
 use world::{Fate, Setup, World};
 
@@ -391,7 +392,11 @@ fn at_rest(name_len: usize, commits: u64) -> usize {
             world.run(None);
         }
     }
-    world.entities_held(NODES[0])
+    let (held, counts) = world.cached(NODES[0]);
+    let evictions = 100 - held as u64;
+    assert_eq!((counts.misses, counts.evictions), (100, evictions));
+    assert_eq!(counts.hits, 100 * (commits - 1));
+    held
 }
 
 #[test]
@@ -472,6 +477,14 @@ fn writes_to_the_event_stream_and_nothing_else_raise_its_mark() {
     assert!(mark::counts(&events, &write(events.clone())));
     assert!(!mark::counts(&events, &write(snapshots)));
     assert!(!mark::counts(&events, &read(events.clone())));
+    let (sequence, duplicate) = (Sequence(7), false);
+    let stored = StoreDone::Published(Ack {
+        sequence,
+        duplicate,
+    });
+    assert_eq!(mark::told(&Outcome::Done(stored)), Some(sequence));
+    assert_eq!(mark::told(&Outcome::Unknown), None);
+    assert_eq!(mark::told(&Outcome::Done(StoreDone::Closed)), None);
 }
 
 #[test]

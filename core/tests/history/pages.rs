@@ -283,3 +283,27 @@ fn a_repetition_waits_for_half_of_a_span_that_doubles_and_for_a_drawn_part_of_th
         assert!(drawn.contains(&quarter), "no wait in quarter {quarter}");
     }
 }
+
+#[test]
+fn what_is_refused_for_now_is_asked_again_and_for_good_ends_it() {
+    let mut world = World::new(150);
+    for cursor in [Cursor::Oldest, Cursor::Newest] {
+        let mut whole = |refused: &Refused, at: usize| {
+            let mut count = 0;
+            let page = world.page(cursor.clone(), 64, |_, _| {
+                count += 1;
+                (count == at).then(|| Outcome::Refused(refused.clone()))
+            });
+            (page, count)
+        };
+        let (undisturbed, requests) = whole(&Refused::Overloaded, 0);
+        assert!(undisturbed.is_ok() && requests > 1);
+        for at in 1..=requests {
+            let (page, _) = whole(&Refused::Overloaded, at);
+            assert_eq!(page, undisturbed, "request {at} of {cursor:?}");
+            let denied = Refused::Denied("not allowed".into());
+            let (page, _) = whole(&denied, at);
+            assert_eq!(page, Err(HistoryRefusal::Store(denied)), "request {at}");
+        }
+    }
+}

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tenure_core::cache::{Cache, StockAt};
 use tenure_core::format::{TakeOver, WriteMode};
 use tenure_core::id::{CommandId, Incarnation, LayoutId, OpId, Sequence, Ticket, WallTime};
-use tenure_core::log::{Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
+use tenure_core::log::{CacheCounts, Delivery, Dispatch, Reply, Shard, SnapshotPolicy, Work};
 use tenure_core::port::{Refused, StoreReply, StoreRequest};
 use tenure_core::step::CountingProbe;
 use tenure_core::{Dice, Limits, Span, Time};
@@ -201,10 +201,11 @@ impl World {
         self.nodes.contains_key(name)
     }
 
-    /// How many entities a node has in memory.
+    /// How many entities a node has in memory, and how often one was there that was asked for.
     #[allow(dead_code, reason = "stories tell which are forgotten")]
-    pub(crate) fn entities_held(&self, node: &str) -> usize {
-        self.nodes[node].shard.entities_held()
+    pub(crate) fn cached(&self, node: &str) -> (usize, CacheCounts) {
+        let shard = &self.nodes[node].shard;
+        (shard.entities_held(), shard.cache_counts())
     }
 
     /// What a caller was told.
