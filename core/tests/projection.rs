@@ -1,13 +1,20 @@
 //! States of projections over a model store: several nodes load and save them in any order, and answers and
-//! requests are lost (J1 to J4).
+//! requests are lost (J1 to J4); and the dead letters of former lives (J7).
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tenure_core::format::{LayoutKey, Mark, Position, StateAt, Unknown};
-use tenure_core::id::{Incarnation, LayoutId, Sequence, WallTime};
-use tenure_core::name::{ConsumerName, Namespace};
-use tenure_core::port::{Refused, StoreReply, StoreRequest, StreamSettings, Subject};
-use tenure_core::projection::{Held, Hold, Load, Loaded, Next, Save, Saved, StateFault};
+use tenure_core::format::{
+    Cause, DeadLetter, EventPlace, LayoutKey, Mark, Position, StateAt, Unknown,
+};
+use tenure_core::id::{Incarnation, LayoutId, Partition, Sequence, Version, WallTime};
+use tenure_core::name::{ConsumerName, EntityId, KindName, Namespace};
+use tenure_core::port::{
+    Expect, Publish, Refused, Rollup, StoreReply, StoreRequest, StreamSettings, Subject,
+};
+use tenure_core::projection::{
+    ClearLetter, FormerLetter, FormerLetters, Held, Hold, Load, Loaded, Next, Save, Saved,
+    StateFault,
+};
 use tenure_core::step::Outcome;
 use tenure_mem::store::{Store, StoreConfig};
 
@@ -349,4 +356,116 @@ fn a_mark_that_a_replica_lacks_is_looked_for() {
     assert!(matches!(gone.answered(stream), Next::Ask));
     let looks = (1..100).find(|_| matches!(gone.answered(lacking()), Next::Done(None)));
     assert!(looks.is_some_and(|looks| looks > 5), "{looks:?}");
+}
+
+fn place(sequence: u64) -> EventPlace {
+    EventPlace {
+        partition: Partition(0),
+        sequence: Sequence(sequence),
+        index: 0,
+    }
+}
+
+/// Puts an event aside, in a life of the projection over a log.
+fn put_aside(world: &mut World, sequence: u64, generation: u64, layout: LayoutId) {
+    let place = place(sequence);
+    let letter = DeadLetter {
+        layout,
+        consumer: projection(),
+        place,
+        kind: KindName::new("account").unwrap(),
+        entity: EntityId::new("alice").unwrap(),
+        version: Version(sequence),
+        event: "moved".into(),
+        cause: Cause::Handler,
+        text: "no".into(),
+        tries: 1,
+        time: WallTime(1),
+        generation,
+        unknown: Unknown::default(),
+    };
+    let put = StoreRequest::Publish(Publish {
+        stream: namespace().consumer_stream(),
+        subject: namespace().dead_letter_subject(&projection(), place),
+        expect: Expect::Nothing,
+        rollup: Rollup::Subject,
+        dedup: None,
+        ttl_s: None,
+        payload: letter.encode(),
+    });
+    assert!(matches!(world.apply(&put), Outcome::Done(_)));
+}
+
+/// The letters that a run of a life lists that begins after a place; by the places of their events.
+fn former(world: &mut World, generation: u64, after: u64) -> Vec<FormerLetter> {
+    let mut listing = FormerLetters::new(namespace(), mark(generation, after));
+    loop {
+        let reply = world.apply(&listing.request());
+        match listing.answered(reply) {
+            Next::Ask | Next::Wait => {}
+            Next::Done(letters) => return letters,
+            Next::Fail(fault) => panic!("{fault}"),
+        }
+    }
+}
+
+fn places(letters: &[FormerLetter]) -> Vec<u64> {
+    let places = letters.iter().map(|letter| letter.place.sequence.0);
+    places.collect()
+}
+
+fn cleared(world: &mut World, letter: FormerLetter) {
+    let mut clear = ClearLetter::new(&namespace(), mark(2, 20), letter);
+    // The answer to the first attempt is lost.
+    world.apply(&clear.request());
+    assert!(matches!(clear.answered(Outcome::Unknown), Next::Wait));
+    let again = world.apply(&clear.request());
+    assert!(matches!(clear.answered(again), Next::Done(())));
+}
+
+/// A run takes in what former lives put aside and it has yet to come to: nothing of its own life, of
+/// another log, or behind it (J7).
+#[test]
+fn letters_of_former_lives_are_told_that_are_before_a_run() {
+    let mut world = World::new();
+    assert_eq!(former(&mut world, 2, 0), [], "there are none");
+    for (sequence, generation) in [(3, 1), (5, 2), (7, 1), (400, 1)] {
+        put_aside(&mut world, sequence, generation, LayoutId(7));
+    }
+    put_aside(&mut world, 8, 1, LayoutId(8));
+    assert_eq!(former(&mut world, 1, 0), []);
+    assert_eq!(places(&former(&mut world, 2, 0)), [3, 7, 400]);
+    assert_eq!(places(&former(&mut world, 2, 3)), [7, 400]);
+    assert_eq!(places(&former(&mut world, 3, 0)), [3, 5, 7, 400]);
+    // More than are told at once.
+    for sequence in 401..=900 {
+        put_aside(&mut world, sequence, 1, LayoutId(7));
+    }
+    assert_eq!(former(&mut world, 2, 3).len(), 502);
+    let letter = former(&mut world, 2, 0)[0];
+    assert!(letter.is_passed(&mark(2, 3).positions));
+    assert!(!letter.is_passed(&mark(2, 2).positions));
+}
+
+/// A letter goes that is what it was when the run began; one that came in its place stays (J7).
+#[test]
+fn a_letter_that_came_later_stays() {
+    let mut world = World::new();
+    put_aside(&mut world, 3, 1, LayoutId(7));
+    put_aside(&mut world, 7, 1, LayoutId(7));
+    let letters = former(&mut world, 2, 0);
+    // The new life cannot take it in either.
+    put_aside(&mut world, 7, 2, LayoutId(7));
+    for letter in letters {
+        cleared(&mut world, letter);
+    }
+    assert_eq!(places(&former(&mut world, 3, 0)), [7]);
+}
+
+/// There is no stream before the first consumer made it.
+#[test]
+fn without_a_stream_there_are_no_letters() {
+    let mut world = World::new();
+    world.store = Store::new(StoreConfig::default());
+    assert_eq!(former(&mut world, 2, 0), []);
 }

@@ -51,7 +51,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(subject: Subject, definition: u64) -> Self {
+    pub(super) fn new(subject: Subject, definition: u64, generation: u64) -> Self {
         Self {
             subject,
             owner: None,
@@ -61,7 +61,7 @@ impl Record {
             at: Sequence::NONE,
             mine: false,
             saved: Vec::new(),
-            generation: 1,
+            generation,
             ordinal: 0,
             writing: None,
             absent_since: None,

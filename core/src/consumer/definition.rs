@@ -144,10 +144,14 @@ pub enum Start {
 pub enum Keeping {
     /// In the namespace.
     Stored,
-    /// With the handler's own state, which stood here; `None` when it has none yet. The handler stores
-    /// [`Batch::upto`](super::Batch::upto) together with what it makes of a batch, so the order is
-    /// [`Order::Serial`].
-    External(Option<Vec<Position>>),
+    /// With the handler's own state. The handler stores [`Batch::upto`](super::Batch::upto) together with
+    /// what it makes of a batch, so the order is [`Order::Serial`], and no event is handed over out of it.
+    External {
+        /// Where the state stood; `None` when there is none yet.
+        at: Option<Vec<Position>>,
+        /// The how manieth life of the state this is, from 1.
+        life: u64,
+    },
 }
 
 impl Filter {

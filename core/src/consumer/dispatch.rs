@@ -208,8 +208,8 @@ impl Consumer {
     }
 
     /// Whether the handler keeps the checkpoint, and is done with a whole batch or with none of it.
-    fn is_external(&self) -> bool {
-        matches!(self.config.definition.keeping, Keeping::External(_))
+    pub(super) fn is_external(&self) -> bool {
+        matches!(self.config.definition.keeping, Keeping::External { .. })
     }
 
     /// The next event of a commit is done with.

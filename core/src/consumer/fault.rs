@@ -403,6 +403,11 @@ pub enum LetterRefusal {
         /// The shard of the entity.
         shard: ShardId,
     },
+    /// The consumer's checkpoint is with its own state, which takes events in in the log's order alone.
+    #[error(
+        "the consumer's checkpoint is with its own state, which takes in no event out of the log's order: mend what failed and build that state anew (a projection's rebuild, or a start with a reset)"
+    )]
+    External,
     /// It failed again.
     #[error("the event failed again: {text}")]
     Failed {

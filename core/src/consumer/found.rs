@@ -38,7 +38,7 @@ impl Consumer {
                 return Ok(());
             }
         };
-        if let Keeping::External(positions) = self.config.definition.keeping.clone() {
+        if let Keeping::External { at: positions, .. } = self.config.definition.keeping.clone() {
             self.asks.done(Job::Read);
             self.met(cx, found, positions, out);
             return Ok(());
@@ -141,7 +141,9 @@ impl Consumer {
             Outcome::Done(StoreDone::Published(_)) => {
                 crate::reached!(cx, "consumer: a name was taken");
                 self.asks.done(Job::Name);
-                if let Keeping::External(positions) = self.config.definition.keeping.clone() {
+                if let Keeping::External { at: positions, .. } =
+                    self.config.definition.keeping.clone()
+                {
                     self.open_from(cx, positions, out);
                 }
             }

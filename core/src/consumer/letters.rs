@@ -10,6 +10,7 @@ use super::{
 };
 use crate::format::{DeadLetter, EventPlace};
 use crate::id::{Partition, Sequence, Ticket};
+use crate::name::{ConsumerName, Namespace};
 use crate::port::{
     Expect, Message, Page, Publish, Refused, Rollup, Source, StoreDone, StoreReply, StoreRequest,
     Subject,
@@ -101,26 +102,9 @@ impl Consumer {
     /// The same letter again replaces itself, and so does that of a later life of the consumer.
     pub(super) fn put_request(&self, place: EventPlace) -> Option<StoreRequest> {
         let payload = self.puts.get(&place)?.letter.encode();
-        Some(self.letter_publish(place, Expect::Nothing, None, payload))
-    }
-
-    fn letter_publish(
-        &self,
-        place: EventPlace,
-        expect: Expect,
-        ttl_s: Option<u32>,
-        payload: Bytes,
-    ) -> StoreRequest {
-        let ns = &self.config.wish.namespace;
-        StoreRequest::Publish(Publish {
-            stream: ns.consumer_stream(),
-            subject: ns.dead_letter_subject(&self.config.definition.name, place),
-            expect,
-            rollup: Rollup::Subject,
-            dedup: None,
-            ttl_s,
-            payload,
-        })
+        let (ns, name) = (&self.config.wish.namespace, &self.config.definition.name);
+        let put = (Expect::Nothing, None);
+        Some(letter_publish(ns, name, place, put, payload))
     }
 
     pub(super) fn was_put(
@@ -162,6 +146,11 @@ impl Consumer {
     ) {
         if self.letters.len() >= self.config.pace.letters_max as usize {
             let answer = want.refused(OrderRefusal::Busy.into());
+            return out.push(Effect::Answer { ticket, answer });
+        }
+        if matches!(want, Want::Replay(_)) && self.is_external() {
+            // Its place is behind what the state has taken in (P6).
+            let answer = want.refused(LetterRefusal::External);
             return out.push(Effect::Answer { ticket, answer });
         }
         if let Want::Replay(place) = want
@@ -215,10 +204,7 @@ impl Consumer {
                 })
             }
             // Only if it is the one that was read: a newer one stays.
-            (Job::Remove(_), want) => {
-                let (place, expect) = (want.place()?, Expect::OwnLast(task.found?));
-                Some(self.letter_publish(place, expect, Some(REMOVED_TTL_S), Bytes::new()))
-            }
+            (Job::Remove(_), want) => Some(removal(ns, name, want.place()?, task.found?)),
             (_, _) => None,
         }
     }
@@ -456,12 +442,42 @@ impl Consumer {
     }
 }
 
+fn letter_publish(
+    ns: &Namespace,
+    consumer: &ConsumerName,
+    place: EventPlace,
+    (expect, ttl_s): (Expect, Option<u32>),
+    payload: Bytes,
+) -> StoreRequest {
+    StoreRequest::Publish(Publish {
+        stream: ns.consumer_stream(),
+        subject: ns.dead_letter_subject(consumer, place),
+        expect,
+        rollup: Rollup::Subject,
+        dedup: None,
+        ttl_s,
+        payload,
+    })
+}
+
 /// What removed a letter, or what the store left of that.
 fn is_removed(message: &Message) -> bool {
     message.payload.is_empty() || message.expired_marker
 }
 
-fn listed(page: &Page) -> LetterPage {
+/// What removes the letter of an event that is at this place of the consumers' stream, and no other one.
+pub(crate) fn removal(
+    ns: &Namespace,
+    consumer: &ConsumerName,
+    place: EventPlace,
+    at: Sequence,
+) -> StoreRequest {
+    let (expect, ttl_s) = (Expect::OwnLast(at), Some(REMOVED_TTL_S));
+    letter_publish(ns, consumer, place, (expect, ttl_s), Bytes::new())
+}
+
+/// The letters of a page of the consumers' stream.
+pub(crate) fn listed(page: &Page) -> LetterPage {
     let last = page.messages.last().map(|message| message.sequence);
     let mut listed = LetterPage {
         more: last.filter(|_| page.more),

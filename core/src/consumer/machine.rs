@@ -138,7 +138,7 @@ impl Consumer {
     pub fn new(config: Config, limits: Limits) -> Result<Self, Fault> {
         let name = config.definition.name.clone();
         let serial = config.definition.order == Order::Serial;
-        if matches!(config.definition.keeping, Keeping::External(_)) && !serial {
+        if matches!(config.definition.keeping, Keeping::External { .. }) && !serial {
             return Err(Fault::NotSerial { name });
         }
         if let Some(what) = config.pace.wrong() {
@@ -154,8 +154,12 @@ impl Consumer {
         });
         let feeds = feeds.collect();
         let subject = ns.checkpoint_subject(&name);
+        let life = match &config.definition.keeping {
+            Keeping::Stored => 1,
+            Keeping::External { life, .. } => *life,
+        };
         Ok(Self {
-            record: Record::new(subject, config.definition.hash(layout)),
+            record: Record::new(subject, config.definition.hash(layout), life),
             config,
             limits,
             phase: Phase::Waiting,

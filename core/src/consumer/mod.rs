@@ -52,6 +52,7 @@ mod watch;
 pub use definition::{BUS_KIND, Definition, Filter, Keeping, Order, Source, Start};
 pub(crate) use fault::may_pass;
 pub use fault::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
+pub(crate) use letters::{listed, removal};
 pub use machine::Consumer;
 pub use policy::{Pace, Policy, Then};
 pub use status::{Lag, Stall, StallReason, State, Status};

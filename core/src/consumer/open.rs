@@ -66,7 +66,7 @@ impl Consumer {
                 None => self.begin_to_read(cx, out),
             },
             // Its checkpoint is elsewhere; its name has to be its own all the same.
-            Keeping::External(_) => self.begin_to_read(cx, out),
+            Keeping::External { .. } => self.begin_to_read(cx, out),
         }
     }
 
@@ -144,7 +144,7 @@ impl Consumer {
                 self.phase = Phase::Claiming;
                 self.write(cx, out);
             }
-            Keeping::External(_) => self.start(cx, out),
+            Keeping::External { .. } => self.start(cx, out),
         }
     }
 

@@ -38,7 +38,7 @@ impl Consumer {
             Command::Rewind { ticket, to } => {
                 let refusal = match (&self.config.definition.keeping, self.refusal()) {
                     (_, Some(refusal)) => Some(RewindRefusal::Order(refusal)),
-                    (Keeping::External(_), None) => Some(RewindRefusal::External),
+                    (Keeping::External { .. }, None) => Some(RewindRefusal::External),
                     (Keeping::Stored, None) => None,
                 };
                 match refusal {

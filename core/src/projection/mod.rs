@@ -22,13 +22,21 @@
 //!   what one would have written.
 //! - J6: a mark that follows its values is stored after all of them, by the run that took it over last
 //!   ([`Hold`], by CAS).
+//!
+//! What a life could not take in is put aside as a dead letter. The next life comes past its event again.
+//!
+//! - J7: a dead letter goes only when a life after the one that put it aside has come past its event, and is
+//!   stored with that, and nobody has put the event aside since that life's run began ([`ClearLetter`], by
+//!   CAS).
 
 mod hold;
+mod letters;
 mod load;
 mod save;
 mod values;
 
 pub use hold::{Held, Hold};
+pub use letters::{ClearLetter, FormerLetter, FormerLetters};
 pub use load::{Load, Loaded};
 pub use save::{Save, Saved};
 pub use values::{List, Listed, Put, Read, Written};

@@ -314,7 +314,11 @@ impl ConsumerBuilder {
             filter,
             order,
             start: self.start,
-            keeping: self.external.map_or(Keeping::Stored, Keeping::External),
+            keeping: self.external.map_or(Keeping::Stored, |at| {
+                // What is rebuilt, and how often, its handler knows alone.
+                let life = 1;
+                Keeping::External { at, life }
+            }),
         };
         Ok(Made {
             tenure,

@@ -106,7 +106,8 @@ impl DeadLetters<'_> {
     ///
     /// # Errors
     ///
-    /// [`LetterRefusal::Failed`] when it failed again; the letter stays.
+    /// [`LetterRefusal::Failed`] when it failed again; [`LetterRefusal::External`] where the checkpoint is
+    /// with the handler's own state, as a projection's is. The letter stays.
     pub async fn replay(&self, place: EventPlace) -> Result<(), LetterError> {
         let command = move |ticket| Command::Replay { ticket, place };
         self.removed(self.consumer.ask(command).await?)
@@ -116,7 +117,7 @@ impl DeadLetters<'_> {
     ///
     /// # Errors
     ///
-    /// When the consumer has ended, or the store refuses.
+    /// When the consumer has ended, the store refuses, or the checkpoint is with the handler's own state.
     pub async fn replay_all(&self) -> Result<(u64, Vec<DeadLetter>), LetterError> {
         let (mut handled, mut failed) = (0, Vec::new());
         for letter in self.all().await? {

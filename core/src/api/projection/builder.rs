@@ -99,7 +99,8 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
     }
 
     /// What is done when a fold fails; [`Policy::stop`] when this is not said. What is passed over or put
-    /// aside is missing from the state until it is built anew.
+    /// aside is missing from the state until that is built anew by a fold that can take it in, which removes
+    /// the dead letter; it is not replayed by itself, as its place is behind the state.
     pub fn failing(mut self, policy: Policy) -> Self {
         self.pace.failing = policy;
         self

@@ -10,6 +10,7 @@ use crate::api::consumer::{ConsumerError, ConsumerHandle, NotDecoded};
 use crate::consumer::{Batch, Command, Handled};
 use crate::driver::consumer::{ConsumerHost, Progress};
 use crate::format::{Cause, Mark};
+use crate::projection::{ClearLetter, FormerLetter};
 use crate::step::Span;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,8 @@ pub(super) struct Shared<St: ProjectionStore> {
     trouble: Mutex<Trouble>,
     /// The mark of the last batch that was stored, or of the start.
     mark: Mutex<Mark>,
+    /// The dead letters of former lives whose events it is to take in.
+    letters: Mutex<Vec<FormerLetter>>,
     /// Where the consumer is, as soon as it is somewhere.
     seat: watch::Sender<Option<(usize, u64)>>,
 }
@@ -49,7 +52,7 @@ impl<St: ProjectionStore> Shared<St> {
         plan: Arc<Plan<St::State>>,
         store: Arc<St>,
         claim: Claim,
-        mark: Mark,
+        (mark, letters): (Mark, Vec<FormerLetter>),
     ) -> Self {
         Self {
             plan,
@@ -57,6 +60,7 @@ impl<St: ProjectionStore> Shared<St> {
             claim,
             trouble: Mutex::default(),
             mark: Mutex::new(mark),
+            letters: Mutex::new(letters),
             seat: watch::channel(None).0,
         }
     }
@@ -72,6 +76,25 @@ impl<St: ProjectionStore> Shared<St> {
     /// The mark of what is stored.
     pub(super) fn mark(&self) -> MutexGuard<'_, Mark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the dead letters of former lives whose events are in what is stored with this mark (J7).
+    pub(super) async fn clear_letters(&self, stored: &Mark) {
+        let passed: Vec<FormerLetter> = {
+            let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+            let passed = |letter: &mut FormerLetter| letter.is_passed(&stored.positions);
+            letters.extract_if(.., passed).collect()
+        };
+        let (keeper, projection) = (&self.claim.keeper, self.claim.projection());
+        for letter in passed {
+            let mut clear = ClearLetter::new(&keeper.namespace, stored.clone(), letter);
+            let (request, answered) = (ClearLetter::request, ClearLetter::answered);
+            if let Err(error) = keeper.run(projection, &mut clear, request, answered).await {
+                // The next life removes what is left.
+                tracing::warn!(projection, %error, "projection_letters_not_removed");
+                return;
+            }
+        }
     }
 
     /// Why the run ended: what the store says comes before what the consumer says of it.
@@ -105,12 +128,6 @@ impl<St: ProjectionStore> Shared<St> {
     async fn store(&self, batch: Batch) -> Handled {
         let clock = &self.claim.keeper.clock;
         let mut wait = AWAY_MIN;
-        if batch.upto == self.mark().positions {
-            // A dead letter that is handed over again: its place is behind the state.
-            let text =
-                "a projection folds nothing out of its order: mend the fold and build it anew";
-            return failed(Cause::Handler, text.to_owned());
-        }
         loop {
             let (mark, stored) = match self.decode(&batch) {
                 Ok(folds) => (folds.mark().clone(), self.store.store(folds).await),

@@ -16,7 +16,8 @@ const BY: &str = "its rebuild";
 impl<St: ProjectionStore> Projection<St> {
     /// Builds it anew from the first event beside itself, and puts the new one in its place when that has
     /// caught up. Until then the old one serves and goes on; for the moment of the change it is paused, so
-    /// that whoever has [seen](Self::seen) a commit sees it after that as well.
+    /// that whoever has [seen](Self::seen) a commit sees it after that as well. The dead letters whose
+    /// events the new one has taken in are removed.
     ///
     /// Cancel safe: it goes on.
     ///
@@ -84,6 +85,8 @@ impl<St: ProjectionStore> Inner<St> {
             ended = blue.consumer.ended() => Err(blue_ended(&blue, ended)),
             ready = self.catches_up(&blue, &green) => ready,
         };
+        // What is folded during the switch may not be in what that stores.
+        let mark = green.shared.mark().clone();
         let built = match ready {
             Ok(was_paused) => self.switch(&blue, &green, was_paused).await,
             Err(error) => Built::Failed(error),
@@ -98,6 +101,7 @@ impl<St: ProjectionStore> Inner<St> {
         match built {
             Built::Switched => {
                 left.shared.store.discard().await;
+                green.shared.clear_letters(&mark).await;
                 Ok(())
             }
             Built::Failed(error) => {

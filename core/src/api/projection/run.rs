@@ -13,6 +13,7 @@ use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Source, Start, S
 use crate::driver::consumer::Told;
 use crate::format::Mark;
 use crate::name::{ConsumerName, KindName};
+use crate::projection::{FormerLetter, FormerLetters};
 use crate::step::{Span, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl<St: ProjectionStore> Run<St> {
             filter: plan.filter.clone(),
             order: Order::Serial,
             start: Start::Beginning,
-            keeping: Keeping::External(None),
+            keeping: Keeping::External { at: None, life: 1 },
             source: Source::Log,
         };
         let claim = Claim {
@@ -93,10 +94,14 @@ impl<St: ProjectionStore> Run<St> {
         let until = handle.now() + plan.timeout;
         let opened = open(&*store, &claim, until).await;
         let mark = opened.map_err(|error| plan.store_error(error))?;
-        definition.keeping = Keeping::External(mark.as_ref().map(|mark| mark.positions.clone()));
+        let at = mark.as_ref().map(|mark| mark.positions.clone());
         let mark = mark.unwrap_or_else(|| claim.first(1));
+        let life = mark.generation;
+        definition.keeping = Keeping::External { at, life };
+        let letters = former_letters(&claim, &mark, until).await;
+        let letters = letters.map_err(|error| plan.store_error(error))?;
         let waits = begin != Begin::Green && store.is_beside();
-        let shared = Arc::new(Shared::new(Arc::clone(plan), store, claim, mark));
+        let shared = Arc::new(Shared::new(Arc::clone(plan), store, claim, (mark, letters)));
         let host = Arc::new(FoldHost(Arc::clone(&shared)));
         let left = until.since(handle.now());
         let definition = (definition, plan.pace, None);
@@ -106,7 +111,8 @@ impl<St: ProjectionStore> Run<St> {
         let (settled_tx, settled) = watch::channel(false);
         let (serves_tx, serves) = watch::channel(!waits);
         let tells = (serves_tx, settled_tx);
-        let settling = settle(Arc::clone(&shared), consumer.told(), tells);
+        let clears = begin != Begin::Green;
+        let settling = settle(Arc::clone(&shared), consumer.told(), tells, clears);
         drop(handle.spawn(Box::pin(settling)));
         Ok(Arc::new(Self {
             shared,
@@ -205,12 +211,36 @@ async fn open<St: ProjectionStore>(
     }
 }
 
+/// The dead letters of former lives whose events a run is to take in. They are known before it reads the
+/// first one, so that none is its own.
+async fn former_letters(
+    claim: &Claim,
+    mark: &Mark,
+    until: Time,
+) -> Result<Vec<FormerLetter>, StoreError> {
+    if mark.generation <= 1 {
+        return Ok(Vec::new());
+    }
+    let keeper = &claim.keeper;
+    let mut listing = FormerLetters::new(keeper.namespace.clone(), mark.clone());
+    let (request, answered) = (FormerLetters::request, FormerLetters::answered);
+    tokio::select! {
+        biased;
+        listed = keeper.run(claim.projection(), &mut listing, request, answered) => listed,
+        () = keeper.clock.sleep_until(until) => {
+            Err(StoreError::away("its dead letters were not told in time"))
+        }
+    }
+}
+
 /// Has a store settle: after batches, after a while, when the projection has caught up, and at the end. When
-/// it has caught up, one that waits beside another takes that one's place before.
+/// it has caught up, one that waits beside another takes that one's place before, and the dead letters that
+/// it has taken in go after that; those of a rebuild go when that is done.
 async fn settle<St: ProjectionStore>(
     shared: Arc<Shared<St>>,
     mut told: watch::Receiver<Told>,
     (serves, settled): (watch::Sender<bool>, watch::Sender<bool>),
+    clears: bool,
 ) {
     let clock = shared.claim.keeper.clock.clone();
     let mut live = false;
@@ -229,6 +259,8 @@ async fn settle<St: ProjectionStore>(
             false => Ok(()),
         };
         live = now_live && promoted.is_ok();
+        // What is folded while it settles may not be in what is stored.
+        let mark = shared.mark().clone();
         let settling = match promoted {
             Ok(()) => {
                 serves.send_if_modified(|serves| live && !std::mem::replace(serves, true));
@@ -243,6 +275,9 @@ async fn settle<St: ProjectionStore>(
         let after = match settling {
             Ok(after) => {
                 shared.trouble().unsettled = None;
+                if clears && when == Settle::CaughtUp {
+                    shared.clear_letters(&mark).await;
+                }
                 after.unwrap_or(SETTLE_MAX).min(SETTLE_MAX)
             }
             Err(error) => {

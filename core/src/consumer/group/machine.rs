@@ -136,7 +136,7 @@ impl Group {
                 partitions_max,
             });
         }
-        if matches!(config.definition.keeping, Keeping::External(_)) {
+        if matches!(config.definition.keeping, Keeping::External { .. }) {
             return Err(Fault::GroupExternal { name });
         }
         Ok(Self {

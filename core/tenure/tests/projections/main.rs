@@ -3,6 +3,7 @@
 mod defects;
 mod kv;
 mod kv_foreign;
+mod letters;
 mod memory;
 mod names;
 mod own_store;

@@ -303,7 +303,7 @@ impl Desk {
                         "" => None,
                         at => Some(vec![Position::whole(Sequence(number(at)?))]),
                     };
-                    definition.keeping = Keeping::External(at);
+                    definition.keeping = Keeping::External { at, life: 1 };
                 }
                 "new" => definition.start = Start::New,
                 "after" => {
