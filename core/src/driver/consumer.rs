@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::handle::{Clock, Handle, NotSent};
 use super::handling::{Handling, Permission, Teller};
-use super::host::caught;
+use super::host::{caught, panic_text};
 use super::lane::{Env, Who};
 use super::recorder::{LastBegan, Recorded};
 use super::request::Request;
@@ -296,7 +296,7 @@ impl ConsumerSeat {
                     Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
                     Err(panic) => Ok(failed(&progress, panic)),
                 };
-                handled.unwrap_or_else(|panic| failed(&progress, text_of(&*panic)))
+                handled.unwrap_or_else(|panic| failed(&progress, panic_text(panic)))
             };
             handler.boxed()
         });
@@ -414,12 +414,6 @@ fn failed(progress: &Progress, panic: impl fmt::Display) -> Handled {
         cause: Cause::Handler,
         text: format!("it panicked: {panic}"),
     }
-}
-
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "with a value that is no text".to_owned())
 }
 
 impl Handle {

@@ -6,6 +6,7 @@
 
 use super::consumer::Clocked;
 use super::counters::Counters;
+use super::host::panic_text;
 use super::outbox::Outbox;
 use super::shell::Shell;
 use crate::format::Layout;
@@ -31,11 +32,11 @@ pub(crate) enum Called {
 
 /// The user's code of one effect.
 pub(crate) trait EffectHost: Send + Sync {
-    /// Does it. A panic is caught, and `failed` says what comes of it.
+    /// Does it. A panic is caught, and `panicked` says what comes of it.
     fn call(&self, dispatch: Dispatch, clock: Clocked) -> BoxFuture<'static, Called>;
 
-    /// What becomes of a call that panicked.
-    fn panicked(&self, dispatch: Dispatch, clock: &Clocked) -> Called;
+    /// What becomes of a call that panicked with a text.
+    fn panicked(&self, dispatch: Dispatch, panic: &str, clock: &Clocked) -> Called;
 }
 
 /// What is counted of effects, over all lanes of a node.
@@ -70,7 +71,8 @@ pub(crate) fn call<S: Shell>(
         // The user's code may panic before it returns a future.
         let calling = async { host.call(dispatch.clone(), clock.clone()).await };
         let called = AssertUnwindSafe(calling).catch_unwind().await;
-        let called = called.unwrap_or_else(|_| host.panicked(dispatch, &clock));
+        let called =
+            called.unwrap_or_else(|panic| host.panicked(dispatch, &panic_text(panic), &clock));
         let failed = !matches!(called, Called::Done);
         counts
             .failed

@@ -226,8 +226,9 @@ where
         })
     }
 
-    fn panicked(&self, dispatch: Dispatch, clock: &Clocked) -> Called {
-        failed(self.policy, dispatch, "it panicked".to_owned(), clock)
+    fn panicked(&self, dispatch: Dispatch, panic: &str, clock: &Clocked) -> Called {
+        let text = format!("it panicked: {panic}");
+        failed(self.policy, dispatch, text, clock)
     }
 }
 

@@ -310,8 +310,12 @@ async fn a_call_that_panics_or_does_not_end_has_failed(world: &World) {
     .await;
     let letters = node.dead_effects::<Charge>().all().await.unwrap();
     let text = |id| &letters.iter().find(|letter| letter.id == id).unwrap().text;
-    assert_eq!(text("17"), "it panicked");
-    assert_eq!(text("19"), "it panicked");
+    assert_eq!(text("17"), "it panicked: it cannot be charged");
+    assert!(
+        text("19").starts_with("it panicked: ") && text("19").contains("before it is a future"),
+        "{}",
+        text("19")
+    );
     assert_eq!(text("18"), "it did not end within 20ms");
 }
 
