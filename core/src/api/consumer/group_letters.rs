@@ -1,8 +1,9 @@
 //! The dead letters of a group.
 
+use super::letters::keeps_no_other;
 use super::{GroupHandle, LetterError, LetterEvent};
-use crate::consumer::LetterRefusal;
 use crate::consumer::group::part_of;
+use crate::consumer::{LetterRefusal, UnreadableLetter};
 use crate::format::{DeadLetter, EventPlace};
 
 /// The events that a group put aside, on whichever node. Every node that runs a partition can list, look
@@ -22,13 +23,22 @@ pub struct GroupLetters<'a> {
 }
 
 impl GroupLetters<'_> {
-    /// All of them, by when they were put aside.
+    /// All that can be read, by when they were put aside.
     ///
     /// # Errors
     ///
     /// [`LetterError::NoPartition`] when this node runs no partition, or the store refuses.
     pub async fn all(&self) -> Result<Vec<DeadLetter>, LetterError> {
         self.any()?.dead_letters().all().await
+    }
+
+    /// Those that cannot be read: of a newer program, or damaged. They can be [removed](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// [`LetterError::NoPartition`] when this node runs no partition, or the store refuses.
+    pub async fn unreadable(&self) -> Result<Vec<UnreadableLetter>, LetterError> {
+        self.any()?.dead_letters().unreadable().await
     }
 
     /// The event of a letter, as it is stored.
@@ -69,7 +79,8 @@ impl GroupLetters<'_> {
     }
 
     /// Replays those of this node's partitions, one after another. How many were handled, and those that
-    /// are left: that failed again, or are for another node's partitions.
+    /// are left: that failed again, are for another node's partitions, are being replayed for somebody else, or
+    /// are of another consumer or log.
     ///
     /// # Errors
     ///
@@ -81,12 +92,7 @@ impl GroupLetters<'_> {
                 Ok(()) => handled += 1,
                 // Somebody else dealt with it meanwhile.
                 Err(LetterError::Refused(LetterRefusal::None { .. })) => {}
-                Err(
-                    LetterError::Elsewhere { .. }
-                    | LetterError::Refused(
-                        LetterRefusal::Failed { .. } | LetterRefusal::EventGone { .. },
-                    ),
-                ) => left.push(letter),
+                Err(error) if keeps_no_other(&error) => left.push(letter),
                 Err(error) => return Err(error),
             }
         }

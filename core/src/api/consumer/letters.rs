@@ -125,12 +125,7 @@ impl DeadLetters<'_> {
                 Ok(()) => handled += 1,
                 // Somebody else dealt with it meanwhile.
                 Err(LetterError::Refused(LetterRefusal::None { .. })) => {}
-                Err(LetterError::Refused(
-                    LetterRefusal::Failed { .. }
-                    | LetterRefusal::EventGone { .. }
-                    | LetterRefusal::Replaying { .. }
-                    | LetterRefusal::Foreign { .. },
-                )) => failed.push(letter),
+                Err(error) if keeps_no_other(&error) => failed.push(letter),
                 Err(error) => return Err(error),
             }
         }
@@ -154,5 +149,26 @@ impl DeadLetters<'_> {
                 Err(self.consumer.error_now().into())
             }
         }
+    }
+}
+
+/// Whether a letter that was not replayed is no reason to leave those behind it.
+pub(super) fn keeps_no_other(error: &LetterError) -> bool {
+    match error {
+        LetterError::Elsewhere { .. } => true,
+        LetterError::Refused(refusal) => match refusal {
+            LetterRefusal::Failed { .. }
+            | LetterRefusal::EventGone { .. }
+            | LetterRefusal::Replaying { .. }
+            | LetterRefusal::Foreign { .. } => true,
+            LetterRefusal::None { .. }
+            | LetterRefusal::OtherShard { .. }
+            | LetterRefusal::External
+            | LetterRefusal::Newer { .. }
+            | LetterRefusal::Format(_)
+            | LetterRefusal::Store(_)
+            | LetterRefusal::Order(_) => false,
+        },
+        LetterError::NoPartition { .. } | LetterError::Consumer(_) => false,
     }
 }

@@ -79,7 +79,7 @@ impl Book {
     }
 }
 
-async fn node(world: &World, name: &str) -> Tenure {
+pub(super) async fn node(world: &World, name: &str) -> Tenure {
     world.start(builder(name)).await
 }
 
