@@ -12,14 +12,14 @@ use tenure::consumer::{
 use tenure::prelude::*;
 
 on_both_shells!(
-    a_projection_holds_each_event_once_over_failures_and_restarts,
-    what_is_replayed_is_not_live,
-    a_retry_after_a_reconnect_is_not_live_twice,
-    middleware_hides_nothing_of_the_handler,
-    a_run_goes_on_from_the_checkpoint_and_reads_nothing_before_it,
-    what_was_not_in_the_checkpoint_comes_again,
-    a_poison_event_is_tried_ever_so_often_and_leaves_nothing_behind,
-    a_checkpoint_is_stored_in_catch_up_and_at_the_stop_whatever_else_is_in_the_log,
+    defect_06_a_projection_holds_each_event_once_over_failures_and_restarts,
+    defect_07_what_is_replayed_is_not_live,
+    defect_07_a_retry_after_a_reconnect_is_not_live_twice,
+    defect_08_middleware_hides_nothing_of_the_handler,
+    defect_09_a_run_goes_on_from_the_checkpoint_and_reads_nothing_before_it,
+    defect_10_what_was_not_in_the_checkpoint_comes_again,
+    defect_34_a_poison_event_is_tried_ever_so_often_and_leaves_nothing_behind,
+    defect_40_a_checkpoint_is_stored_in_catch_up_and_at_the_stop_whatever_else_is_in_the_log,
 );
 
 /// A state and where it stands, stored in one step.
@@ -30,8 +30,8 @@ struct Table {
     upto: Option<Vec<Position>>,
 }
 
-/// Defect 6: after an error or a reconnect the projection applied events twice.
-async fn a_projection_holds_each_event_once_over_failures_and_restarts(world: &World) {
+/// After an error or a reconnect the projection applied events twice.
+async fn defect_06_a_projection_holds_each_event_once_over_failures_and_restarts(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", 1..=20).await;
@@ -76,8 +76,8 @@ async fn a_projection_holds_each_event_once_over_failures_and_restarts(world: &W
     }
 }
 
-/// Defect 7: what was replayed was told as live, and its side effects happened again.
-async fn what_is_replayed_is_not_live(world: &World) {
+/// What was replayed was told as live, and its side effects happened again.
+async fn defect_07_what_is_replayed_is_not_live(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", 1..=3).await;
@@ -98,9 +98,9 @@ async fn what_is_replayed_is_not_live(world: &World) {
     assert!(live.iter().all(|seen| !seen.live), "{live:?}");
 }
 
-/// Defect 7, in the run itself: what failed is tried again as what it was, and what was handled does not
+/// In the run itself: what failed is tried again as what it was, and what was handled does not
 /// come again.
-async fn a_retry_after_a_reconnect_is_not_live_twice(world: &World) {
+async fn defect_07_a_retry_after_a_reconnect_is_not_live_twice(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let notes = Notes::default();
@@ -136,8 +136,8 @@ async fn a_retry_after_a_reconnect_is_not_live_twice(world: &World) {
     consumer.stop().await.unwrap();
 }
 
-/// Defect 8: a middleware hid the handler's checkpoint, so that it began anew each time.
-async fn middleware_hides_nothing_of_the_handler(world: &World) {
+/// A middleware hid the handler's checkpoint, so that it began anew each time.
+async fn defect_08_middleware_hides_nothing_of_the_handler(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let (notes, measured) = (Notes::default(), Measured::default());
@@ -165,8 +165,8 @@ async fn middleware_hides_nothing_of_the_handler(world: &World) {
     assert_eq!(measures["moved"].failed, 0);
 }
 
-/// Defect 9: a checkpoint was stored and never used.
-async fn a_run_goes_on_from_the_checkpoint_and_reads_nothing_before_it(world: &World) {
+/// A checkpoint was stored and never used.
+async fn defect_09_a_run_goes_on_from_the_checkpoint_and_reads_nothing_before_it(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", 1..=40).await;
@@ -185,9 +185,9 @@ async fn a_run_goes_on_from_the_checkpoint_and_reads_nothing_before_it(world: &W
     consumer.stop().await.unwrap();
 }
 
-/// Defect 10: at least once was called exactly once. It is said as it is: what was handled after the last
+/// At least once was called exactly once. It is said as it is: what was handled after the last
 /// checkpoint comes again after a crash.
-async fn what_was_not_in_the_checkpoint_comes_again(world: &World) {
+async fn defect_10_what_was_not_in_the_checkpoint_comes_again(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let notes = Notes::default();
@@ -214,8 +214,8 @@ async fn what_was_not_in_the_checkpoint_comes_again(world: &World) {
     successor.stop().await.unwrap();
 }
 
-/// Defect 34: each retry of a poison event left something behind, and the waits never grew.
-async fn a_poison_event_is_tried_ever_so_often_and_leaves_nothing_behind(world: &World) {
+/// Each retry of a poison event left something behind, and the waits never grew.
+async fn defect_34_a_poison_event_is_tried_ever_so_often_and_leaves_nothing_behind(world: &World) {
     const TRIES: u32 = 200;
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
@@ -255,9 +255,9 @@ async fn a_poison_event_is_tried_ever_so_often_and_leaves_nothing_behind(world: 
     consumer.stop().await.unwrap();
 }
 
-/// Defect 40: snapshots were taken when the global sequence could be divided by ten, so perhaps never, and
+/// Snapshots were taken when the global sequence could be divided by ten, so perhaps never, and
 /// neither in catch-up nor at the stop.
-async fn a_checkpoint_is_stored_in_catch_up_and_at_the_stop_whatever_else_is_in_the_log(
+async fn defect_40_a_checkpoint_is_stored_in_catch_up_and_at_the_stop_whatever_else_is_in_the_log(
     world: &World,
 ) {
     let node = world.node().await;

@@ -11,10 +11,10 @@ use tokio::sync::Semaphore;
 
 on_both_shells_and_the_front!(
     events_of_an_entity_come_in_order_and_those_of_many_at_once,
-    any_id_is_delivered,
+    defect_12_any_id_is_delivered,
     a_filter_lets_through_what_it_says,
     raw_events_are_as_they_are_stored,
-    a_slow_consumer_holds_no_other_up,
+    defect_35_a_slow_consumer_holds_no_other_up,
     it_begins_where_it_is_told,
     a_caller_waits_until_its_commit_was_seen,
     many_events_come_each_once_and_in_order,
@@ -59,8 +59,8 @@ async fn events_of_an_entity_come_in_order_and_those_of_many_at_once(world: &Wor
     consumer.stop().await.unwrap();
 }
 
-/// Defect 12: what had a dot in its id was never delivered.
-async fn any_id_is_delivered(world: &World) {
+/// What had a dot in its id was never delivered.
+async fn defect_12_any_id_is_delivered(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let ids = ["user.1", "*", ">", "a b", "ü", "%2E"];
@@ -144,8 +144,8 @@ async fn raw_events_are_as_they_are_stored(world: &World) {
     consumer.stop().await.unwrap();
 }
 
-/// Defect 35: one slow subscriber held all others up, and who wrote too.
-async fn a_slow_consumer_holds_no_other_up(world: &World) {
+/// One slow subscriber held all others up, and who wrote too.
+async fn defect_35_a_slow_consumer_holds_no_other_up(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let slow = node

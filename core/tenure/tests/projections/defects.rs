@@ -8,16 +8,16 @@ use tenure::prelude::*;
 use tenure::projection::{Memory, Snapshots};
 
 on_both_shells!(
-    a_projection_applies_nothing_twice_over_errors_and_restarts,
-    a_restored_projection_reads_nothing_before_its_snapshot,
-    state_and_checkpoint_are_one,
-    a_poison_event_is_folded_ever_so_often_and_leaves_nothing_behind,
-    snapshots_come_whatever_else_is_in_the_log,
+    defect_06_a_projection_applies_nothing_twice_over_errors_and_restarts,
+    defect_08_defect_09_a_restored_projection_reads_nothing_before_its_snapshot,
+    defect_07_defect_10_state_and_checkpoint_are_one,
+    defect_34_a_poison_event_is_folded_ever_so_often_and_leaves_nothing_behind,
+    defect_40_snapshots_come_whatever_else_is_in_the_log,
 );
 
-/// Defect 6: after an error the projection went back to its last snapshot and kept its memory, so that sums
+/// After an error the projection went back to its last snapshot and kept its memory, so that sums
 /// were 16 instead of 9.
-async fn a_projection_applies_nothing_twice_over_errors_and_restarts(world: &World) {
+async fn defect_06_a_projection_applies_nothing_twice_over_errors_and_restarts(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", [2, 3, 4]).await;
@@ -46,8 +46,10 @@ async fn a_projection_applies_nothing_twice_over_errors_and_restarts(world: &Wor
     projection.stop().await.unwrap();
 }
 
-/// Defects 8 and 9: a snapshot was taken and never used, or everything was read again from the beginning.
-async fn a_restored_projection_reads_nothing_before_its_snapshot(world: &World) {
+/// A snapshot was taken and never used, or everything was read again from the beginning.
+async fn defect_08_defect_09_a_restored_projection_reads_nothing_before_its_snapshot(
+    world: &World,
+) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", 1..=60).await;
@@ -65,9 +67,9 @@ async fn a_restored_projection_reads_nothing_before_its_snapshot(world: &World) 
     second.stop().await.unwrap();
 }
 
-/// Defects 7 and 10: state and checkpoint were stored one after the other. Here a run that dies between two
+/// State and checkpoint were stored one after the other. Here a run that dies between two
 /// snapshots folds again what came after the last one, into the state that this one has.
-async fn state_and_checkpoint_are_one(world: &World) {
+async fn defect_07_defect_10_state_and_checkpoint_are_one(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     moved(&accounts, "alice", 1..=10).await;
@@ -99,8 +101,8 @@ async fn state_and_checkpoint_are_one(world: &World) {
     second.stop().await.unwrap();
 }
 
-/// Defect 34: each retry of a poison event left something behind.
-async fn a_poison_event_is_folded_ever_so_often_and_leaves_nothing_behind(world: &World) {
+/// Each retry of a poison event left something behind.
+async fn defect_34_a_poison_event_is_folded_ever_so_often_and_leaves_nothing_behind(world: &World) {
     const TRIES: u32 = 200;
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
@@ -140,9 +142,9 @@ async fn a_poison_event_is_folded_ever_so_often_and_leaves_nothing_behind(world:
     projection.stop().await.unwrap();
 }
 
-/// Defect 40: a snapshot was taken when the global sequence could be divided by ten, so perhaps never, and
+/// A snapshot was taken when the global sequence could be divided by ten, so perhaps never, and
 /// none in the catch-up and at the stop.
-async fn snapshots_come_whatever_else_is_in_the_log(world: &World) {
+async fn defect_40_snapshots_come_whatever_else_is_in_the_log(world: &World) {
     let node = world.node().await;
     let accounts = node.repository::<Account>().await.unwrap();
     let others = node.repository::<crate::common::Seldom>().await.unwrap();
