@@ -7,7 +7,7 @@ use tenure::prelude::*;
 use tenure::transfer::{
     ExportFormat, ExportOptions, ImportOptions, TransferError, TransferFault, VerifyOptions,
 };
-use tenure::{SpaceError, TenureError};
+use tenure::TenureError;
 use tenure_core::Outcome;
 use tenure_core::api::transfer::import_with;
 use tenure_core::port::Refused;
