@@ -6,23 +6,37 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tenure_mem::nats::{Front, FrontConfig, Listener};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 
-const USAGE: &str = "usage: nats_front [--port PORT] [--host ADDRESS] [--seed NUMBER]";
+const USAGE: &str = "usage: nats_front [--port PORT] [--host HOST] [--seed NUMBER]";
+
+const HELP: &str = "A server that speaks the NATS protocol and stores in memory.
+
+  --port PORT    where it listens (4222; 0 leaves it to the operating system)
+  --host HOST    the name or address at which it listens (127.0.0.1)
+  --seed NUMBER  what its chance is drawn from (0)
+  --help         tells this";
+
+/// What the program is to do.
+enum Told {
+    Help,
+    Serve(Box<FrontConfig>),
+}
 
 /// What the program is told.
-fn settings(mut words: impl Iterator<Item = String>) -> Result<FrontConfig, String> {
+fn told(mut words: impl Iterator<Item = String>) -> Result<Told, String> {
     let mut config = FrontConfig::default();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value; {USAGE}"));
         match word.as_str() {
+            "--help" | "-h" => return Ok(Told::Help),
             "--port" => config.port = read(&word, &value()?)?,
             "--host" => config.host = value()?,
             "--seed" => config.seed = read(&word, &value()?)?,
             other => return Err(format!("{other:?} is unknown; {USAGE}")),
         }
     }
-    Ok(config)
+    Ok(Told::Serve(Box::new(config)))
 }
 
 fn read<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
@@ -31,22 +45,47 @@ fn read<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
 }
 
 fn run() -> Result<(), String> {
-    let config = settings(env::args().skip(1))?;
-    let at = format!("{}:{}", config.host, config.port);
-    let at: SocketAddr = at
-        .parse()
-        .map_err(|_| format!("{at:?} is not an address; {USAGE}"))?;
+    let config = match told(env::args().skip(1))? {
+        Told::Help => {
+            println!("{USAGE}\n\n{HELP}");
+            return Ok(());
+        }
+        Told::Serve(config) => *config,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let served = runtime.block_on(listen(config, at));
-    served.map_err(|error| format!("{at} cannot be listened to: {error}"))
+    runtime.block_on(async {
+        let all = addresses(&config).await?;
+        let served = listen(config, &all).await;
+        served.map_err(|error| format!("{} cannot be listened to: {error}", words(&all)))
+    })
 }
 
-/// Serves at an address, which may leave the port to the operating system, and says where.
-async fn listen(mut config: FrontConfig, at: SocketAddr) -> io::Result<()> {
-    let socket = TcpListener::bind(at).await?;
+/// Where a host and a port are.
+async fn addresses(config: &FrontConfig) -> Result<Vec<SocketAddr>, String> {
+    let FrontConfig { host, port, .. } = config;
+    let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let found = lookup_host((bare.unwrap_or(host), *port)).await;
+    let found: Vec<SocketAddr> = found.map_or_else(|_| Vec::new(), Iterator::collect);
+    if found.is_empty() {
+        return Err(format!(
+            "--host {host:?} is no address, and no name of one; {USAGE}"
+        ));
+    }
+    Ok(found)
+}
+
+fn words(all: &[SocketAddr]) -> String {
+    let all: Vec<String> = all.iter().map(SocketAddr::to_string).collect();
+    all.join(", ")
+}
+
+/// Serves at the first address that can be listened to, whose port may be left to the operating system, and
+/// says where.
+async fn listen(mut config: FrontConfig, all: &[SocketAddr]) -> io::Result<()> {
+    let socket = TcpListener::bind(all).await?;
     let at = socket.local_addr()?;
     config.port = at.port();
     println!("listening at nats://{at}");

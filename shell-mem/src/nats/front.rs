@@ -153,6 +153,11 @@ impl Front {
         self.connections.len()
     }
 
+    /// Whether the server was to end, and nobody is connected any more.
+    pub fn has_ended(&self) -> bool {
+        self.ends.is_some() && self.connections.is_empty()
+    }
+
     /// How many connections were closed by the front: for what they sent, for not taking what was theirs, or
     /// because there were too many.
     pub fn refused(&self) -> u64 {

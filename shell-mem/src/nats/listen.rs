@@ -34,6 +34,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something is due sooner than it was.
     sooner: Notify,
+    /// The server is to end.
+    ends: Notify,
 }
 
 #[derive(Debug)]
@@ -58,13 +60,16 @@ impl Listener {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 sooner: Notify::new(),
+                ends: Notify::new(),
             }),
         }
     }
 
-    /// Tells clients that the server ends; their connections end after the configured time.
+    /// Tells clients that the server ends; their connections end after the configured time, and then
+    /// [`serve`](Self::serve) does.
     pub fn lame_duck(&self) {
         self.step(Input::LameDuck);
+        self.shared.ends.notify_one();
     }
 
     /// Looks at the front.
@@ -72,7 +77,8 @@ impl Listener {
         look(&self.state().front)
     }
 
-    /// Serves connections of a socket until the future is dropped, which ends them all.
+    /// Serves connections of a socket until the server was to end ([`lame_duck`](Self::lame_duck)) and nobody
+    /// is connected any more, or the future is dropped, which ends them all.
     ///
     /// # Errors
     ///
@@ -82,7 +88,7 @@ impl Listener {
         let mut tasks = JoinSet::new();
         let waker = self.clone();
         tasks.spawn(async move { waker.wake().await });
-        loop {
+        while !self.with_front(Front::has_ended) {
             tokio::select! {
                 biased;
                 accepted = socket.accept() => match accepted {
@@ -95,8 +101,10 @@ impl Listener {
                 },
                 // One that ended is forgotten.
                 Some(_) = tasks.join_next() => {}
+                () = self.shared.ends.notified() => {}
             }
         }
+        Ok(())
     }
 
     /// Wakes the machine when something is due.
@@ -203,7 +211,7 @@ impl Listener {
     }
 }
 
-/// Serves a front at an address until the future is dropped.
+/// Serves a front at an address until the future is dropped, or the front has ended.
 ///
 /// # Errors
 ///

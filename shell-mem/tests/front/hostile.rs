@@ -54,7 +54,7 @@ async fn connections_and_subscriptions_are_bounded() {
 async fn a_server_that_ends_tells_its_clients() {
     let mut config = FrontConfig::default();
     config.lame_duck_grace_ms = 300;
-    let front = FrontServer::with(config).await;
+    let mut front = FrontServer::with(config).await;
     let mut line = Line::connect(&front.url).await;
     front.listener.lame_duck();
     line.send("SUB still 1\r\nPUB still 2\r\nhi\r\n").await;
@@ -64,8 +64,26 @@ async fn a_server_that_ends_tells_its_clients() {
         "{told:?}"
     );
     assert_eq!(told[1..], ["[1] still hi"]);
+    front.ended().await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_waits_for_its_clients_and_takes_no_others() {
+    let mut front = FrontServer::start().await;
+    let mut line = Line::connect(&front.url).await;
+    front.listener.lame_duck();
     let mut late = Line::open(&front.url).await;
     assert_eq!(late.until_end().await, [""; 0]);
+    assert_eq!(line.flush().await.len(), 1, "it is told, and served");
+    drop(line);
+    front.ended().await;
+}
+
+#[tokio::test]
+async fn a_server_without_clients_ends_at_once() {
+    let mut front = FrontServer::start().await;
+    front.listener.lame_duck();
+    front.ended().await;
 }
 
 #[tokio::test]

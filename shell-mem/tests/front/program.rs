@@ -3,11 +3,31 @@
 use crate::started::Program;
 use async_nats::jetstream::{self, stream};
 use futures_util::{StreamExt as _, stream as futures};
+use std::net::TcpListener;
 use std::process::Command;
 
 #[tokio::test]
 async fn it_serves_at_a_port() {
     let program = Program::start();
+    assert!(program.url.starts_with("nats://127.0.0.1:"));
+    has_an_account(&program).await;
+}
+
+#[tokio::test]
+async fn it_serves_at_a_name_and_at_an_address_of_either_kind() {
+    has_an_account(&Program::at("localhost")).await;
+    if TcpListener::bind("[::1]:0").is_err() {
+        println!("this machine has no IPv6");
+        return;
+    }
+    for host in ["::1", "[::1]"] {
+        let program = Program::at(host);
+        assert!(program.url.starts_with("nats://[::1]:"), "{}", program.url);
+        has_an_account(&program).await;
+    }
+}
+
+async fn has_an_account(program: &Program) {
     let client = async_nats::connect(&program.url)
         .await
         .expect("it connects");
@@ -17,12 +37,27 @@ async fn it_serves_at_a_port() {
 }
 
 #[test]
+fn it_tells_how_it_is_used() {
+    for word in ["--help", "-h"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nats_front"))
+            .args(["--port", "0", word])
+            .output();
+        let output = output.expect("it starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", output.status);
+        for told in ["usage: ", "--port", "--host", "--seed"] {
+            assert!(text.contains(told), "{told}: {text}");
+        }
+    }
+}
+
+#[test]
 fn what_it_is_told_wrong_is_told_back() {
     for (words, told) in [
         (&["--port"][..], "--port needs a value"),
         (&["--port", "x"], "--port \"x\" is not a number that fits"),
         (&["--nonsense"], "\"--nonsense\" is unknown"),
-        (&["--host", "nowhere"], "\"nowhere:4222\" is not an address"),
+        (&["--host", "no where"], "--host \"no where\" is no address"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_nats_front"))
             .args(words)

@@ -39,6 +39,14 @@ impl FrontServer {
             task,
         }
     }
+
+    /// Waits until it serves no more.
+    pub(crate) async fn ended(&mut self) {
+        let ended = timeout(PATIENCE, &mut self.task).await;
+        ended
+            .expect("it ends in time")
+            .expect("it serves until then");
+    }
 }
 
 impl Drop for FrontServer {

@@ -5,14 +5,19 @@ use std::process::{Child, Command, Stdio};
 
 /// The program, which ends with this.
 pub(crate) struct Program {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) url: String,
 }
 
 impl Program {
     pub(crate) fn start() -> Self {
+        Self::at("127.0.0.1")
+    }
+
+    /// The program at a host.
+    pub(crate) fn at(host: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_nats_front"))
-            .args(["--port", "0"])
+            .args(["--port", "0", "--host", host])
             .stdout(Stdio::piped())
             .spawn();
         let mut child = child.expect("it starts");
@@ -21,7 +26,7 @@ impl Program {
         BufReader::new(told).read_line(&mut line).expect("a line");
         let url = line.trim_start_matches("listening at ").trim().to_owned();
         assert!(
-            url.starts_with("nats://127.0.0.1:") && !url.ends_with(":0"),
+            url.starts_with("nats://") && !url.ends_with(":0"),
             "{line:?}"
         );
         Self { child, url }
