@@ -2,7 +2,7 @@
 //!
 //! The same random requests go to both, one by one and several at once, to a single server, to a stream with
 //! three replicas and to the front, which is one server; scripted scenes reach what random requests cannot,
-//! and the traps of servers and client are scenes of their own (`traps`). At the end
+//! and the traps of servers and client are scenes of their own (`traps` and its neighbours). At the end
 //! each pair of a request and a class of its answers was seen, or is listed as impossible with its
 //! reason.
 //!
@@ -22,6 +22,9 @@ mod scenes;
 mod stage;
 mod table;
 mod traps;
+#[cfg(target_os = "linux")]
+mod traps_of_memory;
+mod traps_of_time;
 mod world;
 
 use table::Table;
