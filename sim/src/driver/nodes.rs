@@ -89,6 +89,7 @@ impl State {
         let still = &mut self.nodes[node];
         still.busy_until = still.busy_until.max(until);
         still.still_until = still.still_until.max(until);
+        still.stood_still.push(self.now..until);
         let home = Home {
             node,
             life: still.life,

@@ -10,6 +10,7 @@ use crate::oracle::Violation;
 use crate::stage::{Hears, Readers, Record, Stage, Stretches};
 use crate::voids::Voids;
 use crate::world::{Kind, Lane};
+use std::ops::Range;
 use std::sync::Arc;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
@@ -119,6 +120,12 @@ impl Stage for Arc<World> {
 
     fn stored(&self) -> Vec<Record> {
         self.state().ever.records().cloned().collect()
+    }
+
+    fn stood_still(&self, node: usize) -> Vec<Range<u64>> {
+        let state = self.state();
+        let node = state.nodes.get(node);
+        node.map_or_else(Vec::new, |node| node.stood_still.clone())
     }
 
     fn on_bus(&self) -> Vec<Message> {

@@ -19,6 +19,7 @@ use crate::world::{Kind, Lane};
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use tenure_core::api::Tenure;
@@ -106,6 +107,8 @@ pub(super) struct Node {
     pub(super) busy_until: u64,
     /// Until when it stands still, in true nanoseconds.
     pub(super) still_until: u64,
+    /// When it stood still, in all of its lives.
+    pub(super) stood_still: Vec<Range<u64>>,
     /// Until when all that it does takes long, in true nanoseconds.
     pub(super) slow_until: u64,
     pub(super) inboxes: Vec<mpsc::Sender<Inbound>>,
@@ -525,6 +528,7 @@ impl Node {
             skew_ms,
             busy_until: 0,
             still_until: 0,
+            stood_still: Vec::new(),
             slow_until: 0,
             inboxes: Vec::new(),
             tenure: None,

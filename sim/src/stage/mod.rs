@@ -20,6 +20,7 @@ pub use wire::{Carriage, Carried, WirePlan};
 
 use crate::oracle::Violation;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use tenure_core::Site;
 use tenure_core::api::Tenure;
@@ -142,6 +143,12 @@ pub trait Stage: Send + Sync + 'static {
     /// What was stored in the streams of events, each with when it was, those of one stream in their order,
     /// what was deleted since among it; none of it in a world that does not write that down.
     fn stored(&self) -> Vec<Record> {
+        Vec::new()
+    }
+
+    /// When a node stood still, in true nanoseconds and by when that began; none of it in a world that does not
+    /// write that down.
+    fn stood_still(&self, _node: usize) -> Vec<Range<u64>> {
         Vec::new()
     }
 

@@ -7,6 +7,7 @@ use super::super::Crew;
 use super::super::orders::Ordered;
 use crate::stage::Record;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use tenure_core::api::consumer::{EventPlace, Position};
 use tenure_core::format::{Checkpoint, GroupOrders, LifeStart};
 
@@ -18,6 +19,8 @@ pub(super) struct Past<'a> {
     pub(super) acts: &'a [(u64, Act)],
     /// The node of each run.
     pub(super) nodes: BTreeMap<u64, usize>,
+    /// When each node stood still, in its order.
+    pub(super) still: BTreeMap<usize, Vec<Range<u64>>>,
     pub(super) stored: &'a Stored,
     /// What people wanted to tell it.
     pub(super) ordered: Ordered,
@@ -75,12 +78,15 @@ impl<'a> Past<'a> {
         stored: &'a Stored,
         (wanted, acts): (&'a Wanted, &'a [(u64, Act)]),
     ) -> Self {
+        let sim = &crew.post.sim;
+        let still = (0..sim.nodes()).map(|node| (node, sim.stage.stood_still(node)));
         Self {
             acts,
             nodes: crew.parts().nodes.clone(),
+            still: still.collect(),
             stored,
             ordered: crew.ordered().clone(),
-            void: crew.post.sim.voids().leases(),
+            void: sim.voids().leases(),
             handled: Handled::new(&crew.post.shape, wanted, acts),
             partitions: crew.count(),
         }
@@ -92,6 +98,19 @@ impl<'a> Past<'a> {
         let (entity, _) = wanted.places.get(&place)?;
         let shard = wanted.shards.get(*entity)?;
         Some(shard % self.partitions)
+    }
+
+    /// What is handled one after the other with an event: those of its partition, or of its entity there.
+    pub(super) fn lane_of(&self, place: EventPlace) -> Option<(u16, Option<usize>)> {
+        let (entity, _) = self.handled.wanted.places.get(&place)?;
+        let entity = (self.handled.shape.handlers > 0).then_some(*entity);
+        Some((self.part_of(place)?, entity))
+    }
+
+    /// When the node of a run stood still, in its order.
+    pub(super) fn still_of(&self, run: u64) -> &[Range<u64>] {
+        let still = self.nodes.get(&run).and_then(|node| self.still.get(node));
+        still.map_or(&[][..], Vec::as_slice)
     }
 
     /// The record that a partition had at a time, before what was stored then.
@@ -178,11 +197,11 @@ impl<'a> Past<'a> {
     pub(super) fn doings(&self) -> impl Iterator<Item = Doing> {
         let numbered = self.acts.iter().enumerate();
         numbered.filter_map(|(number, (at, act))| {
-            let (run, place, begins) = match act {
-                Act::Handed { run, place, .. } => (*run, *place, true),
-                Act::Handled { run, place }
+            let (run, place) = match act {
+                Act::Handed { run, place, .. }
+                | Act::Handled { run, place }
                 | Act::Told { run, place }
-                | Act::Failed { run, place } => (*run, *place, false),
+                | Act::Failed { run, place } => (*run, *place),
                 Act::Begins { .. }
                 | Act::Rewinds { .. }
                 | Act::Rewound { .. }
@@ -197,7 +216,8 @@ impl<'a> Past<'a> {
                 at: *at,
                 run,
                 place,
-                begins,
+                begins: matches!(act, Act::Handed { .. }),
+                fails: matches!(act, Act::Failed { .. }),
             })
         })
     }
@@ -232,4 +252,6 @@ pub(super) struct Doing {
     pub(super) place: EventPlace,
     /// It was handed the event just then.
     pub(super) begins: bool,
+    /// Its handler failed.
+    pub(super) fails: bool,
 }

@@ -4,10 +4,20 @@
 
 use super::Judged;
 use super::past::Past;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
-/// What was to begin before the pause has begun so long after the first that has.
+/// What was to begin before the pause has begun so long after it is known, or after its node went on.
 const HELD_UP_NS: u64 = 300_000_000;
+
+/// What is handled one event after the other.
+#[derive(Debug, Default)]
+struct Lane {
+    /// When the last one was handled.
+    handled: Option<u64>,
+    /// How many may be of the batch at hand, among those since the pause and the one before.
+    given: u32,
+}
 
 pub(super) fn judge(past: &Past<'_>) -> Judged {
     for (nth, (run, from, paused)) in past.ordered.says.iter().enumerate() {
@@ -26,22 +36,36 @@ pub(super) fn judge(past: &Past<'_>) -> Judged {
 }
 
 fn judge_pause(past: &Past<'_>, run: u64, (from, until): (u64, u64)) -> Judged {
-    let during = |at: u64| (from..until).contains(&at);
-    let here = past.doings().filter(|it| it.run == run && during(it.at));
-    // When something ended: what begins at the same time is of the same batch.
-    let ended: BTreeSet<u64> = here.filter(|it| !it.begins).map(|it| it.at).collect();
-    let mut first = None;
-    for doing in past.doings().filter(|it| it.run == run && it.begins) {
-        if !during(doing.at) || ended.contains(&doing.at) {
+    let held_up_until = held_up_until(past.still_of(run), from);
+    let mut lanes: BTreeMap<_, Lane> = BTreeMap::new();
+    for doing in past.doings().filter(|it| it.run == run && it.at < until) {
+        let (place, at) = (doing.place, doing.at);
+        let Some(lane) = past.lane_of(place) else {
+            continue;
+        };
+        let lane = lanes.entry(lane).or_default();
+        if !doing.begins {
+            // What was given with one that fails is given back.
+            lane.handled = (!doing.fails).then_some(at);
             continue;
         }
-        let first = *first.get_or_insert(doing.at);
-        if doing.at > first + HELD_UP_NS {
-            let (place, at) = (doing.place, doing.at);
+        let batch = past.handled.shape.batch;
+        let follows = at >= from && lane.handled == Some(at) && lane.given < batch;
+        lane.given = if follows { lane.given + 1 } else { 1 };
+        if !follows && at > held_up_until {
             return Err(format!(
                 "run {run} hands {place} over at {at} ns, and says since {from} ns that the group is paused"
             ));
         }
     }
     Ok(())
+}
+
+/// Until when what was to begin before a time has begun, by when its node stood still.
+fn held_up_until(still: &[Range<u64>], from: u64) -> u64 {
+    let (mut until, mut still) = (from + HELD_UP_NS, still.iter());
+    while let Some(stood) = still.next().filter(|stood| stood.start <= until) {
+        until = until.max(stood.end + HELD_UP_NS);
+    }
+    until
 }

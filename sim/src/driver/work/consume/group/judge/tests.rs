@@ -8,6 +8,8 @@ use super::super::orders::Ordered;
 use super::past::{Past, Stored};
 use super::{Judged, again, ahead, alone, continues, ended, lives, paused, sequence};
 use crate::stage::Record;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use tenure_core::api::consumer::{EventPlace, Position, Then};
 use tenure_core::format::{Checkpoint, GroupOrders, LifeStart, Unknown};
 use tenure_core::id::{Incarnation, LayoutId, Partition, Sequence, WallTime};
@@ -139,14 +141,28 @@ fn said_of(
     let mut read = Stored::default();
     read.read_on("crew", stored).expect("records");
     judge(&Past {
+        void,
+        ordered,
+        ..past((&shape, &wanted), acts, &read)
+    })
+}
+
+/// What came about where nobody told the group anything.
+fn past<'a>(
+    (shape, wanted): (&'a Shape, &'a Wanted),
+    acts: &'a [(u64, Act)],
+    stored: &'a Stored,
+) -> Past<'a> {
+    Past {
         acts,
         nodes: [(1, 1), (2, 2)].into(),
-        stored: &read,
-        ordered,
-        void,
-        handled: Handled::new(&shape, &wanted, acts),
+        still: BTreeMap::new(),
+        stored,
+        ordered: Ordered::default(),
+        void: None,
+        handled: Handled::new(shape, wanted, acts),
         partitions: 2,
-    })
+    }
 }
 
 fn is_wrong(judged: &Judged, what: &str) {
@@ -329,20 +345,51 @@ fn a_rewind_that_counts_twice_is_seen() {
 
 #[test]
 fn a_node_that_hands_over_while_it_says_that_it_is_paused_is_seen() {
-    let second = 1_000_000_000;
-    let says = |from, until| Ordered {
-        says: vec![(1, from, true), (1, until, false)],
-        ..Ordered::default()
+    let ms = 1_000_000;
+    let (paused, goes_on) = (1_000 * ms, 5_000 * ms);
+    let said = |batch, still: &[Range<u64>], acts: &[(u64, Act)]| {
+        let acts: Vec<_> = acts
+            .iter()
+            .map(|(at, act)| (at * ms, act.clone()))
+            .collect();
+        let mut shape = Shape::plain(Then::Stop);
+        shape.batch = batch;
+        let (wanted, read) = (wanted(), Stored::default());
+        let still = still.iter().map(|it| it.start * ms..it.end * ms);
+        paused::judge(&Past {
+            still: [(1, still.collect())].into(),
+            ordered: Ordered {
+                says: vec![(1, paused, true), (1, goes_on, false)],
+                ..Ordered::default()
+            },
+            ..past((&shape, &wanted), &acts, &read)
+        })
     };
-    let acts = [
-        (2 * second, handed(1, 2)),
-        (3 * second, handled(1, 2)),
-        (3 * second, handed(1, 3)),
-        (4 * second, handed(1, 4)),
-    ];
-    let said = |ordered| said_of(paused::judge, &acts, &[], (None, ordered));
-    is_wrong(&said(says(second, 5 * second)), "hands 0.4.0 over");
-    // One that was to begin before, and one of the same batch.
-    assert_eq!(said(says(second, 4 * second)), Ok(()));
-    assert_eq!(said(says(5 * second, 6 * second)), Ok(()));
+    let given = [(900, handed(1, 2)), (3_000, handled(1, 2))];
+    let [begun, done] = given;
+    // The next one of its entity at once, which may be of the same batch.
+    let follows = [begun.clone(), done.clone(), (3_000, handed(1, 4))];
+    assert_eq!(said(2, &[], &follows), Ok(()));
+    is_wrong(&said(1, &[], &follows), "hands 0.4.0 over");
+    let failed = (
+        3_000,
+        Act::Failed {
+            run: 1,
+            place: at(2),
+        },
+    );
+    let again = [begun.clone(), failed, (3_000, handed(1, 2))];
+    is_wrong(&said(2, &[], &again), "hands 0.2.0 over");
+    let others = [begun, done, (3_000, handed(1, 3))];
+    is_wrong(&said(2, &[], &others), "hands 0.3.0 over");
+    // One that was to begin before, and may be held up.
+    assert_eq!(said(1, &[], &[(1_300, handed(1, 2))]), Ok(()));
+    is_wrong(&said(1, &[], &[(1_301, handed(1, 2))]), "hands 0.2.0 over");
+    let still = [500..600, 1_200..2_000, 3_000..4_000];
+    assert_eq!(said(1, &still, &[(2_300, handed(1, 2))]), Ok(()));
+    is_wrong(
+        &said(1, &still, &[(4_100, handed(1, 2))]),
+        "hands 0.2.0 over",
+    );
+    assert_eq!(said(1, &[], &[(5_000, handed(1, 2))]), Ok(()));
 }
