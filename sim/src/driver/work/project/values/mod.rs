@@ -161,7 +161,8 @@ impl Values {
             let log = Tally::of(&log);
             let all = log.only(&entity);
             let all = all.places().next().map_or(&[][..], |(_, places)| places);
-            if judge::count_of(all, &recent).is_none() {
+            let last = recent.last();
+            if last.is_none_or(|last| judge::count_of(all, &recent, *last).is_none()) {
                 let what = format!("{NAME} has {recent:?} of {entity}, which has {all:?} (P6)");
                 self.is_wrong("shows", what);
             }
@@ -195,13 +196,19 @@ impl Values {
         let sim = &self.sim;
         self.known().core = Some(core.iter().copied().collect());
         let until = sim.now() + Span::from(sim.convergence()) + sim.later();
+        // What was under way may be stored meanwhile: they are looked at until nothing was since the last look.
+        let mut before = None;
         loop {
             self.told()?;
-            let log = Tally::of(&sim.log()?);
-            let Err(what) = judge::stored(&log, &sim.stage.values()) else {
+            let (ends, log) = (sim.stage.ends(), Tally::of(&sim.log()?));
+            let judged = judge::stored(&log, &sim.stage.values());
+            if judged.is_ok() && before.as_ref() == Some(&ends) {
                 break;
-            };
-            if sim.now() >= until {
+            }
+            before = Some(ends);
+            if let Err(what) = judged
+                && sim.now() >= until
+            {
                 return Err(Violation {
                     class: Class::Liveness,
                     oracle: "shown",
