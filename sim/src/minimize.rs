@@ -7,8 +7,12 @@ use crate::repro::Repro;
 use crate::world::Report;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A run that breaks nothing is cut so long after the time at which the failing one broke its promise.
+/// A run that breaks nothing is cut at twice the time at which the failing one broke its promise, and so long after
+/// that: oracles that are asked at the end are so later where things take longer.
 const CUT_AFTER: u64 = 2_000_000_000;
+
+/// The smallest part of the time that is tried alone is one of so many.
+const PARTS_MAX: usize = 8;
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,7 @@ pub(crate) fn minimize_with(
     let mut search = Search {
         case: repro.case.clone(),
         expect: broken,
-        until: Some(first.ended + CUT_AFTER),
+        until: Some(first.ended * 2 + CUT_AFTER),
         runs: 1,
         runs_max,
         best: first.deviations,
@@ -105,11 +109,11 @@ pub(crate) fn minimize_with(
     }
     loop {
         let size = search.best.len();
-        search.without_free_dice();
-        search.fewer(|it| matches!(it, Deviation::Fault { .. }));
+        search.without(is_free);
+        search.fewer(&[is_fault, is_free]);
         if part == Part::All {
             search.without_clients();
-            search.fewer(|it| matches!(it, Deviation::Ask { .. }));
+            search.fewer(&[is_ask]);
         }
         if search.best.len() == size || search.is_over() {
             break;
@@ -170,11 +174,10 @@ impl Search<'_> {
         self.fails(rest)
     }
 
-    /// In few runs what is mostly most of it: all free dice, all faults, all of one kind, and what came
-    /// long before the promise was broken.
+    /// In few runs what is mostly most of it: all free dice, all faults, all of one kind, what came after the
+    /// promise was broken, what came long before, and all that came at other times than in one part of the run.
     fn coarse(&mut self) {
-        let free = |it: &Deviation| matches!(it, Deviation::Free { .. });
-        let _ = self.without(free) || self.without(|it| matches!(it, Deviation::Fault { .. }));
+        let _ = self.without(is_free) || self.without(is_fault);
         let kind = |it: &Deviation| match it {
             Deviation::Fault { fault, .. } => Some(*fault),
             Deviation::Free { .. } | Deviation::Ask { .. } => None,
@@ -183,30 +186,51 @@ impl Search<'_> {
         for of in kinds {
             self.without(|it| kind(it) == Some(of));
         }
-        self.without_early();
+        // Oracles that are asked at the end look at what was long before.
+        self.without_end(|all, part| &all[all.len() - part..]);
+        self.without_end(|all, part| &all[..part]);
+        self.without_kinds_of_dice();
+        self.only_a_part(is_free);
     }
 
-    /// Leaves out what came first: as much as may be, by halves.
-    fn without_early(&mut self) {
-        let faults_and_times = |best: &BTreeMap<Deviation, u64>| {
-            let mut all: Vec<(u64, Deviation)> = best
-                .iter()
-                .filter(|(it, _)| it.is_fault_or_time())
-                .map(|(it, at)| (*at, *it))
-                .collect();
-            all.sort_unstable();
-            all
-        };
-        let mut all = faults_and_times(&self.best);
-        let mut part = all.len() / 2;
+    /// Leaves out the first or the last ones: as many as may be, by halves.
+    fn without_end(&mut self, end: impl Fn(&[Deviation], usize) -> &[Deviation]) {
+        let mut part = self.in_order(|it| it.is_fault_or_time()).len() / 2;
         while part > 0 && !self.is_over() {
-            let early: BTreeSet<Deviation> = all[..part].iter().map(|(_, it)| *it).collect();
-            if self.without(|it| early.contains(it)) {
-                all = faults_and_times(&self.best);
-                part = part.min(all.len()) / 2;
-            } else {
-                part /= 2;
+            let all = self.in_order(|it| it.is_fault_or_time());
+            part = part.min(all.len());
+            let out: BTreeSet<_> = end(&all, part).iter().copied().collect();
+            self.without(|it| out.contains(it));
+            part /= 2;
+        }
+    }
+
+    /// Leaves all dice but those of one kind at rest, if it may be, and else those of each kind.
+    fn without_kinds_of_dice(&mut self) {
+        let of = |kind| move |it: &Deviation| matches!(it, Deviation::Free { dice, .. } if *dice == kind);
+        for kind in Timing::ALL {
+            if self.without(|it| is_free(it) && !of(kind)(it)) {
+                return;
             }
+        }
+        for kind in Timing::ALL {
+            self.without(of(kind));
+        }
+    }
+
+    /// Keeps of one sort what came in one half of the time, or in a quarter, or in an eighth; and so on with what
+    /// is left then. A promise that is broken in most runs is so where little happens, too, while hardly any part
+    /// may be left out of what led to it this time.
+    fn only_a_part(&mut self, of_sort: impl Fn(&Deviation) -> bool) {
+        let mut parts = 2;
+        while parts <= PARTS_MAX && !self.is_over() {
+            let all = self.in_order(&of_sort);
+            let part = all.len().div_ceil(parts).max(1);
+            let keeps = all.chunks(part).any(|kept| {
+                let kept: BTreeSet<_> = kept.iter().copied().collect();
+                self.without(|it| of_sort(it) && !kept.contains(it))
+            });
+            parts = if keeps { 2 } else { parts * 2 };
         }
     }
 
@@ -222,47 +246,43 @@ impl Search<'_> {
         }
     }
 
-    /// All dice at rest if it may be, else those of one kind after another, else of fewer windows.
-    fn without_free_dice(&mut self) {
-        if self.without(|it| matches!(it, Deviation::Free { .. })) {
-            return;
-        }
-        for kind in Timing::ALL {
-            let of_kind =
-                |it: &Deviation| matches!(it, Deviation::Free { dice, .. } if *dice == kind);
-            if !self.without(of_kind) {
-                self.fewer(of_kind);
+    /// Leaves out as many as may be: halves first, single ones last, and of each size those of one sort after
+    /// another. Each size goes once through all, in the order in which they came: to begin again after each
+    /// success would take more runs than large failures are worth.
+    fn fewer(&mut self, sorts: &[fn(&Deviation) -> bool]) {
+        let halves = sorts.iter().map(|it| self.in_order(it).len().div_ceil(2));
+        let mut chunks: Vec<_> = sorts.iter().zip(halves).collect();
+        while chunks.iter().any(|(_, chunk)| *chunk > 0) && !self.is_over() {
+            for (of_sort, chunk) in &mut chunks {
+                self.without_chunks(**of_sort, *chunk);
+                *chunk /= 2;
             }
         }
     }
 
-    /// Leaves out as many of one sort as may be: halves first, single ones last. Each size goes once
-    /// through all, in the order in which they came: to begin again after each success would take
-    /// more runs than large failures are worth.
-    fn fewer(&mut self, of_sort: impl Fn(&Deviation) -> bool) {
-        let sort = |best: &BTreeMap<Deviation, u64>| {
-            let all = best.iter().filter(|(it, _)| of_sort(it));
-            let mut all: Vec<(u64, Deviation)> = all.map(|(it, at)| (*at, *it)).collect();
-            all.sort_unstable();
-            all
-        };
-        let mut chunk = sort(&self.best).len().div_ceil(2);
-        while chunk > 0 && !self.is_over() {
-            // Those before it were tried.
-            let mut tried = 0;
-            loop {
-                let all = sort(&self.best);
-                let end = all.len().min(tried + chunk);
-                if tried >= end || self.is_over() {
-                    break;
-                }
-                let out: BTreeSet<_> = all[tried..end].iter().map(|(_, it)| *it).collect();
-                if !self.without(|it| out.contains(it)) {
-                    tried = end;
-                }
+    /// Leaves out each chunk of so many, if the run still fails then.
+    fn without_chunks(&mut self, of_sort: fn(&Deviation) -> bool, chunk: usize) {
+        // Those before it were tried.
+        let mut tried = 0;
+        loop {
+            let all = self.in_order(of_sort);
+            let end = all.len().min(tried + chunk);
+            if tried >= end || self.is_over() {
+                return;
             }
-            chunk /= 2;
+            let out: BTreeSet<_> = all[tried..end].iter().copied().collect();
+            if !self.without(|it| out.contains(it)) {
+                tried = end;
+            }
         }
+    }
+
+    /// What is left of one sort, in the order in which it came.
+    fn in_order(&self, of_sort: impl Fn(&Deviation) -> bool) -> Vec<Deviation> {
+        let all = self.best.iter().filter(|(it, _)| of_sort(it));
+        let mut all: Vec<(u64, Deviation)> = all.map(|(it, at)| (*at, *it)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, it)| it).collect()
     }
 
     fn end(self, before: Progress) -> Minimized {
@@ -284,5 +304,111 @@ impl Search<'_> {
             progress,
             before,
         }
+    }
+}
+
+fn is_free(it: &Deviation) -> bool {
+    matches!(it, Deviation::Free { .. })
+}
+
+fn is_fault(it: &Deviation) -> bool {
+    matches!(it, Deviation::Fault { .. })
+}
+
+fn is_ask(it: &Deviation) -> bool {
+    matches!(it, Deviation::Ask { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Part, is_free, minimize_with};
+    use crate::case::Case;
+    use crate::deviation::{Deviation, Timing};
+    use crate::oracle::{Class, Violation};
+    use crate::profile::Profile;
+    use crate::repro::Repro;
+    use crate::world::{Kept, Report};
+    use std::collections::BTreeSet;
+    use tenure_core::step::CountingProbe;
+
+    /// How many windows are free in a run of which nothing is left out.
+    const WINDOWS: u64 = 200;
+
+    /// When that run ends.
+    const ENDED: u64 = 40_000_000_000;
+
+    fn windows(of: std::ops::Range<u64>) -> BTreeSet<Deviation> {
+        let dice = Timing::Travel;
+        of.map(|window| Deviation::Free { dice, window }).collect()
+    }
+
+    /// Runs a case whose promise is broken where `breaks` says so of what happens in it; the end is then.
+    fn run(case: &Case, breaks: impl Fn(&BTreeSet<Deviation>) -> bool, ended: u64) -> Report {
+        let only = case.only.clone().unwrap_or_else(|| windows(0..WINDOWS));
+        let cut = case.until.is_some_and(|until| until < ended);
+        let violation = (!cut && breaks(&only)).then(|| Violation {
+            class: Class::Safety,
+            oracle: "alone",
+            what: "two act".to_owned(),
+        });
+        let at = |it: &Deviation| match it {
+            Deviation::Free { window, .. } => *window,
+            Deviation::Fault { .. } | Deviation::Ask { .. } => 0,
+        };
+        Report {
+            violation,
+            probe: CountingProbe::default(),
+            ended,
+            events: 0,
+            commits: 0,
+            asked: 0,
+            deviations: only.iter().map(|it| (*it, at(it))).collect(),
+            story: Kept::default(),
+        }
+    }
+
+    /// What is left, after how many runs.
+    fn smaller(run: &dyn Fn(&Case) -> Report) -> (BTreeSet<Deviation>, u64) {
+        let case = Case::new(1, Profile::Group);
+        let repro = Repro {
+            expect: run(&case).broken().expect("it breaks something"),
+            case,
+            remarks: Vec::new(),
+        };
+        let smaller = minimize_with(&repro, Part::Deviations, 300, &mut |_| {}, run);
+        let smaller = smaller.expect("it fails again");
+        let left = smaller.repro.case.only.expect("some of it");
+        (left, smaller.progress.runs)
+    }
+
+    #[test]
+    fn what_came_after_the_broken_promise_goes_in_few_runs() {
+        let needed = windows(3..5);
+        let breaks = |only: &BTreeSet<Deviation>| only.is_superset(&needed);
+        let (left, runs) = smaller(&|case| run(case, breaks, ENDED));
+        assert_eq!(left, needed);
+        assert!(runs < 60, "{runs}");
+    }
+
+    #[test]
+    fn a_part_is_tried_alone_where_nothing_may_be_left_out() {
+        let breaks = |only: &BTreeSet<Deviation>| {
+            *only == windows(0..WINDOWS)
+                || only.iter().all(is_free) && only.is_subset(&windows(50..100)) && only.len() > 1
+        };
+        let (left, runs) = smaller(&|case| run(case, breaks, ENDED));
+        assert_eq!(left.len(), 2, "{left:?} after {runs} runs");
+        assert!(runs < 100, "{runs}");
+    }
+
+    #[test]
+    fn a_run_that_takes_longer_is_not_cut_before_it_is_judged() {
+        let breaks = |only: &BTreeSet<Deviation>| !only.is_empty();
+        let longer = |case: &Case| match case.only {
+            None => ENDED,
+            Some(_) => ENDED + ENDED / 2,
+        };
+        let (left, _) = smaller(&|case| run(case, breaks, longer(case)));
+        assert_eq!(left.len(), 1);
     }
 }
