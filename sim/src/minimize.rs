@@ -93,6 +93,11 @@ pub(crate) fn minimize_with(
             repro.expect
         ));
     };
+    if first.ended == 0 {
+        return Err(
+            "the run told nothing of what happened in it, so nothing can be left out".into(),
+        );
+    }
     let mut search = Search {
         case: repro.case.clone(),
         expect: broken,
