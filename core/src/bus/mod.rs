@@ -46,6 +46,8 @@ pub enum Input {
     Tick,
     /// The store is reachable and its namespace verified, for the first time or again.
     Up,
+    /// The namespace cannot be used any more.
+    Unusable(SpaceError),
     /// The store answered.
     Stored {
         /// The request's operation.

@@ -213,24 +213,28 @@ impl Publisher {
                     }
                 }
             }
-            Next::Fail(error) => {
-                self.asks.done(Job::Stream);
-                for (ticket, entry) in core::mem::take(&mut self.held) {
-                    // What is on its way may be stored still.
-                    let flying = entry.sent.is_some() && self.asks.flies(Job::Publish(ticket));
-                    self.asks.abandon(Job::Publish(ticket));
-                    let answer = Err(match entry.doubt || flying {
-                        true => Refusal::Unknown,
-                        false => Refusal::Space(error.clone()),
-                    });
-                    out.push(Effect::Answer { ticket, answer });
-                }
-                self.deadlines.clear();
-                self.stream = Stream::Unusable(error);
-            }
+            Next::Fail(error) => self.fail(error, out),
             Next::Wrong => return false,
         }
         true
+    }
+
+    /// Nothing can be stored until the store is connected anew.
+    fn fail(&mut self, error: SpaceError, out: &mut Effects<Effect>) {
+        self.asks.abandon(Job::Capabilities);
+        self.asks.abandon(Job::Stream);
+        for (ticket, entry) in core::mem::take(&mut self.held) {
+            // What is on its way may be stored still.
+            let flying = entry.sent.is_some() && self.asks.flies(Job::Publish(ticket));
+            self.asks.abandon(Job::Publish(ticket));
+            let answer = Err(match entry.doubt || flying {
+                true => Refusal::Unknown,
+                false => Refusal::Space(error.clone()),
+            });
+            out.push(Effect::Answer { ticket, answer });
+        }
+        self.deadlines.clear();
+        self.stream = Stream::Unusable(error);
     }
 
     fn published(
@@ -338,6 +342,7 @@ impl Machine for Publisher {
         match input {
             Input::Tick => self.tick(cx, out),
             Input::Up => self.up(cx, out),
+            Input::Unusable(error) => self.fail(error, out),
             Input::Stored { op, reply } => self.stored(cx, op, reply, out),
             Input::Publish(order) => self.order(cx, order, out),
         }

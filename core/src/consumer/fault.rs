@@ -47,9 +47,17 @@ pub(crate) fn may_pass(refused: &Refused) -> bool {
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Fault {
-    /// The stream of the consumers cannot be used.
+    /// The namespace cannot be used, or cannot any more, or the stream of the consumers cannot.
     #[error(transparent)]
     Space(SpaceError),
+    /// The machine that keeps the namespace verified found its own state wrong.
+    #[error(
+        "the machine that keeps the namespace verified halted ({reason}): start the node again and report the recording"
+    )]
+    SpaceHalted {
+        /// Why.
+        reason: String,
+    },
     /// The name belongs to a consumer that reads other events.
     #[error(
         "the consumer {name} has a checkpoint of another definition ({found:016x}, this one is {wanted:016x}): give the changed consumer another name, or start it with a reset"

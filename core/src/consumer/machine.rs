@@ -391,6 +391,7 @@ impl Machine for Consumer {
                 self.tick(cx, out);
             }
             Input::Up => self.up(cx, out),
+            Input::Unusable(fault) => self.fail(cx, *fault, out),
             Input::Stored { op, reply, wall } => {
                 self.wall = wall;
                 // What is answered after the end is of no use to anyone.

@@ -117,6 +117,8 @@ pub enum Input {
     },
     /// The store is reachable and its namespace verified, for the first time or again.
     Up,
+    /// The namespace cannot be used any more, for good.
+    Unusable(Box<Fault>),
     /// The store answered.
     Stored {
         /// The request's operation.

@@ -249,17 +249,22 @@ fn bytes_of(input: &Recorded) -> usize {
             consumer::Input::Stored { reply, .. } => stored_bytes(reply),
             consumer::Input::Tick { .. }
             | consumer::Input::Up
+            | consumer::Input::Unusable(_)
             | consumer::Input::Handled { .. }
             | consumer::Input::Order(_) => 0,
         },
         Recorded::Bus(input) => match input.as_ref() {
             bus::Input::Publish(order) => order.payload.len(),
-            bus::Input::Tick | bus::Input::Up | bus::Input::Stored { .. } => 0,
+            bus::Input::Tick
+            | bus::Input::Up
+            | bus::Input::Unusable(_)
+            | bus::Input::Stored { .. } => 0,
         },
         Recorded::Group(input) => match input.as_ref() {
             consumer::group::Input::Stored { reply, .. } => stored_bytes(reply),
             consumer::group::Input::Tick { .. }
             | consumer::group::Input::Up
+            | consumer::group::Input::Unusable(_)
             | consumer::group::Input::View(_)
             | consumer::group::Input::Lease(_)
             | consumer::group::Input::Run(_)

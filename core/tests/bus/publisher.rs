@@ -171,6 +171,12 @@ impl World {
     }
 }
 
+fn gone() -> SpaceError {
+    SpaceError::StreamLost {
+        stream: "bank_ctl".into(),
+    }
+}
+
 fn capabilities() -> Capabilities {
     Capabilities {
         version: ServerVersion {
@@ -192,6 +198,7 @@ enum Act {
     Succeed,
     Wait(u64),
     Up,
+    Unusable,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -201,6 +208,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Succeed),
         2 => (0_u64..3_000).prop_map(Act::Wait),
         1 => Just(Act::Up),
+        1 => Just(Act::Unusable),
     ];
     proptest::collection::vec(act, 0..120)
 }
@@ -223,6 +231,7 @@ proptest! {
                     world.verified = false;
                     world.feed(Input::Up);
                 }
+                Act::Unusable => world.feed(Input::Unusable(gone())),
             }
         }
         world.wait(Span::from_secs(10));
@@ -315,6 +324,20 @@ fn what_has_no_room_is_refused_and_the_rest_goes_on() {
         world.answer(true, true);
     }
     assert!(world.answers[&Ticket(1)].is_ok() && world.answers[&Ticket(2)].is_ok());
+}
+
+#[test]
+fn a_namespace_that_is_gone_is_told_to_all() {
+    let mut world = in_doubt(Span::from_secs(600));
+    // The connection is gone and comes back, and the stream is not looked at yet.
+    world.feed(Input::Up);
+    world.publish(2, Span::from_secs(600));
+    world.feed(Input::Unusable(gone()));
+    world.publish(3, Span::from_secs(600));
+    assert_eq!(world.answers[&Ticket(1)], Err(Refusal::Unknown));
+    for n in [2, 3] {
+        assert_eq!(world.answers[&Ticket(n)], Err(Refusal::Space(gone())));
+    }
 }
 
 #[test]

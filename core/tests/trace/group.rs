@@ -2,11 +2,12 @@
 
 use crate::circle::{Circle, Fate, namespace};
 use crate::story::{Stage, span};
-use tenure_core::consumer::Start;
 use tenure_core::consumer::group::{GroupOrder, Input};
+use tenure_core::consumer::{Fault, Start};
 use tenure_core::format::Position;
 use tenure_core::id::{GroupPart, Sequence};
 use tenure_core::node::Standing;
+use tenure_core::space::SpaceError;
 
 impl Stage for Circle {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
@@ -87,6 +88,12 @@ impl Circle {
                 let until = self.now + span(within)?;
                 let gives_up = false;
                 self.step(name, Input::Leave { until, gives_up });
+                self.run();
+            }
+            ["loses", "its", "namespace"] => {
+                let stream = namespace().control_stream().as_str().into();
+                let fault = Fault::Space(SpaceError::StreamLost { stream });
+                self.step(name, Input::Unusable(Box::new(fault)));
                 self.run();
             }
             ["pauses"] => {

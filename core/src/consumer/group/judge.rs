@@ -125,7 +125,7 @@ impl Group {
 
     /// Has nothing act any more. A claim or a release of unknown end shows itself in the record, when
     /// there is a lease again, or to the others.
-    fn drop_all(&mut self, out: &mut Effects<Effect>) -> usize {
+    pub(super) fn drop_all(&mut self, out: &mut Effects<Effect>) -> usize {
         let mut dropped = 0;
         for (part, spot) in (0_u16..).zip(&mut self.spots) {
             let part = GroupPart(part);

@@ -360,6 +360,19 @@ impl Group {
         }
     }
 
+    /// Ends with an error, and without having released what it owns: no request reaches the store any more. The
+    /// node's lease is over before others may take that, as it cannot be renewed either.
+    fn end_without_store(&mut self, cx: &mut Cx<'_>, fault: Fault, out: &mut Effects<Effect>) {
+        self.fail(cx, fault, out);
+        if let Phase::Leaving {
+            until, gives_up, ..
+        } = &mut self.phase
+        {
+            (*until, *gives_up) = (cx.now, true);
+            self.drop_all(out);
+        }
+    }
+
     fn leave(
         &mut self,
         until: Time,
@@ -493,6 +506,7 @@ impl Machine for Group {
                 }
             }
             Input::Up => self.up(out),
+            Input::Unusable(fault) => self.end_without_store(cx, *fault, out),
             Input::View(view) => self.see(cx, view),
             Input::Lease(lease) => self.hold_until(cx, lease, out),
             Input::Run(run) => self.become_run(run, out),

@@ -89,6 +89,8 @@ pub enum Input {
     },
     /// The store is reachable and its namespace verified, for the first time or again.
     Up,
+    /// The namespace cannot be used any more, for good: nothing of the group acts from this step on.
+    Unusable(Box<Fault>),
     /// Who is in the cluster.
     View(Arc<View>),
     /// Until when this node may act; `None`: not now. At its end everything is dropped.

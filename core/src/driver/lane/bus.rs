@@ -11,11 +11,16 @@ const DICE_PART: u64 = 1 << 35;
 
 impl<S: Shell> Lane<S> {
     pub(super) fn publish(&mut self, publishing: Publishing) {
-        if let Some(Unusable::Space(error)) = &self.failed {
-            let refusal = Refusal::Space(error.clone());
-            // A caller that went away needs no answer.
-            let _ = publishing.done.send(Err(refusal));
-            return;
+        match &self.failed {
+            Some(Unusable::Space(error)) => {
+                let refusal = Refusal::Space(error.clone());
+                // A caller that went away needs no answer.
+                let _ = publishing.done.send(Err(refusal));
+                return;
+            }
+            // Who waits learns of it by the end of the channel.
+            Some(Unusable::Halted(_)) => return,
+            None => {}
         }
         if self.bus.is_none() {
             let (wish, dice) = (publishing.wish.clone(), self.dice.fork(DICE_PART));
@@ -30,6 +35,13 @@ impl<S: Shell> Lane<S> {
             bus.publish(&mut env!(self, now), ticket, publishing);
         }
         self.after(Who::Bus);
+    }
+
+    /// There will be no answers.
+    pub(super) fn cut_bus(&mut self) {
+        if let Some(bus) = &mut self.bus {
+            bus.cut();
+        }
     }
 
     pub(super) fn feed_bus(&mut self, input: Input) {

@@ -75,7 +75,25 @@ impl<S: Shell> Lane<S> {
                     LinkState::Halted(reason) => Some(Unusable::Halted(reason)),
                     LinkState::Opening | LinkState::Down | LinkState::Up { .. } => None,
                 };
+                if self.failed.is_some() {
+                    self.readers_end();
+                }
             }
+        }
+    }
+
+    /// The namespace cannot be used any more: who reads it, or stores beside its log, is not left to wait for
+    /// that.
+    fn readers_end(&mut self) {
+        let Some(fault) = self.failed.as_ref().map(Unusable::fault) else {
+            return;
+        };
+        self.consumers_end(&fault);
+        self.groups_end(&fault);
+        match &self.failed {
+            Some(Unusable::Space(error)) => self.feed_bus(bus::Input::Unusable(error.clone())),
+            Some(Unusable::Halted(_)) => self.cut_bus(),
+            None => {}
         }
     }
 
@@ -142,9 +160,7 @@ impl<S: Shell> Lane<S> {
         }
         self.cut_actors();
         self.cut_consumers();
-        if let Some(bus) = &mut self.bus {
-            bus.cut();
-        }
+        self.cut_bus();
         // Who waits learns of it by the end of the channel.
         self.keepers.clear();
         self.cut_groups();

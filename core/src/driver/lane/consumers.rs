@@ -1,6 +1,6 @@
 //! The consumers of a lane.
 
-use super::{Env, Lane, Unusable, Who};
+use super::{Env, Lane, Who};
 use crate::consumer::{Command, Fault, Input};
 use crate::driver::consumer::{Consume, ConsumerSeat, Report, Spawn, Tell};
 use crate::driver::shell::Shell;
@@ -12,10 +12,9 @@ const DICE_PART: u64 = 1 << 34;
 
 impl<S: Shell> Lane<S> {
     pub(super) fn consume(&mut self, consume: Consume) {
-        if let Some(Unusable::Space(error)) = &self.failed {
-            let fault = Fault::Space(error.clone());
+        if let Some(why) = &self.failed {
             // A caller that went away needs no answer.
-            let _ = consume.done.send(Err(Box::new(fault)));
+            let _ = consume.done.send(Err(Box::new(why.fault())));
             return;
         }
         self.tickets += 1;
@@ -100,6 +99,14 @@ impl<S: Shell> Lane<S> {
         let all: Vec<u64> = self.consumers.keys().copied().collect();
         for n in all {
             self.feed_consumer(n, Input::Up);
+        }
+    }
+
+    /// The store will not be there again: each ends by itself, those of groups as well.
+    pub(super) fn consumers_end(&mut self, fault: &Fault) {
+        let all: Vec<u64> = self.consumers.keys().copied().collect();
+        for n in all {
+            self.feed_consumer(n, Input::Unusable(Box::new(fault.clone())));
         }
     }
 

@@ -40,10 +40,7 @@ impl<S: Shell> Lane<S> {
         let name = config.definition.name.clone();
         let (definition, wish) = (config.definition.clone(), config.wish.clone());
         config.incarnation = self.run;
-        let failed = match &self.failed {
-            Some(Unusable::Space(error)) => Some(Fault::Space(error.clone())),
-            Some(Unusable::Halted(_)) | None => None,
-        };
+        let failed = self.failed.as_ref().map(Unusable::fault);
         let here = self.groups.values().any(|seat| seat.name == name);
         let runs_here = here.then(|| Fault::RunsHere { name: name.clone() });
         let group = match failed.or(runs_here) {
@@ -390,6 +387,13 @@ impl<S: Shell> Lane<S> {
     pub(super) fn groups_up(&mut self) {
         for n in self.all_groups() {
             self.feed_group(n, Input::Up);
+        }
+    }
+
+    /// The store will not be there again.
+    pub(super) fn groups_end(&mut self, fault: &Fault) {
+        for n in self.all_groups() {
+            self.feed_group(n, Input::Unusable(Box::new(fault.clone())));
         }
     }
 

@@ -63,7 +63,7 @@ use super::shell::{Inbound, Shell};
 use super::space::SpaceSeat;
 use super::timers::Timers;
 use crate::cache::Cache;
-use crate::consumer::group;
+use crate::consumer::{Fault, group};
 use crate::flow::{Admission, Window};
 use crate::format::Layout;
 use crate::id::{GroupPart, Incarnation, OpId};
@@ -179,6 +179,18 @@ enum Unusable {
     Space(SpaceError),
     /// The machine that keeps it verified halted.
     Halted(String),
+}
+
+impl Unusable {
+    /// As who reads the namespace is told.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Space(error) => Fault::Space(error.clone()),
+            Self::Halted(reason) => Fault::SpaceHalted {
+                reason: reason.clone(),
+            },
+        }
+    }
 }
 
 /// What machines share while one of them is stepped.

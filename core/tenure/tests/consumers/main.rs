@@ -1,6 +1,7 @@
 //! Consumers: what they hand over, where they go on, and what becomes of events that fail.
 
 mod defects;
+mod gone;
 mod group_letters;
 mod groups;
 mod letters;

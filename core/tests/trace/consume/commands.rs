@@ -8,12 +8,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 use tenure_core::Span;
 use tenure_core::consumer::{
-    Command, Definition, Filter, Input, Keeping, Order, Pace, Source, Start, Then,
+    Command, Definition, Fault, Filter, Input, Keeping, Order, Pace, Source, Start, Then,
 };
 use tenure_core::format::{Cause, DeadLetter, EventPlace, Metadata, Placement, Position};
 use tenure_core::id::{LayoutId, Partition, Sequence, Ticket, WallTime};
 use tenure_core::name::{ConsumerName, EntityId, KindName};
 use tenure_core::port::{Refused, Rollup, StoreRequest, Subject};
+use tenure_core::space::SpaceError;
 
 impl Stage for Desk {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
@@ -176,6 +177,11 @@ impl Desk {
     fn seat_command(&mut self, label: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["up"] => self.step(label, Input::Up),
+            ["loses", "its", "namespace"] => {
+                let stream = namespace().control_stream().as_str().into();
+                let fault = Fault::Space(SpaceError::StreamLost { stream });
+                self.step(label, Input::Unusable(Box::new(fault)));
+            }
             ["crashes"] => {
                 self.seats.remove(label);
             }
