@@ -119,6 +119,13 @@ impl<J: Copy + Ord> Asks<J> {
         self.tries.get(&job).copied().unwrap_or(0)
     }
 
+    /// The job that was tried in vain most often, of those that are asked or wait to be.
+    pub(crate) fn hardest(&self) -> Option<(J, u32)> {
+        let jobs = self.in_flight.values().chain(self.waiting.keys());
+        let jobs = jobs.map(|job| (*job, self.tries(*job)));
+        jobs.max_by_key(|(_, tries)| *tries)
+    }
+
     /// Gives one job up; its answer may still come.
     pub(crate) fn abandon(&mut self, job: J) {
         self.waiting.remove(&job);

@@ -238,6 +238,14 @@ impl Consumer {
         self.watch.refused = Some((job, refused));
     }
 
+    /// Asks again after a wait, with what it was refused over, if that is why.
+    pub(super) fn again_told(&mut self, cx: &Cx<'_>, job: Job, refused: Option<Refused>) {
+        match refused {
+            Some(refused) => self.again_after(cx, job, refused),
+            None => self.again(cx, job),
+        }
+    }
+
     fn stored(&mut self, cx: &mut Cx<'_>, op: OpId, reply: StoreReply, out: &mut Effects<Effect>) {
         let job = match self.asks.end(op) {
             None => return self.halt(HaltReason::UnknownOp(op), out),

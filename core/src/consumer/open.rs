@@ -38,13 +38,14 @@ impl Consumer {
     ) -> Result<(), Misfit> {
         let known = (self.record.is_known(), self.asks.tries(job));
         let reads = (&self.config.wish, &self.config.definition.source);
+        let refused = reply.refused().cloned();
         match self.verify.answered(reads, known, reply)? {
             Verified::Stream => {
                 self.asks.done(job);
                 self.ask(cx, Job::Stream, out);
             }
             Verified::Ask => self.ask(cx, job, out),
-            Verified::Again => self.again(cx, job),
+            Verified::Again => self.again_told(cx, job, refused),
             Verified::Done => {
                 self.asks.done(job);
                 if matches!(self.phase, Phase::Waiting) {
@@ -57,6 +58,7 @@ impl Consumer {
     }
 
     fn begin(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
+        self.watch.progress(cx.now);
         match self.config.definition.keeping.clone() {
             Keeping::Stored => match self.record.take_claimed() {
                 Some(positions) => {
@@ -101,6 +103,7 @@ impl Consumer {
             }
         };
         self.phase = Phase::Opening;
+        self.watch.progress(cx.now);
         for (n, place) in (0_u16..).zip(places) {
             self.begin_feed(cx, n, place, out);
         }
@@ -142,6 +145,7 @@ impl Consumer {
         match self.config.definition.keeping {
             Keeping::Stored => {
                 self.phase = Phase::Claiming;
+                self.watch.progress(cx.now);
                 self.write(cx, out);
             }
             Keeping::External { .. } => self.start(cx, out),

@@ -29,6 +29,8 @@ pub struct Status {
     pub lag: Lag,
     /// Why there is no progress.
     pub stalled: Option<Stall>,
+    /// What it waits for at this moment, while it starts.
+    pub waits_for: Option<StallReason>,
     /// Batches that the handler has.
     pub running: u32,
     /// Events that were handled since it started.
@@ -59,6 +61,7 @@ impl Status {
             generation: 1,
             lag: Lag::default(),
             stalled: None,
+            waits_for: Some(StallReason::unconnected()),
             running: 0,
             handled: 0,
             failures: 0,
@@ -150,6 +153,17 @@ pub enum StallReason {
         /// What it said, when it refused.
         refused: Option<Refused>,
     },
+}
+
+impl StallReason {
+    /// Nothing could be asked of the store.
+    pub(crate) fn unconnected() -> Self {
+        Self::Store {
+            what: String::from("say what it is"),
+            tries: 0,
+            refused: Some(Refused::NotConnected),
+        }
+    }
 }
 
 impl fmt::Display for StallReason {

@@ -137,7 +137,7 @@ impl Consumer {
         };
         let since = *feed.absent_since.get_or_insert(cx.now);
         if cx.now.since(since) < self.limits.absent_patience {
-            return self.again(cx, Job::Look(n));
+            return self.again_after(cx, Job::Look(n), Refused::NoStream);
         }
         let stream = feed.stream.as_str().into();
         self.fail(cx, Fault::Space(SpaceError::StreamLost { stream }), out);

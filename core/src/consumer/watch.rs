@@ -3,7 +3,7 @@
 use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::status::longer_than;
-use super::{Effect, Lag, Notice, Stall, StallReason, Status};
+use super::{Effect, Lag, Notice, Stall, StallReason, State, Status};
 use crate::port::Refused;
 use crate::step::{Cx, Effects, Span, Time};
 use alloc::string::{String, ToString};
@@ -78,6 +78,7 @@ impl Consumer {
             generation: self.record.generation,
             lag: self.lag(),
             stalled: watch.stalled.clone(),
+            waits_for: self.is_starting().then(|| self.start_reason()),
             running: u32::try_from(self.queue.running.len()).unwrap_or(u32::MAX),
             handled: watch.handled,
             failures: watch.failures,
@@ -160,15 +161,27 @@ impl Consumer {
         }
     }
 
-    /// Whether there is progress to be seen: it hands events over, or is on its way elsewhere.
+    /// Whether there is progress to be seen. A stop has an end of its own.
     fn is_watched(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Rewinding(_))
+        match self.phase {
+            Phase::Waiting
+            | Phase::Reading
+            | Phase::Opening
+            | Phase::Claiming
+            | Phase::Running
+            | Phase::Rewinding(_) => true,
+            Phase::Stopping { .. } | Phase::Over | Phase::Halted => false,
+        }
     }
 
-    /// Whether anything waits for the handler or for the store.
+    fn is_starting(&self) -> bool {
+        self.state() == State::Starting
+    }
+
+    /// Whether anything waits for the handler or for the store, or it is on its way elsewhere.
     fn has_to_do(&self) -> bool {
-        let rewinds = matches!(self.phase, Phase::Rewinding(_));
-        rewinds || !self.lag().is_none() || self.trouble().is_some() || !self.puts.is_empty()
+        let goes = self.is_starting() || matches!(self.phase, Phase::Rewinding(_));
+        goes || !self.lag().is_none() || self.trouble().is_some() || !self.puts.is_empty()
     }
 
     /// What the store does not do.
@@ -198,7 +211,27 @@ impl Consumer {
         jobs.next().or_else(|| written.next())
     }
 
+    /// What a start waits for.
+    fn start_reason(&self) -> StallReason {
+        match self.asks.hardest() {
+            Some((job, tries)) => self.store_reason(job, tries),
+            None => StallReason::unconnected(),
+        }
+    }
+
+    fn store_reason(&self, job: Job, tries: u32) -> StallReason {
+        let refused = self.watch.refused.as_ref().filter(|(of, _)| *of == job);
+        StallReason::Store {
+            what: job.to_string(),
+            tries,
+            refused: refused.map(|(_, refused)| refused.clone()),
+        }
+    }
+
     pub(super) fn stall_reason(&self) -> StallReason {
+        if self.is_starting() {
+            return self.start_reason();
+        }
         if let Some(pause) = &self.pause
             && matches!(self.phase, Phase::Running)
         {
@@ -227,12 +260,7 @@ impl Consumer {
                 refused: None,
             };
         };
-        let refused = self.watch.refused.as_ref().filter(|(of, _)| *of == job);
-        StallReason::Store {
-            what: job.to_string(),
-            tries,
-            refused: refused.map(|(_, refused)| refused.clone()),
-        }
+        self.store_reason(job, tries)
     }
 
     /// When progress is to be looked at.

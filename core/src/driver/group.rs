@@ -8,7 +8,7 @@ use super::handle::{Handle, NotSent};
 use super::lease::Reading;
 use super::request::{GroupAnswer, Request};
 use crate::consumer::group::{Effect, Group, GroupConfig, GroupOrder, GroupState, GroupStatus};
-use crate::consumer::{Definition, Fault, Pace};
+use crate::consumer::{Definition, Fault, Pace, StallReason};
 use crate::id::{GroupPart, OpId, Ticket};
 use crate::name::{ConsumerName, NodeName};
 use crate::space::SpaceWish;
@@ -169,6 +169,7 @@ impl Handle {
             partitions: Vec::new(),
             paused: None,
             life: 1,
+            waits_for: Some(StallReason::unconnected()),
         };
         let (told, tells) = watch::channel(GroupTold {
             status,

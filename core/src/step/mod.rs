@@ -75,6 +75,14 @@ impl<T, R> Outcome<T, R> {
             Self::Unknown => Outcome::Unknown,
         }
     }
+
+    /// Why it did not happen, when that is the answer.
+    pub fn refused(&self) -> Option<&R> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            Self::Done(_) | Self::Unknown => None,
+        }
+    }
 }
 
 /// A text of the program itself. By this name, since a file of a flight is read into texts that live on.

@@ -2,7 +2,7 @@
 
 use crate::api::KindError;
 use crate::consumer::group::GroupOrderRefusal;
-use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
+use crate::consumer::{Fault, LetterRefusal, OrderRefusal, RewindRefusal, StallReason};
 use crate::format::EventPlace;
 use crate::id::GroupPart;
 use crate::name::{KindName, NameError};
@@ -88,9 +88,16 @@ pub enum ConsumerError {
     /// It was stopped.
     #[error("the consumer was stopped; start it again")]
     Stopped,
-    /// It did not begin to hand events over in time.
-    #[error("the consumer did not start in time; is the store reachable?")]
-    Timeout,
+    /// It did not begin to hand events over in time, or a group to take part.
+    #[error(
+        "the consumer {name} did not start in time, as {waits_for}: mend that, or give it longer (start_timeout)"
+    )]
+    Timeout {
+        /// The consumer.
+        name: String,
+        /// What it waited for at last.
+        waits_for: StallReason,
+    },
     /// Too many requests wait.
     #[error("too many requests wait; ask again later")]
     Overloaded,

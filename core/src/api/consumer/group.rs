@@ -5,7 +5,7 @@ use super::handle::error_of;
 use super::{ConsumerBuilder, ConsumerError, ConsumerHandle, GroupLetters, GroupOrderError};
 use crate::api::Tenure;
 use crate::consumer::group::{GroupOrder, GroupState};
-use crate::consumer::{Lag, Start, State, Status};
+use crate::consumer::{Lag, StallReason, Start, State, Status};
 use crate::driver::consumer::Ended;
 use crate::driver::group::{GroupFailure, GroupTold};
 use crate::id::GroupPart;
@@ -95,8 +95,13 @@ impl GroupBuilder {
         if this.until(Some(deadline), started).await? {
             return Ok(this);
         }
+        let Some(waits_for) = this.status().waits_for else {
+            // It began at the last moment.
+            return Ok(this);
+        };
         this.leave().await?;
-        Err(ConsumerError::Timeout)
+        let name = this.name.to_string();
+        Err(ConsumerError::Timeout { name, waits_for })
     }
 }
 
@@ -159,6 +164,8 @@ pub struct GroupStatus {
     /// The how manieth life of the group it is, from 1, as far as this node has read: a rewind begins the
     /// next one.
     pub life: u64,
+    /// What this node's part waits for at this moment, while it starts.
+    pub waits_for: Option<StallReason>,
 }
 
 /// One partition as a node sees it.
@@ -236,6 +243,7 @@ impl GroupHandle {
             lag,
             paused: status.paused.clone(),
             life: status.life,
+            waits_for: status.waits_for.clone(),
         }
     }
 

@@ -60,9 +60,13 @@ impl ConsumerHandle {
         match this.until(Some(deadline), started).await {
             Ok(true) => Ok(this),
             Ok(false) => {
-                let until = deadline;
+                let Some(waits_for) = this.status().waits_for else {
+                    // It began at the last moment.
+                    return Ok(this);
+                };
+                let (name, until) = (this.name.to_string(), deadline);
                 this.order(move |_| Command::Stop { until }).await?;
-                Err(ConsumerError::Timeout)
+                Err(ConsumerError::Timeout { name, waits_for })
             }
             Err(error) => Err(error),
         }

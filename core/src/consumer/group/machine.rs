@@ -7,11 +7,11 @@ use super::{
 };
 use crate::asks::{Asks, Whose};
 use crate::consumer::verify::{Verified, Verify};
-use crate::consumer::{Fault, Keeping, Start};
+use crate::consumer::{Fault, Keeping, StallReason, Start};
 use crate::format::GroupRecord;
 use crate::id::{GroupPart, OpId, ShardId, WallTime};
 use crate::node::View;
-use crate::port::{StoreReply, StoreRequest};
+use crate::port::{Refused, StoreReply, StoreRequest};
 use crate::shard::ShardMap;
 use crate::step::{Cx, Deadline, Effects, HaltReason, Limits, Machine, Purpose, Span, Time};
 use alloc::boxed::Box;
@@ -31,6 +31,8 @@ pub struct Group {
     pub(super) phase: Phase,
     verify: Verify,
     pub(super) asks: Asks<Job>,
+    /// What the store refused last, for now.
+    refused: Option<(Job, Refused)>,
     /// The group's own record, while it is being written.
     pub(super) naming: Option<Box<GroupRecord>>,
     pub(super) view: Arc<View>,
@@ -148,6 +150,7 @@ impl Group {
             phase: Phase::Waiting,
             verify: Verify::Idle,
             asks: Asks::default(),
+            refused: None,
             naming: None,
             view: Arc::default(),
             lease: None,
@@ -189,6 +192,20 @@ impl Group {
             partitions: self.spots.iter().map(part).collect(),
             paused: self.paused_by().cloned(),
             life: self.life(),
+            waits_for: (state == GroupState::Starting).then(|| self.start_reason()),
+        }
+    }
+
+    /// What a start waits for.
+    fn start_reason(&self) -> StallReason {
+        let Some((job, tries)) = self.asks.hardest() else {
+            return StallReason::unconnected();
+        };
+        let refused = self.refused.as_ref().filter(|(of, _)| *of == job);
+        StallReason::Store {
+            what: job.to_string(),
+            tries,
+            refused: refused.map(|(_, refused)| refused.clone()),
         }
     }
 
@@ -247,7 +264,16 @@ impl Group {
 
     /// Asks again after a wait.
     pub(super) fn again(&mut self, cx: &Cx<'_>, job: Job) {
+        self.refused.take_if(|(of, _)| *of == job);
         self.asks.wait(cx, &self.limits, job);
+    }
+
+    /// The same, with what it was refused over, if that is why.
+    pub(super) fn again_told(&mut self, cx: &Cx<'_>, job: Job, refused: Option<Refused>) {
+        self.again(cx, job);
+        if let Some(refused) = refused {
+            self.refused = Some((job, refused));
+        }
     }
 
     /// A span below another.
@@ -312,6 +338,7 @@ impl Group {
         let begun = !matches!(self.phase, Phase::Waiting);
         let known = (begun, self.asks.tries(job));
         let reads = (&self.config.wish, &self.config.definition.source);
+        let refused = reply.refused().cloned();
         let next = self.verify.answered(reads, known, reply);
         match next.map_err(|_| Misfit)? {
             Verified::Stream => {
@@ -319,7 +346,7 @@ impl Group {
                 self.ask(Job::Stream, out);
             }
             Verified::Ask => self.ask(job, out),
-            Verified::Again => self.again(cx, job),
+            Verified::Again => self.again_told(cx, job, refused),
             Verified::Done => {
                 self.asks.done(job);
                 if !begun {

@@ -42,7 +42,7 @@ mod told;
 
 pub use machine::Group;
 
-use super::{Definition, Fault, Share, Start};
+use super::{Definition, Fault, Share, StallReason, Start};
 use crate::format::{Layout, Position};
 use crate::id::{GroupPart, Incarnation, OpId, Sequence, ShardId, Ticket, WallTime};
 use crate::name::NodeName;
@@ -341,6 +341,8 @@ pub struct GroupStatus {
     pub paused: Option<String>,
     /// The how manieth life of the group it is, as far as this node has read.
     pub life: u64,
+    /// What it waits for at this moment, while it starts.
+    pub waits_for: Option<StallReason>,
 }
 
 /// What a node's part in a group does.

@@ -46,7 +46,7 @@ impl Group {
             Outcome::Done(_) => return Err(Misfit),
             Outcome::Refused(Refused::NotFound) => None,
             Outcome::Refused(refused) if may_pass(&refused) => {
-                self.again(cx, Job::Name);
+                self.again_told(cx, Job::Name, Some(refused));
                 return Ok(());
             }
             Outcome::Refused(refused) => {
@@ -107,7 +107,9 @@ impl Group {
             Outcome::Refused(Refused::WrongLast { .. }) | Outcome::Unknown => {
                 self.again(cx, Job::Name);
             }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Make),
+            Outcome::Refused(refused) if may_pass(&refused) => {
+                self.again_told(cx, Job::Make, Some(refused));
+            }
             Outcome::Refused(refused) => self.refused(cx, Job::Make, refused, out),
         }
         Ok(())

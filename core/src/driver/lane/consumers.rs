@@ -33,6 +33,9 @@ impl<S: Shell> Lane<S> {
         let _ = done.send(Ok(n));
         if self.shapes.is_some() {
             self.feed_consumer(n, Input::Up);
+        } else {
+            // How long it waits for the store is watched all the same.
+            self.after(Who::Consumer(n));
         }
         if let Some(until) = self.stop_at {
             self.feed_consumer(n, Input::Order(Command::Stop { until }));

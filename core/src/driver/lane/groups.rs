@@ -279,6 +279,8 @@ impl<S: Shell> Lane<S> {
         }
         if self.shapes.is_some() {
             self.feed_consumer(number, consumer::Input::Up);
+        } else {
+            self.after(Who::Consumer(number));
         }
     }
 

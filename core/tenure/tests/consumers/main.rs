@@ -9,6 +9,7 @@ mod orders;
 #[cfg(feature = "nats")]
 mod permissions;
 mod reading;
+mod starting;
 
 use crate::common::{Account, AccountEvent, Move};
 use std::sync::{Arc, Mutex};

@@ -177,6 +177,13 @@ impl Desk {
     fn seat_command(&mut self, label: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["up"] => self.step(label, Input::Up),
+            ["waits"] => {
+                let waits_for = self.seat(label).consumer.status().waits_for;
+                self.line(match waits_for {
+                    Some(what) => format!("{label} waits: {what}"),
+                    None => format!("{label} waits for nothing"),
+                });
+            }
             ["loses", "its", "namespace"] => {
                 let stream = namespace().control_stream().as_str().into();
                 let fault = Fault::Space(SpaceError::StreamLost { stream });

@@ -93,7 +93,7 @@ impl Why {
             ConsumerError::Stopped
                 | ConsumerError::NodeStopped
                 | ConsumerError::Overloaded
-                | ConsumerError::Timeout
+                | ConsumerError::Timeout { .. }
                 | ConsumerError::Kind(_)
         );
         if stopped {

@@ -152,7 +152,7 @@ fn is_reason(error: &ConsumerError) -> bool {
         ConsumerError::Stopped
             | ConsumerError::NodeStopped
             | ConsumerError::Overloaded
-            | ConsumerError::Timeout
+            | ConsumerError::Timeout { .. }
             | ConsumerError::Kind(_)
             | ConsumerError::Fault(Fault::Store { .. } | Fault::Space(_))
     )
