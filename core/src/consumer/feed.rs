@@ -50,6 +50,10 @@ pub(super) struct Feed {
     pub(super) bytes: u64,
     /// What matches and was not fetched, as of the last answer that said how much.
     pub(super) pending: u64,
+    /// Where the stream ended when it was looked at first after that.
+    counted_at: Option<Sequence>,
+    /// When it was fetched from, or looked at for its lag, last.
+    pub(super) told_at: Time,
     /// Commits that are to come until all has that was there when it was opened, or fell behind.
     pub(super) behind: u64,
     /// The last one that came of them.
@@ -113,6 +117,8 @@ impl Feed {
             items: BTreeMap::new(),
             bytes: 0,
             pending: 0,
+            counted_at: None,
+            told_at: Time::ZERO,
             behind: 0,
             mark: Sequence::NONE,
             short_since: None,
@@ -126,7 +132,7 @@ impl Feed {
         self.bytes = 0;
         (self.witness, self.next_witness, self.came) = (None, None, None);
         self.live_after = None;
-        self.pending = 0;
+        self.count(0);
         self.behind = 0;
         self.mark = Sequence::NONE;
         self.looked = false;
@@ -218,6 +224,30 @@ impl Feed {
             true => self.position.max(Position::whole(self.quiet)),
             false => self.position,
         }
+    }
+
+    /// The store said how much matches and was not fetched.
+    pub(super) fn count(&mut self, pending: u64) {
+        self.pending = pending;
+        self.counted_at = None;
+    }
+
+    /// It was looked at while nothing is fetched: what came meanwhile is not in the store's count.
+    pub(super) fn count_on(&mut self) {
+        self.counted_at.get_or_insert(self.head);
+    }
+
+    /// Whether it was looked at since the store counted.
+    pub(super) fn is_counted_on(&self) -> bool {
+        self.counted_at.is_some()
+    }
+
+    /// What was not fetched: the store's count, and the places of what came since that was looked at.
+    pub(super) fn lag(&self) -> u64 {
+        let came = self
+            .counted_at
+            .map_or(0, |at| self.head.0.saturating_sub(at.0));
+        self.pending.saturating_add(came)
     }
 
     /// What is there now is to be handled before it has caught up.

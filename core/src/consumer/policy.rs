@@ -87,6 +87,9 @@ pub struct Pace {
     pub prefetch_bytes_max: u32,
     /// How long a fetch waits for a first message.
     pub fetch_wait: Span,
+    /// While nothing is fetched, as much is held that is not handled, the ends of the streams are looked at so
+    /// often: what the lag tells is no older.
+    pub look_every: Span,
     /// After so long without a fetch the store may remove its part of the consumer.
     pub idle: Span,
     /// With so much not handled it is behind, in events and in commits that are not fetched.
@@ -120,6 +123,7 @@ impl Pace {
                 "prefetch_bytes_max is 0",
             ),
             (self.fetch_wait.as_nanos(), "fetch_wait is zero"),
+            (self.look_every.as_nanos(), "look_every is zero"),
             (self.idle.as_nanos(), "idle is zero"),
             (self.behind_events, "behind_events is 0"),
             (self.behind_ms, "behind_ms is 0"),
@@ -144,6 +148,7 @@ impl Default for Pace {
             prefetch_commits_max: 4_096,
             prefetch_bytes_max: 16 << 20,
             fetch_wait: Span::from_secs(2),
+            look_every: Span::from_secs(2),
             idle: Span::from_secs(60),
             behind_events: 10_000,
             behind_ms: 30_000,

@@ -96,12 +96,16 @@ pub enum State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lag {
-    /// Commits that match and were not fetched, as of the last answer of the store.
+    /// Commits that match and were not fetched: as the store counted them at the last fetch, and while nothing is
+    /// fetched with what came since, which is looked at every [`Pace::look_every`](super::Pace::look_every) and
+    /// counts whether it matches or not.
     pub commits: u64,
     /// Events that were fetched and not handled.
     pub events: u64,
     /// When the store took the oldest of those.
     pub oldest: Option<WallTime>,
+    /// For how long that one has waited, between the store's clock and this node's; zero without one.
+    pub age: Span,
 }
 
 impl Lag {

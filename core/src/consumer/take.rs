@@ -26,6 +26,9 @@ pub(super) struct Misfit;
 /// The shortest time from one fetch that brings nothing to the next.
 const FETCH_EVERY: Span = Span::from_millis(10);
 
+/// How long nothing is fetched before the end is looked at first: who is about to fetch needs none.
+const LOOK_FIRST: Span = Span::from_millis(100);
+
 /// A consumer of that name exists with other settings.
 const NAME_TAKEN: u32 = 10_148;
 
@@ -179,9 +182,14 @@ impl Consumer {
                 }
             }
             Way::Open { look, asked, .. } => {
-                *look = false;
+                // What comes next is a fetch, which tells how much there is.
+                let fetches = core::mem::take(look);
                 // A fetch that is on its way may have been answered before.
                 feed.looked = asked.is_none() && !feed.replicated;
+                feed.told_at = cx.now;
+                if !fetches {
+                    feed.count_on();
+                }
             }
             Way::Unwanted | Way::Closed | Way::Opening(_) => {}
         }
@@ -273,7 +281,8 @@ impl Consumer {
                 if feed.from.take().is_some() {
                     feed.stand(Position::whole(info.after));
                 }
-                feed.pending = info.pending;
+                feed.count(info.pending);
+                feed.told_at = cx.now;
                 feed.falls_behind();
                 feed.looked = !feed.replicated;
                 feed.dry = false;
@@ -319,7 +328,8 @@ impl Consumer {
         (commits.max(1), bytes.max(1))
     }
 
-    /// When a stream is to be fetched from next; `None` when something else comes before.
+    /// When a stream is to be fetched from next, or looked at while there is no room; `None` when something else
+    /// comes before.
     pub(super) fn fetch_at(&self, n: u16, feed: &Feed) -> Option<Time> {
         let Way::Open {
             fetch_at,
@@ -332,8 +342,22 @@ impl Consumer {
         };
         let fetch = Job::Fetch(n, feed.openings);
         let busy = self.asks.busy(Job::Look(n)) || self.asks.busy(fetch);
-        let wanted = self.may_fetch() && !busy && (*look || self.has_room(feed));
-        wanted.then_some(*fetch_at)
+        if !self.may_fetch() || busy {
+            return None;
+        }
+        Some(match *look || self.has_room(feed) {
+            true => *fetch_at,
+            // Its lag grows all the same.
+            false => feed.told_at + self.look_after(feed),
+        })
+    }
+
+    /// How long after it was fetched from or looked at a stream is looked at for its lag.
+    fn look_after(&self, feed: &Feed) -> Span {
+        match feed.is_counted_on() {
+            true => self.config.pace.look_every,
+            false => self.config.pace.look_every.min(LOOK_FIRST),
+        }
     }
 
     /// A few large fetches rather than many small ones.
@@ -342,7 +366,7 @@ impl Consumer {
         feed.items.len() as u64 <= commits_max / 2 && feed.bytes <= bytes_max / 2
     }
 
-    /// Fetches where there is room, and looks at the end of a stream that brings nothing.
+    /// Fetches where there is room, and looks at the end of a stream that brings nothing or has none.
     pub(super) fn feed(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         for n in 0..self.config.layout.streams {
             let Some(feed) = self.feeds.get(usize::from(n)) else {
@@ -352,7 +376,7 @@ impl Consumer {
                 continue;
             }
             let looks = matches!(feed.way, Way::Open { look: true, .. });
-            let job = match looks {
+            let job = match looks || !self.has_room(feed) {
                 true => Job::Look(n),
                 false => Job::Fetch(n, feed.openings),
             };
@@ -440,9 +464,7 @@ impl Consumer {
         let nothing = messages.is_empty() && pending == 0;
         feed.dry |= nothing;
         // What brings nothing and is held up on its way does not say how much there is.
-        if nothing || !messages.is_empty() {
-            feed.pending = pending;
-        }
+        let counts = nothing || !messages.is_empty();
         *fetch_at = cx.now;
         if messages.is_empty() {
             *fetch_at = cx.now.max(began + FETCH_EVERY);
@@ -461,6 +483,10 @@ impl Consumer {
             taken.push(message);
         }
         *number = next;
+        feed.told_at = cx.now;
+        if counts {
+            feed.count(pending);
+        }
         if !gap || !taken.is_empty() {
             self.asks.done(Job::Look(n));
         }

@@ -4,6 +4,7 @@ use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::status::longer_than;
 use super::{Effect, Lag, Notice, Stall, StallReason, State, Status};
+use crate::id::WallTime;
 use crate::port::Refused;
 use crate::step::{Cx, Effects, Span, Time};
 use alloc::string::{String, ToString};
@@ -54,10 +55,13 @@ impl Consumer {
             let (_, item) = feed.items.first_key_value()?;
             Some(item.stored)
         });
+        let oldest: Option<WallTime> = oldest.min();
+        let age_ms = oldest.map_or(0, |oldest| self.wall.0.saturating_sub(oldest.0));
         Lag {
-            commits: self.feeds.iter().map(|feed| feed.pending).sum(),
+            commits: self.feeds.iter().map(Feed::lag).sum(),
             events: self.queue.events,
-            oldest: oldest.min(),
+            oldest,
+            age: Span::from_millis(age_ms),
         }
     }
 
@@ -133,9 +137,7 @@ impl Consumer {
     fn turn(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         let lag = self.lag();
         let much = lag.commits.saturating_add(lag.events) > self.config.pace.behind_events;
-        let age_ms = lag
-            .oldest
-            .map_or(0, |oldest| self.wall.0.saturating_sub(oldest.0));
+        let age_ms = lag.age.as_millis();
         let behind_ms = self.config.pace.behind_ms;
         self.watch.behind_at = None;
         if self.watch.live {

@@ -404,6 +404,7 @@ impl ConsumerSeat {
         if !over {
             counters.consumer_lag_commits += status.lag.commits;
             counters.consumer_lag_events += status.lag.events;
+            counters.consumer_lag_ms = counters.consumer_lag_ms.max(status.lag.age.as_millis());
         }
     }
 }

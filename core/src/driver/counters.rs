@@ -162,6 +162,9 @@ pub struct Counters {
     pub consumer_lag_commits: u64,
     /// Events that consumers have fetched and not handled at this moment.
     pub consumer_lag_events: u64,
+    /// For how long the oldest of these has waited at this moment, in milliseconds: of the consumer that is
+    /// behind most.
+    pub consumer_lag_ms: u64,
     /// Calls of effects' handlers.
     pub effects_called: u64,
     /// Of these, those that failed.
@@ -276,6 +279,7 @@ impl Counters {
         self.consumers_stalled += other.consumers_stalled;
         self.consumer_lag_commits += other.consumer_lag_commits;
         self.consumer_lag_events += other.consumer_lag_events;
+        self.consumer_lag_ms = self.consumer_lag_ms.max(other.consumer_lag_ms);
         self.effects_called += other.effects_called;
         self.effects_failed += other.effects_failed;
         self.effects_aside += other.effects_aside;

@@ -224,6 +224,7 @@ impl GroupHandle {
                 lag.commits += of.commits;
                 lag.events += of.events;
                 lag.oldest = [lag.oldest, of.oldest].into_iter().flatten().min();
+                lag.age = lag.age.max(of.age);
             }
             let ended = told.as_ref().and_then(|told| told.ended.clone());
             PartitionStatus {

@@ -4,6 +4,7 @@ mod defects;
 mod gone;
 mod group_letters;
 mod groups;
+mod lag;
 mod letters;
 mod orders;
 #[cfg(feature = "nats")]

@@ -177,6 +177,13 @@ impl Desk {
     fn seat_command(&mut self, label: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["up"] => self.step(label, Input::Up),
+            ["lag"] => {
+                let lag = self.seat(label).consumer.lag();
+                self.line(format!(
+                    "{label} lags by {} commits and {} events, the oldest for {}",
+                    lag.commits, lag.events, lag.age
+                ));
+            }
             ["waits"] => {
                 let waits_for = self.seat(label).consumer.status().waits_for;
                 self.line(match waits_for {
