@@ -6,7 +6,6 @@ use super::take::Misfit;
 use super::verify::{Verified, Verify};
 use super::{Effect, Fault, Keeping, Notice, Reopened, RewindRefusal, Start};
 use crate::format::Position;
-use crate::id::Sequence;
 use crate::port::{self, StoreReply};
 use crate::step::{Cx, Effects};
 use alloc::vec::Vec;
@@ -157,17 +156,7 @@ impl Consumer {
         self.phase = Phase::Running;
         let (positions, resumed) = (self.positions(), self.watch.resumed);
         self.notice(Notice::Started { positions, resumed }, out);
-        let from_start = self
-            .feeds
-            .iter()
-            .all(|feed| feed.position == Position::START);
-        let nothing = self.feeds.iter().all(|feed| feed.pending == 0);
-        let anything = self.feeds.iter().any(|feed| feed.head > Sequence(1));
-        if from_start && nothing && anything {
-            crate::reached!(cx, "consumer: a filter matches nothing");
-            self.notice(Notice::MatchesNothing, out);
-        }
-        self.watch.begin(cx.now);
+        self.begin_watch(cx.now);
     }
 
     /// The place is past the end of a stream, which is not there to be waited for at a first start.

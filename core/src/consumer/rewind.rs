@@ -187,7 +187,7 @@ impl Consumer {
         };
         let (ticket, positions) = (*ticket, self.positions());
         self.phase = Phase::Running;
-        self.watch.begin(cx.now);
+        self.begin_watch(cx.now);
         let answer = Answer::Rewound(Ok(positions));
         out.push(Effect::Answer { ticket, answer });
     }

@@ -47,6 +47,9 @@ pub struct Status {
     pub reopened: u64,
     /// How many places of the bus's stream, of all topics, expired before they were read.
     pub expired: u64,
+    /// Nothing that is in the log comes through its filter, as far as it has read it from the first event on:
+    /// perhaps a name in it is misspelt.
+    pub matches_nothing: bool,
 }
 
 impl Status {
@@ -70,6 +73,7 @@ impl Status {
             checkpoints: 0,
             reopened: 0,
             expired: 0,
+            matches_nothing: false,
         }
     }
 }

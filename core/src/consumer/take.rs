@@ -550,6 +550,7 @@ impl Consumer {
             next: 0,
             tries: 0,
         };
+        self.watch.matched();
         self.queue.events += item.left() as u64;
         self.queue.commits += 1;
         self.queue.bytes += item.bytes;

@@ -4,7 +4,8 @@ use super::feed::{Feed, Way};
 use super::machine::{Consumer, Job, Phase};
 use super::status::longer_than;
 use super::{Effect, Lag, Notice, Stall, StallReason, State, Status};
-use crate::id::WallTime;
+use crate::format::Position;
+use crate::id::{Sequence, WallTime};
 use crate::port::Refused;
 use crate::step::{Cx, Effects, Span, Time};
 use alloc::string::{String, ToString};
@@ -24,6 +25,10 @@ pub(super) struct Watch {
     pub(super) checkpoints: u64,
     pub(super) reopened: u64,
     pub(super) expired: u64,
+    /// It began before the first event, and nothing came so far that its filter lets through.
+    unmatched: bool,
+    /// So it was when it turned live, though there were events.
+    matches_nothing: bool,
     /// When something was done last, or came after nothing was to do.
     progress_at: Time,
     /// There is something to do.
@@ -36,10 +41,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Events are handed over from now on.
-    pub(super) fn begin(&mut self, now: Time) {
-        self.live = false;
-        self.progress_at = now;
+    /// Something came that the filter lets through.
+    pub(super) fn matched(&mut self) {
+        (self.unmatched, self.matches_nothing) = (false, false);
     }
 
     /// Something was done.
@@ -63,6 +67,15 @@ impl Consumer {
             oldest,
             age: Span::from_millis(age_ms),
         }
+    }
+
+    /// Events are handed over from now on.
+    pub(super) fn begin_watch(&mut self, now: Time) {
+        let mut feeds = self.feeds.iter();
+        self.watch.unmatched = feeds.all(|feed| feed.position == Position::START);
+        self.watch.matches_nothing = false;
+        self.watch.live = false;
+        self.watch.progress(now);
     }
 
     /// Commits that were fetched and are not handled.
@@ -91,6 +104,7 @@ impl Consumer {
             checkpoints: watch.checkpoints,
             reopened: watch.reopened,
             expired: watch.expired,
+            matches_nothing: watch.matches_nothing,
         }
     }
 
@@ -156,6 +170,12 @@ impl Consumer {
         }
         let reached = self.feeds.iter().all(Feed::has_caught_up);
         if reached && !much && age_ms < behind_ms {
+            let anything = self.feeds.iter().any(|feed| feed.head > Sequence(1));
+            if self.watch.unmatched && anything && !self.watch.matches_nothing {
+                crate::reached!(cx, "consumer: a filter matches nothing");
+                self.watch.matches_nothing = true;
+                self.notice(Notice::MatchesNothing, out);
+            }
             crate::reached!(cx, "consumer: live");
             self.watch.live = true;
             self.record.wanted = true;

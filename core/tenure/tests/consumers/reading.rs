@@ -114,6 +114,9 @@ async fn a_filter_lets_through_what_it_says(world: &World) {
         let mut cents = notes.cents();
         cents.sort_unstable();
         assert_eq!(cents, wanted, "{name}");
+        // A name that no event has is told of, whether the store knows of it or not.
+        let nothing = consumer.status().matches_nothing;
+        assert_eq!(nothing, wanted.is_empty(), "{name}");
         consumer.stop().await.unwrap();
     }
 }

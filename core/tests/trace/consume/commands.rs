@@ -177,6 +177,11 @@ impl Desk {
     fn seat_command(&mut self, label: &str, words: &[&str]) -> Result<(), String> {
         match words {
             ["up"] => self.step(label, Input::Up),
+            ["filter"] => {
+                let nothing = self.seat(label).consumer.status().matches_nothing;
+                let what = if nothing { "nothing" } else { "something" };
+                self.line(format!("{label} matches {what}"));
+            }
             ["lag"] => {
                 let lag = self.seat(label).consumer.lag();
                 self.line(format!(
