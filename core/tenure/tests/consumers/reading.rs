@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure::consumer::{Consumed, ConsumerError, Fault, SeenError, Start, State};
 use tenure::prelude::*;
-use tenure::{RawEvent, Sequence};
+use tenure::{RawEvent, Sequence, WallTime};
 use tokio::sync::Semaphore;
 
 on_both_shells_and_the_front!(
@@ -16,6 +16,7 @@ on_both_shells_and_the_front!(
     raw_events_are_as_they_are_stored,
     defect_35_a_slow_consumer_holds_no_other_up,
     it_begins_where_it_is_told,
+    it_begins_at_a_time_in_the_middle_of_a_log,
     a_caller_waits_until_its_commit_was_seen,
     many_events_come_each_once_and_in_order,
     several_streams_are_read_at_once,
@@ -193,6 +194,41 @@ async fn it_begins_where_it_is_told(world: &World) {
         matches!(refused, Err(ConsumerError::Fault(Fault::BadStart { .. }))),
         "{refused:?}"
     );
+}
+
+async fn it_begins_at_a_time_in_the_middle_of_a_log(world: &World) {
+    let node = world.node().await;
+    let accounts = node.repository::<Account>().await.unwrap();
+    moved(&accounts, "alice", 1..=3).await;
+    // The first one that was stored in a later millisecond than these.
+    let (first, at) = loop {
+        let past = accounts.history("alice").unwrap().collect().await.unwrap();
+        let [.., last] = past.as_slice() else {
+            panic!("{past:?}");
+        };
+        if last.stored > past[2].stored {
+            break (last.version.0 as i64, last.stored);
+        }
+        moved(&accounts, "alice", [past.len() as i64 + 1]).await;
+    };
+    moved(&accounts, "alice", [first + 1]).await;
+    let notes = Notes::default();
+    let consumer = noting(&node, "timed", &notes).from(Start::At(at));
+    let consumer = consumer.start().await.unwrap();
+    soon(consumer.live()).await.unwrap();
+    assert_eq!(notes.cents(), [first, first + 1]);
+    consumer.rewind(Start::At(at)).await.unwrap();
+    soon(consumer.live()).await.unwrap();
+    assert_eq!(notes.cents(), [first, first + 1, first, first + 1]);
+    // Nothing was stored so late: it begins with what is new.
+    let late = WallTime(at.0 + 3_600_000);
+    consumer.rewind(Start::At(late)).await.unwrap();
+    moved(&accounts, "alice", [first + 2]).await;
+    soon(consumer.until_status(|status| status.handled == 5))
+        .await
+        .unwrap();
+    assert_eq!(notes.cents().last(), Some(&(first + 2)));
+    consumer.stop().await.unwrap();
 }
 
 async fn a_caller_waits_until_its_commit_was_seen(world: &World) {
