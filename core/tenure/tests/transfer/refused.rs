@@ -3,11 +3,11 @@
 use crate::common::{Fate, FaultyShell, Move, World, on_both_shells, open};
 use crate::transfer::resumed::is_commit;
 use crate::transfer::{FORMATS, Scratch, export, fill, import};
+use tenure::TenureError;
 use tenure::prelude::*;
 use tenure::transfer::{
     ExportFormat, ExportOptions, ImportOptions, TransferError, TransferFault, VerifyOptions,
 };
-use tenure::TenureError;
 use tenure_core::Outcome;
 use tenure_core::api::transfer::import_with;
 use tenure_core::port::Refused;
