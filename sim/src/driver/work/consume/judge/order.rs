@@ -81,7 +81,10 @@ fn handed_over(past: &Past<'_>) -> Judged {
 impl Run {
     fn told(&mut self, past: &Past<'_>, place: EventPlace) {
         self.told.insert(place);
-        // A letter that is done first of all says nothing of where the run is.
+        // A letter is done at any time, also before the run comes to it in a new life.
+        if self.letters.contains(&place) {
+            return;
+        }
         if let Some((entity, nth)) = past.wanted.places.get(&place).copied()
             && let Some(next) = self.next.get_mut(&entity)
         {
