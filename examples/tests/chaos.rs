@@ -337,7 +337,7 @@ fn a_history_that_is_cut_is_no_history() {
 
 #[test]
 fn what_cannot_be_run_is_refused_with_the_remedy() {
-    let refusals: [(&[&str], &str); 8] = [
+    let refusals: [(&[&str], &str); 9] = [
         (&["--seconds", "10"], "give 54 or more, or fewer faults"),
         (&["--shell", "mem"], "give nats"),
         (&["--nodes", "1"], "give 2 to 64"),
@@ -346,6 +346,7 @@ fn what_cannot_be_run_is_refused_with_the_remedy() {
         (&["--keys", "10"], "8 for each shard"),
         (&["--faults", "flood"], "invalid value 'flood'"),
         (&["--floor", "0"], "give 1 to 100"),
+        (&["--rate", "1"], "give a higher rate, or fewer --keys"),
     ];
     for (arguments, remedy) in refusals {
         let told = CHAOS.fails(arguments, 0);

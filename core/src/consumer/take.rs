@@ -341,11 +341,13 @@ impl Consumer {
             return None;
         };
         let fetch = Job::Fetch(n, feed.openings);
-        let busy = self.asks.busy(Job::Look(n)) || self.asks.busy(fetch);
-        if !self.may_fetch() || busy {
+        // A look for the lag alone holds no fetch up.
+        let has_room = self.has_room(feed);
+        let looks = self.asks.busy(Job::Look(n)) && (*look || !has_room);
+        if !self.may_fetch() || looks || self.asks.busy(fetch) {
             return None;
         }
-        Some(match *look || self.has_room(feed) {
+        Some(match *look || has_room {
             true => *fetch_at,
             // Its lag grows all the same.
             false => feed.told_at + self.look_after(feed),
@@ -380,6 +382,9 @@ impl Consumer {
                 true => Job::Look(n),
                 false => Job::Fetch(n, feed.openings),
             };
+            if self.asks.busy(Job::Look(n)) {
+                self.asks.abandon(Job::Look(n));
+            }
             self.ask(cx, job, out);
         }
     }

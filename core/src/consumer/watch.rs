@@ -150,7 +150,9 @@ impl Consumer {
     /// Turns to live when all is handled that was there, and back when too much waits, or for too long.
     fn turn(&mut self, cx: &mut Cx<'_>, out: &mut Effects<Effect>) {
         let lag = self.lag();
-        let much = lag.commits.saturating_add(lag.events) > self.config.pace.behind_events;
+        // By the store's count, of which it is known when it is handled, and which has nothing but what is wanted.
+        let pending: u64 = self.feeds.iter().map(|feed| feed.pending).sum();
+        let much = pending.saturating_add(lag.events) > self.config.pace.behind_events;
         let age_ms = lag.age.as_millis();
         let behind_ms = self.config.pace.behind_ms;
         self.watch.behind_at = None;

@@ -206,6 +206,7 @@ mod tests {
     use crate::driver::actors::host::{
         ActorAnswer, ActorCaller, Caller, Presence, Recipient, Waiter,
     };
+    use crate::driver::host::caught;
     use crate::format::Codec;
     use std::future::Future;
     use std::pin::Pin;
@@ -259,5 +260,16 @@ mod tests {
         assert_eq!(left(), [true, true]);
         // It is told all the same.
         Recipient::Here(Caller::new(of_program)).tell(ActorAnswer::Taken);
+    }
+
+    #[test]
+    fn who_panics_over_an_answer_is_told_nothing_and_waits_no_longer() {
+        let panics = |_, _| panic!("no such reply");
+        let (desk, mut waits) = Desk::new((Codec::Cbor, false), panics, Waiter::default());
+        let wakes = Arc::new(Wakes::default());
+        assert_eq!(poll(&mut waits, &wakes), Poll::Pending);
+        let told = || Recipient::Here(Caller::new(desk)).tell(ActorAnswer::Cut);
+        caught(told).expect_err("its type panics");
+        assert_eq!(poll(&mut waits, &wakes), Poll::Ready(None));
     }
 }

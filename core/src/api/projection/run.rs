@@ -99,7 +99,6 @@ impl<St: ProjectionStore> Run<St> {
         let life = mark.generation;
         definition.keeping = Keeping::External { at, life };
         let letters = former_letters(&claim, &mark, until).await;
-        let letters = letters.map_err(|error| plan.store_error(error))?;
         let waits = begin != Begin::Green && store.is_beside();
         let shared = Arc::new(Shared::new(Arc::clone(plan), store, claim, (mark, letters)));
         let host = Arc::new(FoldHost(Arc::clone(&shared)));
@@ -212,25 +211,28 @@ async fn open<St: ProjectionStore>(
 }
 
 /// The dead letters of former lives whose events a run is to take in. They are known before it reads the
-/// first one, so that none is its own.
-async fn former_letters(
-    claim: &Claim,
-    mark: &Mark,
-    until: Time,
-) -> Result<Vec<FormerLetter>, StoreError> {
+/// first one, so that none is its own. It starts without them where they are not told in half of its time: they
+/// stay until another life.
+async fn former_letters(claim: &Claim, mark: &Mark, until: Time) -> Vec<FormerLetter> {
     if mark.generation <= 1 {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let keeper = &claim.keeper;
+    let now = keeper.clock.now();
+    let half = now + Span::from_nanos(until.since(now).as_nanos() / 2);
     let mut listing = FormerLetters::new(keeper.namespace.clone(), mark.clone());
     let (request, answered) = (FormerLetters::request, FormerLetters::answered);
-    tokio::select! {
+    let listed = tokio::select! {
         biased;
         listed = keeper.run(claim.projection(), &mut listing, request, answered) => listed,
-        () = keeper.clock.sleep_until(until) => {
+        () = keeper.clock.sleep_until(half) => {
             Err(StoreError::away("its dead letters were not told in time"))
         }
-    }
+    };
+    listed.unwrap_or_else(|error| {
+        tracing::warn!(projection = claim.projection(), %error, "projection_letters_not_listed");
+        Vec::new()
+    })
 }
 
 /// Has a store settle: after batches, after a while, when the projection has caught up, and at the end. When
@@ -283,6 +285,8 @@ async fn settle<St: ProjectionStore>(
             Err(error) => {
                 let projection = shared.claim.projection();
                 tracing::warn!(projection, %error, "projection_not_settled");
+                // What goes with the turn to live is done when it settles.
+                live &= when != Settle::CaughtUp;
                 shared.trouble().unsettled = Some(error);
                 SETTLE_AGAIN
             }

@@ -207,10 +207,12 @@ impl Caller {
         Self(Some(caller))
     }
 
+    /// Tells it. Where its type panics over the answer it is told nothing, which it hears of as well.
     fn finish(mut self, answer: ActorAnswer) {
-        if let Some(caller) = self.0.take() {
+        if let Some(caller) = &self.0 {
             caller.finish(answer);
         }
+        self.0 = None;
     }
 
     fn has(&self, what: impl FnOnce(&dyn ActorCaller) -> bool) -> bool {

@@ -105,6 +105,22 @@ impl Options {
         }
     }
 
+    /// Refuses a load of which most counters would get nothing.
+    pub(crate) fn check_load(&self) -> Result<(), String> {
+        if self.rate * self.seconds < 2 * self.keys as u64 {
+            let Self {
+                rate,
+                seconds,
+                keys,
+                ..
+            } = self;
+            return Err(format!(
+                "--rate {rate} for --seconds {seconds} is less than an ask for each of {keys} counters of two classes: give a higher rate, or fewer --keys"
+            ));
+        }
+        Ok(())
+    }
+
     /// Refuses what cannot be run.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.shell == Place::Mem {
@@ -131,17 +147,6 @@ impl Options {
         }
         if !(1..=100_000).contains(&self.rate) {
             return Err(format!("--rate {}: give 1 to 100000", self.rate));
-        }
-        if self.rate * self.seconds < 2 * self.keys as u64 {
-            let Self {
-                rate,
-                seconds,
-                keys,
-                ..
-            } = self;
-            return Err(format!(
-                "--rate {rate} for --seconds {seconds} is less than an ask for each of {keys} counters of two classes: give a higher rate, or fewer --keys"
-            ));
         }
         if !(1..=100).contains(&self.floor) {
             return Err(format!("--floor {}: give 1 to 100", self.floor));

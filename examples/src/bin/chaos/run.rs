@@ -41,6 +41,7 @@ pub(crate) async fn run(options: Options, seed: u64) -> Result<Report, Failure> 
     let program = std::env::current_exe()?;
     let check = checker(&program)?;
     let planned = plan(seed, options.asked())?;
+    options.check_load()?;
     let history = History::begin(
         &options.history,
         seed,
