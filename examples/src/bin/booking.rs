@@ -34,7 +34,7 @@ async fn node(place: &str, name: &str) -> Result<Tenure, Box<dyn Error>> {
 /// It may be run again in the same place: each run books trips of its own.
 #[derive(Clone, Debug, Parser)]
 struct Options {
-    /// Where the nodes meet: mem:<name>, or a nats-server such as nats://localhost:4222
+    /// Where the nodes meet: in memory as mem:NAME, or a nats-server such as nats://localhost:4222
     #[arg(default_value = "mem:trips")]
     place: String,
 }

@@ -178,7 +178,7 @@ async fn show(node: &Tenure, people: &People) -> Result<(), Box<dyn Error>> {
 /// Registers people under a key for each, deletes the key of one, and shows what is left of her.
 #[derive(Clone, Debug, Parser)]
 struct Options {
-    /// Where the events are kept: mem:<name>, or a nats-server such as nats://localhost:4222
+    /// Where the events are kept: in memory as mem:NAME, or a nats-server such as nats://localhost:4222
     #[arg(default_value = "mem:people")]
     place: String,
 }

@@ -13,7 +13,7 @@ on_server_and_front!(a_request_that_timed_out_keeps_its_memory);
 /// Where a test of its own process finds the server.
 const URL: &str = "TENURE_TRAP_URL";
 
-/// 10. The client's table of answers keeps an entry of each, here some 350 bytes. It is seen in a process that
+/// Trap 10: the client's table of answers keeps an entry of each, here some 350 bytes. It is seen in a process that
 /// does nothing else.
 async fn a_request_that_timed_out_keeps_its_memory(place: Place) {
     let at = Sprung::at(place).await;
