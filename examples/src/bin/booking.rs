@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenure::effect::{EffectCall, EffectPolicy};
 use tenure::prelude::*;
 use tenure::saga::{Saga, SagaPhase, Start, Status};
-use tenure_examples::cli::failed;
+use tenure_examples::cli::ended;
 use tenure_examples::load::drawn_seed;
 use tenure_examples::trip::{Booking, Fill, Left, Notice, Stock, Trip};
 
@@ -42,10 +42,7 @@ struct Options {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Options { place } = Options::parse();
-    match run(&place).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("error: {error}")),
-    }
+    ended(run(&place).await)
 }
 
 async fn run(place: &str) -> Result<(), Box<dyn Error>> {

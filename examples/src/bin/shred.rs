@@ -16,7 +16,7 @@ use tenure::consumer::Consumed;
 use tenure::prelude::*;
 use tenure::projection::{Memory, Projection};
 use tenure::{Bytes, Cipher, CipherError, Decrypted, Payload, PayloadPart};
-use tenure_examples::cli::failed;
+use tenure_examples::cli::ended;
 use tenure_examples::load::drawn_seed;
 
 /// The keys of people, by their ids.
@@ -186,10 +186,7 @@ struct Options {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Options { place } = Options::parse();
-    match run(&place).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("error: {error}")),
-    }
+    ended(run(&place).await)
 }
 
 async fn run(place: &str) -> Result<(), Box<dyn Error>> {

@@ -17,7 +17,7 @@ use tenure::{
 use tenure_examples::account::{
     Account, AccountEvent, Balance, Deposit, Open, Promise, Transfer, Withdraw,
 };
-use tenure_examples::cli::{failed, first_paragraph};
+use tenure_examples::cli::{ended, failed, first_paragraph};
 use tenure_nats_server::NatsServer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -376,8 +376,5 @@ async fn main() -> ExitCode {
         Err(told) if !told.use_stderr() => told.exit(),
         Err(told) => return failed(&first_paragraph(&told.to_string())),
     };
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("error: {error}")),
-    }
+    ended(run(options).await)
 }
