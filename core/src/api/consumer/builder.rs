@@ -209,8 +209,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Puts a middleware around the handlers, inside of those that were added before. It is not asked
-    /// about batches.
+    /// Puts a middleware around the handlers of events, inside of those that were added before. A handler of
+    /// [`batches`](Self::batches) has none around it: [`start`](Self::start) refuses both.
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.around.push(Arc::new(middleware));
         self
@@ -271,6 +271,9 @@ impl ConsumerBuilder {
         let mut filter = self.filter;
         let host: Arc<dyn ConsumerHost> = match self.batches {
             Some(_) if typed => return Err(ConsumerError::TwoHandlers { name: self.name }),
+            Some(_) if !self.around.is_empty() => {
+                return Err(ConsumerError::BatchMiddleware { name: self.name });
+            }
             Some(batches) => batches,
             None if !typed => return Err(ConsumerError::NoHandler { name: self.name }),
             None => {

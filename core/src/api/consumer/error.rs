@@ -56,6 +56,14 @@ pub enum ConsumerError {
         /// The consumer.
         name: String,
     },
+    /// Middleware stands around handlers of events.
+    #[error(
+        "the consumer {name} has middleware and a handler of batches, around which none stands: do in that handler what it is for, or handle events one by one"
+    )]
+    BatchMiddleware {
+        /// The consumer.
+        name: String,
+    },
     /// A group is of several nodes.
     #[error(
         "the group {name} needs a cluster, whose leases say who runs which partition: start the node with Builder::cluster, or run it as a consumer that is in no group"

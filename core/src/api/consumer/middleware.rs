@@ -1,6 +1,8 @@
 //! What stands around a handler: it sees each event before and after, and hides nothing of it.
 
 use super::HandlerError;
+use crate::api::metadata::EMPTY;
+use crate::consumer::Given;
 use crate::driver::consumer::Clocked;
 use crate::format::{EventPlace, Metadata};
 use crate::id::WallTime;
@@ -13,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::Instrument;
 
-/// Stands around the handlers of a consumer. The first one that was added is the outermost.
+/// Stands around the handlers of a consumer. The first one that was added is the outermost. Around the folds
+/// of a projection stands a [`FoldMiddleware`](crate::api::projection::FoldMiddleware).
 ///
 /// A middleware is asked about events alone: where the consumer begins, its checkpoint and its end go
 /// past it, so that adding one takes nothing away.
@@ -61,6 +64,26 @@ pub struct EventInfo<'a> {
     pub attempt: u32,
     /// What its command said of itself.
     pub metadata: &'a Metadata,
+}
+
+impl<'a> EventInfo<'a> {
+    /// Of an event that is handed over.
+    pub(in crate::api) fn of(consumer: &'a str, given: &'a Given) -> Self {
+        let index = given.place.index as usize;
+        let record = given.commit.events.get(index);
+        let metadata = given.commit.metadata_of(index);
+        Self {
+            consumer,
+            kind: &given.subject.kind,
+            id: &given.subject.id,
+            name: record.map_or("", |record| record.name.as_ref()),
+            place: given.place,
+            stored: given.stored,
+            live: given.live,
+            attempt: given.attempt,
+            metadata: metadata.map_or(&EMPTY, |metadata| metadata),
+        }
+    }
 }
 
 /// What is inside of a middleware: the next one, and in the end the handler.
@@ -134,17 +157,27 @@ pub struct Logged;
 
 impl Middleware for Logged {
     async fn around(&self, event: &EventInfo<'_>, next: Next<'_>) -> Result<(), HandlerError> {
-        let (consumer, name, id, place) = (event.consumer, event.name, event.id, event.place);
         let began = next.now();
         let handled = next.run().await;
         let took = next.now().saturating_sub(began);
-        match &handled {
-            Ok(()) => tracing::debug!(consumer, name, %id, %place, ?took, "event_handled"),
-            Err(error) => {
+        Self::log(event, took, handled.as_ref().err());
+        handled
+    }
+}
+
+impl Logged {
+    pub(in crate::api) fn log(
+        event: &EventInfo<'_>,
+        took: Duration,
+        failed: Option<&HandlerError>,
+    ) {
+        let (consumer, name, id, place) = (event.consumer, event.name, event.id, event.place);
+        match failed {
+            None => tracing::debug!(consumer, name, %id, %place, ?took, "event_handled"),
+            Some(error) => {
                 tracing::warn!(consumer, name, %id, %place, ?took, %error, "event_failed");
             }
         }
-        handled
     }
 }
 
@@ -154,8 +187,14 @@ pub struct Traced;
 
 impl Middleware for Traced {
     async fn around(&self, event: &EventInfo<'_>, next: Next<'_>) -> Result<(), HandlerError> {
+        next.run().instrument(Self::span(event)).await
+    }
+}
+
+impl Traced {
+    pub(in crate::api) fn span(event: &EventInfo<'_>) -> tracing::Span {
         let parent = event.metadata.trace().map(ToString::to_string);
-        let span = tracing::info_span!(
+        tracing::info_span!(
             "event",
             consumer = event.consumer,
             name = event.name,
@@ -164,8 +203,7 @@ impl Middleware for Traced {
             attempt = event.attempt,
             live = event.live,
             traceparent = parent,
-        );
-        next.run().instrument(span).await
+        )
     }
 }
 
@@ -207,6 +245,23 @@ impl Measured {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    pub(in crate::api) fn note(&self, event: &EventInfo<'_>, took: Duration, handled: bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let measures = match all.get_mut(event.name) {
+            Some(measures) => measures,
+            None => all.entry(event.name.to_owned()).or_default(),
+        };
+        match handled {
+            true => {
+                measures.handled += 1;
+                measures.live += u64::from(event.live);
+            }
+            false => measures.failed += 1,
+        }
+        measures.time += took;
+        measures.longest = measures.longest.max(took);
+    }
 }
 
 impl Middleware for Measured {
@@ -214,20 +269,7 @@ impl Middleware for Measured {
         let began = next.now();
         let handled = next.run().await;
         let took = next.now().saturating_sub(began);
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let measures = match all.get_mut(event.name) {
-            Some(measures) => measures,
-            None => all.entry(event.name.to_owned()).or_default(),
-        };
-        match &handled {
-            Ok(()) => {
-                measures.handled += 1;
-                measures.live += u64::from(event.live);
-            }
-            Err(_) => measures.failed += 1,
-        }
-        measures.time += took;
-        measures.longest = measures.longest.max(took);
+        self.note(event, took, handled.is_ok());
         handled
     }
 }

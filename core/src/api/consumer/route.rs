@@ -4,7 +4,6 @@ use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, EventInfo, Innermost, Next};
 use super::{Consumed, EventBatch, HandlerError};
 use crate::api::entities::{KindFacts, Untold, tell_event};
-use crate::api::metadata::EMPTY;
 use crate::api::{Aggregate, EventType, RawEvent};
 use crate::consumer::{Batch, Given, Handled};
 use crate::driver::consumer::{Clocked, ConsumerHost, Progress};
@@ -61,27 +60,9 @@ impl Inside {
         if self.around.is_empty() {
             return handler.run().await;
         }
-        let index = given.place.index as usize;
-        let name = given
-            .commit
-            .events
-            .get(index)
-            .map(|event| event.name.as_ref());
-        let metadata = given.commit.metadata_of(index);
-        let event = EventInfo {
-            consumer: &self.consumer,
-            kind: &given.subject.kind,
-            id: &given.subject.id,
-            name: name.unwrap_or(""),
-            place: given.place,
-            stored: given.stored,
-            live: given.live,
-            attempt: given.attempt,
-            metadata: metadata.map_or(&EMPTY, |metadata| metadata),
-        };
         let next = Next {
             rest: &self.around,
-            event: &event,
+            event: &EventInfo::of(&self.consumer, given),
             handler,
             clock: &self.clock,
         };

@@ -1,6 +1,7 @@
 //! How a projection is defined and started.
 
 use super::fold::{Fold, FoldRoute, TypedFold};
+use super::middleware::{FoldInside, FoldMiddleware};
 use super::run::{Begin, Plan, Run};
 use super::{Projection, ProjectionError, ProjectionStore};
 use crate::api::consumer::ConsumerError;
@@ -29,6 +30,7 @@ pub struct ProjectionBuilder<St: ProjectionStore> {
     version: u32,
     reset: bool,
     folds: Vec<MadeFold<St::State>>,
+    around: Vec<Arc<dyn FoldMiddleware>>,
     pace: Pace,
     timeout: Duration,
 }
@@ -58,6 +60,7 @@ impl Tenure {
             version: 1,
             reset: false,
             folds: Vec::new(),
+            around: Vec::new(),
             pace: Pace {
                 batch_events_max: 1_024,
                 ..Pace::default()
@@ -113,6 +116,13 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
         self
     }
 
+    /// Puts a middleware around the folds, inside of those that were added before: to log, to count, to
+    /// trace.
+    pub fn with(mut self, middleware: impl FoldMiddleware) -> Self {
+        self.around.push(Arc::new(middleware));
+        self
+    }
+
     /// Limits and waits. Checkpoints mean nothing here: the store keeps the mark.
     pub fn pace(mut self, change: impl FnOnce(&mut Pace)) -> Self {
         change(&mut self.pace);
@@ -164,7 +174,13 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
             kinds: routes.keys().cloned().collect(),
             ..Filter::default()
         };
+        let inside = FoldInside {
+            projection: self.name,
+            around: self.around,
+            clock: self.tenure.inner.handle.clocked(),
+        };
         let plan = Arc::new(Plan {
+            inside: (!inside.around.is_empty()).then(|| Arc::new(inside)),
             name,
             version: self.version,
             filter,

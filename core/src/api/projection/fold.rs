@@ -1,6 +1,7 @@
 //! Folds, and the batches of events that a store has folded.
 
 use super::StoreError;
+use super::middleware::FoldInside;
 use crate::api::Aggregate;
 use crate::api::consumer::{Consumed, HandlerError, HandlerOutcome, NotDecoded, decoded};
 use crate::api::entities::KindFacts;
@@ -51,6 +52,8 @@ pub struct FoldEvent<S> {
     subject: Arc<EventSubject>,
     version: Version,
     folded: Box<dyn Folded<S>>,
+    /// What stands around its fold.
+    around: Option<(Arc<FoldInside>, Given)>,
 }
 
 impl<S> FoldBatch<S> {
@@ -103,11 +106,29 @@ impl<S> FoldBatch<S> {
     ///
     /// [`StoreError::Fold`] with the first event whose fold failed or panicked.
     pub fn fold(&self, state: &mut S) -> Result<(), StoreError> {
+        self.fold_by(state, FoldEvent::fold)
+    }
+
+    /// The same without what stands around the folds: into another copy of a state that has the events.
+    pub(super) fn fold_unseen(&self, state: &mut S) -> Result<(), StoreError> {
+        self.fold_by(state, FoldEvent::fold_unseen)
+    }
+
+    fn fold_by(
+        &self,
+        state: &mut S,
+        fold: impl Fn(&FoldEvent<S>, &mut S) -> Result<(), HandlerError>,
+    ) -> Result<(), StoreError> {
         for (index, event) in self.events.iter().enumerate() {
-            let folded = event.fold(state).map_err(|error| error.to_string());
+            let folded = fold(event, state).map_err(|error| error.to_string());
             folded.map_err(|text| StoreError::Fold { index, text })?;
         }
         Ok(())
+    }
+
+    /// Whether something stands around the folds.
+    pub(super) fn is_seen(&self) -> bool {
+        self.events.iter().any(|event| event.around.is_some())
     }
 }
 
@@ -147,8 +168,23 @@ impl<S> FoldEvent<S> {
     ///
     /// The fold's own, or that it panicked.
     pub fn fold(&self, state: &mut S) -> Result<(), HandlerError> {
+        let Some((inside, given)) = &self.around else {
+            return self.fold_unseen(state);
+        };
+        let folded = caught(|| inside.run(given, &mut || self.fold_unseen(state)));
+        folded.unwrap_or_else(|panic| Err(format!("a middleware panicked: {panic}").into()))
+    }
+
+    /// The same without what stands around it: for a run that counts for nobody.
+    pub(super) fn fold_unseen(&self, state: &mut S) -> Result<(), HandlerError> {
         let folded = caught(|| self.folded.fold(state));
         folded.unwrap_or_else(|panic| Err(format!("its fold panicked: {panic}").into()))
+    }
+
+    /// With what stands around its fold.
+    pub(super) fn within(self, inside: Option<&Arc<FoldInside>>, given: &Given) -> Self {
+        let around = inside.map(|inside| (Arc::clone(inside), given.clone()));
+        Self { around, ..self }
     }
 }
 
@@ -203,6 +239,7 @@ impl<S: 'static, A: Aggregate, F: Fold<S, A::Event>> FoldRoute<S> for TypedFold<
             subject: Arc::clone(&given.subject),
             version: record.map_or(Version(0), |record| record.version),
             folded: Box::new(TypedEvents { events, fold }),
+            around: None,
         })
     }
 }

@@ -112,7 +112,8 @@ impl<St: ProjectionStore> Shared<St> {
         for given in &batch.events {
             // The filter lets no kind through that has no fold.
             if let Some(route) = self.plan.routes.get(&given.subject.kind) {
-                events.push(route.decode(given)?);
+                let event = route.decode(given)?;
+                events.push(event.within(self.plan.inside.as_ref(), given));
             }
         }
         let over = mark.positions.clone();

@@ -47,6 +47,7 @@ mod host;
 mod keeper;
 mod kv;
 mod memory;
+mod middleware;
 mod rebuild;
 mod run;
 mod store;
@@ -58,6 +59,7 @@ pub use fold::{Fold, FoldBatch, FoldEvent};
 pub use handle::{Projection, ProjectionStatus};
 pub use kv::{KeyError, Kv, KvEntries, KvValue, kv_key};
 pub use memory::{Memory, MemoryState, MemoryStatus, Snapshots};
+pub use middleware::{FoldMiddleware, FoldOutcome, FoldRun};
 pub use store::{ProjectionStore, Settle};
 
 pub use crate::format::Mark;

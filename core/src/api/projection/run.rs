@@ -5,6 +5,7 @@ use super::claim::Claim;
 use super::fold::FoldRoute;
 use super::host::{AWAY_MAX, AWAY_MIN, FoldHost, Shared, Trouble};
 use super::keeper::Keeper;
+use super::middleware::FoldInside;
 use super::store::{ProjectionStore, Settle};
 use super::{ProjectionError, StoreError};
 use crate::api::Tenure;
@@ -32,6 +33,8 @@ pub(super) struct Plan<S> {
     pub(super) version: u32,
     pub(super) filter: Filter,
     pub(super) routes: BTreeMap<KindName, Arc<dyn FoldRoute<S>>>,
+    /// What stands around them.
+    pub(super) inside: Option<Arc<FoldInside>>,
     pub(super) pace: Pace,
     pub(super) timeout: Span,
 }

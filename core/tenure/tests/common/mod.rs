@@ -13,6 +13,7 @@ mod far;
 mod faulty;
 #[cfg(feature = "nats")]
 mod front;
+mod heard;
 mod places;
 mod tally;
 mod till;
@@ -23,6 +24,7 @@ pub use far::{Far, LEG};
 pub use faulty::{Fate, FaultyShell};
 #[cfg(feature = "nats")]
 pub use front::FrontServer;
+pub use heard::Heard;
 pub use places::*;
 pub use tally::*;
 pub use till::*;

@@ -6,6 +6,7 @@ mod group_letters;
 mod groups;
 mod lag;
 mod letters;
+mod middleware;
 mod orders;
 #[cfg(feature = "nats")]
 mod permissions;

@@ -5,6 +5,7 @@ mod kv;
 mod kv_foreign;
 mod letters;
 mod memory;
+mod middleware;
 mod names;
 mod own_store;
 mod rebuild;

@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::key::kv_key;
 use super::{KvValue, StoreError};
 use crate::api::consumer::{HandlerError, HandlerOutcome};
-use crate::api::projection::FoldBatch;
+use crate::api::projection::{FoldBatch, FoldEvent};
 use crate::format::EventPlace;
 use crate::id::Sequence;
 use bytes::Bytes;
@@ -108,10 +108,14 @@ impl<V: KvValue> KvEntries<V> {
     }
 
     /// Folds a batch; the keys that have to be read before it counts, or none.
-    pub(super) fn fold(&mut self, batch: &FoldBatch<Self>) -> Result<Vec<String>, StoreError> {
+    pub(super) fn fold(
+        &mut self,
+        batch: &FoldBatch<Self>,
+        fold: impl Fn(&FoldEvent<Self>, &mut Self) -> Result<(), HandlerError>,
+    ) -> Result<Vec<String>, StoreError> {
         for (index, event) in batch.events().iter().enumerate() {
             self.place = Some(event.place());
-            let folded = event.fold(self);
+            let folded = fold(event, self);
             if let Err(error) = folded
                 && self.missing.is_empty()
             {

@@ -10,7 +10,7 @@ pub use key::{KeyError, kv_key};
 
 use super::StoreError;
 use super::claim::{Claim, Standing};
-use super::fold::FoldBatch;
+use super::fold::{FoldBatch, FoldEvent};
 use super::store::{ProjectionStore, Settle};
 use crate::format::{LayoutKey, Mark, StateAt};
 use crate::id::Sequence;
@@ -231,11 +231,20 @@ impl<V: KvValue> Kv<V> {
         let Opened { bucket, life } = opened;
         let mut entries = KvEntries::new(*life);
         loop {
-            let missing = entries.fold(&batch)?;
-            if !missing.is_empty() {
-                let found = self.found(opened, &missing).await?;
+            let looked = entries.fold(&batch, FoldEvent::fold_unseen);
+            if let Ok(missing) = &looked
+                && !missing.is_empty()
+            {
+                let found = self.found(opened, missing).await?;
                 entries.read(found)?;
                 continue;
+            }
+            if batch.is_seen() {
+                // All that it needs is there: this time it counts.
+                entries.read(BTreeMap::new())?;
+                entries.fold(&batch, FoldEvent::fold)?;
+            } else {
+                looked?;
             }
             let changed = entries.changed(bucket.value_bytes_max)?;
             if self.is_beside() {

@@ -110,13 +110,13 @@ impl<S: Clone> Sides<S> {
             .unwrap_or_else(PoisonError::into_inner);
         // It was folded once without an error; should it fail now, it is copied.
         let level = match writing.behind.take() {
-            Some(behind) => take_in(&mut side, &behind).is_ok(),
+            Some(behind) => take_in(&mut side, &behind, FoldBatch::fold_unseen).is_ok(),
             None => true,
         };
         if !level {
             self.copy_front(&mut side);
         }
-        if let Err(error) = take_in(&mut side, &batch) {
+        if let Err(error) = take_in(&mut side, &batch, FoldBatch::fold) {
             self.copy_front(&mut side);
             return Err(error);
         }
@@ -133,8 +133,12 @@ impl<S: Clone> Sides<S> {
     }
 }
 
-fn take_in<S>(side: &mut Side<S>, batch: &FoldBatch<S>) -> Result<(), StoreError> {
-    batch.fold(&mut side.state)?;
+fn take_in<S>(
+    side: &mut Side<S>,
+    batch: &FoldBatch<S>,
+    fold: impl Fn(&FoldBatch<S>, &mut S) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    fold(batch, &mut side.state)?;
     side.positions = Some(batch.mark().positions.clone());
     side.folded += batch.events().len() as u64;
     Ok(())
