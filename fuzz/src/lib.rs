@@ -9,9 +9,11 @@ mod bank;
 mod chance;
 #[path = "../../core/tests/common/circle.rs"]
 mod circle;
+mod consumer;
 mod decode;
 mod front;
 mod group;
+mod history;
 pub mod input;
 mod lease;
 mod log;
@@ -19,6 +21,8 @@ mod node;
 #[path = "../../core/tests/trace/owners/mod.rs"]
 #[allow(dead_code, reason = "text traces use more of it")]
 mod owners;
+mod projection;
+mod publisher;
 mod repro;
 mod route;
 mod shard;
@@ -26,6 +30,7 @@ mod shard;
 #[allow(dead_code, reason = "text traces use more of it")]
 mod show;
 pub mod smaller;
+mod space;
 mod store;
 #[path = "../../core/tests/trace/story.rs"]
 #[allow(dead_code, reason = "text traces use more of it")]

@@ -133,7 +133,7 @@ fn fuzz(target: &Target, arguments: &Arguments, seed: u64) -> Result<(), Ended> 
     }
     let per_s = played as f64 / begun.elapsed().as_secs_f64().max(1e-9);
     println!(
-        "{:<7} {} kept, {played} drawn, {per_s:.0} inputs/s",
+        "{:<10} {} kept, {played} drawn, {per_s:.0} inputs/s",
         target.name,
         known.len()
     );

@@ -1,7 +1,10 @@
 //! The targets: what is fuzzed, and which version of its inputs it reads.
 
 use crate::input::{InputError, open};
-use crate::{actor, decode, front, group, lease, log, node, repro, route, shard, store, transfer};
+use crate::{
+    actor, consumer, decode, front, group, history, lease, log, node, projection, publisher, repro,
+    route, shard, space, store, transfer,
+};
 use std::path::PathBuf;
 
 /// One thing that is fuzzed.
@@ -18,17 +21,22 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 17] = [
     target("actor", 1, 2_000, actor::play),
+    target("consumer", 1, 1_000, consumer::play),
     target("decode", 1, 300, decode::play),
     target("front", 2, 600, front::play),
     target("group", 2, 1_500, group::play),
+    target("history", 1, 1_200, history::play),
     target("lease", 1, 120, lease::play),
     target("log", 1, 800, log::play),
     target("node", 1, 30_000, node::play),
+    target("projection", 1, 250, projection::play),
+    target("publisher", 1, 300, publisher::play),
     target("repro", 1, 600, repro::play),
     target("route", 1, 4_000, route::play),
     target("shard", 1, 320, shard::play),
+    target("space", 1, 160, space::play),
     target("store", 2, 800, store::play),
     target("transfer", 2, 900, transfer::play),
 ];

@@ -52,6 +52,31 @@ fn random_bytes_to_a_server_harm_nobody_else() {
 }
 
 #[test]
+fn random_consumers_hold() {
+    holds("consumer", 200);
+}
+
+#[test]
+fn random_histories_hold() {
+    holds("history", 100);
+}
+
+#[test]
+fn random_states_of_projections_hold() {
+    holds("projection", 100);
+}
+
+#[test]
+fn random_publications_hold() {
+    holds("publisher", 1_000);
+}
+
+#[test]
+fn random_openings_of_a_namespace_hold() {
+    holds("space", 500);
+}
+
+#[test]
 fn random_groups_hold() {
     holds("group", 60);
 }

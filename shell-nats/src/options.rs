@@ -1,7 +1,7 @@
 //! How to connect: servers, credentials, TLS, limits.
 
 use crate::ConnectError;
-use crate::address::{self, Address};
+use crate::address::{self, Address, BadAddress};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -159,6 +159,7 @@ impl NatsOptions {
     /// The servers, with the credentials that the text had.
     pub(crate) fn addresses(&self) -> Result<Vec<Address>, ConnectError> {
         address::parse(&self.servers)
+            .map_err(|BadAddress { url, reason }| ConnectError::BadUrl { url, reason })
     }
 
     /// How often the client asks whether the server lives. Three unanswered pings end a

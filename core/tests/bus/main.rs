@@ -2,3 +2,4 @@
 
 mod backlog;
 mod publisher;
+mod world;

@@ -1,52 +1,25 @@
 //! Ranges: what comes out is what a naive filter leaves of the whole log, and little else is read.
 
-use crate::world::{Cost, Draws, World};
+use crate::chance::Chance;
+use crate::naive::{bounds, naive};
+use crate::world::{Cost, World};
 use std::cell::Cell;
-use tenure_core::id::{Sequence, Version, WallTime};
-use tenure_core::log::{Bounds, Cursor, LoggedCommit, Range};
+use tenure_core::id::{Version, WallTime};
+use tenure_core::log::{Bounds, Cursor, Range};
 use tenure_core::port::{Refused, StoreRequest};
 use tenure_core::step::Outcome;
-
-/// Bounds of some of the three kinds, some of them beyond what there is.
-fn bounds(draws: &mut Draws, world: &World) -> Bounds {
-    let mut some = |most: u64| (draws.below(2) == 0).then(|| draws.below(most));
-    Bounds {
-        version: some(world.version.0 + 3).map(Version),
-        sequence: some(world.store.last(crate::world::STREAM).0 + 3).map(Sequence),
-        time: some(world.now.0 + 3).map(WallTime),
-    }
-}
-
-/// What is in a range, by looking at each commit.
-fn naive(log: &[LoggedCommit], range: Range) -> Vec<LoggedCommit> {
-    let Range { lower, upper } = range;
-    let inside = |logged: &&LoggedCommit| {
-        let LoggedCommit {
-            sequence,
-            stored,
-            commit,
-        } = logged;
-        lower.version.is_none_or(|version| commit.last >= version)
-            && lower.sequence.is_none_or(|first| *sequence >= first)
-            && lower.time.is_none_or(|time| *stored >= time)
-            && upper.version.is_none_or(|version| commit.before < version)
-            && upper.sequence.is_none_or(|last| *sequence <= last)
-            && upper.time.is_none_or(|time| *stored <= time)
-    };
-    log.iter().filter(inside).cloned().collect()
-}
 
 #[test]
 fn what_comes_out_is_what_a_naive_filter_leaves() {
     for seed in 0..40 {
-        let mut draws = Draws::new(seed);
-        let mut world = World::drawn(&mut draws);
+        let mut chance = Chance::new(seed);
+        let mut world = World::drawn(&mut chance);
         for _ in 0..40 {
             let range = Range {
-                lower: bounds(&mut draws, &world),
-                upper: bounds(&mut draws, &world),
+                lower: bounds(&mut chance, &world),
+                upper: bounds(&mut chance, &world),
             };
-            let page = [1, 3, 64][draws.below(3) as usize];
+            let page = [1, 3, 64][chance.below(3) as usize];
             let context = format!("seed {seed}, pages of {page}, {range:?}");
             let expected = naive(&world.log, range);
             let (forward, _) = world.commits(Cursor::Oldest, range, page);
@@ -62,11 +35,11 @@ fn what_comes_out_is_what_a_naive_filter_leaves() {
 #[test]
 fn a_place_is_found_though_answers_are_lost() {
     for seed in 0..40 {
-        let mut draws = Draws::new(seed);
-        let mut world = World::drawn(&mut draws);
+        let mut chance = Chance::new(seed);
+        let mut world = World::drawn(&mut chance);
         let range = Range {
-            lower: bounds(&mut draws, &world),
-            upper: bounds(&mut draws, &world),
+            lower: bounds(&mut chance, &world),
+            upper: bounds(&mut chance, &world),
         };
         let expected = naive(&world.log, range);
         for cursor in [Cursor::Oldest, Cursor::Newest] {

@@ -1,7 +1,9 @@
 //! What the state at one place is made of: a snapshot at or below it, and each commit from there on,
 //! whatever became of the snapshots.
 
-use crate::world::{Cost, Draws, World};
+use crate::chance::Chance;
+use crate::naive::naive;
+use crate::world::{Cost, World};
 use std::sync::Arc;
 use tenure_core::format::Snapshot;
 use tenure_core::id::{Sequence, Version, WallTime};
@@ -53,35 +55,29 @@ fn at_time(time: u64) -> Bounds {
     }
 }
 
-fn is_above(upper: Bounds, logged: &LoggedCommit) -> bool {
-    upper.version.is_some_and(|v| logged.commit.before >= v)
-        || upper.sequence.is_some_and(|s| logged.sequence > s)
-        || upper.time.is_some_and(|t| logged.stored > t)
-}
-
 #[test]
 fn a_state_is_a_snapshot_and_every_commit_after_it() {
     let (mut with, mut without) = (0, 0);
     for seed in 0..60 {
-        let mut draws = Draws::new(seed);
-        let mut world = World::drawn(&mut draws);
+        let mut chance = Chance::new(seed);
+        let mut world = World::drawn(&mut chance);
         let mut spoiled = Vec::new();
         for named in world.named_ever.clone() {
-            if draws.below(3) == 0 {
+            if chance.one_in(3) {
                 world.spoil(&named);
                 spoiled.push(named.sequence);
             }
         }
         let last = world.store.last(crate::world::STREAM).0;
         for _ in 0..40 {
-            let upper = match draws.below(3) {
-                0 => at_version(draws.below(world.version.0 + 3)),
-                1 => at_sequence(draws.below(last + 3)),
-                _ => at_time(draws.below(world.now.0 + 3)),
+            let upper = match chance.below(3) {
+                0 => at_version(chance.below(world.version.0 + 3)),
+                1 => at_sequence(chance.below(last + 3)),
+                _ => at_time(chance.below(world.now.0 + 3)),
             };
             let context = format!("seed {seed}, {upper:?}");
-            let log = world.log.iter();
-            let whole: Vec<_> = log.filter(|c| !is_above(upper, c)).cloned().collect();
+            let lower = Bounds::default();
+            let whole = naive(&world.log, Range { lower, upper });
             let (snapshot, commits, _) = state(&mut world, upper, Some(World::bodies()));
             let floor = snapshot.as_ref().map_or(Sequence::NONE, |s| s.sequence);
             let expected = whole.iter().filter(|logged| logged.sequence > floor);

@@ -1,5 +1,6 @@
 //! One entity's log in a model store, and a driver of the machine that reads it.
 
+use crate::chance::Chance;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use tenure_core::format::{Commit, EventRecord, LayoutKey, Snapshot, SnapshotRef, Unknown};
@@ -37,23 +38,6 @@ pub(crate) struct World {
     pub(crate) named: Option<SnapshotRef>,
     /// All snapshots that were taken.
     pub(crate) named_ever: Vec<SnapshotRef>,
-}
-
-/// Numbers that a seed makes.
-pub(crate) struct Draws(u64);
-
-impl Draws {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below this one.
-    pub(crate) fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % most
-    }
 }
 
 /// What a page cost.
@@ -94,28 +78,28 @@ impl World {
 
     /// An entity as writers of several builds leave it: commits of several events and of none, gaps,
     /// other entities' messages, snapshots, lists of any length, and stamps that stand still or leap.
-    pub(crate) fn drawn(draws: &mut Draws) -> Self {
+    pub(crate) fn drawn(chance: &mut Chance) -> Self {
         let mut this = Self::new(0);
-        this.chain_max = [3, 64][draws.below(2) as usize];
-        let often = 2 + draws.below(20);
-        for _ in 0..draws.below(120) {
-            match draws.below(6) {
+        this.chain_max = [3, 64][chance.below(2) as usize];
+        let often = 2 + chance.below(20);
+        for _ in 0..chance.below(120) {
+            match chance.below(6) {
                 0 => this.commit_at(&[]),
                 1 => {
-                    let first = this.version.0 + 1 + draws.below(3);
+                    let first = this.version.0 + 1 + chance.below(3);
                     this.commit_at(&[first, first + 1, first + 3]);
                 }
                 _ => this.commit(|_| {}),
             }
-            match draws.below(4) {
+            match chance.below(4) {
                 0 => this.now.0 -= 1,
-                1 => this.now.0 += draws.below(5),
+                1 => this.now.0 += chance.below(5),
                 _ => {}
             }
-            if draws.below(often) == 0 {
+            if chance.one_in(often) {
                 this.snapshot();
             }
-            for _ in 0..draws.below(3) {
+            for _ in 0..chance.below(3) {
                 this.noise();
             }
         }

@@ -10,3 +10,4 @@ mod process;
 mod reconnect;
 mod refused;
 mod store;
+mod world;

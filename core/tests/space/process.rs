@@ -1,6 +1,6 @@
 //! A process that opens a namespace, driven by hand.
 
-use crate::store::{Store, capabilities};
+use super::store::{Store, capabilities};
 use std::collections::VecDeque;
 use tenure_core::format::{Codec, Placement, TakeOver, WriteMode};
 use tenure_core::id::{OpId, Ticket, WallTime};

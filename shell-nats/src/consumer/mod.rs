@@ -6,6 +6,7 @@
 //! each consumer that is fetched from has an inbox of its own ([`tap`]).
 
 mod delivered;
+mod place;
 mod pulls;
 mod tap;
 mod taps;

@@ -57,6 +57,8 @@ pub use claim::{Claim, Standing};
 pub use error::{ProjectionError, RebuildError, StoreError};
 pub use fold::{Fold, FoldBatch, FoldEvent};
 pub use handle::{Projection, ProjectionStatus};
+#[doc(hidden)]
+pub use kv::testing;
 pub use kv::{KeyError, Kv, KvEntries, KvValue, kv_key};
 pub use memory::{Memory, MemoryState, MemoryStatus, Snapshots};
 pub use middleware::{FoldMiddleware, FoldOutcome, FoldRun};

@@ -28,6 +28,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+/// What tests read values with.
+#[doc(hidden)]
+pub mod testing {
+    use super::Entry;
+    use bytes::Bytes;
+
+    /// A value as it is written after it was read; `None`: somebody else wrote it.
+    pub fn reread(bytes: &[u8]) -> Option<Bytes> {
+        Entry::decode(bytes).map(|entry| entry.encode())
+    }
+}
+
 /// After so many events the mark follows the values at the latest.
 const EVERY: u64 = 10_000;
 
