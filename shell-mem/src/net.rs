@@ -19,7 +19,8 @@ pub(crate) struct Network {
     cut: BTreeSet<LinkId>,
     listeners: BTreeMap<Subject, Vec<Listener>>,
     hearers: Vec<(Subject, LinkId, Ear)>,
-    lost: u64,
+    /// What each link's listeners and hearers had no room for; links that lost nothing are not in it.
+    lost: BTreeMap<LinkId, u64>,
 }
 
 /// A receiver and the link that it is on.
@@ -39,6 +40,7 @@ impl Network {
     /// The link ends, and with it what it listens to.
     pub(crate) fn leave(&mut self, link: LinkId) {
         self.cut.remove(&link);
+        self.lost.remove(&link);
         self.keep_listeners(|ear| ear.link != link);
         self.hearers.retain(|(_, of, _)| *of != link);
     }
@@ -54,9 +56,9 @@ impl Network {
         }
     }
 
-    /// How many announcements and answers "nobody listens" were lost for want of room.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost
+    /// How many announcements and answers "nobody listens" a link lost for want of room.
+    pub(crate) fn lost(&self, link: LinkId) -> u64 {
+        self.lost.get(&link).copied().unwrap_or_default()
     }
 
     pub(crate) fn listen(&mut self, link: LinkId, at: Subject) -> mpsc::Receiver<Delivery> {
@@ -96,7 +98,9 @@ impl Network {
         }
         for ear in self::reached(&self.listeners, &self.cut, from) {
             let told = ear.to.try_send(Delivery::NoResponders(op));
-            self.lost += u64::from(told.is_err());
+            if told.is_err() {
+                *self.lost.entry(ear.link).or_default() += 1;
+            }
         }
         Ok(())
     }
@@ -117,8 +121,8 @@ impl Network {
     pub(crate) fn heard(&mut self, heard: &Heard) {
         for (filter, link, ear) in &self.hearers {
             let hears = !self.cut.contains(link) && matches(filter, &heard.subject);
-            if hears && !ear.is_closed() {
-                self.lost += u64::from(!ear.take(heard.clone()));
+            if hears && !ear.is_closed() && !ear.take(heard.clone()) {
+                *self.lost.entry(*link).or_default() += 1;
             }
         }
     }

@@ -191,12 +191,6 @@ impl MemShell {
         up && self.during.is_none_or(|during| during == number)
     }
 
-    /// How many announcements and answers "nobody listens" were lost on the way to shells of this
-    /// store because they were not taken in time.
-    pub fn lost(&self) -> u64 {
-        lock(&self.link.world.network).lost()
-    }
-
     /// Whether so many bytes may be handed to the network now.
     fn may_send(&self, bytes: usize) -> Result<(), SendRefused> {
         if !self.is_up() {
@@ -432,6 +426,12 @@ impl Shell for MemShell {
             payload,
         });
         Ok(())
+    }
+
+    /// Announcements and answers "nobody listens" that this shell was not told, because what it was told
+    /// before waited to be taken in.
+    fn lost(&self) -> u64 {
+        lock(&self.link.world.network).lost(self.link.id)
     }
 
     fn launch(self, launch: Launch) -> Launching {

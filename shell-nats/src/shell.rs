@@ -178,12 +178,6 @@ impl NatsShell {
             .map_or(0, |link| link.wire.waiting())
     }
 
-    /// How many frames and announcements were dropped because they were not taken in time, together
-    /// with how often the client said that it dropped messages. Of a lent client only the former.
-    pub fn lost(&self) -> u64 {
-        self.inner.ears.lost().so_far()
-    }
-
     pub(crate) fn store_timeout(&self) -> Duration {
         self.inner.store_timeout
     }
@@ -377,6 +371,12 @@ impl Shell for NatsShell {
             Some(link) => cast_now(&link.client, to, payload),
             None => Err(SendRefused::NotConnected),
         }
+    }
+
+    /// Frames and announcements that were dropped because they were not taken in time, together with how
+    /// often the client said that it dropped messages. Of a lent client only the former.
+    fn lost(&self) -> u64 {
+        self.inner.ears.lost().so_far()
     }
 
     fn launch(self, launch: Launch) -> Launching {

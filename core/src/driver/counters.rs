@@ -146,6 +146,9 @@ pub struct Counters {
     pub frames_received: u64,
     /// Frames, and entries of frames, that cannot be read.
     pub frames_unreadable: u64,
+    /// Frames and announcements that came and were dropped, because the node did not take them in in
+    /// time; of a client that was lent to it only those that it dropped itself.
+    pub inbound_lost: u64,
     /// Requests, answers and the like in the frames that were sent.
     pub entries_sent: u64,
     /// The same in those that came.
@@ -271,6 +274,7 @@ impl Counters {
         self.frames_sent += other.frames_sent;
         self.frames_received += other.frames_received;
         self.frames_unreadable += other.frames_unreadable;
+        self.inbound_lost += other.inbound_lost;
         self.entries_sent += other.entries_sent;
         self.entries_received += other.entries_received;
         self.asks_waiting += other.asks_waiting;

@@ -119,6 +119,12 @@ pub trait Shell: Clone + Send + Sync + 'static {
     /// When it was not handed over, and so is heard by nobody.
     fn cast(&self, to: &Subject, payload: Bytes) -> Result<(), SendRefused>;
 
+    /// How many deliveries and announcements were lost so far because nobody took them in in time, since
+    /// the shell's start; a shell that loses none has 0.
+    fn lost(&self) -> u64 {
+        0
+    }
+
     /// Starts a node in this world.
     ///
     /// A shell that writes this method out, as it stands here, has the node compiled into its own crate;

@@ -1,6 +1,7 @@
 //! Who is in the cluster, as one node sees it.
 
 use super::About;
+use crate::format::TakeOver;
 use crate::id::Incarnation;
 use crate::name::NodeName;
 use alloc::collections::BTreeMap;
@@ -37,6 +38,17 @@ pub struct Peer {
     pub state: PeerState,
     /// Whether it lives, as far as this node can tell.
     pub standing: Standing,
+}
+
+impl Peer {
+    /// Whether it may own shards of a class, as far as this view tells: it serves them, lives and does not
+    /// drain.
+    pub(crate) fn may_own(&self, class: TakeOver) -> bool {
+        self.about.role == Role::Owner
+            && self.about.classes.contains(&class)
+            && self.state == PeerState::Up
+            && self.standing == Standing::Living
+    }
 }
 
 /// What a node may do in the cluster.

@@ -5,7 +5,7 @@ use super::spot::{Hold, Spot};
 use super::{Note, Order, Place};
 use crate::format::TakeOver;
 use crate::id::{Incarnation, Sequence};
-use crate::node::{Peer, PeerState, Role, Standing};
+use crate::node::{Peer, Standing};
 use crate::sometimes;
 use crate::step::Time;
 
@@ -34,11 +34,7 @@ impl Owners {
     /// Whether a node may own shards of a class now.
     pub(super) fn may_own(&self, peer: &Peer, class: TakeOver) -> bool {
         let leaving = self.draining && peer.incarnation == self.config.incarnation;
-        peer.about.role == Role::Owner
-            && peer.about.classes.contains(&class)
-            && peer.state == PeerState::Up
-            && peer.standing == Standing::Living
-            && !leaving
+        peer.may_own(class) && !leaving
     }
 
     /// Orders what is to be done, as far as the limits allow.

@@ -5,7 +5,7 @@ use crate::format::TakeOver;
 use crate::id::{Epoch, Incarnation, ShardId};
 use crate::name::{ConsumerName, KindName};
 use crate::node::{JoinError, Peer, PeerState, Role, Standing, View};
-use crate::shard::Place;
+use crate::shard::{Place, ShardMap};
 use crate::step::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -84,6 +84,32 @@ impl ClusterView {
     /// ```
     pub fn owner_of(&self, class: TakeOver, shard: ShardId) -> Option<(NodeView<'_>, Epoch)> {
         self.owner(Place { class, shard })
+    }
+
+    /// Who is to own a shard by the members and weights of this view, the best first and at most `count`
+    /// of them: the second comes to own it when the first one is gone. Who owns it at this moment is
+    /// [`owner`](Self::owner): what moves takes its time.
+    ///
+    /// ```
+    /// # use tenure_core::{api::ClusterView, format::TakeOver, id::ShardId, shard::Place};
+    /// # fn example(view: &ClusterView) {
+    /// let place = Place { class: TakeOver::Fenced, shard: ShardId(7) };
+    /// if let [first, next] = view.ranked(place, 2)[..] {
+    ///     println!("{} owns it, or is going to; {} is its stand-in", first.name, next.name);
+    /// }
+    /// # }
+    /// ```
+    pub fn ranked(&self, place: Place, count: usize) -> Vec<NodeView<'_>> {
+        let peers = &self.membership.view.peers;
+        let able = peers.iter().filter(|(_, peer)| peer.may_own(place.class));
+        let map = ShardMap::new(able.map(|(name, peer)| (name.clone(), peer.about.weight)));
+        let ranked = map.rank(place, count);
+        let known = ranked
+            .into_iter()
+            .filter_map(|name| peers.get_key_value(name));
+        known
+            .map(|(name, peer)| NodeView::new(name.as_str(), peer))
+            .collect()
     }
 
     /// How many shards of a class each node owns; nodes that own none are not among them.

@@ -61,6 +61,9 @@ impl<S: Shell> Lane<S> {
                 for group in self.groups.values() {
                     group.count_into(&mut counters);
                 }
+                if self.index == 0 {
+                    counters.inbound_lost = self.shell.lost();
+                }
                 counters.probes = self.probe.clone();
                 counters.store_in_flight = self.submitted as u64;
                 counters.store_waiting = self.window.waiting() as u64;

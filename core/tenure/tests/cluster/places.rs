@@ -5,13 +5,14 @@ use crate::common::{
     Broker, Census, Disk, Find, Lookout, Relay, Relayed, Tally, Witness, World, on_both_shells,
     said,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tenure::actor::ActorError;
-use tenure::{Cluster, ShardId, TakeOver, Tenure};
+use tenure::{Cluster, ShardId, ShardPlace, TakeOver, Tenure};
 
 on_both_shells!(
     each_shard_has_an_actor_on_its_owner,
+    the_best_of_a_ranking_owns_and_the_next_stands_in,
     each_node_has_an_actor_of_its_own,
     whom_there_is_not_is_said,
     what_an_actor_asks_has_its_callers_deadline_and_trace,
@@ -51,6 +52,40 @@ async fn each_shard_has_an_actor_on_its_owner(world: &World) {
     }
     let by_key = nodes[0].actor::<Census>("7").ask(Find).await.unwrap();
     assert_eq!((by_key.shard, by_key.asked), (Some(7), 3));
+}
+
+async fn the_best_of_a_ranking_owns_and_the_next_stands_in(world: &World) {
+    let nodes = cluster(world).await;
+    let view = nodes[0].cluster().unwrap().view();
+    let places = [TakeOver::Fenced, TakeOver::Leased]
+        .into_iter()
+        .flat_map(|class| {
+            (0..16).map(move |n| ShardPlace {
+                class,
+                shard: ShardId(n),
+            })
+        });
+    let mut next = BTreeMap::new();
+    for place in places {
+        let ranked = view.ranked(place, 9);
+        let names: Vec<&str> = ranked.iter().map(|node| node.name).collect();
+        let sorted = BTreeSet::from_iter(names.iter().copied());
+        assert_eq!(sorted, BTreeSet::from(["a", "b", "c"]));
+        assert_eq!(view.owner(place).unwrap().0.name, names[0]);
+        assert_eq!(view.ranked(place, 1).len(), 1);
+        if names[0] == "c" {
+            next.insert(place, names[1].to_owned());
+        }
+    }
+    assert!(!next.is_empty());
+    nodes[2].stop().await;
+    let handle = nodes[0].cluster().unwrap();
+    let moved = handle.wait_until(Duration::from_secs(60), |view| {
+        let owner = |place| view.owner(place).map(|(node, _)| node.name);
+        next.iter()
+            .all(|(place, name)| owner(*place) == Some(name.as_str()))
+    });
+    moved.await.unwrap();
 }
 
 async fn each_node_has_an_actor_of_its_own(world: &World) {

@@ -262,10 +262,25 @@ impl Scene {
             Fault::Kill | Fault::Stop | Fault::Drain | Fault::Nats => probes.all().await,
             Fault::Join => {
                 // What does not settle is told when it ends.
-                let _ = self.settled().await;
-                // Most of the sample stays where it was.
+                let settled = self.settled().await;
                 let mut moved = probes.end().await;
-                moved.retain(|one| one.took_us.is_some());
+                match self.owned_by(&ongoing.did.whom).await {
+                    Ok(owned) => {
+                        ongoing.did.shards = owned.len();
+                        // Most of the sample stays where it was; of the rest it is known where it went.
+                        let went_there = |one: &Concerned| {
+                            let mut owned = owned.iter();
+                            owned.any(|it| (it.class, it.shard) == (one.class, one.shard))
+                        };
+                        moved.retain(|one| one.took_us.is_some() || went_there(&one.concerned));
+                    }
+                    Err(error) => {
+                        moved.retain(|one| one.took_us.is_some());
+                        if settled.is_ok() && !overlapped {
+                            self.failures.push(format!("a join moved nothing: {error}"));
+                        }
+                    }
+                }
                 moved
             }
         };

@@ -94,6 +94,11 @@ pub(crate) const OF_NODES: &[Figure] = &[
         |node| node.frames_unreadable,
     ),
     rising(
+        "inbound_lost_total",
+        "Frames and announcements that came and were not taken in in time",
+        |node| node.inbound_lost,
+    ),
+    rising(
         "entries_sent_total",
         "Requests and answers in the frames sent",
         |node| node.entries_sent,

@@ -26,7 +26,9 @@ trait Pair {
     fn one(&self) -> &Self::Shell;
     fn two(&self) -> &Self::Shell;
     /// How many messages were dropped for want of room, as the shells count them.
-    fn lost(&self) -> u64;
+    fn lost(&self) -> u64 {
+        self.one().lost() + self.two().lost()
+    }
     /// Both links go.
     fn part(&self);
     /// What was there comes back.
@@ -52,10 +54,6 @@ impl Pair for Mem {
 
     fn two(&self) -> &MemShell {
         &self.0[1]
-    }
-
-    fn lost(&self) -> u64 {
-        self.one().lost()
     }
 
     fn part(&self) {
@@ -95,10 +93,6 @@ impl Pair for Nats {
 
     fn two(&self) -> &NatsShell {
         &self.shells[1]
-    }
-
-    fn lost(&self) -> u64 {
-        self.one().lost() + self.two().lost()
     }
 
     fn part(&self) {
