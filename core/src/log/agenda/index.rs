@@ -118,11 +118,17 @@ impl Shard {
             let mut messages = proof.messages.iter();
             messages.find(|message: &&Message| message.subject == *subject)
         };
-        let mine = find(&self.names.own).is_some_and(|own| {
-            own.sequence == epoch.sequence
-                && Ownership::decode(&own.payload).is_ok_and(|it| it.claim == epoch.claim)
-        });
-        if !mine || proof.up_to < epoch.sequence {
+        let place = find(&self.names.own).filter(|own| own.sequence == epoch.sequence);
+        let there = place.and_then(|own| Ownership::decode(&own.payload).ok());
+        if there.as_ref().is_some_and(|it| it.claim != epoch.claim) {
+            // No message takes the place of another: the stream lost this node's claim and grew again.
+            reached!(
+                t.cx,
+                "later: another claim stands at the place of the epoch"
+            );
+            return self.lost_tail(t, epoch.sequence);
+        }
+        if there.is_none() || proof.up_to < epoch.sequence {
             reached!(t.cx, "later: an answer about the index proves nothing");
             let own = find(&self.names.own).map(|own| own.sequence);
             if own.is_some_and(|own| own > epoch.sequence) {
