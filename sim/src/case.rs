@@ -47,8 +47,7 @@ impl WorldKind {
     pub fn profiles(self) -> &'static [Profile] {
         match self {
             Self::Pure => &Profile::OF_MACHINES,
-            Self::Driver => &driver::PROFILES,
-            Self::Madsim => &driver::SHARED,
+            Self::Driver | Self::Madsim => &driver::PROFILES,
             Self::Nats => &driver::ON_ONE_SERVER,
         }
     }
@@ -61,12 +60,8 @@ impl WorldKind {
     pub fn check(self, profile: Profile) -> Result<(), String> {
         let has = match self {
             Self::Pure => Profile::OF_MACHINES.contains(&profile),
-            Self::Driver => driver::has(profile),
-            Self::Madsim => driver::has(profile) && profile != Profile::Group,
-            Self::Nats => {
-                let apart = [Profile::Group, Profile::Replicated];
-                driver::has(profile) && !apart.contains(&profile)
-            }
+            Self::Driver | Self::Madsim => driver::has(profile),
+            Self::Nats => driver::has(profile) && profile != Profile::Replicated,
         };
         if has {
             return Ok(());

@@ -52,6 +52,13 @@ impl Ear {
         (Self(Arc::new(Channel { to, of_all })), receiver)
     }
 
+    /// The same ear; `tap` is told first of each thing that it takes in, and by `None` that something may have
+    /// been missed.
+    #[must_use]
+    pub fn tapped(self, tap: impl Fn(Option<&Heard>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Tapped { ear: self, tap }))
+    }
+
     /// Takes in what was heard; `false` when it is lost for want of room.
     pub fn take(&self, heard: Heard) -> bool {
         self.0.take(heard)
@@ -101,5 +108,30 @@ impl Hearing for Channel {
     fn closed(&self) -> BoxFuture<'static, ()> {
         let to = self.to.clone();
         Box::pin(async move { to.closed().await })
+    }
+}
+
+struct Tapped<T> {
+    ear: Ear,
+    tap: T,
+}
+
+impl<T: Fn(Option<&Heard>) + Send + Sync> Hearing for Tapped<T> {
+    fn take(&self, heard: Heard) -> bool {
+        (self.tap)(Some(&heard));
+        self.ear.take(heard)
+    }
+
+    fn missed(&self) {
+        (self.tap)(None);
+        self.ear.missed();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.ear.is_closed()
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        self.ear.0.closed()
     }
 }

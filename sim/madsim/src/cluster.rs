@@ -11,12 +11,12 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenure_core::api::{Tenure, start_with};
-use tenure_core::driver::Shell;
-use tenure_core::id::WallTime;
-use tenure_core::port::Message;
+use tenure_core::driver::{Ear, Shell};
+use tenure_core::id::{Sequence, WallTime};
+use tenure_core::port::{Message, Subject};
 use tenure_core::step::{Span, Time};
 use tenure_mem::store::Store;
-use tenure_sim::stage::Setting;
+use tenure_sim::stage::{Hears, Setting, Streams};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -274,6 +274,7 @@ impl Cluster {
         self.handle.resume(id);
         self.handle.kill(id);
         let mut setting = self.setting();
+        setting.gives(node, Hears::Ended);
         setting.note(8, &[node as u64]);
         setting.tell(node, || format!("n{node}.{life} ends"));
         drop(setting);
@@ -398,13 +399,40 @@ impl Cluster {
         });
     }
 
-    /// All messages of the event streams, as they are stored now.
-    pub(crate) fn messages(&self) -> Vec<Message> {
-        let streams = self.setting().event_streams();
-        self.with_store(|store| {
-            let messages = streams.iter().flat_map(|it| store.messages(it));
-            messages.cloned().collect()
+    /// All messages of a stream, as they are stored now.
+    pub(crate) fn messages(&self, stream: &str) -> Vec<Message> {
+        self.with_store(|store| store.messages(stream).cloned().collect())
+    }
+
+    /// An ear of a node; what one that listens to the bus is given is written down.
+    pub(crate) fn overhears(self: &Arc<Self>, node: usize, filter: &Subject, ear: Ear) -> Ear {
+        if filter.split('.').nth(1) != Some("cast") {
+            return ear;
+        }
+        let (cluster, there) = (Arc::clone(self), ear.clone());
+        ear.tapped(move |heard| {
+            if !there.is_closed() {
+                let given = heard.map_or(Hears::Missed, |heard| Hears::Event(heard.clone()));
+                cluster.setting().gives(node, given);
+            }
         })
+    }
+}
+
+/// The store, as it is judged.
+pub(crate) struct Kept<'s>(pub(crate) &'s Store);
+
+impl Streams for Kept<'_> {
+    fn last(&self, stream: &str) -> Sequence {
+        self.0.last(stream)
+    }
+
+    fn message(&self, stream: &str, sequence: Sequence) -> Option<&Message> {
+        self.0.message(stream, sequence)
+    }
+
+    fn messages<'s>(&'s self, stream: &'s str) -> Box<dyn Iterator<Item = &'s Message> + 's> {
+        Box::new(self.0.messages(stream))
     }
 }
 

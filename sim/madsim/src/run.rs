@@ -1,6 +1,6 @@
 //! One run: a case on standard input, a report at the end.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kept};
 use crate::stage::Seen;
 use crate::trouble;
 use madsim::runtime::Runtime;
@@ -74,8 +74,7 @@ fn run_one(case: &Case, keep: Keep) -> Result<Report, String> {
     }));
     let cluster = crate::cluster::lock(&there).take();
     let cluster = cluster.expect("a cluster is built before anything can panic");
-    let messages = cluster.messages();
-    let report = cluster.setting().report(ended, &messages);
+    let report = cluster.with_store(|store| cluster.setting().report(ended, &Kept(store)));
     // Nothing of it runs any more, and nothing needs an orderly end.
     std::mem::forget(runtime);
     Ok(report)

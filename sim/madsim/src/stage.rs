@@ -1,16 +1,17 @@
 //! The cluster as its callers see it.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kept};
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
 use tenure_core::id::Sequence;
+use tenure_core::port::Message;
 use tenure_core::step::{Span, Time};
 use tenure_mem::store::Store;
 use tenure_sim::Violation;
-use tenure_sim::stage::{Log, Readers, Stage, Stretches, Voids, Work};
+use tenure_sim::stage::{Hears, Log, Readers, Record, Stage, Stretches, Voids, Work};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -78,8 +79,8 @@ impl Stage for Seen {
     }
 
     fn log(&self) -> Result<Log, Violation> {
-        let messages = self.0.messages();
-        self.0.setting().log(&messages)
+        self.0
+            .with_store(|store| self.0.setting().log(&Kept(store)))
     }
 
     fn ends(&self) -> Vec<Sequence> {
@@ -94,6 +95,32 @@ impl Stage for Seen {
 
     fn readers(&self) -> Readers {
         self.0.setting().readers()
+    }
+
+    fn records(&self, from: usize) -> Vec<Record> {
+        self.0.setting().records(from)
+    }
+
+    fn values(&self) -> Vec<Message> {
+        let stream = self.0.setting().namespace().value_stream();
+        self.0.messages(&stream)
+    }
+
+    fn deletes(&self) -> bool {
+        self.0.setting().deletes()
+    }
+
+    fn stored(&self) -> Vec<Record> {
+        self.0.setting().stored()
+    }
+
+    fn on_bus(&self) -> Vec<Message> {
+        let stream = self.0.setting().namespace().bus_stream();
+        self.0.messages(&stream)
+    }
+
+    fn heard(&self, node: usize, from: usize) -> Vec<Hears> {
+        self.0.setting().given(node, from)
     }
 
     fn voids(&self) -> Voids {

@@ -1,7 +1,7 @@
 //! How what befalls the cluster comes about: nodes of madsim are killed, paused and started again,
 //! their links are clogged, and the network is slow and loses.
 
-use crate::cluster::{Cluster, Place};
+use crate::cluster::{Cluster, Kept, Place};
 use crate::nats::Way as Turn;
 use madsim::net::NetSim;
 use std::sync::Arc;
@@ -72,6 +72,12 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
             }
             cluster.after(length, |cluster| cluster.servers_are_back());
         }
+        Befalls::Elects { server, length } => {
+            if let Some(server) = server {
+                cluster.nats().kill(cluster, server);
+                cluster.after(length, |cluster| cluster.servers_are_back());
+            }
+        }
         Befalls::Loses {
             stream,
             messages,
@@ -80,19 +86,19 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
             if links {
                 cluster.kills_servers();
             }
-            let lost: Vec<_> = cluster.with_store(|store| {
+            let (last, lost) = cluster.with_store(|store| {
                 let last = store.last(&stream).0;
                 let keep_up_to = Sequence(last.saturating_sub(messages).max(u64::from(links)));
                 let lost = store
                     .messages(&stream)
                     .filter(|it| it.sequence > keep_up_to);
-                let lost = lost.cloned().collect();
+                let lost: Vec<_> = lost.cloned().collect();
                 store.lose_tail(&stream, keep_up_to);
-                lost
+                (store.last(&stream), lost)
             });
             let mut setting = cluster.setting();
             if setting.event_streams().contains(&stream) {
-                setting.tail_is_lost(&lost);
+                setting.tail_is_lost((&stream, last), &lost);
             }
             drop(setting);
             if links {
@@ -106,17 +112,14 @@ fn befall(cluster: &Arc<Cluster>, befalls: Befalls) {
         }
         Befalls::LosesRecord { stream, index } => {
             let namespace = cluster.setting().namespace().clone();
-            let messages = cluster.messages();
-            let deleted = cluster.with_store(|store| {
+            cluster.with_store(|store| {
                 let records = ownership_records(&namespace, store.messages(&stream));
                 let index = usize::try_from(index).expect("a small number");
-                let (subject, sequence) = records.get(index % records.len().max(1))?;
-                store.delete(&stream, *sequence);
-                Some(subject.clone())
+                if let Some((record, sequence)) = records.get(index % records.len().max(1)) {
+                    cluster.setting().record_is_deleted(&Kept(store), record);
+                    store.delete(&stream, *sequence);
+                }
             });
-            if let Some(record) = deleted {
-                cluster.setting().record_is_deleted(&messages, &record);
-            }
         }
         Befalls::ForgetsConsumers { stream } => match &cluster.store {
             Place::Model(model) => model

@@ -408,9 +408,7 @@ impl super::world::State {
 
     /// All that was stored so far, what was deleted among it.
     pub(super) fn log(&self) -> Result<Log, Violation> {
-        self.ever.judge(&self.namespace, &self.store)?;
-        let messages = self.ever.records().map(|record| &record.message);
-        Log::read(&self.namespace, messages, &self.voids)
+        self.written.log(&self.namespace, &self.store, &self.voids)
     }
 }
 

@@ -2,13 +2,12 @@
 //! judged by.
 
 use crate::oracle::{Class, Violation};
-use crate::stage::Record;
+use crate::stage::{Record, Streams};
 use std::collections::BTreeMap;
 use tenure_core::format::Commit;
 use tenure_core::id::Sequence;
 use tenure_core::name::Namespace;
 use tenure_core::port::Subject;
-use tenure_mem::store::Store;
 
 /// The commits, ownership records and anchors that were stored, by stream, oldest first.
 #[derive(Debug, Default)]
@@ -27,7 +26,7 @@ struct Stored {
 
 impl Ever {
     /// Takes in what a stream has by now.
-    pub(super) fn take(&mut self, at: u64, store: &Store, stream: &str) {
+    pub(super) fn take(&mut self, at: u64, store: &dyn Streams, stream: &str) {
         let stored = self.streams.entry(stream.to_owned()).or_default();
         let last = store.last(stream);
         for sequence in stored.seen.0 + 1..=last.0 {
@@ -56,7 +55,11 @@ impl Ever {
 
     /// Whether the store has of each entity what was stored since its last tombstone, with that one, and
     /// nothing before it (V1).
-    pub(super) fn judge(&self, namespace: &Namespace, store: &Store) -> Result<(), Violation> {
+    pub(super) fn judge(
+        &self,
+        namespace: &Namespace,
+        store: &dyn Streams,
+    ) -> Result<(), Violation> {
         for (stream, stored) in self.streams.iter().filter(|(_, stored)| !stored.lossy) {
             let mut wanted: BTreeMap<&Subject, Vec<Sequence>> = BTreeMap::new();
             for Record { message, .. } in &stored.records {

@@ -132,7 +132,7 @@ impl State {
         let before: Vec<Message> = self.store.messages(&stream).cloned().collect();
         let story = self.lose(it, &stream, 12);
         let last = self.store.last(&stream);
-        self.ever.cut(&stream, last);
+        self.written.cut(&stream, last);
         let lost = before.iter().filter(|message| message.sequence > last);
         self.voids.lost(&self.namespace, lost, self.now);
         Some(story)

@@ -25,11 +25,12 @@ mod store;
 pub(crate) mod trace;
 mod work;
 mod world;
+pub(crate) mod written;
 
 pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
 pub use log::Log;
-pub(crate) use plan::{ON_ONE_SERVER, PROFILES, SHARED};
+pub(crate) use plan::{ON_ONE_SERVER, PROFILES};
 pub use seeds::{Found, Seeds, Verdict};
 pub use shell::SimShell;
 pub use sim::{Sim, SimTask};

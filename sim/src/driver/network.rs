@@ -8,7 +8,7 @@ use crate::brief;
 use crate::clog::Clogs;
 use crate::deviation::Fault;
 use crate::draw::What;
-use crate::stage::Hears;
+use crate::stage::{Given, Hears};
 use crate::world::Kind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -41,23 +41,13 @@ pub(super) struct Network {
     pub(super) clogs: Clogs<(u64, Event)>,
     hearers: Vec<(Home, Subject, Ear)>,
     /// What the links of each node gave those who listen to the bus.
-    heard: BTreeMap<usize, Vec<Hears>>,
+    pub(super) given: Given,
     /// When the last frame of a node gets to a subject: they keep their order.
     latest: BTreeMap<(Home, Subject), u64>,
     keys: u64,
 }
 
 impl Network {
-    /// What a node's links gave those who listen to the bus, from the given one on.
-    pub(super) fn heard(&self, node: usize, from: usize) -> &[Hears] {
-        let all = self.heard.get(&node);
-        all.and_then(|all| all.get(from..)).unwrap_or_default()
-    }
-
-    fn gives(&mut self, node: usize, what: Hears) {
-        self.heard.entry(node).or_default().push(what);
-    }
-
     /// A number that nobody had before.
     pub(super) fn next_key(&mut self) -> u64 {
         self.keys += 1;
@@ -133,7 +123,7 @@ impl State {
 
     /// What a node hears after its link was gone may have a gap before it.
     pub(super) fn hears_again(&mut self, home: Home) {
-        self.network.gives(home.node, Hears::Missed);
+        self.network.given.gives(home.node, Hears::Missed);
         for (of, _, ear) in &self.network.hearers {
             if *of == home {
                 ear.missed();
@@ -143,7 +133,7 @@ impl State {
 
     /// A node that ended listens no more.
     pub(super) fn deaf(&mut self, home: Home) {
-        self.network.gives(home.node, Hears::Ended);
+        self.network.given.gives(home.node, Hears::Ended);
         for ears in self.network.listeners.values_mut() {
             ears.retain(|(of, _)| *of != home);
         }
@@ -400,7 +390,9 @@ impl State {
             return;
         }
         if heard.subject.split('.').nth(1) == Some("cast") {
-            self.network.gives(to.node, Hears::Event(heard.clone()));
+            self.network
+                .given
+                .gives(to.node, Hears::Event(heard.clone()));
         }
         for (home, filter, ear) in &self.network.hearers {
             if *home == to && matches(filter, &heard.subject) {

@@ -66,23 +66,8 @@ pub struct Readers {
     pub bus: bool,
 }
 
-/// The profiles of all worlds that run the driver.
-pub(crate) const SHARED: [Profile; 11] = [
-    Profile::Calm,
-    Profile::Replicated,
-    Profile::Churn,
-    Profile::Cluster,
-    Profile::Partition,
-    Profile::Drift,
-    Profile::TakeOver,
-    Profile::Kill,
-    Profile::Storm,
-    Profile::Tail,
-    Profile::Consume,
-];
-
 /// The profiles of a world that runs the driver, and whose store is no cluster of servers.
-pub(crate) const ON_ONE_SERVER: [Profile; 10] = [
+pub(crate) const ON_ONE_SERVER: [Profile; 11] = [
     Profile::Calm,
     Profile::Churn,
     Profile::Cluster,
@@ -93,9 +78,10 @@ pub(crate) const ON_ONE_SERVER: [Profile; 10] = [
     Profile::Storm,
     Profile::Tail,
     Profile::Consume,
+    Profile::Group,
 ];
 
-/// The profiles that the driver world has.
+/// The profiles of the worlds that run the driver.
 pub(crate) const PROFILES: [Profile; 12] = [
     Profile::Calm,
     Profile::Replicated,

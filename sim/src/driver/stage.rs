@@ -103,9 +103,7 @@ impl Stage for Arc<World> {
     }
 
     fn records(&self, from: usize) -> Vec<Record> {
-        let state = self.state();
-        let records = state.records.get(from..);
-        records.unwrap_or_default().to_vec()
+        self.state().written.records(from)
     }
 
     fn values(&self) -> Vec<Message> {
@@ -119,7 +117,7 @@ impl Stage for Arc<World> {
     }
 
     fn stored(&self) -> Vec<Record> {
-        self.state().ever.records().cloned().collect()
+        self.state().written.stored()
     }
 
     fn stood_still(&self, node: usize) -> Vec<Range<u64>> {
@@ -135,7 +133,7 @@ impl Stage for Arc<World> {
     }
 
     fn heard(&self, node: usize, from: usize) -> Vec<Hears> {
-        self.state().network.heard(node, from).to_vec()
+        self.state().network.given.to(node, from)
     }
 
     fn voids(&self) -> Voids {

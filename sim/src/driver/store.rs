@@ -8,7 +8,6 @@ use crate::brief;
 use crate::deviation::Fault;
 use crate::draw::What;
 use crate::fate::{self, Fate, checks_itself};
-use crate::stage::Record;
 use crate::tamper;
 use crate::waits::{Kept, Waits};
 use crate::world::{Kind, Lane};
@@ -266,26 +265,11 @@ impl State {
         }
     }
 
-    /// Writes down what was stored in a stream of events, and where somebody asks for it in that of the
-    /// consumers and in the bucket.
+    /// Writes down what was stored.
     fn writes_down(&mut self, stream: &str, reply: &StoreReply) {
-        let Outcome::Done(StoreDone::Published(ack)) = reply else {
-            return;
-        };
-        if self.plan.event_streams().iter().any(|it| it == stream) {
-            self.ever.take(self.now, &self.store, stream);
+        if let Outcome::Done(StoreDone::Published(_)) = reply {
+            self.written.take(self.now, &self.store, stream);
         }
-        let readers = self.plan.readers;
-        let records = (readers.groups || readers.projections)
-            && stream == self.namespace.consumer_stream().as_str();
-        let values = readers.projections && stream == self.namespace.value_stream().as_str();
-        if !(records || values) {
-            return;
-        }
-        let message = self.store.message(stream, ack.sequence).cloned();
-        let at = self.now;
-        self.records
-            .extend(message.map(|message| Record { at, message }));
     }
 
     /// The store answers, or keeps the answer back while a fetch waits.

@@ -3,17 +3,16 @@
 
 use super::beliefs::Beliefs;
 use super::event::Event;
-use super::ever::Ever;
 use super::executor::{Ready, TaskId, Work};
 use super::network::Network;
 use super::plan::{Plan, REMOVED_MAX};
 use super::store::Wire;
 use super::trace::Trace;
+use super::written::Written;
 use crate::clock::Clock;
 use crate::deviation::Fault;
 use crate::draw::{Draws, What};
 use crate::oracle::{Class, Violation};
-use crate::stage::Record;
 use crate::voids::Voids;
 use crate::world::{Kind, Lane};
 use std::any::Any;
@@ -202,10 +201,8 @@ pub(super) struct State {
     pub(super) store_skew_ms: u64,
     pub(super) wire: Wire,
     pub(super) network: Network,
-    /// What was stored in the consumers' stream.
-    pub(super) records: Vec<Record>,
-    /// What was stored in the streams of events, what was deleted since among it.
-    pub(super) ever: Ever,
+    /// What was stored, what is there no more among it.
+    pub(super) written: Written,
     next_task: TaskId,
     changes: Changes,
     pub(super) program: Program,
@@ -234,6 +231,8 @@ impl State {
         let nodes = (0..plan.nodes)
             .map(|node| Node::away(plan.skew_ms[node]))
             .collect();
+        let namespace = Namespace::new(&plan.namespace).expect("a name that was checked");
+        let written = Written::new(&plan, &namespace);
         let mut trace = trace;
         trace.has_shards(plan.shards);
         let mut tester = Node::away(0);
@@ -254,13 +253,12 @@ impl State {
             queue: BTreeMap::new(),
             nodes,
             tester,
-            namespace: Namespace::new(&plan.namespace).expect("a name that was checked"),
+            namespace,
             store: Store::new(config),
             store_skew_ms: 0,
             wire: Wire::default(),
             network: Network::default(),
-            records: Vec::new(),
-            ever: Ever::default(),
+            written,
             next_task: 1,
             changes: Changes::default(),
             program,

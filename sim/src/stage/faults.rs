@@ -72,6 +72,13 @@ pub enum Befalls {
         /// How long.
         length: Span,
     },
+    /// The store's servers elect: [nobody leads](Setting::leader) for a time.
+    Elects {
+        /// One of them, which is killed and back after that time.
+        server: Option<usize>,
+        /// How long.
+        length: Span,
+    },
     /// A stream comes back without its last messages.
     Loses {
         /// The stream.
@@ -239,6 +246,7 @@ fn befalls(setting: &mut Setting, it: &Mishap, lives: bool) -> Option<Befalls> {
     let (now, node, (what, rows)) = (setting.now(), it.node, it.rows);
     let ms = Span::from_millis;
     let (short, two_leases, over) = (ms(10), ttl.saturating_mul(2), ttl.saturating_mul(3));
+    let servers = setting.wire.map_or(1, |wire| wire.servers as u64);
     let draws = &mut setting.draws;
     Some(match it.trouble {
         Trouble::Crash => {
@@ -325,10 +333,20 @@ fn befalls(setting: &mut Setting, it: &Mishap, lives: bool) -> Option<Befalls> {
             Befalls::Stops { node, away }
         }
         Trouble::Election => {
-            let length = it.length(draws, ms(100), ms(4_000));
             let killed = draws.chance(what, rows | 3, 500);
+            let elects = draws.chance(what, rows | 4, 667);
+            let server = draws.below(what, rows | 5, servers);
             reached!(setting, "fault: election");
-            Befalls::StoreGone { killed, length }
+            if !(elects && setting.is_clustered()) {
+                let length = it.length(&mut setting.draws, ms(100), ms(4_000));
+                return Some(Befalls::StoreGone { killed, length });
+            }
+            let length = it.length(&mut setting.draws, ms(4_000), ms(8_000));
+            setting.elect(length);
+            // The only one would take core NATS with it.
+            let server = (killed && servers > 1).then_some(server);
+            let server = server.map(|server| usize::try_from(server).expect("few servers"));
+            Befalls::Elects { server, length }
         }
         Trouble::LeaderChange => {
             let stream = it.stream(draws, setting.plan.streams);

@@ -1,21 +1,28 @@
 //! What a world is to those who work on a cluster of it: the callers of the driver world, and users'
 //! tests, ask and wait in whichever world they are.
 
+mod election;
 mod faults;
+mod given;
 mod operation;
 mod passage;
 mod setting;
+mod streams;
 mod wire;
 
 pub use crate::apart::Way;
 pub use crate::driver::plan::{REMOVED_MAX, Readers};
 pub use crate::driver::{Keep, Log};
 pub use crate::voids::Voids;
+pub use election::Leader;
 pub use faults::{Befalls, ownership_records};
+pub(crate) use given::Given;
+pub use given::Hears;
 pub use operation::{Brought, Operation};
 pub use passage::{Passage, Reach};
 pub use setting::{Setting, Weather, callers};
 pub(crate) use setting::{nodes_of, plan_text};
+pub use streams::Streams;
 pub use wire::{Carriage, Carried, WirePlan};
 
 use crate::oracle::Violation;
@@ -26,7 +33,7 @@ use tenure_core::Site;
 use tenure_core::api::Tenure;
 use tenure_core::driver::Counters;
 use tenure_core::id::Sequence;
-use tenure_core::port::{Heard, Message};
+use tenure_core::port::Message;
 use tenure_core::step::{Span, Time};
 use tokio::sync::watch;
 
@@ -51,17 +58,6 @@ pub struct Record {
     pub at: u64,
     /// The message.
     pub message: Message,
-}
-
-/// What a node's link gives those who listen to the bus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hears {
-    /// What came.
-    Event(Heard),
-    /// Nobody knows what came before, as the link was gone.
-    Missed,
-    /// The node's program ended: what follows is given to the next one.
-    Ended,
 }
 
 /// A cluster of nodes in some world, as those see it who test it. They are on none of its nodes.
@@ -124,27 +120,19 @@ pub trait Stage: Send + Sync + 'static {
     /// What is to read what is written.
     fn readers(&self) -> Readers;
 
-    /// What was stored in the consumers' stream and in the bucket of values, each with when it was, oldest
-    /// first and from the given one on; none of it in a world that does not write that down.
-    fn records(&self, _from: usize) -> Vec<Record> {
-        Vec::new()
-    }
+    /// What was stored in the consumers' stream and in the bucket of values, as far as something reads it, each
+    /// with when it was, oldest first and from the given one on.
+    fn records(&self, from: usize) -> Vec<Record>;
 
     /// What is stored in the bucket of values.
-    fn values(&self) -> Vec<Message> {
-        Vec::new()
-    }
+    fn values(&self) -> Vec<Message>;
 
-    /// Whether callers delete entities: where what was deleted is written down.
-    fn deletes(&self) -> bool {
-        false
-    }
+    /// Whether callers delete entities.
+    fn deletes(&self) -> bool;
 
     /// What was stored in the streams of events, each with when it was, those of one stream in their order,
-    /// what was deleted since among it; none of it in a world that does not write that down.
-    fn stored(&self) -> Vec<Record> {
-        Vec::new()
-    }
+    /// what was deleted since among it.
+    fn stored(&self) -> Vec<Record>;
 
     /// When a node stood still, in true nanoseconds and by when that began; none of it in a world that does not
     /// write that down.
@@ -153,14 +141,10 @@ pub trait Stage: Send + Sync + 'static {
     }
 
     /// What is stored in the stream of the bus.
-    fn on_bus(&self) -> Vec<Message> {
-        Vec::new()
-    }
+    fn on_bus(&self) -> Vec<Message>;
 
     /// What a node's link gave those who listen to the bus, from the given one on, in its order.
-    fn heard(&self, _node: usize, _from: usize) -> Vec<Hears> {
-        Vec::new()
-    }
+    fn heard(&self, node: usize, from: usize) -> Vec<Hears>;
 
     /// Of what nothing is promised any more.
     fn voids(&self) -> Voids;

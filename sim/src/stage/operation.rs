@@ -60,7 +60,9 @@ impl Operation {
                     let checks_itself = false;
                     Carried::Write { checks_itself }
                 }
-                Some(_) => Carried::Read,
+                Some(api) => Carried::Read {
+                    by_replica: api.starts_with("API.DIRECT.GET."),
+                },
                 // `PUB <subject> <reply> <bytes>`, or without a way back.
                 None if words.count() == 2 => Carried::Frame,
                 None => Carried::Cast,
@@ -74,6 +76,7 @@ impl Operation {
         let mut words = self.line().split(' ');
         let (verb, subject) = (words.next()?, words.next()?);
         match verb {
+            "MSG" if subject.split('.').nth(1) == Some("cast") => Some(Brought::Cast),
             // A delivered message keeps its own subject.
             "MSG" | "HMSG" if self.line().contains(" $JS.ACK.") => Some(Brought::Delivery),
             "MSG" if subject.starts_with("_INBOX.") => Some(Brought::Answer),
@@ -114,6 +117,8 @@ pub enum Brought {
     Delivery,
     /// What was stored, for whoever hears it.
     Announcement,
+    /// What is not stored, for whoever hears it.
+    Cast,
 }
 
 #[cfg(test)]
@@ -142,7 +147,12 @@ mod tests {
         };
         let asks = |text: &str| of(text).asks();
         assert_eq!(asks("SUB a 1\r\n"), None);
-        assert_eq!(asks("PUB $JS.API.INFO r 0\r\n\r\n"), Some(Carried::Read));
+        let info = "PUB $JS.API.STREAM.INFO.S r 0\r\n\r\n";
+        let by_replica = false;
+        assert_eq!(asks(info), Some(Carried::Read { by_replica }));
+        let direct = "PUB $JS.API.DIRECT.GET.S r 0\r\n\r\n";
+        let by_replica = true;
+        assert_eq!(asks(direct), Some(Carried::Read { by_replica }));
         let pull = "PUB $JS.API.CONSUMER.MSG.NEXT.S.C r 0\r\n\r\n";
         assert_eq!(asks(pull), Some(Carried::Pull));
         assert_eq!(asks("PUB node.1 back.7 1\r\nx\r\n"), Some(Carried::Frame));
@@ -174,6 +184,8 @@ mod tests {
         let delivered = "MSG ns.ev.1 1 $JS.ACK.S.C.1.1.1.1.0 0\r\n\r\n";
         assert_eq!(brings(delivered), Some(Brought::Delivery));
         assert_eq!(brings("MSG node.1 1 0\r\n\r\n"), None);
+        let cast = brings("MSG ns.cast.news 1 0\r\n\r\n");
+        assert_eq!(cast, Some(Brought::Cast));
         let announced = "NATS/1.0\r\nNats-Sequence: 7\r\n\r\n";
         let length = announced.len();
         let announced = format!("HMSG ns.own.1 1 {length} {length}\r\n{announced}\r\n");

@@ -3,7 +3,7 @@
 
 use super::faults::Befalls;
 use super::wire::{self, WirePlan};
-use super::{Readers, Stage, Stretches};
+use super::{Given, Hears, Readers, Record, Stage, Streams, Stretches};
 use crate::apart::Apart;
 use crate::case::Case;
 use crate::clock::Clock;
@@ -11,6 +11,7 @@ use crate::deviation::{Deviation, Fault, Promise};
 use crate::draw::{Draws, What};
 use crate::driver::plan::Plan;
 use crate::driver::trace::Trace;
+use crate::driver::written::Written;
 use crate::driver::{Keep, Log, Sim, SimCluster, cluster_of, options, work};
 use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
@@ -22,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use tenure_core::api::{Serves, StartOptions};
 use tenure_core::driver::Counters;
-use tenure_core::id::Partition;
+use tenure_core::id::{Partition, Sequence};
 use tenure_core::name::Namespace;
 use tenure_core::port::{Message, Subject};
 use tenure_core::step::{CountingProbe, Span, Time};
@@ -55,6 +56,8 @@ pub struct Setting {
     pub(super) draws: Draws,
     now: u64,
     pub(super) healed: bool,
+    /// Until when nobody leads, in true nanoseconds.
+    pub(super) electing_until: u64,
     pub(super) given_up: BTreeSet<usize>,
     pub(super) apart: Apart,
     pub(super) clocks: Vec<Clock>,
@@ -63,6 +66,8 @@ pub struct Setting {
     pub(super) probe: CountingProbe,
     pub(super) trace: Trace,
     pub(super) voids: Voids,
+    written: Written,
+    given: Given,
     broken: Option<Violation>,
 }
 
@@ -93,10 +98,10 @@ impl Setting {
         let namespace = Namespace::new(&plan.namespace).expect("a name that was checked");
         Ok(Self {
             serves: cluster.serves,
-            namespace,
             draws,
             now: 0,
             healed: false,
+            electing_until: 0,
             given_up: BTreeSet::new(),
             apart: Apart::default(),
             clocks: vec![Clock::new(0, 0); plan.nodes],
@@ -105,7 +110,10 @@ impl Setting {
             probe: CountingProbe::default(),
             trace: Trace::new(keep.into()),
             voids: Voids::default(),
+            written: Written::new(&plan, &namespace),
+            given: Given::default(),
             broken: None,
+            namespace,
             wire,
             plan,
         })
@@ -130,6 +138,11 @@ impl Setting {
         self.plan.replicated
     }
 
+    /// Whether it says that it is one, so that its servers elect.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.plan.replicated || self.wire.is_some_and(|wire| wire.clustered)
+    }
+
     /// The true time at which the run is cut, in nanoseconds: what it has not broken by then it does not.
     pub fn until(&self) -> Option<u64> {
         self.plan.until
@@ -140,13 +153,14 @@ impl Setting {
         self.plan.shards
     }
 
-    /// What reads what is written: only the driver world writes down what groups, projections and the bus
-    /// are judged by.
+    /// What reads what is written.
     pub fn readers(&self) -> Readers {
-        Readers {
-            consumers: self.plan.readers.consumers,
-            ..Readers::default()
-        }
+        self.plan.readers
+    }
+
+    /// Whether callers delete entities.
+    pub fn deletes(&self) -> bool {
+        self.plan.deletes
     }
 
     /// How many nodes there are.
@@ -247,18 +261,44 @@ impl Setting {
         self.voids.clone().with_leased(since)
     }
 
-    /// The latest ownership record of a shard is deleted: `messages` are those of all event streams until
-    /// then, and are judged.
-    pub fn record_is_deleted(&mut self, messages: &[Message], record: &Subject) {
-        if let Err(violation) = self.log(messages) {
+    /// The latest ownership record of a shard is deleted: what was stored until then is judged.
+    pub fn record_is_deleted(&mut self, store: &dyn Streams, record: &Subject) {
+        if let Err(violation) = self.log(store) {
             self.broken.get_or_insert(violation);
         }
         self.voids.deleted(record, self.now);
     }
 
-    /// A stream of events comes back without these messages.
-    pub fn tail_is_lost(&mut self, lost: &[Message]) {
+    /// A stream of events comes back with this last sequence, and without these messages.
+    pub fn tail_is_lost(&mut self, (stream, last): (&str, Sequence), lost: &[Message]) {
+        self.written.cut(stream, last);
         self.voids.lost(&self.namespace, lost.iter(), self.now);
+    }
+
+    /// Writes down what was stored by now.
+    pub fn writes_down(&mut self, store: &dyn Streams) {
+        self.written.take_all(self.now, store);
+    }
+
+    /// What was stored in the streams of events so far, those of one stream in their order, what was deleted
+    /// since among it.
+    pub fn stored(&self) -> Vec<Record> {
+        self.written.stored()
+    }
+
+    /// What was stored so far in the other streams that are judged, oldest first, from the given one on.
+    pub fn records(&self, from: usize) -> Vec<Record> {
+        self.written.records(from)
+    }
+
+    /// A node's link gives something to those who listen to the bus.
+    pub fn gives(&mut self, node: usize, what: Hears) {
+        self.given.gives(node, what);
+    }
+
+    /// What a node's link gave them, from the given one on.
+    pub fn given(&self, node: usize, from: usize) -> Vec<Hears> {
+        self.given.to(node, from)
     }
 
     /// The name of a stream of events.
@@ -272,13 +312,13 @@ impl Setting {
         self.plan.event_streams()
     }
 
-    /// Reads the messages of all event streams, those of one stream in their order, and judges them.
+    /// Reads all that was stored in the streams of events, what was deleted among it, and judges it.
     ///
     /// # Errors
     ///
-    /// What is wrong with them whatever the entities are.
-    pub fn log(&self, messages: &[Message]) -> Result<Log, Violation> {
-        Log::read(&self.namespace, messages.iter(), &self.voids)
+    /// What is wrong with it whatever the entities are.
+    pub fn log(&self, store: &dyn Streams) -> Result<Log, Violation> {
+        self.written.log(&self.namespace, store, &self.voids)
     }
 
     /// Takes in what a node counted, and whether one of its machines halted.
@@ -337,11 +377,11 @@ impl Setting {
     pub fn report(
         &mut self,
         ended: Result<Result<Option<usize>, Violation>, Box<dyn Any + Send>>,
-        messages: &[Message],
+        store: &dyn Streams,
     ) -> Report {
         let ended = ended.unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         let ended = ended.map(Option::unwrap_or_default);
-        let judged = self.log(messages).map(|log| log.commits());
+        let judged = self.log(store).map(|log| log.commits());
         let broken = self.broken.take().or_else(|| self.broken_probe());
         let (asked, violation) = match (ended, &judged, broken) {
             (_, Err(violation), _) => (0, Some(violation.clone())),

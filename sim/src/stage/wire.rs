@@ -15,6 +15,11 @@ use tenure_core::{Probe as _, reached};
 /// The latest time after its sending at which the bytes of a request arrive.
 const LATE_MAX: Span = Span::from_secs(8);
 
+/// How many bytes may wait for a client before its server ends it as too slow; and where a projection keeps its
+/// state in several messages, which are read at once.
+const PENDING_BYTES_MAX: usize = 256 << 10;
+const PENDING_BYTES_MAX_OF_PARTS: usize = 8 << 20;
+
 /// The wire of a run: what is fixed of it before the run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WirePlan {
@@ -25,6 +30,8 @@ pub struct WirePlan {
     pub clustered: bool,
     /// How many bytes a connection takes or gives at once at most; `None`: all.
     pub piece_max: Option<usize>,
+    /// How many bytes may wait for a client before its server ends it as too slow.
+    pub pending_bytes_max: usize,
     /// How long it is between two of each on average; zero is never.
     half_open: Span,
     slow_reader: Span,
@@ -41,7 +48,10 @@ pub enum Carried {
         checks_itself: bool,
     },
     /// To tell something of what is stored.
-    Read,
+    Read {
+        /// Any replica may.
+        by_replica: bool,
+    },
     /// To deliver what a consumer has.
     Pull,
     /// To bring something to another node, and to say when there is nobody.
@@ -61,6 +71,17 @@ pub struct Carriage {
     pub copies: Vec<Span>,
     /// The server has nobody who answers.
     pub refused: bool,
+}
+
+impl Carried {
+    /// Whether it is for a leader: while there is none nobody takes it.
+    pub fn is_for_leader(self) -> bool {
+        match self {
+            Self::Write { .. } | Self::Pull => true,
+            Self::Read { by_replica } => !by_replica,
+            Self::Frame | Self::Cast => false,
+        }
+    }
 }
 
 impl Carriage {
@@ -95,13 +116,14 @@ impl WirePlan {
             servers: usize::try_from(servers).expect("few servers"),
             clustered: false,
             piece_max: None,
+            pending_bytes_max: PENDING_BYTES_MAX,
             half_open: every(433, 500, 2_000, 10_000),
             slow_reader: every(434, 500, 2_000, 10_000),
             storm: every(435, 400, 3_000, 12_000),
             restart: every(436, 400, 5_000, 20_000),
         };
         match case.profile {
-            Profile::Storm | Profile::Swarm | Profile::Consume | Profile::Tail => {
+            Profile::Storm | Profile::Swarm | Profile::Consume | Profile::Group | Profile::Tail => {
                 plan.piece_max = pieces.then_some(piece_max);
             }
             Profile::Calm
@@ -113,8 +135,7 @@ impl WirePlan {
             | Profile::Partition
             | Profile::Drift
             | Profile::TakeOver
-            | Profile::Kill
-            | Profile::Group => {
+            | Profile::Kill => {
                 let none = Span::ZERO;
                 (plan.half_open, plan.slow_reader) = (none, none);
                 (plan.storm, plan.restart) = (none, none);
@@ -127,6 +148,9 @@ impl WirePlan {
     /// wall clock here.
     pub(super) fn adapt(&mut self, plan: &mut Plan) {
         self.clustered = std::mem::take(&mut plan.replicated);
+        if plan.readers.projections {
+            self.pending_bytes_max = PENDING_BYTES_MAX_OF_PARTS;
+        }
         let faults = &mut plan.faults;
         (faults.stale_read, faults.old_leader) = (0, 0);
         (faults.leader_change, faults.store_step) = (Span::ZERO, Span::ZERO);
@@ -202,10 +226,10 @@ impl Setting {
         let (part, faults) = (node as u64, self.plan.faults);
         let (writes, checks_itself) = match carried {
             Carried::Write { checks_itself } => (true, checks_itself),
-            Carried::Read | Carried::Pull | Carried::Frame | Carried::Cast => (false, false),
+            Carried::Read { .. } | Carried::Pull | Carried::Frame | Carried::Cast => (false, false),
         };
         let asks = match carried {
-            Carried::Write { .. } | Carried::Read | Carried::Pull => true,
+            Carried::Write { .. } | Carried::Read { .. } | Carried::Pull => true,
             Carried::Frame | Carried::Cast => false,
         };
         let row = |index| (What::Fate, part << 8 | index);
@@ -311,6 +335,13 @@ impl Setting {
         vec![Span::ZERO]
     }
 
+    /// After how long, beside its way, what was cast gets to a node, if it does; it comes once at most.
+    pub fn cast(&mut self, node: usize) -> Vec<Span> {
+        let mut copies = self.announcement(node);
+        copies.truncate(1);
+        copies
+    }
+
     /// The wire of the run, where nodes speak NATS.
     pub fn wire(&self) -> Option<WirePlan> {
         self.wire
@@ -339,7 +370,7 @@ mod tests {
         let checks_itself = true;
         let all = [
             Carried::Write { checks_itself },
-            Carried::Read,
+            Carried::Read { by_replica: true },
             Carried::Pull,
             Carried::Frame,
             Carried::Cast,

@@ -2,7 +2,7 @@
 //! shell's own, so who listens where, and who hears that nobody does, is the shell's.
 
 use super::wire::{AskId, Down, EarId, Passing, SERVER, Up};
-use crate::cluster::{Cluster, lock};
+use crate::cluster::{Cluster, Kept, lock};
 use bytes::Bytes;
 use madsim::net::{Endpoint, Receiver, Sender};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::driver::{Ear, HEARD_MAX, Shell as _};
 use tenure_core::id::{OpId, Sequence};
-use tenure_core::port::{Delivery, StoreDone, StoreReply, StoreRequest, Subject};
+use tenure_core::port::{Delivery, Refused, StoreDone, StoreReply, StoreRequest, Subject};
 use tenure_core::step::{Outcome, Span};
 use tenure_mem::MemShell;
 use tenure_mem::store::{ProposalId, Store};
-use tenure_sim::stage::{Passage, Reach};
+use tenure_sim::stage::{Leader, Passage, Reach};
 use tenure_sim::{Kind, Lane};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -420,6 +420,17 @@ async fn answer(
     by: By,
     request: &StoreRequest,
 ) -> Option<(StoreReply, u64)> {
+    if request.writes() {
+        match cluster.setting().leader() {
+            Leader::There => {}
+            Leader::Silent => return None,
+            Leader::Absent => {
+                let reply = Outcome::Refused(Refused::NoResponders);
+                let event = answers(cluster, by, &reply);
+                return Some((reply, event));
+            }
+        }
+    }
     let wall = cluster.store_wall();
     let proposed = cluster.with_store(|store| {
         if store.next_expiry().is_some_and(|expiry| expiry <= wall) {
@@ -438,6 +449,7 @@ async fn answer(
             Err(reply) => {
                 let as_of = |up_to| store.answer_as_of(wall, up_to, request);
                 let mut setting = cluster.setting();
+                setting.writes_down(&Kept(store));
                 Err(setting.falsified(last, as_of, (request, reply)))
             }
         }
@@ -477,6 +489,7 @@ fn commit(cluster: &Arc<Cluster>, stream: &str) {
         }
         if let Some(Proposal { id, committed }) = oldest {
             let reply = store.commit(wall, id);
+            cluster.setting().writes_down(&Kept(store));
             // Nobody waits when its connection is over.
             let _ = committed.send(reply);
         }

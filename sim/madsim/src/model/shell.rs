@@ -136,6 +136,7 @@ impl Shell for NodeShell {
 
     fn overhear(&self, filter: Subject, ear: Ear) {
         let closed = ear.closed();
+        let ear = self.cluster.overhears(self.node, &filter, ear);
         let ear = lock(&self.link).overhear(filter, ear);
         self.deaf_when(ear, closed);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::step::Span;
 use tenure_mem::nats::ConnectionId;
-use tenure_sim::stage::{Brought, Carriage, Operation};
+use tenure_sim::stage::{Brought, Carriage, Carried, Leader, Operation};
 use tenure_sim::{Kind, Lane};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -161,10 +161,13 @@ impl Line {
             lost,
             refused,
         } = carriage;
+        let is_for_leader = asks.is_some_and(Carried::is_for_leader);
         for copy in copies {
             let (cluster, bytes) = (Arc::clone(cluster), operation.bytes().clone());
             cluster.after(copy, move |cluster| {
-                cluster.nats().comes_late(cluster, &bytes)
+                if !is_for_leader || cluster.setting().leader() == Leader::There {
+                    cluster.nats().comes_late(cluster, &bytes);
+                }
             });
         }
         if lost {
@@ -173,6 +176,18 @@ impl Line {
         if after > Span::ZERO {
             sleep(after.into()).await;
         }
+        let leader = match is_for_leader {
+            true => cluster.setting().leader(),
+            false => Leader::There,
+        };
+        if leader == Leader::Silent {
+            let said = operation.line();
+            cluster.setting().tell(node, || {
+                format!("nobody leads, and takes {said} of n{node}")
+            });
+            return;
+        }
+        let refused = refused || leader == Leader::Absent;
         let bytes = BytesMut::from(&**operation.bytes());
         servers.receive(cluster, *id, bytes, refused);
     }
@@ -191,6 +206,7 @@ impl Line {
                 Some(Brought::Part) => setting.part(node),
                 Some(Brought::Delivery) => setting.delivery(node),
                 Some(Brought::Announcement) => setting.announcement(node),
+                Some(Brought::Cast) => setting.cast(node),
             };
             setting.tells((Lane::Node(node), Kind::Takes), 0, || {
                 let line = operation.line();

@@ -10,7 +10,7 @@ mod shell;
 
 pub(crate) use connection::Way;
 
-use crate::cluster::{Cluster, Place, in_cluster, lock, started};
+use crate::cluster::{Cluster, Kept, Place, in_cluster, lock, started};
 use bytes::{Bytes, BytesMut};
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
@@ -38,9 +38,6 @@ const PING_EVERY_MS: u64 = 2_000;
 
 /// How many replicas a stream of a cluster has.
 const REPLICAS: u32 = 3;
-
-/// How many bytes may wait for a client.
-const PENDING_BYTES_MAX: usize = 256 << 10;
 
 /// What a client says first that only brings bytes which were on their way.
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n";
@@ -95,7 +92,7 @@ impl Servers {
         let mut config = FrontConfig::default();
         config.seed = madsim::rand::random();
         config.ping_interval_ms = PING_EVERY_MS;
-        config.pending_bytes_max = PENDING_BYTES_MAX;
+        config.pending_bytes_max = plan.pending_bytes_max;
         if plan.clustered {
             config.store = StoreConfig::clustered(REPLICAS);
         }
@@ -234,6 +231,7 @@ impl Servers {
         let mut state = self.state();
         let state = &mut *state;
         state.front.step(at, input);
+        cluster.setting().writes_down(&Kept(state.front.store()));
         while let Some(ready) = state.front.next_ready() {
             if let Some(open) = state.open.get(&ready) {
                 open.ready.notify_one();

@@ -103,6 +103,7 @@ impl Shell for NodeShell {
     }
 
     fn overhear(&self, filter: Subject, ear: Ear) {
+        let ear = self.cluster.overhears(self.node, &filter, ear);
         self.nats.overhear(filter, ear);
     }
 
