@@ -8,6 +8,7 @@ use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;
 use madsim::time::TimeHandle;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenure_core::api::{Tenure, start_with};
@@ -58,6 +59,8 @@ struct Node {
     tenure: Option<Tenure>,
     /// For how many reasons it does nothing.
     still: u32,
+    /// When it stood still for some time, in true nanoseconds.
+    stood_still: Vec<Range<u64>>,
     /// Until when its link is held down, in true nanoseconds.
     held: watch::Sender<u64>,
 }
@@ -87,6 +90,7 @@ impl Cluster {
                     end: None,
                     tenure: None,
                     still: 0,
+                    stood_still: Vec::new(),
                     held: watch::Sender::new(0),
                 }
             };
@@ -377,6 +381,8 @@ impl Cluster {
     /// A node stands still for a time.
     pub(crate) fn stands_still(self: &Arc<Self>, node: usize, length: Span, suspended: bool) {
         let life = self.stops(node);
+        let until = self.now() + length.as_nanos();
+        self.state()[node].stood_still.push(self.now()..until);
         self.after(length, move |cluster| {
             if suspended && cluster.life(node) == life {
                 let until = cluster.now() + Span::from_millis(100).as_nanos();
@@ -384,6 +390,13 @@ impl Cluster {
             }
             cluster.goes_on(node, life);
         });
+    }
+
+    /// When a node stood still.
+    pub(crate) fn stood_still(&self, node: usize) -> Vec<Range<u64>> {
+        let state = self.state();
+        let node = state.get(node);
+        node.map_or_else(Vec::new, |node| node.stood_still.clone())
     }
 
     /// All that a node does takes long for a time: it works a third of it, in short pieces.

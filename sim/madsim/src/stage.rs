@@ -1,6 +1,7 @@
 //! The cluster as its callers see it.
 
 use crate::cluster::{Cluster, Kept};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tenure_core::Site;
@@ -112,6 +113,10 @@ impl Stage for Seen {
 
     fn stored(&self) -> Vec<Record> {
         self.0.setting().stored()
+    }
+
+    fn stood_still(&self, node: usize) -> Vec<Range<u64>> {
+        self.0.stood_still(node)
     }
 
     fn on_bus(&self) -> Vec<Message> {

@@ -134,11 +134,8 @@ pub trait Stage: Send + Sync + 'static {
     /// what was deleted since among it.
     fn stored(&self) -> Vec<Record>;
 
-    /// When a node stood still, in true nanoseconds and by when that began; none of it in a world that does not
-    /// write that down.
-    fn stood_still(&self, _node: usize) -> Vec<Range<u64>> {
-        Vec::new()
-    }
+    /// When a node stood still, in true nanoseconds and by when that began.
+    fn stood_still(&self, node: usize) -> Vec<Range<u64>>;
 
     /// What is stored in the stream of the bus.
     fn on_bus(&self) -> Vec<Message>;

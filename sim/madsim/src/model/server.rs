@@ -421,7 +421,8 @@ async fn answer(
     request: &StoreRequest,
 ) -> Option<(StoreReply, u64)> {
     if request.writes() {
-        match cluster.setting().leader() {
+        let leader = cluster.setting().leader();
+        match leader {
             Leader::There => {}
             Leader::Silent => return None,
             Leader::Absent => {

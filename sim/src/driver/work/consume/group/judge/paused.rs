@@ -10,6 +10,10 @@ use std::ops::Range;
 /// What was to begin before the pause has begun so long after it is known, or after its node went on.
 const HELD_UP_NS: u64 = 300_000_000;
 
+/// What is at once takes so long at most: where each step of a task takes time, and a slow node stands still for
+/// some of it.
+const AT_ONCE_NS: u64 = 5_000_000;
+
 /// What is handled one event after the other.
 #[derive(Debug, Default)]
 struct Lane {
@@ -25,20 +29,23 @@ pub(super) fn judge(past: &Past<'_>) -> Judged {
             continue;
         }
         let later = &past.ordered.says[nth + 1..];
-        let until = later.iter().find(|(of, ..)| of == run);
+        let next = later.iter().find(|(of, ..)| of == run);
         // What it does after its last word is not judged: it may have ended.
-        let Some((_, until, _)) = until else {
+        let Some((_, to, _)) = next else {
             continue;
         };
-        judge_pause(past, *run, (*from, *until))?;
+        judge_pause(past, *run, (*from, *to))?;
     }
     Ok(())
 }
 
-fn judge_pause(past: &Past<'_>, run: u64, (from, until): (u64, u64)) -> Judged {
-    let held_up_until = held_up_until(past.still_of(run), from);
+fn judge_pause(past: &Past<'_>, run: u64, (from, to): (u64, u64)) -> Judged {
+    let still = past.still_of(run);
+    let held_up_until = until(still, from, HELD_UP_NS);
+    // Who writes down that it goes on is woken with its handlers.
+    let to = to.saturating_sub(AT_ONCE_NS);
     let mut lanes: BTreeMap<_, Lane> = BTreeMap::new();
-    for doing in past.doings().filter(|it| it.run == run && it.at < until) {
+    for doing in past.doings().filter(|it| it.run == run && it.at < to) {
         let (place, at) = (doing.place, doing.at);
         let Some(lane) = past.lane_of(place) else {
             continue;
@@ -50,7 +57,8 @@ fn judge_pause(past: &Past<'_>, run: u64, (from, until): (u64, u64)) -> Judged {
             continue;
         }
         let batch = past.handled.shape.batch;
-        let follows = at >= from && lane.handled == Some(at) && lane.given < batch;
+        let at_once = |handled| at <= until(still, handled, AT_ONCE_NS);
+        let follows = at >= from && lane.handled.is_some_and(at_once) && lane.given < batch;
         lane.given = if follows { lane.given + 1 } else { 1 };
         if !follows && at > held_up_until {
             return Err(format!(
@@ -61,11 +69,14 @@ fn judge_pause(past: &Past<'_>, run: u64, (from, until): (u64, u64)) -> Judged {
     Ok(())
 }
 
-/// Until when what was to begin before a time has begun, by when its node stood still.
-fn held_up_until(still: &[Range<u64>], from: u64) -> u64 {
-    let (mut until, mut still) = (from + HELD_UP_NS, still.iter());
-    while let Some(stood) = still.next().filter(|stood| stood.start <= until) {
-        until = until.max(stood.end + HELD_UP_NS);
+/// Until when what was to begin at a time has begun that takes so long, by when its node stood still.
+fn until(still: &[Range<u64>], from: u64, takes_ns: u64) -> u64 {
+    let mut until = from + takes_ns;
+    for stood in still.iter().filter(|stood| stood.end > from) {
+        if stood.start > until {
+            break;
+        }
+        until = until.max(stood.end + takes_ns);
     }
     until
 }

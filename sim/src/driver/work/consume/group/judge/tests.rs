@@ -371,6 +371,11 @@ fn a_node_that_hands_over_while_it_says_that_it_is_paused_is_seen() {
     let follows = [begun.clone(), done.clone(), (3_000, handed(1, 4))];
     assert_eq!(said(2, &[], &follows), Ok(()));
     is_wrong(&said(1, &[], &follows), "hands 0.4.0 over");
+    let after = |ms| [begun.clone(), done.clone(), (ms, handed(1, 4))];
+    assert_eq!(said(2, &[], &after(3_005)), Ok(()));
+    is_wrong(&said(2, &[], &after(3_006)), "hands 0.4.0 over");
+    let stood = 3_002..3_400;
+    assert_eq!(said(2, &[stood], &after(3_405)), Ok(()));
     let failed = (
         3_000,
         Act::Failed {
@@ -391,5 +396,7 @@ fn a_node_that_hands_over_while_it_says_that_it_is_paused_is_seen() {
         &said(1, &still, &[(4_100, handed(1, 2))]),
         "hands 0.2.0 over",
     );
-    assert_eq!(said(1, &[], &[(5_000, handed(1, 2))]), Ok(()));
+    // Who writes that down is woken with its handlers.
+    is_wrong(&said(1, &[], &[(4_994, handed(1, 2))]), "hands 0.2.0 over");
+    assert_eq!(said(1, &[], &[(4_995, handed(1, 2))]), Ok(()));
 }
