@@ -23,7 +23,7 @@ use tenure_core::id::WallTime;
 use tenure_mem::nats::{ConnectionId, Front, FrontConfig, Input, Outgoing};
 use tenure_mem::store::{Store, StoreConfig};
 use tenure_nats::{NatsOptions, NatsShell};
-use tenure_sim::stage::WirePlan;
+use tenure_sim::stage::{REMOVED_MAX, WirePlan};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -96,6 +96,8 @@ impl Servers {
         if plan.clustered {
             config.store = StoreConfig::clustered(REPLICAS);
         }
+        // A tail that is lost brings back what it had removed.
+        config.store.removed_max = REMOVED_MAX;
         Self {
             state: Mutex::new(State {
                 front: Front::new(config),
