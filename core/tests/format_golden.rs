@@ -311,6 +311,7 @@ fn checkpoint() -> Checkpoint {
         time: WallTime(1_763_800_000_000),
         owner: None,
         witnesses: Vec::new(),
+        reads: String::new(),
         unknown: Unknown::default(),
     }
 }
@@ -343,6 +344,7 @@ fn group() -> GroupRecord {
         partitions: 16,
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
+        reads: String::new(),
         unknown: Unknown::default(),
     }
 }
@@ -353,8 +355,27 @@ fn elsewhere() -> ElsewhereRecord {
         consumer: ConsumerName::new("balances").unwrap(),
         node: "node-a".into(),
         time: WallTime(1_763_800_000_000),
+        reads: String::new(),
         unknown: Unknown::default(),
     }
+}
+
+/// Records that say what is read.
+fn with_reads() -> (Checkpoint, GroupRecord, ElsewhereRecord) {
+    let reads = || "events of account".to_owned();
+    let checkpoint = Checkpoint {
+        reads: reads(),
+        ..checkpoint()
+    };
+    let group = GroupRecord {
+        reads: reads(),
+        ..group()
+    };
+    let elsewhere = ElsewhereRecord {
+        reads: reads(),
+        ..elsewhere()
+    };
+    (checkpoint, group, elsewhere)
 }
 
 fn publication() -> Publication {
@@ -975,6 +996,12 @@ fn what_is_written_is_what_was_always_written() {
     check("group", &group(), GroupRecord::encode, GroupRecord::decode);
     let (encode, decode) = (ElsewhereRecord::encode, ElsewhereRecord::decode);
     check("elsewhere", &elsewhere(), encode, decode);
+    let (checkpoint, group, elsewhere) = with_reads();
+    check("elsewhere-reads", &elsewhere, encode, decode);
+    let (encode, decode) = (Checkpoint::encode, Checkpoint::decode);
+    check("checkpoint-reads", &checkpoint, encode, decode);
+    let (encode, decode) = (GroupRecord::encode, GroupRecord::decode);
+    check("group-reads", &group, encode, decode);
     check(
         "dead-letter",
         &dead_letter(),

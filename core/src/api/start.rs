@@ -201,6 +201,7 @@ fn started(
                 owned: RwLock::default(),
                 types: Mutex::default(),
                 models: Mutex::default(),
+                running: Default::default(),
             }),
         };
         let patience = options.start_timeout;

@@ -1,6 +1,7 @@
 //! A running node.
 
 use super::actor::{Actor, ActorHandle};
+use super::consumer::Running;
 use super::kinds::OwnedKind;
 use super::model::AggregateModel;
 use super::raw::RawEntities;
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     pub(super) types: Mutex<BTreeMap<KindName, (TypeId, &'static str)>>,
     /// What each kind of this process takes and tells.
     pub(super) models: Mutex<BTreeMap<String, AggregateModel>>,
+    /// The consumers and parts of groups that this node runs.
+    pub(super) running: Running,
 }
 
 impl fmt::Debug for Tenure {

@@ -9,7 +9,7 @@ use crate::id::{Incarnation, Sequence};
 use crate::port::{Expect, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest, Subject};
 use crate::step::{Cx, Effects, Outcome, Time};
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -27,6 +27,8 @@ pub(super) struct Record {
     pub(super) witnesses: Vec<Option<Witness>>,
     /// The definition's hash.
     pub(super) definition: u64,
+    /// What it reads, in words; empty in a partition's, whose group's record says it.
+    reads: String,
     /// Where the record is that this run wrote last, or is to replace first.
     pub(super) at: Sequence,
     /// This run wrote one.
@@ -51,13 +53,18 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(subject: Subject, definition: u64, generation: u64) -> Self {
+    pub(super) fn new(
+        subject: Subject,
+        (definition, reads): (u64, String),
+        generation: u64,
+    ) -> Self {
         Self {
             subject,
             owner: None,
             claimed: None,
             witnesses: Vec::new(),
             definition,
+            reads,
             at: Sequence::NONE,
             mine: false,
             saved: Vec::new(),
@@ -78,6 +85,7 @@ impl Record {
         let Share { at, record, .. } = share;
         self.subject = subject;
         self.owner = record.owner;
+        self.reads = String::new();
         self.claimed = Some(record.positions);
         self.witnesses = record.witnesses;
         self.at = at;
@@ -143,6 +151,7 @@ impl Consumer {
             time: self.wall,
             owner: record.owner,
             witnesses: self.feeds.iter().map(|feed| feed.witness).collect(),
+            reads: record.reads.clone(),
             unknown: record.unknown.clone(),
         }));
         self.ask(cx, Job::Write, out);

@@ -6,7 +6,7 @@ use crate::id::{LayoutId, Partition, ShardId, WallTime};
 use crate::name::{ConsumerName, EntityId, KindName, Namespace};
 use crate::port::{StreamName, Subject};
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -14,6 +14,9 @@ use bytes::Bytes;
 /// Subject filters that one consumer of the store may have; where a filter would need more, what it
 /// cannot say there is looked at after decoding.
 const FILTERS_MAX: usize = 256;
+
+/// How much a record tells of what a consumer reads, in bytes.
+const READS_BYTES_MAX: usize = 512;
 
 /// What a consumer is, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,6 +231,35 @@ impl Definition {
             Source::Log => self.filter.subjects(ns, layout, partition),
             Source::Bus(pattern) => vec![ns.bus_filter(pattern)],
         }
+    }
+
+    /// What it reads, in words, for people: as much of it as a record has room for.
+    pub(crate) fn reads(&self) -> String {
+        let mut text = match &self.source {
+            Source::Log => "events".to_string(),
+            Source::Bus(pattern) => alloc::format!("topics {pattern}"),
+        };
+        let filter = &self.filter;
+        let mut add = |what: &str, all: &mut dyn Iterator<Item = &str>| {
+            let mut between = what;
+            for one in all {
+                if text.len() > READS_BYTES_MAX {
+                    return;
+                }
+                text.push_str(between);
+                text.push_str(one);
+                between = ", ";
+            }
+        };
+        add(" named ", &mut filter.events.iter().map(String::as_str));
+        add(" of ", &mut filter.kinds.iter().map(KindName::as_str));
+        add(" with id ", &mut filter.ids.iter().map(EntityId::as_str));
+        add(
+            " with header ",
+            &mut filter.headers.keys().map(String::as_str),
+        );
+        crate::text::cut(&mut text, READS_BYTES_MAX);
+        text
     }
 
     /// Its hash under a layout: which events it reads. How fast, and what is done about failures, may

@@ -152,7 +152,7 @@ pub enum Fault {
     },
     /// The record of a partition is gone.
     #[error(
-        "the record of partition {part} of the group {name} is gone from the store, which was to keep it: restore stream {stream:?} from a backup, or give the group another name"
+        "the record of partition {part} of the group {name} is gone from the store, which was to keep it, or somebody had the group forgotten: restore stream {stream:?} from a backup, or start the group anew"
     )]
     PartitionGone {
         /// The group.
@@ -226,7 +226,7 @@ pub enum Fault {
     },
     /// The checkpoint that this run stored is gone.
     #[error(
-        "the checkpoint of the consumer {name} is gone from the store, which was to keep it: start it with a reset to {positions:?}, where it stood, or restore stream {stream:?} from a backup"
+        "the checkpoint of the consumer {name} is gone from the store, which was to keep it, or somebody had the consumer forgotten: start it with a reset to {positions:?}, where it stood, or restore stream {stream:?} from a backup"
     )]
     CheckpointGone {
         /// The consumer.

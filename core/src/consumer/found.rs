@@ -3,6 +3,7 @@
 
 use super::fault::may_pass;
 use super::machine::{Consumer, Job, Phase};
+use super::names::is_forgotten;
 use super::take::Misfit;
 use super::{Effect, Fault, Keeping};
 use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Position, Unknown};
@@ -38,6 +39,12 @@ impl Consumer {
                 return Ok(());
             }
         };
+        if found.as_ref().is_some_and(is_forgotten) {
+            // What says so goes by itself, soon; then nothing is there.
+            crate::reached!(cx, "consumer: its name was forgotten");
+            self.again(cx, Job::Read);
+            return Ok(());
+        }
         if let Keeping::External { at: positions, .. } = self.config.definition.keeping.clone() {
             self.asks.done(Job::Read);
             self.met(cx, found, positions, out);
@@ -118,6 +125,7 @@ impl Consumer {
             consumer: self.config.definition.name.clone(),
             node: self.config.node.clone(),
             time: self.wall,
+            reads: self.config.definition.reads(),
             unknown: Unknown::default(),
         };
         StoreRequest::Publish(Publish {

@@ -461,7 +461,7 @@ fn letter_publish(
 }
 
 /// What removed a letter, or what the store left of that.
-fn is_removed(message: &Message) -> bool {
+pub(super) fn is_removed(message: &Message) -> bool {
     message.payload.is_empty() || message.expired_marker
 }
 

@@ -154,12 +154,13 @@ impl Consumer {
         });
         let feeds = feeds.collect();
         let subject = ns.checkpoint_subject(&name);
+        let reads = config.definition.reads();
         let life = match &config.definition.keeping {
             Keeping::Stored => 1,
             Keeping::External { life, .. } => *life,
         };
         Ok(Self {
-            record: Record::new(subject, config.definition.hash(layout), life),
+            record: Record::new(subject, (config.definition.hash(layout), reads), life),
             config,
             limits,
             phase: Phase::Waiting,

@@ -38,6 +38,7 @@ mod found;
 pub mod group;
 mod letters;
 mod machine;
+mod names;
 mod open;
 mod orders;
 mod policy;
@@ -54,6 +55,7 @@ pub(crate) use fault::may_pass;
 pub use fault::{Fault, LetterRefusal, OrderRefusal, RewindRefusal};
 pub(crate) use letters::{listed, removal};
 pub use machine::Consumer;
+pub use names::{Erase, LetterDone, ListLetters, Listing, Named, NamedForm, NamesFault, OneLetter};
 pub use policy::{Pace, Policy, Then};
 pub use status::{Lag, Stall, StallReason, State, Status};
 

@@ -144,6 +144,8 @@ pub struct Checkpoint {
     pub owner: Option<Incarnation>,
     /// Of each event stream, by its number, a commit at or before its position; empty when none is known.
     pub witnesses: Vec<Option<Witness>>,
+    /// What it reads, in words, for people; empty where nobody said.
+    pub reads: String,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -158,11 +160,12 @@ impl Checkpoint {
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        map_len_max(11, &self.unknown)
+        map_len_max(12, &self.unknown)
             + 3 * BITS128_LEN
-            + 8 * HEAD_MAX
+            + 9 * HEAD_MAX
             + self.consumer.as_str().len()
             + self.node.len()
+            + self.reads.len()
             + (self.positions.len() + self.witnesses.len()) * (1 + 2 * HEAD_MAX)
     }
 
@@ -184,6 +187,9 @@ impl Checkpoint {
         if self.witnesses.iter().any(Option::is_some) {
             write_witnesses(&self.witnesses, &mut fields.key(11));
         }
+        if !self.reads.is_empty() {
+            fields.key(12).text(&self.reads);
+        }
         fields.finish()
     }
 
@@ -197,7 +203,7 @@ impl Checkpoint {
         let r = &mut reader;
         let (mut layout, mut consumer, mut definition, mut generation) = (None, None, None, None);
         let (mut run, mut ordinal, mut node, mut time) = (None, None, None, None);
-        let mut owner = None;
+        let (mut owner, mut reads) = (None, String::new());
         let (mut positions, mut witnesses) = (Vec::new(), Vec::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
@@ -213,6 +219,7 @@ impl Checkpoint {
                 9 => time = Some(WallTime(r.uint("time")?)),
                 10 => owner = Some(Incarnation(r.bits128("owner")?)),
                 11 => witnesses = read_witnesses(r)?,
+                12 => reads = r.text("what it reads")?,
                 other => r.keep(other, &mut unknown)?,
             }
         }
@@ -228,6 +235,7 @@ impl Checkpoint {
             time: r.need("time", time)?,
             owner,
             witnesses,
+            reads,
             unknown,
         })
     }

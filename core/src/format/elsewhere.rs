@@ -21,6 +21,8 @@ pub struct ElsewhereRecord {
     pub node: String,
     /// When it was made, on that node's wall clock.
     pub time: WallTime,
+    /// What it reads, in words, for people; empty where nobody said.
+    pub reads: String,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -36,8 +38,8 @@ impl ElsewhereRecord {
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        let texts = self.consumer.as_str().len() + self.node.len();
-        map_len_max(5, &self.unknown) + BITS128_LEN + 5 * HEAD_MAX + texts
+        let texts = self.consumer.as_str().len() + self.node.len() + self.reads.len();
+        map_len_max(6, &self.unknown) + BITS128_LEN + 6 * HEAD_MAX + texts
     }
 
     /// The record's bytes. It has none of the keys that a checkpoint and a group cannot be without.
@@ -47,6 +49,9 @@ impl ElsewhereRecord {
         fields.key(2).text(self.consumer.as_str());
         fields.key(8).text(&self.node);
         fields.key(9).uint(self.time.0);
+        if !self.reads.is_empty() {
+            fields.key(12).text(&self.reads);
+        }
         fields.key(17).uint(WITH_ITS_STATE);
         fields.finish()
     }
@@ -60,7 +65,7 @@ impl ElsewhereRecord {
         let mut reader = Reader::open(FORMAT, Self::FORMAT_VERSION, bytes)?;
         let r = &mut reader;
         let (mut layout, mut consumer, mut node, mut time) = (None, None, None, None);
-        let mut kept = None;
+        let (mut kept, mut reads) = (None, String::new());
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -68,6 +73,7 @@ impl ElsewhereRecord {
                 2 => consumer = Some(r.consumer()?),
                 8 => node = Some(r.text("node")?),
                 9 => time = Some(WallTime(r.uint("time")?)),
+                12 => reads = r.text("what it reads")?,
                 17 => kept = Some(r.uint("place of the checkpoint")?),
                 other => r.keep(other, &mut unknown)?,
             }
@@ -79,6 +85,7 @@ impl ElsewhereRecord {
             consumer: r.need("consumer", consumer)?,
             node: r.need("node", node)?,
             time: r.need("time", time)?,
+            reads,
             unknown,
         })
     }

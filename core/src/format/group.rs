@@ -25,6 +25,8 @@ pub struct GroupRecord {
     pub node: String,
     /// When it was made, on that node's wall clock.
     pub time: WallTime,
+    /// What it reads, in words, for people; empty where nobody said.
+    pub reads: String,
     /// Fields of a newer writer.
     pub unknown: Unknown,
 }
@@ -37,8 +39,8 @@ impl GroupRecord {
 
     /// An upper bound for the length of [`encode`](Self::encode), in bytes.
     pub fn encoded_len_max(&self) -> usize {
-        let texts = self.group.as_str().len() + self.node.len();
-        map_len_max(6, &self.unknown) + BITS128_LEN + 5 * HEAD_MAX + texts
+        let texts = self.group.as_str().len() + self.node.len() + self.reads.len();
+        map_len_max(7, &self.unknown) + BITS128_LEN + 6 * HEAD_MAX + texts
     }
 
     /// The record's bytes. Its keys beyond the third are not those that a checkpoint cannot be without.
@@ -49,6 +51,9 @@ impl GroupRecord {
         fields.key(3).uint(self.definition);
         fields.key(8).text(&self.node);
         fields.key(9).uint(self.time.0);
+        if !self.reads.is_empty() {
+            fields.key(12).text(&self.reads);
+        }
         fields.key(16).uint(u64::from(self.partitions));
         fields.finish()
     }
@@ -63,6 +68,7 @@ impl GroupRecord {
         let r = &mut reader;
         let (mut layout, mut group, mut definition) = (None, None, None);
         let (mut node, mut time, mut partitions) = (None, None, None);
+        let mut reads = String::new();
         let mut unknown = Unknown::default();
         while let Some(key) = r.key()? {
             match key {
@@ -71,6 +77,7 @@ impl GroupRecord {
                 3 => definition = Some(r.uint("definition")?),
                 8 => node = Some(r.text("node")?),
                 9 => time = Some(WallTime(r.uint("time")?)),
+                12 => reads = r.text("what it reads")?,
                 16 => partitions = Some(r.number("number of partitions")?),
                 other => r.keep(other, &mut unknown)?,
             }
@@ -84,6 +91,7 @@ impl GroupRecord {
             partitions,
             node: r.need("node", node)?,
             time: r.need("time", time)?,
+            reads,
             unknown,
         })
     }

@@ -157,6 +157,16 @@ impl Namespace {
             })
     }
 
+    /// `<ns>.chk.`: what the subjects of checkpoints begin with.
+    pub fn checkpoints_prefix(&self) -> String {
+        format!("{self}.chk.")
+    }
+
+    /// `<ns>.chk.*`: the checkpoints of all consumers and the definitions of all groups, as a filter.
+    pub fn checkpoints_filter(&self) -> Subject {
+        format!("{self}.chk.*").into()
+    }
+
     /// `<ns>.chk.<projection>.mark`: the mark of a projection that is stored as a whole.
     pub fn mark_subject(&self, projection: &ConsumerName) -> Subject {
         format!("{self}.chk.{projection}.mark").into()
@@ -165,6 +175,11 @@ impl Namespace {
     /// `<ns>.chk.<projection>.part.<tag>.<n>`: a part of its state.
     pub fn state_part_subject(&self, projection: &ConsumerName, tag: u64, n: u32) -> Subject {
         format!("{self}.chk.{projection}.part.{tag:016x}.{n}").into()
+    }
+
+    /// `<ns>.chk.<projection>.>`: the mark and all parts of its states, as a filter.
+    pub fn states_filter(&self, projection: &ConsumerName) -> Subject {
+        format!("{self}.chk.{projection}.>").into()
     }
 
     /// `<ns>.chk.<projection>.part.>`: all parts of its states, as a filter.
@@ -193,6 +208,11 @@ impl Namespace {
         format!("{self}.grp.{group}.orders").into()
     }
 
+    /// `<ns>.grp.<group>.>`: the records of a group's partitions and what it was told, as a filter.
+    pub fn group_records_filter(&self, group: &ConsumerName) -> Subject {
+        format!("{self}.grp.{group}.>").into()
+    }
+
     /// `<ns>.dlq.<consumer>.<stream>.<sequence>.<index>`: one dead letter of a consumer.
     pub fn dead_letter_subject(&self, consumer: &ConsumerName, place: EventPlace) -> Subject {
         let EventPlace {
@@ -201,6 +221,11 @@ impl Namespace {
             index,
         } = place;
         format!("{self}.dlq.{consumer}.{partition}.{sequence}.{index}").into()
+    }
+
+    /// `<ns>.dlq.>`: the dead letters of all consumers, as a filter.
+    pub fn all_dead_letters_filter(&self) -> Subject {
+        format!("{self}.dlq.>").into()
     }
 
     /// `<ns>.dlq.<consumer>.>`: the dead letters of a consumer, as a filter.

@@ -141,6 +141,10 @@ impl Load {
                 Next::Wait
             });
         };
+        if message.payload.is_empty() {
+            // The projection was forgotten; what says so goes by itself, soon.
+            return Next::Wait;
+        }
         let mark = match Mark::decode(&message.payload) {
             Ok(mark) => mark,
             Err(error) => {

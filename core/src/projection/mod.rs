@@ -52,7 +52,7 @@ const LOOKS_MAX: u32 = 12;
 
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next<T> {
+pub enum Next<T, F = StateFault> {
     /// Ask the next request at once.
     Ask,
     /// Ask it after a wait.
@@ -60,7 +60,7 @@ pub enum Next<T> {
     /// The task is done.
     Done(T),
     /// It cannot be done.
-    Fail(StateFault),
+    Fail(F),
 }
 
 /// Why the state of a projection is not loaded or not saved, and what to do about it.

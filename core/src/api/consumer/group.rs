@@ -2,6 +2,7 @@
 
 use super::builder::Made;
 use super::handle::error_of;
+use super::running::Runs;
 use super::{ConsumerBuilder, ConsumerError, ConsumerHandle, GroupLetters, GroupOrderError};
 use crate::api::Tenure;
 use crate::consumer::group::{GroupOrder, GroupState};
@@ -83,6 +84,7 @@ impl GroupBuilder {
                 name: name.to_string(),
             },
         })?;
+        tenure.inner.running.begun(&name, Runs::Group(told.clone()));
         let this = GroupHandle {
             tenure,
             name,

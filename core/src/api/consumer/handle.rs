@@ -1,5 +1,6 @@
 //! A running consumer.
 
+use super::running::Runs;
 use super::{ConsumerError, DeadLetters, RewindError, SeenError};
 use crate::api::{Aggregate, Tenure};
 use crate::consumer::{Answer, Command, Definition, Pace, Start, State, Status};
@@ -49,6 +50,10 @@ impl ConsumerHandle {
             Err(ConsumeFailure::Fault(fault)) => return Err(ConsumerError::Fault(*fault)),
             Err(ConsumeFailure::NotSent(not_sent)) => return Err(not_sent.into()),
         };
+        tenure
+            .inner
+            .running
+            .begun(&name, Runs::Consumer(told.clone()));
         let this = Self {
             tenure,
             name,

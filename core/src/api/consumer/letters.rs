@@ -3,8 +3,8 @@
 use super::{ConsumerHandle, LetterError};
 use crate::api::{Past, RawEvent};
 use crate::consumer::{Answer, Command, LetterPage, LetterRefusal, UnreadableLetter};
-use crate::format::{DeadLetter, EventPlace};
-use crate::id::Sequence;
+use crate::format::{Commit, DeadLetter, EventPlace};
+use crate::id::{Sequence, WallTime};
 
 /// How many letters are asked for at once.
 const PAGE: u32 = 256;
@@ -87,13 +87,8 @@ impl DeadLetters<'_> {
         let command = move |ticket| Command::Look { ticket, place };
         match self.consumer.ask(command).await? {
             Answer::Looked(looked) => {
-                let (commit, stored) = *looked?;
-                let index = place.index as usize;
                 let gone = || LetterRefusal::EventGone { place };
-                let record = commit.events.get(index).ok_or_else(gone)?;
-                let past = Past::of(&commit, (index, record), place.sequence, stored);
-                let event = RawEvent::new(record.name.clone(), record.schema, record.data.clone());
-                Ok(past.with(event.at(record.version)))
+                Ok(event_of(*looked?, place).ok_or_else(gone)?)
             }
             Answer::Obeyed(_) | Answer::Rewound(_) | Answer::Letters(_) | Answer::Removed(_) => {
                 Err(self.consumer.error_now().into())
@@ -150,6 +145,18 @@ impl DeadLetters<'_> {
             }
         }
     }
+}
+
+/// The event at a place of its commit, which the store took then.
+pub(super) fn event_of(
+    (commit, stored): (Commit, WallTime),
+    place: EventPlace,
+) -> Option<LetterEvent> {
+    let index = place.index as usize;
+    let record = commit.events.get(index)?;
+    let past = Past::of(&commit, (index, record), place.sequence, stored);
+    let event = RawEvent::new(record.name.clone(), record.schema, record.data.clone());
+    Some(past.with(event.at(record.version)))
 }
 
 /// Whether a letter that was not replayed is no reason to leave those behind it.

@@ -39,7 +39,9 @@ mod handle;
 mod handler;
 mod letters;
 mod middleware;
+mod names;
 mod route;
+mod running;
 
 pub(in crate::api) use route::{NotDecoded, decoded};
 
@@ -56,11 +58,18 @@ pub use letters::{DeadLetters, LetterEvent};
 pub use middleware::{
     EventInfo, Logged, Measured, Measures, Middleware, Next, Retried, TimedOut, Traced,
 };
+pub use names::{
+    ConsumerForm, ConsumerInfo, Consumers, ConsumersError, LettersOfName, NamedLetterError,
+    PartitionInfo,
+};
+pub(in crate::api) use running::Running;
 
+pub use crate::consumer::NamesFault;
 pub use crate::consumer::group::{GroupOrderRefusal, GroupState};
 pub use crate::consumer::{
     Failure, Fault, Lag, LetterRefusal, OrderRefusal, Pace, Policy, RewindRefusal, Stall,
     StallReason, Start, State, Status, Then, UnreadableLetter,
 };
+pub use crate::format::FormatError;
 pub use crate::format::{Cause, DeadLetter, EventPlace, Position};
 pub use crate::id::{GroupPart, Partition};

@@ -44,7 +44,7 @@ mod error;
 mod fold;
 mod handle;
 mod host;
-mod keeper;
+pub(in crate::api) mod keeper;
 mod kv;
 mod memory;
 mod middleware;

@@ -87,12 +87,7 @@ impl<St: ProjectionStore> Run<St> {
             run: handle.consumer_run(),
             node: handle.node_name().to_owned(),
             reset: begin == Begin::Reset,
-            keeper: Keeper {
-                node: Arc::downgrade(&tenure.inner),
-                namespace: tenure.namespace().clone(),
-                key: layout.key,
-                clock: handle.clocked(),
-            },
+            keeper: Keeper::of(tenure),
         };
         let until = handle.now() + plan.timeout;
         let opened = open(&*store, &claim, until).await;

@@ -4,6 +4,7 @@ use super::Effect;
 use super::machine::{Group, Job, Misfit};
 use crate::consumer::Fault;
 use crate::consumer::fault::may_pass;
+use crate::consumer::names::is_forgotten;
 use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Unknown};
 use crate::id::Sequence;
 use crate::port::{Expect, Message, Publish, Refused, Rollup, StoreDone, StoreReply, StoreRequest};
@@ -58,6 +59,11 @@ impl Group {
                 return Ok(());
             }
         };
+        if found.as_ref().is_some_and(is_forgotten) {
+            // What says so goes by itself, soon; then nothing is there.
+            self.again(cx, Job::Name);
+            return Ok(());
+        }
         let Some(found) = found else {
             // What was written by an attempt of unknown end is not there, or not seen: it is offered again.
             self.naming.get_or_insert_with(|| {
@@ -68,6 +74,7 @@ impl Group {
                     partitions: self.config.partitions,
                     node: self.config.node.as_str().to_string(),
                     time: self.wall,
+                    reads: self.config.definition.reads(),
                     unknown: Unknown::default(),
                 })
             });

@@ -5,6 +5,7 @@ use super::spot::{Hold, Known, Own, Pending};
 use super::{Effect, Notice, Share};
 use crate::consumer::Fault;
 use crate::consumer::fault::may_pass;
+use crate::consumer::names::is_forgotten;
 use crate::format::{Checkpoint, Unknown};
 use crate::id::{GroupPart, Incarnation, Sequence};
 use crate::port::{
@@ -105,6 +106,7 @@ impl Group {
         self.stale = self.stale_again;
         let found = messages
             .into_iter()
+            .filter(|found| !is_forgotten(found))
             .map(|found| (found.subject.clone(), found));
         let mut found: BTreeMap<Subject, Message> = found.collect();
         let orders = found.remove(&self.orders_subject());
@@ -303,6 +305,7 @@ impl Group {
                     time: wall,
                     owner,
                     witnesses: Vec::new(),
+                    reads: String::new(),
                     unknown: Unknown::default(),
                 };
                 (Sequence::NONE, None, record)

@@ -7,6 +7,7 @@ mod groups;
 mod lag;
 mod letters;
 mod middleware;
+mod names;
 mod orders;
 #[cfg(feature = "nats")]
 mod permissions;

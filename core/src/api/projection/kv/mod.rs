@@ -219,9 +219,13 @@ impl<V: KvValue> Kv<V> {
             (Standing::Begins(first), Some(_)) => first,
             (Standing::Begins(first), None) => {
                 let all = bucket.all().await?;
-                let lives = all.values().filter_map(|(_, placed)| placed.as_ref());
-                let life = lives.map(|placed| placed.entry.life).max();
-                match (all.is_empty(), claim.is_reset()) {
+                // What cannot be read is of some life.
+                let lives = all.values().map(|(_, placed)| placed.as_ref());
+                let life = lives
+                    .map(|placed| placed.map_or(1, |it| it.entry.life))
+                    .max();
+                // What is of no life is left of a projection that was forgotten.
+                match (life.unwrap_or(0) == 0, claim.is_reset()) {
                     (true, _) => {
                         *at = bucket.hold(first.clone(), *at).await?;
                         return Ok(Some((bucket, first, false)));

@@ -52,6 +52,7 @@ fn record(run: u128, ordinal: u64, positions: &[u64]) -> Checkpoint {
         time: WallTime(1),
         owner: Some(Incarnation(run)),
         witnesses: Vec::new(),
+        reads: String::new(),
         unknown: Unknown::default(),
     }
 }
