@@ -3,12 +3,15 @@
 use super::event::decode;
 use super::{Bus, BusError, DecodeError};
 use crate::api::consumer::{
-    Consumed, ConsumerBuilder, ConsumerError, ConsumerHandle, HandlerOutcome, Pace, Policy, Start,
+    Consumed, ConsumerBuilder, ConsumerError, ConsumerHandle, Handler, HandlerError,
+    HandlerOutcome, Middleware, Pace, Policy, Start,
 };
 use crate::api::{Message, RawEvent};
 use crate::bus::{Pattern, Topic};
 use crate::id::PublicationId;
+use std::marker::PhantomData;
 use std::ops::Deref;
+use std::time::Duration;
 
 /// A durable subscription that is being described. What a consumer can be told holds for it, too.
 #[must_use = "a subscription is told of events when it is started"]
@@ -54,6 +57,55 @@ impl DurableBuilder {
         self
     }
 
+    /// What is done about an event that cannot be decoded: one that is no publication, or of another version than
+    /// [`start_of`](Self::start_of) hands over. [`ConsumerBuilder::undecodable`].
+    pub fn undecodable(mut self, policy: Policy) -> Self {
+        self.consumer = self.consumer.undecodable(policy);
+        self
+    }
+
+    /// Where it begins now wherever it stood: [`ConsumerBuilder::reset`].
+    pub fn reset(mut self, start: Start) -> Self {
+        self.consumer = self.consumer.reset(start);
+        self
+    }
+
+    /// Only events that were published with this header.
+    pub fn with_header(mut self, name: impl Into<String>) -> Self {
+        self.consumer = self.consumer.with_header(name);
+        self
+    }
+
+    /// Only events that were published with this header and this value.
+    pub fn with_header_of(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.consumer = self.consumer.with_header_of(name, value);
+        self
+    }
+
+    /// One event at a time, in the order in which they were stored, of all topics.
+    pub fn serial(mut self) -> Self {
+        self.consumer = self.consumer.serial();
+        self
+    }
+
+    /// The events of how many topics are handled at once at most; 16 when this is not said.
+    pub fn handlers(mut self, handlers_max: u32) -> Self {
+        self.consumer = self.consumer.handlers(handlers_max);
+        self
+    }
+
+    /// Puts a middleware around the handler: [`ConsumerBuilder::with`].
+    pub fn with(mut self, middleware: impl Middleware) -> Self {
+        self.consumer = self.consumer.with(middleware);
+        self
+    }
+
+    /// How long its start may take: [`ConsumerBuilder::start_timeout`].
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.consumer = self.consumer.start_timeout(timeout);
+        self
+    }
+
     /// How much is fetched and handled at once: [`ConsumerBuilder::pace`].
     pub fn pace(mut self, change: impl FnOnce(&mut Pace)) -> Self {
         self.consumer = self.consumer.pace(change);
@@ -77,6 +129,43 @@ impl DurableBuilder {
         }
         let handler = move |event: Consumed<RawEvent>| handler(Published(event));
         Ok(self.consumer.raw(handler).start().await?)
+    }
+
+    /// The same of one type of event, decoded. Events of other names are left out; one of its name and another
+    /// version goes by [`undecodable`](Self::undecodable).
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start).
+    pub async fn start_of<M, F, Fut>(self, handler: F) -> Result<ConsumerHandle, DurableError>
+    where
+        M: Message,
+        F: Fn(M, Published) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HandlerOutcome> + Send,
+    {
+        let this = self.named(M::NAME);
+        if let Some(wrong) = this.wrong {
+            return Err(DurableError::Bus(wrong));
+        }
+        let handler = Decodes(handler, PhantomData);
+        Ok(this.consumer.raw(handler).start().await?)
+    }
+}
+
+/// A handler of one type of event.
+struct Decodes<M, F>(F, PhantomData<fn() -> M>);
+
+impl<M, F, Fut> Handler<RawEvent> for Decodes<M, F>
+where
+    M: Message,
+    F: Fn(M, Published) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: HandlerOutcome> + Send,
+{
+    async fn handle(&self, event: Consumed<RawEvent>) -> Result<(), HandlerError> {
+        let event = Published(event);
+        // By its type it is known that the handler is not to blame.
+        let value = event.decode::<M>()?;
+        (self.0)(value, event).await.into_result()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, EventInfo, Innermost, Next};
 use super::{Consumed, EventBatch, HandlerError};
+use crate::api::bus::DecodeError;
 use crate::api::entities::{KindFacts, Untold, tell_event};
 use crate::api::{Aggregate, EventType, RawEvent};
 use crate::consumer::{Batch, Given, Handled};
@@ -204,7 +205,13 @@ impl<H: Handler<RawEvent>> KindRoute for Raw<H> {
                 handler: &self.0,
                 given,
             };
-            Ok(around.run(given, &run).await?)
+            around.run(given, &run).await.map_err(|error| {
+                // What is published is decoded in its handler's place.
+                match error.is::<DecodeError>() {
+                    true => undecodable(error),
+                    false => error.into(),
+                }
+            })
         })
     }
 }

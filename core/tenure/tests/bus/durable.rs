@@ -2,9 +2,13 @@
 
 use super::{Paid, SOON, Shipped, next, soon};
 use crate::common::{World, on_both_shells_and_the_front};
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 use tenure::bus::{Bus, DurableError, Published};
-use tenure::consumer::{ConsumerError, ConsumerHandle, Fault, Policy, Start, Then};
+use tenure::consumer::{
+    Cause, ConsumerError, ConsumerHandle, Fault, Measured, Policy, Start, Then,
+};
+use tenure::{Message, Metadata};
 
 on_both_shells_and_the_front!(
     who_comes_later_gets_what_was_stored_and_goes_on_where_it_stood,
@@ -13,6 +17,10 @@ on_both_shells_and_the_front!(
     a_handler_that_fails_leaves_a_dead_letter_that_can_be_replayed,
     a_name_belongs_to_one_pattern,
     what_expired_is_told_of,
+    an_event_of_another_type_goes_by_its_own_policy,
+    a_reset_begins_where_it_says,
+    only_events_with_a_header_come,
+    a_middleware_stands_around_its_handler,
 );
 
 type Notes = Arc<Mutex<Vec<(String, u64)>>>;
@@ -117,15 +125,10 @@ async fn a_handler_that_fails_leaves_a_dead_letter_that_can_be_replayed(world: &
     let node = world.node().await;
     let bus = node.bus();
     store(&bus, "a.b", 1).await;
-    let policy = Policy {
-        retries_max: 1,
-        delay_min: tenure::Span::from_millis(1),
-        delay_max: tenure::Span::from_millis(1),
-        then: Then::DeadLetter,
-    };
     let works = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let now = Arc::clone(&works);
-    let durable = bus.durable("picky", ">").failing(policy);
+    let durable = bus.durable("picky", ">");
+    let durable = durable.failing(brief(1, Then::DeadLetter));
     let consumer = durable.start(move |_: Published| {
         let works = now.load(std::sync::atomic::Ordering::Relaxed);
         async move { if works { Ok(()) } else { Err("no") } }
@@ -192,4 +195,114 @@ async fn what_expired_is_told_of(world: &World) {
     };
     soon(told).await;
     assert_eq!(noted(&notes, "a").last(), Some(&5));
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[message(name = "paid", version = 2)]
+struct PaidInEuros {
+    euros: u64,
+}
+
+/// A policy without long waits.
+fn brief(retries_max: u32, then: Then) -> Policy {
+    Policy {
+        retries_max,
+        delay_min: tenure::Span::from_millis(1),
+        delay_max: tenure::Span::from_millis(1),
+        then,
+    }
+}
+
+async fn an_event_of_another_type_goes_by_its_own_policy(world: &World) {
+    let node = world.node().await;
+    let bus = node.bus();
+    let shipped = bus.publish("orders.eu", &Shipped { parcels: 1 }).durable();
+    shipped.await.unwrap();
+    let newer = bus.publish("orders.eu", &PaidInEuros { euros: 1 });
+    newer.durable().await.unwrap();
+    store(&bus, "orders.eu", 2).await;
+    let notes = Notes::default();
+    let noted_in = Arc::clone(&notes);
+    let durable = bus.durable("typed", "orders.*");
+    let durable = durable.undecodable(brief(0, Then::DeadLetter));
+    let consumer = durable.start_of(move |paid: Paid, event: Published| {
+        let name = event.name().to_owned();
+        noted_in.lock().unwrap().push((name, paid.cents));
+        async {}
+    });
+    let consumer = soon(consumer).await.unwrap();
+    soon(consumer.live()).await.unwrap();
+    assert_eq!(noted(&notes, "paid"), [2]);
+    let letters = consumer.dead_letters().all().await.unwrap();
+    let told: Vec<_> = letters.iter().map(|it| (it.cause, it.tries)).collect();
+    assert_eq!(told, [(Cause::Undecodable, 1)]);
+    assert!(letters[0].text.contains("paid"), "{letters:?}");
+    consumer.stop().await.unwrap();
+}
+
+async fn a_reset_begins_where_it_says(world: &World) {
+    let node = world.node().await;
+    let bus = node.bus();
+    store(&bus, "orders.eu", 1).await;
+    let notes = Notes::default();
+    let consumer = noting(&bus, "billing", "orders.*", &notes).await;
+    soon(consumer.live()).await.unwrap();
+    consumer.stop().await.unwrap();
+    let again = Arc::clone(&notes);
+    // Another pattern under the name, too.
+    let durable = bus.durable("billing", "orders.>").reset(Start::Beginning);
+    let consumer = durable.start(move |event: Published| {
+        let topic = event.topic().to_string();
+        again.lock().unwrap().push((topic, 0));
+        async {}
+    });
+    let consumer = soon(consumer).await.unwrap();
+    soon(consumer.live()).await.unwrap();
+    assert_eq!(noted(&notes, "orders.eu"), [1, 0]);
+    consumer.stop().await.unwrap();
+}
+
+async fn only_events_with_a_header_come(world: &World) {
+    let node = world.node().await;
+    let bus = node.bus();
+    for (cents, of) in [(1, "alice"), (2, "bob"), (3, "alice")] {
+        let said = Metadata::new().header("of", of);
+        let publish = bus.publish("orders.eu", &Paid { cents }).metadata(said);
+        publish.durable().await.unwrap();
+    }
+    store(&bus, "orders.eu", 4).await;
+    for (name, value, wanted) in [
+        ("one", Some("alice"), vec![1, 3]),
+        ("any", None, vec![1, 2, 3]),
+    ] {
+        let notes = Notes::default();
+        let noted_in = Arc::clone(&notes);
+        let durable = bus.durable(name, "orders.*").serial().handlers(1);
+        let durable = match value {
+            Some(value) => durable.with_header_of("of", value),
+            None => durable.with_header("of"),
+        };
+        let consumer = durable.start(move |event: Published| {
+            let paid = event.decode::<Paid>().unwrap();
+            noted_in.lock().unwrap().push((String::new(), paid.cents));
+            async {}
+        });
+        let consumer = soon(consumer).await.unwrap();
+        soon(consumer.live()).await.unwrap();
+        assert_eq!(noted(&notes, ""), wanted);
+        consumer.stop().await.unwrap();
+    }
+}
+
+async fn a_middleware_stands_around_its_handler(world: &World) {
+    let node = world.node().await;
+    let bus = node.bus();
+    store(&bus, "orders.eu", 1).await;
+    let measured = Measured::default();
+    let durable = bus.durable("measured", "orders.*").with(measured.clone());
+    let durable = durable.start_timeout(SOON);
+    let consumer = soon(durable.start(|_: Published| async {})).await.unwrap();
+    soon(consumer.live()).await.unwrap();
+    assert_eq!(measured.all()["paid"].handled, 1);
+    consumer.stop().await.unwrap();
 }
