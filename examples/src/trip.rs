@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tenure::model::CommandRef;
 use tenure::prelude::*;
 use tenure::saga::{Process, ReplyTo, Step};
 
@@ -183,5 +184,10 @@ impl Process for Trip {
         };
         let card = step(&booking.card, booking.cents);
         vec![step("seats", 1), step("rooms", 1), card]
+    }
+
+    fn issues() -> Vec<CommandRef> {
+        let stock = |command| CommandRef::new(Stock::KIND, command);
+        vec![stock(Reserve::NAME), stock(Release::NAME)]
     }
 }

@@ -95,10 +95,12 @@ impl Tenure {
         for effect in effects {
             let wrong = |text| StartError::Effect { text };
             let kind = effect.kind().map_err(wrong)?;
+            let model = effect.model();
             if registry.effects.insert(kind.clone(), effect.host).is_some() {
                 let text = format!("{kind} has two handlers: name one of them to the builder");
                 return Err(wrong(text));
             }
+            self.remember_effect(model);
         }
         for kind in serves {
             classes.extend((kind.class)());

@@ -200,7 +200,7 @@ fn started(
                 skipped: Arc::default(),
                 owned: RwLock::default(),
                 types: Mutex::default(),
-                models: Mutex::default(),
+                known: Mutex::default(),
                 running: Default::default(),
             }),
         };

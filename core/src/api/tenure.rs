@@ -3,7 +3,7 @@
 use super::actor::{Actor, ActorHandle};
 use super::consumer::Running;
 use super::kinds::OwnedKind;
-use super::model::AggregateModel;
+use super::model::Known;
 use super::raw::RawEntities;
 use super::repository::{KindHandle, KindParts};
 use super::{
@@ -47,8 +47,8 @@ pub(crate) struct Inner {
     pub(super) owned: RwLock<BTreeMap<TypeId, OwnedKind>>,
     /// Which type is which kind.
     pub(super) types: Mutex<BTreeMap<KindName, (TypeId, &'static str)>>,
-    /// What each kind of this process takes and tells.
-    pub(super) models: Mutex<BTreeMap<String, AggregateModel>>,
+    /// What is known of the program.
+    pub(super) known: Mutex<Known>,
     /// The consumers and parts of groups that this node runs.
     pub(super) running: Running,
 }

@@ -3,8 +3,12 @@
 use crate::common::Till;
 use serde::{Deserialize, Serialize};
 use tenure::actor::{Actor, ActorCx, Handle, Handlers, InitError};
-use tenure::model::{EventModel, Kept, Model, ReadModel};
+use tenure::consumer::Consumed;
+use tenure::effect::{EffectCall, EffectPolicy};
+use tenure::model::{EventModel, EventRef, Kept, Model, ReadModel};
 use tenure::prelude::*;
+use tenure::projection::Memory;
+use tenure::saga::{Process, Saga, Step};
 
 #[derive(Debug, Serialize, Deserialize, Message)]
 #[message(name = "ring", version = 3)]
@@ -112,4 +116,82 @@ mod schema {
         assert_eq!(noted.schema["items"]["type"], "string");
         assert_eq!(shipped.schema["type"], "null");
     }
+}
+
+struct Refill;
+
+impl Process for Refill {
+    const KIND: &'static str = "refill";
+    type Input = ();
+
+    fn steps(_: &str, (): &()) -> Vec<Step> {
+        Vec::new()
+    }
+}
+
+/// What former builds wrote is read as what is written now.
+#[derive(Clone, Default)]
+struct Shelf;
+
+#[derive(Debug, Event)]
+enum ShelfEvent {
+    #[event(name = "stocked", version = 2)]
+    Stocked {},
+}
+
+impl Aggregate for Shelf {
+    type Event = ShelfEvent;
+    const KIND: &'static str = "shelf";
+
+    fn evolve(&mut self, _: &ShelfEvent) {}
+
+    fn upcasters() -> Upcasters {
+        Upcasters::none().rename(("stocked", 1), ("stocked", 2))
+    }
+}
+
+#[tokio::test]
+async fn a_node_tells_its_projections_consumers_effects_sagas_and_former_events() {
+    let builder = Tenure::builder().namespace("shop");
+    let builder = builder.effect(EffectPolicy::default(), |_: EffectCall<Ring>| async {});
+    let node = builder.serve::<Saga<Refill>>().start("mem:").await.unwrap();
+    let model = node.model();
+    let effects: Vec<_> = model
+        .effects
+        .iter()
+        .map(|it| (&*it.name, it.version))
+        .collect();
+    assert_eq!(effects, [("ring", 3)]);
+    let kinds: Vec<_> = model.aggregates.iter().map(|it| &*it.kind).collect();
+    assert_eq!(kinds, ["refill"], "and none of the framework's own");
+    assert!(model.aggregates[0].saga.is_some());
+
+    let memory = Memory::<u64>::default();
+    let projection = node.projection("contents", memory);
+    let projection = projection
+        .fold::<Till>(|sum: &mut u64, _: &Consumed<_>| *sum += 1)
+        .fold::<Shelf>(|sum: &mut u64, _: &Consumed<_>| *sum += 1);
+    projection.start().await.unwrap();
+    let consumer = node
+        .consumer("teller")
+        .kind::<Till>(|_: Consumed<_>| async {});
+    consumer.start().await.unwrap();
+    let model = node.model();
+    let of = |kind: &str, event: &str| EventRef::new(kind, event);
+    let contents = &model.read_models[0];
+    assert_eq!(contents.name, "contents");
+    assert_eq!(contents.of, [of("till", "moved"), of("shelf", "stocked")]);
+    assert_eq!(model.policies[0].name, "teller");
+    assert_eq!(model.policies[0].on, [of("till", "moved")]);
+    let shelf = model
+        .aggregates
+        .iter()
+        .find(|it| it.kind == "shelf")
+        .unwrap();
+    let earlier = &shelf.earlier[0];
+    assert_eq!((&*earlier.name, earlier.version), ("stocked", 1));
+    assert_eq!(earlier.becomes[0].version, 2);
+    model.check().unwrap();
+    assert_eq!(Model::from_json(&model.to_json()).unwrap(), model);
+    node.stop().await;
 }

@@ -4,6 +4,7 @@ use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, Middleware};
 use super::route::{Batches, Inside, KindRoute, Raw, Routed, Routes, Typed};
 use super::{ConsumerError, ConsumerHandle, Group, GroupBuilder};
+use crate::api::model::{EventRef, events_of};
 use crate::api::{Aggregate, KindError, RawEvent, Tenure};
 use crate::bus::Pattern;
 use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Source, Start};
@@ -39,6 +40,8 @@ pub struct ConsumerBuilder {
     external: Option<Option<Vec<Position>>>,
     pace: Pace,
     kinds: Vec<MadeRoute>,
+    /// The events of those.
+    on: Vec<EventRef>,
     others: Option<Arc<dyn KindRoute>>,
     batches: Option<Arc<dyn ConsumerHost>>,
     around: Vec<Arc<dyn Around>>,
@@ -82,6 +85,7 @@ impl Tenure {
             external: None,
             pace: Pace::default(),
             kinds: Vec::new(),
+            on: Vec::new(),
             others: None,
             batches: None,
             around: Vec::new(),
@@ -95,6 +99,7 @@ impl ConsumerBuilder {
     /// says. Where one stored event became several, all of them are handled, or all are tried again.
     pub fn kind<A: Aggregate>(mut self, handler: impl Handler<A::Event>) -> Self {
         let tenure = self.tenure.clone();
+        self.on.extend(events_of::<A>());
         self.kinds.push(Box::pin(async move {
             let (_, facts) = tenure.kind::<A>(None).await?;
             let kind = facts.kind.clone();
@@ -305,6 +310,13 @@ impl ConsumerBuilder {
                 })))
             }
         };
+        if !self.on.is_empty() {
+            // Those that its filter lets through.
+            let named = &filter.events;
+            let mut on = self.on;
+            on.retain(|event| named.is_empty() || named.contains(&event.event));
+            tenure.remember_consumer(name.as_str(), on);
+        }
         let order = match self.serial {
             true => Order::Serial,
             false => Order::PerEntity {

@@ -4,6 +4,7 @@ use super::aside::{Aside, DeadEffect, PutAside, Said};
 use super::{ID_HEADER, KEY_HEADER, KIND_HEADER, effect_kind};
 use crate::api::consumer::HandlerOutcome;
 use crate::api::metadata::EMPTY;
+use crate::api::model::EffectModel;
 use crate::api::{Aggregate, Message};
 use crate::driver::consumer::Clocked;
 use crate::driver::effects::{Called, EffectHost};
@@ -139,6 +140,7 @@ fn short(mut text: String) -> String {
 #[derive(Clone)]
 pub struct EffectHandler {
     name: &'static str,
+    version: u16,
     pub(crate) host: Arc<dyn EffectHost>,
 }
 
@@ -163,8 +165,14 @@ impl EffectHandler {
         };
         Self {
             name: M::NAME,
+            version: M::VERSION,
             host: Arc::new(handles),
         }
+    }
+
+    /// What it does, for a model.
+    pub(crate) fn model(&self) -> EffectModel {
+        EffectModel::new(self.name, self.version)
     }
 
     /// What its effects are dispatched as the kind of.

@@ -2,6 +2,7 @@
 
 use super::serve::{DecodeCommand, DecodeQuery, ServedCommand, ServedQuery};
 use super::{Answer, Entity};
+use crate::api::model::SagaModel;
 use crate::api::{Aggregate, Decide, Delete, Message};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,8 @@ pub(crate) type MessageType = (&'static str, u16);
 pub struct Messages<A: Aggregate> {
     pub(crate) commands: BTreeMap<MessageType, DecodeCommand<A>>,
     pub(crate) queries: BTreeMap<MessageType, DecodeQuery<A>>,
+    /// That they are a saga's.
+    pub(crate) saga: Option<SagaModel>,
 }
 
 impl<A: Entity> Messages<A> {
@@ -24,7 +27,14 @@ impl<A: Entity> Messages<A> {
         Self {
             commands: BTreeMap::new(),
             queries: BTreeMap::new(),
+            saga: None,
         }
+    }
+
+    /// They are a saga's.
+    pub(crate) fn saga(mut self, saga: SagaModel) -> Self {
+        self.saga = Some(saga);
+        self
     }
 
     /// And this command.

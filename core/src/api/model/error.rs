@@ -38,7 +38,7 @@ pub enum ModelError {
         /// The command.
         command: String,
     },
-    /// Something names a read model or a system that is not there.
+    /// Something names a kind, a read model or a system that is not there.
     #[error("{by} names {name}, which is not there; add it to the model")]
     Unknown {
         /// Who names it.
@@ -65,17 +65,32 @@ pub(super) fn check(model: &Model) -> Result<(), ModelError> {
     let read = model.read_models.iter().map(|one| &one.name);
     let actors = model.actors.iter().map(|one| &one.name);
     let externals = model.externals.iter().map(|one| &one.name);
+    let effects = model.effects.iter().map(|one| &one.name);
     let mut all = kinds
         .chain(policies)
         .chain(read)
         .chain(actors)
-        .chain(externals);
+        .chain(externals)
+        .chain(effects);
     all.try_for_each(once)?;
+    for kind in &model.aggregates {
+        if let Some(saga) = &kind.saga {
+            model.has_commands(&format!("the saga {}", kind.kind), &saga.issues)?;
+        }
+    }
+    let (kinds, externals): (Vec<_>, Vec<_>) = (
+        model.aggregates.iter().map(|one| &one.kind).collect(),
+        model.externals.iter().map(|one| &one.name).collect(),
+    );
+    for effect in &model.effects {
+        let by = format!("the effect {}", effect.name);
+        is_there(&by, &effect.wanted_by, &kinds)?;
+        is_there(&by, &effect.calls, &externals)?;
+    }
     for policy in &model.policies {
         let by = format!("the policy {}", policy.name);
         model.has_events(&by, &policy.on)?;
         model.has_commands(&by, &policy.issues)?;
-        let externals: Vec<_> = model.externals.iter().map(|one| &one.name).collect();
         is_there(&by, &policy.calls, &externals)?;
     }
     for read_model in &model.read_models {

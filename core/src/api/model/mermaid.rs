@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The colours of event storming's notes; what is written on them is dark in every theme.
-const CLASSES: [(&str, &str); 7] = [
+const CLASSES: [(&str, &str); 9] = [
     ("command", "#9ecbff"),
     ("aggregate", "#fff3a3"),
     ("event", "#ffb870"),
@@ -13,6 +13,8 @@ const CLASSES: [(&str, &str); 7] = [
     ("read", "#a8e6b0"),
     ("actor", "#fff9d6"),
     ("external", "#ffc2dd"),
+    ("effect", "#ffdfec"),
+    ("earlier", "#ffe8d1"),
 ];
 
 /// The chart so far, and the name of the node that stands for each command and event.
@@ -21,6 +23,8 @@ struct Chart {
     text: String,
     commands: BTreeMap<CommandRef, String>,
     events: BTreeMap<EventRef, String>,
+    /// How many event types of former builds are drawn.
+    earlier: usize,
 }
 
 pub(super) fn draw(model: &Model) -> String {
@@ -28,15 +32,16 @@ pub(super) fn draw(model: &Model) -> String {
     chart.line(format_args!("flowchart LR"));
     for (index, kind) in model.aggregates.iter().enumerate() {
         let me = format!("kind{index}");
-        let shape = match kind.kept {
-            Kept::Log => ("[", "]"),
-            Kept::Memory => ("(", ")"),
+        let (shape, class) = match (kind.kept, &kind.saga) {
+            (_, Some(_)) => (("{{", "}}"), "policy"),
+            (Kept::Log, None) => (("[", "]"), "aggregate"),
+            (Kept::Memory, None) => (("(", ")"), "aggregate"),
         };
         chart.line(format_args!(
             "  subgraph {me}_all[\"{}\"]",
             text(&kind.kind)
         ));
-        chart.node("    ", &me, shape, &kind.kind, "aggregate");
+        chart.node("    ", &me, shape, &kind.kind, class);
         for command in &kind.commands {
             let it = CommandRef::new(&kind.kind, &command.name);
             if chart.commands.contains_key(&it) {
@@ -57,7 +62,25 @@ pub(super) fn draw(model: &Model) -> String {
             chart.line(format_args!("    {me} --> {node}"));
             chart.events.insert(it, node);
         }
+        for earlier in &kind.earlier {
+            let node = format!("{me}_earlier{}", chart.earlier);
+            chart.earlier += 1;
+            let label = format!("{} v{}", earlier.name, earlier.version);
+            chart.node("    ", &node, (">", "]"), &label, "earlier");
+            for becomes in &earlier.becomes {
+                let it = EventRef::new(&kind.kind, &becomes.name);
+                // A step to another type that only the log has is not drawn.
+                if let Some(to) = chart.events.get(&it).cloned() {
+                    chart.line(format_args!("    {node} -.-> {to}"));
+                }
+            }
+        }
         chart.line(format_args!("  end"));
+    }
+    for (index, kind) in model.aggregates.iter().enumerate() {
+        if let Some(saga) = &kind.saga {
+            chart.arrows_to_commands(&format!("kind{index}"), &saga.issues);
+        }
     }
     let mut read = BTreeMap::new();
     for (index, one) in model.read_models.iter().enumerate() {
@@ -72,6 +95,19 @@ pub(super) fn draw(model: &Model) -> String {
         chart.node("  ", &me, ("[[", "]]"), &one.name, "external");
         chart.arrows_to_commands(&me, &one.issues);
         externals.insert(&one.name, me);
+    }
+    for (index, one) in model.effects.iter().enumerate() {
+        let me = format!("effect{index}");
+        chart.node("  ", &me, ("[\\", "\\]"), &one.name, "effect");
+        for kind in &one.wanted_by {
+            let at = model.aggregates.iter().position(|it| it.kind == *kind);
+            if let Some(at) = at {
+                chart.line(format_args!("  kind{at} --> {me}"));
+            }
+        }
+        for called in one.calls.iter().filter_map(|name| externals.get(name)) {
+            chart.line(format_args!("  {me} --> {called}"));
+        }
     }
     for (index, one) in model.policies.iter().enumerate() {
         let me = format!("policy{index}");

@@ -2,6 +2,7 @@
 //! drawn with Mermaid.
 
 mod error;
+mod known;
 mod mermaid;
 mod part;
 #[cfg(feature = "schema")]
@@ -10,25 +11,26 @@ mod schema;
 mod tests;
 
 pub use error::ModelError;
+pub(in crate::api) use known::Known;
+pub(in crate::api) use part::events_of;
 pub use part::{
-    ActorModel, AggregateModel, CommandRef, EventModel, EventRef, ExternalModel, Kept,
-    MessageModel, PolicyModel, ReadModel,
+    ActorModel, AggregateModel, CommandRef, EarlierEvent, EffectModel, EventModel, EventRef,
+    ExternalModel, Kept, MessageModel, PolicyModel, ReadModel, SagaModel,
 };
 #[cfg(feature = "schema")]
 pub use schema::{EventSchema, EventSchemas, schema_of};
 
 use super::actor::{Actor, Handlers};
-use super::{Aggregate, Entity, Event, Messages, Tenure};
+use super::{Aggregate, Entity, Event, Messages};
 use crate::format::{TakeOver, WriteMode};
 use serde::{Deserialize, Serialize};
-use std::sync::PoisonError;
 
 /// The version of [`Model`]'s JSON.
 pub const MODEL_VERSION: u16 = 1;
 
 /// What a program consists of, in event storming's terms.
 ///
-/// The kinds come from their types, or from a [running node](Tenure::model). What no type says, such as
+/// The kinds come from their types, or from a [running node](super::Tenure::model). What no type says, such as
 /// who reacts to what, is said here.
 ///
 /// ```
@@ -67,6 +69,9 @@ pub struct Model {
     /// What is read.
     #[serde(default)]
     pub read_models: Vec<ReadModel>,
+    /// What is done outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<EffectModel>,
     /// Who decides.
     #[serde(default)]
     pub actors: Vec<ActorModel>,
@@ -84,6 +89,7 @@ impl Model {
             aggregates: Vec::new(),
             policies: Vec::new(),
             read_models: Vec::new(),
+            effects: Vec::new(),
             actors: Vec::new(),
             externals: Vec::new(),
         }
@@ -143,6 +149,13 @@ impl Model {
     #[must_use]
     pub fn read_model(mut self, read_model: ReadModel) -> Self {
         self.read_models.push(read_model);
+        self
+    }
+
+    /// And what is done outside.
+    #[must_use]
+    pub fn effect(mut self, effect: EffectModel) -> Self {
+        self.effects.push(effect);
         self
     }
 
@@ -214,6 +227,8 @@ impl AggregateModel {
             commands: messages.map_or_else(Vec::new, |all| named(all.commands.keys())),
             queries: messages.map_or_else(Vec::new, |all| named(all.queries.keys())),
             events: events.collect(),
+            earlier: A::upcasters().earlier(),
+            saga: messages.and_then(|all| all.saga.clone()),
         }
     }
 
@@ -228,6 +243,8 @@ impl AggregateModel {
             commands: named(handlers.types()),
             queries: Vec::new(),
             events: Vec::new(),
+            earlier: Vec::new(),
+            saga: None,
         }
     }
 }
@@ -238,24 +255,4 @@ fn named<'a>(messages: impl Iterator<Item = &'a (&'static str, u16)>) -> Vec<Mes
         version: *version,
     };
     messages.map(model).collect()
-}
-
-impl Tenure {
-    /// The kinds that this node was started with and used so far, as a model of the namespace.
-    pub fn model(&self) -> Model {
-        let models = self.inner.models.lock();
-        let models = models.unwrap_or_else(PoisonError::into_inner);
-        let model = Model::new(self.namespace().as_str());
-        models.values().cloned().fold(model, Model::with)
-    }
-
-    /// A kind that says which commands and queries it takes replaces what was remembered of it without them.
-    pub(super) fn remember(&self, model: AggregateModel) {
-        let models = self.inner.models.lock();
-        let mut models = models.unwrap_or_else(PoisonError::into_inner);
-        let told = !model.commands.is_empty() || !model.queries.is_empty();
-        if told || !models.contains_key(&model.kind) {
-            models.insert(model.kind.clone(), model);
-        }
-    }
 }

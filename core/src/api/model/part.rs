@@ -1,5 +1,6 @@
 //! The parts of a model, in event storming's terms, as serde types.
 
+use crate::api::{Aggregate, Event as _, Message};
 use crate::format::{Codec, TakeOver, WriteMode};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,26 @@ pub struct EventModel {
     /// `EventSchemas`, with the feature `schema`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<serde_json::Value>,
+}
+
+/// An event type that only the log has: this build reads it as others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EarlierEvent {
+    /// Its stable name.
+    pub name: String,
+    /// The version of its type.
+    pub version: u16,
+    /// What one step makes of it; nothing, when it means nothing any more.
+    pub becomes: Vec<MessageModel>,
+}
+
+/// What a kind is that carries out a saga.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SagaModel {
+    /// What its steps and undos ask for, as far as the saga says so.
+    pub issues: Vec<CommandRef>,
 }
 
 /// Where what keeps the rules has its state.
@@ -58,6 +79,12 @@ pub struct AggregateModel {
     pub queries: Vec<MessageModel>,
     /// What can happen. None of a kind in memory.
     pub events: Vec<EventModel>,
+    /// What happened in former builds, and is read as events of today.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierEvent>,
+    /// That it carries out a saga.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saga: Option<SagaModel>,
 }
 
 /// An event of a kind, of whatever version.
@@ -89,6 +116,20 @@ pub struct PolicyModel {
     /// What it asks for.
     pub issues: Vec<CommandRef>,
     /// Systems that it calls, by their names.
+    pub calls: Vec<String>,
+}
+
+/// What is done outside, once it is decided: an effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EffectModel {
+    /// Its stable name.
+    pub name: String,
+    /// The version of its type.
+    pub version: u16,
+    /// The kinds whose decisions want it, by name. No type says so.
+    pub wanted_by: Vec<String>,
+    /// Systems that its handler calls, by their names.
     pub calls: Vec<String>,
 }
 
@@ -158,6 +199,16 @@ impl CommandRef {
     }
 }
 
+/// The events of a kind, each once whatever its versions.
+pub(in crate::api) fn events_of<A: Aggregate>() -> Vec<EventRef> {
+    let types = A::Event::TYPES.iter();
+    let mut events: Vec<_> = types
+        .map(|(name, _)| EventRef::new(A::KIND, *name))
+        .collect();
+    events.dedup();
+    events
+}
+
 impl PolicyModel {
     /// It reacts to an event.
     #[must_use]
@@ -181,7 +232,45 @@ impl PolicyModel {
     }
 }
 
+impl EffectModel {
+    /// An effect of a stable name and a version, with nothing to it.
+    pub fn new(name: impl Into<String>, version: u16) -> Self {
+        Self {
+            name: name.into(),
+            version,
+            wanted_by: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// That of a type.
+    pub fn of<M: Message>() -> Self {
+        Self::new(M::NAME, M::VERSION)
+    }
+
+    /// Decisions of a kind want it.
+    #[must_use]
+    pub fn wanted_by(mut self, kind: impl Into<String>) -> Self {
+        self.wanted_by.push(kind.into());
+        self
+    }
+
+    /// Its handler calls a system of somebody else.
+    #[must_use]
+    pub fn calls(mut self, external: impl Into<String>) -> Self {
+        self.calls.push(external.into());
+        self
+    }
+}
+
 impl ReadModel {
+    /// It is made of all events of a kind, as they are today.
+    #[must_use]
+    pub fn of_kind<A: Aggregate>(mut self) -> Self {
+        self.of.extend(events_of::<A>());
+        self
+    }
+
     /// It is made of an event, among others.
     #[must_use]
     pub fn of(mut self, kind: impl Into<String>, event: impl Into<String>) -> Self {

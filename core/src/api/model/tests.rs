@@ -1,7 +1,11 @@
 //! What models take, refuse and draw.
 
-use super::{ActorModel, ExternalModel, Model, ModelError, PolicyModel, ReadModel};
-use crate::api::{Aggregate, CodecError, Event};
+use super::{
+    ActorModel, AggregateModel, CommandRef, EffectModel, ExternalModel, Model, ModelError,
+    PolicyModel, ReadModel,
+};
+use crate::api::saga::{Process, Saga, Step};
+use crate::api::{Aggregate, CodecError, Event, Fields, Upcasters};
 use crate::format::Codec;
 use bytes::Bytes;
 
@@ -85,7 +89,7 @@ fn a_chart_has_each_name_once_and_no_label_breaks_it() {
 "##;
     let (head, classes) = chart.split_at(expected.len());
     assert_eq!(head, expected);
-    assert_eq!(classes.lines().count(), 7);
+    assert_eq!(classes.lines().count(), 9);
 }
 
 #[test]
@@ -111,11 +115,85 @@ fn what_is_named_and_not_there_is_told() {
         refused(called),
         "the policy call names nobody, which is not there; add it to the model"
     );
+    let wanted = bank().effect(EffectModel::new("mail", 1).wanted_by("till"));
+    assert_eq!(
+        refused(wanted),
+        "the effect mail names till, which is not there; add it to the model"
+    );
     let twice = bank().actor(ActorModel::new("post"));
     assert_eq!(
         refused(twice),
         "two parts are named post; give one of them another name"
     );
+}
+
+/// A kind that reads what former builds wrote.
+#[derive(Clone, Default)]
+struct Ledger;
+
+impl Aggregate for Ledger {
+    type Event = AccountEvent;
+    const KIND: &'static str = "ledger";
+
+    fn evolve(&mut self, _: &AccountEvent) {}
+
+    fn upcasters() -> Upcasters {
+        Upcasters::none()
+            .step(("begun", 1), ("opened", 1), |fields: Fields| fields)
+            .dropped(("audited", 1))
+    }
+}
+
+struct Move;
+
+impl Process for Move {
+    const KIND: &'static str = "move";
+    type Input = ();
+
+    fn steps(_: &str, (): &()) -> Vec<Step> {
+        Vec::new()
+    }
+
+    fn issues() -> Vec<CommandRef> {
+        vec![CommandRef::new("move", "saga-start")]
+    }
+}
+
+#[test]
+fn former_events_sagas_and_effects_are_drawn() {
+    let effect = EffectModel::new("mail", 2)
+        .wanted_by("ledger")
+        .calls("post");
+    let model = Model::new("bank")
+        .aggregate::<Ledger>()
+        .entity::<Saga<Move>>()
+        .effect(effect)
+        .external(ExternalModel::new("post"));
+    model.check().expect("everything is there");
+    assert_eq!(Model::from_json(&model.to_json()).expect("its own"), model);
+    let earlier = |kind: &AggregateModel| {
+        let of = kind.earlier.iter();
+        let of = of.map(|it| (it.name.clone(), it.version, it.becomes.len()));
+        of.collect::<Vec<_>>()
+    };
+    let told = [("audited".to_owned(), 1, 0), ("begun".to_owned(), 1, 1)];
+    assert_eq!(earlier(&model.aggregates[0]), told);
+    let chart = model.to_mermaid();
+    for line in [
+        "    kind0_earlier0>\"audited v1\"]:::earlier",
+        "    kind0_earlier1>\"begun v1\"]:::earlier",
+        "    kind0_earlier1 -.-> kind0_event0",
+        "    kind1{{\"move\"}}:::policy",
+        "  effect0[\\\"mail\"\\]:::effect",
+        "  kind0 --> effect0",
+        "  effect0 --> external0",
+    ] {
+        assert!(chart.contains(&format!("{line}\n")), "{line} in {chart}");
+    }
+    let to_itself = chart
+        .lines()
+        .filter(|line| line.starts_with("  kind1 --> kind1_command"));
+    assert_eq!(to_itself.count(), 1, "{chart}");
 }
 
 #[test]

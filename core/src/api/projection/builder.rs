@@ -5,6 +5,7 @@ use super::middleware::{FoldInside, FoldMiddleware};
 use super::run::{Begin, Plan, Run};
 use super::{Projection, ProjectionError, ProjectionStore};
 use crate::api::consumer::ConsumerError;
+use crate::api::model::{EventRef, events_of};
 use crate::api::{Aggregate, KindError, Tenure};
 use crate::consumer::{Filter, Pace, Policy};
 use crate::name::{ConsumerName, KindName};
@@ -30,6 +31,8 @@ pub struct ProjectionBuilder<St: ProjectionStore> {
     version: u32,
     reset: bool,
     folds: Vec<MadeFold<St::State>>,
+    /// What it is made of.
+    of: Vec<EventRef>,
     around: Vec<Arc<dyn FoldMiddleware>>,
     pace: Pace,
     timeout: Duration,
@@ -60,6 +63,7 @@ impl Tenure {
             version: 1,
             reset: false,
             folds: Vec::new(),
+            of: Vec::new(),
             around: Vec::new(),
             pace: Pace {
                 batch_events_max: 1_024,
@@ -74,6 +78,7 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
     /// Folds the events of a kind, decoded and [upcast](crate::api::Upcasters) as its type says.
     pub fn fold<A: Aggregate>(mut self, fold: impl Fold<St::State, A::Event>) -> Self {
         let tenure = self.tenure.clone();
+        self.of.extend(events_of::<A>());
         self.folds.push(Box::pin(async move {
             let (_, facts) = tenure.kind::<A>(None).await?;
             let kind = facts.kind.clone();
@@ -192,6 +197,7 @@ impl<St: ProjectionStore> ProjectionBuilder<St> {
             true => Begin::Reset,
             false => Begin::Resume,
         };
+        self.tenure.remember_projection(plan.name.as_str(), self.of);
         let run = Run::start(&self.tenure, &plan, Arc::new(self.store), begin).await?;
         Ok(Projection::new(self.tenure, plan, run))
     }

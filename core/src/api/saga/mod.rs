@@ -30,6 +30,7 @@ pub use event::SagaEvent;
 pub use messages::{Late, ReplyTo, SagaReport, Start, Status};
 pub use step::Step;
 
+use super::model::{CommandRef, SagaModel};
 use super::{Aggregate, Entity, KindSettings, Messages};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,11 @@ pub trait Process: Send + Sync + 'static {
 
     /// Its steps, in their order. Pure: the same for the same saga in every build that may go on with it.
     fn steps(id: &str, input: &Self::Input) -> Vec<Step>;
+
+    /// What its steps and undos ask for, for [models](super::model) of the program; nothing when it does not say.
+    fn issues() -> Vec<CommandRef> {
+        Vec::new()
+    }
 }
 
 /// The entity that carries a [`Process`] out; serve it as any other:
@@ -138,6 +144,9 @@ impl<P: Process> Entity for Saga<P> {
     fn messages() -> Messages<Self> {
         let commands = Messages::new().command::<Start<P::Input>>();
         let commands = commands.command::<SagaReport>();
-        commands.command::<Late>().query::<Status>()
+        let commands = commands.command::<Late>().query::<Status>();
+        commands.saga(SagaModel {
+            issues: P::issues(),
+        })
     }
 }

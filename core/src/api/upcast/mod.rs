@@ -15,11 +15,12 @@ pub use read::EventReader;
 pub(crate) use read::{Decoded, Reading, Steps, StoredEvent};
 pub use step::Parts;
 
+use super::model::{EarlierEvent, MessageModel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Display};
 use std::sync::Arc;
-use step::{Run, Step};
+use step::{Run, Step, TypeRef};
 
 /// A type of event as it is stored: its stable name and its version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,6 +200,22 @@ impl Upcasters {
     /// [skipped](super::UnknownEvents::Skip) ones they are not counted.
     pub fn dropped(self, from: (&'static str, u16)) -> Self {
         self.with(from, [], |_, _, _| {})
+    }
+
+    /// What they read that only the log has, each with what its step makes of it.
+    pub(crate) fn earlier(&self) -> Vec<EarlierEvent> {
+        let model = |(name, version): &TypeRef| MessageModel {
+            name: (*name).to_owned(),
+            version: *version,
+        };
+        let earlier = self.steps.iter().map(|step| EarlierEvent {
+            name: step.from.0.to_owned(),
+            version: step.from.1,
+            becomes: step.to.iter().map(model).collect(),
+        });
+        let mut earlier: Vec<_> = earlier.collect();
+        earlier.sort();
+        earlier
     }
 
     fn with(

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tenure::model::{ActorModel, Model};
+use tenure::model::{ActorModel, Model, ReadModel};
 use tenure::{
     Builder, Cluster, ClusterView, CommandId, Metadata, NatsOptions, NatsShell, Receipt, Served,
     TakeOver, Tenure, Version, WallTime,
@@ -142,8 +142,9 @@ fn print_model(form: Form) -> Result<(), Failure> {
     let model = Model::new("accounting")
         .entity::<Account>()
         .schemas::<Account>()
+        .read_model(ReadModel::new("balances").of_kind::<Account>())
         .actor(teller)
-        .actor(owner.issues("account", "promise"));
+        .actor(owner.issues("account", "promise").reads("balances"));
     model.check()?;
     match form {
         Form::Json => println!("{}", model.to_json()),
