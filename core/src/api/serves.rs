@@ -4,6 +4,7 @@ use super::actor::{Actor, entry_of};
 use super::effect::{Aside, EffectHandler};
 use super::entity::ServedEntity;
 use super::model::AggregateModel;
+use super::saga::Stuck;
 use super::{Cluster, Entity, KindError, KindSettings, Serving, StartError, Tenure};
 use crate::driver::NotJoined;
 use crate::driver::actors::host::ActorEntry;
@@ -22,6 +23,8 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct Serves {
     kind: &'static str,
+    /// Whether its entities are sagas.
+    saga: fn() -> bool,
     /// The class of its shards, unless it belongs to nodes.
     class: fn() -> Option<TakeOver>,
     served: fn(Tenure) -> BoxFuture<'static, Result<Kind, KindError>>,
@@ -38,6 +41,7 @@ impl Serves {
     pub fn entity<A: Entity>() -> Self {
         Self {
             kind: A::KIND,
+            saga: || A::messages().saga.is_some(),
             class: || Some(A::settings().class),
             served: |tenure| {
                 Box::pin(async move {
@@ -53,6 +57,7 @@ impl Serves {
     pub fn actor<A: Actor>() -> Self {
         Self {
             kind: A::KIND,
+            saga: || false,
             class: || (A::settings().placement != Placement::Node).then_some(TakeOver::Leased),
             served: |tenure| {
                 Box::pin(async move {
@@ -91,6 +96,9 @@ impl Tenure {
         let mut serves = serves;
         if !effects.is_empty() {
             serves.push(Serves::entity::<Aside>());
+        }
+        if serves.iter().any(|kind| (kind.saga)()) {
+            serves.push(Serves::entity::<Stuck>());
         }
         for effect in effects {
             let wrong = |text| StartError::Effect { text };

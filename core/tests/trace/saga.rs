@@ -8,7 +8,9 @@ use purse::{Give, Purse, PurseEvent, Take, Undo};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-use tenure_core::api::saga::{Late, Process, Saga, SagaEvent, SagaPhase, SagaReport, Start, Step};
+use tenure_core::api::saga::{
+    Late, Process, RetryUndo, Saga, SagaEvent, SagaPhase, SagaReport, SkipUndo, Start, Step,
+};
 use tenure_core::api::{Aggregate, Decide, Event, Message, kit};
 use tenure_core::format::{Later, MessageRecord};
 use tenure_core::id::WallTime;
@@ -35,6 +37,7 @@ impl Process for Collect {
             Step::send::<Purse, _>(from, move |to| Take { cents: each, to })
                 .undo::<Purse, _>(from, |to| Undo { to })
                 .timeout(Duration::from_secs(1))
+                .undo_tries_max(3)
         });
         let give = Step::send::<Purse, _>(&input.to, move |to| Give { cents: sum, to })
             .undo::<Purse, _>(&input.to, |to| Undo { to })
@@ -111,6 +114,11 @@ impl Fair {
                 }
                 SagaEvent::Completed => "the saga is completed".to_owned(),
                 SagaEvent::Compensated => "the saga is compensated".to_owned(),
+                SagaEvent::UndoneAgain(step) => format!("the undo of step {step} is sent again"),
+                SagaEvent::Stuck { step, why } => {
+                    format!("the saga is stuck at step {step}: {why}")
+                }
+                SagaEvent::UndoSkipped(step) => format!("step {step} is left as it is"),
                 other => format!("{other:?}"),
             };
             self.say(&text);
@@ -162,6 +170,8 @@ impl Fair {
                 let report: SagaReport = codec.decode(&message.data).expect("a report");
                 self.decide(report);
             }
+            "put-stuck" => self.say("it is listed as stuck"),
+            "freed" => self.say("it is listed no more"),
             "take" => self.ask::<Take>(&to, purses.decode(&message.data).expect("a take")),
             "give" => self.ask::<Give>(&to, purses.decode(&message.data).expect("a give")),
             "undo" => self.ask::<Undo>(&to, purses.decode(&message.data).expect("an undo")),
@@ -217,6 +227,8 @@ impl Stage for Fair {
                 let next = self.mail.pop_front().ok_or("there is none")?;
                 self.deliver(next);
             }
+            ["the", "undo", "is", "retried"] => self.decide(RetryUndo),
+            ["the", "undo", "is", "skipped"] => self.decide(SkipUndo),
             ["advance", by] => self.advance(self.now + span(by)?),
             [id, "is", "silent"] => drop(self.silent.insert((*id).to_owned())),
             [id, "is", "back"] => {
@@ -231,7 +243,7 @@ impl Stage for Fair {
                 let (to, message) = (next.to.clone(), next.message.clone());
                 self.mail.push_front(Mail { to, message });
             }
-            _ => return Err("purse, collect, run, deliver one, advance, is silent, is back, the next message comes twice".into()),
+            _ => return Err("purse, collect, run, deliver one, advance, the undo is retried, the undo is skipped, is silent, is back, the next message comes twice".into()),
         }
         Ok(())
     }

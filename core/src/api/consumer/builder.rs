@@ -5,6 +5,7 @@ use super::middleware::{Around, Middleware};
 use super::route::{Batches, Inside, KindRoute, Raw, Routed, Routes, Typed};
 use super::{ConsumerError, ConsumerHandle, Group, GroupBuilder};
 use crate::api::model::{EventRef, events_of};
+use crate::api::tenure::Inner;
 use crate::api::{Aggregate, KindError, RawEvent, Tenure};
 use crate::bus::Pattern;
 use crate::consumer::{Definition, Filter, Keeping, Order, Pace, Policy, Source, Start};
@@ -16,7 +17,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 type MadeRoute = BoxFuture<'static, Result<(KindName, Arc<dyn KindRoute>), KindError>>;
@@ -111,6 +112,11 @@ impl ConsumerBuilder {
             Ok((kind, Arc::new(route) as Arc<dyn KindRoute>))
         }));
         self
+    }
+
+    /// Its name, and the node that it is to run on.
+    pub(super) fn name_and_node(&self) -> (String, Weak<Inner>) {
+        (self.name.clone(), Arc::downgrade(&self.tenure.inner))
     }
 
     /// What is published durably on topics of a pattern, in the place of the log's events.

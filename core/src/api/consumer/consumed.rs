@@ -17,6 +17,8 @@ pub struct Consumed<E> {
     place: EventPlace,
     live: bool,
     attempt: u32,
+    /// The how manieth of the events that one stored event is now.
+    part: u32,
 }
 
 impl<E> Consumed<E> {
@@ -68,7 +70,16 @@ impl<E> Consumed<E> {
             place: given.place,
             live: given.live,
             attempt: given.attempt,
+            part: 0,
         })
+    }
+
+    pub(super) fn with_part(self, part: u32) -> Self {
+        Self { part, ..self }
+    }
+
+    pub(super) fn part(&self) -> u32 {
+        self.part
     }
 }
 

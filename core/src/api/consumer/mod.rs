@@ -40,6 +40,7 @@ mod handler;
 mod letters;
 mod middleware;
 mod names;
+mod react;
 mod route;
 mod running;
 
@@ -62,6 +63,7 @@ pub use names::{
     ConsumerForm, ConsumerInfo, Consumers, ConsumersError, LettersOfName, NamedLetterError,
     PartitionInfo,
 };
+pub use react::Reaction;
 pub(in crate::api) use running::Running;
 
 pub use crate::consumer::NamesFault;

@@ -127,7 +127,8 @@ pub(in crate::api) fn decoded<A: Aggregate>(
     match tell_event::<A::Event>(facts, &given.subject.id, record) {
         Ok(events) => {
             let events = events.filter_map(|event| Consumed::new(given, event));
-            Ok(events.collect())
+            let parts = (0..).zip(events);
+            Ok(parts.map(|(part, event)| event.with_part(part)).collect())
         }
         Err(Untold::Never(FoldError::UnknownEvent { name, schema, .. })) => {
             let event = EventType { name, schema };

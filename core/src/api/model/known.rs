@@ -2,6 +2,7 @@
 
 use super::{AggregateModel, EffectModel, EventRef, Model, PolicyModel, ReadModel};
 use crate::api::effect::Aside;
+use crate::api::saga::Stuck;
 use crate::api::{Aggregate as _, Tenure};
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -23,7 +24,7 @@ impl Tenure {
     /// consumers that have handlers of kinds, as policies.
     pub fn model(&self) -> Model {
         let known = self.known();
-        let own = |kind: &&AggregateModel| kind.kind != Aside::KIND;
+        let own = |kind: &&AggregateModel| ![Aside::KIND, Stuck::KIND].contains(&&*kind.kind);
         let kinds = known.kinds.values().filter(own).cloned();
         let mut model = kinds.fold(Model::new(self.namespace().as_str()), Model::with);
         model.policies = known.policies.values().cloned().collect();

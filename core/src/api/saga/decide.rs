@@ -1,7 +1,12 @@
 //! What a saga does next.
 
 use super::messages::Late;
-use super::{Process, ReplyTo, Saga, SagaEvent, SagaPhase, SagaReport, SagaStatus, Start, Status};
+use super::stuck::{Freed, PutStuck, Stuck};
+use super::{
+    Process, ReplyTo, RetryUndo, Saga, SagaEvent, SagaPhase, SagaReport, SagaStatus, SkipUndo,
+    Start, Status,
+};
+use crate::api::plans::message_to;
 use crate::api::{Answer, AnswerCx, Decide, DecideCx, Decision, Never};
 use crate::format::Intent;
 use std::time::Duration;
@@ -14,6 +19,8 @@ struct Next<I> {
     events: Vec<SagaEvent<I>>,
     /// A command to be sent, when it is late, and its step.
     send: Option<(Result<Intent, String>, Duration, Late)>,
+    /// What the list of those that are stuck is told.
+    tell: Option<Result<Intent, String>>,
 }
 
 impl<I> Next<I> {
@@ -21,6 +28,7 @@ impl<I> Next<I> {
         Self {
             events: Vec::new(),
             send: None,
+            tell: None,
         }
     }
 }
@@ -60,6 +68,7 @@ impl<P: Process> Saga<P> {
         Next {
             events: vec![event],
             send,
+            tell: None,
         }
     }
 
@@ -70,13 +79,53 @@ impl<P: Process> Saga<P> {
                 return Next {
                     events: vec![SagaEvent::Undoing(step)],
                     send: Some(send),
+                    tell: None,
                 };
             }
         }
         Next {
             events: vec![SagaEvent::Compensated],
             send: None,
+            tell: None,
         }
+    }
+
+    /// The undo of a step is not reported: it is sent again, if it may be.
+    fn undo_again(&self, input: &P::Input, cx: &DecideCx<'_>, step: u32) -> Next<P::Input> {
+        let place = usize::try_from(step).ok();
+        let it = place.and_then(|place| P::steps(cx.id(), input).into_iter().nth(place));
+        let tries_max = it.map_or(0, |it| it.undo_tries_max);
+        if self.status.undo_tries < tries_max {
+            return Next {
+                events: vec![SagaEvent::UndoneAgain(step)],
+                send: Self::send(input, cx.id(), step, true),
+                tell: None,
+            };
+        }
+        let refused = self.status.undo_refused.clone();
+        let why = refused.unwrap_or_else(|| format!("the undo of step {step} was not reported"));
+        let stuck = PutStuck {
+            saga: cx.id().to_owned(),
+            step,
+            why: why.clone(),
+            times: self.status.stuck_times.saturating_add(1),
+            time_ms: cx.time().0,
+        };
+        Next {
+            events: vec![SagaEvent::Stuck { step, why }],
+            send: None,
+            tell: Some(message_to::<Stuck, _>(P::KIND, &stuck)),
+        }
+    }
+
+    /// It is stuck no more, and goes on.
+    fn freed(&self, id: &str, next: Next<P::Input>) -> Next<P::Input> {
+        let freed = Freed {
+            saga: id.to_owned(),
+            times: self.status.stuck_times,
+        };
+        let tell = Some(message_to::<Stuck, _>(P::KIND, &freed));
+        Next { tell, ..next }
     }
 
     /// A step failed: what was done is undone, itself too when nobody knows whether it was done.
@@ -96,7 +145,8 @@ impl<P: Process> Saga<P> {
             true => Decision::nothing(reply),
             false => Decision::events(next.events).reply(reply),
         };
-        match next.send {
+        let tell = next.tell;
+        let mut decision = match next.send {
             Some((intent, timeout, late)) => {
                 let mut decision = decision.remind(LATE, timeout, late);
                 decision.plans().intent(intent);
@@ -104,7 +154,11 @@ impl<P: Process> Saga<P> {
             }
             None if over => decision.cancel(LATE),
             None => decision,
+        };
+        if let Some(tell) = tell {
+            decision.plans().intent(tell);
         }
+        decision
     }
 }
 
@@ -150,6 +204,10 @@ impl<P: Process> Decide<SagaReport> for Saga<P> {
             (Some(input), SagaPhase::Back(now), Ok(())) if now == step && report.undo => {
                 Self::back(input, id, step)
             }
+            // Reported late, after all.
+            (Some(input), SagaPhase::Stuck(now), Ok(())) if now == step && report.undo => {
+                self.freed(id, Self::back(input, id, step))
+            }
             // Its reminder has it sent again.
             (_, SagaPhase::Back(now), Err(why)) if now == step && report.undo => Next {
                 events: vec![SagaEvent::UndoRefused {
@@ -157,6 +215,7 @@ impl<P: Process> Decide<SagaReport> for Saga<P> {
                     why: why.clone(),
                 }],
                 send: None,
+                tell: None,
             },
             // What is reported late, or twice.
             (_, _, _) => Next::nothing(),
@@ -176,14 +235,44 @@ impl<P: Process> Decide<Late> for Saga<P> {
                 let why = format!("step {step} was not reported in time");
                 Self::turn(input, id, step, true, why)
             }
-            (Some(input), SagaPhase::Back(now)) if now == step && late.undo => Next {
-                events: Vec::new(),
-                send: Self::send(input, id, step, true),
-            },
+            (Some(input), SagaPhase::Back(now)) if now == step && late.undo => {
+                self.undo_again(input, cx, step)
+            }
             // It was reported meanwhile.
             (_, _) => Next::nothing(),
         };
         Ok(Self::decision(next, ()))
+    }
+}
+
+impl<P: Process> Decide<RetryUndo> for Saga<P> {
+    type Reply = bool;
+    type Error = Never;
+
+    fn decide(&self, _: &RetryUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
+        let (Some(input), SagaPhase::Stuck(step)) = (&self.input, self.status.phase) else {
+            return Ok(Decision::nothing(false));
+        };
+        let again = Next {
+            events: vec![SagaEvent::Undoing(step)],
+            send: Self::send(input, cx.id(), step, true),
+            tell: None,
+        };
+        Ok(Self::decision(self.freed(cx.id(), again), true))
+    }
+}
+
+impl<P: Process> Decide<SkipUndo> for Saga<P> {
+    type Reply = bool;
+    type Error = Never;
+
+    fn decide(&self, _: &SkipUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
+        let (Some(input), SagaPhase::Stuck(step)) = (&self.input, self.status.phase) else {
+            return Ok(Decision::nothing(false));
+        };
+        let mut next = self.freed(cx.id(), Self::back(input, cx.id(), step));
+        next.events.insert(0, SagaEvent::UndoSkipped(step));
+        Ok(Self::decision(next, true))
     }
 }
 

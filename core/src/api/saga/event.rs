@@ -30,6 +30,17 @@ pub enum SagaEvent<I> {
         /// What its entity said.
         why: String,
     },
+    /// The undo of a step was sent once more.
+    UndoneAgain(u32),
+    /// A step was not undone for the last time: the saga waits for somebody.
+    Stuck {
+        /// The step.
+        step: u32,
+        /// Why.
+        why: String,
+    },
+    /// Somebody has undone a step, or it is to be left as it is.
+    UndoSkipped(u32),
     /// All steps are done.
     Completed,
     /// All that was done is undone.
@@ -50,6 +61,9 @@ impl<I: Serialize + DeserializeOwned + Send + 'static> Event for SagaEvent<I> {
         ("turned-back", 1),
         ("undoing", 1),
         ("undo-refused", 1),
+        ("undone-again", 1),
+        ("stuck", 1),
+        ("undo-skipped", 1),
         ("completed", 1),
         ("compensated", 1),
     ];
@@ -61,6 +75,9 @@ impl<I: Serialize + DeserializeOwned + Send + 'static> Event for SagaEvent<I> {
             Self::TurnedBack { .. } => "turned-back",
             Self::Undoing(_) => "undoing",
             Self::UndoRefused { .. } => "undo-refused",
+            Self::UndoneAgain(_) => "undone-again",
+            Self::Stuck { .. } => "stuck",
+            Self::UndoSkipped(_) => "undo-skipped",
             Self::Completed => "completed",
             Self::Compensated => "compensated",
         }
@@ -77,10 +94,13 @@ impl<I: Serialize + DeserializeOwned + Send + 'static> Event for SagaEvent<I> {
         };
         match self {
             Self::Started(input) => codec.encode(input),
-            Self::Advanced(step) | Self::Undoing(step) => codec.encode(step),
-            Self::TurnedBack { step, why: text } | Self::UndoRefused { step, why: text } => {
-                codec.encode(&why(step, text))
-            }
+            Self::Advanced(step)
+            | Self::Undoing(step)
+            | Self::UndoneAgain(step)
+            | Self::UndoSkipped(step) => codec.encode(step),
+            Self::TurnedBack { step, why: text }
+            | Self::UndoRefused { step, why: text }
+            | Self::Stuck { step, why: text } => codec.encode(&why(step, text)),
             Self::Completed | Self::Compensated => codec.encode(&()),
         }
     }
@@ -104,6 +124,12 @@ impl<I: Serialize + DeserializeOwned + Send + 'static> Event for SagaEvent<I> {
                 let Why { step, why } = why()?;
                 Some(Self::UndoRefused { step, why })
             }
+            ("undone-again", 1) => Some(Self::UndoneAgain(codec.decode(data)?)),
+            ("stuck", 1) => {
+                let Why { step, why } = why()?;
+                Some(Self::Stuck { step, why })
+            }
+            ("undo-skipped", 1) => Some(Self::UndoSkipped(codec.decode(data)?)),
             ("completed", 1) => Some(Self::Completed),
             ("compensated", 1) => Some(Self::Compensated),
             (_, _) => None,

@@ -40,6 +40,25 @@ impl Message for Late {
     const VERSION: u16 = 1;
 }
 
+/// Has a saga that is stuck send its undo again, as often as its step says; whether it was stuck.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RetryUndo;
+
+impl Message for RetryUndo {
+    const NAME: &'static str = "saga-retry-undo";
+    const VERSION: u16 = 1;
+}
+
+/// Has a saga that is stuck go on as if its undo had been reported: somebody has undone the step, or leaves it as
+/// it is; whether it was stuck.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SkipUndo;
+
+impl Message for SkipUndo {
+    const NAME: &'static str = "saga-skip-undo";
+    const VERSION: u16 = 1;
+}
+
 /// Asks how a saga stands.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Status;

@@ -10,6 +10,9 @@
 //!             │ refused   │ refused, or not reported in time
 //!             ▼           ▼
 //!        Compensated ◀─ undo 0 ◀─ undo 1 …   (each sent again until it is reported undone)
+//!                                   │ not reported undone, for the last time
+//!                                   ▼
+//!                                 Stuck       (listed: it is sent again by hand, or skipped)
 //! ```
 //!
 //! An entity that takes a step gets a [`ReplyTo`] with the command, and says what came of it in its decision
@@ -25,10 +28,14 @@ mod decide;
 mod event;
 mod messages;
 mod step;
+mod stuck;
 
 pub use event::SagaEvent;
-pub use messages::{Late, ReplyTo, SagaReport, Start, Status};
+pub use messages::{Late, ReplyTo, RetryUndo, SagaReport, SkipUndo, Start, Status};
 pub use step::Step;
+pub use stuck::{StuckSaga, StuckSagaError, StuckSagas};
+
+pub(crate) use stuck::Stuck;
 
 use super::model::{CommandRef, SagaModel};
 use super::{Aggregate, Entity, KindSettings, Messages};
@@ -93,6 +100,12 @@ pub struct SagaStatus {
     pub why: Option<String>,
     /// What the entity said last that did not undo a step yet.
     pub undo_refused: Option<String>,
+    /// How often the undo that is under way was sent.
+    #[serde(default)]
+    pub undo_tries: u32,
+    /// How often it was stuck.
+    #[serde(default)]
+    pub stuck_times: u32,
 }
 
 /// What a saga does.
@@ -106,9 +119,11 @@ pub enum SagaPhase {
     Forward(u32),
     /// This step is being undone; those after are.
     Back(u32),
+    /// This step was not undone, for the last time: the saga waits for somebody ([`StuckSagas`]).
+    Stuck(u32),
     /// All steps are done.
     Completed,
-    /// All that was done is undone.
+    /// All that was done is undone, but for what was skipped.
     Compensated,
 }
 
@@ -125,7 +140,15 @@ impl<P: Process> Aggregate for Saga<P> {
             SagaEvent::Undoing(step) => {
                 status.phase = SagaPhase::Back(*step);
                 status.undo_refused = None;
+                status.undo_tries = 1;
             }
+            SagaEvent::UndoneAgain(_) => status.undo_tries = status.undo_tries.saturating_add(1),
+            SagaEvent::Stuck { step, why } => {
+                status.phase = SagaPhase::Stuck(*step);
+                status.undo_refused = Some(why.clone());
+                status.stuck_times = status.stuck_times.saturating_add(1);
+            }
+            SagaEvent::UndoSkipped(_) => status.undo_refused = None,
             SagaEvent::UndoRefused { why, .. } => status.undo_refused = Some(why.clone()),
             SagaEvent::Completed => status.phase = SagaPhase::Completed,
             SagaEvent::Compensated => {
@@ -144,6 +167,7 @@ impl<P: Process> Entity for Saga<P> {
     fn messages() -> Messages<Self> {
         let commands = Messages::new().command::<Start<P::Input>>();
         let commands = commands.command::<SagaReport>();
+        let commands = commands.command::<RetryUndo>().command::<SkipUndo>();
         let commands = commands.command::<Late>().query::<Status>();
         commands.saga(SagaModel {
             issues: P::issues(),

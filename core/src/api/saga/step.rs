@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a step may take that does not say.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often an undo is sent that does not say.
+const UNDO_TRIES: u32 = 20;
+
 type Message = Box<dyn FnOnce(ReplyTo) -> Result<Intent, String>>;
 
 /// One step of a saga.
@@ -18,6 +21,7 @@ pub struct Step {
     pub(super) action: Message,
     pub(super) undo: Option<Message>,
     pub(super) timeout: Duration,
+    pub(super) undo_tries_max: u32,
 }
 
 impl fmt::Debug for Step {
@@ -40,6 +44,7 @@ impl Step {
             action: Box::new(move |to| message_to::<B, M>(&id, &command(to))),
             undo: None,
             timeout: TIMEOUT,
+            undo_tries_max: UNDO_TRIES,
         }
     }
 
@@ -51,6 +56,13 @@ impl Step {
     ) -> Self {
         let id = id.into();
         self.undo = Some(Box::new(move |to| message_to::<B, M>(&id, &command(to))));
+        self
+    }
+
+    /// How often its undo is sent before the saga is [stuck](super::SagaPhase::Stuck), at least once; 20 times, each
+    /// a [time-out](Self::timeout) after the one before, when this is not said.
+    pub fn undo_tries_max(mut self, tries: u32) -> Self {
+        self.undo_tries_max = tries.max(1);
         self
     }
 

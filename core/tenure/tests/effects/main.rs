@@ -3,6 +3,7 @@
 mod away;
 mod bad_input;
 mod calls;
+mod policies;
 mod sagas;
 
 use std::time::Duration;

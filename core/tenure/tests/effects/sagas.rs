@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tenure::prelude::*;
-use tenure::saga::{Process, ReplyTo, Saga, SagaEvent, SagaPhase, SagaStatus, Start, Status, Step};
+use tenure::saga::{
+    Process, ReplyTo, Saga, SagaEvent, SagaPhase, SagaStatus, Start, Status, Step, StuckSaga,
+};
 use tenure::{Cluster, EntityRef};
 
 on_both_shells!(
@@ -16,6 +18,8 @@ on_both_shells!(
     a_step_that_is_not_reported_in_time_is_undone_as_well,
     a_saga_is_started_once,
     sagas_go_on_when_nodes_die,
+    an_undo_that_is_refused_for_the_last_time_is_listed_and_retried,
+    an_undo_that_is_skipped_is_left_as_it_is,
 );
 
 /// A purse: what is in it, and by how much each step of a saga moved it; by nothing where that was undone,
@@ -134,8 +138,12 @@ impl Decide<Undo> for Purse {
     type Reply = ();
     type Error = Never;
 
-    fn decide(&self, Undo { to }: &Undo, _: &DecideCx<'_>) -> Decided {
+    fn decide(&self, Undo { to }: &Undo, cx: &DecideCx<'_>) -> Decided {
         let step = to.key();
+        // One of iron gives nothing back before it is full.
+        if cx.id().starts_with("iron") && self.cents < 1_000 {
+            return Ok(Decision::nothing(()).report(to, Err("it is shut".to_owned())));
+        }
         let decision = match self.steps.get(&step) {
             Some(None) => Decision::nothing(()),
             Some(Some(_)) | None => Decision::event(PurseEvent::Undone { step }),
@@ -179,6 +187,11 @@ impl Process for Collect {
         let takes = input.from.iter().map(|from| {
             Step::send::<Purse, _>(from, move |to| Take { cents: each, to })
                 .undo::<Purse, _>(from, |to| Undo { to })
+                .undo_tries_max(2)
+                .timeout(match from.starts_with("iron") {
+                    true => Duration::from_millis(300),
+                    false => Duration::from_secs(30),
+                })
         });
         let give = Step::send::<Purse, _>(&input.to, move |to| Give { cents: sum, to })
             .undo::<Purse, _>(&input.to, |to| Undo { to })
@@ -252,6 +265,9 @@ async fn story(node: &Tenure, id: &str) -> Vec<String> {
             SagaEvent::Undoing(step) => format!("undo {step}"),
             SagaEvent::Completed => "completed".to_owned(),
             SagaEvent::Compensated => "compensated".to_owned(),
+            SagaEvent::UndoneAgain(step) => format!("undo {step} again"),
+            SagaEvent::Stuck { step, .. } => format!("stuck at {step}"),
+            SagaEvent::UndoSkipped(step) => format!("skipped {step}"),
             other @ (SagaEvent::UndoRefused { .. } | _) => format!("{other:?}"),
         });
     }
@@ -379,4 +395,77 @@ async fn sagas_go_on_when_nodes_die(world: &World) {
     assert_eq!(sum, 4_000);
     assert_eq!(cents(node, "dan").await, 1_000 + 30 * completed);
     assert_eq!(cents(node, "poor").await, 0);
+}
+
+/// A saga that takes from one of iron, fails, and is stuck.
+async fn stuck(node: &Tenure, id: &str, iron: &str) -> EntityRef<Saga<Collect>> {
+    fill(node, &[("ann", 100), (iron, 100), ("poor", 0)]).await;
+    let saga = node.entity::<Saga<Collect>>(id);
+    let from = ["ann", iron, "poor"];
+    saga.ask(collection(&from, "cas", 30)).await.unwrap();
+    until("a saga that is stuck", || async {
+        let status = saga.read(Status).await;
+        status.is_ok_and(|status| status.phase == SagaPhase::Stuck(1))
+    })
+    .await;
+    saga
+}
+
+/// Waits until so many are listed.
+async fn listed(node: &Tenure, count: usize) -> Vec<StuckSaga> {
+    let stuck = node.stuck_sagas::<Collect>();
+    let last = std::sync::Mutex::new(Vec::new());
+    until("the list of those that are stuck", || async {
+        let Ok(all) = stuck.all().await else {
+            return false;
+        };
+        let there = all.len() == count;
+        *last.lock().unwrap() = all;
+        there
+    })
+    .await;
+    last.into_inner().unwrap()
+}
+
+async fn an_undo_that_is_refused_for_the_last_time_is_listed_and_retried(world: &World) {
+    let nodes = cluster(world, &["a", "b"]).await;
+    let (here, there) = (&nodes[0], &nodes[1]);
+    let saga = stuck(here, "gift", "iron").await;
+    let told = listed(there, 1).await;
+    let told: Vec<_> = told.iter().map(|it| (&*it.id, it.step, &*it.why)).collect();
+    assert_eq!(told, [("gift", 1, "it is shut")]);
+    // It is still shut.
+    let stuck = there.stuck_sagas::<Collect>();
+    assert!(stuck.retry("gift").await.unwrap());
+    until("that it is stuck again", || async {
+        let status = saga.read(Status).await;
+        status.is_ok_and(|it| it.phase == SagaPhase::Stuck(1) && it.stuck_times == 2)
+    })
+    .await;
+    assert_eq!(listed(there, 1).await[0].times, 2);
+    fill(here, &[("iron", 2_000)]).await;
+    assert_eq!(stuck.retry_all().await.unwrap(), 1);
+    assert_eq!(ended(&saga).await.phase, SagaPhase::Compensated);
+    assert_eq!(cents(here, "ann").await, 100);
+    assert_eq!(cents(here, "iron").await, 2_100);
+    listed(there, 0).await;
+    // What is not stuck has nothing to be retried.
+    assert!(!stuck.retry("gift").await.unwrap());
+    assert!(!stuck.skip("nobody").await.unwrap());
+}
+
+async fn an_undo_that_is_skipped_is_left_as_it_is(world: &World) {
+    let nodes = cluster(world, &["a"]).await;
+    let saga = stuck(&nodes[0], "gift", "iron").await;
+    listed(&nodes[0], 1).await;
+    let stuck = nodes[0].stuck_sagas::<Collect>();
+    assert!(stuck.skip("gift").await.unwrap());
+    assert_eq!(ended(&saga).await.phase, SagaPhase::Compensated);
+    assert_eq!(cents(&nodes[0], "ann").await, 100);
+    assert_eq!(cents(&nodes[0], "iron").await, 70);
+    listed(&nodes[0], 0).await;
+    let told = story(&nodes[0], "gift").await;
+    let last = &told[told.len() - 4..];
+    let expected = ["stuck at 1", "skipped 1", "undo 0", "compensated"];
+    assert_eq!(last, expected);
 }
