@@ -50,6 +50,7 @@ pub(crate) fn input(input: &Input) -> String {
         | Input::Lease(_)
         | Input::Wall(_)
         | Input::Dispatched { .. }
+        | Input::Failed(_)
         | Input::Evict => format!("{input:?}"),
     }
 }

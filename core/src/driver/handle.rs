@@ -15,15 +15,15 @@ use super::port::LanePort;
 use super::pulse::Pulse;
 use super::recorder::Recording;
 use super::request::{
-    EntityRequest, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
+    EntityRequest, FailedWish, HistoryAnswer, HistoryFailure, KindAnswer, KindFailure, Request,
 };
 use super::shell::{Shell, TaskHandle};
 use super::space::SpaceSeat;
 use crate::api::Ciphers;
 use crate::flow::Admission;
-use crate::format::Layout;
+use crate::format::{Layout, TakeOver};
 use crate::id::{CommandId, Incarnation, Partition, Sequence, ShardId, WallTime};
-use crate::log::HistoryAsk;
+use crate::log::{FailedOrder, HistoryAsk};
 use crate::name::{EntityId, Namespace};
 use crate::port::{StoreReply, StoreRequest};
 use crate::space::{KindWish, SpaceWish};
@@ -399,6 +399,24 @@ impl Handle {
         self.outbox.effects.count_into(&mut counters);
         (counters.flights_written, counters.flights_failed) = self.flights.counts();
         counters
+    }
+
+    /// What becomes of messages that failed, as far as this node owns their shards; how many there were.
+    pub(crate) async fn order_failed(
+        &self,
+        shard: Option<(TakeOver, ShardId)>,
+        order: FailedOrder,
+        deadline: Time,
+    ) -> Result<u64, NotSent> {
+        let mut ordered = 0;
+        for lane in 0..self.lanes.len() {
+            let (done, answer) = oneshot::channel();
+            let wish = Box::new(FailedWish { shard, order });
+            self.send(lane, Request::Failed(wish, done), deadline)
+                .await?;
+            ordered += answer.await.map_err(|_| NotSent::Stopped)?;
+        }
+        Ok(ordered)
     }
 
     /// What each lane's machines were fed lately.

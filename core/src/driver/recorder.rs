@@ -326,6 +326,7 @@ fn log_bytes(input: &Input) -> usize {
         | Input::Read(_)
         | Input::Wall(_)
         | Input::Dispatched { .. }
+        | Input::Failed(_)
         | Input::Ran { .. } => 0,
     }
 }

@@ -11,9 +11,9 @@ use super::lane::Stagecraft;
 use super::recorder::Recording;
 use crate::api::NodeChange;
 use crate::consumer::group::{GroupOrder, GroupOrderRefusal};
-use crate::format::{KindRecord, Metadata};
+use crate::format::{KindRecord, Metadata, TakeOver};
 use crate::id::{CommandId, ShardId, WallTime};
-use crate::log::{Expected, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
+use crate::log::{Expected, FailedOrder, Freshness, HistoryAsk, HistoryPage, HistoryRefusal};
 use crate::name::EntityId;
 use crate::node::ConfigError;
 use crate::port::{StoreReply, StoreRequest};
@@ -61,10 +61,20 @@ pub(crate) enum Request {
     ),
     /// Hand over what the node owns, and take nothing more; lane 0 only.
     Drain,
+    /// What becomes of messages that failed, of one shard of a class or of all that are owned here; how many
+    /// were there.
+    Failed(Box<FailedWish>, oneshot::Sender<u64>),
     /// What the lane has counted.
     Counters(oneshot::Sender<Counters>),
     /// What the lane's machines were fed lately.
     Recording(oneshot::Sender<Recording>),
+}
+
+/// What becomes of messages that failed.
+pub(crate) struct FailedWish {
+    /// Of which shard; none: of all that are owned here.
+    pub(crate) shard: Option<(TakeOver, ShardId)>,
+    pub(crate) order: FailedOrder,
 }
 
 /// A command or a question for one entity.
@@ -137,6 +147,7 @@ impl Request {
             Self::Pace(request) => drop(request),
             Self::Describe(_, done) => drop(done),
             Self::Drain | Self::ServeAlone | Self::LeaveGroup(..) => {}
+            Self::Failed(_, done) => drop(done),
             Self::Counters(done) => drop(done),
             Self::Recording(done) => drop(done),
         }

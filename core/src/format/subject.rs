@@ -90,6 +90,17 @@ impl Namespace {
         format!("{self}.idx.{}.{shard}", class.letter()).into()
     }
 
+    /// Whose index is on a subject; none when it is no index's of this namespace.
+    pub fn parse_index_subject(&self, subject: &str) -> Option<(TakeOver, ShardId)> {
+        let rest = subject.strip_prefix(self.as_str())?.strip_prefix(".idx.")?;
+        let (class, shard) = rest.split_once('.')?;
+        let classes = [TakeOver::Fenced, TakeOver::Leased];
+        let class = classes
+            .into_iter()
+            .find(|it| class.strip_prefix(it.letter()) == Some(""))?;
+        Some((class, ShardId(shard.parse().ok()?)))
+    }
+
     /// `<ns>.lay.<stream>`: the anchor of an event stream, its first message.
     pub fn anchor_subject(&self, partition: Partition) -> Subject {
         format!("{self}.lay.{partition}").into()

@@ -1,7 +1,7 @@
 //! What a shard's log reacts to.
 
 use super::{Freshness, KindConfig, KindIndex};
-use crate::format::{Later, Metadata};
+use crate::format::{IntentPlace, Later, Metadata};
 use crate::id::{CommandId, Incarnation, OpId, Sequence, Ticket, Version, WallTime};
 use crate::name::EntityId;
 use crate::port::StoreReply;
@@ -54,6 +54,8 @@ pub enum Input {
         /// What came of it.
         delivery: Delivery,
     },
+    /// What becomes of messages that could not be delivered as things were: a person's wish.
+    Failed(FailedOrder),
     /// The host did a [`Work`](super::Work).
     Ran {
         /// The work's operation.
@@ -68,6 +70,26 @@ pub enum Input {
         /// Its answer.
         reply: StoreReply,
     },
+}
+
+/// What is wanted of messages that could not be delivered as things were, and are kept as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub struct FailedOrder {
+    /// The one that is meant; none: all of the shard.
+    pub of: Option<IntentPlace>,
+    /// What becomes of it.
+    pub then: FailedThen,
+}
+
+/// What becomes of a message that is kept as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "driver", derive(serde::Serialize, serde::Deserialize))]
+pub enum FailedThen {
+    /// It is sent again.
+    Retry,
+    /// It is never sent.
+    Discard,
 }
 
 /// The shape of the store behind a shard (S8), from its stream's settings and the server's INFO.

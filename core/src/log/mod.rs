@@ -49,6 +49,7 @@ mod delete;
 mod earlier;
 mod effect;
 mod entity;
+mod failed;
 mod flight;
 mod freshness;
 mod history;
@@ -73,13 +74,15 @@ mod undelivered;
 
 pub use agenda::LaterCounts;
 pub use effect::{Base, Dispatch, Effect, Firing, Note, Provisional, StoredCommit, Work};
+pub use failed::{FailedIntent, FailedListing, FailedListingFault};
 pub use freshness::Freshness;
 pub use history::{
     Bodies, Bounds, Cursor, History, HistoryAsk, HistoryEffect, HistoryInput, HistoryPage,
     HistoryRefusal, LoggedCommit, PAGE_COMMITS_MAX, Range,
 };
 pub use input::{
-    Decided, Delivery, Expected, FoldError, Input, NewEvent, Ran, Read, Shape, Submit, Verdict,
+    Decided, Delivery, Expected, FailedOrder, FailedThen, FoldError, Input, NewEvent, Ran, Read,
+    Shape, Submit, Verdict,
 };
 pub use policy::{SnapshotPolicy, SnapshotPolicyError};
 pub use reply::{Damage, Refusal, Reply, Undelivered};

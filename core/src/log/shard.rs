@@ -683,6 +683,7 @@ impl Machine for Shard {
             Input::Read(read) => self.on_read(t, read),
             Input::Wall(wall) => self.on_wall(t, wall),
             Input::Dispatched { op, delivery } => self.on_dispatched(t, op, delivery),
+            Input::Failed(order) => self.on_failed_order(t, order),
             Input::Ran { op, ran } => self.on_ran(t, op, ran),
             Input::Stored { op, reply } => self.on_stored(t, op, reply),
         }

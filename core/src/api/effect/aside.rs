@@ -207,6 +207,13 @@ pub(crate) struct List {
 }
 message!(List, "list");
 
+/// The one of a key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Look {
+    pub(crate) key: String,
+}
+message!(Look, "look");
+
 /// No more fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Full;
@@ -274,9 +281,18 @@ impl Answer<List> for Aside {
     }
 }
 
+impl Answer<Look> for Aside {
+    type Reply = Option<DeadEffect>;
+
+    fn answer(&self, look: &Look, _: &AnswerCx<'_>) -> Option<DeadEffect> {
+        self.letters.get(&look.key).cloned()
+    }
+}
+
 impl Entity for Aside {
     fn messages() -> Messages<Self> {
         let commands = Messages::new().command::<PutAside>().command::<Replay>();
-        commands.command::<Remove>().query::<List>()
+        let commands = commands.command::<Remove>().query::<List>();
+        commands.query::<Look>()
     }
 }

@@ -1,6 +1,6 @@
 //! The effects that were put aside, for people and programs.
 
-use super::aside::{Aside, DeadEffect, List, Remove, Replay};
+use super::aside::{Aside, DeadEffect, List, Look, Remove, Replay};
 use crate::api::{AskError, EntityRef, Freshness, Message, Never, ReadError, Tenure};
 use std::fmt;
 
@@ -23,7 +23,7 @@ use std::fmt;
 #[derive(Clone)]
 pub struct DeadEffects {
     entity: EntityRef<Aside>,
-    effect: &'static str,
+    effect: String,
 }
 
 impl fmt::Debug for DeadEffects {
@@ -53,7 +53,15 @@ impl Tenure {
     pub fn dead_effects<M: Message>(&self) -> DeadEffects {
         DeadEffects {
             entity: self.entity::<Aside>(M::NAME),
-            effect: M::NAME,
+            effect: M::NAME.to_owned(),
+        }
+    }
+
+    /// The effects of a stable name that were put aside, for who has no type of them.
+    pub fn dead_effects_named(&self, effect: impl AsRef<str>) -> DeadEffects {
+        DeadEffects {
+            entity: self.entity::<Aside>(effect.as_ref()),
+            effect: effect.as_ref().to_owned(),
         }
     }
 }
@@ -77,6 +85,17 @@ impl DeadEffects {
         }
     }
 
+    /// One of them, by its key; none where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn get(&self, key: &str) -> Result<Option<DeadEffect>, DeadEffectError> {
+        let key = key.to_owned();
+        let read = self.entity.read(Look { key });
+        Ok(read.freshness(Freshness::Linearizable).await?)
+    }
+
     /// Has one called again, with its key, as often as its policy says; whether it was there.
     ///
     /// # Errors
@@ -98,6 +117,19 @@ impl DeadEffects {
             replayed += u64::from(self.replay(&letter.key).await?);
         }
         Ok(replayed)
+    }
+
+    /// Removes all that are there now, which are never done then; how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove`](Self::remove); those before are removed.
+    pub async fn remove_all(&self) -> Result<u64, DeadEffectError> {
+        let mut removed = 0;
+        for letter in self.all().await? {
+            removed += u64::from(self.remove(&letter.key).await?);
+        }
+        Ok(removed)
     }
 
     /// Removes one, which is never done then; whether it was there.

@@ -25,10 +25,12 @@
 
 mod aside;
 mod dead;
+mod failed;
 mod handler;
 
 pub use aside::DeadEffect;
 pub use dead::{DeadEffectError, DeadEffects};
+pub use failed::{FailedMessage, FailedMessages, FailedMessagesError, FailedPlace};
 pub use handler::{EffectCall, EffectHandler, EffectPolicy};
 
 pub(crate) use aside::Aside;

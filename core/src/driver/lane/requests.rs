@@ -1,6 +1,7 @@
 //! What handles ask of a lane.
 
 use super::{Env, Lane, Unusable, Who};
+use crate::driver::counters::Counters;
 use crate::driver::history::HistorySeat;
 use crate::driver::host::Answer;
 use crate::driver::request::{EntityRequest, HistoryAnswer, HistoryFailure, Request};
@@ -49,6 +50,16 @@ impl<S: Shell> Lane<S> {
                 let _ = done.send(self.describe(*change));
             }
             Some(Request::Drain) => self.drain(),
+            Some(Request::Failed(wish, done)) => {
+                let before = self.messages_failed();
+                self.feed_all(self.now, |seat| {
+                    let key = seat.key();
+                    let meant = wish.shard.is_none_or(|of| of == (key.class, key.shard));
+                    meant.then_some(Input::Failed(wish.order))
+                });
+                // A caller that went away needs no answer.
+                let _ = done.send(before.saturating_sub(self.messages_failed()));
+            }
             Some(Request::Counters(done)) => {
                 let mut counters = self.counters.clone();
                 self.count_cluster(&mut counters);
@@ -79,6 +90,15 @@ impl<S: Shell> Lane<S> {
                 let _ = done.send(self.flight.dump());
             }
         }
+    }
+
+    /// How many messages are kept as failed by the logs of this lane.
+    fn messages_failed(&self) -> u64 {
+        let mut counters = Counters::default();
+        for seat in self.seats.values() {
+            seat.count_later(&mut counters);
+        }
+        counters.intents_kept
     }
 
     /// A request runs here. What it comes to takes in what its caller's node knows of the stream.

@@ -4,7 +4,7 @@ use super::Stage;
 use crate::format::{Commit, Intent, IntentPlace, LayoutKey, Receiver};
 use crate::id::{CommandId, OpId, Sequence};
 use crate::log::shard::{Shard, Turn};
-use crate::log::{Delivery, Dispatch, Effect, Note};
+use crate::log::{Delivery, Dispatch, Effect, FailedOrder, FailedThen, Note};
 use crate::name::KindName;
 use crate::reached;
 use alloc::vec::Vec;
@@ -89,6 +89,29 @@ impl Shard {
             Delivery::Again | Delivery::Failed | Delivery::Waits => {}
         }
         self.delete_after(t, (&sender.0, &sender.1));
+    }
+
+    /// What could not be delivered is sent again, or never.
+    pub(in crate::log) fn on_failed_order(&mut self, t: &mut Turn<'_, '_>, order: FailedOrder) {
+        let Some(agenda) = self.agenda.as_deref_mut().filter(|agenda| !agenda.is_off()) else {
+            return;
+        };
+        let taken = agenda.intents.take_failed(order.of);
+        if taken.is_empty() {
+            return;
+        }
+        agenda.changed(t.cx.now);
+        match order.then {
+            FailedThen::Retry => {
+                reached!(t.cx, "later: what failed is sent again by hand");
+                for place in taken {
+                    agenda.intents.want(place);
+                }
+            }
+            FailedThen::Discard => {
+                reached!(t.cx, "later: what failed is discarded");
+            }
+        }
     }
 
     /// Takes in the messages of a stored commit; whether there was room for all.

@@ -298,6 +298,14 @@ impl Intents {
         self.failed.insert(place, Failed { cause, sender });
     }
 
+    /// Takes out what failed: one, or all.
+    pub(super) fn take_failed(&mut self, of: Option<IntentPlace>) -> Vec<IntentPlace> {
+        let wanted = |place: &IntentPlace| of.is_none_or(|of| of == *place);
+        let taken: Vec<_> = self.failed.keys().copied().filter(wanted).collect();
+        self.failed.retain(|place, _| !wanted(place));
+        taken
+    }
+
     /// What is in memory of an entity's messages that are not done.
     pub(super) fn of(
         &self,

@@ -3,6 +3,7 @@
 mod away;
 mod bad_input;
 mod calls;
+mod failed;
 mod policies;
 mod sagas;
 

@@ -55,6 +55,7 @@ impl World {
             | log::Input::Evict
             | log::Input::Wall(_)
             | log::Input::Dispatched { .. }
+            | log::Input::Failed(_)
             | log::Input::Submit(_)
             | log::Input::Read(_)
             | log::Input::Ran { .. }
