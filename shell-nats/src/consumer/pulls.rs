@@ -14,6 +14,9 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so long without a word a consumer that was asked is dead, or the way from it is cut.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// After so long without a word nothing more is asked of it: the server says something each second of whoever
+/// waits there, so a pull may not have come there, and what further ones bring would hide that.
+const DOUBTFUL: Duration = Duration::from_millis(1_500);
 /// How many pulls are out at most: two, and such as the server is about to end.
 const PULLS_MAX: usize = 4;
 /// A pull of fewer bytes would be ended by nearly each message.
@@ -84,7 +87,8 @@ impl Pulls {
         let bytes_max = limits.bytes_max.max(PULL_BYTES_MIN);
         let used =
             self.left.messages <= limits.messages_max / 2 || self.left.bytes <= bytes_max / 2;
-        if !used || self.out.len() >= PULLS_MAX {
+        let doubtful = !self.out.is_empty() && now >= self.heard + DOUBTFUL;
+        if !used || doubtful || self.out.len() >= PULLS_MAX {
             return None;
         }
         let max_bytes = match self.large {
@@ -173,7 +177,7 @@ impl Pulls {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, PULL_BYTES_MIN, Pulls};
+    use super::{DOUBTFUL, Limits, PULL_BYTES_MIN, Pulls, SILENCE_MAX};
     use tokio::time::Instant;
 
     const MIB: u64 = 1 << 20;
@@ -240,6 +244,18 @@ mod tests {
         assert!(pulls.dead_at().is_none());
         pulls.ended(second, (0, 0), false);
         assert!(pulls.next(limits(10), now).is_some());
+    }
+
+    #[test]
+    fn nothing_more_is_asked_for_while_a_pull_may_not_have_come() {
+        let (mut pulls, now) = (Pulls::new(now()), now());
+        pulls.next(limits(2), now).unwrap();
+        let later = now + DOUBTFUL;
+        assert!(pulls.next(limits(4), later).is_none());
+        let dead_at = now + SILENCE_MAX;
+        assert_eq!(pulls.dead_at(), Some(dead_at));
+        pulls.hear(later);
+        assert!(pulls.next(limits(4), later).is_some());
     }
 
     #[test]
