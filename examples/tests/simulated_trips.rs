@@ -1,12 +1,13 @@
 //! Sagas, effects and the bus on simulated clusters: whatever befalls nodes, store and network, trips are
 //! booked as a whole or undone, what was intended is done, and what was stored is handed over.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tenure::CommandOf;
 use tenure::bus::Published;
-use tenure::effect::{EffectCall, EffectPolicy};
+use tenure::effect::{EffectCall, EffectHandler, EffectPolicy};
 use tenure::prelude::*;
 use tenure::saga::{Saga, SagaPhase, SagaStatus, Start, Status};
 use tenure::sim::{Seeds, Sim};
@@ -15,9 +16,24 @@ use tenure_examples::trip::{Booking, Fill, Left, Notice, Stock, Trip};
 /// How many trips are booked, and events published.
 const TRIPS: usize = 6;
 
-/// What the outside was told of each trip, by the keys of effects; seeds run beside each other, and their
-/// trips have names of their own.
-static OUTSIDE: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+thread_local! {
+    /// What the outside was told of each trip: by the keys of effects, how often. Each run has a thread of its
+    /// own, on which all of it happens.
+    static OUTSIDE: RefCell<BTreeMap<String, BTreeMap<String, u32>>> = RefCell::default();
+}
+
+/// Tells the outside.
+fn notices() -> EffectHandler {
+    EffectHandler::new(
+        EffectPolicy::default(),
+        |call: EffectCall<Notice>| async move {
+            OUTSIDE.with_borrow_mut(|outside| {
+                let keys = outside.entry(call.effect.booking.clone()).or_default();
+                *keys.entry(call.key()).or_default() += 1;
+            });
+        },
+    )
+}
 
 /// Has something done, again and again until it is; with one id it is done once.
 async fn done<A, C>(sim: &Sim, id: &str, command: impl Fn() -> C)
@@ -60,19 +76,21 @@ async fn ended(sim: &Sim, trip: &str) -> SagaStatus {
     }
 }
 
-/// Under how many keys the outside was told of a trip.
-fn keys_of(trip: &str) -> usize {
-    let outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
-    outside.get(trip).map_or(0, BTreeSet::len)
+/// How often the outside was told of a trip under each key.
+fn told_of(trip: &str) -> Vec<u32> {
+    OUTSIDE.with_borrow(|outside| {
+        let keys = outside.get(trip);
+        keys.map_or_else(Vec::new, |keys| keys.values().copied().collect())
+    })
 }
 
-async fn trips(sim: Sim) {
-    let tag = sim.random(u64::MAX);
+#[tenure::sim_test(seeds = 8, faults = "storm", nodes = 3, serve(Stock, Saga<Trip>), effect(notices))]
+async fn trips_are_booked_as_a_whole_or_undone(sim: Sim) {
     let stocks = [("seats", 10, 1), ("rooms", 10, 1), ("rich", 10_000, 900)];
     for (stock, by, _) in stocks {
         done::<Stock, _>(&sim, stock, || Fill { by }).await;
     }
-    let names: Vec<String> = (0..TRIPS).map(|n| format!("{tag}-{n}")).collect();
+    let names: Vec<String> = (0..TRIPS).map(|n| format!("trip-{n}")).collect();
     for (n, name) in names.iter().enumerate() {
         let card = if n % 3 == 2 { "poor" } else { "rich" };
         let booking = || {
@@ -94,10 +112,10 @@ async fn trips(sim: Sim) {
         booked += i64::from(phase == SagaPhase::Completed);
         if phase == SagaPhase::Completed {
             // Each step has one effect, intended once: three keys, however often each was called.
-            while keys_of(name) < 3 {
+            while told_of(name).len() < 3 {
                 sim.sleep(Duration::from_millis(100)).await;
             }
-            assert_eq!(keys_of(name), 3, "{name}");
+            assert_eq!(told_of(name).len(), 3, "{name}");
         }
     }
     for (stock, was, each) in stocks {
@@ -109,24 +127,40 @@ async fn trips(sim: Sim) {
     }
 }
 
+/// The mistake: an outside that does not look at keys does some of it again.
+async fn each_call_counts(sim: Sim) {
+    done::<Stock, _>(&sim, "seats", || Fill { by: 10 }).await;
+    for n in 0..TRIPS {
+        let booking = || {
+            Start(Booking {
+                card: "seats".to_owned(),
+                cents: 1,
+            })
+        };
+        done::<Saga<Trip>, _>(&sim, &format!("trip-{n}"), booking).await;
+    }
+    sim.heal();
+    for n in 0..TRIPS {
+        ended(&sim, &format!("trip-{n}")).await;
+    }
+    // What was called twice was so by now, or is in another seed.
+    let told = (0..TRIPS).flat_map(|n| told_of(&format!("trip-{n}")));
+    assert_eq!(told.filter(|times| *times > 1).count(), 0);
+}
+
 #[test]
-fn trips_are_booked_as_a_whole_or_undone() {
-    let name = "simulated_trips::trips_are_booked_as_a_whole_or_undone";
+fn an_outside_that_does_not_look_at_keys_is_found() {
+    let name = "simulated_trips::an_outside_that_does_not_look_at_keys_is_found";
     let seeds = Seeds::new(name, "tenure-examples");
-    seeds.count(8).faults("storm").run(
+    let found = seeds.count(100).faults("storm").find(
         |cluster| {
             let cluster = cluster.nodes(3).serve::<Stock>().serve::<Saga<Trip>>();
-            cluster.effect(
-                EffectPolicy::default(),
-                |call: EffectCall<Notice>| async move {
-                    let mut outside = OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner);
-                    let keys = outside.entry(call.effect.booking.clone()).or_default();
-                    keys.insert(call.key());
-                },
-            )
+            cluster.effect_handler(notices())
         },
-        trips,
+        each_call_counts,
     );
+    let told = found.expect("a seed in which a call comes again");
+    assert!(told.to_string().contains("left == right"), "{told}");
 }
 
 /// Events that are stored while nodes die get to a subscription that goes on wherever it is begun again.

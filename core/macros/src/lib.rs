@@ -52,6 +52,7 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
 /// - `within_s`: after how many seconds of simulated time it has failed if it has not ended; 600 when it is
 ///   not set.
 /// - `serve(…)`, `actor(…)`: the entities and actors that each node has.
+/// - `effect(…)`: functions without arguments, each of which gives an `EffectHandler` that each node has.
 /// - `crate = "path"`: the path of `tenure` where it is not `::tenure`.
 ///
 /// The first seed that fails is told with the line that gets there again.

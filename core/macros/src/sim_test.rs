@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parser as _;
+use syn::parse::{Parse, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::{Error, ItemFn, LitInt, LitStr, Path, Result, Token, Type, parenthesized};
 
@@ -17,6 +17,7 @@ struct Arguments {
     within_s: Option<LitInt>,
     serve: Vec<Type>,
     actor: Vec<Type>,
+    effect: Vec<Path>,
     krate: Option<Path>,
 }
 
@@ -33,18 +34,21 @@ impl Arguments {
         } else if meta.path.is_ident("within_s") {
             once(&mut self.within_s, some(meta)?, meta)
         } else if meta.path.is_ident("serve") {
-            self.serve.extend(types(meta)?);
+            self.serve.extend(list::<Type>(meta)?);
             Ok(())
         } else if meta.path.is_ident("actor") {
-            self.actor.extend(types(meta)?);
+            self.actor.extend(list::<Type>(meta)?);
+            Ok(())
+        } else if meta.path.is_ident("effect") {
+            self.effect.extend(list::<Path>(meta)?);
             Ok(())
         } else if meta.path.is_ident("crate") {
             let path: LitStr = meta.value()?.parse()?;
             once(&mut self.krate, path.parse()?, meta)
         } else {
             Err(meta.error(
-                "expected `seeds`, `faults`, `nodes`, `shards`, `within_s`, `serve(…)`, `actor(…)` or \
-                 `crate`",
+                "expected `seeds`, `faults`, `nodes`, `shards`, `within_s`, `serve(…)`, `actor(…)`, \
+                 `effect(…)` or `crate`",
             ))
         }
     }
@@ -66,11 +70,11 @@ fn some(meta: &ParseNestedMeta<'_>) -> Result<LitInt> {
     }
 }
 
-fn types(meta: &ParseNestedMeta<'_>) -> Result<Vec<Type>> {
+fn list<T: Parse>(meta: &ParseNestedMeta<'_>) -> Result<Vec<T>> {
     let content;
     parenthesized!(content in meta.input);
-    let types = Punctuated::<Type, Token![,]>::parse_terminated(&content)?;
-    Ok(types.into_iter().collect())
+    let all = Punctuated::<T, Token![,]>::parse_terminated(&content)?;
+    Ok(all.into_iter().collect())
 }
 
 pub(crate) fn expand(arguments: TokenStream, test: &ItemFn) -> Result<TokenStream> {
@@ -101,7 +105,7 @@ pub(crate) fn expand(arguments: TokenStream, test: &ItemFn) -> Result<TokenStrea
     let within = said
         .within_s
         .map(|seconds| quote!(.within(::core::time::Duration::from_secs(#seconds))));
-    let (serve, actor) = (said.serve, said.actor);
+    let (serve, actor, effect) = (said.serve, said.actor, said.effect);
     Ok(quote! {
         #[test]
         #(#attributes)*
@@ -112,7 +116,8 @@ pub(crate) fn expand(arguments: TokenStream, test: &ItemFn) -> Result<TokenStrea
                 #seeds
                 #faults
                 .run(
-                    |cluster| cluster #nodes #shards #within #(.serve::<#serve>())* #(.actor::<#actor>())*,
+                    |cluster| cluster #nodes #shards #within
+                        #(.serve::<#serve>())* #(.actor::<#actor>())* #(.effect_handler(#effect()))*,
                     #name,
                 );
         }

@@ -280,13 +280,17 @@ impl Builder {
     /// The code that does the effects of a type ([`Decision::effect`](tenure_core::api::Decision::effect)). In a
     /// cluster every node that owns shards has the same; what a node does not know stays undone until a
     /// node that does owns its shard.
-    pub fn effect<M, F, Fut>(mut self, policy: EffectPolicy, handler: F) -> Self
+    pub fn effect<M, F, Fut>(self, policy: EffectPolicy, handler: F) -> Self
     where
         M: Message,
         F: Fn(EffectCall<M>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: HandlerOutcome> + Send + 'static,
     {
-        let handler = EffectHandler::new(policy, handler);
+        self.effect_handler(EffectHandler::new(policy, handler))
+    }
+
+    /// The same by a handler that was made before, as one that tests share with the program.
+    pub fn effect_handler(mut self, handler: EffectHandler) -> Self {
         self.options.effects.push(handler);
         self
     }

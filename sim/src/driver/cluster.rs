@@ -200,13 +200,17 @@ impl SimCluster {
 
     /// The code that every node has for the effects of a type. Its time and sleep are those of its
     /// [call](EffectCall).
-    pub fn effect<M, F, Fut>(mut self, policy: EffectPolicy, handler: F) -> Self
+    pub fn effect<M, F, Fut>(self, policy: EffectPolicy, handler: F) -> Self
     where
         M: Message,
         F: Fn(EffectCall<M>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: HandlerOutcome> + Send + 'static,
     {
-        let handler = EffectHandler::new(policy, handler);
+        self.effect_handler(EffectHandler::new(policy, handler))
+    }
+
+    /// The same by a handler that was made before, as the one that the program is built with.
+    pub fn effect_handler(mut self, handler: EffectHandler) -> Self {
         self.effects.push(handler);
         self
     }
