@@ -188,6 +188,7 @@ impl Publisher {
             }
             Outcome::Done(_) => return false,
             Outcome::Refused(_) | Outcome::Unknown => {
+                crate::reached!(cx, "bus: the server does not say what it is");
                 self.asks.wait(cx, &self.limits, Job::Capabilities);
             }
         }
@@ -262,6 +263,10 @@ impl Publisher {
                 });
                 // The store may make room, or be there again.
                 let again = refused.passes() || may_pass(&refused);
+                match again {
+                    true => crate::reached!(cx, "bus: a publication was refused for now"),
+                    false => crate::reached!(cx, "bus: a publication was refused for good"),
+                };
                 if !again {
                     // What an earlier attempt stored is refused by no later one, but answered as a duplicate.
                     let refusal = match doubt {
@@ -273,6 +278,7 @@ impl Publisher {
                 again
             }
             Outcome::Unknown => {
+                crate::reached!(cx, "bus: a publication's outcome is unknown");
                 if let Some(entry) = self.held.get_mut(&ticket) {
                     entry.doubt = true;
                 }

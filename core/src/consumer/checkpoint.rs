@@ -193,6 +193,7 @@ impl Consumer {
         refused: Refused,
         out: &mut Effects<Effect>,
     ) {
+        crate::reached!(cx, "consumer: refused for good");
         let fault = Fault::Store {
             name: self.config.definition.name.clone(),
             what: job.to_string(),

@@ -35,6 +35,7 @@ impl Consumer {
                 return Ok(());
             }
             Outcome::Unknown => {
+                crate::reached!(cx, "consumer: a checkpoint is not told");
                 self.again(cx, Job::Read);
                 return Ok(());
             }

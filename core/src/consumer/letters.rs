@@ -132,7 +132,10 @@ impl Consumer {
                 self.refused(cx, job, refused, out);
             }
             // It replaces itself.
-            Outcome::Unknown => self.again(cx, job),
+            Outcome::Unknown => {
+                crate::reached!(cx, "consumer: a dead letter's outcome is unknown");
+                self.again(cx, job);
+            }
         }
         Ok(())
     }
@@ -276,6 +279,7 @@ impl Consumer {
                 self.tell(ticket, want.refused(LetterRefusal::Store(refused)), out);
             }
             (_, Outcome::Unknown) => {
+                crate::reached!(cx, "consumer: an ask about dead letters is not answered");
                 self.again(cx, job);
                 return Ok(());
             }

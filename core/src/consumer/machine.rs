@@ -234,13 +234,14 @@ impl Consumer {
     }
 
     /// Asks again after a wait, as it was refused for now.
-    pub(super) fn again_after(&mut self, cx: &Cx<'_>, job: Job, refused: Refused) {
+    pub(super) fn again_after(&mut self, cx: &mut Cx<'_>, job: Job, refused: Refused) {
+        crate::reached!(cx, "consumer: refused for now");
         self.again(cx, job);
         self.watch.refused = Some((job, refused));
     }
 
     /// Asks again after a wait, with what it was refused over, if that is why.
-    pub(super) fn again_told(&mut self, cx: &Cx<'_>, job: Job, refused: Option<Refused>) {
+    pub(super) fn again_told(&mut self, cx: &mut Cx<'_>, job: Job, refused: Option<Refused>) {
         match refused {
             Some(refused) => self.again_after(cx, job, refused),
             None => self.again(cx, job),

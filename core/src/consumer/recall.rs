@@ -39,6 +39,7 @@ impl Consumer {
             Outcome::Done(_) => return Err(Misfit),
             // Its entity was deleted since, or its server lags: that tells nothing.
             Outcome::Refused(Refused::NotFound) => {
+                crate::reached!(cx, "consumer: the commit of its position is absent");
                 self.asks.done(job);
                 self.open(cx, n, out);
             }
@@ -52,7 +53,10 @@ impl Consumer {
             }
             Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
-            Outcome::Unknown => self.again(cx, job),
+            Outcome::Unknown => {
+                crate::reached!(cx, "consumer: the commit of its position is not told");
+                self.again(cx, job);
+            }
         }
         Ok(())
     }

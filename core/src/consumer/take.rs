@@ -128,7 +128,10 @@ impl Consumer {
             Outcome::Refused(Refused::NoStream) => self.is_absent(cx, n, out),
             Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
-            Outcome::Unknown => self.again(cx, job),
+            Outcome::Unknown => {
+                crate::reached!(cx, "consumer: a look at a stream is not answered");
+                self.again(cx, job);
+            }
         }
         Ok(())
     }
@@ -308,7 +311,10 @@ impl Consumer {
             }) => self.again(cx, job),
             Outcome::Refused(refused) if may_pass(&refused) => self.again_after(cx, job, refused),
             Outcome::Refused(refused) => self.refused(cx, job, refused, out),
-            Outcome::Unknown => self.again(cx, job),
+            Outcome::Unknown => {
+                crate::reached!(cx, "consumer: the outcome of an opening is unknown");
+                self.again(cx, job);
+            }
         }
         Ok(())
     }

@@ -38,9 +38,18 @@ impl Shard {
                 return self.load_again(t, slot);
             }
             Outcome::Refused(Refused::NotFound) => Err("its body is absent".to_string()),
-            Outcome::Refused(refused) if refused.passes() => return self.load_again(t, slot),
-            Outcome::Refused(refused) => Err(format!("its body cannot be read: {refused:?}")),
-            Outcome::Unknown => return self.load_again(t, slot),
+            Outcome::Refused(refused) if refused.passes() => {
+                reached!(t.cx, "load: a body was refused for now");
+                return self.load_again(t, slot);
+            }
+            Outcome::Refused(refused) => {
+                reached!(t.cx, "load: a body was refused for good");
+                Err(format!("its body cannot be read: {refused:?}"))
+            }
+            Outcome::Unknown => {
+                reached!(t.cx, "load: a body is not answered");
+                return self.load_again(t, slot);
+            }
         };
         match usable {
             Ok(snapshot) => {
@@ -242,11 +251,16 @@ impl Shard {
                 self.on_absent_commit(t, slot, sequence);
             }
             Outcome::Refused(refused) if refused.passes() => {
+                reached!(t.cx, "load: a listed commit was refused for now");
                 listed.again(sequence);
                 self.load_again(t, slot);
             }
-            Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
+            Outcome::Refused(refused) => {
+                reached!(t.cx, "load: a listed commit was refused for good");
+                self.load_failed(t, slot, Refusal::Store(refused));
+            }
             Outcome::Unknown => {
+                reached!(t.cx, "load: a listed commit is not answered");
                 listed.again(sequence);
                 self.load_again(t, slot);
             }

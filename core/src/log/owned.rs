@@ -321,6 +321,7 @@ impl Shard {
             Outcome::Refused(refused)
                 if refused.passes() || matches!(refused, Refused::WrongLast { .. }) =>
             {
+                reached!(t.cx, "owned: a claim was refused for now");
                 if refused.settles(self.shape.replicated) {
                     claim.tried.pop();
                 }
@@ -366,6 +367,7 @@ impl Shard {
                 return self.claim_later(t);
             }
             Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "owned: the record in a claim's way is not told");
                 return self.claim_later(t);
             }
         };

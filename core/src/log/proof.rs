@@ -25,9 +25,18 @@ impl Shard {
                 self.look_low(t, Sequence::NONE, known);
                 self.load_again(t, slot);
             }
-            Outcome::Refused(refused) if refused.passes() => self.load_again(t, slot),
-            Outcome::Refused(refused) => self.load_failed(t, slot, Refusal::Store(refused)),
-            Outcome::Unknown => self.load_again(t, slot),
+            Outcome::Refused(refused) if refused.passes() => {
+                reached!(t.cx, "load: a proof was refused for now");
+                self.load_again(t, slot);
+            }
+            Outcome::Refused(refused) => {
+                reached!(t.cx, "load: a proof was refused for good");
+                self.load_failed(t, slot, Refusal::Store(refused));
+            }
+            Outcome::Unknown => {
+                reached!(t.cx, "load: a proof is not answered");
+                self.load_again(t, slot);
+            }
         }
     }
 

@@ -223,7 +223,10 @@ impl Shard {
         let page = match reply {
             Outcome::Done(StoreDone::Page(page)) => page,
             Outcome::Done(_) => return t.halt("the answer to a scan is another kind"),
-            Outcome::Refused(_) | Outcome::Unknown => return self.unswept(kind, entity),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "log: a sweep is not told what is there");
+                return self.unswept(kind, entity);
+            }
         };
         let Page { messages, more } = page;
         let last = messages.last().map(|message| message.sequence);

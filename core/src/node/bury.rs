@@ -127,7 +127,10 @@ impl Node {
                 }
                 self.look_at(name);
             }
-            Outcome::Refused(_) => self.bury_later(name, now),
+            Outcome::Refused(_) => {
+                reached!(t.cx, "node: a tombstone was refused for now");
+                self.bury_later(name, now);
+            }
             Outcome::Unknown => {
                 reached!(t.cx, "node: a tombstone's outcome is unknown");
                 self.bury_later(name, now);

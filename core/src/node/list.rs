@@ -201,10 +201,12 @@ impl Node {
                 more: false,
             },
             Outcome::Refused(refused) => {
+                reached!(t.cx, "node: a list was refused for now");
                 self.say(t, format!("the members cannot be listed: {refused}"));
                 return self.list_later(t, proof);
             }
             Outcome::Unknown => {
+                reached!(t.cx, "node: a list is not answered");
                 self.say(t, SILENT.to_string());
                 return self.list_later(t, proof);
             }
@@ -445,6 +447,7 @@ impl Node {
             Outcome::Done(_) => self.halt(t, HaltReason::WrongAnswer(op)),
             Outcome::Refused(Refused::NotFound) => {}
             Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "node: a look at records is not told");
                 self.lists.looks.extend(names);
                 let delay = self.delay(t, 4);
                 self.lists.look_due = t.cx.now + delay;

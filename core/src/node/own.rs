@@ -272,9 +272,11 @@ impl Node {
             Outcome::Refused(_) | Outcome::Unknown if !awaited => {}
             Outcome::Refused(Refused::WrongLast { actual }) => self.overtaken(t, actual),
             Outcome::Refused(refused) if self.joins() && is_final(&refused) => {
+                reached!(t.cx, "node: a join was refused for good");
                 self.refuse(t, JoinError::Store(refused));
             }
             Outcome::Refused(refused) => {
+                reached!(t.cx, "node: a heartbeat was refused for now");
                 // A replicated stream's refusal need not be the last word (S10).
                 if !refused.settles(true) {
                     self.own.doubt();
@@ -373,12 +375,16 @@ impl Node {
             },
             Outcome::Done(_) => return self.halt(t, HaltReason::WrongAnswer(op)),
             Outcome::Refused(Refused::NotFound) => {
+                reached!(t.cx, "node: the record in a join's way is absent");
                 // It was replaced meanwhile, or an old leader does not know it: the next write's own
                 // check says what stands there now.
                 self.own.in_the_way = None;
                 return self.own_later(t);
             }
-            Outcome::Refused(_) | Outcome::Unknown => return self.own_later(t),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "node: the record in a join's way is not told");
+                return self.own_later(t);
+            }
         };
         self.own.in_the_way = None;
         self.own.tries = 0;

@@ -132,6 +132,7 @@ impl Owners {
             Outcome::Done(StoreDone::Latest(proof)) => (proof.messages, proof.up_to),
             Outcome::Refused(Refused::NotFound) => (Vec::new(), Sequence::NONE),
             Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "owners: records are not told");
                 let tries = self.read_tries;
                 self.read_tries = tries.saturating_add(1);
                 return self.read_later(t, &reading.places, tries);

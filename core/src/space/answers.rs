@@ -57,6 +57,7 @@ impl Space {
         match next {
             Next::Ask => self.ask(job, out),
             Next::Wait(last) => {
+                crate::reached!(cx, "space: a request is asked again");
                 self.last = last;
                 self.asks.wait(cx, &self.limits, job);
             }
@@ -65,10 +66,14 @@ impl Space {
                 self.carry_on(cx, out);
             }
             Next::Fail(error) if self.may_come_back(cx.now, &error) => {
+                crate::reached!(cx, "space: what is missing may come back");
                 self.last = error.to_string();
                 self.asks.wait(cx, &self.limits, job);
             }
-            Next::Fail(error) => self.fail(error, out),
+            Next::Fail(error) => {
+                crate::reached!(cx, "space: it cannot be used");
+                self.fail(error, out);
+            }
             Next::Wrong => self.halt(HaltReason::WrongAnswer(op), out),
         }
     }

@@ -321,13 +321,18 @@ impl Exporter {
                 Job::End(_) => return self.later(cx, job, "a stream is not found".into()),
             },
             Outcome::Refused(refused) if refused.passes() => {
+                crate::reached!(cx, "export: a read was refused for now");
                 return self.later(cx, job, refused.to_string());
             }
             Outcome::Refused(refused) => {
+                crate::reached!(cx, "export: a read was refused for good");
                 let what = "read the namespace".into();
                 return self.fail(TransferFault::Refused { what, refused }, out);
             }
-            Outcome::Unknown => return self.later(cx, job, "the store did not answer".into()),
+            Outcome::Unknown => {
+                crate::reached!(cx, "export: a read is not answered");
+                return self.later(cx, job, "the store did not answer".into());
+            }
         };
         if !matches!(job, Job::Leg(_)) {
             self.asks.done(job);

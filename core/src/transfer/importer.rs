@@ -286,14 +286,19 @@ impl Importer {
                 Err(refused)
             }
             Outcome::Refused(refused) if refused.passes() => {
+                crate::reached!(cx, "import: a write was refused for now");
                 return self.later(cx, job, refused.to_string());
             }
             Outcome::Refused(refused) => {
+                crate::reached!(cx, "import: a write was refused for good");
                 let what = "write the namespace".into();
                 return self.fail(TransferFault::Refused { what, refused }, out);
             }
             // It may be stored, now or later; sent again, one of both is (X2).
-            Outcome::Unknown => return self.later(cx, job, "the store did not answer".into()),
+            Outcome::Unknown => {
+                crate::reached!(cx, "import: a write's outcome is unknown");
+                return self.later(cx, job, "the store did not answer".into());
+            }
         };
         match job {
             Job::Entity(number) => self.entity_answered(cx, number, answer, out),

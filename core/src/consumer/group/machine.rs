@@ -270,9 +270,10 @@ impl Group {
     }
 
     /// The same, with what it was refused over, if that is why.
-    pub(super) fn again_told(&mut self, cx: &Cx<'_>, job: Job, refused: Option<Refused>) {
+    pub(super) fn again_told(&mut self, cx: &mut Cx<'_>, job: Job, refused: Option<Refused>) {
         self.again(cx, job);
         if let Some(refused) = refused {
+            crate::reached!(cx, "group: refused for now");
             self.refused = Some((job, refused));
         }
     }

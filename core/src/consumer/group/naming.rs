@@ -55,6 +55,7 @@ impl Group {
                 return Ok(());
             }
             Outcome::Unknown => {
+                crate::reached!(cx, "group: its record is not told");
                 self.again(cx, Job::Name);
                 return Ok(());
             }
@@ -112,6 +113,7 @@ impl Group {
             Outcome::Done(_) => return Err(Misfit),
             // Another node made it, or I did by an attempt whose answer was lost.
             Outcome::Refused(Refused::WrongLast { .. }) | Outcome::Unknown => {
+                crate::reached!(cx, "group: the outcome of making it is unknown");
                 self.again(cx, Job::Name);
             }
             Outcome::Refused(refused) if may_pass(&refused) => {
@@ -172,6 +174,7 @@ impl Group {
         refused: Refused,
         out: &mut Effects<Effect>,
     ) {
+        crate::reached!(cx, "group: refused for good");
         let fault = Fault::Store {
             name: self.config.definition.name.clone(),
             what: job.to_string(),

@@ -241,7 +241,10 @@ impl Group {
                     | Phase::Halted => self.doubt(),
                 }
             }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Orders),
+            Outcome::Refused(refused) if may_pass(&refused) => {
+                crate::reached!(cx, "group: an order was refused for now");
+                self.again(cx, Job::Orders);
+            }
             Outcome::Refused(refused) => self.refuse(GroupOrderRefusal::Store(refused), out),
         }
         Ok(())

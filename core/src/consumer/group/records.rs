@@ -94,11 +94,13 @@ impl Group {
             Outcome::Done(_) => return Err(Misfit),
             Outcome::Refused(Refused::NotFound) => Vec::new(),
             Outcome::Refused(refused) => {
+                crate::reached!(cx, "group: records were refused");
                 self.ends_without(&refused);
                 self.again(cx, Job::Read);
                 return Ok(());
             }
             Outcome::Unknown => {
+                crate::reached!(cx, "group: records are not told");
                 self.again(cx, Job::Read);
                 return Ok(());
             }
@@ -363,8 +365,12 @@ impl Group {
                 }
                 self.doubt();
             }
-            Outcome::Refused(refused) if may_pass(&refused) => self.again(cx, Job::Write(part)),
+            Outcome::Refused(refused) if may_pass(&refused) => {
+                crate::reached!(cx, "group: a record was refused for now");
+                self.again(cx, Job::Write(part));
+            }
             Outcome::Refused(refused) => {
+                crate::reached!(cx, "group: a record was refused for good");
                 // What names this run, or may yet, is not left to nobody.
                 let stays = self.spot(part).is_some_and(|spot| match &spot.hold {
                     Hold::Releasing(_) => true,

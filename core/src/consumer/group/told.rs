@@ -188,6 +188,7 @@ impl Group {
                 return Ok(());
             }
             Outcome::Refused(_) | Outcome::Unknown => {
+                crate::reached!(cx, "group: the end of a stream is not told");
                 self.again(cx, Job::End(n));
                 return Ok(());
             }

@@ -106,7 +106,10 @@ impl Shard {
         match reply {
             Outcome::Done(StoreDone::Latest(proof)) => self.on_index_proof(t, proof),
             Outcome::Done(_) => t.halt("the answer to a read of last messages is another kind"),
-            Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "later: an index is not told");
+                self.index_later(t);
+            }
         }
     }
 
@@ -340,8 +343,12 @@ impl Shard {
                     self.seal(t);
                 }
             }
-            Outcome::Refused(refused) if refused.passes() => self.index_unwritten(t),
+            Outcome::Refused(refused) if refused.passes() => {
+                reached!(t.cx, "later: an index was refused for now");
+                self.index_unwritten(t);
+            }
             Outcome::Refused(refused) => {
+                reached!(t.cx, "later: an index was refused for good");
                 self.index_unwritten(t);
                 self.index_failed(t, format!("the index was refused: {refused}"));
             }

@@ -99,11 +99,15 @@ impl Shard {
             Outcome::Done(StoreDone::Page(page)) => self.on_shelf_page(t, &reading, &page),
             Outcome::Done(_) => return t.halt("the answer to a scan is another kind"),
             Outcome::Refused(refused) if !refused.passes() => {
+                reached!(t.cx, "later: a page for a receiver was refused for good");
                 let cause = format!("messages to a receiver cannot be read: {refused}");
                 t.note(Note::IndexFailed { cause });
                 wait(now + self.limits.later_delay_max)
             }
-            Outcome::Refused(_) | Outcome::Unknown => wait(now + self.limits.retry_delay_max),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "later: a page for a receiver is not told");
+                wait(now + self.limits.retry_delay_max)
+            }
         };
         if let Some(agenda) = &mut self.agenda {
             let lines = &mut agenda.intents.lines;

@@ -174,9 +174,13 @@ impl Shard {
             Outcome::Done(StoreDone::Page(page)) => self.on_page(t, &page, known),
             Outcome::Done(_) => t.halt("the answer to a scan is another kind"),
             Outcome::Refused(refused) if !refused.passes() => {
+                reached!(t.cx, "later: a page was refused for good");
                 self.index_failed(t, format!("its commits cannot be read: {refused}"));
             }
-            Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "later: a page is not told");
+                self.index_later(t);
+            }
         }
     }
 
@@ -363,7 +367,10 @@ impl Shard {
                 agenda.changed(now);
                 self.delete_all_on(t);
             }
-            Outcome::Refused(_) | Outcome::Unknown => self.index_later(t),
+            Outcome::Refused(_) | Outcome::Unknown => {
+                reached!(t.cx, "later: the commit of an undone message is not told");
+                self.index_later(t);
+            }
         }
     }
 

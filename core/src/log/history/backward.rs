@@ -106,9 +106,15 @@ impl History {
                 }
             }
             Some(refused) if !refused.passes() => {
+                crate::reached!(cx, "history: a commit was refused for good");
                 return Linked::End(Next::Done(Err(HistoryRefusal::Store(refused))));
             }
-            Some(_) | None => {}
+            Some(_) => {
+                crate::reached!(cx, "history: a commit was refused for now");
+            }
+            None => {
+                crate::reached!(cx, "history: a commit is not answered");
+            }
         }
         link.state = LinkState::Wanted {
             at: cx.now + self.delay(cx),

@@ -248,12 +248,19 @@ impl History {
             (Err(Some(Refused::NotFound)), Plan::Body(recall, named)) => {
                 self.bodiless(cx, *recall, named)
             }
-            (Err(Some(refused)), plan) if refused.passes() => self.again(cx, plan),
+            (Err(Some(refused)), plan) if refused.passes() => {
+                crate::reached!(cx, "history: a read was refused for now");
+                self.again(cx, plan)
+            }
             (Err(Some(_)), Plan::Body(recall, named)) => self.useless(cx, *recall, named),
             (Err(Some(refused)), Plan::Head(_) | Plan::Scan(_) | Plan::First(_)) => {
+                crate::reached!(cx, "history: a read was refused for good");
                 Next::Done(Err(HistoryRefusal::Store(refused)))
             }
-            (Err(None), plan) => self.again(cx, plan),
+            (Err(None), plan) => {
+                crate::reached!(cx, "history: a read is not answered");
+                self.again(cx, plan)
+            }
         }
     }
 
