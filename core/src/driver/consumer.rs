@@ -5,6 +5,7 @@ use super::handle::{Clock, Handle, NotSent};
 use super::handling::{Handling, Permission, Teller};
 use super::host::{caught, panic_text};
 use super::lane::{Env, Who};
+use super::panics::Panics;
 use super::recorder::{LastBegan, Recorded};
 use super::request::Request;
 use super::shell::TaskHandle;
@@ -111,6 +112,9 @@ pub(crate) type Report = (u64, OpId, Option<Handled>);
 /// Runs a task in the lane's world.
 pub(crate) type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) -> TaskHandle + Send + Sync>;
 
+/// What a lane runs handlers with: where they run, and where it is told of their ends and their panics.
+pub(crate) type LaneSide = (Spawn, mpsc::UnboundedSender<Report>, Panics);
+
 /// The user's code, who is told how it stands, and under which lease it acts.
 pub(crate) type Cast = (
     Arc<dyn ConsumerHost>,
@@ -120,13 +124,15 @@ pub(crate) type Cast = (
 
 /// One consumer of a lane.
 pub(crate) struct ConsumerSeat {
-    name: String,
+    name: Arc<str>,
     machine: Consumer,
     dice: Dice,
     effects: Effects<Effect>,
     host: Arc<dyn ConsumerHost>,
     spawn: Spawn,
     reports: mpsc::UnboundedSender<Report>,
+    /// Those of the handler are told here.
+    panics: Panics,
     /// Under which its handlers act, where it is a partition of a group.
     permission: Option<Permission>,
     running: BTreeMap<OpId, TaskHandle>,
@@ -151,8 +157,7 @@ impl ConsumerSeat {
         consume: Consume,
         limits: Limits,
         dice: Dice,
-        spawn: Spawn,
-        reports: mpsc::UnboundedSender<Report>,
+        lane: LaneSide,
     ) -> Option<(Self, Begun)> {
         let Consume {
             config,
@@ -170,7 +175,7 @@ impl ConsumerSeat {
             }
         };
         let cast = (host, told, None);
-        let this = Self::seated((name, machine), limits, dice, (spawn, reports), cast);
+        let this = Self::seated((name, machine), limits, dice, lane, cast);
         Some((this, done))
     }
 
@@ -179,17 +184,18 @@ impl ConsumerSeat {
         (name, machine): (String, Consumer),
         limits: Limits,
         dice: Dice,
-        (spawn, reports): (Spawn, mpsc::UnboundedSender<Report>),
+        (spawn, reports, panics): LaneSide,
         (host, told, permission): Cast,
     ) -> Self {
         Self {
-            name,
+            name: name.into(),
             machine,
             dice,
             effects: Effects::new(limits.effects_max),
             host,
             spawn,
             reports,
+            panics,
             permission,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -290,13 +296,20 @@ impl ConsumerSeat {
         let progress = Progress::default();
         let may_act = self.permission.as_ref().is_none_or(Permission::allows);
         let begun = may_act.then(|| caught(|| self.host.handle(batch, progress.clone())));
+        let (panics, name) = (self.panics.clone(), Arc::clone(&self.name));
         let handler = begun.map(|begun| {
             let handler = async move {
                 let handled = match begun {
-                    Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
-                    Err(panic) => Ok(failed(&progress, panic)),
+                    Ok(handling) => {
+                        let handled = AssertUnwindSafe(handling).catch_unwind().await;
+                        handled.map_err(panic_text)
+                    }
+                    Err(panic) => Err(panic),
                 };
-                handled.unwrap_or_else(|panic| failed(&progress, panic_text(panic)))
+                handled.unwrap_or_else(|panic| {
+                    panics.add(format!("the handler of {name}"), panic.clone());
+                    failed(&progress, panic)
+                })
             };
             handler.boxed()
         });
@@ -315,7 +328,7 @@ impl ConsumerSeat {
     }
 
     fn note(&self, notice: &Notice) {
-        let consumer = self.name.as_str();
+        let consumer = &*self.name;
         match notice {
             Notice::Started { positions, resumed } => {
                 tracing::info!(consumer, ?positions, resumed, "consumer_started");
@@ -353,10 +366,10 @@ impl ConsumerSeat {
     fn say(&self, ended: Option<Ended>) {
         match &ended {
             Some(Ended::Fault(fault)) => {
-                tracing::warn!(consumer = self.name.as_str(), %fault, "consumer_ended");
+                tracing::warn!(consumer = &*self.name, %fault, "consumer_ended");
             }
             Some(Ended::Stopped { running }) => {
-                tracing::info!(consumer = self.name.as_str(), running, "consumer_stopped");
+                tracing::info!(consumer = &*self.name, running, "consumer_stopped");
             }
             Some(Ended::Halted(_) | Ended::Cut) | None => {}
         }

@@ -8,6 +8,7 @@ use super::consumer::Clocked;
 use super::counters::Counters;
 use super::host::panic_text;
 use super::outbox::Outbox;
+use super::panics::Panics;
 use super::shell::Shell;
 use crate::format::Layout;
 use crate::log::{Delivery, Dispatch};
@@ -55,11 +56,11 @@ impl EffectCounts {
     }
 }
 
-/// Calls an effect in a task of the shell; what comes of it is told.
+/// Calls an effect in a task of the shell; what comes of it is told, and its panic to the lane.
 pub(crate) fn call<S: Shell>(
     shell: &S,
     (outbox, layout, store_timeout): (&Arc<Outbox>, &Arc<Layout>, Span),
-    host: Arc<dyn EffectHost>,
+    (host, panics): (Arc<dyn EffectHost>, Panics),
     dispatch: Dispatch,
 ) -> oneshot::Receiver<Delivery> {
     let (done, delivered) = oneshot::channel();
@@ -71,8 +72,12 @@ pub(crate) fn call<S: Shell>(
         // The user's code may panic before it returns a future.
         let calling = async { host.call(dispatch.clone(), clock.clone()).await };
         let called = AssertUnwindSafe(calling).catch_unwind().await;
-        let called =
-            called.unwrap_or_else(|panic| host.panicked(dispatch, &panic_text(panic), &clock));
+        let called = called.unwrap_or_else(|panic| {
+            let text = panic_text(panic);
+            let effect = format!("the handler of effect {}", dispatch.intent.message.name);
+            panics.add(effect, text.clone());
+            host.panicked(dispatch, &text, &clock)
+        });
         let failed = !matches!(called, Called::Done);
         counts
             .failed

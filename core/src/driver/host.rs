@@ -52,6 +52,11 @@ pub(crate) trait Host: Send {
 
     /// Tells every caller that is left.
     fn finish_all(&mut self, answer: &Answer);
+
+    /// Which of the user's code panicked last, and with what text, if nobody asked for it before.
+    fn take_panic(&mut self) -> Option<(String, String)> {
+        None
+    }
 }
 
 /// In what state of things users' code of an entity runs.

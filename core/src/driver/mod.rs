@@ -29,6 +29,7 @@ pub(crate) mod lease;
 mod link;
 mod outbox;
 mod packed;
+mod panics;
 pub(crate) mod port;
 mod pulse;
 mod recorder;

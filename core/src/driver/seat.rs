@@ -3,6 +3,7 @@
 use super::counters::Counters;
 use super::host::{Answer, Host, KindEntry, Turn, caught};
 use super::lane::{Env, Who};
+use super::panics::Panics;
 use super::recorder::LastBegan;
 use super::request::{EntityRequest, What};
 use crate::cache::StockAt;
@@ -10,7 +11,7 @@ use crate::format::{TakeOver, WriteMode};
 use crate::id::{Epoch, KindId, OpId, Sequence, ShardId, Slot, Ticket, Version};
 use crate::log::{
     CacheCounts, Decided, Dispatch, Effect, Input, KindIndex, Note, Provisional, Ran, Read,
-    Refusal, Reply, Shape, Shard, ShardConfig, Stock, Submit, Work,
+    Refusal, Reply, Shape, Shard, ShardConfig, Stock, Submit, Verdict, Work,
 };
 use crate::port::StreamName;
 use crate::shard::{Order, Place, Report};
@@ -143,6 +144,8 @@ pub(crate) struct Seat {
     works: VecDeque<(OpId, Work)>,
     /// What it came to, or why it panicked, until the machine takes it in.
     ran: VecDeque<(OpId, Result<Ran, String>)>,
+    /// Those of hosts are told here.
+    panics: Panics,
     /// What the cache was told that the machine keeps.
     told: Stock,
     /// When the lane looks at it at the latest: at its next deadline or before.
@@ -165,7 +168,7 @@ impl Seat {
         config: ShardConfig,
         limits: Arc<Limits>,
         dice: Dice,
-        names: &mut BTreeSet<StreamName>,
+        (names, panics): (&mut BTreeSet<StreamName>, Panics),
     ) -> Self {
         let mut machine = Shard::new(config, limits);
         machine.share_names(names);
@@ -180,6 +183,7 @@ impl Seat {
             tickets: Table::new(),
             works: VecDeque::new(),
             ran: VecDeque::new(),
+            panics,
             told: Stock::default(),
             noted: None,
             counted: CacheCounts::default(),
@@ -395,6 +399,10 @@ impl Seat {
     pub(crate) fn run_hosts(&mut self) {
         while let Some((op, work)) = self.works.pop_front() {
             let ran = caught(|| self.work(work));
+            if ran.as_ref().is_ok_and(has_failed) {
+                let panicked = self.hosts.iter_mut().filter_map(|host| host.take_panic());
+                panicked.for_each(|(code, text)| self.panics.add(code, text));
+            }
             self.ran.push_back((op, ran));
         }
     }
@@ -682,5 +690,17 @@ impl Seat {
     fn at(&mut self, slot: Slot) -> &mut dyn Host {
         let kind = *self.slots.get(slot).expect("a slot that was folded");
         self.host(kind)
+    }
+}
+
+/// Whether work of a host came to something that a panic of the user's code may have led to.
+fn has_failed(ran: &Ran) -> bool {
+    match ran {
+        Ran::Folded(folded) => folded.is_err(),
+        Ran::Decided(decided) => decided
+            .iter()
+            .any(|one| matches!(one.verdict, Verdict::Failed(_))),
+        Ran::Answered => false,
+        Ran::Snapshotted(snapshot) => snapshot.is_err(),
     }
 }

@@ -22,7 +22,7 @@ on_both_shells!(
 
 /// An aggregate with bad code.
 #[derive(Debug, Default)]
-struct Clumsy {
+pub(crate) struct Clumsy {
     sum: i64,
 }
 
@@ -34,7 +34,7 @@ impl Clone for Clumsy {
 }
 
 #[derive(Debug, Event)]
-enum ClumsyEvent {
+pub(crate) enum ClumsyEvent {
     #[event(name = "added", version = 1)]
     Added(i64),
 }
@@ -52,7 +52,7 @@ impl Aggregate for Clumsy {
 
 #[derive(Serialize, Deserialize, Message)]
 #[message(name = "add", version = 1)]
-struct Add(i64);
+pub(crate) struct Add(pub(crate) i64);
 
 impl Decide<Add> for Clumsy {
     type Reply = i64;

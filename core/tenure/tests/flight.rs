@@ -12,10 +12,10 @@ use tenure_core::port::{Ack, Page, Refused, StoreDone};
 use tenure_core::step::{Outcome, Time};
 
 /// A fresh folder, which goes with this.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("flights")
             .join(name);
@@ -24,11 +24,11 @@ impl Folder {
         Self(folder)
     }
 
-    fn flights(&self) -> Flights {
+    pub(crate) fn flights(&self) -> Flights {
         Flights::into_folder(&self.0)
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(&self.0) else {
             return Vec::new();
         };
@@ -38,7 +38,7 @@ impl Folder {
         names
     }
 
-    fn read(&self, name: &str) -> Flight {
+    pub(crate) fn read(&self, name: &str) -> Flight {
         let bytes = std::fs::read(self.0.join(name)).unwrap();
         Flight::from_bytes(&bytes).unwrap()
     }

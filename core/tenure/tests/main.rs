@@ -28,6 +28,7 @@ mod kit;
 mod limits;
 mod log;
 mod model;
+mod panics;
 #[path = "projections/main.rs"]
 mod projections;
 mod repository;

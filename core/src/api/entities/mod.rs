@@ -159,7 +159,11 @@ pub(crate) struct Entities<A: Aggregate> {
     messages: Option<Messages<A>>,
     slots: Slots<Entity<A>>,
     callers: Table<Ticket, Ask<A>>,
+    panicked: Option<Panicked>,
 }
+
+/// Which of the user's code panicked, and with what text.
+type Panicked = (&'static str, String);
 
 struct Entity<A> {
     id: EntityId,
@@ -187,6 +191,7 @@ impl<A: Aggregate> Entities<A> {
             messages,
             slots: Slots::default(),
             callers: Table::new(),
+            panicked: None,
         }
     }
 }
@@ -265,7 +270,11 @@ impl<A: Aggregate> Host for Entities<A> {
                 held.committed
             }
         };
-        let committed = fold_commits(&self.facts, state, commits)?;
+        let committed = fold_commits(&self.facts, state, commits).inspect_err(|error| {
+            if let FoldError::Panicked { cause, .. } = error {
+                self.panicked = Some(("evolve", cause.clone()));
+            }
+        })?;
         self.slots.insert(
             slot,
             Entity {
@@ -285,6 +294,7 @@ impl<A: Aggregate> Host for Entities<A> {
             scene: scene(&self.facts, &entity.id, (self.shard, turn)),
             cipher: &self.facts.cipher,
             messages: &mut self.messages,
+            panicked: &mut self.panicked,
             committed: &entity.committed,
             state: None,
             events: Vec::new(),
@@ -349,6 +359,7 @@ impl<A: Aggregate> Host for Entities<A> {
             scene: scene(&self.facts, &entity.id, (self.shard, turn)),
             cipher: &self.facts.cipher,
             messages: &mut self.messages,
+            panicked: &mut self.panicked,
             committed: &entity.committed,
             state: None,
             events: Vec::new(),
@@ -383,7 +394,11 @@ impl<A: Aggregate> Host for Entities<A> {
             }
             Ok(Some(Err(error))) => Err(error.to_string()),
             Ok(None) => Err("Aggregate::snapshot makes none of this state".to_owned()),
-            Err(panic) => Err(format!("Aggregate::snapshot panicked: {panic}")),
+            Err(panic) => {
+                let told = format!("Aggregate::snapshot panicked: {panic}");
+                self.panicked = Some(("snapshot", panic));
+                Err(told)
+            }
         }
     }
 
@@ -395,6 +410,11 @@ impl<A: Aggregate> Host for Entities<A> {
         if let Some(ask) = self.callers.remove(&ticket) {
             ask.tell(answer);
         }
+    }
+
+    fn take_panic(&mut self) -> Option<(String, String)> {
+        let (code, text) = self.panicked.take()?;
+        Some((format!("{code} of {}", self.facts.kind), text))
     }
 
     fn finish_all(&mut self, answer: &Answer) {

@@ -1,6 +1,6 @@
 //! One round of decisions on one entity.
 
-use super::{Draft, Job};
+use super::{Draft, Job, Panicked};
 use crate::api::contexts::{Said, Scene};
 use crate::api::plans::Plans;
 use crate::api::{
@@ -21,6 +21,8 @@ pub(super) struct Round<'a, A: Aggregate> {
     pub(super) cipher: &'a Ciphered,
     /// The commands that the entity's reminders come as.
     pub(super) messages: &'a mut Option<Messages<A>>,
+    /// What panicked last.
+    pub(super) panicked: &'a mut Option<Panicked>,
     pub(super) committed: &'a A,
     /// The state after the events so far; `None` while there are none.
     pub(super) state: Option<A>,
@@ -62,7 +64,11 @@ impl<A: Aggregate> Round<'_, A> {
                     .and_then(|later| self.accept((events, later), outcome, (record, delete)))
                     .unwrap_or_else(Verdict::Failed)
             }
-            Err(panic) => Verdict::Failed(format!("decide panicked: {panic}")),
+            Err(panic) => {
+                let told = format!("decide panicked: {panic}");
+                *self.panicked = Some(("decide", panic));
+                Verdict::Failed(told)
+            }
         }
     }
 
@@ -178,7 +184,9 @@ impl<A: Aggregate> Round<'_, A> {
             }
             Err(panic) => {
                 self.rebuild();
-                Err(format!("evolve panicked: {panic}"))
+                let told = format!("evolve panicked: {panic}");
+                *self.panicked = Some(("evolve", panic));
+                Err(told)
             }
         }
     }

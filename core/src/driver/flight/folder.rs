@@ -4,6 +4,7 @@
 use super::{Flight, FlightFault};
 use crate::driver::handle::Clock;
 use crate::driver::host::caught;
+use crate::driver::panics::Panics;
 use crate::driver::recorder::{Recorder, Recording};
 use crate::step::{Span, Time};
 use std::fs;
@@ -248,6 +249,8 @@ pub(crate) struct BlackBox<M: core::fmt::Debug + Copy> {
     dice_key: u128,
     boot: Time,
     folder: Arc<FlightFolder>,
+    /// Panics of users' code in the lane, but for those of actors.
+    pub(crate) panics: Panics,
     /// The halts and panics that were looked at.
     told: (u64, u64),
     /// Until then panics of users' code lead to no flight.
@@ -262,6 +265,7 @@ impl<M: core::fmt::Debug + Copy> BlackBox<M> {
             dice_key,
             boot,
             folder,
+            panics: Panics::default(),
             told: (0, 0),
             quiet: boot,
         }
@@ -273,7 +277,8 @@ impl<M: core::fmt::Debug + Copy> BlackBox<M> {
     }
 
     /// Writes a flight when a machine has halted or code has panicked since the last turn.
-    pub(crate) fn watch(&mut self, now: Time, halts: u64, panics: u64) {
+    pub(crate) fn watch(&mut self, now: Time, halts: u64, actor_panics: u64) {
+        let panics = actor_panics + self.panics.count();
         if self.told == (halts, panics) {
             return;
         }
@@ -302,10 +307,13 @@ impl<M: core::fmt::Debug + Copy> BlackBox<M> {
                 machine: "actors".to_owned(),
                 reason: "the node's log has the reason".to_owned(),
             },
-            None => FlightFault::Panicked {
-                machine: "an actor's code".to_owned(),
-                reason: "the node's log has its message".to_owned(),
-            },
+            None => {
+                let (machine, reason) = self.panics.take().unwrap_or_else(|| {
+                    let told = "the node's log has its message";
+                    ("an actor's code".to_owned(), told.to_owned())
+                });
+                FlightFault::Panicked { machine, reason }
+            }
         })
     }
 }

@@ -23,7 +23,8 @@ impl<S: Shell> Lane<S> {
         let shell = self.shell.clone();
         let spawn: Spawn = Arc::new(move |task| shell.spawn(task));
         let reports = self.consumer_reports.0.clone();
-        let seat = ConsumerSeat::new(consume, *self.limits, dice, spawn, reports);
+        let lane = (spawn, reports, self.flight.panics.clone());
+        let seat = ConsumerSeat::new(consume, *self.limits, dice, lane);
         // Who wanted it was told why not.
         let Some((seat, done)) = seat else {
             return;

@@ -37,6 +37,7 @@ impl<S: Shell> Lane<S> {
                     };
                     let delivered = match outbox.effect(&dispatch.intent.kind) {
                         Some(host) => {
+                            let host = (host, self.flight.panics.clone());
                             effects::call(&self.shell, (outbox, layout, timeout), host, dispatch)
                         }
                         None => {

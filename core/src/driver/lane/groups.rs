@@ -257,7 +257,7 @@ impl<S: Shell> Lane<S> {
             (name, machine),
             *self.limits,
             dice,
-            (spawn, reports),
+            (spawn, reports, self.flight.panics.clone()),
             (host, told, Some(permission)),
         );
         self.consumers.insert(number, seat);

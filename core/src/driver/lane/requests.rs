@@ -191,7 +191,7 @@ impl<S: Shell> Lane<S> {
             config,
             Arc::clone(&self.limits),
             dice,
-            &mut self.names,
+            (&mut self.names, self.flight.panics.clone()),
         );
         let shape = self.shapes.as_deref().and_then(|shapes| seat.shape(shapes));
         let now = self.now;

@@ -2,7 +2,7 @@
 
 mod away;
 mod bad_input;
-mod calls;
+pub(crate) mod calls;
 mod failed;
 mod policies;
 mod sagas;
