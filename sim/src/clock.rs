@@ -2,6 +2,9 @@
 //! on (S16), and counts the time in which the node stands still. One that breaks its word jumps, or
 //! stands still itself.
 
+use crate::deviation::{Deviation, Fault};
+use crate::draw::Draws;
+use crate::profile::Faults;
 use tenure_core::{Span, Time};
 
 const MILLION: i128 = 1_000_000;
@@ -25,6 +28,23 @@ impl Clock {
             drift_ppm,
             frozen: false,
         }
+    }
+
+    /// That of a node which starts now: it runs by so many millionths too fast, unless that is not among
+    /// what goes wrong in this run.
+    pub(crate) fn start(
+        draws: &mut Draws,
+        faults: &Faults,
+        (node, now): (usize, u64),
+        drift_ppm: i64,
+    ) -> Self {
+        let drift = Deviation::Fault {
+            fault: Fault::Drift,
+            row: node as u64,
+            number: 1,
+        };
+        let drifts = faults.drift && drift_ppm != 0 && draws.deviations.happens(drift);
+        Self::new(now, if drifts { drift_ppm } else { 0 })
     }
 
     /// What it shows at a true time.

@@ -67,6 +67,14 @@ pub fn missing(world: WorldKind, probe: &CountingProbe) -> Vec<&'static str> {
     wanted.into_keys().collect()
 }
 
+/// How many histories had too many orders for the budget of the checker that looks for one: nobody judged
+/// them.
+pub fn given_up(probe: &CountingProbe) -> u64 {
+    let mut counts = probe.counts();
+    let site = counts.find(|(site, ..)| site.name == "world: too many orders to look at");
+    site.map_or(0, |(_, held, _)| held)
+}
+
 /// The places that were passed least often, with how often.
 pub fn rarest(probe: &CountingProbe, count: usize) -> Vec<(&'static str, u64)> {
     let sites = probe.counts().map(|(site, held, _)| (site.name, held));

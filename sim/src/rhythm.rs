@@ -120,6 +120,7 @@ impl Rhythm {
             | Fault::DyingLink
             | Fault::LateLink
             | Fault::GivenUp
+            | Fault::Drift
             | Fault::LostMessage
             | Fault::HalfOpen
             | Fault::SlowReader

@@ -64,6 +64,11 @@ fn a_node_that_asks_the_store_in_vain() {
 }
 
 #[test]
+fn clocks_that_run_apart() {
+    comes_and_can_be_left_out(Fault::Drift, Profile::Drift);
+}
+
+#[test]
 fn an_ownership_record_that_is_deleted() {
     comes_and_can_be_left_out(Fault::LostRecord, Profile::Swarm);
 }

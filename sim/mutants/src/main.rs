@@ -51,6 +51,9 @@ struct Options {
     /// With --sim: write what was found into the table of mutants in this file, such as DESIGN.md
     #[arg(long, requires = "sim", value_name = "FILE")]
     table: Option<PathBuf>,
+    /// With --sim: half of the runs have to come down to so few deviations, or the exit code is 15
+    #[arg(long, requires = "sim", value_name = "NUMBER")]
+    deviations_max: Option<u64>,
     /// With --sim: print one line of JSON at the end
     #[arg(long, requires = "sim")]
     json: bool,
@@ -104,6 +107,7 @@ fn hunted(options: &Options) -> Result<u8, String> {
             jobs: options.jobs,
             resume: options.resume,
             table: options.table.clone(),
+            deviations_max: options.deviations_max,
             json: options.json,
         };
         return hunt.run(&lab, canary, &mutants);

@@ -17,11 +17,32 @@ extern crate std;
 
 /// Whether it is this one.
 pub fn is(name: &str) -> bool {
+    chosen() == Some(name)
+}
+
+/// Its name.
+pub fn chosen() -> Option<&'static str> {
     static CHOSEN: std::sync::OnceLock<Option<std::string::String>> = std::sync::OnceLock::new();
-    let chosen = CHOSEN.get_or_init(|| std::env::var("TENURE_MUTANT").ok());
-    chosen.as_deref() == Some(name)
+    CHOSEN
+        .get_or_init(|| std::env::var("TENURE_MUTANT").ok())
+        .as_deref()
 }
 "#;
+
+/// Where runs of the simulator get the number that tells them apart.
+pub(crate) const HASHED: &str = "sim/src/case.rs";
+
+/// That source, with the mutant's name in the number: a run under a mutant is another run, also where
+/// its seed does not come by the mistake.
+pub(crate) fn hashed(text: &str) -> Result<String, String> {
+    const BEGINS: &str = "let mut hasher = SipHasher24::new();";
+    let [before, after] = text.split(BEGINS).collect::<Vec<_>>()[..] else {
+        return Err(format!("{HASHED} does not have {BEGINS:?} once"));
+    };
+    Ok(format!(
+        "{before}{BEGINS}\n    hasher.write(crate::mutant::chosen().unwrap_or_default().as_bytes());{after}"
+    ))
+}
 
 /// The folders of the packages that files are of.
 pub(crate) fn packages<'a>(files: impl Iterator<Item = &'a String>) -> BTreeSet<&'a str> {
@@ -118,7 +139,7 @@ fn place(text: &str, change: &Place) -> Result<Range<usize>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{packages, place};
+    use super::{HASHED, hashed, packages, place};
     use crate::list::Place;
 
     fn change(before: &str, expression: &str, after: &str) -> Place {
@@ -129,6 +150,17 @@ mod tests {
             after: after.to_owned(),
             instead: "x".to_owned(),
         }
+    }
+
+    #[test]
+    fn the_mutants_name_is_in_the_number_of_a_run() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = std::fs::read_to_string(root.join(HASHED)).unwrap();
+        let planted = hashed(&text).unwrap();
+        let (_, run) = planted.split_once("pub fn trace_hash(").unwrap();
+        let (run, _) = run.split_once("\n}\n").unwrap();
+        assert!(run.contains("crate::mutant::chosen()"), "{run}");
+        assert!(hashed(&planted.repeat(2)).is_err());
     }
 
     #[test]

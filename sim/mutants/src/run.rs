@@ -1,7 +1,7 @@
 //! The copy of the workspace, and what is run in it.
 
 use crate::list::{Killer, Mutant, place};
-use crate::plant::{CHOICE, MODULE, packages, planted};
+use crate::plant::{CHOICE, HASHED, MODULE, hashed, packages, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -58,6 +58,11 @@ impl Lab {
         let target = copy.join("target");
         let told = |error: io::Error| format!("{}: {error}", copy.display());
         let mut planted = planted(root, mutants)?;
+        let text = match planted.remove(HASHED) {
+            Some(text) => text,
+            None => fs::read_to_string(root.join(HASHED)).map_err(told)?,
+        };
+        planted.insert(HASHED.to_owned(), hashed(&text)?);
         let with_mutants = packages(planted.keys()).into_iter().map(str::to_owned);
         for package in with_mutants.collect::<Vec<_>>() {
             let lib = format!("{package}/src/lib.rs");

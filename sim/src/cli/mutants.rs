@@ -14,6 +14,7 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
         jobs,
         open,
         resume,
+        deviations_max,
         table,
         json,
     } = options;
@@ -43,6 +44,9 @@ pub(super) fn run(options: &Mutants) -> Result<u8, String> {
     if *resume {
         command.arg("--resume");
     }
+    if let Some(most) = deviations_max {
+        command.args(["--deviations-max", &most.to_string()]);
+    }
     if let Some(file) = table {
         let file = std::path::absolute(file).map_err(|error| error.to_string())?;
         command.arg("--table").arg(file);
@@ -67,6 +71,7 @@ fn again(options: &Mutants) -> String {
         jobs,
         open,
         resume,
+        deviations_max,
         table,
         json,
     } = options;
@@ -76,6 +81,9 @@ fn again(options: &Mutants) -> String {
     }
     if let Some(world) = world {
         line.push_str(&format!(" --world {world}"));
+    }
+    if let Some(most) = deviations_max {
+        line.push_str(&format!(" --deviations-max {most}"));
     }
     if let Some(file) = table {
         line.push_str(&format!(" --table {}", file.display()));

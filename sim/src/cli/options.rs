@@ -205,6 +205,9 @@ pub(crate) struct Mutants {
     /// Go on where an earlier hunt with the same build was stopped
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Half of the runs have to come down to so few deviations, or the exit code is 15
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) deviations_max: Option<u64>,
     /// Write what was found into the table of mutants in this file, such as DESIGN.md
     #[arg(long, value_name = "FILE")]
     pub(crate) table: Option<PathBuf>,

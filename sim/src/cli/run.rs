@@ -2,6 +2,7 @@
 
 use super::options::Run;
 use super::told;
+use tenure_sim::coverage::given_up;
 use tenure_sim::{Broken, Case, Report};
 
 /// Runs it, twice when nothing is printed on the way.
@@ -52,6 +53,9 @@ fn told(case: &Case, report: &Report, json: bool) {
         report.commits,
         faults.count()
     );
+    if given_up(&report.probe) > 0 {
+        println!("UNJUDGED: its history has too many orders to look at");
+    }
     if json {
         told::json_of(case, report);
     }

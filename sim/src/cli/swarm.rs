@@ -7,7 +7,7 @@ use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tenure_sim::coverage::{missing, rarest};
+use tenure_sim::coverage::{given_up, missing, rarest};
 use tenure_sim::{Ending, Profile, Swarm, Tally, Watch};
 
 /// How often it says how far it is.
@@ -15,6 +15,9 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Seeds of each profile in one round of a run that ends when all is covered.
 const ROUND: u64 = 16;
+
+/// Of so many seeds the history of one may go without a verdict; one more may in any swarm.
+const GIVEN_UP_ONE_IN: u64 = 50;
 
 /// Runs them, one profile after another.
 pub(super) fn run(options: &Options) -> Result<u8, String> {
@@ -113,7 +116,7 @@ impl Runs<'_> {
         Ok(())
     }
 
-    fn end(self) -> u8 {
+    fn end(mut self) -> u8 {
         let seconds = self.begin.elapsed().as_secs_f64();
         if self.options.sites {
             told::sites(&self.all.probe);
@@ -125,6 +128,17 @@ impl Runs<'_> {
             self.all.probe.counts().count(),
             missing.len()
         );
+        let given_up = given_up(&self.all.probe);
+        if is_unjudged(given_up, self.all.seeds) {
+            println!(
+                "UNJUDGED: {given_up} of {} histories have too many orders to look at, and one in \
+                 {GIVEN_UP_ONE_IN} may",
+                self.all.seeds
+            );
+            if self.worst == 0 {
+                self.worst = NOT_COVERED;
+            }
+        }
         if self.options.until_covered {
             for (name, count) in rarest(&self.all.probe, 5) {
                 println!("  rare: {count:>6}  {name}");
@@ -243,8 +257,12 @@ fn worse(one: u8, other: u8) -> u8 {
 }
 
 fn sum(tally: &Tally, seconds: f64) -> String {
+    let given_up = match given_up(&tally.probe) {
+        0 => String::new(),
+        count => format!(", {count} unjudged"),
+    };
     format!(
-        "{} seeds ({} twice), {} failed, {} events, {} questions, {} commits, {:.1} seeds/s, {:.0} \
+        "{} seeds ({} twice), {} failed{given_up}, {} events, {} questions, {} commits, {:.1} seeds/s, {:.0} \
          simulated s/s",
         tally.seeds,
         tally.compared,
@@ -276,8 +294,7 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
         "events": tally.events,
         "questions": tally.asked,
         "commits": tally.commits,
-        // Histories whose orders were too many to be looked at: nobody judged them.
-        "given_up": passed(tally, "world: too many orders to look at"),
+        "given_up": given_up(&tally.probe),
         "sites": tally.probe.counts().count(),
         "sites_missing": missing,
         "failures": tally.failures.iter().map(|failure| json!({
@@ -295,16 +312,14 @@ fn of_swarm(which: &Which, tally: &Tally, missing: &[&str], seconds: f64) -> ser
     })
 }
 
-/// How often a place was passed.
-fn passed(tally: &Tally, name: &str) -> u64 {
-    let mut counts = tally.probe.counts();
-    let found = counts.find(|(site, ..)| site.name == name);
-    found.map_or(0, |(_, held, _)| held)
+/// Whether so many histories went without a verdict that what passed says too little.
+fn is_unjudged(given_up: u64, seeds: u64) -> bool {
+    given_up > 1 + seeds / GIVEN_UP_ONE_IN
 }
 
 #[cfg(test)]
 mod tests {
-    use super::worse;
+    use super::{is_unjudged, worse};
 
     #[test]
     fn a_broken_safety_promise_is_not_hidden_by_another_end() {
@@ -312,5 +327,11 @@ mod tests {
             assert_eq!((worse(10, other), worse(other, 10)), (10, 10));
         }
         assert_eq!((worse(11, 13), worse(13, 0)), (13, 13));
+    }
+
+    #[test]
+    fn a_swarm_in_which_many_histories_have_no_verdict_does_not_pass() {
+        assert!(!is_unjudged(1, 1) && !is_unjudged(3, 100) && !is_unjudged(11, 500));
+        assert!(is_unjudged(2, 1) && is_unjudged(4, 100) && is_unjudged(12, 500));
     }
 }

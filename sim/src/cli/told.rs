@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tenure_core::step::CountingProbe;
+use tenure_sim::coverage::given_up;
 use tenure_sim::{Broken, Case, Profile, Report, Repro, WorldKind, process, trace_hash};
 
 /// The world on the command line, where it is not the usual one.
@@ -158,6 +159,7 @@ fn of_run(case: &Case, hash: u64, report: &Report) -> Value {
         "commits": report.commits,
         "simulated_s": seconds(report.ended),
         "deviations": deviations.filter(|it| it.is_fault_or_time()).count(),
+        "given_up": given_up(&report.probe),
         "ending": broken.as_ref().map_or("pass", |it| it.ending.name()),
         "oracle": broken.as_ref().map(|it| it.oracle.clone()),
         "what": broken.map(|it| it.what),

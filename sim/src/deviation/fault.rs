@@ -155,6 +155,8 @@ faults! {
     Kill "kill" voids [],
     /// All that a node does takes long.
     SlowNode "slow-node" voids [],
+    /// A node's monotonic clock runs too fast or too slow, within the bound that leases rest on (S16).
+    Drift "drift" voids [],
     /// A node's monotonic clock jumps forward by more than any bound.
     ClockJump "clock-jump" voids [LeasedAlone],
     /// A node's monotonic clock stands still while the node runs.

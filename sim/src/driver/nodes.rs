@@ -27,6 +27,7 @@ impl State {
             return;
         };
         let (now, drift_ppm) = (self.now, self.plan.drift_ppm[node]);
+        let clock = Clock::start(&mut self.draws, &self.plan.faults, (node, now), drift_ppm);
         let row = node as u64;
         let submits = self.draws.chance(What::Boot, row << 8 | 1, 500);
         let reborn = &mut self.nodes[node];
@@ -35,7 +36,7 @@ impl State {
         reborn.linked = true;
         reborn.link.0 += 1;
         reborn.suspended = false;
-        reborn.clock = Clock::new(now, drift_ppm);
+        reborn.clock = clock;
         (reborn.busy_until, reborn.still_until) = (now, now);
         let home = Home {
             node,

@@ -94,6 +94,8 @@ pub struct Faults {
     pub kill: Span,
     /// When all that a node does takes long for a while.
     pub slow_node: Span,
+    /// Whether nodes' monotonic clocks run too fast or too slow, each within the bound that leases rest on.
+    pub drift: bool,
     /// When a node's monotonic clock jumps forward by more than any bound.
     pub clock_jump: Span,
     /// When a node's monotonic clock stands still while the node runs.
@@ -129,6 +131,7 @@ impl Faults {
                 return faults;
             }
             Profile::Kill => {
+                faults.drift = draws.chance(What::Plan, 235, 500);
                 faults.kill = Span::from_secs(1);
                 return faults;
             }
@@ -181,6 +184,8 @@ impl Faults {
         if !matches!(profile, Profile::Churn | Profile::Drift) {
             faults.seldom = seldom;
         }
+        let drifts = profile == Profile::Drift || draws.chance(What::Plan, 235, 667);
+        faults.drift = profile.is_cluster() && drifts;
         let nodes_fail = match profile {
             Profile::Churn
             | Profile::Swarm

@@ -186,7 +186,8 @@ impl Setting {
 
     /// A node's program begins: its clock shows zero. When a node begins first is drawn.
     pub fn boots(&mut self, node: usize) {
-        self.clocks[node] = Clock::new(self.now, self.plan.drift_ppm[node]);
+        let (drift_ppm, faults) = (self.plan.drift_ppm[node], &self.plan.faults);
+        self.clocks[node] = Clock::start(&mut self.draws, faults, (node, self.now), drift_ppm);
         self.note(5, &[node as u64]);
     }
 

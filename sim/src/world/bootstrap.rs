@@ -183,8 +183,7 @@ impl World {
                 Running::new(Shard::new(config, self.plan.limits), dice, host)
             })
             .collect();
-        let drift_ppm = self.drift_of(node);
-        let now = self.now;
+        let clock = self.clock_of(node);
         let revived = &mut self.nodes[node];
         revived.life = life;
         revived.alive = true;
@@ -192,7 +191,7 @@ impl World {
         revived.stopped_until = None;
         revived.waiting.clear();
         revived.pace = Pace::default();
-        revived.clock = Clock::new(now, drift_ppm);
+        revived.clock = clock;
         revived.cache = Cache::new(&self.plan.limits, 0, 1);
         let cache = &mut revived.cache;
         revived.stocks = (0..shards.len()).map(|shard| cache.enter(shard)).collect();

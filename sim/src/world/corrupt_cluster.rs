@@ -4,29 +4,36 @@ use super::World;
 use super::corrupt::Corruption;
 use super::event::{Input, Part, Place};
 use super::story::{Kind, Lane};
+use crate::clock::Clock;
 use std::sync::Arc;
 use tenure_core::format::TakeOver;
 use tenure_core::id::Incarnation;
 use tenure_core::log::{self, Refusal, Reply};
 use tenure_core::node::{PeerState, Standing, View};
 use tenure_core::shard::{self, Order};
-use tenure_core::{Span, Time};
+use tenure_core::{Probe as _, Span, Time, reached};
 
 /// A clock that runs so much too fast or too slow breaks every lease, in millionths.
 const WILD_PPM: i64 = 600_000;
 
 impl World {
-    /// The rate of a node's clock.
-    pub(super) fn drift_of(&self, node: usize) -> i64 {
-        let drift_ppm = self
-            .plan
-            .cluster
-            .as_ref()
-            .map_or(0, |it| it.drift_ppm[node]);
+    /// The clock of a node that starts.
+    pub(super) fn clock_of(&mut self, node: usize) -> Clock {
+        let cluster = self.plan.cluster.as_ref();
+        let drift_ppm = cluster.map_or(0, |it| it.drift_ppm[node]);
         match self.corruption {
-            Some(Corruption::WildClocks) if node.is_multiple_of(2) => WILD_PPM,
-            Some(Corruption::WildClocks) => -WILD_PPM,
-            Some(_) | None => drift_ppm,
+            Some(Corruption::WildClocks) if node.is_multiple_of(2) => {
+                Clock::new(self.now, WILD_PPM)
+            }
+            Some(Corruption::WildClocks) => Clock::new(self.now, -WILD_PPM),
+            Some(_) | None => {
+                let faults = &self.plan.faults;
+                let clock = Clock::start(&mut self.draws, faults, (node, self.now), drift_ppm);
+                if clock != Clock::new(self.now, 0) {
+                    reached!(self, "fault: a clock drifts");
+                }
+                clock
+            }
         }
     }
 

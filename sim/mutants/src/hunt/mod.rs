@@ -24,6 +24,9 @@ const CALM_SEEDS: u32 = 40;
 /// Some mutant was left: what the simulator says of a place that no seed came by.
 const LEFT: u8 = 14;
 
+/// All were found, and more is left of their runs than may be.
+const LARGE: u8 = 15;
+
 /// How to hunt.
 #[derive(Clone, Debug)]
 pub(crate) struct Hunt {
@@ -35,6 +38,8 @@ pub(crate) struct Hunt {
     pub(crate) resume: bool,
     /// A file whose table of mutants is to tell what was found.
     pub(crate) table: Option<PathBuf>,
+    /// Half of the runs have to come down to so few deviations.
+    pub(crate) deviations_max: Option<u64>,
     pub(crate) json: bool,
 }
 
@@ -62,6 +67,9 @@ impl Hunt {
             ));
         };
         println!("{}: found by {}", canary.name, sings.oracle);
+        if simulator.hash(None)? == simulator.hash(Some(canary))? {
+            return Err("a run under a mutant has the hash of the run without it".to_owned());
+        }
         let hunted = mutants.iter().filter(|mutant| !mutant.is_canary());
         let hunted: Vec<&Mutant> = hunted.copied().collect();
         self.side_by_side(&hunted, |mutant| {
@@ -176,7 +184,24 @@ impl Hunt {
             });
             println!("{told}");
         }
-        Ok(if left.is_empty() { 0 } else { LEFT })
+        Ok(self.code(left.len(), median_deviations))
+    }
+}
+
+impl Hunt {
+    /// The exit code of a hunt that came to its end.
+    fn code(&self, left: usize, median_deviations: u64) -> u8 {
+        let large = self.deviations_max.filter(|most| median_deviations > *most);
+        match (left, large) {
+            (1.., _) => LEFT,
+            (0, Some(most)) => {
+                println!(
+                    "LARGE: the median of deviations is {median_deviations}, and {most} may be"
+                );
+                LARGE
+            }
+            (0, None) => 0,
+        }
     }
 }
 
@@ -191,12 +216,24 @@ mod tests {
     use super::{Hunt, median};
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    #[test]
+    fn a_hunt_whose_runs_stay_large_does_not_pass() {
+        let bounded = Hunt {
+            deviations_max: Some(8),
+            ..hunt()
+        };
+        assert_eq!((hunt().code(0, 100), hunt().code(1, 0)), (0, 14));
+        assert_eq!((bounded.code(0, 8), bounded.code(0, 9)), (0, 15));
+        assert_eq!(bounded.code(1, 9), 14);
+    }
+
     fn hunt() -> Hunt {
         Hunt {
             seeds_max: 500,
             jobs: 2,
             resume: false,
             table: None,
+            deviations_max: None,
             json: false,
         }
     }

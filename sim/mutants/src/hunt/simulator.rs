@@ -126,6 +126,25 @@ impl Simulator {
         })
     }
 
+    /// The hash of a run.
+    pub(super) fn hash(&self, mutant: Option<&Mutant>) -> Result<String, String> {
+        let repros = self.repros.join("hash").display().to_string();
+        let args = [
+            "run",
+            "--seed",
+            "7",
+            "--profile",
+            "calm",
+            "--repros",
+            &repros,
+            "--json",
+        ];
+        let (told, _) = self.run(mutant, &args)?;
+        let hash = told["trace_hash"].as_str();
+        hash.map(str::to_owned)
+            .ok_or_else(|| "a run tells no trace_hash".to_owned())
+    }
+
     /// Makes a failing run smaller, in so many runs at most.
     pub(super) fn minimize(
         &self,
