@@ -1,9 +1,12 @@
 //! A server that speaks the NATS protocol over the model store: `nats_front --port 4333`. What it stores is
-//! in memory and ends with it.
+//! in memory and ends with it. Asked to end (`SIGTERM`, elsewhere Ctrl-C) it tells its clients, and ends when
+//! they are gone or after ten seconds.
 
 use std::env;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use tenure_mem::nats::{Front, FrontConfig, Listener};
 use tokio::net::{TcpListener, lookup_host};
@@ -15,7 +18,9 @@ const HELP: &str = "A server that speaks the NATS protocol and stores in memory.
   --port PORT    where it listens (4222; 0 leaves it to the operating system)
   --host HOST    the name or address at which it listens (127.0.0.1)
   --seed NUMBER  what its chance is drawn from (0)
-  --help         tells this";
+  --help         tells this
+
+SIGTERM has it tell its clients and end when they are gone, or after ten seconds; a second one ends it at once.";
 
 /// What the program is to do.
 enum Told {
@@ -88,8 +93,54 @@ async fn listen(mut config: FrontConfig, all: &[SocketAddr]) -> io::Result<()> {
     let socket = TcpListener::bind(all).await?;
     let at = socket.local_addr()?;
     config.port = at.port();
+    let mut asked = Asked::new()?;
+    let listener = Listener::new(Front::new(config));
     println!("listening at nats://{at}");
-    Listener::new(Front::new(config)).serve(socket).await
+    let mut serving = pin!(listener.serve(socket));
+    tokio::select! {
+        biased;
+        () = asked.next() => listener.lame_duck(),
+        served = &mut serving => return served,
+    }
+    tokio::select! {
+        biased;
+        () = asked.next() => Ok(()),
+        served = serving => served,
+    }
+}
+
+/// The requests to end that the operating system passes on.
+#[cfg(unix)]
+struct Asked(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Asked {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::terminate()).map(Self)
+    }
+
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            pending().await
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending().await
+        }
+    }
 }
 
 fn main() -> ExitCode {

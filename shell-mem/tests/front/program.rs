@@ -1,10 +1,16 @@
-//! The program `nats_front`: how it is started, and that its memory does not grow under load.
+//! The program `nats_front`: how it is started and ended, and that its memory does not grow under load.
 
+use crate::line::{Came, Line};
 use crate::started::Program;
 use async_nats::jetstream::{self, stream};
 use futures_util::{StreamExt as _, stream as futures};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn it_serves_at_a_port() {
@@ -45,10 +51,65 @@ fn it_tells_how_it_is_used() {
         let output = output.expect("it starts");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", output.status);
-        for told in ["usage: ", "--port", "--host", "--seed"] {
+        for told in ["usage: ", "--port", "--host", "--seed", "SIGTERM"] {
             assert!(text.contains(told), "{told}: {text}");
         }
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_tells_its_clients_that_it_ends_and_waits_for_them() {
+    let mut program = Program::start();
+    let mut line = Line::connect(&program.url).await;
+    ask_to_end(&program);
+    let Came::Line(info) = line.next().await else {
+        panic!("it tells of its end")
+    };
+    assert!(
+        info.starts_with("INFO {") && info.contains("\"ldm\":true"),
+        "{info}"
+    );
+    // Who is there is served on.
+    line.flush().await;
+    assert_eq!(program.child.try_wait().expect("it is known"), None);
+    drop(line);
+    assert!(ended(&mut program).await.success());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_ends_at_once_without_clients_and_when_it_is_asked_again() {
+    let mut alone = Program::start();
+    ask_to_end(&alone);
+    assert!(ended(&mut alone).await.success());
+    let mut program = Program::start();
+    let mut line = Line::connect(&program.url).await;
+    ask_to_end(&program);
+    assert!(matches!(line.next().await, Came::Line(_)));
+    ask_to_end(&program);
+    assert!(ended(&mut program).await.success());
+    assert!(line.until_end().await.is_empty());
+}
+
+#[cfg(unix)]
+fn ask_to_end(program: &Program) {
+    let id = program.child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(sent.expect("a signal is sent").success());
+}
+
+#[cfg(unix)]
+async fn ended(program: &mut Program) -> ExitStatus {
+    let ends = async {
+        loop {
+            if let Some(status) = program.child.try_wait().expect("it is known") {
+                return status;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, ends).await.expect("it ends in time")
 }
 
 #[test]
