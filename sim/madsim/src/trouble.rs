@@ -5,11 +5,18 @@ use crate::cluster::{Cluster, Kept, Place};
 use crate::nats::Way as Turn;
 use madsim::net::NetSim;
 use std::sync::Arc;
+use std::time::Duration;
 use tenure_core::id::Sequence;
 use tenure_core::step::Span;
-use tenure_sim::Fault;
 use tenure_sim::stage::{Befalls, Way, Weather, ownership_records};
+use tenure_sim::{Class, Fault, Violation};
 use tokio::time::sleep;
+
+/// How long a node that is well takes to be connected again.
+const CONNECTS_IN: Duration = Duration::from_secs(1);
+
+/// How long it takes until a server sees that a connection has ended.
+const CLOSES_IN: Span = Span::from_millis(500);
 
 /// The network is so from now on.
 pub(crate) fn set_weather(weather: Weather) {
@@ -208,5 +215,42 @@ pub(crate) fn heal(cluster: &Arc<Cluster>, all: bool) -> Vec<usize> {
         cluster.starts(*node);
     }
     cluster.clock_changed();
+    let half_open = cluster.setting().half_open(&core);
+    if let Some(node) = half_open {
+        cluster.beside(half_opens(Arc::clone(cluster), node));
+    }
     core
+}
+
+/// Waits until each node that is well has found out that a connection of its is half open.
+pub(crate) async fn is_over(cluster: &Cluster) {
+    let Place::Nats(servers) = &cluster.store else {
+        return;
+    };
+    loop {
+        let half_open = servers.half_open();
+        let well = |node: usize| cluster.setting().is_meant_to_be(node);
+        if !half_open.into_iter().any(|(_, node)| well(node)) {
+            return;
+        }
+        sleep(CONNECTS_IN).await;
+    }
+}
+
+/// A connection of a node that is well is half open, which its client has to find out before a request that
+/// was handed over is given up (S8).
+async fn half_opens(cluster: Arc<Cluster>, node: usize) {
+    sleep(CONNECTS_IN).await;
+    let before = cluster.nats().half_open();
+    cluster.nats().turn(node, Turn::Dead);
+    let patience = cluster.setting().store_timeout() + CLOSES_IN;
+    sleep(patience.into()).await;
+    let now = cluster.nats().half_open();
+    if now.iter().any(|it| it.1 == node && !before.contains(it)) {
+        cluster.setting().breaks(Violation {
+            class: Class::Liveness,
+            oracle: "half-open",
+            what: format!("n{node} has not found out in {patience} that its connection is (S8)"),
+        });
+    }
 }

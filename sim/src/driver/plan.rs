@@ -3,6 +3,7 @@
 
 use crate::deviation::{Deviation, Fault};
 use crate::draw::{Draws, What};
+use crate::oracle::{Class, Violation};
 use crate::profile::{Faults, Profile};
 use crate::stage::Stretches;
 use crate::world::Corruption;
@@ -273,6 +274,19 @@ impl Plan {
     /// How long faults happen: long enough for leases to end and be taken over.
     fn active(&self) -> Span {
         Span::from_secs(6) + self.terms.ttl.saturating_mul(3)
+    }
+
+    /// What is broken by a run that has not ended in time.
+    pub(crate) fn unending(&self) -> Violation {
+        let within = self.within;
+        Violation {
+            class: Class::Liveness,
+            oracle: "progress",
+            what: format!(
+                "the test has not ended after {within} of simulated time: something that it awaits never \
+                 comes, or it needs longer than `within` says"
+            ),
+        }
     }
 
     /// How long the parts of a run are.

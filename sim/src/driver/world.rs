@@ -291,16 +291,8 @@ impl State {
                 self.event(event);
             }
         }
-        let within = self.plan.within;
-        if self.now > within.as_nanos() {
-            self.broken.get_or_insert_with(|| Violation {
-                class: Class::Liveness,
-                oracle: "progress",
-                what: format!(
-                    "the test has not ended after {within} of simulated time: something that it awaits \
-                     never comes, or it needs longer than `within` says"
-                ),
-            });
+        if self.now > self.plan.within.as_nanos() {
+            self.broken.get_or_insert_with(|| self.plan.unending());
         }
         self.fire_timers();
         match self.broken.take() {

@@ -19,9 +19,12 @@ use std::thread;
 use std::time::Duration;
 use tenure_core::step::CountingProbe;
 
-/// How long a run may take in wall time, a hundred times as long as one that ends on a machine of its own. One
-/// that takes longer is ended, and has failed.
-const WALL_MAX: Duration = Duration::from_secs(300);
+/// How long a run may take in wall time, a hundred times as long as one that ends on a machine of its own: one
+/// in which no simulated time passes is ended then, and has failed.
+pub const WALL_MAX: Duration = Duration::from_secs(300);
+
+/// How long its process has after that to tell what happened until then.
+const TELLING_MAX: Duration = Duration::from_secs(30);
 
 /// The program, built once in the life of this process.
 static BUILT: OnceLock<Result<Process, String>> = OnceLock::new();
@@ -111,7 +114,7 @@ impl Process {
             })
             .spawn();
         let order = order(case, keep);
-        let ran = child.map(|child| heard(child, &order, WALL_MAX));
+        let ran = child.map(|child| heard(child, &order, WALL_MAX + TELLING_MAX));
         ran.unwrap_or_else(|error| Err(failed(&error)))
             .map_err(|violation| Violation {
                 what: format!("{}: {}", self.path.display(), violation.what),
@@ -159,7 +162,7 @@ fn heard(mut child: Child, order: &str, patience: Duration) -> Result<Report, Vi
         (Ok(Some(report)), ..) => Ok(report),
         (_, true, _) => {
             let seconds = patience.as_secs();
-            let what = format!("it had not ended after {seconds} s of wall time, and was ended");
+            let what = format!("it had not ended after {seconds} s, told nothing, and was ended");
             Err(untold(Class::Liveness, what))
         }
         (Err(violation), false, _) => Err(violation),

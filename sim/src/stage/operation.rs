@@ -78,7 +78,11 @@ impl Operation {
         match verb {
             "MSG" if subject.split('.').nth(1) == Some("cast") => Some(Brought::Cast),
             // A delivered message keeps its own subject.
-            "MSG" | "HMSG" if self.line().contains(" $JS.ACK.") => Some(Brought::Delivery),
+            "MSG" | "HMSG" if self.line().contains(" $JS.ACK.") => {
+                // Its way back ends with how many follow it.
+                let is_last = words.any(|it| it.starts_with("$JS.ACK.") && it.ends_with(".0"));
+                Some(Brought::Delivery { is_last })
+            }
             "MSG" if subject.starts_with("_INBOX.") => Some(Brought::Answer),
             "HMSG" if subject.starts_with("_INBOX.") && self.has("\r\nNats-Sequence: ") => {
                 Some(Brought::Part)
@@ -114,7 +118,10 @@ pub enum Brought {
     /// A stored message, of which an answer may have several.
     Part,
     /// What a consumer has for who asked.
-    Delivery,
+    Delivery {
+        /// It is the last one that there is.
+        is_last: bool,
+    },
     /// What was stored, for whoever hears it.
     Announcement,
     /// What is not stored, for whoever hears it.
@@ -181,8 +188,10 @@ mod tests {
         assert_eq!(brings(&found), Some(Brought::Part));
         let status = "HMSG _INBOX.a.1-2 1 16 16\r\nNATS/1.0 204\r\n\r\n\r\n";
         assert_eq!(brings(status), None);
-        let delivered = "MSG ns.ev.1 1 $JS.ACK.S.C.1.1.1.1.0 0\r\n\r\n";
-        assert_eq!(brings(delivered), Some(Brought::Delivery));
+        for (pending, is_last) in [("0", true), ("10", false)] {
+            let delivered = format!("MSG ns.ev.1 1 $JS.ACK.S.C.1.1.1.1.{pending} 0\r\n\r\n");
+            assert_eq!(brings(&delivered), Some(Brought::Delivery { is_last }));
+        }
         assert_eq!(brings("MSG node.1 1 0\r\n\r\n"), None);
         let cast = brings("MSG ns.cast.news 1 0\r\n\r\n");
         assert_eq!(cast, Some(Brought::Cast));

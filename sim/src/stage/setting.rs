@@ -18,7 +18,7 @@ use crate::profile::Profile;
 use crate::voids::Voids;
 use crate::world::{Kind, Lane, Report, panicked};
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use tenure_core::api::{Serves, StartOptions};
@@ -58,6 +58,8 @@ pub struct Setting {
     pub(super) healed: bool,
     /// Until when nobody leads, in true nanoseconds.
     pub(super) electing_until: u64,
+    /// How many faults of each kind came after that.
+    pub(super) left: BTreeMap<Fault, u64>,
     pub(super) given_up: BTreeSet<usize>,
     pub(super) apart: Apart,
     pub(super) clocks: Vec<Clock>,
@@ -102,6 +104,7 @@ impl Setting {
             now: 0,
             healed: false,
             electing_until: 0,
+            left: BTreeMap::new(),
             given_up: BTreeSet::new(),
             apart: Apart::default(),
             clocks: vec![Clock::new(0, 0); plan.nodes],
@@ -146,6 +149,16 @@ impl Setting {
     /// The true time at which the run is cut, in nanoseconds: what it has not broken by then it does not.
     pub fn until(&self) -> Option<u64> {
         self.plan.until
+    }
+
+    /// How long the run may take, in simulated time.
+    pub fn within(&self) -> Span {
+        self.plan.within
+    }
+
+    /// What is broken by a run that takes longer.
+    pub fn unending(&self) -> Violation {
+        self.plan.unending()
     }
 
     /// How many shards there are of each class.
@@ -333,6 +346,11 @@ impl Setting {
                 what: format!("{halts} machines of n{node} halted"),
             });
         }
+    }
+
+    /// The world itself saw a promise broken.
+    pub fn breaks(&mut self, violation: Violation) {
+        self.broken.get_or_insert(violation);
     }
 
     /// A place was passed.

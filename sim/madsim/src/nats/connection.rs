@@ -91,11 +91,15 @@ async fn connection(cluster: Arc<Cluster>, (server, node): (usize, usize), strea
             Way::Stalled(until) => Duration::from_nanos(until.saturating_sub(cluster.now())),
             Way::Ended => break,
             Way::Dead => {
-                dead(&line, &ready).await;
-                // Its client finds out by itself.
-                while matches!(from.read_buf(&mut came).await, Ok(1..)) {
-                    came.clear();
-                }
+                // Each end finds out by itself.
+                cluster.nats().half_opens(id);
+                let client = async {
+                    while matches!(from.read_buf(&mut came).await, Ok(1..)) {
+                        came.clear();
+                    }
+                    cluster.nats().found_out(id);
+                };
+                tokio::join!(dead(&line, &ready), client);
                 break;
             }
         };
@@ -204,7 +208,7 @@ impl Line {
                 None => vec![Span::ZERO],
                 Some(Brought::Answer) => setting.answer(node),
                 Some(Brought::Part) => setting.part(node),
-                Some(Brought::Delivery) => setting.delivery(node),
+                Some(Brought::Delivery { is_last }) => setting.delivery(node, is_last),
                 Some(Brought::Announcement) => setting.announcement(node),
                 Some(Brought::Cast) => setting.cast(node),
             };

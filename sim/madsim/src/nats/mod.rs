@@ -54,6 +54,8 @@ pub(crate) struct Servers {
 struct State {
     front: Front,
     open: BTreeMap<ConnectionId, Open>,
+    /// The half-open ones whose clients have not found out, each with its server and node.
+    half_open: BTreeMap<ConnectionId, (usize, usize)>,
     names: u64,
     /// When the front is woken, as far as that is known.
     due: Option<WallTime>,
@@ -102,6 +104,7 @@ impl Servers {
             state: Mutex::new(State {
                 front: Front::new(config),
                 open: BTreeMap::new(),
+                half_open: BTreeMap::new(),
                 names: 0,
                 due: None,
             }),
@@ -138,6 +141,8 @@ impl Servers {
         for id in self.connections(of_server) {
             self.close(cluster, id);
         }
+        let mut state = self.state();
+        state.half_open.retain(|_, (of, _)| *of != server);
     }
 
     /// All servers are killed, and none of them kept what it had in memory alone.
@@ -151,6 +156,26 @@ impl Servers {
         for open in self.state().open.values().filter(|open| open.node == node) {
             open.way.send_replace(way);
         }
+    }
+
+    /// A connection is half open, until its client finds out.
+    fn half_opens(&self, id: ConnectionId) {
+        let mut state = self.state();
+        if let Some(Open { server, node, .. }) = state.open.get(&id) {
+            let ends = (*server, *node);
+            state.half_open.insert(id, ends);
+        }
+    }
+
+    fn found_out(&self, id: ConnectionId) {
+        self.state().half_open.remove(&id);
+    }
+
+    /// The connections that are half open, each with its node.
+    pub(crate) fn half_open(&self) -> Vec<(ConnectionId, usize)> {
+        let state = self.state();
+        let open = state.half_open.iter();
+        open.map(|(id, (_, node))| (*id, *node)).collect()
     }
 
     /// All connections end at once.

@@ -15,6 +15,7 @@ use tenure_core::api::{
 use tenure_core::format::Codec;
 use tenure_core::id::{CommandId, Version};
 use tenure_core::log::Freshness;
+use tenure_core::port::Refused;
 use tenure_core::step::Time;
 
 /// Something was counted.
@@ -153,6 +154,8 @@ struct Page {
     /// The highest version of each entity that a caller was told.
     told: BTreeMap<(&'static str, String), Version>,
     stale: Vec<Stale>,
+    /// Somebody was told that a stream is not there.
+    absent: Option<String>,
 }
 
 impl Book {
@@ -233,7 +236,7 @@ impl Book {
                     break;
                 }
                 // What was unknown before stays so.
-                Err(_) => {}
+                Err(error) => self.told_absent(entity, &error),
             }
             let wait = Duration::from_millis(20 + turn.random(200));
             turn.sim.sleep(wait).await;
@@ -249,6 +252,14 @@ impl Book {
         };
         self.page().asked.push(asked);
         done || damaged || by == 13
+    }
+
+    /// Nobody removes a stream here, so nobody is told that one is not there (S10).
+    fn told_absent(&self, entity: &str, error: &AskError<Unlucky>) {
+        if let AskError::Execute(ExecuteError::Store(Refused::NoStream)) = error {
+            let absent = &mut self.page().absent;
+            absent.get_or_insert_with(|| format!("{entity}: {error}, but it is there (S10)"));
+        }
     }
 
     /// Reads what was told before, or more (P5).
@@ -284,6 +295,9 @@ impl Book {
     /// Compares what callers were told with the log.
     pub(super) fn judge(&self, log: &Log, voids: &Voids) -> Result<(), String> {
         let page = self.page();
+        if let Some(what) = &page.absent {
+            return Err(what.clone());
+        }
         let void_from = |kind: &str, entity: &str| {
             let shard = log.shard_of(kind, entity);
             voids.of((kind, entity), shard, rests(kind))
