@@ -17,13 +17,17 @@ pub(super) fn judge(past: &Past<'_>, known: &Known) -> Judged {
     let mut ends: BTreeMap<u64, &[Sequence]> = BTreeMap::new();
     let mut later: BTreeMap<u64, &[Sequence]> = BTreeMap::new();
     let mut went_back = BTreeSet::new();
+    let mut began: BTreeMap<u64, usize> = BTreeMap::new();
     let was_there = |ends: &[Sequence], place: EventPlace| {
         let end = ends.get(usize::from(place.partition.0));
         end.is_some_and(|end| place.sequence <= *end)
     };
     for (n, (_, act)) in past.acts.iter().enumerate() {
         match act {
-            Act::Begins { run, ends: at, .. } => drop(ends.insert(*run, at)),
+            Act::Begins { run, ends: at, .. } => {
+                ends.insert(*run, at);
+                began.insert(*run, n);
+            }
             Act::Rewinds { run, ends: at, .. } => {
                 later.insert(*run, at);
                 went_back.insert(*run);
@@ -46,9 +50,11 @@ pub(super) fn judge(past: &Past<'_>, known: &Known) -> Judged {
             }
             Act::Live { run } if !went_back.contains(run) => {
                 let ends = ends.get(run).copied().unwrap_or_default();
+                // Another run that went back since is in a life of which this one does not know.
+                let life = (began.get(run).copied().unwrap_or_default(), n);
                 let mut there = past.wanted.places.keys();
-                let left =
-                    there.find(|place| was_there(ends, **place) && !past.is_done(**place, n));
+                let left = there
+                    .find(|place| was_there(ends, **place) && !past.is_done_for(**place, life));
                 if let Some(place) = left {
                     return Err(format!(
                         "run {run} says that it is live, and {place} is not handled"

@@ -67,7 +67,16 @@ impl<'a> Past<'a> {
     /// Whether an event was done with by then, in the life that had to: handled, or given up as the
     /// policy says.
     pub(in super::super) fn is_done(&self, place: EventPlace, by: usize) -> bool {
-        let before = self.lives.iter().rev().filter(|(at, _)| *at <= by);
+        self.is_done_for(place, (by, by))
+    }
+
+    /// The same for a run: in the life in which it began, whichever others began by then.
+    pub(in super::super) fn is_done_for(
+        &self,
+        place: EventPlace,
+        (began, by): (usize, usize),
+    ) -> bool {
+        let before = self.lives.iter().rev().filter(|(at, _)| *at <= began);
         for (from, start) in before {
             if takes_in(start, place) {
                 // That life began behind it.

@@ -196,6 +196,20 @@ fn what_was_there_and_is_told_as_live_is_seen() {
 }
 
 #[test]
+fn a_run_is_live_by_the_life_in_which_it_began() {
+    let live_of = |acts: &[&[Act]]| speaks(acts, |past| live::judge(past, &known()));
+    let is = |run| Act::Live { run };
+    let (first, back) = (done(1, 2), rewound(2, 2));
+    // It was not superseded yet.
+    let before: [&[Act]; 5] = [&[begins(1, 2)], &first, &[begins(2, 2)], &back, &[is(1)]];
+    assert!(!live_of(&before));
+    let after: [&[Act]; 3] = [&before.concat(), &[begins(3, 2)], &[is(3)]];
+    assert!(live_of(&after), "2 is left in the life of run 3");
+    let never: [&[Act]; 4] = [&[begins(1, 2)], &[begins(2, 2)], &back, &[is(1)]];
+    assert!(live_of(&never), "2 was handled in no life");
+}
+
+#[test]
 fn a_rewind_without_a_life_of_its_own_is_seen() {
     assert!(!speaks(&[&rewound(1, 2)], lives::judge));
     assert!(speaks(&[&rewound(1, 1)], lives::judge));
