@@ -47,7 +47,8 @@ impl WorldKind {
     pub fn profiles(self) -> &'static [Profile] {
         match self {
             Self::Pure => &Profile::OF_MACHINES,
-            Self::Driver | Self::Madsim => &driver::PROFILES,
+            Self::Driver => &driver::PROFILES,
+            Self::Madsim => &driver::ON_MADSIM,
             Self::Nats => &driver::ON_ONE_SERVER,
         }
     }
@@ -60,8 +61,9 @@ impl WorldKind {
     pub fn check(self, profile: Profile) -> Result<(), String> {
         let has = match self {
             Self::Pure => Profile::OF_MACHINES.contains(&profile),
-            Self::Driver | Self::Madsim => driver::has(profile),
-            Self::Nats => driver::has(profile) && profile != Profile::Replicated,
+            Self::Driver | Self::Madsim | Self::Nats => {
+                profile == Profile::Swarm || self.profiles().contains(&profile)
+            }
         };
         if has {
             return Ok(());
@@ -411,7 +413,7 @@ pub fn trace_hash(case: &Case, story: &[Line]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Broken, Case, Ending, trace_hash};
+    use super::{Broken, Case, Ending, WorldKind, trace_hash};
     use crate::profile::Profile;
     use crate::world::Corruption;
     use std::collections::BTreeSet;
@@ -430,6 +432,18 @@ mod tests {
         let once = |what| ends(Ending::Safety, "once", what);
         assert!(once("c1 took effect twice").is_like(&once("it is at 3, and was at 4")));
         assert!(!once("").is_like(&ends(Ending::Liveness, "once", "")));
+    }
+
+    #[test]
+    fn a_world_refuses_the_profiles_that_it_lacks() {
+        assert_eq!(WorldKind::Driver.check(Profile::Effect), Ok(()));
+        for world in [WorldKind::Madsim, WorldKind::Nats] {
+            let refused = world.check(Profile::Effect).unwrap_err();
+            assert!(refused.contains("no profile effect; it has calm"));
+            assert_eq!(world.check(Profile::Swarm), Ok(()));
+            assert_eq!(world.check(Profile::Group), Ok(()));
+        }
+        assert!(WorldKind::Nats.check(Profile::Replicated).is_err());
     }
 
     #[test]

@@ -285,6 +285,8 @@ mod tests {
             "group",
             "projection",
             "bus",
+            "effect",
+            "saga",
             "nats",
         ] {
             let of = |name: &str| name.starts_with(&format!("{machine}:"));

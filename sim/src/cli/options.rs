@@ -87,7 +87,7 @@ pub(crate) struct Swarm {
     pub(crate) from: u64,
     /// Which faults they may have: calm, direct, owned, replicated (or store), churn, swarm, tail, cluster,
     /// partition, drift (or clock), takeover, kill, storm or, where the driver runs,
-    /// consume or group; all in turn when not given
+    /// consume or group, and effect in the driver world; all in turn when not given
     #[arg(long)]
     pub(crate) profile: Option<Profile>,
     /// On how many threads

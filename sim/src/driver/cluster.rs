@@ -12,6 +12,7 @@ use crate::oracle::{Class, Violation};
 use crate::profile::Profile;
 use crate::world::{Corruption, Kept, Kind, Lane, panicked};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -57,9 +58,19 @@ pub struct SimCluster {
     within: Span,
     corruption: Option<Corruption>,
     pub(crate) serves: Vec<Serves>,
-    effects: Vec<EffectHandler>,
+    effects: Vec<OnNode>,
     pub(super) story: bool,
     pub(super) print: bool,
+}
+
+/// What gives a node its handler of an effect.
+#[derive(Clone)]
+struct OnNode(Arc<dyn Fn(usize) -> EffectHandler + Send + Sync>);
+
+impl fmt::Debug for OnNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnNode").finish_non_exhaustive()
+    }
 }
 
 /// A simulated cluster, with nothing that goes wrong until it is told a
@@ -210,8 +221,16 @@ impl SimCluster {
     }
 
     /// The same by a handler that was made before, as the one that the program is built with.
-    pub fn effect_handler(mut self, handler: EffectHandler) -> Self {
-        self.effects.push(handler);
+    pub fn effect_handler(self, handler: EffectHandler) -> Self {
+        self.effect_on(move |_| handler.clone())
+    }
+
+    /// A handler of an effect that knows on which node it is.
+    pub(super) fn effect_on(
+        mut self,
+        handler: impl Fn(usize) -> EffectHandler + Send + Sync + 'static,
+    ) -> Self {
+        self.effects.push(OnNode(Arc::new(handler)));
         self
     }
 
@@ -341,10 +360,11 @@ impl SimCluster {
 }
 
 /// What runs on each node: it starts as a member of the cluster, and again when that fails.
-fn program(plan: Plan, serves: Vec<Serves>, effects: Vec<EffectHandler>) -> Program {
+fn program(plan: Plan, serves: Vec<Serves>, effects: Vec<OnNode>) -> Program {
     Arc::new(move |shell: SimShell| {
         let mut options = options(&plan, &serves, shell.home.node);
-        options.effects.clone_from(&effects);
+        let node = shell.home.node;
+        options.effects = effects.iter().map(|OnNode(on)| on(node)).collect();
         Box::pin(async move {
             let tenure = loop {
                 match start_with(shell.clone(), options.clone()).await {

@@ -30,7 +30,7 @@ pub(crate) mod written;
 pub(crate) use cluster::options;
 pub use cluster::{Ran, SimCluster, cluster};
 pub use log::Log;
-pub(crate) use plan::{ON_ONE_SERVER, PROFILES};
+pub(crate) use plan::{ON_MADSIM, ON_ONE_SERVER, PROFILES};
 pub use seeds::{Found, Seeds, Verdict};
 pub use shell::SimShell;
 pub use sim::{Sim, SimTask};
@@ -40,11 +40,7 @@ use crate::oracle::Violation;
 use crate::profile::Profile;
 use crate::world::Report;
 use std::time::Duration;
-
-/// Whether the driver world has a profile.
-pub(crate) fn has(profile: Profile) -> bool {
-    plan::Plan::has(profile)
-}
+use work::Outside;
 
 /// What a run keeps of its story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +71,9 @@ fn served(seed: u64, profile: Profile) -> SimCluster {
 /// Runs the world's own callers on a cluster, and judges what came of it: how many questions there
 /// were.
 pub(crate) async fn work(sim: Sim) -> Result<usize, Violation> {
-    work::work(sim).await.map(|verdict| verdict.asked)
+    // Other worlds do not write down what effects are judged by.
+    let worked = work::work(sim, None).await;
+    worked.map(|verdict| verdict.asked)
 }
 
 /// How many nodes a run has.
@@ -97,15 +95,24 @@ pub(crate) fn plan_of(case: &Case) -> String {
 /// thread begins anew.
 pub(crate) fn run(case: &Case, keep: Keep) -> Report {
     let cluster = cluster_of(case);
+    let outside = cluster.plan().effects.then(|| Outside::draw(case.seed));
+    let cluster = match &outside {
+        Some(outside) => work::with_effects(cluster, outside),
+        None => cluster,
+    };
     let cluster = match keep {
         Keep::Nothing => cluster,
         Keep::Story => cluster.traced(),
         Keep::Printed => cluster.printing(),
     };
     let ran = std::thread::scope(|scope| {
-        let run = scope.spawn(|| cluster.report(work::work));
+        let work = |sim| work::work(sim, outside.clone());
+        let run = scope.spawn(move || cluster.report(work));
         run.join().expect("a run that catches panics")
     });
+    if let Some(outside) = outside {
+        outside.ends();
+    }
     report_of(ran, |verdict| verdict.map(|verdict| verdict.asked))
 }
 

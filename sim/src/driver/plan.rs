@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) readers: Readers,
     /// Whether callers delete entities.
     pub(crate) deletes: bool,
+    /// Whether entities have something done outside, and sagas run.
+    pub(crate) effects: bool,
 }
 
 /// What runs on the nodes of a run and reads what its callers write.
@@ -82,8 +84,8 @@ pub(crate) const ON_ONE_SERVER: [Profile; 11] = [
     Profile::Group,
 ];
 
-/// The profiles of the worlds that run the driver.
-pub(crate) const PROFILES: [Profile; 12] = [
+/// The profiles of the madsim world.
+pub(crate) const ON_MADSIM: [Profile; 12] = [
     Profile::Calm,
     Profile::Replicated,
     Profile::Churn,
@@ -96,6 +98,23 @@ pub(crate) const PROFILES: [Profile; 12] = [
     Profile::Tail,
     Profile::Consume,
     Profile::Group,
+];
+
+/// The profiles of the driver world.
+pub(crate) const PROFILES: [Profile; 13] = [
+    Profile::Calm,
+    Profile::Replicated,
+    Profile::Churn,
+    Profile::Cluster,
+    Profile::Partition,
+    Profile::Drift,
+    Profile::TakeOver,
+    Profile::Kill,
+    Profile::Storm,
+    Profile::Tail,
+    Profile::Consume,
+    Profile::Group,
+    Profile::Effect,
 ];
 
 impl Plan {
@@ -111,7 +130,8 @@ impl Plan {
             | Profile::Churn
             | Profile::Replicated
             | Profile::Consume
-            | Profile::Group => Profile::Storm,
+            | Profile::Group
+            | Profile::Effect => Profile::Storm,
             Profile::Direct
             | Profile::Owned
             | Profile::Cluster
@@ -190,11 +210,31 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => {}
+            | Profile::Group
+            | Profile::Effect => {}
         }
         let readers = with_readers(profile, &mut faults, &mut draws);
-        // What reads would have to know what it may miss.
-        let deletes = readers == Readers::default() && draws.chance(What::Plan, 424, 500);
+        let effects = match profile {
+            Profile::Effect => true,
+            Profile::Swarm | Profile::Storm => draws.chance(What::Plan, 426, 250),
+            Profile::Calm
+            | Profile::Direct
+            | Profile::Owned
+            | Profile::Replicated
+            | Profile::Churn
+            | Profile::Tail
+            | Profile::Cluster
+            | Profile::Partition
+            | Profile::Drift
+            | Profile::TakeOver
+            | Profile::Kill
+            | Profile::Consume
+            | Profile::Group => false,
+        };
+        // What reads would have to know what it may miss; and while a shard has more messages than it has room
+        // for, all its deletions wait.
+        let alone = readers == Readers::default() && !effects;
+        let deletes = alone && draws.chance(What::Plan, 424, 500);
         spread(&mut faults, terms.ttl, node_count);
         let mut limits = base.limits;
         if profile == Profile::Group && draws.chance(What::Plan, 425, 250) {
@@ -235,6 +275,7 @@ impl Plan {
             corruption: None,
             readers,
             deletes,
+            effects,
         }
     }
 
@@ -353,7 +394,8 @@ fn with_readers(profile: Profile, faults: &mut Faults, draws: &mut Draws) -> Rea
         | Profile::Partition
         | Profile::Drift
         | Profile::TakeOver
-        | Profile::Kill => Readers::default(),
+        | Profile::Kill
+        | Profile::Effect => Readers::default(),
     };
     if readers == Readers::default() {
         return readers;

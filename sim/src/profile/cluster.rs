@@ -39,9 +39,11 @@ impl ClusterPlan {
         let size = |n: u64| usize::try_from(n).expect("a small number");
         let drifts = match profile {
             Profile::Drift => true,
-            Profile::Storm | Profile::Consume | Profile::Group | Profile::Kill => {
-                range(300, 0, 1) == 1
-            }
+            Profile::Storm
+            | Profile::Consume
+            | Profile::Group
+            | Profile::Effect
+            | Profile::Kill => range(300, 0, 1) == 1,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -110,7 +112,8 @@ impl ClusterPlan {
                 | Profile::TakeOver
                 | Profile::Storm
                 | Profile::Consume
-                | Profile::Group => size(range(370, 2, nodes as u64)),
+                | Profile::Group
+                | Profile::Effect => size(range(370, 2, nodes as u64)),
             },
             silent: profile != Profile::Cluster && range(371, 0, 3) == 0,
             rejoin: range(374, 0, 3) > 0,

@@ -146,7 +146,8 @@ impl Faults {
             | Profile::TakeOver
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => {}
+            | Profile::Group
+            | Profile::Effect => {}
         }
         // Each fault is there in two of three seeds, at a rate of the seed's own.
         let sound = matches!(
@@ -194,7 +195,8 @@ impl Faults {
             | Profile::Kill
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => true,
+            | Profile::Group
+            | Profile::Effect => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -220,7 +222,8 @@ impl Faults {
             | Profile::Partition
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => true,
+            | Profile::Group
+            | Profile::Effect => true,
             Profile::Calm
             | Profile::Direct
             | Profile::Owned

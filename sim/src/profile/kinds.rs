@@ -41,11 +41,13 @@ pub enum Profile {
     Consume,
     /// The same with groups of consumers, projections and the bus. Of the driver world.
     Group,
+    /// The same with effects outside and sagas. Of the driver world.
+    Effect,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Calm,
         Self::Direct,
         Self::Owned,
@@ -61,6 +63,7 @@ impl Profile {
         Self::Storm,
         Self::Consume,
         Self::Group,
+        Self::Effect,
     ];
 
     /// Those in which the machines run alone: all that need no handlers.
@@ -90,7 +93,8 @@ impl Profile {
             | Self::Kill
             | Self::Storm
             | Self::Consume
-            | Self::Group => true,
+            | Self::Group
+            | Self::Effect => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -105,7 +109,7 @@ impl Profile {
     /// all, as it does with faults.
     pub const fn is_everything(self) -> bool {
         match self {
-            Self::Swarm | Self::Storm | Self::Consume | Self::Group => true,
+            Self::Swarm | Self::Storm | Self::Consume | Self::Group | Self::Effect => true,
             Self::Calm
             | Self::Direct
             | Self::Owned
@@ -130,7 +134,8 @@ impl Profile {
             | Self::TakeOver
             | Self::Storm
             | Self::Consume
-            | Self::Group => true,
+            | Self::Group
+            | Self::Effect => true,
             // Logs alone have nobody who moves the shards of a node that is gone.
             Self::Owned | Self::Replicated | Self::Churn | Self::Swarm => false,
             // Nothing goes wrong in them, or nothing but what they are about.
@@ -159,6 +164,7 @@ impl Profile {
             Self::Storm => "storm",
             Self::Consume => "consume",
             Self::Group => "group",
+            Self::Effect => "effect",
         }
     }
 }

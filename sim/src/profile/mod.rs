@@ -105,7 +105,8 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => size(range(1, 3, 9)),
+            | Profile::Group
+            | Profile::Effect => size(range(1, 3, 9)),
             Profile::Calm
             | Profile::Direct
             | Profile::Owned
@@ -130,7 +131,8 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => WriteMode::Owned,
+            | Profile::Group
+            | Profile::Effect => WriteMode::Owned,
             Profile::Calm
             | Profile::Replicated
             | Profile::Churn
@@ -161,7 +163,8 @@ impl Plan {
             | Profile::Kill
             | Profile::Storm
             | Profile::Consume
-            | Profile::Group => range(5, 0, 1) == 1,
+            | Profile::Group
+            | Profile::Effect => range(5, 0, 1) == 1,
         };
         let mut limits = Limits::default();
         limits.entities_max = size([0, 1, 2, 4, 64][size(range(6, 0, 4))]);

@@ -172,6 +172,7 @@ const fn is_rough(profile: Profile) -> bool {
         Profile::Storm
         | Profile::Consume
         | Profile::Group
+        | Profile::Effect
         | Profile::Swarm
         | Profile::Partition
         | Profile::Drift => true,
@@ -197,6 +198,7 @@ pub(super) fn plan(plan: &mut Plan, profile: Profile, draws: &mut Draws) {
             Profile::Storm
                 | Profile::Consume
                 | Profile::Group
+                | Profile::Effect
                 | Profile::Swarm
                 | Profile::Replicated
         ) {

@@ -139,7 +139,8 @@ impl WirePlan {
             | Profile::Partition
             | Profile::Drift
             | Profile::TakeOver
-            | Profile::Kill => {
+            | Profile::Kill
+            | Profile::Effect => {
                 let none = Span::ZERO;
                 (plan.half_open, plan.slow_reader) = (none, none);
                 (plan.storm, plan.restart) = (none, none);

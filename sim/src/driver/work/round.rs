@@ -5,7 +5,9 @@ use super::super::sim::Sim;
 use super::bus::Bus;
 use super::counter::{Book, Counter, Held};
 use super::operations::{Judged, Kind, Operations, Wish};
+use super::outside::{Outside, Sellers};
 use super::project::Projections;
+use super::saga::Movers;
 use super::witness::{Disorder, Witness};
 use super::{alarm, consume, mortal, purse, sentry};
 use crate::oracle::{Class, Violation};
@@ -32,8 +34,11 @@ pub(in super::super) struct Verdict {
     pub(in super::super) asked: usize,
 }
 
-/// Runs the callers and judges what came of it.
-pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
+/// Runs the callers and judges what came of it; with effects and sagas where there is an outside.
+pub(in super::super) async fn work(
+    sim: Sim,
+    outside: Option<Outside>,
+) -> Result<Verdict, Violation> {
     let clock = sim.clone();
     let witness = Witness::present(move || clock.now().as_nanos());
     let (book, operations) = (Book::default(), Operations::default());
@@ -69,6 +74,8 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
         let mortals = mortals.clone();
         callers.push(sim.spawn(mortals.caller(client(number), until, ENTITIES)));
     }
+    let movers = Movers::at_work(&sim, outside.is_some(), until);
+    let sellers = Sellers::at_work(&sim, outside, until);
     let posts = consume::Posts::at_work(&sim, until);
     let crews = consume::Crews::at_work(&sim, until);
     let projections = Projections::at_work(&sim, until);
@@ -86,6 +93,8 @@ pub(in super::super) async fn work(sim: Sim) -> Result<Verdict, Violation> {
     last_operations(&sim, &operations).await?;
     last_lives(&sim, &mortals).await?;
     finish(&sim, &mortals).await?;
+    sellers.finish(&sim).await?;
+    movers.finish(&sim).await?;
     bus.is_quiet().await;
     consume::finish(posts).await?;
     crews.finish(&core).await?;
