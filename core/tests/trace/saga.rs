@@ -227,8 +227,8 @@ impl Stage for Fair {
                 let next = self.mail.pop_front().ok_or("there is none")?;
                 self.deliver(next);
             }
-            ["the", "undo", "is", "retried"] => self.decide(RetryUndo),
-            ["the", "undo", "is", "skipped"] => self.decide(SkipUndo),
+            ["the", "undo", "is", "retried"] => self.decide(RetryUndo { times: 1 }),
+            ["the", "undo", "is", "skipped"] => self.decide(SkipUndo { times: 1 }),
             ["advance", by] => self.advance(self.now + span(by)?),
             [id, "is", "silent"] => drop(self.silent.insert((*id).to_owned())),
             [id, "is", "back"] => {

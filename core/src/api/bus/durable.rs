@@ -163,11 +163,15 @@ where
 {
     async fn handle(&self, event: Consumed<RawEvent>) -> Result<(), HandlerError> {
         let event = Published(event);
-        // By its type it is known that the handler is not to blame.
-        let value = event.decode::<M>()?;
+        let value = event.decode::<M>().map_err(NotOfType)?;
         (self.0)(value, event).await.into_result()
     }
 }
+
+/// An event is not what a handler of one type takes, for which the handler is not to blame.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(in crate::api) struct NotOfType(DecodeError);
 
 /// Why a durable subscription did not start.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,7 @@ mod event;
 mod publish;
 mod subscribe;
 
+pub(in crate::api) use durable::NotOfType;
 pub use durable::{DurableBuilder, DurableError, Published};
 pub use error::{BusError, DecodeError};
 pub use event::BusEvent;

@@ -6,14 +6,17 @@ use crate::api::{Aggregate, Decide, Entity, Message, Tenure};
 use crate::format::Metadata;
 use crate::id::CommandId;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::{Arc, Weak};
 
 /// A command that an event leads to; see [`ConsumerBuilder::react`].
 #[must_use = "a reaction is one of what a policy returns"]
-pub struct Reaction(
-    Box<dyn FnOnce(Sending) -> BoxFuture<'static, Result<(), HandlerError>> + Send>,
-);
+pub struct Reaction {
+    /// To whom which command goes: it is part of the command's id, and where it stands among others is not.
+    what: Vec<u8>,
+    give: Box<dyn FnOnce(Sending) -> BoxFuture<'static, Result<(), HandlerError>> + Send>,
+}
 
 /// From where a reaction is sent, under which id, and what it says of itself.
 struct Sending {
@@ -31,7 +34,13 @@ impl Reaction {
         M: Message,
     {
         let entity = id.into();
-        Self(Box::new(move |sending| {
+        let mut what = Vec::new();
+        for part in [B::KIND, &entity, M::NAME] {
+            what.extend_from_slice(part.as_bytes());
+            // No name has it.
+            what.push(0);
+        }
+        let give = move |sending: Sending| -> BoxFuture<'static, Result<(), HandlerError>> {
             Box::pin(async move {
                 let Sending {
                     tenure,
@@ -47,7 +56,11 @@ impl Reaction {
                     }
                 }
             })
-        }))
+        };
+        Self {
+            what,
+            give: Box::new(give),
+        }
     }
 }
 
@@ -61,10 +74,14 @@ impl ConsumerBuilder {
     /// A policy: whenever an event of a kind happens, these commands are given, one after another, to entities
     /// wherever they are, so also to [sagas](crate::api::saga). Pure: what it returns depends on the event alone.
     ///
-    /// Each command has an id that is made of the consumer's name, the event and the reaction's place among what
-    /// is returned for it. So it takes effect once, however often the event comes: after a crash, after a
-    /// rewind, and when a dead letter of it is replayed. That holds as P4 does, within the receiver's horizon of
-    /// command ids: a command of an event that is older is refused as expired, and not given again.
+    /// Each command has an id that is made of the consumer's name, the event, the entity and the command's name;
+    /// of several with the same name to the same entity the order counts. So it takes effect once, however often
+    /// the event comes: after a crash, after a rewind, when a dead letter of it is replayed, and when another build
+    /// returns others beside it. That holds as P4 does, within what the receiver remembers of ids: always the last 64
+    /// commands, and those of two minutes (8,192 at most). A command of an event that is older than all of these is
+    /// refused as expired, as it may have been taken before, and is the event's failure: also the first time, as
+    /// when the consumer was away for long. A rebuild over a receiver that goes on gives such events. Let the
+    /// [policy](Self::failing) put them aside where somebody can look at them.
     ///
     /// A command that is not taken, also one that its entity says no to, is a failure of the event, by the
     /// consumer's [policy](Self::failing). Those before it took effect, and are not given again with it.
@@ -129,18 +146,22 @@ where
         let (origin, metadata) = (self.origin(&event), Metadata::caused_by(&event));
         let time = event.time;
         drop(event);
-        for (place, reaction) in (0_u32..).zip(reactions) {
+        let mut alike = BTreeMap::<Vec<u8>, u32>::new();
+        for Reaction { what, give } in reactions {
             let inner: Arc<Inner> = self.node.upgrade().ok_or("the node has stopped")?;
             let mut bytes = origin.clone();
-            bytes.extend_from_slice(&place.to_be_bytes());
+            bytes.extend_from_slice(&what);
+            let before = alike.entry(what).or_default();
+            bytes.extend_from_slice(&before.to_be_bytes());
+            *before += 1;
             let key = inner.handle.layout().key;
             let sending = Sending {
                 tenure: Tenure { inner },
-                // Its time is that of the event's command, so that its age is known.
+                // Its time is that of the event's commit, so that its age is known.
                 id: CommandId::new(time, key.hash128(b'p', bytes)),
                 metadata: metadata.clone(),
             };
-            (reaction.0)(sending).await?;
+            give(sending).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::handler::{BatchHandler, Handler};
 use super::middleware::{Around, EventInfo, Innermost, Next};
 use super::{Consumed, EventBatch, HandlerError};
-use crate::api::bus::DecodeError;
+use crate::api::bus::NotOfType;
 use crate::api::entities::{KindFacts, Untold, tell_event};
 use crate::api::{Aggregate, EventType, RawEvent};
 use crate::consumer::{Batch, Given, Handled};
@@ -207,8 +207,8 @@ impl<H: Handler<RawEvent>> KindRoute for Raw<H> {
                 given,
             };
             around.run(given, &run).await.map_err(|error| {
-                // What is published is decoded in its handler's place.
-                match error.is::<DecodeError>() {
+                // What is published as one type is decoded in its handler's place.
+                match error.is::<NotOfType>() {
                     true => undecodable(error),
                     false => error.into(),
                 }

@@ -118,6 +118,16 @@ impl<P: Process> Saga<P> {
         }
     }
 
+    /// With what it was started and which step is not undone, when it is stuck for this time.
+    fn stuck(&self, times: u32) -> Option<(&P::Input, u32)> {
+        match (&self.input, self.status.phase) {
+            (Some(input), SagaPhase::Stuck(step)) if self.status.stuck_times == times => {
+                Some((input, step))
+            }
+            (_, _) => None,
+        }
+    }
+
     /// It is stuck no more, and goes on.
     fn freed(&self, id: &str, next: Next<P::Input>) -> Next<P::Input> {
         let freed = Freed {
@@ -249,13 +259,17 @@ impl<P: Process> Decide<RetryUndo> for Saga<P> {
     type Reply = bool;
     type Error = Never;
 
-    fn decide(&self, _: &RetryUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
-        let (Some(input), SagaPhase::Stuck(step)) = (&self.input, self.status.phase) else {
+    fn decide(&self, retry: &RetryUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
+        let Some((input, step)) = self.stuck(retry.times) else {
+            return Ok(Decision::nothing(false));
+        };
+        let Some(sent) = Self::send(input, cx.id(), step, true) else {
+            // This build has no such undo: it can be skipped.
             return Ok(Decision::nothing(false));
         };
         let again = Next {
             events: vec![SagaEvent::Undoing(step)],
-            send: Self::send(input, cx.id(), step, true),
+            send: Some(sent),
             tell: None,
         };
         Ok(Self::decision(self.freed(cx.id(), again), true))
@@ -266,8 +280,8 @@ impl<P: Process> Decide<SkipUndo> for Saga<P> {
     type Reply = bool;
     type Error = Never;
 
-    fn decide(&self, _: &SkipUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
-        let (Some(input), SagaPhase::Stuck(step)) = (&self.input, self.status.phase) else {
+    fn decide(&self, skip: &SkipUndo, cx: &DecideCx<'_>) -> Result<Decision<Self, bool>, Never> {
+        let Some((input, step)) = self.stuck(skip.times) else {
             return Ok(Decision::nothing(false));
         };
         let mut next = self.freed(cx.id(), Self::back(input, cx.id(), step));

@@ -40,9 +40,14 @@ impl Message for Late {
     const VERSION: u16 = 1;
 }
 
-/// Has a saga that is stuck send its undo again, as often as its step says; whether it was stuck.
+/// Has a saga that is stuck send its undo again, as often as its step says; whether it was stuck for this
+/// time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct RetryUndo;
+pub struct RetryUndo {
+    /// The how manieth time it is stuck, as its list and its status say: so of each step that is not undone
+    /// somebody is asked.
+    pub times: u32,
+}
 
 impl Message for RetryUndo {
     const NAME: &'static str = "saga-retry-undo";
@@ -50,9 +55,12 @@ impl Message for RetryUndo {
 }
 
 /// Has a saga that is stuck go on as if its undo had been reported: somebody has undone the step, or leaves it as
-/// it is; whether it was stuck.
+/// it is; whether it was stuck for this time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct SkipUndo;
+pub struct SkipUndo {
+    /// The how manieth time it is stuck.
+    pub times: u32,
+}
 
 impl Message for SkipUndo {
     const NAME: &'static str = "saga-skip-undo";

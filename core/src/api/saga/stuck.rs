@@ -211,7 +211,7 @@ impl Entity for Stuck {
 /// let trips = tenure.stuck_sagas::<Trip>();
 /// for trip in trips.all().await? {
 ///     println!("step {} of {} is not undone: {}", trip.step, trip.id, trip.why);
-///     trips.retry(&trip.id).await?;
+///     trips.retry(&trip).await?;
 /// }
 /// # Ok(()) }
 /// ```
@@ -277,13 +277,15 @@ impl<P: Process> StuckSagas<P> {
         }
     }
 
-    /// Has one send its undo again, as often as its step says; whether it was stuck.
+    /// Has one send its undo again, as often as its step says; whether it was stuck as it was told, and this
+    /// build has that undo.
     ///
     /// # Errors
     ///
-    /// When it was not told, or nobody knows.
-    pub async fn retry(&self, id: &str) -> Result<bool, StuckSagaError> {
-        Ok(self.tenure.entity::<Saga<P>>(id).ask(RetryUndo).await?)
+    /// When it was not told, or nobody knows; it may be asked again then.
+    pub async fn retry(&self, stuck: &StuckSaga) -> Result<bool, StuckSagaError> {
+        let retry = RetryUndo { times: stuck.times };
+        Ok(self.tenure.entity::<Saga<P>>(&stuck.id).ask(retry).await?)
     }
 
     /// Retries all that are there now; how many were stuck.
@@ -294,18 +296,19 @@ impl<P: Process> StuckSagas<P> {
     pub async fn retry_all(&self) -> Result<u64, StuckSagaError> {
         let mut retried = 0;
         for saga in self.all().await? {
-            retried += u64::from(self.retry(&saga.id).await?);
+            retried += u64::from(self.retry(&saga).await?);
         }
         Ok(retried)
     }
 
     /// Has one go on with the undo of the step before: somebody has undone the step, or leaves it as it is.
-    /// Whether it was stuck.
+    /// Whether it was stuck as it was told: one that is stuck at another step since then is left alone.
     ///
     /// # Errors
     ///
-    /// When it was not told, or nobody knows.
-    pub async fn skip(&self, id: &str) -> Result<bool, StuckSagaError> {
-        Ok(self.tenure.entity::<Saga<P>>(id).ask(SkipUndo).await?)
+    /// When it was not told, or nobody knows; it may be asked again then.
+    pub async fn skip(&self, stuck: &StuckSaga) -> Result<bool, StuckSagaError> {
+        let skip = SkipUndo { times: stuck.times };
+        Ok(self.tenure.entity::<Saga<P>>(&stuck.id).ask(skip).await?)
     }
 }
