@@ -3,7 +3,7 @@
 
 use super::fault::may_pass;
 use super::machine::{Consumer, Job, Phase};
-use super::names::is_forgotten;
+use super::names::{is_being_forgotten, is_forgotten};
 use super::take::Misfit;
 use super::{Effect, Fault, Keeping};
 use crate::format::{Checkpoint, ElsewhereRecord, GroupRecord, Position, Unknown};
@@ -40,8 +40,17 @@ impl Consumer {
                 return Ok(());
             }
         };
+        let stands = matches!(
+            self.config.definition.keeping,
+            Keeping::External { at: Some(_), .. }
+        );
+        if stands && found.as_ref().is_some_and(is_being_forgotten) {
+            // The state that it was to go on from was read before, and is being erased.
+            self.gone(cx, out);
+            return Ok(());
+        }
         if found.as_ref().is_some_and(is_forgotten) {
-            // What says so goes by itself, soon; then nothing is there.
+            // When all is erased what says so goes by itself, soon; then nothing is there.
             crate::reached!(cx, "consumer: its name was forgotten");
             self.again(cx, Job::Read);
             return Ok(());

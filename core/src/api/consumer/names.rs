@@ -82,7 +82,8 @@ pub enum ConsumerForm {
     },
     /// A projection, or a consumer that keeps its checkpoint with its own state.
     Projection,
-    /// Nothing any more: it was being forgotten, and dead letters are left. Forgetting it again removes them.
+    /// Nothing any more: it is being forgotten, or was and something is left. Who begins under the name waits until
+    /// it is forgotten again.
     Left,
     /// What cannot be read: of a newer program, or damaged.
     Unreadable {
@@ -174,7 +175,8 @@ impl Consumers {
     /// run: it ends when it is to store its checkpoint. A projection that another node runs goes on, and brings its
     /// state back: it is to be stopped before.
     ///
-    /// Cancel safe: what was not forgotten by then is there, and can be forgotten.
+    /// Cancel safe: a name of which something is left is listed ([`ConsumerForm::Left`]), and can be forgotten
+    /// again.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Erases what is stored under a name.
 
-use super::{FORGOTTEN_TTL_S, NamesFault, is_forgotten};
+use super::{BEING_FORGOTTEN, FORGOTTEN_TTL_S, NamesFault, is_being_forgotten, is_forgotten};
 use crate::consumer::may_pass;
 use crate::id::Sequence;
 use crate::name::{ConsumerName, Namespace};
@@ -18,13 +18,16 @@ use bytes::Bytes;
 /// Messages that are read in one request; states of projections are large.
 const AT_ONCE: u32 = 32;
 
+/// How often a part is read again at most because somebody wrote to it meanwhile.
+const PASSES_MAX: u32 = 64;
+
 /// What stands for a value that is gone and of no life of its projection, so that the next one of its name begins
 /// where nothing is.
 const NO_VALUE: &[u8] = br#"{"value":null,"v":1,"life":0,"at":[]}"#;
 
-/// Erases what is stored under a name: its record, those of its partitions, its states, its values and its
-/// dead letters, in this order. Whoever stops in between leaves what is not erased yet; it is erased by
-/// another one.
+/// Erases what is stored under a name: the records of its partitions, its states, its values and its dead
+/// letters, in this order, while its own record says that it is being forgotten; that one goes last. Whoever stops in
+/// between leaves that and what is not erased yet, which another one goes on with.
 #[derive(Clone, Debug)]
 pub struct Erase {
     ns: Namespace,
@@ -34,8 +37,13 @@ pub struct Erase {
     /// It goes whoever wrote it meanwhile.
     whatever: bool,
     stage: Stage,
+    /// Where the name is said to be forgotten, once it is.
+    marker: Option<Sequence>,
     /// The parts of the name that are left.
     left: VecDeque<Part>,
+    /// Somebody wrote to the present part while it was being erased.
+    written: bool,
+    passes: u32,
     erased: u64,
 }
 
@@ -50,7 +58,7 @@ enum Part {
 
 #[derive(Clone, Debug)]
 enum Stage {
-    /// The name's record goes.
+    /// The name's record goes: it is being forgotten from now on.
     Name,
     /// What is in its place by now.
     Look,
@@ -64,6 +72,8 @@ enum Stage {
         messages: Vec<Message>,
         next: Option<Sequence>,
     },
+    /// Nothing is left but what says so, from this place on for a while.
+    End(Sequence),
 }
 
 impl Erase {
@@ -77,7 +87,10 @@ impl Erase {
             at,
             whatever,
             stage: Stage::Name,
+            marker: None,
             left: parts.into(),
+            written: false,
+            passes: 0,
             erased: 0,
         };
         if !at.is_some() {
@@ -90,9 +103,10 @@ impl Erase {
     pub fn request(&self) -> StoreRequest {
         match &self.stage {
             Stage::Name => {
-                let subject = self.ns.checkpoint_subject(&self.name);
-                self.clear(Part::States, subject, self.at)
+                let being = Bytes::from_static(BEING_FORGOTTEN);
+                self.name_request(self.at, None, being)
             }
+            Stage::End(at) => self.name_request(*at, Some(FORGOTTEN_TTL_S), Bytes::new()),
             Stage::Look => StoreRequest::Latest {
                 stream: self.ns.consumer_stream(),
                 subjects: vec![self.ns.checkpoint_subject(&self.name)],
@@ -115,6 +129,19 @@ impl Erase {
                 self.clear(*part, subject, at)
             }
         }
+    }
+
+    /// Puts something in the place of the name's record.
+    fn name_request(&self, at: Sequence, ttl_s: Option<u32>, payload: Bytes) -> StoreRequest {
+        StoreRequest::Publish(Publish {
+            stream: self.ns.consumer_stream(),
+            subject: self.ns.checkpoint_subject(&self.name),
+            expect: Expect::OwnLast(at),
+            rollup: Rollup::Subject,
+            dedup: None,
+            ttl_s,
+            payload,
+        })
     }
 
     fn stream(&self, part: Part) -> StreamName {
@@ -155,10 +182,14 @@ impl Erase {
     /// Takes the answer in. Done: how many messages were erased.
     pub fn answered(&mut self, reply: StoreReply) -> Next<u64, NamesFault> {
         match (&mut self.stage, reply) {
-            (Stage::Name, Outcome::Done(StoreDone::Published(_))) => {
+            (Stage::Name, Outcome::Done(StoreDone::Published(ack))) => {
                 self.erased += 1;
+                self.marker = Some(ack.sequence);
                 self.next_part()
             }
+            (Stage::End(_), Outcome::Done(StoreDone::Published(_))) => Next::Done(self.erased),
+            // By an attempt that was in doubt, or by another one who forgot it as well.
+            (Stage::End(_), Outcome::Refused(Refused::WrongLast { .. })) => Next::Done(self.erased),
             // A run's, or this one's of an attempt whose answer was lost.
             (Stage::Name, Outcome::Refused(Refused::WrongLast { .. })) => {
                 self.stage = Stage::Look;
@@ -200,6 +231,7 @@ impl Erase {
             // Another one is there, or none: by an attempt that was in doubt, or by somebody else.
             (Stage::Clear { messages, .. }, Outcome::Refused(Refused::WrongLast { .. })) => {
                 messages.pop();
+                self.written = true;
                 self.cleared()
             }
             (_, Outcome::Unknown) => Next::Wait,
@@ -216,6 +248,10 @@ impl Erase {
     fn looked(&mut self, found: Option<Message>) -> Next<u64, NamesFault> {
         match found {
             None => self.next_part(),
+            Some(message) if is_being_forgotten(&message) => {
+                self.marker = Some(message.sequence);
+                self.next_part()
+            }
             Some(message) if is_forgotten(&message) => self.next_part(),
             Some(message) if message.sequence == self.at => {
                 // It may go later still, on the same condition.
@@ -234,6 +270,7 @@ impl Erase {
     }
 
     fn next_part(&mut self) -> Next<u64, NamesFault> {
+        (self.written, self.passes) = (false, 0);
         match self.left.pop_front() {
             Some(part) => {
                 self.stage = match part {
@@ -244,7 +281,13 @@ impl Erase {
                 };
                 Next::Ask
             }
-            None => Next::Done(self.erased),
+            None => match self.marker {
+                Some(at) => {
+                    self.stage = Stage::End(at);
+                    Next::Ask
+                }
+                None => Next::Done(self.erased),
+            },
         }
     }
 
@@ -263,7 +306,110 @@ impl Erase {
                 self.stage = Stage::Scan(*part, from);
                 Next::Ask
             }
+            (true, None) if core::mem::take(&mut self.written) => {
+                self.passes += 1;
+                if self.passes > PASSES_MAX {
+                    return Next::Fail(NamesFault::Moved);
+                }
+                self.stage = Stage::Scan(*part, Sequence(1));
+                Next::Ask
+            }
             (true, None) => self.next_part(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEING_FORGOTTEN, Erase, FORGOTTEN_TTL_S, NamesFault, Next, PASSES_MAX};
+    use crate::id::{Sequence, WallTime};
+    use crate::name::{ConsumerName, Namespace};
+    use crate::port::{
+        Ack, Expect, Message, Page, Publish, Refused, StoreDone, StoreReply, StoreRequest, Subject,
+    };
+    use crate::step::Outcome;
+    use alloc::vec;
+    use bytes::Bytes;
+
+    fn erase() -> Erase {
+        let ns = Namespace::new("bank").unwrap();
+        Erase::new(ns, ConsumerName::new("mailer").unwrap(), Sequence(7), true)
+    }
+
+    fn stored(at: u64) -> StoreReply {
+        Outcome::Done(StoreDone::Published(Ack {
+            sequence: Sequence(at),
+            duplicate: false,
+        }))
+    }
+
+    fn wrong_last() -> StoreReply {
+        Outcome::Refused(Refused::WrongLast { actual: None })
+    }
+
+    fn page(subject: &Subject, at: u64) -> StoreReply {
+        let message = Message {
+            subject: subject.clone(),
+            sequence: Sequence(at),
+            stored: WallTime(0),
+            payload: Bytes::from_static(b"record"),
+            expired_marker: false,
+        };
+        Outcome::Done(StoreDone::Page(Page {
+            messages: vec![message],
+            more: false,
+        }))
+    }
+
+    fn publish(erase: &Erase) -> Publish {
+        match erase.request() {
+            StoreRequest::Publish(publish) => publish,
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+
+    fn is_scan_of(erase: &Erase, part: &str) -> bool {
+        matches!(erase.request(), StoreRequest::Scan { filter, .. } if filter.contains(part))
+    }
+
+    #[test]
+    fn the_name_is_said_to_be_forgotten_until_nothing_is_left() {
+        let mut erase = erase();
+        let first = publish(&erase);
+        assert_eq!(first.expect, Expect::OwnLast(Sequence(7)));
+        assert_eq!((&*first.payload, first.ttl_s), (BEING_FORGOTTEN, None));
+        assert!(matches!(erase.answered(stored(8)), Next::Ask));
+        for part in [".grp.", ".chk.", "", ".dlq."] {
+            if let StoreRequest::StreamInfo { .. } = erase.request() {
+                let refused = Outcome::Refused(Refused::NoStream);
+                assert!(matches!(erase.answered(refused), Next::Ask));
+                continue;
+            }
+            assert!(is_scan_of(&erase, part), "{:?}", erase.request());
+            let refused = Outcome::Refused(Refused::NotFound);
+            assert!(matches!(erase.answered(refused), Next::Ask));
+        }
+        let last = publish(&erase);
+        assert_eq!(last.subject, first.subject);
+        assert_eq!(last.expect, Expect::OwnLast(Sequence(8)));
+        assert_eq!((last.payload.len(), last.ttl_s), (0, Some(FORGOTTEN_TTL_S)));
+        assert!(matches!(erase.answered(stored(9)), Next::Done(1)));
+    }
+
+    #[test]
+    fn a_part_that_is_written_meanwhile_is_read_again() {
+        let mut erase = erase();
+        let _ = erase.answered(stored(8));
+        let subject = Subject::from("bank.grp.mailer.0");
+        for pass in 0..=PASSES_MAX {
+            assert!(is_scan_of(&erase, ".grp."), "{:?}", erase.request());
+            assert!(matches!(erase.answered(page(&subject, 10)), Next::Ask));
+            let next = erase.answered(wrong_last());
+            if pass < PASSES_MAX {
+                assert!(matches!(next, Next::Ask));
+            } else {
+                assert!(matches!(next, Next::Fail(NamesFault::Moved)));
+            }
         }
     }
 }

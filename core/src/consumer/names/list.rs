@@ -1,6 +1,6 @@
 //! Lists the names of consumers, or looks one up.
 
-use super::{Named, NamedForm, NamesFault, is_forgotten};
+use super::{Named, NamedForm, NamesFault, is_being_forgotten, is_forgotten};
 use crate::consumer::may_pass;
 use crate::format::{Checkpoint, ElsewhereRecord, GroupOrders, GroupRecord, Mark};
 use crate::id::{GroupPart, Sequence};
@@ -178,7 +178,8 @@ impl Listing {
     }
 
     fn names(&mut self, messages: &[Message]) {
-        for message in messages.iter().filter(|message| !is_forgotten(message)) {
+        let there = |message: &&Message| !is_forgotten(message) || is_being_forgotten(message);
+        for message in messages.iter().filter(there) {
             let prefix = self.ns.checkpoints_prefix();
             let name = message.subject.strip_prefix(prefix.as_str());
             let Some(Ok(name)) = name.map(ConsumerName::new) else {
@@ -271,6 +272,9 @@ fn more_after(page: &Page) -> Option<Sequence> {
 }
 
 fn form_of(message: &Message) -> NamedForm {
+    if is_being_forgotten(message) {
+        return NamedForm::Left;
+    }
     let payload = &message.payload;
     if let Ok(record) = GroupRecord::decode(payload) {
         let partitions = (0..record.partitions).map(|_| None).collect();

@@ -2,8 +2,9 @@
 //!
 //! A name is a consumer's, a group's or a projection's, by the one record that is at `<ns>.chk.<name>`.
 //! What was stored under it is [erased](Erase) by messages without a body that replace it and go by
-//! themselves, the name's own record first: so whoever begins under the name waits for that one to be gone,
-//! and finds nothing of what was.
+//! themselves. The name's own record is replaced first, by one that stays and says that the name is being
+//! forgotten, and last of all by such a message: so whoever begins under the name waits until all is gone, and
+//! what was left half erased is listed and can be erased again.
 
 mod erase;
 mod letters;
@@ -23,9 +24,17 @@ use alloc::vec::Vec;
 /// For how long what says that a record was forgotten stays, in seconds.
 const FORGOTTEN_TTL_S: u32 = 2;
 
-/// Whether a message is there in the place of a record that was forgotten.
+/// What is in the place of a name's record while what was stored under it is being erased: no record begins so.
+const BEING_FORGOTTEN: &[u8] = &[0];
+
+/// Whether a message is there in the place of a record that was forgotten, or is being.
 pub(super) fn is_forgotten(message: &Message) -> bool {
-    message.payload.is_empty()
+    message.payload.is_empty() || is_being_forgotten(message)
+}
+
+/// Whether what was stored under a name is not all erased.
+pub(super) fn is_being_forgotten(message: &Message) -> bool {
+    message.payload == BEING_FORGOTTEN
 }
 
 /// What is stored under the name of a consumer.
@@ -62,7 +71,7 @@ pub enum NamedForm {
         /// Up to where its state goes, where that is in the namespace.
         mark: Option<Box<Mark>>,
     },
-    /// Nobody's any more: dead letters are left of a name that was being forgotten.
+    /// Nobody's any more: it is being forgotten, and something is left of it.
     Left,
     /// A record's that cannot be read.
     Unreadable(FormatError),
