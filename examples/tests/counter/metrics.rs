@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tenure_nats_server::NatsServer;
 
-/// What says that something is wrong with the program: a run in which all goes well leaves them at 0.
-const ALARMS: [&str; 2] = ["tenure_halts_total", "tenure_actor_panics_total"];
+/// What says that something is wrong with the program, or that a node does not keep up: a run in which all goes well
+/// leaves them at 0.
+const ALARMS: [&str; 3] = [
+    "tenure_halts_total",
+    "tenure_actor_panics_total",
+    "tenure_inbound_lost_total",
+];
 
 /// The highest sum over its labels that each metric was seen at.
 #[derive(Debug, Default)]
