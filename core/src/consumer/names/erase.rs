@@ -362,10 +362,10 @@ mod tests {
     }
 
     fn publish(erase: &Erase) -> Publish {
-        match erase.request() {
-            StoreRequest::Publish(publish) => publish,
-            other => panic!("not a message: {other:?}"),
-        }
+        let StoreRequest::Publish(publish) = erase.request() else {
+            panic!("not a message: {:?}", erase.request());
+        };
+        publish
     }
 
     fn is_scan_of(erase: &Erase, part: &str) -> bool {
